@@ -1,0 +1,175 @@
+"""The two pg_cron jobs, where the server has pg_cron."""
+
+import psycopg
+from psycopg import sql
+
+from console import LOGGER
+from prerequisites import SCHEDULER, scalar
+
+JOBS = {
+    "teloo-analytics tick": "CALL analytics.tick()",
+    "teloo-analytics work": "CALL analytics.work()",
+}
+EVERY_MINUTE = "* * * * *"
+
+
+def _is_superuser(connection: psycopg.Connection) -> bool:
+    return scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True
+
+
+def _cron_database(connection: psycopg.Connection) -> str | None:
+    """Return the database that pg_cron lives in, or None where that can't be seen."""
+    try:
+        with connection.transaction():
+            return scalar(connection, "SELECT current_setting('cron.database_name', true)")  # type: ignore[return-value]
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+
+
+def _notice(reason: str, remedy: str) -> None:
+    LOGGER.warning(
+        "no schedule: %s. Everything else works; refresh with SELECT * FROM refresh_all_mv(). "
+        "To schedule: %s, then run migrate again.",
+        reason,
+        remedy,
+    )
+
+
+def _create_extension(connection: psycopg.Connection) -> bool:
+    """Create pg_cron where that is possible; else say why not. True when it is there."""
+    if scalar(connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'"):
+        return True
+    available = "SELECT true FROM pg_available_extensions WHERE name = 'pg_cron'"
+    database = connection.info.dbname
+    if not scalar(connection, available):
+        _notice(
+            "this server has no pg_cron",
+            "install the package postgresql-NN-cron, add pg_cron to shared_preload_libraries, "
+            f"set cron.database_name = '{database}' and restart the server",
+        )
+        return False
+    cron_database = _cron_database(connection)
+    if not _is_superuser(connection):
+        user = scalar(connection, "SELECT current_user")
+        _notice(
+            "this database has no extension pg_cron, and only a superuser can create it",
+            "with pg_cron in shared_preload_libraries and cron.database_name = "
+            f"'{database}', have a superuser run CREATE EXTENSION pg_cron; "
+            f"GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
+        )
+        return False
+    if cron_database is None:
+        _notice(
+            "pg_cron is installed but not loaded",
+            "add pg_cron to shared_preload_libraries, set cron.database_name = "
+            f"'{database}' and restart the server",
+        )
+        return False
+    if cron_database != database:
+        _notice(
+            f"pg_cron lives in database {cron_database}",
+            f"set cron.database_name = '{database}' and restart the server",
+        )
+        return False
+    connection.execute("CREATE EXTENSION pg_cron")
+    connection.execute("UPDATE analytics.installation SET pg_cron_created = true")
+    return True
+
+
+def _schedule_as(connection: psycopg.Connection, role: str) -> list[str]:
+    """Schedule as one role what is not scheduled so; return the names of changed jobs."""
+    changed = []
+    with connection.transaction():
+        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+        for name, command in JOBS.items():
+            right = scalar(
+                connection,
+                "SELECT true FROM cron.job WHERE jobname = %s AND username = %s AND schedule = %s "
+                "AND command = %s AND database = current_database() AND active",
+                name,
+                role,
+                EVERY_MINUTE,
+                command,
+            )
+            if not right:
+                connection.execute(
+                    "SELECT cron.schedule(%s, %s, %s)", [name, EVERY_MINUTE, command]
+                )
+                changed.append(name)
+        connection.execute("RESET ROLE")
+    return changed
+
+
+def _can_schedule_as_scheduler(connection: psycopg.Connection) -> bool:
+    """Let the scheduler's role use pg_cron and this role act as it, where that may be."""
+    user = str(scalar(connection, "SELECT current_user"))
+    try:
+        with connection.transaction():
+            if not scalar(connection, "SELECT has_schema_privilege(%s, 'cron', 'USAGE')", SCHEDULER):
+                connection.execute(
+                    sql.SQL("GRANT USAGE ON SCHEMA cron TO {}").format(sql.Identifier(SCHEDULER))
+                )
+            if not scalar(connection, "SELECT has_schema_privilege(%s, 'cron', 'USAGE')", SCHEDULER):
+                return False
+            if not _is_superuser(connection):
+                right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+                if not scalar(connection, "SELECT pg_has_role(%s, %s)", SCHEDULER, right):
+                    connection.execute(
+                        sql.SQL("GRANT {} TO {}").format(
+                            sql.Identifier(SCHEDULER), sql.Identifier(user)
+                        )
+                    )
+            return True
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+
+
+def arrange(connection: psycopg.Connection) -> list[str]:
+    """Schedule tick and work every minute; return what changed.
+
+    Runs them as analytics_scheduler, or as the migrating role where that can't be
+    arranged. Without pg_cron it logs a notice and changes nothing.
+    """
+    if not _create_extension(connection):
+        return []
+    user = str(scalar(connection, "SELECT current_user"))
+    if _can_schedule_as_scheduler(connection):
+        role = SCHEDULER
+    elif scalar(connection, "SELECT has_schema_privilege('cron', 'USAGE')"):
+        role = user
+        LOGGER.warning(
+            "the scheduled jobs run as %s: to run them as %s, have a superuser run "
+            "GRANT USAGE ON SCHEMA cron TO %s; GRANT %s TO %s; then run migrate again.",
+            user, SCHEDULER, SCHEDULER, SCHEDULER, user,
+        )
+    else:
+        _notice(
+            f"role {user} may not use pg_cron",
+            f"have a superuser run GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
+        )
+        return []
+    before = scalar(connection, "SELECT cron_role FROM analytics.installation")
+    changed = _schedule_as(connection, role)
+    if before != role:
+        unschedule(connection)
+        connection.execute("UPDATE analytics.installation SET cron_role = %s", [role])
+    return changed
+
+
+def unschedule(connection: psycopg.Connection) -> int:
+    """Remove our jobs, as the role that they were scheduled by; return how many there were."""
+    role = scalar(connection, "SELECT cron_role FROM analytics.installation")
+    if role is None or not scalar(
+        connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'"
+    ):
+        return 0
+    with connection.transaction():
+        if scalar(connection, "SELECT current_user") != role:
+            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(str(role))))
+        rows = connection.execute(
+            "SELECT cron.unschedule(jobname) FROM cron.job "
+            "WHERE jobname = ANY (%s) AND username = %s AND database = current_database()",
+            [list(JOBS), role],
+        ).fetchall()
+        connection.execute("RESET ROLE")
+    return len(rows)

@@ -1,0 +1,615 @@
+"""Brings a database to the current version of teloo-analytics, in one transaction."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+import cron
+import prerequisites
+from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+from prerequisites import OWNER, SCHEMA, scalar
+from sql_files import SQL_DIRECTORY, SqlFile, dependency_order, load_migrations, load_objects
+
+MIGRATE_LOCK = "teloo-analytics migrate"
+STAGING = "analytics_staging"
+REPLACED = "analytics_replaced"
+SOURCE_VIEW_PREFIX = "src_"
+SWAP_LOCK_TIMEOUT = "50ms"
+SWAP_PATIENCE_SECONDS = 60.0
+
+# What CREATE OR REPLACE answers when it can't replace: another result type, other columns.
+CANNOT_REPLACE = (
+    psycopg.errors.InvalidFunctionDefinition,
+    psycopg.errors.InvalidTableDefinition,
+)
+# Two databases of one cluster being migrated at the same moment share the roles.
+WORTH_ANOTHER_TRY = (
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.InternalError_,
+    psycopg.errors.DeadlockDetected,
+)
+TRIES = 5
+
+
+class Migration:
+    """One run of migrate over one connection, inside its transaction."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        *,
+        dry_run: bool = False,
+        source_schema: str | None = None,
+        directory: Path = SQL_DIRECTORY,
+    ) -> None:
+        self.connection = connection
+        self.dry_run = dry_run
+        self.source_schema = source_schema
+        self.migrations = load_migrations(directory)
+        self.objects = load_objects(directory)
+        self.changes: list[str] = []
+        self.ledger: dict[str, tuple[str, str]] = {}
+        self.forced: set[str] = set()
+        self.staged: list[SqlFile] = []
+        self.replaced: list[str] = []
+
+    # -- what there is ---------------------------------------------------------------------
+
+    def read_ledger(self) -> None:
+        """Read what was applied; refuse a ledger that these files do not continue."""
+        if scalar(self.connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
+            return
+        rows = self.connection.execute(
+            "SELECT name, kind, checksum FROM analytics.migration_ledger"
+        ).fetchall()
+        self.ledger = {name: (kind, checksum) for name, kind, checksum in rows}
+        here = {migration.name: migration for migration in self.migrations}
+        applied = sorted(name for name, (kind, _) in self.ledger.items() if kind == "migration")
+        for name in applied:
+            if name not in here:
+                raise UserError(
+                    f"the database is newer than these files: sql/{name} was applied and is "
+                    "not here",
+                    "Take the version of teloo-analytics that has it, or a newer one.",
+                )
+            if here[name].checksum != self.ledger[name][1]:
+                raise UserError(
+                    f"sql/{name} was edited after it was applied; nothing was changed",
+                    "Put it back as it was (git checkout) and write a new migration instead.",
+                )
+        for migration in self.pending_migrations():
+            if applied and migration.name < applied[-1]:
+                raise UserError(
+                    f"sql/{migration.name} is new, but comes before sql/{applied[-1]}, which "
+                    "was applied; nothing was changed",
+                    "Give the new migration the next number.",
+                )
+
+    def pending_migrations(self) -> list[SqlFile]:
+        """Return the migrations that were not applied yet."""
+        return [migration for migration in self.migrations if migration.name not in self.ledger]
+
+    def is_pending(self, item: SqlFile) -> bool:
+        """Tell whether an object has to be applied: new, changed, forced or gone."""
+        if item.object_name in self.forced:
+            return True
+        if self.ledger.get(item.name) != (item.kind, item.checksum):
+            return True
+        query = (
+            "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = %s "
+            "AND pronamespace = 'analytics'::regnamespace)"
+            if item.kind == "function"
+            else "SELECT to_regclass(format('analytics.%%I', %s::text)) IS NOT NULL"
+        )
+        return not scalar(self.connection, query, item.object_name)
+
+    # -- applying --------------------------------------------------------------------------
+
+    @contextmanager
+    def as_owner(self) -> Iterator[None]:
+        """Create objects as analytics_owner."""
+        self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        yield
+        self.connection.execute("RESET ROLE")
+
+    def record(self, item: SqlFile, started: float) -> None:
+        """Write the ledger row of a file that was just applied."""
+        self.connection.execute(
+            """
+            INSERT INTO analytics.migration_ledger AS ledger
+                (name, kind, version, checksum, duration_ms)
+            VALUES (%s, %s, %s, %s, round(%s::numeric, 3))
+            ON CONFLICT (name) DO UPDATE SET
+                kind = excluded.kind,
+                checksum = excluded.checksum,
+                duration_ms = excluded.duration_ms,
+                applied_by = excluded.applied_by,
+                applied_at = excluded.applied_at
+            """,
+            [item.name, item.kind, item.version, item.checksum,
+             (time.monotonic() - started) * 1000],
+        )
+        verb = "changed" if item.name in self.ledger else "applied"
+        self.ledger[item.name] = (item.kind, item.checksum)
+        self.changes.append(f"{verb} {item.name}")
+        LOGGER.info("%s %s (%.0f ms)", verb, item.name, (time.monotonic() - started) * 1000)
+
+    def execute_file(self, item: SqlFile) -> None:
+        """Run the statements of a file; name the file when one fails."""
+        try:
+            self.connection.execute(item.sql)  # type: ignore[call-overload]
+        except CANNOT_REPLACE:
+            raise
+        except psycopg.Error as error:
+            diagnostic = error.diag
+            raise UserError(
+                f"{item.name} failed; nothing was changed: {diagnostic.message_primary} "
+                f"(SQLSTATE {error.sqlstate})",
+                "\n".join(filter(None, [diagnostic.message_detail, diagnostic.message_hint])),
+            ) from error
+
+    def apply_migrations(self) -> None:
+        """Run the versioned files that were not run yet."""
+        for migration in self.pending_migrations():
+            started = time.monotonic()
+            with self.as_owner():
+                self.execute_file(migration)
+            self.record(migration, started)
+
+    def set_aside(self, kind: str, identity: str, name: str) -> None:
+        """Move an object that can't be replaced out of the way, until nothing reads it.
+
+        What reads it is applied again, and so reads the new one; then it is dropped.
+        """
+        if not self.replaced:
+            self.connection.execute("RESET ROLE")
+            self.connection.execute(
+                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
+                    sql.Identifier(REPLACED), sql.Identifier(OWNER)
+                )
+            )
+            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        self.connection.execute(
+            f"ALTER {kind} analytics.{identity} SET SCHEMA {REPLACED}"  # type: ignore[call-overload]
+        )
+        self.replaced.append(f"{kind} {REPLACED}.{identity}")
+        self.forced |= {item.object_name for item in self.objects if name in item.references()}
+
+    def function_identities(self, name: str) -> dict[str, tuple[str, str]]:
+        """Return the functions of a name: identity without schema, kind and row version."""
+        rows = self.connection.execute(
+            """
+            SELECT
+                format('%%I(%%s)', proname, pg_get_function_identity_arguments(oid)),
+                CASE prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                xmin::text
+            FROM pg_proc
+            WHERE proname = %s AND pronamespace = 'analytics'::regnamespace
+            """,
+            [name],
+        ).fetchall()
+        return {identity: (kind, row_version) for identity, kind, row_version in rows}
+
+    def apply_function(self, item: SqlFile) -> None:
+        """Create or replace a function; other functions of its name are taken away."""
+        before = self.function_identities(item.object_name)
+        try:
+            with self.connection.transaction():
+                self.execute_file(item)
+        except CANNOT_REPLACE:
+            for identity, (kind, _) in before.items():
+                self.set_aside(kind, identity, item.object_name)
+            before = {}
+            self.execute_file(item)
+        after = self.function_identities(item.object_name)
+        for identity, (kind, row_version) in before.items():
+            if after.get(identity) == (kind, row_version):
+                self.set_aside(kind, identity, item.object_name)
+
+    def apply_view(self, item: SqlFile) -> None:
+        """Create or replace a plain view."""
+        try:
+            with self.connection.transaction():
+                self.execute_file(item)
+        except CANNOT_REPLACE:
+            self.set_aside("VIEW", f'"{item.object_name}"', item.object_name)
+            self.execute_file(item)
+
+    def stage(self, item: SqlFile) -> None:
+        """Build a materialized view aside, populated where the present one is."""
+        if not self.staged:
+            self.connection.execute("RESET ROLE")
+            # A refresh that is running ends first; one that comes now is told to wait.
+            self.connection.execute(
+                "SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())"
+            )
+            self.connection.execute(
+                sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(
+                    sql.Identifier(STAGING), sql.Identifier(OWNER)
+                )
+            )
+            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
+        self.execute_file(item)
+        self.connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        if not self.dry_run and scalar(
+            self.connection,
+            "SELECT relispopulated FROM pg_class WHERE oid = to_regclass(format('analytics.%%I', %s::text))",
+            item.object_name,
+        ):
+            LOGGER.info("building %s aside", item.object_name)
+            self.connection.execute(
+                sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
+                    sql.Identifier(STAGING, item.object_name)
+                )
+            )
+        self.staged.append(item)
+
+    def swap_staged(self) -> None:
+        """Put the materialized views that were built aside in their places."""
+        for item in self.staged:
+            if scalar(
+                self.connection,
+                "SELECT to_regclass(format('analytics.%%I', %s::text)) IS NOT NULL",
+                item.object_name,
+            ):
+                self.take_place_of(item)
+            self.connection.execute(
+                sql.SQL("ALTER MATERIALIZED VIEW {} SET SCHEMA {}").format(
+                    sql.Identifier(STAGING, item.object_name), sql.Identifier(SCHEMA)
+                )
+            )
+        if self.staged:
+            self.connection.execute("RESET ROLE")
+            self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(STAGING)))
+            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        self.staged = []
+
+    def take_place_of(self, item: SqlFile) -> None:
+        """Move the present view aside as soon as nobody reads it; readers never queue long."""
+        deadline = time.monotonic() + SWAP_PATIENCE_SECONDS
+        while True:
+            try:
+                with self.connection.transaction():
+                    self.connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
+                    self.set_aside("MATERIALIZED VIEW", f'"{item.object_name}"', item.object_name)
+                self.connection.execute("SET LOCAL lock_timeout = 0")
+                return
+            except psycopg.errors.LockNotAvailable as error:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{item.object_name} is being read all the time; nothing was changed",
+                        "Run migrate again when its long readers are done "
+                        "(see pg_stat_activity).",
+                    ) from error
+                time.sleep(0.2)
+
+    def apply_objects(self, objects: list[SqlFile]) -> None:
+        """Apply what is pending of an ordered list of objects."""
+        needs: dict[str, set[str]] = {}
+        for item in objects:
+            references = item.references()
+            needs[item.object_name] = references.union(
+                *(needs.get(name, set()) for name in references)
+            )
+            staged = {staged.object_name for staged in self.staged}
+            if staged & needs[item.object_name]:
+                self.swap_staged()
+            if not self.is_pending(item):
+                continue
+            started = time.monotonic()
+            with self.as_owner():
+                if item.kind == "function":
+                    self.apply_function(item)
+                elif item.kind == "materialized view":
+                    self.stage(item)
+                else:
+                    self.apply_view(item)
+            self.record(item, started)
+
+    def source_views(self) -> list[SqlFile]:
+        """Bind the operational tables: check the contract, grant, write the src_ views."""
+        bound = scalar(self.connection, "SELECT source_schema FROM analytics.installation")
+        schema = self.source_schema or bound
+        try:
+            row = self.connection.execute(
+                "SELECT source_schema, source_generation FROM analytics.find_source(%s)",
+                [schema],
+            ).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.AmbiguousParameter) as error:
+            raise UserError(
+                f"{error.diag.message_primary}; nothing was changed",
+                "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint])),
+            ) from error
+        assert row is not None
+        definitions = self.connection.execute(
+            "SELECT view_name, table_name, definition "
+            "FROM analytics.source_view_definitions(%s, %s)",
+            row,
+        ).fetchall()
+        self.changes += prerequisites.grant_source(
+            self.connection, row[0], [table for _, table, _ in definitions]
+        )
+        if not scalar(
+            self.connection,
+            "SELECT (source_schema, source_generation) IS NOT DISTINCT FROM (%s, %s) "
+            "FROM analytics.installation",
+            *row,
+        ):
+            self.connection.execute(
+                "UPDATE analytics.installation SET source_schema = %s, source_generation = %s",
+                row,
+            )
+            self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
+            LOGGER.info("source: schema %s, generation %s", *row)
+        return [
+            SqlFile(name=view, kind="source view", sql=definition, object_name=view)
+            for view, _, definition in definitions
+        ]
+
+    def drop_removed(self) -> None:
+        """Drop what was set aside, then the objects whose files are gone."""
+        with self.as_owner():
+            for identity in reversed(self.replaced):
+                self.drop(identity)
+            if self.replaced:
+                self.connection.execute("RESET ROLE")
+                self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
+        here = {item.name for item in [*self.migrations, *self.objects]}
+        for name in sorted(set(self.ledger) - here, reverse=True):
+            kind = self.ledger[name][0]
+            object_name = Path(name).stem
+            with self.as_owner():
+                if kind == "function":
+                    for identity, (prokind, _) in self.function_identities(object_name).items():
+                        self.drop(f"{prokind} analytics.{identity}")
+                else:
+                    plain = "MATERIALIZED VIEW" if kind == "materialized view" else "VIEW"
+                    self.drop(f'{plain} IF EXISTS analytics."{object_name}"')
+            self.connection.execute(
+                "DELETE FROM analytics.migration_ledger WHERE name = %s", [name]
+            )
+            self.changes.append(f"removed {name}")
+            LOGGER.info("removed %s", name)
+
+    def drop(self, identity: str) -> None:
+        """Drop one object; stop where somebody else's object reads it."""
+        try:
+            self.connection.execute(f"DROP {identity}")  # type: ignore[call-overload]
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise UserError(
+                f"other objects read what has to be replaced; nothing was changed: "
+                f"{error.diag.message_detail}",
+                "Drop them, run migrate again, and create them again.",
+            ) from error
+
+    def settle(self) -> None:
+        """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
+        names = [item.object_name for item in self.objects if item.kind == "materialized view"]
+        self.connection.execute(
+            "DELETE FROM analytics.view_state WHERE view_name <> ALL (%s)", [names]
+        )
+        for name in names:
+            self.connection.execute(
+                "INSERT INTO analytics.view_state (view_name, today, calculated_at) "
+                "SELECT %(name)s, analytics.today(), analytics.now() WHERE NOT EXISTS "
+                "(SELECT FROM analytics.view_state WHERE view_name = %(name)s)",
+                {"name": name},
+            )
+        first_time = "applied migrations/0001_foundation.sql" in self.changes
+        wanted = None
+        if environment() == "production":
+            wanted = "off"
+        elif first_time:
+            wanted = "on"
+        if wanted and scalar(
+            self.connection, "SELECT analytics.setting('allow_pinned_clock')"
+        ) != wanted:
+            self.connection.execute(
+                "SELECT analytics.set_setting('allow_pinned_clock', %s)", [wanted]
+            )
+            self.changes.append(f"set allow_pinned_clock to {wanted}")
+
+    def run(self) -> list[str]:
+        """Do everything; return what changed. The caller commits or rolls back."""
+        connection = self.connection
+        prerequisites.check_server(connection)
+        connection.execute("SET LOCAL check_function_bodies = off")
+        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        lock = "(hashtextextended(%s, 0))"
+        if not scalar(connection, f"SELECT pg_try_advisory_xact_lock{lock}", MIGRATE_LOCK):
+            LOGGER.info("another migrate is at work on this database: waiting for it")
+            connection.execute(f"SELECT pg_advisory_xact_lock{lock}", [MIGRATE_LOCK])
+        self.changes += prerequisites.set_up_roles(connection)
+        self.changes += prerequisites.set_up_schema(connection)
+        prerequisites.refuse_shadowing(
+            connection,
+            [item.object_name for item in self.objects if item.kind == "materialized view"],
+        )
+        with self.as_owner():
+            self.read_ledger()
+        self.apply_with_source()
+        with self.as_owner():
+            self.settle()
+            if prerequisites.scalar(connection, "SELECT true FROM analytics.installation") is None:
+                raise UserError("analytics.installation has lost its row")
+        self.finish()
+        return self.changes
+
+    def apply_with_source(self) -> None:
+        """Apply migrations, then functions, the source binding, and what reads it."""
+        self.apply_migrations()
+        ordered = dependency_order(self.objects)
+        needs_source: set[str] = set()
+        for item in ordered:
+            if any(
+                name.startswith(SOURCE_VIEW_PREFIX) or name in needs_source
+                for name in item.references()
+            ):
+                needs_source.add(item.object_name)
+        self.apply_objects([item for item in ordered if item.object_name not in needs_source])
+        source_views = self.source_views()
+        self.objects += source_views
+        self.apply_objects(
+            source_views + [item for item in ordered if item.object_name in needs_source]
+        )
+        with self.as_owner():
+            self.swap_staged()
+        self.drop_removed()
+
+    def finish(self) -> None:
+        """Append to the search_path and arrange the schedule."""
+        if prerequisites.append_to_search_path(self.connection):
+            self.changes.append(f"appended {SCHEMA} to the search_path of the database")
+        if not self.dry_run:
+            self.changes += [f"scheduled {name}" for name in cron.arrange(self.connection)]
+
+
+def migrate(
+    url: str,
+    *,
+    dry_run: bool = False,
+    source_schema: str | None = None,
+    directory: Path = SQL_DIRECTORY,
+) -> list[str]:
+    """Bring the database to the current version; return what changed, nothing if it was there.
+
+    One transaction: raises UserError or psycopg.Error with the database as it was.
+    With ``dry_run`` it does the same work, without building materialized views or
+    scheduling, and rolls back.
+    """
+    for attempt in range(1, TRIES + 1):
+        with psycopg.connect(url, application_name="teloo-analytics migrate") as connection:
+            connection.add_notice_handler(
+                lambda diagnostic: LOGGER.log(
+                    30 if diagnostic.severity_nonlocalized == "WARNING" else 10,
+                    "%s", diagnostic.message_primary,
+                )
+            )
+            try:
+                changes = Migration(
+                    connection, dry_run=dry_run, source_schema=source_schema, directory=directory
+                ).run()
+            except WORTH_ANOTHER_TRY as error:
+                connection.rollback()
+                if attempt == TRIES:
+                    raise
+                LOGGER.info("trying again: %s", error.diag.message_primary)
+                time.sleep(0.1 * attempt)
+                continue
+            if dry_run:
+                connection.rollback()
+            return changes
+    raise AssertionError("unreachable")
+
+
+def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
+    """Print what is applied and what is pending; return 0 when up to date, 3 when not."""
+    with psycopg.connect(url, application_name="teloo-analytics status") as connection:
+        connection.read_only = True
+        run = Migration(connection, directory=directory)
+        installed = scalar(connection, "SELECT to_regclass('analytics.migration_ledger')")
+        if installed is None:
+            print(f"not installed in database {connection.info.dbname}: run make migrate")
+            return 3
+        try:
+            run.read_ledger()
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise UserError(
+                "this role may not read analytics.migration_ledger",
+                "Use the role that ran migrate.",
+            ) from error
+        pending = run.pending_migrations() + [item for item in run.objects if run.is_pending(item)]
+        removed = [
+            name
+            for name, (kind, _) in run.ledger.items()
+            if kind != "source view"
+            and name not in {item.name for item in [*run.migrations, *run.objects]}
+        ]
+        row = connection.execute(
+            "SELECT source_schema, source_generation, cron_role, "
+            "(SELECT max(version) FROM analytics.migration_ledger), "
+            "(SELECT count(*) FROM analytics.migration_ledger), "
+            "(SELECT max(applied_at) FROM analytics.migration_ledger) FROM analytics.installation"
+        ).fetchone()
+        assert row is not None
+        print(f"database      {connection.info.dbname}")
+        print(f"version       {row[3]} ({row[4]} files applied, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
+        print(f"source        schema {row[0]}, generation {row[1]}")
+        print(f"schedule      {f'pg_cron, as {row[2]}' if row[2] else 'not by pg_cron'}")
+        for item in pending:
+            print(f"pending       sql/{item.name}")
+        for name in removed:
+            print(f"to be removed {name}")
+        if pending or removed:
+            return 3
+        print("up to date")
+        return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="migrate.py",
+        description="Brings a database to the current version of teloo-analytics. "
+        "All in one transaction: everything lands or nothing does.",
+        epilog="Exit codes: 0 done or up to date, 1 failed with nothing changed, 2 wrong usage, "
+        "3 status: something is pending. "
+        "ENVIRONMENT=production writes JSON lines and forbids pinned clocks.",
+    )
+    parser.add_argument(
+        "command", nargs="?", choices=["apply", "status"], default="apply",
+        help="apply (default), or status: what is applied and what is pending",
+    )
+    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_argument(
+        "--source-schema", default=os.environ.get("SOURCE_SCHEMA") or None,
+        help="schema of the operational tables; default: SOURCE_SCHEMA, else public or teloo",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="do it and roll back, without building materialized views or scheduling",
+    )
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    try:
+        environment()
+        url = database_url(options.database_url)
+        if options.command == "status":
+            return print_status(url)
+        changes = migrate(url, dry_run=options.dry_run, source_schema=options.source_schema)
+    except UserError as error:
+        return report(error)
+    except psycopg.OperationalError as error:
+        return report(UserError(f"no connection or lost it: {error}".strip()))
+    except psycopg.Error as error:
+        return report(
+            UserError(
+                f"{error.diag.message_primary or error} (SQLSTATE {error.sqlstate}); "
+                "nothing was changed",
+                "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint])),
+            )
+        )
+    if not changes:
+        LOGGER.info("up to date: nothing changed")
+    elif options.dry_run:
+        LOGGER.info("dry run: %d change(s) would be made, nothing was changed", len(changes))
+        for change in changes:
+            LOGGER.info("would have: %s", change)
+    else:
+        LOGGER.info("done: %d change(s)", len(changes))
+        if "applied migrations/0001_foundation.sql" in changes:
+            LOGGER.info("now, in a new session: SELECT * FROM refresh_all_mv();")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

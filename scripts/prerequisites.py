@@ -1,0 +1,321 @@
+"""What an installation needs around its own objects: server, roles, rights, search_path."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from console import LOGGER, UserError
+
+SCHEMA = "analytics"
+OWNER = "analytics_owner"
+SCHEDULER = "analytics_scheduler"
+ROLES = {
+    OWNER: ("NOLOGIN", "Owns every object of teloo-analytics. Nobody logs in as it."),
+    "analytics_lector": ("NOLOGIN", "Reads the KPIs of teloo-analytics."),
+    "analytics_operador": ("NOLOGIN", "Reads, refreshes and reschedules teloo-analytics."),
+    SCHEDULER: ("LOGIN", "Runs the scheduled jobs of teloo-analytics, nothing else."),
+}
+# Called without a schema by users; the materialized views come on top of these.
+UNQUALIFIED_FUNCTIONS = ("refresh_all_mv", "get_mv_stats")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A query that is true when all is well, and the statement that makes it so."""
+
+    is_met: sql.Composable
+    statement: sql.Composable
+
+
+def scalar(connection: psycopg.Connection, query: str | sql.Composable, *values: object) -> object:
+    """Run a query and return the first column of its first row, or None without a row."""
+    row = connection.execute(query, values or None).fetchone()  # type: ignore[arg-type]
+    return row[0] if row else None
+
+
+def meet(connection: psycopg.Connection, requirements: Iterable[Requirement], what: str) -> list[str]:
+    """Make requirements true; return the statements that were run.
+
+    Raises UserError with all statements that this role may not run.
+    """
+    done: list[str] = []
+    refused: list[str] = []
+    for requirement in requirements:
+        text = requirement.statement.as_string(connection)
+        try:
+            with connection.transaction():
+                if scalar(connection, requirement.is_met):
+                    continue
+                connection.execute(requirement.statement)
+                done.append(text)
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject):
+            refused.append(text)
+            continue
+        except (psycopg.errors.InvalidGrantOperation,):
+            refused.append(text)
+            continue
+        # A GRANT without the right to grant is only a warning in PostgreSQL.
+        if not scalar(connection, requirement.is_met):
+            done.remove(text)
+            refused.append(text)
+    if refused:
+        user = scalar(connection, "SELECT session_user")
+        raise UserError(
+            f"role {user} may not set up {what}; nothing was changed",
+            "Have a role that may (such as a superuser) run this, then run migrate again:\n\n"
+            + "\n".join(f"    {statement};" for statement in refused),
+        )
+    return done
+
+
+def check_server(connection: psycopg.Connection) -> None:
+    """Refuse a server or a database on which the numbers would not be right."""
+    version = connection.info.server_version
+    if version < 150000:
+        raise UserError(
+            f"PostgreSQL {version // 10000} is too old: 15 to 18 are supported",
+            "Upgrade the server.",
+        )
+    if version >= 190000:
+        LOGGER.warning("PostgreSQL %s is newer than what was tested (15 to 18)", version // 10000)
+    encoding = scalar(connection, "SHOW server_encoding")
+    if encoding != "UTF8":
+        raise UserError(
+            f"the database has encoding {encoding}, and spellings of cities are compared in UTF8",
+            "Move it to a database made with ENCODING 'UTF8'.",
+        )
+    if scalar(connection, r"SELECT upper(U&'\00EB') <> U&'\00CB'"):
+        raise UserError(
+            "in this database upper('ë') is not 'Ë', so CITROËN and citroën would be two brands",
+            "Its locale (LC_CTYPE) knows ASCII only. Move it to a database made with a UTF-8 "
+            "locale, such as LOCALE 'C.UTF-8' TEMPLATE template0.",
+        )
+
+
+def set_up_roles(connection: psycopg.Connection) -> list[str]:
+    """Create the roles that are missing and let the migrating role act as the owner."""
+    requirements = [
+        Requirement(
+            sql.SQL("SELECT to_regrole({}) IS NOT NULL").format(role),
+            sql.SQL("CREATE ROLE {role} {login}; COMMENT ON ROLE {role} IS {comment}").format(
+                role=sql.Identifier(role), login=sql.SQL(login), comment=comment
+            ),
+        )
+        for role, (login, comment) in ROLES.items()
+    ]
+    done = meet(connection, requirements, "the roles")
+
+    may_act_as = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+    options = (
+        sql.SQL(" WITH SET TRUE, INHERIT TRUE")
+        if connection.info.server_version >= 160000
+        else sql.SQL("")
+    )
+    user = str(scalar(connection, "SELECT current_user"))
+    return done + meet(
+        connection,
+        [
+            Requirement(
+                sql.SQL("SELECT pg_has_role({}, {})").format(OWNER, may_act_as),
+                sql.SQL("GRANT {} TO {}{}").format(
+                    sql.Identifier(OWNER), sql.Identifier(user), options
+                ),
+            )
+        ],
+        "the roles",
+    )
+
+
+def set_up_schema(connection: psycopg.Connection) -> list[str]:
+    """Create schema analytics and the rights on the database that its owner needs."""
+    database = sql.Identifier(connection.info.dbname)
+    owner = scalar(
+        connection, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", SCHEMA
+    )
+    if owner is not None and owner != OWNER:
+        raise UserError(
+            f"there is a schema {SCHEMA} that does not belong to this package (owner {owner})",
+            f"Move it out of the way:\n\n    ALTER SCHEMA {SCHEMA} RENAME TO {SCHEMA}_previous;",
+        )
+    return meet(
+        connection,
+        [
+            Requirement(
+                sql.SQL("SELECT to_regnamespace({}) IS NOT NULL").format(SCHEMA),
+                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
+                    sql.Identifier(SCHEMA), sql.Identifier(OWNER)
+                ),
+            ),
+            # REFRESH … CONCURRENTLY needs it.
+            Requirement(
+                sql.SQL("SELECT has_database_privilege({}, current_database(), 'TEMP')").format(
+                    OWNER
+                ),
+                sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
+                    database, sql.Identifier(OWNER)
+                ),
+            ),
+            Requirement(
+                sql.SQL("SELECT has_database_privilege({}, current_database(), 'CONNECT')").format(
+                    SCHEDULER
+                ),
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                    database, sql.Identifier(SCHEDULER)
+                ),
+            ),
+        ],
+        f"schema {SCHEMA}",
+    )
+
+
+def grant_source(
+    connection: psycopg.Connection, schema: str, tables: Iterable[str]
+) -> list[str]:
+    """Let analytics_owner read the operational tables; nothing else there is touched."""
+    requirements = [
+        Requirement(
+            sql.SQL("SELECT has_schema_privilege({}, {}, 'USAGE')").format(OWNER, schema),
+            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
+                sql.Identifier(schema), sql.Identifier(OWNER)
+            ),
+        )
+    ]
+    requirements += [
+        Requirement(
+            sql.SQL("SELECT has_table_privilege({}, format('%I.%I', {}, {}), 'SELECT')").format(
+                OWNER, schema, table
+            ),
+            sql.SQL("GRANT SELECT ON {} TO {}").format(
+                sql.Identifier(schema, table), sql.Identifier(OWNER)
+            ),
+        )
+        for table in tables
+    ]
+    return meet(connection, requirements, "reading the operational tables")
+
+
+def database_search_path(connection: psycopg.Connection) -> str | None:
+    """Return the search_path that ALTER DATABASE … SET gave this database, or None."""
+    value = scalar(
+        connection,
+        """
+        SELECT substr(setting, length('search_path=') + 1)
+        FROM pg_db_role_setting
+        CROSS JOIN unnest(setconfig) AS setting
+        WHERE
+            setrole = 0
+            AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND setting LIKE 'search\\_path=%'
+        """,
+    )
+    return None if value is None else str(value)
+
+
+def set_database_search_path(connection: psycopg.Connection, value: str | None) -> None:
+    """Give the database a search_path, or with None take its own away."""
+    database = sql.Identifier(connection.info.dbname)
+    if value is None:
+        connection.execute(sql.SQL("ALTER DATABASE {} RESET search_path").format(database))
+        return
+    with connection.transaction():
+        before = scalar(connection, "SHOW search_path")
+        connection.execute("SELECT set_config('search_path', %s, true)", [value])
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET search_path FROM CURRENT").format(database)
+        )
+        connection.execute("SELECT set_config('search_path', %s, true)", [before])
+
+
+def default_search_path(connection: psycopg.Connection) -> str:
+    """Return the search_path that a new session has where the database sets none."""
+    return str(
+        scalar(
+            connection,
+            "SELECT CASE source WHEN 'configuration file' THEN reset_val ELSE boot_val END "
+            "FROM pg_settings WHERE name = 'search_path'",
+        )
+    )
+
+
+def path_schemas(connection: psycopg.Connection, path: str) -> list[str]:
+    """Return the existing schemas of a search_path, in its order."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("SELECT set_config('search_path', %s, true)", [path])
+        schemas = scalar(connection, "SELECT current_schemas(false)::text[]")
+    assert isinstance(schemas, list)
+    return schemas
+
+
+def append_to_search_path(connection: psycopg.Connection) -> bool:
+    """Append schema analytics to the search_path of the database; False where it is there."""
+    before = database_search_path(connection)
+    path = before if before is not None else default_search_path(connection)
+    if SCHEMA in path_schemas(connection, path):
+        return False
+    user = scalar(connection, "SELECT current_user")
+    try:
+        with connection.transaction():
+            set_database_search_path(connection, f"{path}, {SCHEMA}" if path.strip() else SCHEMA)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UserError(
+            f"role {user} may not set the search_path of database {connection.info.dbname}; "
+            "nothing was changed",
+            "Have the database's owner run this, then run migrate again:\n\n"
+            + sql.SQL("    ALTER DATABASE {} SET search_path = {}, {};")
+            .format(sql.Identifier(connection.info.dbname), sql.SQL(path), sql.Identifier(SCHEMA))
+            .as_string(connection),
+        ) from error
+    connection.execute(
+        "UPDATE analytics.installation SET search_path_before = %s, search_path_set = true",
+        [before],
+    )
+    return True
+
+
+def refuse_shadowing(connection: psycopg.Connection, view_names: Iterable[str]) -> None:
+    """Stop where older objects come before ours on the search_path, and say how to move them."""
+    path = database_search_path(connection)
+    schemas = path_schemas(
+        connection, path if path is not None else default_search_path(connection)
+    )
+    if SCHEMA in schemas:
+        schemas = schemas[: schemas.index(SCHEMA)]
+    rows = connection.execute(
+        """
+        SELECT
+            CASE relkind
+                WHEN 'm' THEN 'MATERIALIZED VIEW'
+                WHEN 'v' THEN 'VIEW'
+                WHEN 'f' THEN 'FOREIGN TABLE'
+                WHEN 'S' THEN 'SEQUENCE'
+                ELSE 'TABLE'
+            END,
+            format('%%I.%%I', nspname, relname)
+        FROM pg_class
+        INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relname = ANY (%(views)s) AND nspname = ANY (%(schemas)s) AND relkind NOT IN ('i', 'I')
+        UNION ALL
+        SELECT
+            CASE prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END,
+            format('%%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(pg_proc.oid))
+        FROM pg_proc
+        INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
+        WHERE proname = ANY (%(functions)s) AND nspname = ANY (%(schemas)s)
+        ORDER BY 2
+        """,
+        {
+            "views": list(view_names),
+            "functions": list(UNQUALIFIED_FUNCTIONS),
+            "schemas": schemas,
+        },
+    ).fetchall()
+    if rows:
+        moves = "\n".join(f"    ALTER {kind} {name} SET SCHEMA analytics_previous;" for kind, name in rows)
+        raise UserError(
+            "older objects would win over ours on the search_path; nothing was changed: "
+            + ", ".join(name for _, name in rows),
+            "Move them out of the way, then run migrate again:\n\n"
+            f"    CREATE SCHEMA IF NOT EXISTS analytics_previous;\n{moves}",
+        )

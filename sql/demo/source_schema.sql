@@ -1,0 +1,173 @@
+-- The operational tables of TeLOO, generation A, in schema public.
+--
+-- Demo and test material: the real tables belong to another service. Never part of
+-- make migrate.
+
+CREATE TABLE public.usuarios (
+    id uuid NOT NULL,
+    nombre varchar(100) NOT NULL,
+    apellido varchar(100) NOT NULL,
+    email varchar(255),
+    telefono varchar(15) NOT NULL,
+    rol varchar(7) NOT NULL DEFAULT 'CLIENT',
+    estado varchar(10) NOT NULL DEFAULT 'ACTIVO',
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.clientes (
+    id uuid NOT NULL,
+    usuario_id uuid NOT NULL,
+    ciudad varchar(100) NOT NULL,
+    departamento varchar(100) NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.asesores (
+    id uuid NOT NULL,
+    usuario_id uuid NOT NULL,
+    ciudad varchar(100) NOT NULL,
+    departamento varchar(100) NOT NULL,
+    punto_venta varchar(200) NOT NULL,
+    confianza numeric(3,1) NOT NULL DEFAULT 3.0,
+    estado varchar(10) NOT NULL DEFAULT 'ACTIVO',
+    actividad_reciente_pct numeric(5,2) NOT NULL DEFAULT 0,
+    desempeno_historico_pct numeric(5,2) NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.solicitudes (
+    id uuid NOT NULL,
+    cliente_id uuid NOT NULL,
+    estado varchar(19) NOT NULL DEFAULT 'ABIERTA',
+    nivel_actual integer NOT NULL DEFAULT 1,
+    ciudad_origen varchar(100) NOT NULL,
+    departamento_origen varchar(100) NOT NULL,
+    cliente_acepto boolean,
+    fecha_respuesta_cliente timestamptz,
+    fecha_evaluacion timestamptz,
+    fecha_expiracion timestamptz,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.repuestos_solicitados (
+    id uuid NOT NULL,
+    solicitud_id uuid NOT NULL,
+    nombre varchar(200) NOT NULL,
+    marca_vehiculo varchar(50) NOT NULL,
+    linea_vehiculo varchar(100) NOT NULL,
+    anio_vehiculo integer NOT NULL,
+    cantidad integer NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.ofertas (
+    id uuid NOT NULL,
+    solicitud_id uuid NOT NULL,
+    asesor_id uuid NOT NULL,
+    tiempo_entrega_dias integer NOT NULL,
+    estado varchar(15) NOT NULL DEFAULT 'ENVIADA',
+    monto_total numeric(15,2) NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.ofertas_detalle (
+    id uuid NOT NULL,
+    oferta_id uuid NOT NULL,
+    repuesto_solicitado_id uuid NOT NULL,
+    precio_unitario numeric(12,2) NOT NULL,
+    cantidad integer NOT NULL DEFAULT 1,
+    garantia_meses integer NOT NULL,
+    tiempo_entrega_dias integer NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.adjudicaciones_repuesto (
+    id uuid NOT NULL,
+    solicitud_id uuid NOT NULL,
+    oferta_id uuid NOT NULL,
+    repuesto_solicitado_id uuid NOT NULL,
+    precio_adjudicado numeric(12,2) NOT NULL,
+    cantidad_adjudicada integer NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.ofertas_historicas (
+    id uuid NOT NULL,
+    asesor_id uuid NOT NULL,
+    solicitud_id uuid NOT NULL,
+    fecha date NOT NULL,
+    monto_total numeric(15,2) NOT NULL,
+    cantidad_repuestos integer NOT NULL,
+    tiempo_respuesta_seg integer NOT NULL,
+    adjudicada boolean NOT NULL DEFAULT false,
+    aceptada_cliente boolean NOT NULL DEFAULT false,
+    entrega_exitosa boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.historial_respuestas_ofertas (
+    id uuid NOT NULL,
+    asesor_id uuid NOT NULL,
+    solicitud_id uuid NOT NULL,
+    fecha_envio timestamptz NOT NULL,
+    fecha_vista timestamptz,
+    fecha_respuesta timestamptz,
+    respondio boolean NOT NULL DEFAULT false,
+    tiempo_respuesta_seg integer,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+CREATE TABLE public.auditorias_tiendas (
+    id uuid NOT NULL,
+    asesor_id uuid NOT NULL,
+    auditor_id uuid,
+    fecha_revision timestamptz NOT NULL,
+    estado varchar(13) NOT NULL,
+    puntaje_confianza numeric(3,1) NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT current_timestamp,
+    updated_at timestamptz NOT NULL DEFAULT current_timestamp
+);
+
+ALTER TABLE public.usuarios ADD PRIMARY KEY (id);
+ALTER TABLE public.clientes ADD PRIMARY KEY (id);
+ALTER TABLE public.asesores ADD PRIMARY KEY (id);
+ALTER TABLE public.solicitudes ADD PRIMARY KEY (id);
+ALTER TABLE public.repuestos_solicitados ADD PRIMARY KEY (id);
+ALTER TABLE public.ofertas ADD PRIMARY KEY (id);
+ALTER TABLE public.ofertas_detalle ADD PRIMARY KEY (id);
+ALTER TABLE public.adjudicaciones_repuesto ADD PRIMARY KEY (id);
+ALTER TABLE public.ofertas_historicas ADD PRIMARY KEY (id);
+ALTER TABLE public.historial_respuestas_ofertas ADD PRIMARY KEY (id);
+ALTER TABLE public.auditorias_tiendas ADD PRIMARY KEY (id);
+ALTER TABLE public.usuarios ADD UNIQUE (email);
+ALTER TABLE public.clientes ADD UNIQUE (usuario_id);
+ALTER TABLE public.asesores ADD UNIQUE (usuario_id);
+ALTER TABLE public.ofertas_detalle ADD UNIQUE (oferta_id, repuesto_solicitado_id);
+ALTER TABLE public.adjudicaciones_repuesto ADD UNIQUE (solicitud_id, repuesto_solicitado_id);
+ALTER TABLE public.clientes ADD FOREIGN KEY (usuario_id) REFERENCES public.usuarios (id) ON DELETE CASCADE;
+ALTER TABLE public.asesores ADD FOREIGN KEY (usuario_id) REFERENCES public.usuarios (id) ON DELETE CASCADE;
+ALTER TABLE public.solicitudes ADD FOREIGN KEY (cliente_id) REFERENCES public.clientes (id) ON DELETE CASCADE;
+ALTER TABLE public.repuestos_solicitados ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+ALTER TABLE public.ofertas ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+ALTER TABLE public.ofertas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
+ALTER TABLE public.ofertas_detalle ADD FOREIGN KEY (oferta_id) REFERENCES public.ofertas (id) ON DELETE CASCADE;
+ALTER TABLE public.ofertas_detalle ADD FOREIGN KEY (repuesto_solicitado_id) REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
+ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (oferta_id) REFERENCES public.ofertas (id) ON DELETE CASCADE;
+ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (repuesto_solicitado_id) REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
+ALTER TABLE public.ofertas_historicas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
+ALTER TABLE public.ofertas_historicas ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+ALTER TABLE public.historial_respuestas_ofertas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
+ALTER TABLE public.historial_respuestas_ofertas ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+ALTER TABLE public.auditorias_tiendas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
+ALTER TABLE public.auditorias_tiendas ADD FOREIGN KEY (auditor_id) REFERENCES public.usuarios (id) ON DELETE SET NULL;

@@ -1,0 +1,29 @@
+-- Writes one line of the refresh log.
+--
+-- Invariant: what is returned is what is stored, with its number and duration.
+
+CREATE OR REPLACE FUNCTION analytics.log_refresh(p_line analytics.refresh_log)
+RETURNS analytics.refresh_log
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $log_refresh$
+    INSERT INTO analytics.refresh_log (
+        run_id, view_name, triggered_by, requested_by, mode, started_at, finished_at,
+        refresh_status, refresh_time_ms, rows_affected, error_message, error_sqlstate
+    )
+    VALUES (
+        p_line.run_id, p_line.view_name, p_line.triggered_by, p_line.requested_by, p_line.mode,
+        p_line.started_at, p_line.finished_at, p_line.refresh_status,
+        round(1000 * extract(EPOCH FROM p_line.finished_at - p_line.started_at), 3),
+        p_line.rows_affected, p_line.error_message, p_line.error_sqlstate
+    )
+    RETURNING refresh_log;
+$log_refresh$;
+
+COMMENT ON FUNCTION analytics.log_refresh(analytics.refresh_log) IS
+'Stores one line of analytics.refresh_log, numbered and with its duration in milliseconds. '
+'Internal to analytics.run_refresh().';
+
+REVOKE ALL ON FUNCTION analytics.log_refresh(analytics.refresh_log) FROM public;

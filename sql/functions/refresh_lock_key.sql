@@ -1,0 +1,15 @@
+-- Names the advisory lock that lets one refresh run at a time in this database.
+
+CREATE OR REPLACE FUNCTION analytics.refresh_lock_key()
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+SECURITY INVOKER
+RETURN hashtextextended('teloo-analytics refresh', 0);
+
+COMMENT ON FUNCTION analytics.refresh_lock_key() IS
+'Key of the advisory lock that a refresh holds. Functions hold it for their transaction; '
+'only analytics.work(), which commits between its steps, holds it for its session.';
+
+REVOKE ALL ON FUNCTION analytics.refresh_lock_key() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.refresh_lock_key() TO analytics_scheduler;

@@ -1,0 +1,73 @@
+-- Refreshes one materialized view and says what it did.
+--
+-- Invariant: afterwards the view holds what its definition gives for v_today. It is
+-- published again, under a new calculado_at, only when something else in it changed;
+-- readers don't wait once it is populated and has its unique index.
+-- Raises what the refresh raises: the caller decides what a failure means.
+
+CREATE OR REPLACE FUNCTION analytics.refresh_view(p_view_name text, p_force boolean)
+RETURNS TABLE (mode text, rows_affected bigint)
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $refresh_view$
+DECLARE
+    v_view record;
+    v_columns text;
+    v_changed boolean := true;
+BEGIN
+    SELECT materialized_views.* INTO STRICT v_view
+    FROM analytics.materialized_views()
+    WHERE materialized_views.view_name = p_view_name;
+
+    INSERT INTO analytics.view_state AS state (view_name, today, calculated_at)
+    VALUES (p_view_name, analytics.today(), analytics.now())
+    ON CONFLICT (view_name) DO UPDATE SET today = excluded.today;
+
+    IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN
+        SELECT string_agg(quote_ident(pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum)
+        INTO v_columns
+        FROM pg_attribute
+        WHERE
+            pg_attribute.attrelid = v_view.relation
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+            AND pg_attribute.attname <> 'calculado_at';
+        EXECUTE format(
+            'WITH computed AS MATERIALIZED (SELECT %1$s FROM (%2$s) AS definition)
+             SELECT EXISTS (SELECT * FROM computed EXCEPT ALL SELECT %1$s FROM %3$s)
+                 OR EXISTS (SELECT %1$s FROM %3$s EXCEPT ALL SELECT * FROM computed)',
+            v_columns, rtrim(pg_get_viewdef(v_view.relation), ';'), v_view.relation
+        ) INTO v_changed;
+    END IF;
+
+    IF v_changed THEN
+        UPDATE analytics.view_state SET calculated_at = analytics.now()
+        WHERE view_state.view_name = p_view_name;
+        IF v_view.is_populated AND v_view.has_unique_index THEN
+            EXECUTE format('REFRESH MATERIALIZED VIEW CONCURRENTLY %s', v_view.relation);
+        ELSE
+            IF v_view.is_populated THEN
+                RAISE WARNING 'teloo-analytics: view % has no plain unique index: '
+                    'its readers wait during the refresh', p_view_name
+                    USING HINT = 'Run make migrate, or create the index of its file in sql/views.';
+            END IF;
+            EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
+        END IF;
+    END IF;
+    mode := CASE WHEN v_changed THEN 'full' ELSE 'unchanged' END;
+
+    UPDATE analytics.view_state SET last_success_at = analytics.now()
+    WHERE view_state.view_name = p_view_name;
+    EXECUTE format('SELECT count(*) FROM %s', v_view.relation) INTO rows_affected;
+    RETURN NEXT;
+END;
+$refresh_view$;
+
+COMMENT ON FUNCTION analytics.refresh_view(text, boolean) IS
+'Refreshes one materialized view: mode is full, or unchanged where its contents were found '
+'to be right already; rows_affected is its row count afterwards. Internal to '
+'analytics.run_refresh().';
+
+REVOKE ALL ON FUNCTION analytics.refresh_view(text, boolean) FROM public;

@@ -1,0 +1,32 @@
+-- Runs one claimed refresh and notes how it ended.
+--
+-- Invariant: the job ends as SUCCESS only when every view was refreshed.
+-- SECURITY DEFINER: refreshing needs the owner of the views.
+
+CREATE OR REPLACE FUNCTION analytics.run_refresh_job(p_job_id bigint)
+RETURNS void
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $run_refresh_job$
+    UPDATE analytics.refresh_jobs SET
+        state = run.refresh_status,
+        run_id = run.run_id,
+        error = run.error_message,
+        finished_at = clock_timestamp()
+    FROM analytics.refresh_jobs AS job
+    CROSS JOIN LATERAL analytics.run_refresh(job.triggered_by, job.requested_by, false) AS run
+    WHERE
+        job.job_id = p_job_id
+        AND job.state = 'RUNNING'
+        AND refresh_jobs.job_id = job.job_id
+        AND run.view_name IS NULL;
+$run_refresh_job$;
+
+COMMENT ON FUNCTION analytics.run_refresh_job(bigint) IS
+'Runs the refresh of a job in state RUNNING and stores its outcome. Internal to '
+'analytics.work().';
+
+REVOKE ALL ON FUNCTION analytics.run_refresh_job(bigint) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.run_refresh_job(bigint) TO analytics_scheduler;

@@ -1,0 +1,35 @@
+-- Reads one setting.
+--
+-- Invariant: a name that does not exist is an error, never NULL.
+
+CREATE OR REPLACE FUNCTION analytics.setting(p_name text)
+RETURNS text
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $setting$
+DECLARE
+    v_value text;
+BEGIN
+    SELECT settings.value INTO v_value
+    FROM analytics.settings
+    WHERE settings.name = p_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'p_name must be the name of a setting'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %L.', p_name),
+                  HINT = format('One of: %s.', (
+                      SELECT string_agg(settings.name, ', ' ORDER BY settings.name)
+                      FROM analytics.settings));
+    END IF;
+    RETURN v_value;
+END;
+$setting$;
+
+COMMENT ON FUNCTION analytics.setting(text) IS
+'Value of a setting of analytics.settings; an unknown name is an error (22023).';
+
+REVOKE ALL ON FUNCTION analytics.setting(text) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.setting(text)
+TO analytics_lector, analytics_operador, analytics_scheduler;

@@ -1,0 +1,105 @@
+-- The contract laid over the tables that really are in one schema.
+--
+-- Invariant: one row per row of analytics.source_contract(); problem is NULL exactly
+-- where the column can be read as the contract wants it.
+
+CREATE OR REPLACE FUNCTION analytics.source_columns(p_schema text, p_generation text)
+RETURNS TABLE (
+    view_name text,
+    column_position integer,
+    column_name text,
+    value_kind text,
+    table_name text,
+    found_type text,
+    problem text
+)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $source_columns$
+    WITH contract AS (
+        SELECT
+            source_contract.*,
+            CASE p_generation
+                WHEN 'A' THEN source_contract.table_in_a
+                ELSE source_contract.table_in_b
+            END AS table_name
+        FROM analytics.source_contract()
+    ),
+
+    found AS (
+        SELECT
+            contract.*,
+            pg_class.oid AS relation,
+            pg_class.relrowsecurity AS has_row_security,
+            format_type(coalesce(base_type.oid, pg_type.oid), NULL) AS found_type,
+            coalesce(base_type.typcategory, pg_type.typcategory) AS type_category
+        FROM contract
+        LEFT JOIN pg_namespace ON pg_namespace.nspname = p_schema
+        LEFT JOIN pg_class
+            ON pg_class.relnamespace = pg_namespace.oid
+            AND pg_class.relname = contract.table_name
+            AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
+        LEFT JOIN pg_attribute
+            ON pg_attribute.attrelid = pg_class.oid
+            AND pg_attribute.attname = contract.column_name
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+        LEFT JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
+        LEFT JOIN pg_type AS base_type
+            ON base_type.oid = pg_type.typbasetype AND pg_type.typtype = 'd'
+    )
+
+    SELECT
+        found.view_name,
+        found.column_position,
+        found.column_name,
+        found.value_kind,
+        found.table_name,
+        found.found_type,
+        CASE
+            WHEN found.relation IS NULL THEN
+                format('table %I.%I is missing', p_schema, found.table_name)
+            WHEN found.has_row_security AND NOT EXISTS (
+                SELECT FROM pg_roles
+                WHERE pg_roles.rolname = 'analytics_owner' AND pg_roles.rolbypassrls
+            ) THEN
+                format(
+                    'table %I.%I has row-level security, which would hide rows: '
+                    'ALTER ROLE analytics_owner BYPASSRLS', p_schema, found.table_name
+                )
+            WHEN found.found_type IS NULL AND position(p_generation IN found.needed_in) > 0 THEN
+                format(
+                    'column %I.%I.%I is missing', p_schema, found.table_name, found.column_name
+                )
+            WHEN NOT CASE found.value_kind
+                WHEN 'uuid' THEN found.found_type = 'uuid'
+                WHEN 'text' THEN found.type_category IN ('S', 'E')
+                WHEN 'boolean' THEN found.found_type = 'boolean'
+                WHEN 'integer' THEN found.found_type IN ('smallint', 'integer', 'bigint')
+                WHEN 'numeric' THEN found.found_type IN (
+                    'smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision'
+                )
+                WHEN 'instant' THEN found.found_type IN (
+                    'timestamp with time zone', 'timestamp without time zone'
+                )
+                WHEN 'day' THEN found.found_type IN (
+                    'date', 'timestamp with time zone', 'timestamp without time zone'
+                )
+            END THEN
+                format(
+                    'column %I.%I.%I has type %s, which is no %s',
+                    p_schema, found.table_name, found.column_name, found.found_type,
+                    found.value_kind
+                )
+        END
+    FROM found
+    ORDER BY found.column_position;
+$source_columns$;
+
+COMMENT ON FUNCTION analytics.source_columns(text, text) IS
+'The source contract laid over one schema, read as generation A or B: for each column its '
+'type there and what is wrong with it, or NULL.';
+
+REVOKE ALL ON FUNCTION analytics.source_columns(text, text) FROM public;

@@ -1,0 +1,23 @@
+-- Every minute: decides what is due and queues it. Short; never refreshes.
+--
+-- Invariant: ticks never pile up: while one is at work another returns at once.
+-- SECURITY INVOKER, like analytics.work(): the rights are in the functions it calls.
+
+CREATE OR REPLACE PROCEDURE analytics.tick()
+LANGUAGE plpgsql
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $tick$
+BEGIN
+    IF pg_try_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0)) THEN
+        PERFORM analytics.queue_due_refresh();
+    END IF;
+END;
+$tick$;
+
+COMMENT ON PROCEDURE analytics.tick() IS
+'To be called every minute, by pg_cron or by anything else that can call SQL: queues the '
+'daily refresh when its slot has come. Calling it more often changes nothing.';
+
+REVOKE ALL ON PROCEDURE analytics.tick() FROM public;
+GRANT EXECUTE ON PROCEDURE analytics.tick() TO analytics_scheduler;

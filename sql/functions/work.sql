@@ -1,0 +1,64 @@
+-- Every minute: runs the queued refreshes, committing between its steps.
+--
+-- Invariant: holds the refresh lock for its session from its first step to its last,
+-- also when a step fails; the first COMMIT makes it fail in a transaction block before
+-- the lock is taken. SECURITY INVOKER, since a definer can't COMMIT; for the same reason
+-- search_path is set again after each COMMIT instead of in a SET clause.
+
+CREATE OR REPLACE PROCEDURE analytics.work()
+LANGUAGE plpgsql
+SECURITY INVOKER
+AS $work$
+DECLARE
+    v_job_id bigint;
+    v_message text;
+    v_sqlstate text;
+BEGIN
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
+        RETURN;
+    END IF;
+    LOOP
+        BEGIN
+            v_job_id := analytics.claim_refresh_job();
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+        END;
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+        EXIT WHEN v_job_id IS NULL OR v_sqlstate IS NOT NULL;
+
+        BEGIN
+            PERFORM analytics.run_refresh_job(v_job_id);
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+        END;
+        IF v_sqlstate IS NOT NULL THEN
+            BEGIN
+                PERFORM analytics.fail_refresh_job(
+                    v_job_id, format('%s (SQLSTATE %s)', v_message, v_sqlstate));
+            EXCEPTION WHEN query_canceled OR OTHERS THEN
+                RAISE WARNING 'teloo-analytics: ERROR noting that job % failed: % (SQLSTATE %)',
+                    v_job_id, SQLERRM, SQLSTATE;
+            END;
+        END IF;
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+        EXIT WHEN v_sqlstate IS NOT NULL;
+    END LOOP;
+    PERFORM pg_advisory_unlock(analytics.refresh_lock_key());
+    IF v_sqlstate IS NOT NULL THEN
+        RAISE EXCEPTION 'refresh job % failed: %', v_job_id, v_message
+            USING ERRCODE = v_sqlstate,
+                  HINT = 'See analytics.refresh_jobs and the server''s log.';
+    END IF;
+END;
+$work$;
+
+COMMENT ON PROCEDURE analytics.work() IS
+'To be called every minute, outside a transaction block: runs the refreshes that '
+'analytics.tick() queued, oldest first. Returns at once while another refresh is running.';
+
+REVOKE ALL ON PROCEDURE analytics.work() FROM public;
+GRANT EXECUTE ON PROCEDURE analytics.work() TO analytics_scheduler;

@@ -1,0 +1,92 @@
+-- Monthly KPIs, one row per local month of the request. Unique key: mes.
+--
+-- Its own name and its indexes' are written without a schema: make migrate builds it
+-- aside and moves it into schema analytics, so that readers of an earlier one don't wait.
+
+CREATE MATERIALIZED VIEW mv_metricas_mensuales AS
+SELECT
+    recomputed.mes,
+    recomputed.solicitudes_creadas,
+    recomputed.solicitudes_aceptadas,
+    recomputed.solicitudes_rechazadas,
+    recomputed.solicitudes_expiradas,
+    recomputed.solicitudes_sin_ofertas,
+    recomputed.tiempo_promedio_cierre_seg,
+    recomputed.ofertas_totales,
+    recomputed.ofertas_ganadoras,
+    recomputed.ofertas_aceptadas,
+    recomputed.precio_promedio_ofertas,
+    recomputed.precio_minimo_ofertas,
+    recomputed.precio_maximo_ofertas,
+    recomputed.tiempo_entrega_promedio,
+    recomputed.garantia_promedio_meses,
+    recomputed.clientes_activos,
+    recomputed.asesores_activos,
+    recomputed.marcas_vehiculos_solicitadas,
+    recomputed.volumen_transaccional_total,
+    recomputed.tasa_aceptacion_pct,
+    recomputed.tasa_conversion_ofertas_pct,
+    recomputed.ofertas_promedio_por_solicitud
+FROM analytics.recomputed_metricas_mensuales AS recomputed
+WITH NO DATA;
+
+CREATE UNIQUE INDEX mv_metricas_mensuales_mes ON mv_metricas_mensuales (mes);
+
+COMMENT ON MATERIALIZED VIEW mv_metricas_mensuales IS
+'Monthly KPIs of the marketplace, one row per local month. A cohort view: offers, lines '
+'and parts belong to the month of their request. Refreshed by refresh_all_mv().';
+COMMENT ON COLUMN mv_metricas_mensuales.mes IS
+'First day of the local month (zone of the setting time_zone) of solicitudes.created_at. '
+'One row for each month from the first to the last with a request.';
+COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_creadas IS
+'Requests created in the month.';
+COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_aceptadas IS
+'Requests with cliente_acepto true; where it is NULL, estado OFERTAS_ACEPTADAS or '
+'ACEPTADA.';
+COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_rechazadas IS
+'Requests with cliente_acepto false; where it is NULL, estado OFERTAS_RECHAZADAS or '
+'RECHAZADA.';
+COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_expiradas IS
+'Requests with estado EXPIRADA or CERRADA_SIN_OFERTAS: ended without offers or by '
+'time-out.';
+COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_sin_ofertas IS
+'Requests with estado CERRADA_SIN_OFERTAS.';
+COMMENT ON COLUMN mv_metricas_mensuales.tiempo_promedio_cierre_seg IS
+'Average seconds from created_at to fecha_respuesta_cliente (updated_at where that is '
+'NULL), over closed requests. NULL over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.ofertas_totales IS
+'Offers for the requests of the month, whenever they were made.';
+COMMENT ON COLUMN mv_metricas_mensuales.ofertas_ganadoras IS
+'Offers that were ever selected: estado GANADORA or ACEPTADA, or with a row in '
+'adjudicaciones_repuesto.';
+COMMENT ON COLUMN mv_metricas_mensuales.ofertas_aceptadas IS
+'Offers with estado ACEPTADA.';
+COMMENT ON COLUMN mv_metricas_mensuales.precio_promedio_ofertas IS
+'Average precio_unitario of the offer lines, in pesos. NULL over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.precio_minimo_ofertas IS
+'Lowest precio_unitario of the offer lines, in pesos. NULL over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.precio_maximo_ofertas IS
+'Highest precio_unitario of the offer lines, in pesos. NULL over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.tiempo_entrega_promedio IS
+'Average tiempo_entrega_dias of the offers, in days. NULL over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.garantia_promedio_meses IS
+'Average garantia_meses of the offer lines, in months. NULL over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.clientes_activos IS
+'Distinct clients with a request.';
+COMMENT ON COLUMN mv_metricas_mensuales.asesores_activos IS
+'Distinct advisors with an offer for a request of the month.';
+COMMENT ON COLUMN mv_metricas_mensuales.marcas_vehiculos_solicitadas IS
+'Distinct vehicle brands of the requested parts, trimmed and upper-cased; empty ones '
+'ignored.';
+COMMENT ON COLUMN mv_metricas_mensuales.volumen_transaccional_total IS
+'Sum of precio_unitario × cantidad over the lines of accepted offers (estado ACEPTADA), '
+'in pesos, exact.';
+COMMENT ON COLUMN mv_metricas_mensuales.tasa_aceptacion_pct IS
+'100 × solicitudes_aceptadas / solicitudes_creadas; 0 over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.tasa_conversion_ofertas_pct IS
+'100 × ofertas_ganadoras / ofertas_totales; 0 over none.';
+COMMENT ON COLUMN mv_metricas_mensuales.ofertas_promedio_por_solicitud IS
+'ofertas_totales / solicitudes_creadas; 0 over none.';
+
+REVOKE ALL ON mv_metricas_mensuales FROM public;
+GRANT SELECT ON mv_metricas_mensuales TO analytics_lector, analytics_operador;

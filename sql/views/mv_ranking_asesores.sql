@@ -1,0 +1,131 @@
+-- Advisor ranking, one row per active advisor. Unique key: asesor_id.
+--
+-- Its own name and its indexes' are written without a schema: make migrate builds it
+-- aside and moves it into schema analytics, so that readers of an earlier one don't wait.
+
+CREATE MATERIALIZED VIEW mv_ranking_asesores AS
+SELECT
+    recomputed.asesor_id,
+    recomputed.asesor_nombre,
+    recomputed.asesor_email,
+    recomputed.ciudad,
+    recomputed.departamento,
+    recomputed.punto_venta,
+    recomputed.confianza,
+    recomputed.nivel_actual,
+    recomputed.estado_asesor,
+    recomputed.actividad_reciente_pct,
+    recomputed.desempeno_historico_pct,
+    recomputed.ofertas_historicas_total,
+    recomputed.ofertas_ganadoras,
+    recomputed.ofertas_aceptadas_cliente,
+    recomputed.entregas_exitosas,
+    recomputed.tiempo_promedio_respuesta_seg,
+    recomputed.monto_promedio_ofertas,
+    recomputed.volumen_total_ofertas,
+    recomputed.confianza_auditada,
+    recomputed.auditorias_realizadas,
+    recomputed.ultima_auditoria,
+    recomputed.notificaciones_recibidas,
+    recomputed.notificaciones_respondidas,
+    recomputed.tiempo_promedio_respuesta_notif_seg,
+    recomputed.tasa_respuesta_pct,
+    recomputed.tasa_conversion_ofertas_pct,
+    recomputed.tasa_exito_completo_pct,
+    recomputed.ranking_ciudad,
+    recomputed.ranking_nacional,
+    recomputed.percentil_ofertas_ganadoras_ciudad,
+    recomputed.percentil_ofertas_ganadoras_nacional,
+    recomputed.calculado_at
+FROM analytics.recomputed_ranking_asesores AS recomputed
+WITH NO DATA;
+
+CREATE UNIQUE INDEX mv_ranking_asesores_asesor_id ON mv_ranking_asesores (asesor_id);
+CREATE INDEX mv_ranking_asesores_nacional ON mv_ranking_asesores (ranking_nacional, asesor_id);
+CREATE INDEX mv_ranking_asesores_ciudad
+ON mv_ranking_asesores (analytics.city_key(ciudad), ranking_ciudad, asesor_id);
+CREATE INDEX mv_ranking_asesores_departamento
+ON mv_ranking_asesores (departamento, ranking_nacional);
+CREATE INDEX mv_ranking_asesores_ofertas_ganadoras
+ON mv_ranking_asesores (ofertas_ganadoras DESC, asesor_id);
+CREATE INDEX mv_ranking_asesores_tasa_respuesta
+ON mv_ranking_asesores (tasa_respuesta_pct DESC, asesor_id);
+
+COMMENT ON MATERIALIZED VIEW mv_ranking_asesores IS
+'Ranking of the active advisors by what they did in the last 30 local days (audits: 90). '
+'Refreshed by refresh_all_mv(). Names and e-mails are personal data.';
+COMMENT ON COLUMN mv_ranking_asesores.asesor_id IS
+'Advisor. One row for each advisor with estado ACTIVO and a row in usuarios.';
+COMMENT ON COLUMN mv_ranking_asesores.asesor_nombre IS
+'nombre and apellido of the advisor''s user, joined by one space; an empty or NULL part '
+'is skipped. Personal data.';
+COMMENT ON COLUMN mv_ranking_asesores.asesor_email IS
+'E-mail of the advisor''s user; may be NULL. Personal data.';
+COMMENT ON COLUMN mv_ranking_asesores.ciudad IS
+'City, in the advisor''s own spelling; group and filter by analytics.city_key(ciudad).';
+COMMENT ON COLUMN mv_ranking_asesores.departamento IS
+'Department, as stored.';
+COMMENT ON COLUMN mv_ranking_asesores.punto_venta IS
+'Point of sale, as stored.';
+COMMENT ON COLUMN mv_ranking_asesores.confianza IS
+'Trust score of the advisor, 1 to 5.';
+COMMENT ON COLUMN mv_ranking_asesores.nivel_actual IS
+'Level of the advisor, 1 to 5; NULL where the source has no such column.';
+COMMENT ON COLUMN mv_ranking_asesores.estado_asesor IS
+'State of the advisor: ACTIVO.';
+COMMENT ON COLUMN mv_ranking_asesores.actividad_reciente_pct IS
+'Recent activity, in percent, as stored.';
+COMMENT ON COLUMN mv_ranking_asesores.desempeno_historico_pct IS
+'Historical performance, in percent, as stored.';
+COMMENT ON COLUMN mv_ranking_asesores.ofertas_historicas_total IS
+'Rows of ofertas_historicas by fecha in the last 30 local days, today included.';
+COMMENT ON COLUMN mv_ranking_asesores.ofertas_ganadoras IS
+'Of those, adjudicada.';
+COMMENT ON COLUMN mv_ranking_asesores.ofertas_aceptadas_cliente IS
+'Of those, aceptada_cliente.';
+COMMENT ON COLUMN mv_ranking_asesores.entregas_exitosas IS
+'Of those, entrega_exitosa.';
+COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_seg IS
+'Average tiempo_respuesta_seg of those, in seconds; 0 means unknown and is ignored. NULL '
+'over none.';
+COMMENT ON COLUMN mv_ranking_asesores.monto_promedio_ofertas IS
+'Average monto_total of those, in pesos. NULL over none.';
+COMMENT ON COLUMN mv_ranking_asesores.volumen_total_ofertas IS
+'Sum of monto_total of those, in pesos, exact.';
+COMMENT ON COLUMN mv_ranking_asesores.confianza_auditada IS
+'Average puntaje_confianza of the audits of the last 90 local days, else confianza.';
+COMMENT ON COLUMN mv_ranking_asesores.auditorias_realizadas IS
+'Audits of the last 90 local days, today included.';
+COMMENT ON COLUMN mv_ranking_asesores.ultima_auditoria IS
+'Latest fecha_revision not after today, of all time; NULL where there is none.';
+COMMENT ON COLUMN mv_ranking_asesores.notificaciones_recibidas IS
+'Rows of historial_respuestas_ofertas by local day of fecha_envio in the last 30 days, '
+'today included.';
+COMMENT ON COLUMN mv_ranking_asesores.notificaciones_respondidas IS
+'Of those, respondio.';
+COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_notif_seg IS
+'Average tiempo_respuesta_seg of the answered ones, in seconds; 0 counts as 0. NULL over '
+'none.';
+COMMENT ON COLUMN mv_ranking_asesores.tasa_respuesta_pct IS
+'100 × notificaciones_respondidas / notificaciones_recibidas; 0 over none.';
+COMMENT ON COLUMN mv_ranking_asesores.tasa_conversion_ofertas_pct IS
+'100 × ofertas_ganadoras / ofertas_historicas_total; 0 over none.';
+COMMENT ON COLUMN mv_ranking_asesores.tasa_exito_completo_pct IS
+'100 × (adjudicada and aceptada_cliente and entrega_exitosa) / ofertas_historicas_total; '
+'0 over none.';
+COMMENT ON COLUMN mv_ranking_asesores.ranking_ciudad IS
+'Rank within the city key by ofertas_ganadoras desc, tiempo_promedio_respuesta_seg asc '
+'nulls last, confianza desc nulls last; ties share it.';
+COMMENT ON COLUMN mv_ranking_asesores.ranking_nacional IS
+'The same over all advisors.';
+COMMENT ON COLUMN mv_ranking_asesores.percentil_ofertas_ganadoras_ciudad IS
+'100 × percent rank of ofertas_ganadoras within the city key; the best advisor is near '
+'100.';
+COMMENT ON COLUMN mv_ranking_asesores.percentil_ofertas_ganadoras_nacional IS
+'The same over all advisors.';
+COMMENT ON COLUMN mv_ranking_asesores.calculado_at IS
+'The refresh that computed these contents, one value for all rows; it stays when a later '
+'refresh finds nothing to change.';
+
+REVOKE ALL ON mv_ranking_asesores FROM public;
+GRANT SELECT ON mv_ranking_asesores TO analytics_lector, analytics_operador;

