@@ -19,9 +19,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-from psycopg import sql
-
 from console import LOGGER, UserError, report, set_up_logging
+from psycopg import sql
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOCAL = PROJECT / ".local"
@@ -78,7 +77,11 @@ class Cluster:
     """One cluster: its files, its server process, its superuser's connection string."""
 
     def __init__(
-        self, name: str, *, binaries: Path | None = None, database: str = DATABASE,
+        self,
+        name: str,
+        *,
+        binaries: Path | None = None,
+        database: str = DATABASE,
         settings: str = "",
     ) -> None:
         self.name = name
@@ -143,7 +146,11 @@ class Cluster:
         if self.under_root:
             arguments = ["runuser", "-u", SERVER_USER_UNDER_ROOT, "--", *arguments]
         return subprocess.run(
-            arguments, cwd="/", text=True, check=False, capture_output=True,
+            arguments,
+            cwd="/",
+            text=True,
+            check=False,
+            capture_output=True,
             stdin=subprocess.DEVNULL,
         )
 
@@ -167,7 +174,7 @@ class Cluster:
         if self.under_root:
             user = pwd.getpwnam(SERVER_USER_UNDER_ROOT)
             if not self.is_reachable("-x", self.home):
-                location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir="/var/tmp"))  # noqa: S108
+                location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir="/var/tmp"))
             location.mkdir(mode=0o700, exist_ok=True)
             os.chown(location, user.pw_uid, user.pw_gid)
         else:
@@ -201,8 +208,18 @@ class Cluster:
         if self.under_root:
             shutil.chown(readable, SERVER_USER_UNDER_ROOT)
         self.must(
-            "initdb", binaries / "initdb", "-D", self.data, "-U", SUPERUSER, "-E", "UTF8",
-            "--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={readable}", "--no-sync",
+            "initdb",
+            binaries / "initdb",
+            "-D",
+            self.data,
+            "-U",
+            SUPERUSER,
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth=scram-sha-256",
+            f"--pwfile={readable}",
+            "--no-sync",
         )
         readable.unlink()
         text = CONFIGURATION + self.settings
@@ -223,9 +240,8 @@ class Cluster:
         """Whether the server runs."""
         return (
             self.exists
-            and self.as_server_user(
-                self.binaries / "pg_ctl", "-D", self.data, "status"
-            ).returncode == 0
+            and self.as_server_user(self.binaries / "pg_ctl", "-D", self.data, "status").returncode
+            == 0
         )
 
     def start(self) -> None:
@@ -238,8 +254,15 @@ class Cluster:
                 if attempt or not self.port_is_free():
                     (self.home / "port").write_text(str(free_port()), encoding="utf-8")
                 result = self.as_server_user(
-                    self.binaries / "pg_ctl", "-D", self.data, "-l", self.log, "-w",
-                    "-o", f"-p {self.port}", "start",
+                    self.binaries / "pg_ctl",
+                    "-D",
+                    self.data,
+                    "-l",
+                    self.log,
+                    "-w",
+                    "-o",
+                    f"-p {self.port}",
+                    "start",
                 )
                 if result.returncode == 0:
                     break
@@ -280,7 +303,13 @@ class Cluster:
             return False
         self.must(
             "stopping PostgreSQL",
-            self.binaries / "pg_ctl", "-D", self.data, "-m", mode, "-w", "stop",
+            self.binaries / "pg_ctl",
+            "-D",
+            self.data,
+            "-m",
+            mode,
+            "-w",
+            "stop",
         )
         return True
 
@@ -304,8 +333,13 @@ def free_port() -> int:
 
 def connection_environment(url: str) -> dict[str, str]:
     """Return libpq's environment variables for a URL, so that ps shows no password."""
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE",
-             "password": "PGPASSWORD"}
+    names = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "dbname": "PGDATABASE",
+        "password": "PGPASSWORD",
+    }
     parts = psycopg.conninfo.conninfo_to_dict(url)
     return {names[key]: str(value) for key, value in parts.items() if key in names}
 
@@ -315,7 +349,8 @@ def run_psql(cluster: Cluster) -> int:
     if not cluster.is_running:
         raise UserError("the demo is not running", "Start it: make demo")
     return subprocess.run(
-        ["psql", "--no-psqlrc"], env={**os.environ, **connection_environment(cluster.url())},
+        ["psql", "--no-psqlrc"],
+        env={**os.environ, **connection_environment(cluster.url())},
         check=False,
     ).returncode
 

@@ -1,10 +1,9 @@
 """The two pg_cron jobs, where the server has pg_cron."""
 
 import psycopg
-from psycopg import sql
-
 from console import LOGGER
-from prerequisites import SCHEDULER, scalar
+from prerequisites import SCHEDULER, acting_as, scalar
+from psycopg import sql
 
 JOBS = {
     "teloo-analytics tick": "CALL analytics.tick()",
@@ -21,9 +20,10 @@ def _cron_database(connection: psycopg.Connection) -> str | None:
     """Return the database that pg_cron lives in, or None where that can't be seen."""
     try:
         with connection.transaction():
-            return scalar(connection, "SELECT current_setting('cron.database_name', true)")  # type: ignore[return-value]
+            database = scalar(connection, "SELECT current_setting('cron.database_name', true)")
     except psycopg.errors.InsufficientPrivilege:
         return None
+    return None if database is None else str(database)
 
 
 def _notice(reason: str, remedy: str) -> None:
@@ -72,15 +72,15 @@ def _create_extension(connection: psycopg.Connection) -> bool:
         )
         return False
     connection.execute("CREATE EXTENSION pg_cron")
-    connection.execute("UPDATE analytics.installation SET pg_cron_created = true")
+    with acting_as(connection):
+        connection.execute("UPDATE analytics.installation SET pg_cron_created = true")
     return True
 
 
 def _schedule_as(connection: psycopg.Connection, role: str) -> list[str]:
     """Schedule as one role what is not scheduled so; return the names of changed jobs."""
     changed = []
-    with connection.transaction():
-        connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    with acting_as(connection, role):
         for name, command in JOBS.items():
             right = scalar(
                 connection,
@@ -96,7 +96,6 @@ def _schedule_as(connection: psycopg.Connection, role: str) -> list[str]:
                     "SELECT cron.schedule(%s, %s, %s)", [name, EVERY_MINUTE, command]
                 )
                 changed.append(name)
-        connection.execute("RESET ROLE")
     return changed
 
 
@@ -105,11 +104,15 @@ def _can_schedule_as_scheduler(connection: psycopg.Connection) -> bool:
     user = str(scalar(connection, "SELECT current_user"))
     try:
         with connection.transaction():
-            if not scalar(connection, "SELECT has_schema_privilege(%s, 'cron', 'USAGE')", SCHEDULER):
+            if not scalar(
+                connection, "SELECT has_schema_privilege(%s, 'cron', 'USAGE')", SCHEDULER
+            ):
                 connection.execute(
                     sql.SQL("GRANT USAGE ON SCHEMA cron TO {}").format(sql.Identifier(SCHEDULER))
                 )
-            if not scalar(connection, "SELECT has_schema_privilege(%s, 'cron', 'USAGE')", SCHEDULER):
+            if not scalar(
+                connection, "SELECT has_schema_privilege(%s, 'cron', 'USAGE')", SCHEDULER
+            ):
                 return False
             if not _is_superuser(connection):
                 right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
@@ -140,7 +143,11 @@ def arrange(connection: psycopg.Connection) -> list[str]:
         LOGGER.warning(
             "the scheduled jobs run as %s: to run them as %s, have a superuser run "
             "GRANT USAGE ON SCHEMA cron TO %s; GRANT %s TO %s; then run migrate again.",
-            user, SCHEDULER, SCHEDULER, SCHEDULER, user,
+            user,
+            SCHEDULER,
+            SCHEDULER,
+            SCHEDULER,
+            user,
         )
     else:
         _notice(
@@ -148,28 +155,33 @@ def arrange(connection: psycopg.Connection) -> list[str]:
             f"have a superuser run GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
         )
         return []
-    before = scalar(connection, "SELECT cron_role FROM analytics.installation")
+    before = cron_role(connection)
     changed = _schedule_as(connection, role)
     if before != role:
         unschedule(connection)
-        connection.execute("UPDATE analytics.installation SET cron_role = %s", [role])
+        with acting_as(connection):
+            connection.execute("UPDATE analytics.installation SET cron_role = %s", [role])
     return changed
+
+
+def cron_role(connection: psycopg.Connection) -> str | None:
+    """Return the role that our jobs were scheduled by, or None where there are none."""
+    with acting_as(connection):
+        role = scalar(connection, "SELECT cron_role FROM analytics.installation")
+    return None if role is None else str(role)
 
 
 def unschedule(connection: psycopg.Connection) -> int:
     """Remove our jobs, as the role that they were scheduled by; return how many there were."""
-    role = scalar(connection, "SELECT cron_role FROM analytics.installation")
+    role = cron_role(connection)
     if role is None or not scalar(
         connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'"
     ):
         return 0
-    with connection.transaction():
-        if scalar(connection, "SELECT current_user") != role:
-            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(str(role))))
+    with acting_as(connection, role):
         rows = connection.execute(
             "SELECT cron.unschedule(jobname) FROM cron.job "
             "WHERE jobname = ANY (%s) AND username = %s AND database = current_database()",
             [list(JOBS), role],
         ).fetchall()
-        connection.execute("RESET ROLE")
     return len(rows)

@@ -4,17 +4,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-import psycopg
-from psycopg import sql
 
 import cron
 import prerequisites
+import psycopg
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
-from prerequisites import OWNER, SCHEMA, scalar
+from prerequisites import OWNER, SCHEMA, acting_as, scalar
+from psycopg import sql
 from sql_files import SQL_DIRECTORY, SqlFile, dependency_order, load_migrations, load_objects
 
 MIGRATE_LOCK = "teloo-analytics migrate"
@@ -113,13 +110,6 @@ class Migration:
 
     # -- applying --------------------------------------------------------------------------
 
-    @contextmanager
-    def as_owner(self) -> Iterator[None]:
-        """Create objects as analytics_owner."""
-        self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-        yield
-        self.connection.execute("RESET ROLE")
-
     def record(self, item: SqlFile, started: float) -> None:
         """Write the ledger row of a file that was just applied."""
         self.connection.execute(
@@ -134,8 +124,13 @@ class Migration:
                 applied_by = excluded.applied_by,
                 applied_at = excluded.applied_at
             """,
-            [item.name, item.kind, item.version, item.checksum,
-             (time.monotonic() - started) * 1000],
+            [
+                item.name,
+                item.kind,
+                item.version,
+                item.checksum,
+                (time.monotonic() - started) * 1000,
+            ],
         )
         verb = "changed" if item.name in self.ledger else "applied"
         self.ledger[item.name] = (item.kind, item.checksum)
@@ -145,7 +140,7 @@ class Migration:
     def execute_file(self, item: SqlFile) -> None:
         """Run the statements of a file; name the file when one fails."""
         try:
-            self.connection.execute(item.sql)  # type: ignore[call-overload]
+            self.connection.execute(item.sql)
         except CANNOT_REPLACE:
             raise
         except psycopg.Error as error:
@@ -160,9 +155,17 @@ class Migration:
         """Run the versioned files that were not run yet."""
         for migration in self.pending_migrations():
             started = time.monotonic()
-            with self.as_owner():
-                self.execute_file(migration)
+            self.execute_file(migration)
             self.record(migration, started)
+
+    def make_schema(self, name: str) -> None:
+        """Create a schema of this transaction's own: only the migrating role may."""
+        with acting_as(self.connection, "none"):
+            self.connection.execute(
+                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
+                    sql.Identifier(name), sql.Identifier(OWNER)
+                )
+            )
 
     def set_aside(self, kind: str, identity: str, name: str) -> None:
         """Move an object that can't be replaced out of the way, until nothing reads it.
@@ -170,16 +173,8 @@ class Migration:
         What reads it is applied again, and so reads the new one; then it is dropped.
         """
         if not self.replaced:
-            self.connection.execute("RESET ROLE")
-            self.connection.execute(
-                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
-                    sql.Identifier(REPLACED), sql.Identifier(OWNER)
-                )
-            )
-            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-        self.connection.execute(
-            f"ALTER {kind} analytics.{identity} SET SCHEMA {REPLACED}"  # type: ignore[call-overload]
-        )
+            self.make_schema(REPLACED)
+        self.connection.execute(f"ALTER {kind} analytics.{identity} SET SCHEMA {REPLACED}")
         self.replaced.append(f"{kind} {REPLACED}.{identity}")
         self.forced |= {item.object_name for item in self.objects if name in item.references()}
 
@@ -226,23 +221,16 @@ class Migration:
     def stage(self, item: SqlFile) -> None:
         """Build a materialized view aside, populated where the present one is."""
         if not self.staged:
-            self.connection.execute("RESET ROLE")
             # A refresh that is running ends first; one that comes now is told to wait.
-            self.connection.execute(
-                "SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())"
-            )
-            self.connection.execute(
-                sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}").format(
-                    sql.Identifier(STAGING), sql.Identifier(OWNER)
-                )
-            )
-            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+            self.connection.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
+            self.make_schema(STAGING)
         self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
         self.execute_file(item)
         self.connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
         if not self.dry_run and scalar(
             self.connection,
-            "SELECT relispopulated FROM pg_class WHERE oid = to_regclass(format('analytics.%%I', %s::text))",
+            "SELECT relispopulated FROM pg_class "
+            "WHERE oid = to_regclass(format('analytics.%%I', %s::text))",
             item.object_name,
         ):
             LOGGER.info("building %s aside", item.object_name)
@@ -268,9 +256,7 @@ class Migration:
                 )
             )
         if self.staged:
-            self.connection.execute("RESET ROLE")
             self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(STAGING)))
-            self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
         self.staged = []
 
     def take_place_of(self, item: SqlFile) -> None:
@@ -287,8 +273,7 @@ class Migration:
                 if time.monotonic() > deadline:
                     raise UserError(
                         f"{item.object_name} is being read all the time; nothing was changed",
-                        "Run migrate again when its long readers are done "
-                        "(see pg_stat_activity).",
+                        "Run migrate again when its long readers are done (see pg_stat_activity).",
                     ) from error
                 time.sleep(0.2)
 
@@ -306,13 +291,12 @@ class Migration:
             if not self.is_pending(item):
                 continue
             started = time.monotonic()
-            with self.as_owner():
-                if item.kind == "function":
-                    self.apply_function(item)
-                elif item.kind == "materialized view":
-                    self.stage(item)
-                else:
-                    self.apply_view(item)
+            if item.kind == "function":
+                self.apply_function(item)
+            elif item.kind == "materialized view":
+                self.stage(item)
+            else:
+                self.apply_view(item)
             self.record(item, started)
 
     def source_views(self) -> list[SqlFile]:
@@ -329,15 +313,17 @@ class Migration:
                 f"{error.diag.message_primary}; nothing was changed",
                 "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint])),
             ) from error
-        assert row is not None
+        if row is None:
+            raise UserError("analytics.find_source() found nothing and raised nothing")
         definitions = self.connection.execute(
             "SELECT view_name, table_name, definition "
             "FROM analytics.source_view_definitions(%s, %s)",
             row,
         ).fetchall()
-        self.changes += prerequisites.grant_source(
-            self.connection, row[0], [table for _, table, _ in definitions]
-        )
+        with acting_as(self.connection, "none"):
+            self.changes += prerequisites.grant_source(
+                self.connection, row[0], [table for _, table, _ in definitions]
+            )
         if not scalar(
             self.connection,
             "SELECT (source_schema, source_generation) IS NOT DISTINCT FROM (%s, %s) "
@@ -357,23 +343,20 @@ class Migration:
 
     def drop_removed(self) -> None:
         """Drop what was set aside, then the objects whose files are gone."""
-        with self.as_owner():
-            for identity in reversed(self.replaced):
-                self.drop(identity)
-            if self.replaced:
-                self.connection.execute("RESET ROLE")
-                self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
+        for identity in reversed(self.replaced):
+            self.drop(identity)
+        if self.replaced:
+            self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
         here = {item.name for item in [*self.migrations, *self.objects]}
         for name in sorted(set(self.ledger) - here, reverse=True):
             kind = self.ledger[name][0]
             object_name = Path(name).stem
-            with self.as_owner():
-                if kind == "function":
-                    for identity, (prokind, _) in self.function_identities(object_name).items():
-                        self.drop(f"{prokind} analytics.{identity}")
-                else:
-                    plain = "MATERIALIZED VIEW" if kind == "materialized view" else "VIEW"
-                    self.drop(f'{plain} IF EXISTS analytics."{object_name}"')
+            if kind == "function":
+                for identity, (prokind, _) in self.function_identities(object_name).items():
+                    self.drop(f"{prokind} analytics.{identity}")
+            else:
+                plain = "MATERIALIZED VIEW" if kind == "materialized view" else "VIEW"
+                self.drop(f'{plain} IF EXISTS analytics."{object_name}"')
             self.connection.execute(
                 "DELETE FROM analytics.migration_ledger WHERE name = %s", [name]
             )
@@ -383,7 +366,7 @@ class Migration:
     def drop(self, identity: str) -> None:
         """Drop one object; stop where somebody else's object reads it."""
         try:
-            self.connection.execute(f"DROP {identity}")  # type: ignore[call-overload]
+            self.connection.execute(f"DROP {identity}")
         except psycopg.errors.DependentObjectsStillExist as error:
             raise UserError(
                 f"other objects read what has to be replaced; nothing was changed: "
@@ -410,9 +393,10 @@ class Migration:
             wanted = "off"
         elif first_time:
             wanted = "on"
-        if wanted and scalar(
-            self.connection, "SELECT analytics.setting('allow_pinned_clock')"
-        ) != wanted:
+        if (
+            wanted
+            and scalar(self.connection, "SELECT analytics.setting('allow_pinned_clock')") != wanted
+        ):
             self.connection.execute(
                 "SELECT analytics.set_setting('allow_pinned_clock', %s)", [wanted]
             )
@@ -434,19 +418,20 @@ class Migration:
             connection,
             [item.object_name for item in self.objects if item.kind == "materialized view"],
         )
-        with self.as_owner():
+        with acting_as(connection):
             self.read_ledger()
-        self.apply_with_source()
-        with self.as_owner():
+            self.apply_migrations()
+            self.apply_all_objects()
+            self.drop_removed()
             self.settle()
-            if prerequisites.scalar(connection, "SELECT true FROM analytics.installation") is None:
-                raise UserError("analytics.installation has lost its row")
-        self.finish()
+        if prerequisites.append_to_search_path(connection):
+            self.changes.append(f"appended {SCHEMA} to the search_path of the database")
+        if not self.dry_run:
+            self.changes += [f"scheduled {name}" for name in cron.arrange(connection)]
         return self.changes
 
-    def apply_with_source(self) -> None:
-        """Apply migrations, then functions, the source binding, and what reads it."""
-        self.apply_migrations()
+    def apply_all_objects(self) -> None:
+        """Apply what needs no source, bind the source, then apply what reads it."""
         ordered = dependency_order(self.objects)
         needs_source: set[str] = set()
         for item in ordered:
@@ -461,16 +446,7 @@ class Migration:
         self.apply_objects(
             source_views + [item for item in ordered if item.object_name in needs_source]
         )
-        with self.as_owner():
-            self.swap_staged()
-        self.drop_removed()
-
-    def finish(self) -> None:
-        """Append to the search_path and arrange the schedule."""
-        if prerequisites.append_to_search_path(self.connection):
-            self.changes.append(f"appended {SCHEMA} to the search_path of the database")
-        if not self.dry_run:
-            self.changes += [f"scheduled {name}" for name in cron.arrange(self.connection)]
+        self.swap_staged()
 
 
 def migrate(
@@ -491,7 +467,8 @@ def migrate(
             connection.add_notice_handler(
                 lambda diagnostic: LOGGER.log(
                     30 if diagnostic.severity_nonlocalized == "WARNING" else 10,
-                    "%s", diagnostic.message_primary,
+                    "%s",
+                    diagnostic.message_primary,
                 )
             )
             try:
@@ -540,9 +517,10 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             "(SELECT count(*) FROM analytics.migration_ledger), "
             "(SELECT max(applied_at) FROM analytics.migration_ledger) FROM analytics.installation"
         ).fetchone()
-        assert row is not None
+        if row is None:
+            raise UserError("analytics.installation has lost its row")
         print(f"database      {connection.info.dbname}")
-        print(f"version       {row[3]} ({row[4]} files applied, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
+        print(f"version       {row[3]} ({row[4]} files, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
         print(f"source        schema {row[0]}, generation {row[1]}")
         print(f"schedule      {f'pg_cron, as {row[2]}' if row[2] else 'not by pg_cron'}")
         for item in pending:
@@ -566,16 +544,21 @@ def main(arguments: list[str] | None = None) -> int:
         "ENVIRONMENT=production writes JSON lines and forbids pinned clocks.",
     )
     parser.add_argument(
-        "command", nargs="?", choices=["apply", "status"], default="apply",
+        "command",
+        nargs="?",
+        choices=["apply", "status"],
+        default="apply",
         help="apply (default), or status: what is applied and what is pending",
     )
     parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
     parser.add_argument(
-        "--source-schema", default=os.environ.get("SOURCE_SCHEMA") or None,
+        "--source-schema",
+        default=os.environ.get("SOURCE_SCHEMA") or None,
         help="schema of the operational tables; default: SOURCE_SCHEMA, else public or teloo",
     )
     parser.add_argument(
-        "--dry-run", action="store_true",
+        "--dry-run",
+        action="store_true",
         help="do it and roll back, without building materialized views or scheduling",
     )
     options = parser.parse_args(arguments)

@@ -1,12 +1,12 @@
 """What an installation needs around its own objects: server, roles, rights, search_path."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
-
 from console import LOGGER, UserError
+from psycopg import sql
 
 SCHEMA = "analytics"
 OWNER = "analytics_owner"
@@ -25,8 +25,8 @@ UNQUALIFIED_FUNCTIONS = ("refresh_all_mv", "get_mv_stats")
 class Requirement:
     """A query that is true when all is well, and the statement that makes it so."""
 
-    is_met: sql.Composable
-    statement: sql.Composable
+    is_met: sql.Composed
+    statement: sql.Composed
 
 
 def scalar(connection: psycopg.Connection, query: str | sql.Composable, *values: object) -> object:
@@ -35,7 +35,18 @@ def scalar(connection: psycopg.Connection, query: str | sql.Composable, *values:
     return row[0] if row else None
 
 
-def meet(connection: psycopg.Connection, requirements: Iterable[Requirement], what: str) -> list[str]:
+@contextmanager
+def acting_as(connection: psycopg.Connection, role: str = OWNER) -> Iterator[None]:
+    """Run what is inside as another role, ``none`` being the one that logged in."""
+    before = str(scalar(connection, "SHOW role"))
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+    yield
+    connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(before)))
+
+
+def meet(
+    connection: psycopg.Connection, requirements: Iterable[Requirement], what: str
+) -> list[str]:
     """Make requirements true; return the statements that were run.
 
     Raises UserError with all statements that this role may not run.
@@ -53,7 +64,7 @@ def meet(connection: psycopg.Connection, requirements: Iterable[Requirement], wh
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject):
             refused.append(text)
             continue
-        except (psycopg.errors.InvalidGrantOperation,):
+        except psycopg.errors.InvalidGrantOperation:
             refused.append(text)
             continue
         # A GRANT without the right to grant is only a warning in PostgreSQL.
@@ -170,9 +181,7 @@ def set_up_schema(connection: psycopg.Connection) -> list[str]:
     )
 
 
-def grant_source(
-    connection: psycopg.Connection, schema: str, tables: Iterable[str]
-) -> list[str]:
+def grant_source(connection: psycopg.Connection, schema: str, tables: Iterable[str]) -> list[str]:
     """Let analytics_owner read the operational tables; nothing else there is touched."""
     requirements = [
         Requirement(
@@ -243,9 +252,8 @@ def path_schemas(connection: psycopg.Connection, path: str) -> list[str]:
     """Return the existing schemas of a search_path, in its order."""
     with connection.transaction(force_rollback=True):
         connection.execute("SELECT set_config('search_path', %s, true)", [path])
-        schemas = scalar(connection, "SELECT current_schemas(false)::text[]")
-    assert isinstance(schemas, list)
-    return schemas
+        rows = connection.execute("SELECT unnest(current_schemas(false))").fetchall()
+    return [str(schema) for (schema,) in rows]
 
 
 def append_to_search_path(connection: psycopg.Connection) -> bool:
@@ -267,10 +275,11 @@ def append_to_search_path(connection: psycopg.Connection) -> bool:
             .format(sql.Identifier(connection.info.dbname), sql.SQL(path), sql.Identifier(SCHEMA))
             .as_string(connection),
         ) from error
-    connection.execute(
-        "UPDATE analytics.installation SET search_path_before = %s, search_path_set = true",
-        [before],
-    )
+    with acting_as(connection):
+        connection.execute(
+            "UPDATE analytics.installation SET search_path_before = %s, search_path_set = true",
+            [before],
+        )
     return True
 
 
@@ -295,11 +304,21 @@ def refuse_shadowing(connection: psycopg.Connection, view_names: Iterable[str]) 
             format('%%I.%%I', nspname, relname)
         FROM pg_class
         INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE relname = ANY (%(views)s) AND nspname = ANY (%(schemas)s) AND relkind NOT IN ('i', 'I')
+        WHERE
+            relname = ANY (%(views)s)
+            AND nspname = ANY (%(schemas)s)
+            AND relkind NOT IN ('i', 'I')
         UNION ALL
         SELECT
-            CASE prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END,
-            format('%%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(pg_proc.oid))
+            CASE prokind
+                WHEN 'p' THEN 'PROCEDURE'
+                WHEN 'a' THEN 'AGGREGATE'
+                ELSE 'FUNCTION'
+            END,
+            format(
+                '%%I.%%I(%%s)',
+                nspname, proname, pg_get_function_identity_arguments(pg_proc.oid)
+            )
         FROM pg_proc
         INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
         WHERE proname = ANY (%(functions)s) AND nspname = ANY (%(schemas)s)
@@ -312,7 +331,9 @@ def refuse_shadowing(connection: psycopg.Connection, view_names: Iterable[str]) 
         },
     ).fetchall()
     if rows:
-        moves = "\n".join(f"    ALTER {kind} {name} SET SCHEMA analytics_previous;" for kind, name in rows)
+        moves = "\n".join(
+            f"    ALTER {kind} {name} SET SCHEMA analytics_previous;" for kind, name in rows
+        )
         raise UserError(
             "older objects would win over ours on the search_path; nothing was changed: "
             + ", ".join(name for _, name in rows),

@@ -70,9 +70,7 @@ def load_objects(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
             if kind == "view" and re.search(r"^CREATE MATERIALIZED VIEW", sql, re.MULTILINE):
                 kind = "materialized view"
             objects.append(
-                SqlFile(
-                    name=f"{folder}/{path.name}", kind=kind, sql=sql, object_name=path.stem
-                )
+                SqlFile(name=f"{folder}/{path.name}", kind=kind, sql=sql, object_name=path.stem)
             )
     return objects
 

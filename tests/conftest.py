@@ -1,5 +1,6 @@
 """Servers and databases for the tests: real ones, of the project's own, made anew each run."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from cluster import SUPERUSER, Cluster, embedded_binaries, system_binaries
 from migrate import migrate
 
 SERVERS = ("system", "postgresql-18")
+SERVER_NUMBERS = itertools.count(1)
 # Readable logs and a clock that can be pinned, whatever the caller's environment says.
 os.environ["ENVIRONMENT"] = "development"
 for name in ("DATABASE_URL", "SOURCE_SCHEMA"):
@@ -68,7 +70,9 @@ class Server:
         self.kind = kind
         binaries = system_binaries() if kind == "system" else embedded_binaries()
         self.cluster = Cluster(
-            f"test-{kind}-{os.getpid()}", binaries=binaries, database="cron",
+            f"test-{kind}-{os.getpid()}-{next(SERVER_NUMBERS)}",
+            binaries=binaries,
+            database="cron",
             settings=TEST_SETTINGS,
         )
         self.counter = 0
@@ -76,8 +80,12 @@ class Server:
     def janitor(self, name: str, template: str | None = None) -> DatabaseJanitor:
         """Return pytest-postgresql's maker and dropper of one database."""
         return DatabaseJanitor(
-            user=SUPERUSER, host="127.0.0.1", port=self.cluster.port, dbname=name,
-            template_dbname=template, version=15, password=self.cluster.password,
+            user=SUPERUSER,
+            host="127.0.0.1",
+            port=self.cluster.port,
+            dbname=name,
+            template_dbname=template,
+            password=self.cluster.password,
         )
 
     def new_name(self, prefix: str) -> str:

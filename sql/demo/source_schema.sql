@@ -1,7 +1,7 @@
 -- The operational tables of TeLOO, generation A, in schema public.
 --
 -- Demo and test material: the real tables belong to another service. Never part of
--- make migrate.
+-- make migrate. Keys and indexes are in source_keys.sql: loading is faster without them.
 
 CREATE TABLE public.usuarios (
     id uuid NOT NULL,
@@ -137,37 +137,3 @@ CREATE TABLE public.auditorias_tiendas (
     created_at timestamptz NOT NULL DEFAULT current_timestamp,
     updated_at timestamptz NOT NULL DEFAULT current_timestamp
 );
-
-ALTER TABLE public.usuarios ADD PRIMARY KEY (id);
-ALTER TABLE public.clientes ADD PRIMARY KEY (id);
-ALTER TABLE public.asesores ADD PRIMARY KEY (id);
-ALTER TABLE public.solicitudes ADD PRIMARY KEY (id);
-ALTER TABLE public.repuestos_solicitados ADD PRIMARY KEY (id);
-ALTER TABLE public.ofertas ADD PRIMARY KEY (id);
-ALTER TABLE public.ofertas_detalle ADD PRIMARY KEY (id);
-ALTER TABLE public.adjudicaciones_repuesto ADD PRIMARY KEY (id);
-ALTER TABLE public.ofertas_historicas ADD PRIMARY KEY (id);
-ALTER TABLE public.historial_respuestas_ofertas ADD PRIMARY KEY (id);
-ALTER TABLE public.auditorias_tiendas ADD PRIMARY KEY (id);
-ALTER TABLE public.usuarios ADD UNIQUE (email);
-ALTER TABLE public.clientes ADD UNIQUE (usuario_id);
-ALTER TABLE public.asesores ADD UNIQUE (usuario_id);
-ALTER TABLE public.ofertas_detalle ADD UNIQUE (oferta_id, repuesto_solicitado_id);
-ALTER TABLE public.adjudicaciones_repuesto ADD UNIQUE (solicitud_id, repuesto_solicitado_id);
-ALTER TABLE public.clientes ADD FOREIGN KEY (usuario_id) REFERENCES public.usuarios (id) ON DELETE CASCADE;
-ALTER TABLE public.asesores ADD FOREIGN KEY (usuario_id) REFERENCES public.usuarios (id) ON DELETE CASCADE;
-ALTER TABLE public.solicitudes ADD FOREIGN KEY (cliente_id) REFERENCES public.clientes (id) ON DELETE CASCADE;
-ALTER TABLE public.repuestos_solicitados ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
-ALTER TABLE public.ofertas ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
-ALTER TABLE public.ofertas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
-ALTER TABLE public.ofertas_detalle ADD FOREIGN KEY (oferta_id) REFERENCES public.ofertas (id) ON DELETE CASCADE;
-ALTER TABLE public.ofertas_detalle ADD FOREIGN KEY (repuesto_solicitado_id) REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
-ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
-ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (oferta_id) REFERENCES public.ofertas (id) ON DELETE CASCADE;
-ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (repuesto_solicitado_id) REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
-ALTER TABLE public.ofertas_historicas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
-ALTER TABLE public.ofertas_historicas ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
-ALTER TABLE public.historial_respuestas_ofertas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
-ALTER TABLE public.historial_respuestas_ofertas ADD FOREIGN KEY (solicitud_id) REFERENCES public.solicitudes (id) ON DELETE CASCADE;
-ALTER TABLE public.auditorias_tiendas ADD FOREIGN KEY (asesor_id) REFERENCES public.asesores (id) ON DELETE CASCADE;
-ALTER TABLE public.auditorias_tiendas ADD FOREIGN KEY (auditor_id) REFERENCES public.usuarios (id) ON DELETE SET NULL;

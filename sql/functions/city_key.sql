@@ -15,7 +15,7 @@ RETURN upper(
                 analytics.trim_white_space(p_ciudad),
                 U&'[\0020\0009\000A\000B\000C\000D\0085\2028\2029\00A0]+', ' ', 'g'
             ),
-            NFD
+            NFD -- noqa: CP02
         ),
         U&'[\0300-\036F]', '', 'g'
     ) COLLATE pg_catalog."default"

@@ -20,7 +20,9 @@ DECLARE
 BEGIN
     SELECT array_agg(candidate.name ORDER BY candidate.position) INTO v_present
     FROM unnest(v_candidates) WITH ORDINALITY AS candidate (name, position)
-    WHERE to_regclass(format('%I.solicitudes', candidate.name)) IS NOT NULL;
+    INNER JOIN pg_namespace ON pg_namespace.nspname = candidate.name
+    INNER JOIN pg_class
+        ON pg_class.relnamespace = pg_namespace.oid AND pg_class.relname = 'solicitudes';
     IF cardinality(v_present) > 1 THEN
         RAISE EXCEPTION 'the operational tables are in more than one schema'
             USING ERRCODE = 'ambiguous_parameter',
@@ -28,18 +30,29 @@ BEGIN
                   HINT = 'Name the right one: SOURCE_SCHEMA=public make migrate';
     END IF;
 
-    -- The generation with the fewest problems is the one that was meant.
-    SELECT candidate.name, generation.name, problem.list
-    INTO source_schema, source_generation, v_problems
-    FROM unnest(coalesce(v_present, v_candidates)) WITH ORDINALITY AS candidate (name, position)
-    CROSS JOIN unnest(ARRAY['A', 'B']) AS generation (name)
-    CROSS JOIN LATERAL (
-        SELECT array_agg(DISTINCT source_columns.problem) AS list
-        FROM analytics.source_columns(candidate.name, generation.name)
-        WHERE source_columns.problem IS NOT NULL
-    ) AS problem
-    ORDER BY coalesce(cardinality(problem.list), 0), candidate.position, generation.name
-    LIMIT 1;
+    source_schema := coalesce(v_present[1], v_candidates[1]);
+
+    -- The table of audits tells the generations apart; without it, apellido does.
+    SELECT CASE
+        WHEN bool_or(pg_class.relname = 'auditorias_tiendas') THEN 'A'
+        WHEN bool_or(pg_class.relname = 'auditoria_tiendas') THEN 'B'
+        WHEN bool_or(pg_attribute.attname = 'apellido') THEN 'A'
+        WHEN bool_or(pg_class.relname = 'usuarios') THEN 'B'
+        ELSE 'A'
+    END INTO source_generation
+    FROM pg_class
+    INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+    LEFT JOIN pg_attribute
+        ON pg_attribute.attrelid = pg_class.oid
+        AND pg_attribute.attname = 'apellido'
+        AND pg_class.relname = 'usuarios'
+    WHERE
+        pg_namespace.nspname = source_schema
+        AND pg_class.relname IN ('auditorias_tiendas', 'auditoria_tiendas', 'usuarios');
+
+    SELECT array_agg(DISTINCT source_columns.problem) INTO v_problems
+    FROM analytics.source_columns(source_schema, source_generation)
+    WHERE source_columns.problem IS NOT NULL;
 
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION 'the operational tables in schema % do not fit (generation %): % problem(s)',

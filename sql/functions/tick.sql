@@ -15,9 +15,9 @@ BEGIN
 END;
 $tick$;
 
-COMMENT ON PROCEDURE analytics.tick() IS
+COMMENT ON PROCEDURE analytics.tick IS
 'To be called every minute, by pg_cron or by anything else that can call SQL: queues the '
 'daily refresh when its slot has come. Calling it more often changes nothing.';
 
-REVOKE ALL ON PROCEDURE analytics.tick() FROM public;
-GRANT EXECUTE ON PROCEDURE analytics.tick() TO analytics_scheduler;
+REVOKE ALL ON PROCEDURE analytics.tick FROM public;
+GRANT EXECUTE ON PROCEDURE analytics.tick TO analytics_scheduler;

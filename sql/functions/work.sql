@@ -56,9 +56,9 @@ BEGIN
 END;
 $work$;
 
-COMMENT ON PROCEDURE analytics.work() IS
+COMMENT ON PROCEDURE analytics.work IS
 'To be called every minute, outside a transaction block: runs the refreshes that '
 'analytics.tick() queued, oldest first. Returns at once while another refresh is running.';
 
-REVOKE ALL ON PROCEDURE analytics.work() FROM public;
-GRANT EXECUTE ON PROCEDURE analytics.work() TO analytics_scheduler;
+REVOKE ALL ON PROCEDURE analytics.work FROM public;
+GRANT EXECUTE ON PROCEDURE analytics.work TO analytics_scheduler;

@@ -191,7 +191,8 @@ COMMENT ON TABLE analytics.refresh_jobs IS
 'Refreshes for the background: queued by analytics.tick(), run by analytics.work(). '
 'One row per local day at the most is a scheduled one (slot_date is unique).';
 COMMENT ON COLUMN analytics.refresh_jobs.job_id IS 'Number of the job.';
-COMMENT ON COLUMN analytics.refresh_jobs.triggered_by IS 'schedule: the daily slot; request: asked for.';
+COMMENT ON COLUMN analytics.refresh_jobs.triggered_by IS
+'schedule: the daily slot; request: asked for.';
 COMMENT ON COLUMN analytics.refresh_jobs.slot_date IS
 'Local day (setting schedule_time_zone) of the slot; NULL when it was asked for.';
 COMMENT ON COLUMN analytics.refresh_jobs.slot_at IS 'The instant the slot stood for.';
@@ -213,7 +214,8 @@ CREATE TABLE analytics.scheduler_state (
     scheduled_since timestamptz NOT NULL,
     last_tick_at timestamptz
 );
-COMMENT ON TABLE analytics.scheduler_state IS 'One row: since when the daily slot counts, and the last tick.';
+COMMENT ON TABLE analytics.scheduler_state IS
+'One row: since when the daily slot counts, and the last tick.';
 COMMENT ON COLUMN analytics.scheduler_state.singleton IS 'Always true: there is one row.';
 COMMENT ON COLUMN analytics.scheduler_state.scheduled_since IS
 'Slots before this instant are not due: an installation at noon does not make up for 01:00.';

@@ -124,9 +124,10 @@ brand_month AS (
 ),
 
 calendar AS (
-    SELECT generate_series(
-        min(request_month.mes)::timestamp, max(request_month.mes)::timestamp, interval '1 month'
-    )::date AS mes
+    SELECT
+        generate_series(
+            min(request_month.mes)::timestamp, max(request_month.mes)::timestamp, interval '1 month'
+        )::date AS mes
     FROM request_month
 )
 

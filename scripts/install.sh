@@ -1,0 +1,361 @@
+#!/usr/bin/env bash
+#
+# Installs what is missing: PostgreSQL with pg_cron, from the system's packages, and a
+# virtual environment in .local/venv from the locked requirements. See --help.
+
+set -euo pipefail
+
+PROJECT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+readonly PROJECT
+readonly VENV="$PROJECT/.local/venv"
+readonly STAMP="$VENV/.teloo-analytics"
+readonly SERVERS="/usr/lib/postgresql"
+readonly CREATECLUSTER_DIRECTORY="/etc/postgresql-common/createcluster.d"
+readonly NO_MAIN_CLUSTER="$CREATECLUSTER_DIRECTORY/zz-teloo-analytics.conf"
+readonly NEWEST=18 OLDEST=15
+
+with_test=false
+with_server=true
+sudo=()
+packages=()
+reasons=()
+apt_is_updated=false
+made_directory=false
+clusters_before=""
+guarding=false
+
+usage() {
+    cat <<'HELP'
+Usage: scripts/install.sh [--test] [--venv-only] [--help]
+
+Installs what teloo-analytics needs and this machine lacks, on Debian 12 or newer or
+Ubuntu 24.04 or newer; says what and why before it does.
+
+  --test       also what the tests need: pgTAP, plpgsql_check, linters, pytest
+  --venv-only  only the virtual environment, no PostgreSQL server
+  --help       this text
+
+Packages come from apt, through sudo where this user isn't root. The server's packages
+would make and start a cluster on port 5432: that is prevented, and clusters that exist
+are left alone. Python packages go to .local/venv, from config/requirements*.txt.
+
+Exit codes: 0 everything is there, 1 failed, 2 wrong usage.
+HELP
+}
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+fail() {
+    say "ERROR: $1"
+    if [ $# -gt 1 ]; then
+        say "$2"
+    fi
+    exit 1
+}
+
+# -- packages --------------------------------------------------------------------------------
+
+is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Whether apt knows a version of the package that it could install.
+is_available() {
+    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+}
+
+want() {
+    if ! is_installed "$1"; then
+        packages+=("$1")
+        reasons+=("$2")
+    fi
+}
+
+need_apt() {
+    command -v apt-get >/dev/null || fail "$1 is missing, and this system has no apt-get" \
+        "Install it by hand; the documented systems are Debian 12+ and Ubuntu 24.04+."
+    if [ "$(id -u)" -eq 0 ] || [ ${#sudo[@]} -gt 0 ]; then
+        return
+    fi
+    command -v sudo >/dev/null || fail \
+        "$1 is missing, and installing it takes root: this user isn't root and there is no sudo" \
+        "Have root run: '$PROJECT/scripts/install.sh'$($with_test && echo ' --test')"
+    sudo=(sudo)
+}
+
+as_root() {
+    if [ ${#sudo[@]} -gt 0 ]; then
+        sudo "$@"
+    else
+        "$@"
+    fi
+}
+
+update_apt() {
+    if ! $apt_is_updated; then
+        say "reading the lists of packages (apt-get update)"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 \
+            || fail "apt-get update failed" "See its messages above; is the network there?"
+        apt_is_updated=true
+    fi
+}
+
+# The newest installed server that has, or can get, pg_cron; nothing where there is none.
+installed_version() {
+    local version
+    for ((version = NEWEST; version >= OLDEST; version--)); do
+        if [ -x "$SERVERS/$version/bin/postgres" ] \
+            && { [ -e "$SERVERS/$version/lib/pg_cron.so" ] \
+                || is_available "postgresql-$version-cron"; }; then
+            echo "$version"
+            return
+        fi
+    done
+}
+
+default_version() {
+    LC_ALL=C apt-cache depends postgresql 2>/dev/null \
+        | sed -n 's/^ *Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1
+}
+
+choose_server_packages() {
+    local version
+    version="$(installed_version)"
+    if [ -z "$version" ]; then
+        need_apt "PostgreSQL"
+        version="$(default_version)"
+        if [ -z "$version" ]; then
+            update_apt
+            version="$(installed_version)"
+            version="${version:-$(default_version)}"
+        fi
+        if [ -z "$version" ] || [ "$version" -lt $OLDEST ] || [ "$version" -gt $NEWEST ]; then
+            fail "this system's packages have PostgreSQL ${version:-in no version}; 15 to 18 work" \
+                "Use Debian 12+ or Ubuntu 24.04+, or the packages of https://apt.postgresql.org"
+        fi
+    fi
+    if [ ! -x "$SERVERS/$version/bin/postgres" ]; then
+        want "postgresql-$version" "the database server"
+    fi
+    if [ ! -e "$SERVERS/$version/lib/pg_cron.so" ]; then
+        want "postgresql-$version-cron" "runs the daily refresh"
+    fi
+    if $with_test; then
+        want "postgresql-$version-pgtap" "the tests written in SQL"
+        want "postgresql-$version-plpgsql-check" "checks the functions' bodies"
+    fi
+}
+
+# Keeps the packages from making and starting a cluster on port 5432.
+guard_clusters() {
+    clusters_before="$(list_clusters)"
+    if [ ! -d "$CREATECLUSTER_DIRECTORY" ]; then
+        as_root mkdir -p "$CREATECLUSTER_DIRECTORY"
+        made_directory=true
+    fi
+    guarding=true
+    echo "create_main_cluster = false" | as_root tee "$NO_MAIN_CLUSTER" >/dev/null
+}
+
+list_clusters() {
+    if command -v pg_lsclusters >/dev/null; then
+        pg_lsclusters --no-header 2>/dev/null | awk '{ print $1, $2 }' || true
+    fi
+}
+
+release_clusters() {
+    local version name
+    if ! $guarding; then
+        return
+    fi
+    guarding=false
+    as_root rm -f "$NO_MAIN_CLUSTER"
+    if $made_directory; then
+        as_root rmdir --ignore-fail-on-non-empty "$CREATECLUSTER_DIRECTORY" || true
+    fi
+    while read -r version name; do
+        if [ -n "$name" ] && ! grep -qxF "$version $name" <<<"$clusters_before"; then
+            say "removing the cluster $version/$name that a package made"
+            as_root pg_dropcluster --stop "$version" "$name" || true
+        fi
+    done < <(list_clusters)
+}
+
+run_apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 \
+        "${packages[@]}" </dev/null >&2
+}
+
+install_packages() {
+    local index package
+    if [ ${#packages[@]} -eq 0 ]; then
+        return
+    fi
+    need_apt "${packages[0]}"
+    say "to be installed with apt${sudo:+, through sudo}:"
+    for index in "${!packages[@]}"; do
+        say "$(printf '  %-32s %s' "${packages[index]}" "${reasons[index]}")"
+    done
+    for package in "${packages[@]}"; do
+        is_available "$package" || update_apt
+        is_available "$package" || fail "apt knows no package $package" \
+            "On Ubuntu, 'universe' must be among the sources; or use https://apt.postgresql.org"
+    done
+    trap release_clusters EXIT
+    guard_clusters
+    if ! run_apt_install; then
+        # Lists that are out of date name files that are gone.
+        $apt_is_updated && fail "apt-get install failed" "See its messages above."
+        update_apt
+        run_apt_install || fail "apt-get install failed" "See its messages above."
+    fi
+    release_clusters
+    trap - EXIT
+    packages=()
+    reasons=()
+}
+
+# -- Python ----------------------------------------------------------------------------------
+
+# The first Python that is new enough and can make virtual environments.
+usable_python() {
+    local python
+    for python in python3 /usr/bin/python3; do
+        if "$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
+            2>/dev/null; then
+            command -v "$python"
+            return
+        fi
+    done
+}
+
+choose_python_packages() {
+    if [ -n "$(usable_python)" ]; then
+        return
+    fi
+    if [ ! -x /usr/bin/python3 ]; then
+        want python3 "runs the scripts"
+    fi
+    want python3-venv "makes the virtual environment"
+}
+
+checksum() {
+    sha256sum "$PROJECT/config/$1" | cut -d ' ' -f 1
+}
+
+# What the virtual environment was made from: one line each.
+# Where it is and its Python; the two lock files (the second or "-").
+stamp() {
+    printf '%s\n%s\n%s\n' "$PROJECT $python_version" "$(checksum requirements.txt)" \
+        "$($with_test && checksum requirements-test.txt || echo -)"
+}
+
+venv_python_version() {
+    "$VENV/bin/python" -c 'import sys; print(sys.version)' 2>/dev/null | tr '\n' ' '
+}
+
+venv_is_current() {
+    local python_version stored wanted
+    [ -e "$STAMP" ] || return 1
+    python_version="$(venv_python_version)" && [ -n "$python_version" ] || return 1
+    mapfile -t stored <"$STAMP"
+    mapfile -t wanted < <(stamp)
+    [ "${stored[0]-}" = "${wanted[0]}" ] && [ "${stored[1]-}" = "${wanted[1]}" ] \
+        && { ! $with_test || [ "${stored[2]-}" = "${wanted[2]}" ]; }
+}
+
+# A virtual environment that works here is added to, any other is made anew.
+venv_works() {
+    local python_version
+    python_version="$(venv_python_version)" && [ -n "$python_version" ] || return 1
+    if [ -e "$STAMP" ] && [ "$(head -n 1 "$STAMP")" != "$PROJECT $python_version" ]; then
+        return 1
+    fi
+    "$VENV/bin/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+make_venv() {
+    local python
+    python="$(usable_python)"
+    if [ -z "$python" ]; then
+        fail "Python 3.11 or newer is needed, with venv; here is: $(python3 --version 2>&1)" \
+            "Use Debian 12+ or Ubuntu 24.04+, or put a newer python3 first on the PATH."
+    fi
+    rm -rf "$VENV"
+    "$python" -m venv "$VENV" || fail "python -m venv failed"
+}
+
+pip_install() {
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        --require-hashes -r "$PROJECT/config/$1" >&2
+}
+
+install_venv() {
+    local requirements=requirements.txt python_version fresh=false
+    if $with_test; then
+        requirements=requirements-test.txt
+    fi
+    say "installing Python packages in .local/venv, from config/$requirements"
+    mkdir -p "$PROJECT/.local"
+    if ! venv_works; then
+        make_venv
+        fresh=true
+    fi
+    rm -f "$STAMP"
+    if ! pip_install "$requirements"; then
+        $fresh && fail "pip failed" "See its messages above; is the network there?"
+        say "making .local/venv anew"
+        make_venv
+        pip_install "$requirements" || fail "pip failed" "See its messages above."
+    fi
+    python_version="$(venv_python_version)"
+    stamp >"$STAMP.new"
+    mv "$STAMP.new" "$STAMP"
+}
+
+# -- all of it -------------------------------------------------------------------------------
+
+main() {
+    local argument work=false
+    for argument in "$@"; do
+        case "$argument" in
+            --test) with_test=true ;;
+            --venv-only) with_server=false ;;
+            --help | -h)
+                usage
+                exit 0
+                ;;
+            *)
+                usage >&2
+                exit 2
+                ;;
+        esac
+    done
+    mkdir -p "$PROJECT/.local"
+    exec 9>"$PROJECT/.local/install.lock"
+    flock 9
+    if $with_server; then
+        choose_server_packages
+    fi
+    if ! venv_is_current && ! venv_works; then
+        choose_python_packages
+    fi
+    if [ ${#packages[@]} -gt 0 ]; then
+        install_packages 9>&-
+        work=true
+    fi
+    if ! venv_is_current; then
+        install_venv 9>&-
+        work=true
+    fi
+    if $work; then
+        say "everything is installed"
+    else
+        say "nothing to install"
+    fi
+}
+
+main "$@"

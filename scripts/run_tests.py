@@ -1,0 +1,61 @@
+"""Runs all checks and tests and prints one summary; fails when any of them did not run."""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+BIN = PROJECT / ".local" / "venv" / "bin"
+
+LINTERS: dict[str, list[str]] = {
+    "ruff check": ["ruff", "check", "--quiet", "."],
+    "ruff format": ["ruff", "format", "--check", "--quiet", "."],
+    "mypy": ["mypy"],
+    "sqlfluff": [
+        "sqlfluff",
+        "lint",
+        "--nocolor",
+        "--disable-progress-bar",
+        "--processes",
+        "2",
+        "sql",
+        "tests/naive",
+    ],
+}
+TESTS: dict[str, list[str]] = {"pytest": ["python", "-m", "pytest"]}
+
+
+def run(name: str, command: list[str]) -> tuple[str, bool, float]:
+    """Run one check; return its name, whether it passed, and its seconds."""
+    print(f"\n== {name}: {' '.join(command)}", flush=True)
+    started = time.monotonic()
+    program = BIN / command[0]
+    if not program.exists():
+        print(f"{program} is missing: run make install", flush=True)
+        return name, False, 0.0
+    passed = subprocess.run([str(program), *command[1:]], cwd=PROJECT, check=False).returncode == 0
+    return name, passed, time.monotonic() - started
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return 0 when everything ran and passed, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="run_tests.py",
+        description="Runs the linters, the type checker and all tests on clusters of their own.",
+    )
+    parser.add_argument("--lint-only", action="store_true", help="leave the tests out")
+    options = parser.parse_args(arguments)
+    checks = LINTERS if options.lint_only else LINTERS | TESTS
+    results = [run(name, command) for name, command in checks.items()]
+    print("\n== summary")
+    for name, passed, seconds in results:
+        print(f"{'passed' if passed else 'FAILED':7} {name:12} {seconds:6.1f} s")
+    failed = sum(not passed for _, passed, _ in results)
+    print(f"checks: {len(results) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

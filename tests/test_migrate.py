@@ -1,0 +1,516 @@
+"""Migrations: once, whole or not at all, by whom it may be, on both ends of PostgreSQL."""
+
+import logging
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import migrate as migrate_module
+import uninstall as uninstall_module
+from conftest import Database, Server
+from console import UserError
+from demo_source import load_source_schema
+from migrate import migrate
+from sql_files import SQL_DIRECTORY, dependency_order, load_objects
+from uninstall import uninstall
+
+# Everything that a migrate makes or changes, as the catalogs know it, without oids.
+CATALOG = """
+SELECT kind, name, definition FROM (
+    SELECT 'relation' AS kind, c.oid::regclass::text AS name, concat_ws(
+        ' ', c.relkind, c.relowner::regrole, c.relacl::text, obj_description(c.oid, 'pg_class'),
+        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+        CASE WHEN c.relkind = 'i' THEN pg_get_indexdef(c.oid) END
+    ) AS definition
+    FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('analytics')
+    UNION ALL
+    SELECT 'column', a.attrelid::regclass || '.' || a.attname, concat_ws(
+        ' ', format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        col_description(a.attrelid, a.attnum), pg_get_expr(d.adbin, d.adrelid)
+    )
+    FROM pg_attribute AS a
+    INNER JOIN pg_class AS c ON c.oid = a.attrelid
+    LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relnamespace = to_regnamespace('analytics') AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'function', p.oid::regprocedure::text, concat_ws(
+        ' ', pg_get_functiondef(p.oid), p.proowner::regrole, p.proacl::text,
+        obj_description(p.oid, 'pg_proc')
+    )
+    FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('analytics')
+    UNION ALL
+    SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = to_regnamespace('analytics')
+    UNION ALL
+    SELECT 'schema', nspname, concat_ws(' ', nspowner::regrole, nspacl::text)
+    FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
+    UNION ALL
+    SELECT 'setting', setrole::regrole::text, setconfig::text
+    FROM pg_db_role_setting
+    WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL
+    SELECT 'default acl', defaclrole::regrole || defaclobjtype::text, defaclacl::text
+    FROM pg_default_acl
+) AS object ORDER BY 1, 2, 3
+"""
+
+# The operational database as it is seen from outside: what uninstall may not touch.
+SOURCE = """
+SELECT c.oid::regclass::text, c.relowner::regrole::text,
+    coalesce(c.relacl, acldefault('r', c.relowner))::text,
+    (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid),
+    (SELECT count(*) FROM pg_attribute WHERE attrelid = c.oid)
+FROM pg_class AS c
+WHERE c.relnamespace IN (to_regnamespace('public'), to_regnamespace('teloo')) ORDER BY 1
+"""
+
+
+def catalog(database: Database) -> list[tuple[object, ...]]:
+    return database.rows(CATALOG)
+
+
+@pytest.fixture
+def source(database: Database) -> Database:
+    """An empty source of generation A, not migrated."""
+    load_source_schema(database.url)
+    return database
+
+
+@pytest.fixture
+def sql_copy(tmp_path: Path) -> Path:
+    """A copy of the SQL files that a test may change."""
+    return Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+
+
+def test_second_run_changes_nothing_and_says_so(
+    source: Database, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    before = catalog(source)
+    ledger = source.rows("SELECT * FROM analytics.migration_ledger ORDER BY name")
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    assert "up to date: nothing changed" in capsys.readouterr().err
+    assert catalog(source) == before
+    assert source.rows("SELECT * FROM analytics.migration_ledger ORDER BY name") == ledger
+    assert migrate(source.url) == []
+
+
+def test_ledger_holds_version_checksum_duration_user_and_time(source: Database) -> None:
+    migrate(source.url)
+    rows = source.rows(
+        "SELECT name, version, checksum ~ '^[0-9a-f]{64}$', duration_ms > 0, applied_by = "
+        "session_user, applied_at > now() - interval '10 minutes' FROM analytics.migration_ledger"
+    )
+    assert ("migrations/0001_foundation.sql", 1, True, True, True, True) in rows
+    assert all(row[2:] == (True, True, True, True) for row in rows)
+    files = {item.name for item in load_objects()}
+    assert files <= {row[0] for row in rows}
+
+
+def test_after_migrate_the_three_statements_work_unqualified(source: Database) -> None:
+    migrate(source.url)
+    with source.connect() as connection:
+        refreshed = connection.execute("SELECT * FROM refresh_all_mv();").fetchall()
+        assert [row[:2] for row in refreshed] == [
+            ("mv_metricas_mensuales", "SUCCESS"),
+            ("mv_ranking_asesores", "SUCCESS"),
+        ]
+        stats = connection.execute("SELECT * FROM get_mv_stats();").fetchall()
+        assert [(row[0], row[1], row[4]) for row in stats] == [
+            ("mv_metricas_mensuales", 0, True),
+            ("mv_ranking_asesores", 0, True),
+        ]
+        count = connection.execute("SELECT count(*) FROM mv_metricas_mensuales;").fetchone()
+        assert count == (0,)
+        path = connection.execute("SHOW search_path").fetchone()
+        assert path == ('"$user", public, analytics',)
+
+
+def test_edited_migration_stops_it_and_is_named(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    file = sql_copy / "migrations" / "0001_foundation.sql"
+    file.write_text(file.read_text() + "\n-- edited\n")
+    before = catalog(source)
+    with pytest.raises(UserError, match=r"sql/migrations/0001_foundation\.sql was edited"):
+        migrate(source.url, directory=sql_copy)
+    assert catalog(source) == before
+
+
+def test_database_that_is_newer_than_the_files_is_refused(source: Database, sql_copy: Path) -> None:
+    newer = sql_copy / "migrations" / "0999_newer.sql"
+    newer.write_text("SELECT 1;\n")
+    migrate(source.url, directory=sql_copy)
+    newer.unlink()
+    with pytest.raises(UserError, match="0999_newer"):
+        migrate(source.url, directory=sql_copy)
+
+
+def test_migration_numbered_before_an_applied_one_is_refused(
+    source: Database, sql_copy: Path
+) -> None:
+    (sql_copy / "migrations" / "0999_later.sql").write_text("SELECT 1;\n")
+    migrate(source.url, directory=sql_copy)
+    (sql_copy / "migrations" / "0998_earlier.sql").write_text("SELECT 1;\n")
+    with pytest.raises(UserError, match="comes before"):
+        migrate(source.url, directory=sql_copy)
+
+
+def test_failing_migration_leaves_the_database_as_it_was(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    before = catalog(source)
+    (sql_copy / "migrations" / "0999_broken.sql").write_text(
+        "CREATE TABLE analytics.half_done (id integer);\nSELECT 1 / 0;\n"
+    )
+    with pytest.raises(UserError, match=r"0999_broken.*division by zero.*22012"):
+        migrate(source.url, directory=sql_copy)
+    assert catalog(source) == before
+
+
+def test_dry_run_says_what_it_would_do_and_changes_nothing(
+    source: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = catalog(source)
+    assert migrate_module.main(["--database-url", source.url, "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert "would have: applied views/mv_ranking_asesores.sql" in said
+    assert catalog(source) == before
+
+
+def test_status_tells_pending_from_up_to_date(
+    source: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert migrate_module.main(["status", "--database-url", source.url]) == 3
+    assert "not installed" in capsys.readouterr().out
+    migrate(source.url)
+    assert migrate_module.main(["status", "--database-url", source.url]) == 0
+    assert "schema public, generation A" in capsys.readouterr().out
+    source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'city_key'")
+    assert migrate_module.main(["status", "--database-url", source.url]) == 3
+    assert "pending       sql/functions/city_key.sql" in capsys.readouterr().out
+
+
+def test_no_database_named_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate_module.main([]) == 1
+    assert "Set DATABASE_URL" in capsys.readouterr().err
+    assert migrate_module.main(["--database-url", "postgresql://127.0.0.1:1/none"]) == 1
+
+
+def test_twenty_at_once_end_with_one_install(source: Database) -> None:
+    barrier = threading.Barrier(20)
+
+    def one(_: int) -> list[str]:
+        barrier.wait()
+        return migrate(source.url)
+
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(one, range(20)))
+    assert sum(bool(changes) for changes in results) == 1
+    assert len(source.rows("SELECT FROM analytics.migration_ledger WHERE version = 1")) == 1
+
+
+def test_missing_tables_and_columns_are_listed_in_one_error_and_nothing_changed(
+    source: Database,
+) -> None:
+    source.execute(
+        "ALTER TABLE public.asesores DROP COLUMN confianza",
+        "ALTER TABLE public.solicitudes DROP COLUMN cliente_acepto",
+        "ALTER TABLE public.ofertas ALTER COLUMN estado DROP DEFAULT",
+        "ALTER TABLE public.ofertas ALTER COLUMN estado TYPE integer USING 1",
+        "DROP TABLE public.auditorias_tiendas",
+        "ALTER TABLE public.usuarios ENABLE ROW LEVEL SECURITY",
+    )
+    before = catalog(source)
+    with pytest.raises(UserError) as refused:
+        migrate(source.url)
+    assert refused.value.hint.splitlines()[:5] == [
+        "column public.asesores.confianza is missing",
+        "column public.ofertas.estado has type integer, which is no text",
+        "column public.solicitudes.cliente_acepto is missing",
+        "table public.auditorias_tiendas is missing",
+        "table public.usuarios has row-level security, which would hide rows: "
+        "ALTER ROLE analytics_owner BYPASSRLS",
+    ]
+    assert catalog(source) == before
+
+
+def test_empty_database_lists_all_tables_that_are_missing(database: Database) -> None:
+    with pytest.raises(UserError) as refused:
+        migrate(database.url)
+    assert refused.value.hint.count("is missing") == 10
+
+
+def test_source_in_both_schemas_is_ambiguous_until_one_is_named(source: Database) -> None:
+    source.execute("CREATE SCHEMA teloo", "CREATE TABLE teloo.solicitudes (id uuid)")
+    with pytest.raises(UserError, match="more than one schema"):
+        migrate(source.url)
+    assert migrate(source.url, source_schema="public")
+    assert migrate(source.url) == []
+
+
+def test_source_column_that_changes_its_type_is_bound_anew(source: Database) -> None:
+    migrate(source.url)
+    source.execute("SELECT refresh_all_mv()")
+    # PostgreSQL itself refuses to change a column that a view reads.
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        source.execute("ALTER TABLE public.asesores ALTER COLUMN confianza TYPE double precision")
+    source.execute("ALTER TABLE public.asesores ADD COLUMN nivel_actual integer DEFAULT 4")
+    assert "changed src_asesores" in migrate(source.url)
+    assert "nivel_actual" in str(
+        source.rows("SELECT pg_get_viewdef('analytics.src_asesores'::regclass)")
+    )
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+
+
+def test_older_objects_that_would_shadow_ours_stop_it_with_the_statements_to_move_them(
+    source: Database,
+) -> None:
+    source.execute(
+        "CREATE MATERIALIZED VIEW public.mv_metricas_mensuales AS SELECT 1 AS mes",
+        "CREATE FUNCTION public.refresh_all_mv() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION public.get_mv_stats(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    )
+    before = catalog(source)
+    with pytest.raises(UserError, match="win over ours") as refused:
+        migrate(source.url)
+    assert catalog(source) == before
+    statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
+    assert len(statements) == 4
+    source.execute(*statements)
+    assert migrate(source.url)
+
+
+def test_schema_of_somebody_else_stops_it(source: Database) -> None:
+    source.execute("CREATE SCHEMA analytics", "CREATE TABLE analytics.theirs (id integer)")
+    with pytest.raises(UserError, match="does not belong to this package"):
+        migrate(source.url)
+    assert source.rows("SELECT count(*) FROM analytics.theirs") == [(0,)]
+
+
+def test_own_search_path_of_the_database_is_kept_and_restored(source: Database) -> None:
+    source.execute(
+        "CREATE SCHEMA ventas",
+        f'ALTER DATABASE {source.name} SET search_path = ventas, "$user", public',
+    )
+    before = source.rows("SHOW search_path")
+    migrate(source.url)
+    assert source.rows("SHOW search_path") == [('ventas, "$user", public, analytics',)]
+    uninstall(source.url)
+    assert source.rows("SHOW search_path") == before
+
+
+def test_changed_function_with_another_signature_replaces_the_old_one(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    file = sql_copy / "functions" / "city_key.sql"
+    file.write_text(
+        file.read_text()
+        .replace("city_key(p_ciudad text)", "city_key(p_ciudad text, p_more text DEFAULT '')")
+        .replace("analytics.city_key(text)", "analytics.city_key(text, text)")
+    )
+    assert "changed functions/city_key.sql" in migrate(source.url, directory=sql_copy)
+    assert source.rows(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'city_key'"
+    ) == [("analytics.city_key(text,text)",)] or source.rows(
+        "SELECT pg_get_function_identity_arguments(oid) FROM pg_proc WHERE proname = 'city_key'"
+    ) == [("p_ciudad text, p_more text",)]
+    # The view whose index reads it was rebuilt, populated as it was.
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    assert migrate(source.url, directory=sql_copy) == []
+
+
+def test_view_that_can_not_be_replaced_in_place_takes_those_that_read_it_along(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    fresh = catalog(source)
+    view = sql_copy / "views" / "recomputed_metricas_mensuales.sql"
+    original = view.read_text()
+    view.write_text(
+        original.replace(
+            "SELECT\n    calendar.mes,", "SELECT\n    1 AS first_column,\n    calendar.mes,"
+        )
+    )
+    changes = migrate(source.url, directory=sql_copy)
+    assert "changed views/recomputed_metricas_mensuales.sql" in changes
+    assert "changed views/mv_metricas_mensuales.sql" in changes
+    assert "changed views/mv_ranking_asesores.sql" not in changes
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    view.write_text(original)
+    migrate(source.url, directory=sql_copy)
+    assert catalog(source) == fresh
+
+
+def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    before = catalog(source)
+    new = sql_copy / "views" / "mv_ciudades.sql"
+    new.write_text(
+        "CREATE MATERIALIZED VIEW mv_ciudades AS\n"
+        "SELECT DISTINCT analytics.city_key(ciudad) AS ciudad\n"
+        "FROM analytics.mv_ranking_asesores WITH NO DATA;\n"
+        "CREATE UNIQUE INDEX mv_ciudades_ciudad ON mv_ciudades (ciudad);\n"
+    )
+    assert migrate(source.url, directory=sql_copy) == ["applied views/mv_ciudades.sql"]
+    names = [row[0] for row in source.rows("SELECT view_name FROM refresh_all_mv()")]
+    assert names == ["mv_metricas_mensuales", "mv_ranking_asesores", "mv_ciudades"]
+    # A view that it reads is rebuilt: both are, and it reads the new one.
+    ranking = sql_copy / "views" / "mv_ranking_asesores.sql"
+    ranking.write_text(ranking.read_text() + "-- changed\n")
+    changes = migrate(source.url, directory=sql_copy)
+    assert changes == ["changed views/mv_ranking_asesores.sql", "changed views/mv_ciudades.sql"]
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * 3
+    new.unlink()
+    assert migrate(source.url, directory=sql_copy) == ["removed views/mv_ciudades.sql"]
+    assert [row[:2] for row in catalog(source)] == [row[:2] for row in before]
+
+
+def test_materialized_view_is_rebuilt_only_when_its_definition_changed(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    before = source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid")
+    function = sql_copy / "functions" / "today.sql"
+    function.write_text(function.read_text() + "-- changed\n")
+    assert migrate(source.url, directory=sql_copy) == ["changed functions/today.sql"]
+    assert source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid") == before
+
+
+def test_analysts_own_view_stops_a_rebuild_with_its_name(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("CREATE VIEW public.mine AS SELECT mes FROM analytics.mv_metricas_mensuales")
+    view = sql_copy / "views" / "mv_metricas_mensuales.sql"
+    view.write_text(view.read_text() + "-- changed\n")
+    before = catalog(source)
+    with pytest.raises(UserError, match=r"view public\.mine depends"):
+        migrate(source.url, directory=sql_copy)
+    assert catalog(source) == before
+    with pytest.raises(UserError, match="other objects read the views"):
+        uninstall(source.url)
+    assert catalog(source) == before
+
+
+def test_object_dropped_by_hand_is_made_again(source: Database) -> None:
+    migrate(source.url)
+    before = catalog(source)
+    source.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores")
+    source.execute("DROP FUNCTION analytics.get_mv_stats()")
+    assert len(migrate(source.url)) == 2
+    assert catalog(source) == before
+
+
+def test_rebuild_waits_for_a_long_reader_without_blocking_the_others(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    view = sql_copy / "views" / "mv_metricas_mensuales.sql"
+    view.write_text(view.read_text() + "-- changed\n")
+    with source.connect(autocommit=False) as reader:
+        reader.execute("SELECT count(*) FROM mv_metricas_mensuales")
+        with ThreadPoolExecutor(1) as pool:
+            migrating = pool.submit(migrate, source.url, directory=sql_copy)
+            with source.connect() as other:
+                other.execute("SET statement_timeout = '5s'")
+                for _ in range(3000):
+                    waiting = other.execute(
+                        "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+                        "'teloo-analytics migrate' AND wait_event_type = 'Lock' "
+                        "AND datname = current_database()"
+                    ).fetchone()
+                    if waiting == (1,):
+                        break
+                    other.execute("SELECT pg_sleep(0.01)")
+                else:
+                    pytest.fail("migrate never waited for the reader")
+                # It waits for the long reader in short turns, and lets others read in between.
+                other.execute("SELECT count(*) FROM mv_metricas_mensuales")
+            assert not migrating.done()
+            reader.commit()
+            assert "changed views/mv_metricas_mensuales.sql" in migrating.result(timeout=60)
+
+
+def test_uninstall_leaves_no_trace_and_the_source_as_it_was(source: Database) -> None:
+    before, source_before = catalog(source), source.rows(SOURCE)
+    grants_query = (
+        "SELECT coalesce(datacl, acldefault('d', datdba)) FROM pg_database "
+        "WHERE datname = current_database()"
+    )
+    grants = source.rows(grants_query)
+    migrate(source.url)
+    source.execute("SELECT refresh_all_mv()")
+    assert source.rows(SOURCE) != source_before
+    assert uninstall(source.url) is not None
+    assert catalog(source) == before
+    assert source.rows(SOURCE) == source_before
+    assert source.rows(grants_query) == grants
+    assert uninstall(source.url) is None
+    assert uninstall_module.main(["--database-url", source.url]) == 0
+
+
+def test_uninstall_refuses_to_drop_what_is_not_ours(source: Database) -> None:
+    migrate(source.url)
+    source.execute(
+        "CREATE TABLE public.theirs (id integer)",
+        "ALTER TABLE public.theirs OWNER TO analytics_lector",
+    )
+    with pytest.raises(UserError, match="own objects outside") as refused:
+        uninstall(source.url)
+    assert "public.theirs" in refused.value.hint or "theirs" in refused.value.hint
+    source.execute("DROP TABLE public.theirs")
+    uninstall(source.url)
+
+
+def test_database_whose_locale_knows_ascii_only_is_refused(server: Server) -> None:
+    name = server.new_name("ascii")
+    with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} LOCALE 'C' TEMPLATE template0")
+    database = Database(server.cluster, name)
+    try:
+        load_source_schema(database.url)
+        with pytest.raises(UserError, match="CITROËN and citroën would be two brands"):
+            migrate(database.url)
+    finally:
+        with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name}")
+
+
+def test_production_forbids_pinned_clocks_and_writes_json(
+    source: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate(source.url)
+    assert source.rows("SELECT analytics.setting('allow_pinned_clock')") == [("on",)]
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("{") and '"levelname": "INFO"' in line
+    assert source.rows("SELECT analytics.setting('allow_pinned_clock')") == [("off",)]
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    assert migrate_module.main(["--database-url", source.url]) == 1
+
+
+def test_objects_are_ordered_by_what_they_need() -> None:
+    ordered = [item.object_name for item in dependency_order(load_objects())]
+    assert ordered.index("trim_white_space") < ordered.index("city_key")
+    assert ordered.index("city_key") < ordered.index("recomputed_ranking_asesores")
+    assert {item.object_name for item in load_objects()} == set(ordered)
+    assert ordered[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
+
+
+def test_warnings_of_the_server_are_shown(
+    source: Database, sql_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (sql_copy / "migrations" / "0999_warns.sql").write_text(
+        "DO $$ BEGIN RAISE WARNING 'look at this'; END $$;\n"
+    )
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url, directory=sql_copy)
+    assert "look at this" in caplog.text

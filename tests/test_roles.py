@@ -1,0 +1,103 @@
+"""Migrating as a role that is no superuser, and roles that databases of a server share."""
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import psycopg
+import pytest
+
+from conftest import SERVERS, Database, Server, fresh_database, server_of_kind
+from console import UserError
+from demo_source import load_source_schema
+from migrate import migrate
+from prerequisites import ROLES
+from test_migrate import catalog
+from uninstall import uninstall
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def role_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server that no other test uses: roles are shared by all databases of a server."""
+    yield from server_of_kind(request.param)
+
+
+@pytest.fixture
+def plain_owner(role_server: Server) -> Iterator[tuple[Database, str]]:
+    """A database owned, with its tables, by a role with CREATEROLE that is no superuser."""
+    name, password = role_server.new_name("migrator"), secrets.token_hex(8)
+    for database in fresh_database(role_server):
+        database.execute(
+            f"CREATE ROLE {name} LOGIN NOSUPERUSER CREATEROLE PASSWORD '{password}'",
+            f"ALTER DATABASE {database.name} OWNER TO {name}",
+        )
+        url = database.url_as(name, password)
+        load_source_schema(url)
+        yield database, url
+        uninstall(database.url)
+        for role in ROLES:
+            database.execute(f"DROP ROLE IF EXISTS {role}")
+
+
+def test_databases_of_a_cluster_migrated_at_once_share_the_roles(role_server: Server) -> None:
+    with ExitStack() as stack:
+        databases = [
+            stack.enter_context(contextmanager(fresh_database)(role_server)) for _ in range(4)
+        ]
+        for database in databases:
+            load_source_schema(database.url)
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda database: migrate(database.url), databases))
+        assert all(results)
+        # Roles go with the last database that uses them, and only then.
+        kept = [uninstall(database.url) for database in databases]
+        assert [len(roles or []) for roles in kept] == [4, 4, 4, 0]
+        assert databases[0].rows("SELECT to_regrole('analytics_owner')") == [(None,)]
+
+
+def test_role_that_is_no_superuser_but_owns_the_database_can_do_it_all(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    assert migrate(url)
+    assert migrate(url) == []
+    with database.connect(url) as connection:
+        connection.execute("SET ROLE analytics_owner")
+        statuses = connection.execute("SELECT refresh_status FROM refresh_all_mv()").fetchall()
+    assert statuses == [("SUCCESS",), ("SUCCESS",)]
+    assert uninstall(url) is not None
+    assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
+
+
+def test_role_without_createrole_is_told_which_statements_to_run(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    user = psycopg.conninfo.conninfo_to_dict(url)["user"]
+    database.execute(f"ALTER ROLE {user} NOCREATEROLE")
+    before = catalog(database)
+    with pytest.raises(UserError) as refused:
+        migrate(url)
+    assert catalog(database) == before
+    statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
+    assert len(statements) == 4
+    database.execute(*statements)
+    with pytest.raises(UserError) as refused:
+        migrate(url)
+    statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
+    assert statements and "GRANT" in statements[0]
+    database.execute(*statements)
+    assert migrate(url)
+    assert migrate(url) == []
+
+
+def test_role_that_may_not_read_the_source_is_told_the_grants(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    database.execute("ALTER TABLE public.ofertas OWNER TO CURRENT_USER")
+    with pytest.raises(UserError) as refused:
+        migrate(url)
+    assert 'GRANT SELECT ON "public"."ofertas" TO "analytics_owner";' in refused.value.hint
+    assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
