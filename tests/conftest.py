@@ -158,4 +158,7 @@ def demo_template(server: Server) -> Iterator[str]:
 @pytest.fixture
 def migrated(server: Server, demo_template: str) -> Iterator[Database]:
     """A migrated database over an empty source of generation A, on each server."""
-    yield from fresh_database(server, demo_template)
+    for database in fresh_database(server, demo_template):
+        # A copy does not take the settings of its database along: migrate sets them again.
+        migrate(database.url)
+        yield database

@@ -374,7 +374,7 @@ def in_window(day: date | None, today: date, days: int) -> bool:
     return day is not None and today - timedelta(days=days - 1) <= day <= today
 
 
-def ranks(keys: list[tuple[Fraction, ...]]) -> list[int]:
+def ranks(keys: Sequence[tuple[Fraction, ...]]) -> list[int]:
     """Return SQL's rank() of each key in ascending order."""
     first: dict[tuple[Fraction, ...], int] = {}
     for position, key in enumerate(sorted(keys), start=1):
@@ -462,7 +462,9 @@ def compute_ranking(source: Source, today: date, zone: str) -> list[Row]:
                 "desempeno_historico_pct": advisor["desempeno_historico_pct"],
                 "ofertas_historicas_total": len(history),
                 "ofertas_ganadoras": won,
-                "ofertas_aceptadas_cliente": sum(row["aceptada_cliente"] is True for row in history),
+                "ofertas_aceptadas_cliente": sum(
+                    row["aceptada_cliente"] is True for row in history
+                ),
                 "entregas_exitosas": sum(row["entrega_exitosa"] is True for row in history),
                 "tiempo_promedio_respuesta_seg": average(
                     [value for value in numbers(history, "tiempo_respuesta_seg") if value != 0]

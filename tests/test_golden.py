@@ -2,11 +2,11 @@
 
 import psycopg
 import pytest
+
 from conftest import Database
 from golden_data import NOW, TODAY, expected_views, load_change, load_source
-from oracle import MONTHLY_COLUMNS, RANKING_COLUMNS, all_differences, compute, read_views
-
 from migrate import migrate
+from oracle import MONTHLY_COLUMNS, RANKING_COLUMNS, all_differences, compute, read_views
 
 TEXT = {"text", "character varying"}
 INSTANT = {"timestamp with time zone"}
@@ -95,10 +95,9 @@ def test_views_have_the_columns_of_the_contract_in_its_order_and_with_its_types(
             assert kind in OTHER_TYPES.get(str(name), usual), (view, name)
 
 
-def test_golden_change_is_not_hidden_by_a_stale_or_partial_refresh(
+def test_refreshing_twice_after_the_change_gives_what_one_refresh_gives(
     system_database: Database,
 ) -> None:
-    """A refresh after every statement's worth of change ends where one refresh at the end does."""
     load_source(system_database.url, "A")
     migrate(system_database.url)
     load_change(system_database.url, "A")

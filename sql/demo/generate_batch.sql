@@ -74,10 +74,11 @@ INNER JOIN demo_slots AS ciudades
 
 -- 1 to 5 parts of one vehicle.
 INSERT INTO batch_repuestos (
-    number, key, id, nombre, marca, linea, anio, cantidad, precio
+    number, part, key, id, nombre, marca, linea, anio, cantidad, precio
 )
 SELECT
     keys.number,
+    keys.part,
     keys.key,
     pg_temp.row_id('repuesto', keys.key) AS id,
     repuestos.nombre,
@@ -93,14 +94,15 @@ FROM (
     SELECT
         solicitudes.number,
         solicitudes.key AS solicitud_key,
-        pg_temp.row_key(solicitudes.key, numbers.number) AS key
+        numbers.part,
+        pg_temp.row_key(solicitudes.key, numbers.part) AS key
     FROM batch_solicitudes AS solicitudes
     CROSS JOIN LATERAL generate_series(
         1,
         (ARRAY[1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5])[
             1 + pg_temp.pick(solicitudes.key, 11, 20)
         ]
-    ) AS numbers (number)
+    ) AS numbers (part)
 ) AS keys
 INNER JOIN demo_slots AS vehiculo_slots
     ON
@@ -230,17 +232,16 @@ FROM (
         repuestos.id AS repuesto_id,
         repuestos.cantidad,
         repuestos.precio AS precio_base,
-        hashint8extended(repuestos.key, ofertas.key) AS key,
+        pg_temp.row_key(ofertas.key, repuestos.part) AS key,
         repuestos.precio * ofertas.nivel_precios
-            * exp(0.12 * pg_temp.bell(hashint8extended(repuestos.key, ofertas.key), 1)) AS precio
+            * exp(0.12 * pg_temp.bell(pg_temp.row_key(ofertas.key, repuestos.part), 1)) AS precio
     FROM batch_ofertas AS ofertas
     INNER JOIN batch_repuestos AS repuestos ON repuestos.number = ofertas.number
-    INNER JOIN batch_solicitudes AS solicitudes ON solicitudes.number = ofertas.number
     WHERE
         ofertas.created_at IS NOT NULL
         AND (
-            repuestos.key = pg_temp.row_key(solicitudes.key, 1)
-            OR pg_temp.draw(hashint8extended(repuestos.key, ofertas.key), 4) < 0.94
+            repuestos.part = 1
+            OR pg_temp.draw(pg_temp.row_key(ofertas.key, repuestos.part), 4) < 0.94
         )
 ) AS lines;
 

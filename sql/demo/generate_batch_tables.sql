@@ -16,6 +16,7 @@ CREATE TEMPORARY TABLE batch_solicitudes (
 
 CREATE TEMPORARY TABLE batch_repuestos (
     number bigint NOT NULL,
+    part integer NOT NULL,
     key bigint NOT NULL,
     id uuid NOT NULL,
     nombre text NOT NULL,

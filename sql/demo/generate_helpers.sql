@@ -3,12 +3,14 @@
 -- Nothing is random: every value is a hash of the row's key and of a number that says
 -- what is drawn (its salt), so that the same seed, size and moment give the same rows.
 
--- The key of a row, from its parent's key (or the seed) and its number there.
+-- The key of a row, from its parent's key (or the seed) and its number there. Both halves
+-- are hashed apart, because hashint8extended folds them: 32 bits are too few for ids.
 CREATE FUNCTION pg_temp.row_key(p_parent bigint, p_number bigint)
 RETURNS bigint
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
-RETURN hashint8extended(p_parent, 1000 + p_number);
+RETURN hashint8extended(p_parent & 4294967295, 1000 + p_number)
+# hashint8extended((p_parent >> 32) & 4294967295, -1000 - p_number);
 
 CREATE FUNCTION pg_temp.row_id(p_table text, p_key bigint)
 RETURNS uuid

@@ -53,7 +53,7 @@ SELECT
     pg_temp.row_id('usuario', drawn.key) AS usuario_id,
     drawn.ciudad_number,
     drawn.calidad,
-    0.42 + 0.40 * drawn.calidad + 0.16 * pg_temp.draw(drawn.key, 3) AS actividad,
+    0.47 + 0.38 * drawn.calidad + 0.16 * pg_temp.draw(drawn.key, 3) AS actividad,
     300 + 3300 * (1 - drawn.calidad) * (0.5 + pg_temp.draw(drawn.key, 4)) AS segundos,
     0.86 + 0.24 * pg_temp.draw(drawn.key, 5) AS nivel_precios,
     CASE

@@ -44,5 +44,4 @@ COMMENT ON FUNCTION analytics.now() IS
 'where the setting allow_pinned_clock is on. Errors: 42501 not allowed, 22023 not an instant.';
 
 REVOKE ALL ON FUNCTION analytics.now() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.now()
-TO analytics_lector, analytics_operador, analytics_scheduler;
+GRANT EXECUTE ON FUNCTION analytics.now() TO analytics_lector, analytics_operador;

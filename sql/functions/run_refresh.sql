@@ -18,7 +18,7 @@ DECLARE
     v_run_started_at constant timestamptz := clock_timestamp();
     v_run_rows bigint := 0;
     v_views integer := 0;
-    v_failed_views text[] := '{}';
+    v_failed_views text[] := ARRAY[]::text[];
     v_view_name text;
     v_result analytics.refresh_log;
 BEGIN
@@ -34,6 +34,8 @@ BEGIN
                   DETAIL = 'One refresh runs at a time; nothing was changed.',
                   HINT = 'Try again when it is done, or see analytics.refresh_log.';
     END IF;
+    -- A clock that is not right is an error of the run, not of each view.
+    PERFORM analytics.today();
     v_run_id := nextval('analytics.refresh_run_id_seq');
     RAISE LOG 'teloo-analytics: refresh % started (% by %)',
         v_run_id, p_triggered_by, p_requested_by;

@@ -31,5 +31,4 @@ COMMENT ON FUNCTION analytics.setting(text) IS
 'Value of a setting of analytics.settings; an unknown name is an error (22023).';
 
 REVOKE ALL ON FUNCTION analytics.setting(text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.setting(text)
-TO analytics_lector, analytics_operador, analytics_scheduler;
+GRANT EXECUTE ON FUNCTION analytics.setting(text) TO analytics_lector, analytics_operador;

@@ -82,8 +82,7 @@ COMMENT ON COLUMN analytics.settings.description IS 'What it does and which valu
 COMMENT ON COLUMN analytics.settings.updated_at IS 'When it was last changed.';
 COMMENT ON COLUMN analytics.settings.updated_by IS 'Database user who last changed it.';
 
-GRANT SELECT ON analytics.settings
-TO analytics_lector, analytics_operador, analytics_scheduler;
+GRANT SELECT ON analytics.settings TO analytics_lector, analytics_operador;
 
 INSERT INTO analytics.settings (name, value, description) VALUES
 (

@@ -1,0 +1,108 @@
+# Thin: each target calls scripts/. Paths are relative: make -C /path/to/project works anywhere.
+#
+# Variables, from the environment or as make VARIABLE=value:
+#   SCALE          demo: small (default), medium, large
+#   SEED           demo: another seed makes other data
+#   RELOAD         demo: RELOAD=1 loads the data again in any case
+#   DATABASE_URL   migrate, status, uninstall: the database
+#   SOURCE_SCHEMA  migrate: schema of the operational tables, if it can't be found
+#   ENVIRONMENT    development (default) or production
+#   DRY_RUN        migrate, uninstall: DRY_RUN=1 changes nothing
+#   UPGRADE        lock: UPGRADE=1 takes the newest versions
+# make passes DATABASE_URL, SOURCE_SCHEMA and ENVIRONMENT on to the scripts by itself.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+SCALE ?= small
+SEED ?=
+RELOAD ?=
+DRY_RUN ?=
+UPGRADE ?=
+
+PYTHON := .local/venv/bin/python
+yes = $(filter-out 0 no false,$(1))
+dry_run = $(if $(call yes,$(DRY_RUN)),--dry-run)
+LOCK := .local/venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
+	--no-header -q $(if $(call yes,$(UPGRADE)),--upgrade)
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^[a-z][a-z-]*:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@sed -n 's/^#   //p' Makefile
+
+.PHONY: install
+install: ## install what is missing: PostgreSQL, pg_cron, .local/venv
+	@scripts/install.sh
+
+.PHONY: demo
+demo: ## start the demo: a cluster in .local, a marketplace (SCALE), the KPIs
+	@scripts/install.sh
+	@$(PYTHON) scripts/demo.py --scale $(SCALE) $(if $(SEED),--seed $(SEED)) \
+		$(if $(call yes,$(RELOAD)),--reload)
+
+.PHONY: psql
+psql: ## open psql on the demo
+	@scripts/install.sh --venv-only 2>/dev/null
+	@$(PYTHON) scripts/cluster.py psql --name demo
+
+.PHONY: stop
+stop: ## stop the demo; its data stays
+	@if [ -x $(PYTHON) ]; then $(PYTHON) scripts/cluster.py stop --name demo; \
+		else echo "no demo here: .local/venv is not there"; fi
+
+.PHONY: clean
+clean: ## remove the demo with its data, .local and all caches
+	@for location in .local/*/location; do \
+		[ -e "$$location" ] || continue; \
+		name="$$(basename "$$(dirname "$$location")")"; \
+		scripts/install.sh --venv-only || exit; \
+		echo "cluster $$name:"; \
+		$(PYTHON) scripts/cluster.py remove --name "$$name" || exit; \
+	done
+	@rm -rf .local .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: migrate
+migrate: ## bring the database of DATABASE_URL to the current version (DRY_RUN=1: only try)
+	@scripts/install.sh --venv-only
+	@$(PYTHON) scripts/migrate.py $(dry_run)
+
+.PHONY: status
+status: ## what is applied to the database of DATABASE_URL and what is pending
+	@scripts/install.sh --venv-only
+	@$(PYTHON) scripts/migrate.py status
+
+.PHONY: uninstall
+uninstall: ## take teloo-analytics out of the database of DATABASE_URL
+	@scripts/install.sh --venv-only
+	@$(PYTHON) scripts/uninstall.py $(dry_run)
+
+.PHONY: test
+test: ## run all checks and tests, on clusters of their own
+	@scripts/install.sh --test
+	@$(PYTHON) scripts/run_tests.py
+
+.PHONY: lint
+lint: ## run the linters and the type checker only
+	@scripts/install.sh --venv-only --test
+	@$(PYTHON) scripts/run_tests.py --lint-only
+
+.PHONY: format
+format: ## format Python and SQL
+	@scripts/install.sh --venv-only --test
+	@.local/venv/bin/ruff format .
+	@.local/venv/bin/ruff check --fix .
+	@.local/venv/bin/sqlfluff fix --nocolor --disable-progress-bar sql
+
+.PHONY: lock
+lock: ## write config/requirements*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+	@scripts/install.sh --venv-only
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	@$(LOCK) pyproject.toml -o config/requirements.txt
+	@$(LOCK) --group test -c config/requirements.txt pyproject.toml \
+		-o config/requirements-test.txt

@@ -1,0 +1,120 @@
+-- Rules over the catalog: what is added later is covered the day it is added.
+
+BEGIN;
+SET LOCAL search_path = public, pg_temp;
+SELECT plan(11);
+
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'analytics'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL$$,
+    'every function has a comment'
+);
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class
+    WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+    AND obj_description(oid, 'pg_class') IS NULL$$,
+    'every table and view has a comment'
+);
+SELECT is_empty(
+    $$SELECT attrelid::regclass, attname FROM pg_attribute
+    INNER JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'p', 'm')
+    AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL$$,
+    'every column of a table or materialized view has a comment'
+);
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'analytics'::regnamespace AND prosecdef
+    AND proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']$$,
+    'every SECURITY DEFINER function pins its search_path'
+);
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'analytics'::regnamespace
+    AND proconfig IS NULL AND prosqlbody IS NULL
+    AND oid <> 'analytics.work()'::regprocedure$$,
+    'every other function pins it too, or is bound when created; only work() has to COMMIT'
+);
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+    CROSS JOIN LATERAL aclexplode(coalesce(proacl, acldefault('f', proowner)))
+    WHERE pronamespace = 'analytics'::regnamespace AND grantee = 0$$,
+    'no function is granted to PUBLIC'
+);
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class
+    CROSS JOIN LATERAL aclexplode(relacl)
+    WHERE relnamespace = 'analytics'::regnamespace AND grantee = 0
+    UNION ALL
+    SELECT NULL FROM pg_namespace
+    CROSS JOIN LATERAL aclexplode(nspacl) WHERE nspname = 'analytics' AND grantee = 0$$,
+    'no relation, nor the schema, is granted to PUBLIC'
+);
+SELECT is_empty(
+    $$SELECT relname FROM pg_class
+    WHERE relnamespace = 'analytics'::regnamespace
+    AND relowner <> 'analytics_owner'::regrole
+    UNION ALL
+    SELECT proname FROM pg_proc
+    WHERE pronamespace = 'analytics'::regnamespace
+    AND proowner <> 'analytics_owner'::regrole$$,
+    'analytics_owner owns every object'
+);
+SELECT is_empty(
+    $$SELECT view_name FROM analytics.materialized_views() WHERE NOT has_unique_index$$,
+    'every materialized view can be refreshed CONCURRENTLY'
+);
+
+-- The whole surface, role by role: a grant that is not listed here is a fault.
+SELECT results_eq(
+    $$SELECT grantee::regrole::text, oid::regprocedure::text COLLATE "C" FROM pg_proc
+    CROSS JOIN LATERAL aclexplode(proacl)
+    WHERE pronamespace = 'analytics'::regnamespace
+    AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2$$,
+    $$VALUES
+    ('analytics_lector', 'analytics.city_key(text)' COLLATE "C"),
+    ('analytics_lector', 'analytics.get_mv_stats()'),
+    ('analytics_lector', 'analytics.next_scheduled_refresh()'),
+    ('analytics_lector', 'analytics.now()'),
+    ('analytics_lector', 'analytics.setting(text)'),
+    ('analytics_lector', 'analytics.today()'),
+    ('analytics_operador', 'analytics.city_key(text)'),
+    ('analytics_operador', 'analytics.get_mv_stats()'),
+    ('analytics_operador', 'analytics.next_scheduled_refresh()'),
+    ('analytics_operador', 'analytics.now()'),
+    ('analytics_operador', 'analytics.refresh_all_mv(boolean)'),
+    ('analytics_operador', 'analytics.set_schedule(text,text)'),
+    ('analytics_operador', 'analytics.setting(text)'),
+    ('analytics_operador', 'analytics.today()'),
+    ('analytics_scheduler', 'analytics.claim_refresh_job()'),
+    ('analytics_scheduler', 'analytics.fail_refresh_job(bigint,text)'),
+    ('analytics_scheduler', 'analytics.queue_due_refresh()'),
+    ('analytics_scheduler', 'analytics.refresh_lock_key()'),
+    ('analytics_scheduler', 'analytics.run_refresh_job(bigint)'),
+    ('analytics_scheduler', 'analytics.tick()'),
+    ('analytics_scheduler', 'analytics.work()')$$,
+    'who may call what'
+);
+SELECT results_eq(
+    $$SELECT grantee::regrole::text, relname::text COLLATE "C", privilege_type FROM pg_class
+    CROSS JOIN LATERAL aclexplode(relacl)
+    WHERE relnamespace = 'analytics'::regnamespace
+    AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2, 3$$,
+    $$VALUES
+    ('analytics_lector', 'mv_metricas_mensuales' COLLATE "C", 'SELECT'),
+    ('analytics_lector', 'mv_ranking_asesores', 'SELECT'),
+    ('analytics_lector', 'refresh_jobs', 'SELECT'),
+    ('analytics_lector', 'refresh_log', 'SELECT'),
+    ('analytics_lector', 'scheduler_state', 'SELECT'),
+    ('analytics_lector', 'settings', 'SELECT'),
+    ('analytics_operador', 'mv_metricas_mensuales', 'SELECT'),
+    ('analytics_operador', 'mv_ranking_asesores', 'SELECT'),
+    ('analytics_operador', 'refresh_jobs', 'SELECT'),
+    ('analytics_operador', 'refresh_log', 'SELECT'),
+    ('analytics_operador', 'scheduler_state', 'SELECT'),
+    ('analytics_operador', 'settings', 'SELECT')$$,
+    'who may read what; nobody but the owner reads a source table through this package'
+);
+
+SELECT * FROM finish(); -- noqa: AM04
+ROLLBACK;

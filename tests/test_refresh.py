@@ -1,0 +1,266 @@
+"""refresh_all_mv() and its surroundings: failures, locks, readers, clocks, roles, the log."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from conftest import Database
+
+SUCCESSES = [("mv_metricas_mensuales", "SUCCESS"), ("mv_ranking_asesores", "SUCCESS")]
+ADVISOR = """
+INSERT INTO public.usuarios (id, nombre, apellido, telefono)
+VALUES ('00000000-0000-0000-0000-000000000001', 'Ana', 'Gómez', '300');
+INSERT INTO public.asesores (id, usuario_id, ciudad, departamento, punto_venta)
+VALUES ('00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-000000000001',
+    'Bogotá', 'Cundinamarca', 'Centro');
+"""
+# A view that fails when the divisor is 0.
+FRAGILE = (
+    "CREATE TABLE public.control (divisor integer)",
+    "INSERT INTO public.control VALUES (1)",
+    "GRANT SELECT ON public.control TO analytics_owner",
+    "CREATE MATERIALIZED VIEW analytics.mv_fragil AS SELECT 100 / divisor AS value "
+    "FROM public.control",
+    "CREATE UNIQUE INDEX ON analytics.mv_fragil (value)",
+    "ALTER MATERIALIZED VIEW analytics.mv_fragil OWNER TO analytics_owner",
+)
+
+
+def refresh(database: Database) -> list[tuple[object, ...]]:
+    return database.rows("SELECT view_name, refresh_status FROM refresh_all_mv()")
+
+
+def test_view_that_fails_keeps_its_contents_and_does_not_stop_the_others(
+    migrated: Database,
+) -> None:
+    migrated.execute(*FRAGILE, ADVISOR)
+    assert refresh(migrated) == [("mv_fragil", "SUCCESS"), *SUCCESSES]
+    migrated.execute(
+        "UPDATE public.control SET divisor = 0",
+        "UPDATE public.asesores SET ciudad = 'Cali'",
+    )
+    rows = migrated.rows("SELECT * FROM refresh_all_mv()")
+    fragile = next(row for row in rows if row[0] == "mv_fragil")
+    assert fragile[1] == "ERROR"
+    assert fragile[3:] == ("division by zero", None, "22012")
+    assert [row[:2] for row in rows if row[0] != "mv_fragil"] == SUCCESSES
+    assert migrated.rows("SELECT value FROM analytics.mv_fragil") == [(100,)]
+    assert migrated.rows("SELECT ciudad FROM mv_ranking_asesores") == [("Cali",)]
+    assert migrated.rows(
+        "SELECT view_name, refresh_status, error_sqlstate, error_message "
+        "FROM analytics.refresh_log WHERE run_id = 2 ORDER BY log_id"
+    ) == [
+        ("mv_fragil", "ERROR", "22012", "division by zero"),
+        ("mv_metricas_mensuales", "SUCCESS", None, None),
+        ("mv_ranking_asesores", "SUCCESS", None, None),
+        (None, "ERROR", None, "1 of 3 views failed: mv_fragil"),
+    ]
+    first, second = migrated.rows(
+        "SELECT last_success_at FROM analytics.view_state "
+        "WHERE view_name IN ('mv_fragil', 'mv_ranking_asesores') ORDER BY view_name"
+    )
+    assert first < second
+    # It is tried again, and succeeds, although nothing else changed.
+    migrated.execute("UPDATE public.control SET divisor = 2")
+    assert refresh(migrated) == [("mv_fragil", "SUCCESS"), *SUCCESSES]
+    assert migrated.rows("SELECT value FROM analytics.mv_fragil") == [(50,)]
+
+
+def test_servers_log_tells_start_end_and_failures(migrated: Database) -> None:
+    migrated.execute(*FRAGILE, "UPDATE public.control SET divisor = 0")
+    refresh(migrated)
+    log = [line for line in migrated.cluster.log_tail(60).splitlines() if migrated.name in line]
+    text = "\n".join(log)
+    assert "LOG:  teloo-analytics: refresh 1 started (manual by postgres)" in text
+    assert (
+        "WARNING:  teloo-analytics: ERROR in refresh 1 of view mv_fragil: division by zero "
+        "(SQLSTATE 22012)" in text
+    )
+    assert "LOG:  teloo-analytics: refresh 1 ended: ERROR, 3 view(s)" in text
+
+
+def test_run_that_is_rolled_back_leaves_its_lines_in_the_servers_log(migrated: Database) -> None:
+    with migrated.connect(autocommit=False) as connection:
+        connection.execute("SELECT * FROM refresh_all_mv()")
+        connection.rollback()
+    assert migrated.rows("SELECT count(*) FROM analytics.refresh_log") == [(0,)]
+    assert any(
+        migrated.name in line and "refresh 1 ended: SUCCESS" in line
+        for line in migrated.cluster.log_tail(60).splitlines()
+    )
+
+
+def test_second_refresh_says_at_once_that_one_is_running(migrated: Database) -> None:
+    with migrated.connect(autocommit=False) as first, migrated.connect() as second:
+        first.execute("SELECT * FROM refresh_all_mv()")
+        second.execute("SET statement_timeout = '5s'")
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="already running") as refused:
+            second.execute("SELECT * FROM refresh_all_mv()")
+        assert refused.value.sqlstate == "55P03"
+        assert refused.value.diag.message_hint
+        first.commit()
+        second.execute("SELECT * FROM refresh_all_mv()")
+
+
+def test_readers_and_a_refresh_never_wait_for_each_other(migrated: Database) -> None:
+    migrated.execute(ADVISOR)
+    refresh(migrated)
+    with (
+        migrated.connect(autocommit=False) as reader,
+        migrated.connect(autocommit=False) as refresher,
+        migrated.connect() as another,
+    ):
+        for connection in (reader, refresher, another):
+            connection.execute("SET statement_timeout = '10s'")
+        assert reader.execute("SELECT ciudad FROM mv_ranking_asesores").fetchall() == [("Bogotá",)]
+        another.execute("UPDATE public.asesores SET ciudad = 'Cali'")
+        refresher.execute("SELECT * FROM refresh_all_mv()")
+        assert another.execute("SELECT ciudad FROM mv_ranking_asesores").fetchall() == [("Bogotá",)]
+        refresher.commit()
+        assert another.execute("SELECT ciudad FROM mv_ranking_asesores").fetchall() == [("Cali",)]
+
+
+def test_view_without_unique_index_is_refreshed_with_a_warning(migrated: Database) -> None:
+    refresh(migrated)
+    migrated.execute("DROP INDEX analytics.mv_metricas_mensuales_mes")
+    notices: list[str] = []
+    with migrated.connect() as connection:
+        connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
+        rows = connection.execute("SELECT refresh_status FROM refresh_all_mv()").fetchall()
+    assert rows == [("SUCCESS",), ("SUCCESS",)]
+    assert notices == [
+        "teloo-analytics: view mv_metricas_mensuales has no plain unique index: its readers "
+        "wait during the refresh"
+    ]
+
+
+def test_calculado_at_stays_when_nothing_changed_and_last_refresh_moves_on(
+    migrated: Database,
+) -> None:
+    migrated.execute(ADVISOR)
+    noon, one, two = (f"2026-11-23 {hour}:00:00-05" for hour in (12, 13, 14))
+    calculado_at = "SELECT calculado_at = %s FROM mv_ranking_asesores"
+    for pinned, changes, expected, mode in (
+        (noon, "", noon, "full"),
+        (one, "", noon, "unchanged"),
+        (two, "UPDATE public.asesores SET punto_venta = 'Norte'", two, "full"),
+    ):
+        if changes:
+            migrated.execute(changes)
+        migrated.rows("SELECT * FROM refresh_all_mv()", today=pinned)
+        assert migrated.rows(calculado_at.replace("%s", f"timestamptz '{expected}'")) == [(True,)]
+        assert migrated.rows(
+            f"SELECT bool_and(last_refresh = timestamptz '{pinned}') FROM get_mv_stats()"
+        ) == [(True,)]
+        assert migrated.rows(
+            "SELECT mode FROM analytics.refresh_log WHERE view_name = 'mv_ranking_asesores' "
+            "ORDER BY log_id DESC LIMIT 1"
+        ) == [(mode,)]
+    migrated.rows("SELECT * FROM refresh_all_mv(force => true)", today=one)
+    assert migrated.rows(calculado_at.replace("%s", f"timestamptz '{one}'")) == [(True,)]
+
+
+def test_bare_refresh_by_a_dba_changes_nothing(migrated: Database) -> None:
+    migrated.execute(
+        ADVISOR,
+        "INSERT INTO public.auditorias_tiendas (id, asesor_id, fecha_revision, estado, "
+        "puntaje_confianza) VALUES (gen_random_uuid(), '00000000-0000-0000-0000-00000000000a', "
+        "'2020-03-01 12:00:00-05', 'APROBADA', 4.5)",
+    )
+    migrated.rows("SELECT * FROM refresh_all_mv()", today="2020-03-15 12:00:00-05")
+    before = migrated.rows("SELECT * FROM mv_ranking_asesores")
+    assert migrated.rows("SELECT auditorias_realizadas FROM mv_ranking_asesores") == [(1,)]
+    migrated.execute("REFRESH MATERIALIZED VIEW analytics.mv_ranking_asesores")
+    assert migrated.rows("SELECT * FROM mv_ranking_asesores") == before
+
+
+def test_refresh_does_not_depend_on_the_callers_settings(migrated: Database) -> None:
+    migrated.execute(ADVISOR)
+    with migrated.connect() as connection:
+        for setting in (
+            "search_path = pg_catalog",
+            "timezone = 'Asia/Tokyo'",
+            "datestyle = 'SQL, DMY'",
+            "intervalstyle = 'sql_standard'",
+            "default_transaction_isolation = 'repeatable read'",
+        ):
+            connection.execute(f"SET {setting}")
+        connection.execute("CREATE TEMPORARY TABLE refresh_log (id integer)")
+        rows = connection.execute(
+            "SELECT refresh_status FROM analytics.refresh_all_mv()"
+        ).fetchall()
+    assert rows == [("SUCCESS",), ("SUCCESS",)]
+
+
+def test_pinned_clock_is_refused_where_it_is_not_allowed(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        connection.execute("SET analytics.now = '2026-01-31 23:59:59-05'")
+        assert connection.execute("SELECT analytics.today()::text").fetchone() == ("2026-01-31",)
+        connection.execute("RESET analytics.now")
+        assert connection.execute("SELECT analytics.now() = now()").fetchone() == (True,)
+        for nonsense in ("yesterday noon", "infinity", "2026-02-30"):
+            connection.execute("SELECT set_config('analytics.now', %s, false)", [nonsense])
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"analytics\.now must"):
+                connection.execute("SELECT analytics.now()")
+        connection.execute("RESET analytics.now")
+        connection.execute("SELECT analytics.set_setting('allow_pinned_clock', 'off')")
+        connection.execute("SET analytics.now = '2026-01-31 23:59:59-05'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"analytics\.now must not"):
+            connection.execute("SELECT analytics.now()")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM refresh_all_mv()")
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [
+        (
+            "analytics_lector",
+            ["SELECT * FROM mv_ranking_asesores", "SELECT * FROM get_mv_stats()",
+             "SELECT * FROM analytics.refresh_log", "SELECT analytics.next_scheduled_refresh()"],
+            ["SELECT * FROM refresh_all_mv()", "SELECT analytics.set_schedule('02:00')",
+             "SELECT * FROM public.usuarios", "SELECT * FROM analytics.src_usuarios",
+             "SELECT * FROM analytics.recomputed_ranking_asesores",
+             "UPDATE analytics.settings SET value = 'on'"],
+        ),
+        (
+            "analytics_operador",
+            ["SELECT * FROM mv_ranking_asesores", "SELECT * FROM refresh_all_mv()",
+             "SELECT analytics.set_schedule('02:00')"],
+            ["SELECT * FROM public.usuarios", "SELECT analytics.set_setting('time_zone', 'UTC')",
+             "DELETE FROM analytics.refresh_log", "SELECT analytics.claim_refresh_job()"],
+        ),
+        (
+            "analytics_scheduler",
+            ["CALL analytics.tick()", "CALL analytics.work()"],
+            ["SELECT * FROM refresh_all_mv()", "SELECT * FROM mv_ranking_asesores",
+             "SELECT * FROM public.usuarios", "SELECT * FROM analytics.settings"],
+        ),
+    ],
+)  # fmt: skip
+def test_each_role_may_do_its_own_and_nothing_else(
+    migrated: Database, role: str, may: list[str], may_not: list[str]
+) -> None:
+    refresh(migrated)
+    with migrated.connect() as connection:
+        connection.execute(f"SET ROLE {role}")
+        for statement in may:
+            connection.execute(statement)  # type: ignore[call-overload]
+        for statement in may_not:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)  # type: ignore[call-overload]
+
+
+def test_many_refreshes_at_once_do_one_and_refuse_the_others(migrated: Database) -> None:
+    def one(_: int) -> str:
+        try:
+            return str(refresh(migrated)[0][1])
+        except psycopg.errors.LockNotAvailable:
+            return "refused"
+
+    with migrated.connect(autocommit=False) as holder, ThreadPoolExecutor(8) as pool:
+        holder.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
+        assert set(pool.map(one, range(8))) == {"refused"}
+        holder.rollback()
+    assert one(0) == "SUCCESS"

