@@ -99,7 +99,7 @@ def drop_roles(connection: psycopg.Connection) -> list[str]:
             with connection.transaction():
                 connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DependentObjectsStillExist):
-            kept.append(f"{role} (have its administrator run DROP ROLE {role};)")
+            kept.append(f"{role} (have a superuser run DROP OWNED BY {role}; DROP ROLE {role};)")
     return kept
 
 

@@ -19,7 +19,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 CITIES = (
     ("Bogotá", "BOGOTA", " bogota ", "Bogota\u0301", "\u00a0Bogotá\u00a0", "\tBOGOTÁ\r\n"),
-    ("Santa Marta", "santa  marta", "SANTA\u00a0MARTA", "Santa\r\nMarta", "Santa \u00a0\tmarta"),
+    ("Santa Marta", "santa  marta", "SANTA\u00a0MARTA", "Santa\r\nMarta", "Santa\u2028\tmarta"),
     ("El Peñol", "EL PENOL", "el pen\u0303ol", "El  PEÑOL"),
     ("Straße", "STRAßE", "straße"),
     ("STRASSE", "Strasse"),
@@ -35,11 +35,22 @@ CITIES = (
 BRANDS = (
     *("Citroën", "CITROËN", " citroën\t", "Citroe\u0308n", "CITROE\u0308N"),
     *("Land Rover", "land rover", "Land  Rover", "LAND\u00a0ROVER", "\u00a0Land Rover\r\n"),
-    *("", " ", "\u00a0", "\t\r\n", "\u00a0 \t"),
+    *("", " ", "\u00a0", "\t\r\n", "\u00a0 \t", "\v\f\u2028"),
     *("Škoda", "ŠKODA", "škoda ", "Straße", "STRASSE", "straße", "Ñandú", "ñandú"),
     *("100% 'Motor'", "C:\\brand\\", '"Kia"', "KIA", "kia", "Kia\n", "Лада", "ЛАДА", "王"),
 )
-NAMES = ("Ana", "", "  Luis ", "José 😀", "O'Brien", "Tab\tName", "Line\nbreak", 'q"uote', "王")
+NAMES = (
+    "Ana",
+    "",
+    " ",
+    "  Luis ",
+    "José 😀",
+    "O'Brien",
+    "Tab\tName",
+    "Line\nbreak",
+    'q"uote',
+    "王",
+)
 ABSURD_INSTANTS = (
     "infinity",
     "-infinity",
@@ -440,7 +451,9 @@ class Marketplace:
             self.advisor(self.random.choice(ADVISOR_STATES[1:])) for _ in range(size.idle_advisors)
         ]
         for row in self.rows["asesores"]:
-            # In B an advisor may belong to no user, or two to the same, or have no estado.
+            # In B an advisor may belong to no user or to another's, or have no estado.
+            if self.generation == "B" and self.chance(0.05):
+                row["usuario_id"] = self.rows["asesores"][0]["usuario_id"]
             row["usuario_id"] = self.maybe_null(row["usuario_id"], 0.03)
             row["estado"] = self.maybe_null(row["estado"], 0.03)
         requests = [

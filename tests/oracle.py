@@ -22,7 +22,9 @@ Value = str | int | bool | date | Decimal | Fraction | None
 Row = dict[str, Value]
 
 ZONE = "America/Bogota"
-WHITE_SPACE = " \t\n\r\u00a0"
+# "Line breaks" are read as Unicode's: line feed, vertical tab, form feed, carriage return, next
+# line, line and paragraph separator.
+WHITE_SPACE = " \t\n\v\f\r\u0085\u2028\u2029\u00a0"
 ACCEPTED_REQUEST = {"OFERTAS_ACEPTADAS", "ACEPTADA"}
 REJECTED_REQUEST = {"OFERTAS_RECHAZADAS", "RECHAZADA"}
 EXPIRED_REQUEST = {"EXPIRADA", "CERRADA_SIN_OFERTAS"}

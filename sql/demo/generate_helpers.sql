@@ -9,8 +9,8 @@ CREATE FUNCTION pg_temp.row_key(p_parent bigint, p_number bigint)
 RETURNS bigint
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
-RETURN hashint8extended(p_parent & 4294967295, 1000 + p_number)
-# hashint8extended((p_parent >> 32) & 4294967295, -1000 - p_number);
+RETURN (hashint8extended(p_parent & 4294967295, 1000 + p_number) & 4294967295)
+| (hashint8extended((p_parent >> 32) & 4294967295, -1000 - p_number) << 32);
 
 CREATE FUNCTION pg_temp.row_id(p_table text, p_key bigint)
 RETURNS uuid

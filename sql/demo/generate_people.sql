@@ -3,6 +3,37 @@
 -- Each day has a range of the requests' numbers: more of them month by month, on
 -- weekdays, before the holidays. Today has half a day's share, all before the moment.
 CREATE TEMPORARY TABLE demo_days AS
+WITH weights AS (
+    SELECT
+        days.day::date AS day,
+        (
+            power(
+                2.6,
+                (days.day::date - run.first_day)::numeric / (run.last_day - run.first_day)
+            )
+            * (ARRAY[0.20, 1.08, 1.05, 1.00, 1.00, 1.02, 0.60])[
+                extract(DOW FROM days.day)::integer + 1
+            ]
+            * CASE extract(MONTH FROM days.day) WHEN 1 THEN 0.85 WHEN 12 THEN 1.10 ELSE 1 END
+            * CASE WHEN days.day::date = run.last_day THEN 0.5 ELSE 1 END
+            * (0.90 + 0.20 * pg_temp.draw(run.seed, days.day::date - date '2000-01-01'))
+        )::numeric AS weight
+    FROM demo_run AS run
+    CROSS JOIN
+        generate_series(
+            run.first_day::timestamp, run.last_day::timestamp, interval '1 day'
+        ) AS days (day)
+),
+
+shares AS (
+    SELECT
+        day,
+        weight,
+        sum(weight) OVER (ORDER BY day) AS upto,
+        sum(weight) OVER () AS total
+    FROM weights
+)
+
 SELECT
     shares.day,
     round(run.solicitudes * (shares.upto - shares.weight) / shares.total)::bigint + 1
@@ -16,33 +47,7 @@ SELECT
         ) / 86400
     END::double precision AS elapsed
 FROM demo_run AS run
-CROSS JOIN (
-    SELECT
-        weights.day,
-        weights.weight,
-        sum(weights.weight) OVER (ORDER BY weights.day) AS upto,
-        sum(weights.weight) OVER () AS total
-    FROM (
-        SELECT
-            days.day::date AS day,
-            (
-                power(
-                    2.6,
-                    (days.day::date - run.first_day)::numeric / (run.last_day - run.first_day)
-                )
-                * (ARRAY[0.20, 1.08, 1.05, 1.00, 1.00, 1.02, 0.60])[
-                    extract(DOW FROM days.day)::integer + 1
-                ]
-                * CASE extract(MONTH FROM days.day) WHEN 1 THEN 0.85 WHEN 12 THEN 1.10 ELSE 1 END
-                * CASE WHEN days.day::date = run.last_day THEN 0.5 ELSE 1 END
-                * (0.90 + 0.20 * pg_temp.draw(run.seed, days.day::date - date '2000-01-01'))
-            )::numeric AS weight
-        FROM demo_run AS run
-        CROSS JOIN generate_series(
-            run.first_day::timestamp, run.last_day::timestamp, interval '1 day'
-        ) AS days (day)
-    ) AS weights
-) AS shares;
+CROSS JOIN shares;
 
 -- Advisors are numbered city by city. What one is like follows from calidad, in [0, 1).
 CREATE TEMPORARY TABLE demo_asesores AS
@@ -81,11 +86,7 @@ ANALYZE demo_days, demo_asesores;
 
 -- Whom a city's requests are sent to: its own advisors, and where there are fewer than 12,
 -- those with the numbers around them.
-UPDATE demo_ciudades SET
-    first_asesor = greatest(1, least(pool.first_number, run.asesores - pool.size + 1)),
-    asesores = pool.size
-FROM demo_run AS run
-CROSS JOIN LATERAL (
+WITH pools AS (
     SELECT
         ciudades.number AS ciudad_number,
         greatest(12, count(asesores.number)) AS size,
@@ -95,10 +96,16 @@ CROSS JOIN LATERAL (
             1
         ) AS first_number
     FROM demo_ciudades AS ciudades
-    LEFT JOIN demo_asesores AS asesores ON asesores.ciudad_number = ciudades.number
+    LEFT JOIN demo_asesores AS asesores ON ciudades.number = asesores.ciudad_number
     GROUP BY ciudades.number
-) AS pool
-WHERE demo_ciudades.number = pool.ciudad_number;
+)
+
+UPDATE demo_ciudades SET
+    first_asesor = greatest(1, least(pools.first_number, run.asesores - pools.size + 1)),
+    asesores = pools.size
+FROM demo_run AS run
+CROSS JOIN pools
+WHERE demo_ciudades.number = pools.ciudad_number;
 
 INSERT INTO public.usuarios (
     id, nombre, apellido, email, telefono, rol, estado, created_at, updated_at
@@ -109,7 +116,8 @@ SELECT
     people.apellido,
     CASE
         WHEN pg_temp.draw(people.key, 13) >= people.sin_email
-            THEN lower(pg_temp.without_accents(people.nombre || '.' || people.apellido))
+            THEN
+                lower(pg_temp.without_accents(people.nombre || '.' || people.apellido))
                 || '.' || people.rol_corto || people.number || '@example.com'
     END AS email,
     '+573' || lpad(pg_temp.pick(people.key, 14, 1000000000)::text, 9, '0') AS telefono,
@@ -135,15 +143,17 @@ FROM (
     CROSS JOIN demo_run AS run
     UNION ALL
     SELECT
-        pg_temp.row_id('usuario', keys.key),
+        pg_temp.row_id('usuario', keys.key) AS id,
         keys.key,
         keys.number,
-        CASE WHEN keys.number = 1 THEN 'ADMIN' ELSE 'ANALYST' END,
-        's',
-        0,
-        nombres.nombres[1 + pg_temp.pick(keys.key, 11, cardinality(nombres.nombres))],
-        nombres.apellidos[1 + pg_temp.pick(keys.key, 12, cardinality(nombres.apellidos))],
-        run.first_day::timestamp AT TIME ZONE 'America/Bogota'
+        CASE WHEN keys.number = 1 THEN 'ADMIN' ELSE 'ANALYST' END AS rol,
+        's' AS rol_corto,
+        0 AS sin_email,
+        nombres.nombres[1 + pg_temp.pick(keys.key, 11, cardinality(nombres.nombres))]
+            AS nombre,
+        nombres.apellidos[1 + pg_temp.pick(keys.key, 12, cardinality(nombres.apellidos))]
+            AS apellido,
+        run.first_day::timestamp AT TIME ZONE 'America/Bogota' AS created_at
     FROM demo_nombres AS nombres
     CROSS JOIN demo_run AS run
     CROSS JOIN LATERAL (
@@ -201,58 +211,60 @@ CROSS JOIN demo_nombres AS nombres
 CROSS JOIN demo_run AS run;
 
 -- An audit every four months or so, from 08:00 to 17:00.
-INSERT INTO public.auditorias_tiendas (
-    id, asesor_id, auditor_id, fecha_revision, estado, puntaje_confianza, created_at, updated_at
-)
-SELECT
-    pg_temp.row_id('auditoria', audits.key) AS id,
-    audits.asesor_id,
-    pg_temp.row_id(
-        'usuario',
-        pg_temp.row_key(pg_temp.row_key(run.seed, 2), 1 + pg_temp.pick(audits.key, 2, 20))
-    ) AS auditor_id,
-    audits.fecha_revision,
-    CASE
-        WHEN audits.puntaje >= 3 THEN 'APROBADA'
-        WHEN audits.puntaje >= 2 THEN 'OBSERVACIONES'
-        ELSE 'RECHAZADA'
-    END AS estado,
-    audits.puntaje,
-    audits.fecha_revision AS created_at,
-    audits.fecha_revision AS updated_at
-FROM demo_run AS run
-CROSS JOIN LATERAL (
+WITH keys AS (
     SELECT
+        asesores.id AS asesor_id,
+        asesores.calidad,
+        numbers.number,
+        pg_temp.row_key(asesores.key, numbers.number) AS key
+    FROM demo_asesores AS asesores
+    CROSS JOIN generate_series(1, 10) AS numbers (number)
+),
+
+audits AS (
+    SELECT
+        run.seed,
+        run.moment,
         keys.key,
         keys.asesor_id,
-        (keys.day + time '08:00') AT TIME ZONE 'America/Bogota'
-            + pg_temp.seconds(32400 * pg_temp.draw(keys.key, 3)) AS fecha_revision,
+        (
+            run.first_day + 120 * (keys.number - 1) + pg_temp.pick(keys.key, 1, 120)
+            + time '08:00'
+        ) AT TIME ZONE 'America/Bogota'
+        + pg_temp.seconds(32400 * pg_temp.draw(keys.key, 3)) AS fecha_revision,
         round(
             least(5, greatest(1, 2.0 + 2.8 * keys.calidad + 0.5 * pg_temp.bell(keys.key, 4)))
             ::numeric, 1
         ) AS puntaje
-    FROM (
-        SELECT
-            asesores.id AS asesor_id,
-            asesores.calidad,
-            pg_temp.row_key(asesores.key, numbers.number) AS key,
-            run.first_day + 120 * (numbers.number - 1)
-                + pg_temp.pick(pg_temp.row_key(asesores.key, numbers.number), 1, 120) AS day
-        FROM demo_asesores AS asesores
-        CROSS JOIN generate_series(1, 10) AS numbers (number)
-    ) AS keys
-) AS audits
-WHERE audits.fecha_revision <= run.moment;
+    FROM keys
+    CROSS JOIN demo_run AS run
+)
+
+INSERT INTO public.auditorias_tiendas (
+    id, asesor_id, auditor_id, fecha_revision, estado, puntaje_confianza, created_at, updated_at
+)
+SELECT
+    pg_temp.row_id('auditoria', key) AS id,
+    asesor_id,
+    pg_temp.row_id(
+        'usuario', pg_temp.row_key(pg_temp.row_key(seed, 2), 1 + pg_temp.pick(key, 2, 20))
+    ) AS auditor_id,
+    fecha_revision,
+    CASE
+        WHEN puntaje >= 3 THEN 'APROBADA'
+        WHEN puntaje >= 2 THEN 'OBSERVACIONES'
+        ELSE 'RECHAZADA'
+    END AS estado,
+    puntaje,
+    fecha_revision AS created_at,
+    fecha_revision AS updated_at
+FROM audits
+WHERE fecha_revision <= moment;
 
 -- A quarter of the clients were there from the start; the others came evenly with the
 -- requests, each before its first one: see cliente_number in generate_batch.sql.
 CREATE TEMPORARY TABLE demo_clientes AS
-SELECT
-    keys.number,
-    keys.key,
-    slots.number AS ciudad_number,
-    generated.day::timestamp AT TIME ZONE 'America/Bogota' AS created_at
-FROM (
+WITH keys AS (
     SELECT
         numbers.number,
         pg_temp.row_key(pg_temp.row_key(run.seed, 3), numbers.number) AS key,
@@ -262,16 +274,25 @@ FROM (
         )::bigint AS first_solicitud
     FROM demo_run AS run
     CROSS JOIN generate_series(1, run.clientes) AS numbers (number)
-) AS keys
-INNER JOIN demo_slots AS slots
-    ON slots.kind = 'ciudad' AND slots.slot = pg_temp.pick(keys.key, 1, 5000)
-INNER JOIN (
+),
+
+solicitudes AS (
     SELECT
         days.day,
         numbers.number
     FROM demo_days AS days
-    CROSS JOIN LATERAL generate_series(days.first_number, days.last_number) AS numbers (number)
-) AS generated ON generated.number = keys.first_solicitud;
+    CROSS JOIN generate_series(days.first_number, days.last_number) AS numbers (number)
+)
+
+SELECT
+    keys.number,
+    keys.key,
+    slots.number AS ciudad_number,
+    solicitudes.day::timestamp AT TIME ZONE 'America/Bogota' AS created_at
+FROM keys
+INNER JOIN demo_slots AS slots
+    ON slots.kind = 'ciudad' AND slots.slot = pg_temp.pick(keys.key, 1, 5000)
+INNER JOIN solicitudes ON solicitudes.number = keys.first_solicitud;
 
 INSERT INTO public.usuarios (
     id, nombre, apellido, email, telefono, rol, estado, created_at, updated_at
@@ -282,7 +303,8 @@ SELECT
     people.apellido,
     CASE
         WHEN pg_temp.draw(people.key, 13) >= 0.25
-            THEN lower(pg_temp.without_accents(people.nombre || '.' || people.apellido))
+            THEN
+                lower(pg_temp.without_accents(people.nombre || '.' || people.apellido))
                 || '.c' || people.number || '@example.com'
     END AS email,
     '+573' || lpad(pg_temp.pick(people.key, 14, 1000000000)::text, 9, '0') AS telefono,

@@ -19,39 +19,39 @@ ALTER TABLE public.asesores ADD UNIQUE (usuario_id);
 ALTER TABLE public.ofertas_detalle ADD UNIQUE (oferta_id, repuesto_solicitado_id);
 ALTER TABLE public.adjudicaciones_repuesto ADD UNIQUE (solicitud_id, repuesto_solicitado_id);
 ALTER TABLE public.clientes ADD FOREIGN KEY (usuario_id)
-    REFERENCES public.usuarios (id) ON DELETE CASCADE;
+REFERENCES public.usuarios (id) ON DELETE CASCADE;
 ALTER TABLE public.asesores ADD FOREIGN KEY (usuario_id)
-    REFERENCES public.usuarios (id) ON DELETE CASCADE;
+REFERENCES public.usuarios (id) ON DELETE CASCADE;
 ALTER TABLE public.solicitudes ADD FOREIGN KEY (cliente_id)
-    REFERENCES public.clientes (id) ON DELETE CASCADE;
+REFERENCES public.clientes (id) ON DELETE CASCADE;
 ALTER TABLE public.repuestos_solicitados ADD FOREIGN KEY (solicitud_id)
-    REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+REFERENCES public.solicitudes (id) ON DELETE CASCADE;
 ALTER TABLE public.ofertas ADD FOREIGN KEY (solicitud_id)
-    REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+REFERENCES public.solicitudes (id) ON DELETE CASCADE;
 ALTER TABLE public.ofertas ADD FOREIGN KEY (asesor_id)
-    REFERENCES public.asesores (id) ON DELETE CASCADE;
+REFERENCES public.asesores (id) ON DELETE CASCADE;
 ALTER TABLE public.ofertas_detalle ADD FOREIGN KEY (oferta_id)
-    REFERENCES public.ofertas (id) ON DELETE CASCADE;
+REFERENCES public.ofertas (id) ON DELETE CASCADE;
 ALTER TABLE public.ofertas_detalle ADD FOREIGN KEY (repuesto_solicitado_id)
-    REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
+REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
 ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (solicitud_id)
-    REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+REFERENCES public.solicitudes (id) ON DELETE CASCADE;
 ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (oferta_id)
-    REFERENCES public.ofertas (id) ON DELETE CASCADE;
+REFERENCES public.ofertas (id) ON DELETE CASCADE;
 ALTER TABLE public.adjudicaciones_repuesto ADD FOREIGN KEY (repuesto_solicitado_id)
-    REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
+REFERENCES public.repuestos_solicitados (id) ON DELETE CASCADE;
 ALTER TABLE public.ofertas_historicas ADD FOREIGN KEY (asesor_id)
-    REFERENCES public.asesores (id) ON DELETE CASCADE;
+REFERENCES public.asesores (id) ON DELETE CASCADE;
 ALTER TABLE public.ofertas_historicas ADD FOREIGN KEY (solicitud_id)
-    REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+REFERENCES public.solicitudes (id) ON DELETE CASCADE;
 ALTER TABLE public.historial_respuestas_ofertas ADD FOREIGN KEY (asesor_id)
-    REFERENCES public.asesores (id) ON DELETE CASCADE;
+REFERENCES public.asesores (id) ON DELETE CASCADE;
 ALTER TABLE public.historial_respuestas_ofertas ADD FOREIGN KEY (solicitud_id)
-    REFERENCES public.solicitudes (id) ON DELETE CASCADE;
+REFERENCES public.solicitudes (id) ON DELETE CASCADE;
 ALTER TABLE public.auditorias_tiendas ADD FOREIGN KEY (asesor_id)
-    REFERENCES public.asesores (id) ON DELETE CASCADE;
+REFERENCES public.asesores (id) ON DELETE CASCADE;
 ALTER TABLE public.auditorias_tiendas ADD FOREIGN KEY (auditor_id)
-    REFERENCES public.usuarios (id) ON DELETE SET NULL;
+REFERENCES public.usuarios (id) ON DELETE SET NULL;
 
 -- As the ORM's models declare them: not every foreign key, not every date.
 CREATE INDEX ON public.solicitudes (cliente_id);

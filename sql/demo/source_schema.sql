@@ -30,10 +30,10 @@ CREATE TABLE public.asesores (
     ciudad varchar(100) NOT NULL,
     departamento varchar(100) NOT NULL,
     punto_venta varchar(200) NOT NULL,
-    confianza numeric(3,1) NOT NULL DEFAULT 3.0,
+    confianza numeric(3, 1) NOT NULL DEFAULT 3.0,
     estado varchar(10) NOT NULL DEFAULT 'ACTIVO',
-    actividad_reciente_pct numeric(5,2) NOT NULL DEFAULT 0,
-    desempeno_historico_pct numeric(5,2) NOT NULL DEFAULT 0,
+    actividad_reciente_pct numeric(5, 2) NOT NULL DEFAULT 0,
+    desempeno_historico_pct numeric(5, 2) NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT current_timestamp,
     updated_at timestamptz NOT NULL DEFAULT current_timestamp
 );
@@ -71,7 +71,7 @@ CREATE TABLE public.ofertas (
     asesor_id uuid NOT NULL,
     tiempo_entrega_dias integer NOT NULL,
     estado varchar(15) NOT NULL DEFAULT 'ENVIADA',
-    monto_total numeric(15,2) NOT NULL DEFAULT 0,
+    monto_total numeric(15, 2) NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT current_timestamp,
     updated_at timestamptz NOT NULL DEFAULT current_timestamp
 );
@@ -80,7 +80,7 @@ CREATE TABLE public.ofertas_detalle (
     id uuid NOT NULL,
     oferta_id uuid NOT NULL,
     repuesto_solicitado_id uuid NOT NULL,
-    precio_unitario numeric(12,2) NOT NULL,
+    precio_unitario numeric(12, 2) NOT NULL,
     cantidad integer NOT NULL DEFAULT 1,
     garantia_meses integer NOT NULL,
     tiempo_entrega_dias integer NOT NULL,
@@ -93,7 +93,7 @@ CREATE TABLE public.adjudicaciones_repuesto (
     solicitud_id uuid NOT NULL,
     oferta_id uuid NOT NULL,
     repuesto_solicitado_id uuid NOT NULL,
-    precio_adjudicado numeric(12,2) NOT NULL,
+    precio_adjudicado numeric(12, 2) NOT NULL,
     cantidad_adjudicada integer NOT NULL,
     created_at timestamptz NOT NULL DEFAULT current_timestamp,
     updated_at timestamptz NOT NULL DEFAULT current_timestamp
@@ -104,7 +104,7 @@ CREATE TABLE public.ofertas_historicas (
     asesor_id uuid NOT NULL,
     solicitud_id uuid NOT NULL,
     fecha date NOT NULL,
-    monto_total numeric(15,2) NOT NULL,
+    monto_total numeric(15, 2) NOT NULL,
     cantidad_repuestos integer NOT NULL,
     tiempo_respuesta_seg integer NOT NULL,
     adjudicada boolean NOT NULL DEFAULT false,
@@ -133,7 +133,7 @@ CREATE TABLE public.auditorias_tiendas (
     auditor_id uuid,
     fecha_revision timestamptz NOT NULL,
     estado varchar(13) NOT NULL,
-    puntaje_confianza numeric(3,1) NOT NULL,
+    puntaje_confianza numeric(3, 1) NOT NULL,
     created_at timestamptz NOT NULL DEFAULT current_timestamp,
     updated_at timestamptz NOT NULL DEFAULT current_timestamp
 );
