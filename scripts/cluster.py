@@ -19,8 +19,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
-from console import LOGGER, UserError, report, set_up_logging
 from psycopg import sql
+
+from console import LOGGER, UserError, report, set_up_logging
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOCAL = PROJECT / ".local"

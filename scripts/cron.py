@@ -1,9 +1,10 @@
 """The two pg_cron jobs, where the server has pg_cron."""
 
 import psycopg
+from psycopg import sql
+
 from console import LOGGER
 from prerequisites import SCHEDULER, acting_as, scalar
-from psycopg import sql
 
 JOBS = {
     "teloo-analytics tick": "CALL analytics.tick()",

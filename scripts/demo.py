@@ -140,16 +140,19 @@ def load(url: str, name: str, seed: int, moment: datetime) -> None:
             connection.execute(demo_sql(file))
         connection.execute(
             "INSERT INTO demo_run "
-            "(seed, moment, last_day, first_day, solicitudes, asesores, clientes) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            "(seed, asesores_key, auditores_key, clientes_key, solicitudes_key, "
+            "moment, last_day, first_day, solicitudes, asesores, clientes) "
+            "SELECT seed, pg_temp.row_key(seed, 1), pg_temp.row_key(seed, 2), "
+            "pg_temp.row_key(seed, 3), pg_temp.row_key(seed, 4), %s, %s, %s, %s, %s, %s "
+            "FROM (SELECT %s::bigint AS seed) AS given",
             [
-                seed,
                 moment,
                 last_day,
                 first_day(last_day),
                 scale.requests,
                 scale.advisors,
                 int(scale.requests * CLIENTS_PER_REQUEST),
+                seed,
             ],
         )
         connection.execute(demo_sql("generate_people.sql"))
@@ -299,7 +302,7 @@ SELECT
     tasa_conversion_ofertas_pct,
     tasa_respuesta_pct,
     round(tiempo_promedio_respuesta_seg / 60, 1),
-    confianza_auditada
+    round(confianza_auditada, 2)
 FROM analytics.mv_ranking_asesores
 ORDER BY ranking_nacional, asesor_nombre, asesor_id
 LIMIT 5

@@ -63,7 +63,7 @@ is_installed() {
 
 # Whether apt knows a version of the package that it could install.
 is_available() {
-    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+    [[ "$(LC_ALL=C apt-cache policy "$1" 2>/dev/null)" == *'  Candidate: '[!\(]* ]]
 }
 
 want() {
@@ -116,8 +116,10 @@ installed_version() {
 }
 
 default_version() {
-    LC_ALL=C apt-cache depends postgresql 2>/dev/null \
-        | sed -n 's/^ *Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1
+    local pattern='Depends: postgresql-([0-9]+)'
+    if [[ "$(LC_ALL=C apt-cache depends postgresql 2>/dev/null)" =~ $pattern ]]; then
+        echo "${BASH_REMATCH[1]}"
+    fi
 }
 
 choose_server_packages() {
@@ -178,7 +180,7 @@ release_clusters() {
     while read -r version name; do
         if [ -n "$name" ] && ! grep -qxF "$version $name" <<<"$clusters_before"; then
             say "removing the cluster $version/$name that a package made"
-            as_root pg_dropcluster --stop "$version" "$name" || true
+            as_root pg_dropcluster --stop "$version" "$name" </dev/null || true
         fi
     done < <(list_clusters)
 }

@@ -6,12 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+
 import cron
 import prerequisites
-import psycopg
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
 from prerequisites import OWNER, SCHEMA, acting_as, scalar
-from psycopg import sql
 from sql_files import SQL_DIRECTORY, SqlFile, dependency_order, load_migrations, load_objects
 
 MIGRATE_LOCK = "teloo-analytics migrate"

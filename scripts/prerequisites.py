@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from console import LOGGER, UserError
 from psycopg import sql
+
+from console import LOGGER, UserError
 
 SCHEMA = "analytics"
 OWNER = "analytics_owner"

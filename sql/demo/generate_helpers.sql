@@ -2,6 +2,7 @@
 --
 -- Nothing is random: every value is a hash of the row's key and of a number that says
 -- what is drawn (its salt), so that the same seed, size and moment give the same rows.
+-- PostgreSQL inlines these functions where their arguments are cheap: keys are columns.
 
 -- The key of a row, from its parent's key (or the seed) and its number there. Both halves
 -- are hashed apart, because hashint8extended folds them: 32 bits are too few for ids.
@@ -72,6 +73,10 @@ END;
 -- One row: what is generated, and which part of it the next batch makes.
 CREATE TEMPORARY TABLE demo_run (
     seed bigint NOT NULL,
+    asesores_key bigint NOT NULL,
+    auditores_key bigint NOT NULL,
+    clientes_key bigint NOT NULL,
+    solicitudes_key bigint NOT NULL,
     moment timestamptz NOT NULL,
     last_day date NOT NULL,
     first_day date NOT NULL,

@@ -74,7 +74,7 @@ FROM (
     FROM (
         SELECT
             run.moment,
-            pg_temp.row_key(pg_temp.row_key(run.seed, 1), numbers.number) AS key
+            pg_temp.row_key(run.asesores_key, numbers.number) AS key
         FROM demo_run AS run
         CROSS JOIN generate_series(1, run.asesores) AS numbers (number)
     ) AS keys
@@ -159,7 +159,7 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT
             numbers.number,
-            pg_temp.row_key(pg_temp.row_key(run.seed, 2), numbers.number) AS key
+            pg_temp.row_key(run.auditores_key, numbers.number) AS key
         FROM generate_series(1, 20) AS numbers (number)
     ) AS keys
 ) AS people;
@@ -223,7 +223,7 @@ WITH keys AS (
 
 audits AS (
     SELECT
-        run.seed,
+        run.auditores_key,
         run.moment,
         keys.key,
         keys.asesor_id,
@@ -247,7 +247,7 @@ SELECT
     pg_temp.row_id('auditoria', key) AS id,
     asesor_id,
     pg_temp.row_id(
-        'usuario', pg_temp.row_key(pg_temp.row_key(seed, 2), 1 + pg_temp.pick(key, 2, 20))
+        'usuario', pg_temp.row_key(auditores_key, 1 + pg_temp.pick(key, 2, 20))
     ) AS auditor_id,
     fecha_revision,
     CASE
@@ -267,10 +267,10 @@ CREATE TEMPORARY TABLE demo_clientes AS
 WITH keys AS (
     SELECT
         numbers.number,
-        pg_temp.row_key(pg_temp.row_key(run.seed, 3), numbers.number) AS key,
+        pg_temp.row_key(run.clientes_key, numbers.number) AS key,
         greatest(
             1,
-            floor(run.solicitudes * (numbers.number::numeric / run.clientes - 0.25) / 0.75)
+            floor(run.solicitudes * ((numbers.number - 1)::numeric / run.clientes - 0.25) / 0.75)
         )::bigint AS first_solicitud
     FROM demo_run AS run
     CROSS JOIN generate_series(1, run.clientes) AS numbers (number)
