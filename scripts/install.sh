@@ -187,7 +187,7 @@ release_clusters() {
 
 run_apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-        apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 \
+        apt-get install -y -qq --no-install-recommends --no-upgrade -o Dpkg::Use-Pty=0 \
         "${packages[@]}" </dev/null >&2
 }
 

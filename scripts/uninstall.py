@@ -123,12 +123,13 @@ def let_act_as_roles(connection: psycopg.Connection) -> None:
     )
 
 
-def uninstall(url: str) -> list[str] | None:
+def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
     """Remove the package from a database, in one transaction.
 
     Returns the roles that stay because something else uses them, or None where the
     package was not installed. Touches no source table. Raises UserError, with nothing
-    changed, where other people's objects read ours.
+    changed, where other people's objects read ours. With ``dry_run`` it does the same and
+    rolls back.
     """
     with psycopg.connect(url, application_name="teloo-analytics uninstall") as connection:
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
@@ -153,6 +154,8 @@ def uninstall(url: str) -> list[str] | None:
         left = scalar(connection, "SELECT to_regnamespace(%s) IS NOT NULL", SCHEMA)
         if left:
             raise UserError(f"schema {SCHEMA} is still there; nothing was changed")
+        if dry_run:
+            connection.rollback()
         return kept
 
 
@@ -165,11 +168,12 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Exit codes: 0 removed or not there, 1 failed with nothing changed, 2 wrong usage.",
     )
     parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_argument("--dry-run", action="store_true", help="do it and roll back")
     options = parser.parse_args(arguments)
     set_up_logging()
     try:
         environment()
-        kept = uninstall(database_url(options.database_url))
+        kept = uninstall(database_url(options.database_url), dry_run=options.dry_run)
     except UserError as error:
         return report(error)
     except psycopg.Error as error:
@@ -179,6 +183,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     for role in kept:
         LOGGER.info("kept role %s", role)
+    if options.dry_run:
+        LOGGER.info("dry run: nothing was changed")
+        return 0
     LOGGER.info("removed; open sessions keep their search_path until they reconnect")
     return 0
 

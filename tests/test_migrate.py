@@ -448,6 +448,9 @@ def test_uninstall_leaves_no_trace_and_the_source_as_it_was(source: Database) ->
     migrate(source.url)
     source.execute("SELECT refresh_all_mv()")
     assert source.rows(SOURCE) != source_before
+    installed = catalog(source)
+    assert uninstall_module.main(["--database-url", source.url, "--dry-run"]) == 0
+    assert catalog(source) == installed
     assert uninstall(source.url) is not None
     assert catalog(source) == before
     assert source.rows(SOURCE) == source_before
