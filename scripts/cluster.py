@@ -191,12 +191,11 @@ class Cluster:
         location = self.make_location()
         binaries = self._binaries or system_binaries()
         if not self.is_reachable("-x", binaries / "postgres"):
-            copied = location / "postgresql"
-            shutil.copytree(binaries.parent, copied, symlinks=True)
-            binaries = copied / "bin"
+            binaries = copy_programs(binaries, location / "programs")
             if self.under_root:
-                self_owned = ["chown", "-R", SERVER_USER_UNDER_ROOT, str(copied)]
-                subprocess.run(self_owned, check=True)
+                subprocess.run(
+                    ["chown", "-R", SERVER_USER_UNDER_ROOT, str(location / "programs")], check=True
+                )
         for program in ("postgres", "initdb", "pg_ctl"):
             path = binaries / program
             if path.exists() and not os.access(path, os.X_OK):
@@ -325,6 +324,18 @@ class Cluster:
             shutil.rmtree(self.location, ignore_errors=True)
         shutil.rmtree(self.home)
         return True
+
+
+def copy_programs(binaries: Path, target: Path) -> Path:
+    """Copy a server that a Python package carries, with its libraries; return its programs.
+
+    The programs find the libraries by their place: ``<package>.libs`` beside the package.
+    """
+    package = binaries.parent.parent
+    for source in (package, package.with_name(f"{package.name}.libs")):
+        if source.exists():
+            shutil.copytree(source, target / source.name, symlinks=True)
+    return target / binaries.relative_to(package.parent)
 
 
 def free_port() -> int:

@@ -1,0 +1,77 @@
+"""The clusters that the demo and the tests run on."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import cluster as cluster_module
+from cluster import Cluster, connection_environment, copy_programs, embedded_binaries, free_port
+from conftest import TEST_SETTINGS
+
+
+def test_copied_server_finds_its_libraries(tmp_path: Path) -> None:
+    """Where the server's user can't reach the virtual environment, as below /root."""
+    binaries = copy_programs(embedded_binaries(), tmp_path)
+    initdb = binaries / "initdb"
+    initdb.chmod(0o755)
+    run = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "PostgreSQL) 18." in run.stdout
+
+
+def test_cluster_starts_stops_and_goes_without_a_trace() -> None:
+    cluster = Cluster(f"test-cluster-{os.getpid()}", settings=TEST_SETTINGS)
+    cluster.start()
+    try:
+        location = cluster.location
+        with psycopg.connect(cluster.url(), autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept (id integer)")
+            user = connection.execute(
+                "SELECT pg_stat_file('PG_VERSION') IS NOT NULL, current_database()"
+            ).fetchone()
+            assert user == (True, "teloo")
+        assert os.stat(cluster.home / "password").st_mode & 0o077 == 0  # noqa: PTH116
+        assert location.stat().st_mode & 0o077 == 0
+        assert location.stat().st_uid != 0
+        cluster.start()
+        assert cluster.stop()
+        assert not cluster.stop()
+        cluster.start()
+        with psycopg.connect(cluster.url()) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    finally:
+        assert cluster.remove()
+    assert not location.exists()
+    assert not cluster.home.exists()
+    assert not cluster.remove()
+
+
+def test_password_is_needed(system_server: object) -> None:
+    cluster: Cluster = system_server.cluster  # type: ignore[attr-defined]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(cluster.url(password="wrong"))
+
+
+def test_psql_is_told_the_password_in_its_environment() -> None:
+    assert connection_environment("postgresql://ana:se%40cret@127.0.0.1:5499/teloo") == {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": "5499",
+        "PGUSER": "ana",
+        "PGDATABASE": "teloo",
+        "PGPASSWORD": "se@cret",
+    }
+
+
+def test_free_port_is_free() -> None:
+    assert 1024 < free_port() < 65536
+
+
+def test_commands_say_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cluster_module.main(["url", "--name", "test-none"]) == 1
+    assert "is not running" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        cluster_module.main(["start", "--name", "../etc"])
+    assert ended.value.code == 2
