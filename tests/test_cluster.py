@@ -9,7 +9,7 @@ import pytest
 
 import cluster as cluster_module
 from cluster import Cluster, connection_environment, copy_programs, embedded_binaries, free_port
-from conftest import TEST_SETTINGS
+from conftest import TEST_SETTINGS, Server
 
 
 def test_copied_server_finds_its_libraries(tmp_path: Path) -> None:
@@ -29,11 +29,7 @@ def test_cluster_starts_stops_and_goes_without_a_trace() -> None:
         location = cluster.location
         with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute("CREATE TABLE kept (id integer)")
-            user = connection.execute(
-                "SELECT pg_stat_file('PG_VERSION') IS NOT NULL, current_database()"
-            ).fetchone()
-            assert user == (True, "teloo")
-        assert os.stat(cluster.home / "password").st_mode & 0o077 == 0  # noqa: PTH116
+        assert (cluster.home / "password").stat().st_mode & 0o077 == 0
         assert location.stat().st_mode & 0o077 == 0
         assert location.stat().st_uid != 0
         cluster.start()
@@ -49,10 +45,9 @@ def test_cluster_starts_stops_and_goes_without_a_trace() -> None:
     assert not cluster.remove()
 
 
-def test_password_is_needed(system_server: object) -> None:
-    cluster: Cluster = system_server.cluster  # type: ignore[attr-defined]
+def test_password_is_needed(system_server: Server) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(cluster.url(password="wrong"))
+        psycopg.connect(system_server.cluster.url(password="wrong"))  # noqa: S106
 
 
 def test_psql_is_told_the_password_in_its_environment() -> None:
