@@ -36,41 +36,49 @@ def _notice(reason: str, remedy: str) -> None:
     )
 
 
+def has_extension(connection: psycopg.Connection) -> bool:
+    """Tell whether this database has extension pg_cron."""
+    return scalar(connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'") is True
+
+
 def _create_extension(connection: psycopg.Connection) -> bool:
-    """Create pg_cron where that is possible; else say why not. True when it is there."""
-    if scalar(connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'"):
-        return True
-    available = "SELECT true FROM pg_available_extensions WHERE name = 'pg_cron'"
+    """Create pg_cron where that is possible; else say why not. True when it can be used."""
     database = connection.info.dbname
-    if not scalar(connection, available):
+    settings = (
+        "add pg_cron to shared_preload_libraries, set cron.database_name = "
+        f"'{database}' and restart the server"
+    )
+    cron_database = _cron_database(connection)
+    if cron_database not in (None, database):
+        # pg_cron runs the jobs of one database, and ignores a copied cron.job elsewhere.
+        statements = "".join(
+            f" SELECT cron.schedule_in_database('{name}: {database}', '{EVERY_MINUTE}', "
+            f"'{command}', '{database}', '{SCHEDULER}');"
+            for name, command in JOBS.items()
+        )
         _notice(
-            "this server has no pg_cron",
-            "install the package postgresql-NN-cron, add pg_cron to shared_preload_libraries, "
-            f"set cron.database_name = '{database}' and restart the server",
+            f"pg_cron lives in database {cron_database}",
+            f"have a superuser run there:{statements} (uninstall does not remove these jobs)",
         )
         return False
-    cron_database = _cron_database(connection)
+    if has_extension(connection):
+        return True
+    if not scalar(connection, "SELECT true FROM pg_available_extensions WHERE name = 'pg_cron'"):
+        _notice(
+            "this server has no pg_cron",
+            f"install the package postgresql-NN-cron, {settings}",
+        )
+        return False
     if not _is_superuser(connection):
         user = scalar(connection, "SELECT current_user")
         _notice(
             "this database has no extension pg_cron, and only a superuser can create it",
-            "with pg_cron in shared_preload_libraries and cron.database_name = "
-            f"'{database}', have a superuser run CREATE EXTENSION pg_cron; "
+            f"{settings}, and have a superuser run CREATE EXTENSION pg_cron; "
             f"GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
         )
         return False
     if cron_database is None:
-        _notice(
-            "pg_cron is installed but not loaded",
-            "add pg_cron to shared_preload_libraries, set cron.database_name = "
-            f"'{database}' and restart the server",
-        )
-        return False
-    if cron_database != database:
-        _notice(
-            f"pg_cron lives in database {cron_database}",
-            f"set cron.database_name = '{database}' and restart the server",
-        )
+        _notice("pg_cron is installed but not loaded", settings)
         return False
     connection.execute("CREATE EXTENSION pg_cron")
     with acting_as(connection):
@@ -79,29 +87,39 @@ def _create_extension(connection: psycopg.Connection) -> bool:
 
 
 def _schedule_as(connection: psycopg.Connection, role: str) -> list[str]:
-    """Schedule as one role what is not scheduled so; return the names of changed jobs."""
+    """Schedule as one role what is not scheduled so; return the names of changed jobs.
+
+    A job that somebody deactivated stays so, with a warning.
+    """
     changed = []
     with acting_as(connection, role):
         for name, command in JOBS.items():
-            right = scalar(
-                connection,
-                "SELECT true FROM cron.job WHERE jobname = %s AND username = %s AND schedule = %s "
-                "AND command = %s AND database = current_database() AND active",
-                name,
-                role,
-                EVERY_MINUTE,
-                command,
-            )
-            if not right:
+            job = connection.execute(
+                "SELECT jobid, active FROM cron.job WHERE jobname = %s AND username = %s "
+                "AND schedule = %s AND command = %s AND database = current_database()",
+                [name, role, EVERY_MINUTE, command],
+            ).fetchone()
+            if job is None:
                 connection.execute(
                     "SELECT cron.schedule(%s, %s, %s)", [name, EVERY_MINUTE, command]
                 )
                 changed.append(name)
+            elif not job[1]:
+                LOGGER.warning(
+                    "the job %s is not active: SELECT cron.alter_job(%s, active := true);",
+                    name,
+                    job[0],
+                )
     return changed
 
 
 def _can_schedule_as_scheduler(connection: psycopg.Connection) -> bool:
     """Let the scheduler's role use pg_cron and this role act as it, where that may be."""
+    if not scalar(connection, "SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", SCHEDULER):
+        LOGGER.warning(
+            "role %s may not log in, as pg_cron needs: ALTER ROLE %s LOGIN;", SCHEDULER, SCHEDULER
+        )
+        return False
     user = str(scalar(connection, "SELECT current_user"))
     try:
         with connection.transaction():
@@ -134,13 +152,24 @@ def arrange(connection: psycopg.Connection) -> list[str]:
     Runs them as analytics_scheduler, or as the migrating role where that can't be
     arranged. Without pg_cron it logs a notice and changes nothing.
     """
+    role = _role_to_schedule_as(connection)
+    before = cron_role(connection)
+    changed = _schedule_as(connection, role) if role else []
+    if before != role:
+        unschedule(connection)
+        with acting_as(connection):
+            connection.execute("UPDATE analytics.installation SET cron_role = %s", [role])
+    return changed
+
+
+def _role_to_schedule_as(connection: psycopg.Connection) -> str | None:
+    """Return the role to run the jobs as; None, with a notice, where they can't be scheduled."""
     if not _create_extension(connection):
-        return []
+        return None
     user = str(scalar(connection, "SELECT current_user"))
     if _can_schedule_as_scheduler(connection):
-        role = SCHEDULER
-    elif scalar(connection, "SELECT has_schema_privilege('cron', 'USAGE')"):
-        role = user
+        return SCHEDULER
+    if scalar(connection, "SELECT has_schema_privilege('cron', 'USAGE')"):
         LOGGER.warning(
             "the scheduled jobs run as %s: to run them as %s, have a superuser run "
             "GRANT USAGE ON SCHEMA cron TO %s; GRANT %s TO %s; then run migrate again.",
@@ -150,19 +179,12 @@ def arrange(connection: psycopg.Connection) -> list[str]:
             SCHEDULER,
             user,
         )
-    else:
-        _notice(
-            f"role {user} may not use pg_cron",
-            f"have a superuser run GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
-        )
-        return []
-    before = cron_role(connection)
-    changed = _schedule_as(connection, role)
-    if before != role:
-        unschedule(connection)
-        with acting_as(connection):
-            connection.execute("UPDATE analytics.installation SET cron_role = %s", [role])
-    return changed
+        return user
+    _notice(
+        f"role {user} may not use pg_cron",
+        f"have a superuser run GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
+    )
+    return None
 
 
 def cron_role(connection: psycopg.Connection) -> str | None:
@@ -173,16 +195,32 @@ def cron_role(connection: psycopg.Connection) -> str | None:
 
 
 def unschedule(connection: psycopg.Connection) -> int:
-    """Remove our jobs, as the role that they were scheduled by; return how many there were."""
+    """Remove our jobs, as the role that they were scheduled by; return how many there were.
+
+    Where this role may not act as that one, it says which statement a superuser has to run.
+    """
     role = cron_role(connection)
-    if role is None or not scalar(
-        connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'"
-    ):
+    if role is None or not has_extension(connection):
         return 0
-    with acting_as(connection, role):
-        rows = connection.execute(
-            "SELECT cron.unschedule(jobname) FROM cron.job "
-            "WHERE jobname = ANY (%s) AND username = %s AND database = current_database()",
-            [list(JOBS), role],
-        ).fetchall()
-    return len(rows)
+    removal = (
+        "SELECT cron.unschedule(jobid) FROM cron.job "
+        "WHERE jobname = ANY (%s) AND username = %s AND database = current_database()"
+    )
+    if not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
+        # cron.unschedule() finds jobs of the current role only, and this one is gone.
+        removal = removal.replace("SELECT cron.unschedule(jobid) FROM", "DELETE FROM")
+        removal += " RETURNING jobid"
+        role_to_act_as = str(scalar(connection, "SELECT current_user"))
+    else:
+        role_to_act_as = role
+    try:
+        with connection.transaction(), acting_as(connection, role_to_act_as):
+            return len(connection.execute(removal, [list(JOBS), role]).fetchall())
+    except psycopg.errors.InsufficientPrivilege:
+        LOGGER.warning(
+            "the jobs of role %s are still scheduled: have a superuser run "
+            "DELETE FROM cron.job WHERE jobname LIKE 'teloo-analytics %%' AND username = '%s';",
+            role,
+            role,
+        )
+        return 0

@@ -1,6 +1,7 @@
 """Brings a database to the current version of teloo-analytics, in one transaction."""
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -12,20 +13,21 @@ from psycopg import sql
 import cron
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
-from prerequisites import OWNER, SCHEMA, acting_as, scalar
+from prerequisites import MIGRATE_LOCK, OWNER, SCHEMA, acting_as, scalar
 from sql_files import SQL_DIRECTORY, SqlFile, dependency_order, load_migrations, load_objects
 
-MIGRATE_LOCK = "teloo-analytics migrate"
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
 SOURCE_VIEW_PREFIX = "src_"
 SWAP_LOCK_TIMEOUT = "50ms"
 SWAP_PATIENCE_SECONDS = 60.0
 
-# What CREATE OR REPLACE answers when it can't replace: another result type, other columns.
+# What CREATE OR REPLACE answers when it can't replace: another result type, other columns,
+# a view that was a materialized one.
 CANNOT_REPLACE = (
     psycopg.errors.InvalidFunctionDefinition,
     psycopg.errors.InvalidTableDefinition,
+    psycopg.errors.WrongObjectType,
 )
 # Two databases of one cluster being migrated at the same moment share the roles.
 WORTH_ANOTHER_TRY = (
@@ -55,9 +57,12 @@ class Migration:
         self.objects = load_objects(directory)
         self.changes: list[str] = []
         self.ledger: dict[str, tuple[str, str]] = {}
-        self.forced: set[str] = set()
         self.staged: list[SqlFile] = []
+        # What was moved out of the way: its names, and how to drop it at the end.
+        self.names_set_aside: set[str] = set()
         self.replaced: list[str] = []
+        self.changed_functions: list[str] = []
+        self.migrator = ""
 
     # -- what there is ---------------------------------------------------------------------
 
@@ -97,7 +102,7 @@ class Migration:
 
     def is_pending(self, item: SqlFile) -> bool:
         """Tell whether an object has to be applied: new, changed, forced or gone."""
-        if item.object_name in self.forced:
+        if item.references() & self.names_set_aside:
             return True
         if self.ledger.get(item.name) != (item.kind, item.checksum):
             return True
@@ -107,7 +112,16 @@ class Migration:
             if item.kind == "function"
             else "SELECT to_regclass(format('analytics.%%I', %s::text)) IS NOT NULL"
         )
-        return not scalar(self.connection, query, item.object_name)
+        if not scalar(self.connection, query, item.object_name):
+            return True
+        return bool(
+            scalar(
+                self.connection,
+                "SELECT true FROM unnest(%s::text[]) AS name "
+                "WHERE to_regclass(format('analytics.%%I', name)) IS NULL LIMIT 1",
+                item.index_names(),
+            )
+        )
 
     # -- applying --------------------------------------------------------------------------
 
@@ -161,7 +175,7 @@ class Migration:
 
     def make_schema(self, name: str) -> None:
         """Create a schema of this transaction's own: only the migrating role may."""
-        with acting_as(self.connection, "none"):
+        with acting_as(self.connection, self.migrator):
             self.connection.execute(
                 sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
                     sql.Identifier(name), sql.Identifier(OWNER)
@@ -177,7 +191,7 @@ class Migration:
             self.make_schema(REPLACED)
         self.connection.execute(f"ALTER {kind} analytics.{identity} SET SCHEMA {REPLACED}")
         self.replaced.append(f"{kind} {REPLACED}.{identity}")
-        self.forced |= {item.object_name for item in self.objects if name in item.references()}
+        self.names_set_aside.add(name)
 
     def function_identities(self, name: str) -> dict[str, tuple[str, str]]:
         """Return the functions of a name: identity without schema, kind and row version."""
@@ -194,12 +208,32 @@ class Migration:
         ).fetchall()
         return {identity: (kind, row_version) for identity, kind, row_version in rows}
 
+    def relation_kind(self, name: str) -> str | None:
+        """Return what kind of view there is under a name: MATERIALIZED VIEW, VIEW or None."""
+        kind = scalar(
+            self.connection,
+            "SELECT CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END FROM pg_class "
+            "WHERE relnamespace = 'analytics'::regnamespace AND relname = %s",
+            name,
+        )
+        return None if kind is None else str(kind)
+
+    def withdraw_grants(self, identity: str) -> None:
+        """Take the rights of our roles away: the file grants again what it still grants."""
+        others = ", ".join(role for role in prerequisites.ROLES if role != OWNER)
+        self.connection.execute(f"REVOKE ALL ON {identity} FROM {others}")
+
     def apply_function(self, item: SqlFile) -> None:
         """Create or replace a function; other functions of its name are taken away."""
+        before = self.function_identities(item.object_name)
+        for identity, (kind, _) in before.items():
+            self.withdraw_grants(f"{kind} analytics.{identity}")
         before = self.function_identities(item.object_name)
         try:
             with self.connection.transaction():
                 self.execute_file(item)
+            if before:
+                self.changed_functions.append(item.object_name)
         except CANNOT_REPLACE:
             for identity, (kind, _) in before.items():
                 self.set_aside(kind, identity, item.object_name)
@@ -212,12 +246,48 @@ class Migration:
 
     def apply_view(self, item: SqlFile) -> None:
         """Create or replace a plain view."""
+        before = self.relation_kind(item.object_name)
+        if before == "VIEW":
+            self.withdraw_grants(f'analytics."{item.object_name}"')
         try:
             with self.connection.transaction():
                 self.execute_file(item)
         except CANNOT_REPLACE:
-            self.set_aside("VIEW", f'"{item.object_name}"', item.object_name)
+            self.set_aside(str(before), f'"{item.object_name}"', item.object_name)
             self.execute_file(item)
+
+    def reindex_changed_functions(self) -> None:
+        """Build the indexes anew that hold values of a function whose body changed."""
+        rows = self.connection.execute(
+            """
+            WITH RECURSIVE changed AS (
+                SELECT oid FROM pg_proc
+                WHERE pronamespace = 'analytics'::regnamespace AND proname = ANY (%s)
+                UNION
+                SELECT pg_depend.objid
+                FROM changed
+                INNER JOIN pg_depend
+                    ON pg_depend.refclassid = 'pg_proc'::regclass
+                    AND pg_depend.refobjid = changed.oid
+                    AND pg_depend.classid = 'pg_proc'::regclass
+            )
+
+            SELECT DISTINCT relname
+            FROM changed
+            INNER JOIN pg_depend
+                ON pg_depend.refclassid = 'pg_proc'::regclass
+                AND pg_depend.refobjid = changed.oid
+                AND pg_depend.classid = 'pg_class'::regclass
+            INNER JOIN pg_class ON pg_class.oid = pg_depend.objid AND pg_class.relkind = 'i'
+            WHERE relnamespace = 'analytics'::regnamespace
+            """,
+            [self.changed_functions],
+        ).fetchall()
+        for (name,) in rows:
+            self.connection.execute(
+                sql.SQL("REINDEX INDEX {}").format(sql.Identifier(SCHEMA, name))
+            )
+            self.changes.append(f"built index {name} anew")
 
     def stage(self, item: SqlFile) -> None:
         """Build a materialized view aside, populated where the present one is."""
@@ -243,40 +313,85 @@ class Migration:
         self.staged.append(item)
 
     def swap_staged(self) -> None:
-        """Put the materialized views that were built aside in their places."""
+        """Put the materialized views that were built aside in their places, all at once.
+
+        Waits for long readers in turns of SWAP_LOCK_TIMEOUT, holding nothing in between, so
+        that other readers never queue long.
+        """
+        if not self.staged:
+            return
+        deadline = time.monotonic() + SWAP_PATIENCE_SECONDS
+        present = {
+            item.object_name: kind
+            for item in self.staged
+            if (kind := self.relation_kind(item.object_name)) is not None
+        }
+        names_before, replaced_before = set(self.names_set_aside), list(self.replaced)
+        while True:
+            try:
+                with self.connection.transaction():
+                    self.connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
+                    for name, kind in present.items():
+                        self.set_aside(kind, f'"{name}"', name)
+                    self.connection.execute("SET LOCAL lock_timeout = 0")
+                break
+            except psycopg.errors.LockNotAvailable as error:
+                self.names_set_aside, self.replaced = set(names_before), list(replaced_before)
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"{' or '.join(present)} is being read all the time; nothing was changed",
+                        "Run migrate again when its long readers are done (see pg_stat_activity).",
+                    ) from error
+                time.sleep(0.2)
         for item in self.staged:
-            if scalar(
-                self.connection,
-                "SELECT to_regclass(format('analytics.%%I', %s::text)) IS NOT NULL",
-                item.object_name,
-            ):
-                self.take_place_of(item)
             self.connection.execute(
                 sql.SQL("ALTER MATERIALIZED VIEW {} SET SCHEMA {}").format(
                     sql.Identifier(STAGING, item.object_name), sql.Identifier(SCHEMA)
                 )
             )
-        if self.staged:
-            self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(STAGING)))
+            if present.get(item.object_name) == "MATERIALIZED VIEW":
+                self.keep_foreign_rights(item)
+        self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(STAGING)))
         self.staged = []
 
-    def take_place_of(self, item: SqlFile) -> None:
-        """Move the present view aside as soon as nobody reads it; readers never queue long."""
-        deadline = time.monotonic() + SWAP_PATIENCE_SECONDS
-        while True:
-            try:
-                with self.connection.transaction():
-                    self.connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
-                    self.set_aside("MATERIALIZED VIEW", f'"{item.object_name}"', item.object_name)
-                self.connection.execute("SET LOCAL lock_timeout = 0")
-                return
-            except psycopg.errors.LockNotAvailable as error:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{item.object_name} is being read all the time; nothing was changed",
-                        "Run migrate again when its long readers are done (see pg_stat_activity).",
-                    ) from error
-                time.sleep(0.2)
+    def keep_foreign_rights(self, item: SqlFile) -> None:
+        """Give a rebuilt view the grants that others had on the old one; name lost indexes."""
+        grants = self.connection.execute(
+            """
+            SELECT pg_get_userbyid(grantee), privilege_type, is_grantable
+            FROM pg_class
+            CROSS JOIN LATERAL aclexplode(relacl)
+            WHERE
+                relnamespace = %s::regnamespace AND relname = %s
+                AND grantee <> 0 AND pg_get_userbyid(grantee) <> ALL (%s)
+            """,
+            [REPLACED, item.object_name, list(prerequisites.ROLES)],
+        ).fetchall()
+        for role, privilege, grantable in grants:
+            self.connection.execute(
+                sql.SQL("GRANT {} ON {} TO {}{}").format(
+                    sql.SQL(privilege),
+                    sql.Identifier(SCHEMA, item.object_name),
+                    sql.Identifier(role),
+                    sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+                )
+            )
+        indexes = self.connection.execute(
+            """
+            SELECT relname FROM pg_index
+            INNER JOIN pg_class ON pg_class.oid = indexrelid
+            WHERE indrelid = format('%%I.%%I', %s::text, %s::text)::regclass
+            AND relname <> ALL (%s)
+            """,
+            [REPLACED, item.object_name, item.index_names()],
+        ).fetchall()
+        for (name,) in indexes:
+            LOGGER.warning(
+                "%s was rebuilt without index %s, which is not in sql/%s",
+                item.object_name,
+                name,
+                item.name,
+            )
 
     def apply_objects(self, objects: list[SqlFile]) -> None:
         """Apply what is pending of an ordered list of objects."""
@@ -288,6 +403,7 @@ class Migration:
             )
             staged = {staged.object_name for staged in self.staged}
             if staged & needs[item.object_name]:
+                # It reads what was built aside: that takes its place before the end.
                 self.swap_staged()
             if not self.is_pending(item):
                 continue
@@ -321,7 +437,7 @@ class Migration:
             "FROM analytics.source_view_definitions(%s, %s)",
             row,
         ).fetchall()
-        with acting_as(self.connection, "none"):
+        with acting_as(self.connection, self.migrator):
             self.changes += prerequisites.grant_source(
                 self.connection, row[0], [table for _, table, _ in definitions]
             )
@@ -344,42 +460,53 @@ class Migration:
 
     def drop_removed(self) -> None:
         """Drop what was set aside, then the objects whose files are gone."""
-        for identity in reversed(self.replaced):
-            self.drop(identity)
+        here = {item.name for item in [*self.migrations, *self.objects]}
+        removed = sorted(set(self.ledger) - here)
+        identities = list(reversed(self.replaced))
+        for name in removed:
+            object_name = Path(name).stem
+            if self.ledger[name][0] == "function":
+                functions = self.function_identities(object_name)
+                identities += [f"{kind} analytics.{key}" for key, (kind, _) in functions.items()]
+            elif kind := self.relation_kind(object_name):
+                identities.append(f'{kind} analytics."{object_name}"')
+        self.drop(identities)
         if self.replaced:
             self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
-        here = {item.name for item in [*self.migrations, *self.objects]}
-        for name in sorted(set(self.ledger) - here, reverse=True):
-            kind = self.ledger[name][0]
-            object_name = Path(name).stem
-            if kind == "function":
-                for identity, (prokind, _) in self.function_identities(object_name).items():
-                    self.drop(f"{prokind} analytics.{identity}")
-            else:
-                plain = "MATERIALIZED VIEW" if kind == "materialized view" else "VIEW"
-                self.drop(f'{plain} IF EXISTS analytics."{object_name}"')
+        for name in removed:
             self.connection.execute(
                 "DELETE FROM analytics.migration_ledger WHERE name = %s", [name]
             )
             self.changes.append(f"removed {name}")
             LOGGER.info("removed %s", name)
 
-    def drop(self, identity: str) -> None:
-        """Drop one object; stop where somebody else's object reads it."""
-        try:
-            self.connection.execute(f"DROP {identity}")
-        except psycopg.errors.DependentObjectsStillExist as error:
-            raise UserError(
-                f"other objects read what has to be replaced; nothing was changed: "
-                f"{error.diag.message_detail}",
-                "Drop them, run migrate again, and create them again.",
-            ) from error
+    def drop(self, identities: list[str]) -> None:
+        """Drop objects, readers first; stop where somebody else's object reads one of them."""
+        while identities:
+            refusal = None
+            left = []
+            for identity in identities:
+                try:
+                    with self.connection.transaction():
+                        self.connection.execute(f"DROP {identity}")
+                except psycopg.errors.DependentObjectsStillExist as error:
+                    refusal = error
+                    left.append(identity)
+            if refusal is not None and len(left) == len(identities):
+                raise UserError(
+                    "other objects read what has to be replaced; nothing was changed: "
+                    f"{refusal.diag.message_detail}",
+                    "Drop them, run migrate again, and create them again.",
+                ) from refusal
+            identities = left
 
     def settle(self) -> None:
         """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
         names = [item.object_name for item in self.objects if item.kind == "materialized view"]
         self.connection.execute(
-            "DELETE FROM analytics.view_state WHERE view_name <> ALL (%s)", [names]
+            "DELETE FROM analytics.view_state WHERE view_name <> ALL (%s) AND view_name NOT IN "
+            "(SELECT view_name FROM analytics.materialized_views())",
+            [names],
         )
         for name in names:
             self.connection.execute(
@@ -406,9 +533,11 @@ class Migration:
     def run(self) -> list[str]:
         """Do everything; return what changed. The caller commits or rolls back."""
         connection = self.connection
-        prerequisites.check_server(connection)
-        connection.execute("SET LOCAL check_function_bodies = off")
+        default_path = prerequisites.default_search_path(connection)
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        connection.execute("SET LOCAL check_function_bodies = off")
+        self.migrator = str(scalar(connection, "SELECT current_user"))
+        prerequisites.check_server(connection)
         lock = "(hashtextextended(%s, 0))"
         if not scalar(connection, f"SELECT pg_try_advisory_xact_lock{lock}", MIGRATE_LOCK):
             LOGGER.info("another migrate is at work on this database: waiting for it")
@@ -418,17 +547,23 @@ class Migration:
         prerequisites.refuse_shadowing(
             connection,
             [item.object_name for item in self.objects if item.kind == "materialized view"],
+            default_path,
         )
         with acting_as(connection):
             self.read_ledger()
             self.apply_migrations()
             self.apply_all_objects()
-            self.drop_removed()
             self.settle()
-        if prerequisites.append_to_search_path(connection):
+        if prerequisites.append_to_search_path(connection, default_path):
             self.changes.append(f"appended {SCHEMA} to the search_path of the database")
         if not self.dry_run:
             self.changes += [f"scheduled {name}" for name in cron.arrange(connection)]
+        # Last, since readers of a view that changed wait from here to the COMMIT.
+        with acting_as(connection):
+            if not self.dry_run:
+                self.reindex_changed_functions()
+                self.swap_staged()
+                self.drop_removed()
         return self.changes
 
     def apply_all_objects(self) -> None:
@@ -447,7 +582,6 @@ class Migration:
         self.apply_objects(
             source_views + [item for item in ordered if item.object_name in needs_source]
         )
-        self.swap_staged()
 
 
 def migrate(
@@ -464,10 +598,12 @@ def migrate(
     scheduling, and rolls back.
     """
     for attempt in range(1, TRIES + 1):
-        with psycopg.connect(url, application_name="teloo-analytics migrate") as connection:
+        with prerequisites.connect(url, "migrate") as connection:
             connection.add_notice_handler(
                 lambda diagnostic: LOGGER.log(
-                    30 if diagnostic.severity_nonlocalized == "WARNING" else 10,
+                    logging.WARNING
+                    if diagnostic.severity_nonlocalized == "WARNING"
+                    else logging.DEBUG,
                     "%s",
                     diagnostic.message_primary,
                 )
@@ -491,14 +627,20 @@ def migrate(
 
 def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
     """Print what is applied and what is pending; return 0 when up to date, 3 when not."""
-    with psycopg.connect(url, application_name="teloo-analytics status") as connection:
+    with prerequisites.connect(url, "status") as connection:
         connection.read_only = True
+        default_path = prerequisites.default_search_path(connection)
+        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
         run = Migration(connection, directory=directory)
-        installed = scalar(connection, "SELECT to_regclass('analytics.migration_ledger')")
-        if installed is None:
+        if not scalar(
+            connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA
+        ) or not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", OWNER):
             print(f"not installed in database {connection.info.dbname}: run make migrate")
             return 3
+        path = prerequisites.database_search_path(connection) or default_path
+        has_cron = cron.has_extension(connection)
         try:
+            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
             run.read_ledger()
         except psycopg.errors.InsufficientPrivilege as error:
             raise UserError(
@@ -523,12 +665,17 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         print(f"database      {connection.info.dbname}")
         print(f"version       {row[3]} ({row[4]} files, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
         print(f"source        schema {row[0]}, generation {row[1]}")
-        print(f"schedule      {f'pg_cron, as {row[2]}' if row[2] else 'not by pg_cron'}")
+        print(
+            f"schedule      {f'pg_cron, as {row[2]}' if row[2] and has_cron else 'not by pg_cron'}"
+        )
         for item in pending:
             print(f"pending       sql/{item.name}")
         for name in removed:
             print(f"to be removed {name}")
-        if pending or removed:
+        in_path = SCHEMA in [name for _, name in prerequisites.path_elements(path)]
+        if not in_path:
+            print(f"pending       schema {SCHEMA} on the search_path of the database")
+        if pending or removed or not in_path:
             return 3
         print("up to date")
         return 0
@@ -572,16 +719,8 @@ def main(arguments: list[str] | None = None) -> int:
         changes = migrate(url, dry_run=options.dry_run, source_schema=options.source_schema)
     except UserError as error:
         return report(error)
-    except psycopg.OperationalError as error:
-        return report(UserError(f"no connection or lost it: {error}".strip()))
     except psycopg.Error as error:
-        return report(
-            UserError(
-                f"{error.diag.message_primary or error} (SQLSTATE {error.sqlstate}); "
-                "nothing was changed",
-                "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint])),
-            )
-        )
+        return report(prerequisites.explained(error))
     if not changes:
         LOGGER.info("up to date: nothing changed")
     elif options.dry_run:

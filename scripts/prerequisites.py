@@ -1,5 +1,6 @@
 """What an installation needs around its own objects: server, roles, rights, search_path."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from psycopg import sql
 from console import LOGGER, UserError
 
 SCHEMA = "analytics"
+MIGRATE_LOCK = "teloo-analytics migrate"
 OWNER = "analytics_owner"
 SCHEDULER = "analytics_scheduler"
 ROLES = {
@@ -36,9 +38,19 @@ def scalar(connection: psycopg.Connection, query: str | sql.Composable, *values:
     return row[0] if row else None
 
 
+def explained(error: psycopg.Error) -> UserError:
+    """Return what a user is shown of an error of the server or of the connection."""
+    if error.sqlstate is None:
+        return UserError(f"no connection or lost it: {error}".strip())
+    return UserError(
+        f"{error.diag.message_primary or error} (SQLSTATE {error.sqlstate}); nothing was changed",
+        "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint])),
+    )
+
+
 @contextmanager
 def acting_as(connection: psycopg.Connection, role: str = OWNER) -> Iterator[None]:
-    """Run what is inside as another role, ``none`` being the one that logged in."""
+    """Run what is inside as another role."""
     before = str(scalar(connection, "SHOW role"))
     connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
     yield
@@ -75,8 +87,8 @@ def meet(
     if refused:
         user = scalar(connection, "SELECT session_user")
         raise UserError(
-            f"role {user} may not set up {what}; nothing was changed",
-            "Have a role that may (such as a superuser) run this, then run migrate again:\n\n"
+            f"role {user} lacks rights for {what}; nothing was changed",
+            "Have a role that may (such as a superuser) run this, then try again:\n\n"
             + "\n".join(f"    {statement};" for statement in refused),
         )
     return done
@@ -144,7 +156,7 @@ def set_up_schema(connection: psycopg.Connection) -> list[str]:
     """Create schema analytics and the rights on the database that its owner needs."""
     database = sql.Identifier(connection.info.dbname)
     owner = scalar(
-        connection, "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = %s", SCHEMA
+        connection, "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s", SCHEMA
     )
     if owner is not None and owner != OWNER:
         raise UserError(
@@ -238,58 +250,81 @@ def set_database_search_path(connection: psycopg.Connection, value: str | None) 
         connection.execute("SELECT set_config('search_path', %s, true)", [before])
 
 
+def connect(url: str, purpose: str) -> psycopg.Connection:
+    """Connect for a tool: one READ COMMITTED transaction in UTF8, whatever the defaults are."""
+    connection = psycopg.connect(
+        url, application_name=f"teloo-analytics {purpose}", client_encoding="UTF8"
+    )
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.read_only = False
+    return connection
+
+
 def default_search_path(connection: psycopg.Connection) -> str:
-    """Return the search_path that a new session has where the database sets none."""
+    """Return the search_path that a new session has where the database sets none.
+
+    To be asked before anything is SET. Where the role or the connection has one of its
+    own, the server's configuration is hidden behind it, and PostgreSQL's default is taken.
+    """
     return str(
         scalar(
             connection,
-            "SELECT CASE source WHEN 'configuration file' THEN reset_val ELSE boot_val END "
-            "FROM pg_settings WHERE name = 'search_path'",
+            "SELECT CASE WHEN source OPERATOR(pg_catalog.=) ANY "
+            "('{default,configuration file,command line,environment variable}'::text[]) "
+            "THEN reset_val ELSE boot_val END "
+            "FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'search_path'",
         )
     )
 
 
-def path_schemas(connection: psycopg.Connection, path: str) -> list[str]:
-    """Return the existing schemas of a search_path, in its order."""
-    with connection.transaction(force_rollback=True):
-        connection.execute("SELECT set_config('search_path', %s, true)", [path])
-        rows = connection.execute("SELECT unnest(current_schemas(false))").fetchall()
-    return [str(schema) for (schema,) in rows]
+def path_elements(path: str) -> list[tuple[str, str]]:
+    """Split a search_path: each element as it is written, and the name it stands for."""
+    written = [part.strip() for part in re.findall(r'(?:"(?:[^"]|"")*"|[^,"])+', path)]
+    return [
+        (part, part[1:-1].replace('""', '"') if part.startswith('"') else part.lower())
+        for part in written
+        if part
+    ]
 
 
-def append_to_search_path(connection: psycopg.Connection) -> bool:
+def append_to_search_path(connection: psycopg.Connection, default_path: str) -> bool:
     """Append schema analytics to the search_path of the database; False where it is there."""
     before = database_search_path(connection)
-    path = before if before is not None else default_search_path(connection)
-    if SCHEMA in path_schemas(connection, path):
+    path = before if before is not None else default_path
+    if SCHEMA in [name for _, name in path_elements(path)]:
         return False
+    after = f"{path}, {SCHEMA}" if path_elements(path) else SCHEMA
     user = scalar(connection, "SELECT current_user")
     try:
         with connection.transaction():
-            set_database_search_path(connection, f"{path}, {SCHEMA}" if path.strip() else SCHEMA)
+            set_database_search_path(connection, after)
     except psycopg.errors.InsufficientPrivilege as error:
         raise UserError(
             f"role {user} may not set the search_path of database {connection.info.dbname}; "
             "nothing was changed",
             "Have the database's owner run this, then run migrate again:\n\n"
-            + sql.SQL("    ALTER DATABASE {} SET search_path = {}, {};")
-            .format(sql.Identifier(connection.info.dbname), sql.SQL(path), sql.Identifier(SCHEMA))
+            + sql.SQL("    ALTER DATABASE {} SET search_path = {};")
+            .format(sql.Identifier(connection.info.dbname), sql.SQL(after))
             .as_string(connection),
         ) from error
     with acting_as(connection):
         connection.execute(
-            "UPDATE analytics.installation SET search_path_before = %s, search_path_set = true",
-            [before],
+            "UPDATE analytics.installation SET search_path_before = %s, search_path_after = %s",
+            [before, after],
         )
     return True
 
 
-def refuse_shadowing(connection: psycopg.Connection, view_names: Iterable[str]) -> None:
+def refuse_shadowing(
+    connection: psycopg.Connection, view_names: Iterable[str], default_path: str
+) -> None:
     """Stop where older objects come before ours on the search_path, and say how to move them."""
     path = database_search_path(connection)
-    schemas = path_schemas(
-        connection, path if path is not None else default_search_path(connection)
-    )
+    user = str(scalar(connection, "SELECT current_user"))
+    schemas = [
+        user if name == "$user" else name
+        for _, name in path_elements(path if path is not None else default_path)
+    ]
     if SCHEMA in schemas:
         schemas = schemas[: schemas.index(SCHEMA)]
     rows = connection.execute(

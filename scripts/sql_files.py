@@ -37,6 +37,10 @@ class SqlFile:
         names = set(_REFERENCE.findall(_LATE_BOUND.sub(" ", self.sql)))
         return names - {self.object_name}
 
+    def index_names(self) -> list[str]:
+        """Return the names of the indexes that the text creates."""
+        return re.findall(r"^CREATE (?:UNIQUE )?INDEX (\w+)", self.sql, re.MULTILINE)
+
 
 def load_migrations(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
     """Read ``migrations/NNNN_name.sql``, in the order of their numbers."""

@@ -9,33 +9,36 @@ from psycopg import sql
 import cron
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
-from prerequisites import ROLES, SCHEMA, acting_as, scalar
-
-MIGRATE_LOCK = "teloo-analytics migrate"
+from prerequisites import MIGRATE_LOCK, OWNER, ROLES, SCHEMA, acting_as, scalar
 
 
 def refuse_foreign_objects(connection: psycopg.Connection) -> None:
     """Stop where one of our roles owns what is not ours: that is not for us to drop."""
     rows = connection.execute(
         """
-        SELECT described.role, described.object
+        SELECT owned.role_name, owned.object
         FROM (
             SELECT
-                refobjid::regrole::text AS role,
+                rolname AS role_name,
                 pg_describe_object(classid, objid, objsubid) AS object,
                 (pg_identify_object(classid, objid, objsubid)).schema AS schema_name,
-                (pg_identify_object(classid, objid, objsubid)).type AS type_name
+                classid,
+                objid
             FROM pg_shdepend
+            INNER JOIN pg_roles ON pg_roles.oid = refobjid
             WHERE
                 deptype = 'o'
                 AND refclassid = 'pg_authid'::regclass
-                AND refobjid::regrole::text = ANY (%(roles)s)
+                AND rolname = ANY (%(roles)s)
                 AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-        ) AS described
+        ) AS owned
         WHERE
-            described.schema_name IS DISTINCT FROM %(schema)s
-            AND described.type_name <> 'default acl'
-            AND NOT (described.type_name = 'schema' AND described.object = 'schema ' || %(schema)s)
+            owned.schema_name IS DISTINCT FROM quote_ident(%(schema)s)
+            AND owned.classid <> 'pg_default_acl'::regclass
+            AND (owned.classid, owned.objid) IS DISTINCT FROM (
+                'pg_namespace'::regclass::oid,
+                (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+            )
         ORDER BY 2
         """,
         {"roles": list(ROLES), "schema": SCHEMA},
@@ -48,47 +51,56 @@ def refuse_foreign_objects(connection: psycopg.Connection) -> None:
         )
 
 
-def restore_search_path(connection: psycopg.Connection) -> None:
+def restore_search_path(connection: psycopg.Connection, is_installed: bool) -> None:
     """Give the database the search_path back that it had, or take only our schema off."""
-    with acting_as(connection):
-        row = connection.execute(
-            "SELECT search_path_set, search_path_before FROM analytics.installation"
-        ).fetchone()
     now = prerequisites.database_search_path(connection)
-    if row is None or not row[0] or now is None:
+    if now is None:
         return
-    before = row[1]
-    default = prerequisites.default_search_path(connection)
-    if now == f"{before if before is not None else default}, {SCHEMA}":
-        prerequisites.set_database_search_path(connection, before)
-        return
-    left = [part.strip() for part in now.split(",") if part.strip() != SCHEMA]
-    prerequisites.set_database_search_path(connection, ", ".join(left))
+    if is_installed:
+        with acting_as(connection):
+            row = connection.execute(
+                "SELECT search_path_before FROM analytics.installation "
+                "WHERE search_path_after = %s",
+                [now],
+            ).fetchone()
+        if row is not None:
+            prerequisites.set_database_search_path(connection, row[0])
+            return
+    elements = prerequisites.path_elements(now)
+    left = [written for written, name in elements if name != SCHEMA]
+    if len(left) < len(elements):
+        prerequisites.set_database_search_path(connection, ", ".join(left) or None)
 
 
 def drop_objects(connection: psycopg.Connection) -> None:
-    """Drop all objects and rights of our roles in this database."""
-    try:
-        for role in ROLES:
-            if scalar(connection, "SELECT to_regrole(%s) IS NOT NULL", role):
+    """Drop all objects and rights of our roles in this database, as far as this role may."""
+    for role in ROLES:
+        if not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
+            continue
+        try:
+            with connection.transaction():
                 connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-    except psycopg.errors.DependentObjectsStillExist as error:
-        raise UserError(
-            "other objects read the views of this package; nothing was changed",
-            f"Drop them first:\n{error.diag.message_detail}",
-        ) from error
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise UserError(
+                "other objects read the views of this package; nothing was changed",
+                f"Drop them first:\n{error.diag.message_detail}",
+            ) from error
+        except psycopg.errors.InsufficientPrivilege:
+            if role == OWNER:
+                raise
 
 
 def drop_roles(connection: psycopg.Connection) -> list[str]:
     """Drop our roles where no other database uses them; return those that stay."""
     kept = []
     for role in ROLES:
-        if not scalar(connection, "SELECT to_regrole(%s) IS NOT NULL", role):
+        if not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
             continue
         users = connection.execute(
             "SELECT DISTINCT datname FROM pg_shdepend "
             "INNER JOIN pg_database ON pg_database.oid = dbid "
-            "WHERE refclassid = 'pg_authid'::regclass AND refobjid = to_regrole(%s) "
+            "INNER JOIN pg_roles ON pg_roles.oid = refobjid "
+            "WHERE refclassid = 'pg_authid'::regclass AND rolname = %s "
             "AND datname <> current_database() ORDER BY datname",
             [role],
         ).fetchall()
@@ -103,24 +115,82 @@ def drop_roles(connection: psycopg.Connection) -> list[str]:
     return kept
 
 
-def let_act_as_roles(connection: psycopg.Connection) -> None:
-    """Become a member of our roles, as dropping their rights needs it; it ends with them."""
+def let_act_as_roles(connection: psycopg.Connection) -> list[str]:
+    """Become a member of our roles where needed; return those that this made it a member of.
+
+    Dropping what the owner has needs it; for the other roles it is tried only, since most
+    of their rights go with the objects.
+    """
     if scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
-        return
+        return []
     user = sql.Identifier(str(scalar(connection, "SELECT current_user")))
-    prerequisites.meet(
-        connection,
-        [
-            prerequisites.Requirement(
-                sql.SQL("SELECT to_regrole({role}) IS NULL OR pg_has_role({role}, 'USAGE')").format(
-                    role=role
-                ),
-                sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), user),
-            )
-            for role in ROLES
-        ],
-        "removing what belongs to the package's roles",
+    joined = []
+    for role in ROLES:
+        requirement = prerequisites.Requirement(
+            sql.SQL(
+                "SELECT coalesce((SELECT pg_has_role(oid, 'USAGE') FROM pg_roles "
+                "WHERE rolname = {}), true)"
+            ).format(role),
+            sql.SQL("GRANT {} TO {}{}").format(
+                sql.Identifier(role),
+                user,
+                sql.SQL(" WITH INHERIT TRUE")
+                if connection.info.server_version >= 160000
+                else sql.SQL(""),
+            ),
+        )
+        try:
+            if prerequisites.meet(connection, [requirement], "removing what its roles own"):
+                joined.append(role)
+        except UserError:
+            if role == OWNER:
+                raise
+    return joined
+
+
+def is_installed_here(connection: psycopg.Connection) -> bool:
+    """Tell whether the package's ledger is in this database."""
+    return bool(
+        scalar(
+            connection,
+            "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE nspname = %s AND relname = 'migration_ledger'",
+            SCHEMA,
+        )
     )
+
+
+def has_leftovers(connection: psycopg.Connection) -> bool:
+    """Tell whether an installation that was dropped by hand left rights or a search_path."""
+    path = prerequisites.database_search_path(connection) or ""
+    in_path = SCHEMA in [name for _, name in prerequisites.path_elements(path)]
+    has_schema = scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA)
+    has_rights = scalar(
+        connection,
+        "SELECT true FROM pg_shdepend INNER JOIN pg_roles ON pg_roles.oid = refobjid "
+        "WHERE refclassid = 'pg_authid'::regclass AND rolname = ANY (%s) "
+        "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1",
+        list(ROLES),
+    )
+    return not has_schema and bool(in_path or has_rights)
+
+
+def drop_pg_cron(connection: psycopg.Connection) -> None:
+    """Drop pg_cron where migrate had created it, nobody else uses it and this role may."""
+    if not cron.has_extension(connection):
+        return
+    try:
+        with connection.transaction():
+            if scalar(connection, "SELECT true FROM cron.job LIMIT 1"):
+                return
+            connection.execute("DROP EXTENSION pg_cron")
+    except psycopg.errors.InsufficientPrivilege:
+        LOGGER.warning(
+            "extension pg_cron stays: it was created by migrate, and only a superuser may "
+            "DROP EXTENSION pg_cron;"
+        )
+        return
+    LOGGER.info("dropped extension pg_cron, which migrate had created")
 
 
 def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
@@ -131,29 +201,35 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
     changed, where other people's objects read ours. With ``dry_run`` it does the same and
     rolls back.
     """
-    with psycopg.connect(url, application_name="teloo-analytics uninstall") as connection:
+    with prerequisites.connect(url, "uninstall") as connection:
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [MIGRATE_LOCK])
-        if scalar(connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
+        is_installed = is_installed_here(connection)
+        if not is_installed and not has_leftovers(connection):
             return None
-        let_act_as_roles(connection)
+        joined = let_act_as_roles(connection)
         refuse_foreign_objects(connection)
-        # A refresh that is running ends first.
-        with acting_as(connection):
-            connection.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
-            created_cron = scalar(connection, "SELECT pg_cron_created FROM analytics.installation")
-        jobs = cron.unschedule(connection)
-        LOGGER.info("removed %d scheduled job(s)", jobs)
-        restore_search_path(connection)
-        if created_cron and not scalar(connection, "SELECT true FROM cron.job LIMIT 1"):
-            connection.execute("DROP EXTENSION pg_cron")
-            LOGGER.info("dropped extension pg_cron, which migrate had created")
+        if is_installed:
+            with acting_as(connection):
+                # A refresh that is running ends first.
+                connection.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
+                created_cron = scalar(
+                    connection, "SELECT pg_cron_created FROM analytics.installation"
+                )
+            LOGGER.info("removed %d scheduled job(s)", cron.unschedule(connection))
+            if created_cron:
+                drop_pg_cron(connection)
+        restore_search_path(connection, is_installed)
         drop_objects(connection)
+        if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
+            raise UserError(f"schema {SCHEMA} belongs to somebody else by now; nothing was changed")
         LOGGER.info("dropped schema %s and all rights of its roles", SCHEMA)
         kept = drop_roles(connection)
-        left = scalar(connection, "SELECT to_regnamespace(%s) IS NOT NULL", SCHEMA)
-        if left:
-            raise UserError(f"schema {SCHEMA} is still there; nothing was changed")
+        for role in joined:
+            if scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
+                connection.execute(
+                    sql.SQL("REVOKE {} FROM CURRENT_USER").format(sql.Identifier(role))
+                )
         if dry_run:
             connection.rollback()
         return kept
@@ -177,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return report(error)
     except psycopg.Error as error:
-        return report(UserError(f"{error} (SQLSTATE {error.sqlstate}); nothing was changed"))
+        return report(prerequisites.explained(error))
     if kept is None:
         LOGGER.info("teloo-analytics is not installed in this database: nothing to remove")
         return 0

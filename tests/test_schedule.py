@@ -167,6 +167,7 @@ def test_job_of_a_dead_session_is_done_again_three_times_at_the_most(
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
     with scheduled.connect() as dying:
+        dying.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
         dying.execute("SELECT analytics.claim_refresh_job()")
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "RUNNING", 1)]
     scheduled.execute("CALL analytics.work()")

@@ -22,7 +22,9 @@ BEGIN
     FROM unnest(v_candidates) WITH ORDINALITY AS candidate (name, position)
     INNER JOIN pg_namespace ON pg_namespace.nspname = candidate.name
     INNER JOIN pg_class
-        ON pg_class.relnamespace = pg_namespace.oid AND pg_class.relname = 'solicitudes';
+        ON pg_class.relnamespace = pg_namespace.oid
+        AND pg_class.relname = 'solicitudes'
+        AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f');
     IF cardinality(v_present) > 1 THEN
         RAISE EXCEPTION 'the operational tables are in more than one schema'
             USING ERRCODE = 'ambiguous_parameter',

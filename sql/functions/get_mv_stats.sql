@@ -29,7 +29,14 @@ BEGIN
         size_bytes := pg_total_relation_size(v_view.relation);
         row_count := NULL;
         IF is_populated THEN
-            EXECUTE format('SELECT count(*) FROM %s', v_view.relation) INTO row_count;
+            BEGIN
+                EXECUTE format('SELECT count(*) FROM %s', v_view.relation) INTO row_count;
+            EXCEPTION WHEN insufficient_privilege THEN
+                RAISE WARNING 'teloo-analytics: view % belongs to somebody else: not counted',
+                    view_name
+                    USING HINT = format(
+                        'ALTER MATERIALIZED VIEW %s OWNER TO analytics_owner;', v_view.relation);
+            END;
         END IF;
         RETURN NEXT;
     END LOOP;
@@ -38,7 +45,7 @@ $get_mv_stats$;
 
 COMMENT ON FUNCTION analytics.get_mv_stats() IS
 'One row per materialized view of schema analytics: view_name, row_count (exact; NULL before '
-'the first refresh), size_bytes (with indexes), last_refresh (last success; NULL before), '
+'the first refresh and, with a warning, for a view of another owner), size_bytes (with indexes), last_refresh (last success; NULL before), '
 'is_populated.';
 
 REVOKE ALL ON FUNCTION analytics.get_mv_stats() FROM public;

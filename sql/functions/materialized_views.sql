@@ -18,7 +18,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $materialized_views$
     WITH RECURSIVE reads AS (
-        -- Which relation's rule mentions which other relation.
+        -- Which view's query (its SELECT rule) reads which other view.
         SELECT DISTINCT pg_rewrite.ev_class AS reader, pg_depend.refobjid AS source
         FROM pg_rewrite
         INNER JOIN pg_depend
@@ -28,6 +28,7 @@ AS $materialized_views$
             AND pg_depend.refobjid <> pg_rewrite.ev_class
         INNER JOIN pg_class
             ON pg_class.oid = pg_depend.refobjid AND pg_class.relkind IN ('v', 'm')
+        WHERE pg_rewrite.ev_type = '1'
     ),
 
     path AS (
@@ -42,8 +43,7 @@ AS $materialized_views$
         INNER JOIN reads ON reads.reader = path.reached
     ),
 
-    -- The longest way down to another materialized view, in steps over such views only
-    -- through depth: what is read always has a smaller one.
+    -- The longest way down through views: what is read always has a smaller one.
     view_depth AS (
         SELECT path.view_oid, max(path.depth) AS depth
         FROM path

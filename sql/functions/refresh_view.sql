@@ -17,9 +17,14 @@ DECLARE
     v_columns text;
     v_changed boolean := true;
 BEGIN
-    SELECT materialized_views.* INTO STRICT v_view
+    SELECT materialized_views.* INTO v_view
     FROM analytics.materialized_views()
     WHERE materialized_views.view_name = p_view_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'materialized view analytics.% is gone', quote_ident(p_view_name)
+            USING ERRCODE = 'undefined_table',
+                  HINT = 'make migrate creates it again, or forgets it if it is not of this package.';
+    END IF;
 
     INSERT INTO analytics.view_state AS state (view_name, today, calculated_at)
     VALUES (p_view_name, analytics.today(), analytics.now())
@@ -51,7 +56,7 @@ BEGIN
             IF v_view.is_populated THEN
                 RAISE WARNING 'teloo-analytics: view % has no plain unique index: '
                     'its readers wait during the refresh', p_view_name
-                    USING HINT = 'Run make migrate, or create the index of its file in sql/views.';
+                    USING HINT = 'make migrate builds the view again with its indexes.';
             END IF;
             EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
         END IF;

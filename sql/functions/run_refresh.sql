@@ -18,6 +18,7 @@ DECLARE
     v_run_started_at constant timestamptz := clock_timestamp();
     v_run_rows bigint := 0;
     v_views integer := 0;
+    v_published boolean := false;
     v_failed_views text[] := ARRAY[]::text[];
     v_view_name text;
     v_result analytics.refresh_log;
@@ -40,7 +41,21 @@ BEGIN
     RAISE LOG 'teloo-analytics: refresh % started (% by %)',
         v_run_id, p_triggered_by, p_requested_by;
 
-    FOR v_view_name IN SELECT view_name FROM analytics.materialized_views() LOOP
+    -- A view that was refreshed before and is gone now is a failure, not less work.
+    FOR v_view_name IN
+        SELECT listed.view_name
+        FROM (
+            SELECT materialized_views.view_name, materialized_views.depth
+            FROM analytics.materialized_views()
+            UNION ALL
+            SELECT view_state.view_name, NULL
+            FROM analytics.view_state
+            WHERE view_state.view_name NOT IN (
+                SELECT materialized_views.view_name FROM analytics.materialized_views()
+            )
+        ) AS listed
+        ORDER BY listed.depth NULLS LAST, listed.view_name
+    LOOP
         v_result := NULL;
         v_result.run_id := v_run_id;
         v_result.view_name := v_view_name;
@@ -53,6 +68,7 @@ BEGIN
             FROM analytics.refresh_view(v_view_name, p_force) AS refreshed;
             v_result.refresh_status := 'SUCCESS';
             v_run_rows := v_run_rows + v_result.rows_affected;
+            v_published := v_published OR v_result.mode = 'full';
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS
                 v_result.error_message := MESSAGE_TEXT,
@@ -73,7 +89,11 @@ BEGIN
     v_result.run_id := v_run_id;
     v_result.triggered_by := p_triggered_by;
     v_result.requested_by := p_requested_by;
-    v_result.mode := CASE WHEN cardinality(v_failed_views) < v_views THEN 'full' ELSE 'none' END;
+    v_result.mode := CASE
+        WHEN v_published THEN 'full'
+        WHEN cardinality(v_failed_views) < v_views THEN 'unchanged'
+        ELSE 'none'
+    END;
     v_result.started_at := v_run_started_at;
     v_result.finished_at := clock_timestamp();
     v_result.rows_affected := v_run_rows;

@@ -12,3 +12,4 @@ COMMENT ON FUNCTION analytics.trim_white_space(text) IS
 'The text without white space at its ends: space, tab, line breaks, no-break space (U+00A0).';
 
 REVOKE ALL ON FUNCTION analytics.trim_white_space(text) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.trim_white_space(text) TO analytics_lector, analytics_operador;

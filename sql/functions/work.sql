@@ -1,8 +1,8 @@
 -- Every minute: runs the queued refreshes, committing between its steps.
 --
--- Invariant: holds the refresh lock for its session from its first step to its last,
--- also when a step fails; the first COMMIT makes it fail in a transaction block before
--- the lock is taken. SECURITY INVOKER, since a definer can't COMMIT; for the same reason
+-- Invariant: holds the refresh lock for its session from its first step to its last, and
+-- releases it also when a step fails (only a COMMIT that fails leaves it to the end of the
+-- session); the first COMMIT makes it fail in a transaction block before the lock is taken. SECURITY INVOKER, since a definer can't COMMIT; for the same reason
 -- search_path is set again after each COMMIT instead of in a SET clause.
 
 CREATE OR REPLACE PROCEDURE analytics.work()
@@ -20,6 +20,7 @@ BEGIN
         RETURN;
     END IF;
     LOOP
+        v_job_id := NULL;
         BEGIN
             v_job_id := analytics.claim_refresh_job();
         EXCEPTION WHEN query_canceled OR OTHERS THEN

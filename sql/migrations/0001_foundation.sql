@@ -44,7 +44,7 @@ CREATE TABLE analytics.installation (
     source_schema text,
     source_generation text CHECK (source_generation IN ('A', 'B')),
     search_path_before text,
-    search_path_set boolean NOT NULL DEFAULT false,
+    search_path_after text,
     pg_cron_created boolean NOT NULL DEFAULT false,
     cron_role text,
     installed_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -58,8 +58,8 @@ COMMENT ON COLUMN analytics.installation.source_generation IS
 'Generation of the source schema, A or B (docs/source.md).';
 COMMENT ON COLUMN analytics.installation.search_path_before IS
 'search_path that the database had set before; NULL where it had none.';
-COMMENT ON COLUMN analytics.installation.search_path_set IS
-'True where make migrate appended schema analytics to the search_path of the database.';
+COMMENT ON COLUMN analytics.installation.search_path_after IS
+'search_path that make migrate gave the database; NULL where it did not have to.';
 COMMENT ON COLUMN analytics.installation.pg_cron_created IS
 'True where make migrate created extension pg_cron, so that uninstall may drop it.';
 COMMENT ON COLUMN analytics.installation.cron_role IS
