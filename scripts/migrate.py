@@ -534,7 +534,7 @@ class Migration:
         """Do everything; return what changed. The caller commits or rolls back."""
         connection = self.connection
         default_path = prerequisites.default_search_path(connection)
-        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        prerequisites.pin_settings(connection)
         connection.execute("SET LOCAL check_function_bodies = off")
         self.migrator = str(scalar(connection, "SELECT current_user"))
         prerequisites.check_server(connection)
@@ -630,7 +630,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
     with prerequisites.connect(url, "status") as connection:
         connection.read_only = True
         default_path = prerequisites.default_search_path(connection)
-        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        prerequisites.pin_settings(connection)
         run = Migration(connection, directory=directory)
         if not scalar(
             connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA

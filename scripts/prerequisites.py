@@ -260,6 +260,12 @@ def connect(url: str, purpose: str) -> psycopg.Connection:
     return connection
 
 
+def pin_settings(connection: psycopg.Connection) -> None:
+    """Set for this transaction what its statements rely on."""
+    connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+    connection.execute("SET LOCAL quote_all_identifiers = off")
+
+
 def default_search_path(connection: psycopg.Connection) -> str:
     """Return the search_path that a new session has where the database sets none.
 

@@ -51,7 +51,9 @@ def refuse_foreign_objects(connection: psycopg.Connection) -> None:
         )
 
 
-def restore_search_path(connection: psycopg.Connection, is_installed: bool) -> None:
+def restore_search_path(
+    connection: psycopg.Connection, is_installed: bool, default_path: str
+) -> None:
     """Give the database the search_path back that it had, or take only our schema off."""
     now = prerequisites.database_search_path(connection)
     if now is None:
@@ -67,9 +69,11 @@ def restore_search_path(connection: psycopg.Connection, is_installed: bool) -> N
             prerequisites.set_database_search_path(connection, row[0])
             return
     elements = prerequisites.path_elements(now)
-    left = [written for written, name in elements if name != SCHEMA]
+    left = [(written, name) for written, name in elements if name != SCHEMA]
     if len(left) < len(elements):
-        prerequisites.set_database_search_path(connection, ", ".join(left) or None)
+        is_default = left in ([], prerequisites.path_elements(default_path))
+        path = None if is_default else ", ".join(written for written, _ in left)
+        prerequisites.set_database_search_path(connection, path)
 
 
 def drop_objects(connection: psycopg.Connection) -> None:
@@ -202,7 +206,8 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
     rolls back.
     """
     with prerequisites.connect(url, "uninstall") as connection:
-        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        default_path = prerequisites.default_search_path(connection)
+        prerequisites.pin_settings(connection)
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [MIGRATE_LOCK])
         is_installed = is_installed_here(connection)
         if not is_installed and not has_leftovers(connection):
@@ -219,7 +224,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
             LOGGER.info("removed %d scheduled job(s)", cron.unschedule(connection))
             if created_cron:
                 drop_pg_cron(connection)
-        restore_search_path(connection, is_installed)
+        restore_search_path(connection, is_installed, default_path)
         drop_objects(connection)
         if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
             raise UserError(f"schema {SCHEMA} belongs to somebody else by now; nothing was changed")

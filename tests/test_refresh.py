@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from conftest import Database
+from migrate import migrate
 
 SUCCESSES = [("mv_metricas_mensuales", "SUCCESS"), ("mv_ranking_asesores", "SUCCESS")]
 ADVISOR = """
@@ -217,7 +218,9 @@ def test_pinned_clock_is_refused_where_it_is_not_allowed(migrated: Database) -> 
     [
         (
             "analytics_lector",
-            ["SELECT * FROM mv_ranking_asesores", "SELECT * FROM get_mv_stats()",
+            ["SELECT * FROM mv_ranking_asesores WHERE analytics.city_key(ciudad) = 'BOGOTA'",
+             "SELECT * FROM get_mv_stats()", "SELECT analytics.today(), analytics.now()",
+             "SELECT analytics.setting('time_zone')", "SELECT analytics.city_key('Bogotá')",
              "SELECT * FROM analytics.refresh_log", "SELECT analytics.next_scheduled_refresh()"],
             ["SELECT * FROM refresh_all_mv()", "SELECT analytics.set_schedule('02:00')",
              "SELECT * FROM public.usuarios", "SELECT * FROM analytics.src_usuarios",
@@ -227,6 +230,7 @@ def test_pinned_clock_is_refused_where_it_is_not_allowed(migrated: Database) -> 
         (
             "analytics_operador",
             ["SELECT * FROM mv_ranking_asesores", "SELECT * FROM refresh_all_mv()",
+             "SELECT * FROM get_mv_stats()", "SELECT analytics.city_key('Bogotá')",
              "SELECT analytics.set_schedule('02:00')"],
             ["SELECT * FROM public.usuarios", "SELECT analytics.set_setting('time_zone', 'UTC')",
              "DELETE FROM analytics.refresh_log", "SELECT analytics.claim_refresh_job()"],
@@ -252,7 +256,7 @@ def test_each_role_may_do_its_own_and_nothing_else(
                 connection.execute(statement)
 
 
-def test_many_refreshes_at_once_do_one_and_refuse_the_others(migrated: Database) -> None:
+def test_refreshes_that_come_while_one_is_at_work_are_all_refused(migrated: Database) -> None:
     def one(_: int) -> str:
         try:
             return str(refresh(migrated)[0][1])
@@ -264,3 +268,62 @@ def test_many_refreshes_at_once_do_one_and_refuse_the_others(migrated: Database)
         assert set(pool.map(one, range(8))) == {"refused"}
         holder.rollback()
     assert one(0) == "SUCCESS"
+
+
+def test_statistics_are_exact(migrated: Database) -> None:
+    migrated.execute(ADVISOR)
+    refresh(migrated)
+    assert migrated.rows(
+        "SELECT view_name, row_count, size_bytes = pg_total_relation_size("
+        "('analytics.' || view_name)::regclass) FROM get_mv_stats()"
+    ) == [("mv_metricas_mensuales", 0, True), ("mv_ranking_asesores", 1, True)]
+
+
+def test_view_of_another_owner_is_reported_and_breaks_nothing(migrated: Database) -> None:
+    migrated.execute(
+        "CREATE MATERIALIZED VIEW analytics.mv_dba AS SELECT 1 AS one",
+        "CREATE UNIQUE INDEX ON analytics.mv_dba (one)",
+    )
+    rows = migrated.rows("SELECT view_name, refresh_status, error_sqlstate FROM refresh_all_mv()")
+    assert rows == [("mv_dba", "ERROR", "42501"), *((*row, None) for row in SUCCESSES)]
+    assert migrated.rows("SELECT view_name, row_count FROM get_mv_stats()") == [
+        ("mv_dba", None),
+        ("mv_metricas_mensuales", 0),
+        ("mv_ranking_asesores", 0),
+    ]
+
+
+def test_view_that_is_gone_is_an_error_and_not_less_work(migrated: Database) -> None:
+    refresh(migrated)
+    migrated.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores")
+    assert migrated.rows(
+        "SELECT view_name, refresh_status, error_sqlstate FROM refresh_all_mv()"
+    ) == [
+        ("mv_metricas_mensuales", "SUCCESS", None),
+        ("mv_ranking_asesores", "ERROR", "42P01"),
+    ]
+    migrate(migrated.url)
+    assert refresh(migrated) == SUCCESSES
+
+
+def test_rules_on_views_do_not_confuse_the_order_of_views(migrated: Database) -> None:
+    migrated.execute(
+        "CREATE VIEW public.v1 AS SELECT 1 AS one",
+        "CREATE VIEW public.v2 AS SELECT one FROM public.v1",
+        "CREATE RULE around AS ON INSERT TO public.v1 DO INSTEAD INSERT INTO public.v2 VALUES (1)",
+        "CREATE MATERIALIZED VIEW analytics.mv_regla AS SELECT one FROM public.v1",
+    )
+    with migrated.connect() as connection:
+        connection.execute("SET statement_timeout = '5s'")
+        rows = connection.execute("SELECT view_name FROM analytics.materialized_views()").fetchall()
+    assert ("mv_regla",) in rows
+
+
+def test_refresh_of_the_monthly_view_does_not_make_its_readers_wait(migrated: Database) -> None:
+    refresh(migrated)
+    with migrated.connect(autocommit=False) as reader, migrated.connect() as refresher:
+        reader.execute("SELECT count(*) FROM mv_metricas_mensuales")
+        reader.execute("SELECT count(*) FROM mv_ranking_asesores")
+        refresher.execute("SET lock_timeout = '5s'")
+        rows = refresher.execute("SELECT refresh_status FROM refresh_all_mv(force => true)")
+        assert rows.fetchall() == [("SUCCESS",), ("SUCCESS",)]

@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
+from cluster import system_binaries
 from conftest import SERVERS, Database, Server, fresh_database, server_of_kind
 from console import UserError
 from demo_source import load_source_schema
-from migrate import migrate
+from migrate import main, migrate
 from prerequisites import ROLES
 from test_migrate import catalog
 from uninstall import uninstall
@@ -150,3 +151,69 @@ def test_plain_owner_gets_as_much_schedule_as_pg_cron_lets_it_have(
         assert database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'pg_cron'") == [
             (1,)
         ]
+
+
+def test_role_that_does_not_inherit_can_migrate_again_and_uninstall(
+    plain_owner: tuple[Database, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    database, url = plain_owner
+    user = psycopg.conninfo.conninfo_to_dict(url)["user"]
+    database.execute(f"ALTER ROLE {user} NOINHERIT")
+    migrate(url)
+    if database.cluster.binaries != system_binaries():
+        database.execute(f"GRANT analytics_owner TO {user} WITH INHERIT FALSE, SET TRUE")
+    assert migrate(url) == []
+    assert migrate(url) == []
+    assert main(["status", "--database-url", url]) == 0
+    assert database.rows("SHOW search_path") == [('"$user", public, analytics',)]
+    database.execute(f"ALTER ROLE {user} INHERIT")
+    assert uninstall(url) is not None
+
+
+def test_role_that_always_acts_as_another_migrates_as_that_one(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, _ = plain_owner
+    database.execute(
+        "CREATE ROLE aplicacion LOGIN NOINHERIT PASSWORD 'secret'",
+        f"GRANT {psycopg.conninfo.conninfo_to_dict(_)['user']} TO aplicacion",
+        f"ALTER ROLE aplicacion SET role = {psycopg.conninfo.conninfo_to_dict(_)['user']}",
+    )
+    try:
+        assert migrate(database.url_as("aplicacion", "secret"))
+        assert migrate(database.url_as("aplicacion", "secret")) == []
+    finally:
+        database.execute("DROP ROLE aplicacion")
+
+
+def test_search_path_of_the_server_is_kept_in_front(role_server: Server) -> None:
+    for database in fresh_database(role_server):
+        load_source_schema(database.url)
+        database.execute(
+            "CREATE SCHEMA app",
+            "ALTER SYSTEM SET search_path = 'app', 'public'",
+            "SELECT pg_reload_conf()",
+        )
+        try:
+            wait_for_path(database, "app, public")
+            database.execute(
+                "CREATE FUNCTION app.refresh_all_mv() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+            )
+            with pytest.raises(UserError, match="win over ours"):
+                migrate(database.url)
+            database.execute("DROP FUNCTION app.refresh_all_mv()")
+            migrate(database.url)
+            assert database.rows("SHOW search_path") == [("app, public, analytics",)]
+            uninstall(database.url)
+            assert database.rows("SHOW search_path") == [("app, public",)]
+        finally:
+            database.execute("ALTER SYSTEM RESET search_path", "SELECT pg_reload_conf()")
+            wait_for_path(database, '"$user", public')
+
+
+def wait_for_path(database: Database, path: str) -> None:
+    """Wait until new sessions have a search_path."""
+    for _ in range(1000):
+        if database.rows("SHOW search_path") == [(path,)]:
+            return
+    pytest.fail(f"search_path never became {path}")

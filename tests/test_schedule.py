@@ -1,5 +1,6 @@
 """The daily slot: decided in SQL, queued once, run in the background, by pg_cron too."""
 
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +135,11 @@ def test_job_whose_view_fails_ends_as_error_and_the_next_goes_on(scheduled: Data
     tick(scheduled, "2026-11-21 01:00:00-05")
     tick(scheduled, "2026-11-22 01:00:00-05")
     scheduled.execute("CALL analytics.work()")
+    # Oldest first.
+    assert scheduled.rows("SELECT run_id FROM analytics.refresh_jobs ORDER BY slot_date") == [
+        (1,),
+        (2,),
+    ]
     assert [row[2] for row in scheduled.rows(JOBS)] == ["ERROR", "ERROR"]
     assert (
         scheduled.rows("SELECT error FROM analytics.refresh_jobs")
@@ -215,6 +221,12 @@ def test_real_pg_cron_fires_the_slot_once(cron_database: Database) -> None:
             "SELECT jobid, status, return_message FROM cron.job_run_details"
         )
         time.sleep(1)
+    # It ticks again, and does not fire the same slot again.
+    ticks = "SELECT count(*) FROM cron.job_run_details WHERE command = 'CALL analytics.tick()'"
+    first = cron_database.rows(ticks)
+    while cron_database.rows(ticks) == first:
+        assert time.monotonic() < deadline
+        time.sleep(1)
     [(slot_at, started, requested_by)] = cron_database.rows(
         "SELECT slot_at, started_at, requested_by FROM analytics.refresh_jobs"
     )
@@ -247,3 +259,55 @@ def test_extension_that_was_there_before_and_other_jobs_stay(cron_database: Data
     uninstall(cron_database.url)
     assert cron_database.rows("SELECT jobname FROM cron.job") == [("theirs",)]
     cron_database.execute("DROP EXTENSION pg_cron")
+
+
+@pytest.mark.system_only("pg_cron")
+def test_job_that_a_dba_deactivated_stays_so_with_a_warning(
+    cron_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    cron_database.execute("SELECT cron.alter_job(jobid, active := false) FROM cron.job")
+    assert migrate(cron_database.url) == []
+    assert "is not active: SELECT cron.alter_job(" in caplog.text
+    assert cron_database.rows("SELECT DISTINCT active FROM cron.job") == [(False,)]
+
+
+@pytest.mark.system_only("pg_cron")
+def test_role_of_the_jobs_that_is_gone_blocks_nothing(cron_database: Database) -> None:
+    cron_database.execute("UPDATE analytics.installation SET cron_role = 'se_fue'")
+    assert migrate(cron_database.url) == []
+    assert cron_database.rows("SELECT cron_role FROM analytics.installation") == [
+        ("analytics_scheduler",)
+    ]
+    cron_database.execute("UPDATE analytics.installation SET cron_role = 'se_fue'")
+    assert uninstall(cron_database.url) is not None
+
+
+@pytest.mark.system_only("pg_cron")
+def test_scheduler_that_may_not_log_in_is_not_used(
+    cron_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    cron_database.execute("ALTER ROLE analytics_scheduler NOLOGIN")
+    try:
+        migrate(cron_database.url)
+        assert "ALTER ROLE analytics_scheduler LOGIN;" in caplog.text
+        assert cron_database.rows("SELECT DISTINCT username FROM cron.job") == [("postgres",)]
+    finally:
+        cron_database.execute("ALTER ROLE analytics_scheduler LOGIN")
+    migrate(cron_database.url)
+    assert cron_database.rows("SELECT DISTINCT username FROM cron.job") == [
+        ("analytics_scheduler",)
+    ]
+
+
+@pytest.mark.system_only("pg_cron")
+def test_uninstall_works_when_pg_cron_is_gone(cron_database: Database) -> None:
+    cron_database.execute("DROP EXTENSION pg_cron")
+    assert uninstall(cron_database.url) is not None
+    assert cron_database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
+
+
+def test_only_who_holds_the_refresh_lock_may_claim_a_job(scheduled: Database) -> None:
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="refresh lock"):
+        scheduled.execute("SELECT analytics.claim_refresh_job()")
