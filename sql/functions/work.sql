@@ -2,8 +2,9 @@
 --
 -- Invariant: holds the refresh lock for its session from its first step to its last, and
 -- releases it also when a step fails (only a COMMIT that fails leaves it to the end of the
--- session); the first COMMIT makes it fail in a transaction block before the lock is taken. SECURITY INVOKER, since a definer can't COMMIT; for the same reason
--- search_path is set again after each COMMIT instead of in a SET clause.
+-- session); the first COMMIT makes it fail in a transaction block before the lock is taken.
+-- SECURITY INVOKER, since a definer can't COMMIT; for the same reason search_path is set
+-- again after each COMMIT instead of in a SET clause.
 
 CREATE OR REPLACE PROCEDURE analytics.work()
 LANGUAGE plpgsql
