@@ -49,7 +49,7 @@ def set_up_logging() -> None:
     except UserError:
         production = False
     handler.setFormatter(
-        JsonFormatter("%(asctime)s %(levelname)s %(message)s", timestamp=True)
+        JsonFormatter("%(levelname)s %(message)s", timestamp=True)
         if production
         else _ReadableFormatter("%(message)s")
     )

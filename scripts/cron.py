@@ -30,7 +30,7 @@ def _cron_database(connection: psycopg.Connection) -> str | None:
 def _notice(reason: str, remedy: str) -> None:
     LOGGER.warning(
         "no schedule: %s. Everything else works; refresh with SELECT * FROM refresh_all_mv(). "
-        "To schedule: %s, then run migrate again.",
+        "To schedule: %s",
         reason,
         remedy,
     )
@@ -48,6 +48,7 @@ def _create_extension(connection: psycopg.Connection) -> bool:
         "add pg_cron to shared_preload_libraries, set cron.database_name = "
         f"'{database}' and restart the server"
     )
+    again = "then run migrate again."
     cron_database = _cron_database(connection)
     if cron_database not in (None, database):
         # pg_cron runs the jobs of one database, and ignores a copied cron.job elsewhere.
@@ -58,7 +59,7 @@ def _create_extension(connection: psycopg.Connection) -> bool:
         )
         _notice(
             f"pg_cron lives in database {cron_database}",
-            f"have a superuser run there:{statements} (uninstall does not remove these jobs)",
+            f"have a superuser run there:{statements} (uninstall does not remove these jobs.)",
         )
         return False
     if has_extension(connection):
@@ -66,7 +67,7 @@ def _create_extension(connection: psycopg.Connection) -> bool:
     if not scalar(connection, "SELECT true FROM pg_available_extensions WHERE name = 'pg_cron'"):
         _notice(
             "this server has no pg_cron",
-            f"install the package postgresql-NN-cron, {settings}",
+            f"install the package postgresql-NN-cron, {settings}, {again}",
         )
         return False
     if not _is_superuser(connection):
@@ -74,11 +75,11 @@ def _create_extension(connection: psycopg.Connection) -> bool:
         _notice(
             "this database has no extension pg_cron, and only a superuser can create it",
             f"{settings}, and have a superuser run CREATE EXTENSION pg_cron; "
-            f"GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
+            f"GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user}; {again}",
         )
         return False
     if cron_database is None:
-        _notice("pg_cron is installed but not loaded", settings)
+        _notice("pg_cron is installed but not loaded", f"{settings}, {again}")
         return False
     connection.execute("CREATE EXTENSION pg_cron")
     with acting_as(connection):
@@ -182,7 +183,8 @@ def _role_to_schedule_as(connection: psycopg.Connection) -> str | None:
         return user
     _notice(
         f"role {user} may not use pg_cron",
-        f"have a superuser run GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user};",
+        f"have a superuser run GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user}; "
+        "then run migrate again.",
     )
     return None
 

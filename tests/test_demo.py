@@ -1,0 +1,49 @@
+"""The demo's marketplace: plausible, the same for the same seed, and counted right."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import demo
+import oracle
+from conftest import Database
+from migrate import migrate
+
+MOMENT = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("America/Bogota"))
+
+
+@pytest.fixture
+def marketplace(system_database: Database) -> Database:
+    """The small demo data as of 23 November 2026, migrated."""
+    demo.load(system_database.url, "small", demo.DEFAULT_SEED, MOMENT)
+    migrate(system_database.url)
+    return system_database
+
+
+def test_demo_data_is_plausible_and_both_views_are_right(marketplace: Database) -> None:
+    assert marketplace.rows("SELECT count(*) FROM public.solicitudes") == [(30_000,)]
+    [(offers, lines)] = marketplace.rows(
+        "SELECT (SELECT count(*) FROM public.ofertas), "
+        "(SELECT count(*) FROM public.ofertas_detalle)"
+    )
+    assert 90_000 < int(str(offers)) < 110_000
+    assert 180_000 < int(str(lines)) < 220_000
+    assert marketplace.rows(
+        f"SELECT count(*) FROM public.solicitudes WHERE created_at > '{MOMENT.isoformat()}'"
+    ) == [(0,)]
+    # States agree: a request that was closed without offers has none that is still alive.
+    assert marketplace.rows(
+        "SELECT count(*) FROM public.solicitudes AS s WHERE (estado = 'CERRADA_SIN_OFERTAS') "
+        "AND EXISTS (SELECT FROM public.ofertas WHERE solicitud_id = s.id "
+        "AND estado IN ('ENVIADA', 'GANADORA', 'ACEPTADA'))"
+    ) == [(0,)]
+    with marketplace.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [MOMENT.isoformat()])
+        connection.execute("SELECT * FROM refresh_all_mv()")
+        months, advisors = oracle.read_views(connection)
+        expected_months, expected_advisors = oracle.compute(connection, MOMENT.date())
+    assert len(months) == 36
+    assert len(advisors) > 1_500
+    assert oracle.differences(expected_months, months) == []
+    assert oracle.differences(expected_advisors, advisors) == []
