@@ -57,6 +57,8 @@ class Migration:
         self.objects = load_objects(directory)
         self.changes: list[str] = []
         self.ledger: dict[str, tuple[str, str]] = {}
+        # Everything that an object reads, directly or not.
+        self.needs: dict[str, set[str]] = {}
         self.staged: list[SqlFile] = []
         # What was moved out of the way: its names, and how to drop it at the end.
         self.names_set_aside: set[str] = set()
@@ -395,14 +397,13 @@ class Migration:
 
     def apply_objects(self, objects: list[SqlFile]) -> None:
         """Apply what is pending of an ordered list of objects."""
-        needs: dict[str, set[str]] = {}
         for item in objects:
             references = item.references()
-            needs[item.object_name] = references.union(
-                *(needs.get(name, set()) for name in references)
+            self.needs[item.object_name] = references.union(
+                *(self.needs.get(name, set()) for name in references)
             )
             staged = {staged.object_name for staged in self.staged}
-            if staged & needs[item.object_name]:
+            if staged & self.needs[item.object_name]:
                 # It reads what was built aside: that takes its place before the end.
                 self.swap_staged()
             if not self.is_pending(item):
