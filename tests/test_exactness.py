@@ -17,11 +17,10 @@ import pytest
 
 from conftest import Database
 from demo_source import load_source_schema
-from marketplace import CITIES, Generation, Size, change, fill, load_schema_b, schema_of
+from marketplace import BASE_SEED, CITIES, Generation, Size, change, fill, load_schema_b, schema_of
 from migrate import migrate
 from oracle import ZONE, Row, all_differences, city_key, compute, read_views, rounded
 
-BASE_SEED = int(os.environ.get("TELOO_SEED", "20261123"))
 SEEDS = int(os.environ.get("TELOO_SEEDS", "12"))
 
 # Month ends, a leap day, both sides of new year, and instants that are another day in UTC.
