@@ -2,7 +2,8 @@
 -- stored in analytics.view_state: it never reads the clock.
 --
 -- Invariant: offers, notifications and audits of an advisor are brought to one row
--- each before they meet. Windows are local days, both ends included.
+-- each before they meet. Windows are local days, both ends included; their bounds are
+-- subqueries, computed once, since a join with the state would run row by row.
 
 CREATE OR REPLACE VIEW analytics.recomputed_ranking_asesores AS
 WITH state AS (
@@ -33,8 +34,9 @@ past_offer AS (
         sum(src_ofertas_historicas.monto_total) AS amount_sum,
         count(src_ofertas_historicas.monto_total) AS amount_count
     FROM analytics.src_ofertas_historicas
-    CROSS JOIN state
-    WHERE src_ofertas_historicas.fecha BETWEEN state.today - 29 AND state.today
+    WHERE
+        src_ofertas_historicas.fecha
+        BETWEEN (SELECT state.today - 29 FROM state) AND (SELECT state.today FROM state)
     GROUP BY src_ofertas_historicas.asesor_id
 ),
 
@@ -50,11 +52,10 @@ notification AS (
             WHERE src_historial_respuestas_ofertas.respondio
         ) AS response_seconds_count
     FROM analytics.src_historial_respuestas_ofertas
-    CROSS JOIN state
     WHERE
         analytics.local_date(
-            src_historial_respuestas_ofertas.fecha_envio, state.time_zone
-        ) BETWEEN state.today - 29 AND state.today
+            src_historial_respuestas_ofertas.fecha_envio, (SELECT state.time_zone FROM state)
+        ) BETWEEN (SELECT state.today - 29 FROM state) AND (SELECT state.today FROM state)
     GROUP BY src_historial_respuestas_ofertas.asesor_id
 ),
 
