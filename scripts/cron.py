@@ -4,17 +4,13 @@ import psycopg
 from psycopg import sql
 
 from console import LOGGER
-from prerequisites import SCHEDULER, acting_as, scalar
+from prerequisites import SCHEDULER, acting_as, is_superuser, role_exists, scalar
 
 JOBS = {
     "teloo-analytics tick": "CALL analytics.tick()",
     "teloo-analytics work": "CALL analytics.work()",
 }
 EVERY_MINUTE = "* * * * *"
-
-
-def _is_superuser(connection: psycopg.Connection) -> bool:
-    return scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True
 
 
 def _cron_database(connection: psycopg.Connection) -> str | None:
@@ -70,7 +66,7 @@ def _create_extension(connection: psycopg.Connection) -> bool:
             f"install the package postgresql-NN-cron, {settings}, {again}",
         )
         return False
-    if not _is_superuser(connection):
+    if not is_superuser(connection):
         user = scalar(connection, "SELECT current_user")
         _notice(
             "this database has no extension pg_cron, and only a superuser can create it",
@@ -134,7 +130,7 @@ def _can_schedule_as_scheduler(connection: psycopg.Connection) -> bool:
                 connection, "SELECT has_schema_privilege(%s, 'cron', 'USAGE')", SCHEDULER
             ):
                 return False
-            if not _is_superuser(connection):
+            if not is_superuser(connection):
                 right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
                 if not scalar(connection, "SELECT pg_has_role(%s, %s)", SCHEDULER, right):
                     connection.execute(
@@ -208,7 +204,7 @@ def unschedule(connection: psycopg.Connection) -> int:
         "SELECT cron.unschedule(jobid) FROM cron.job "
         "WHERE jobname = ANY (%s) AND username = %s AND database = current_database()"
     )
-    if not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
+    if not role_exists(connection, role):
         # cron.unschedule() finds jobs of the current role only, and this one is gone.
         removal = removal.replace("SELECT cron.unschedule(jobid) FROM", "DELETE FROM")
         removal += " RETURNING jobid"

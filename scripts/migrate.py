@@ -108,13 +108,8 @@ class Migration:
             return True
         if self.ledger.get(item.name) != (item.kind, item.checksum):
             return True
-        query = (
-            "SELECT EXISTS (SELECT FROM pg_proc WHERE proname = %s "
-            "AND pronamespace = 'analytics'::regnamespace)"
-            if item.kind == "function"
-            else "SELECT to_regclass(format('analytics.%%I', %s::text)) IS NOT NULL"
-        )
-        if not scalar(self.connection, query, item.object_name):
+        find = self.function_identities if item.kind == "function" else self.relation_kind
+        if not find(item.object_name):
             return True
         return bool(
             scalar(
@@ -161,11 +156,10 @@ class Migration:
         except CANNOT_REPLACE:
             raise
         except psycopg.Error as error:
-            diagnostic = error.diag
             raise UserError(
-                f"{item.name} failed; nothing was changed: {diagnostic.message_primary} "
+                f"{item.name} failed; nothing was changed: {error.diag.message_primary} "
                 f"(SQLSTATE {error.sqlstate})",
-                "\n".join(filter(None, [diagnostic.message_detail, diagnostic.message_hint])),
+                prerequisites.details(error),
             ) from error
 
     def apply_migrations(self) -> None:
@@ -429,7 +423,7 @@ class Migration:
         except (psycopg.errors.UndefinedTable, psycopg.errors.AmbiguousParameter) as error:
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed",
-                "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint])),
+                prerequisites.details(error),
             ) from error
         if row is None:
             raise UserError("analytics.find_source() found nothing and raised nothing")
@@ -635,7 +629,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         run = Migration(connection, directory=directory)
         if not scalar(
             connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA
-        ) or not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", OWNER):
+        ) or not prerequisites.role_exists(connection, OWNER):
             print(f"not installed in database {connection.info.dbname}: run make migrate")
             return 3
         path = prerequisites.database_search_path(connection) or default_path
@@ -673,7 +667,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             print(f"pending       sql/{item.name}")
         for name in removed:
             print(f"to be removed {name}")
-        in_path = SCHEMA in [name for _, name in prerequisites.path_elements(path)]
+        in_path = prerequisites.is_on_path(path)
         if not in_path:
             print(f"pending       schema {SCHEMA} on the search_path of the database")
         if pending or removed or not in_path:

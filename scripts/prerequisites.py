@@ -38,13 +38,28 @@ def scalar(connection: psycopg.Connection, query: str | sql.Composable, *values:
     return row[0] if row else None
 
 
+def role_exists(connection: psycopg.Connection, role: str) -> bool:
+    """Tell whether the cluster has a role of this name."""
+    return scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role) is True
+
+
+def is_superuser(connection: psycopg.Connection) -> bool:
+    """Tell whether the current role is a superuser."""
+    return scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True
+
+
+def details(error: psycopg.Error) -> str:
+    """Return the server's detail and hint of an error, a line each."""
+    return "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint]))
+
+
 def explained(error: psycopg.Error) -> UserError:
     """Return what a user is shown of an error of the server or of the connection."""
     if error.sqlstate is None:
         return UserError(f"no connection or lost it: {error}".strip())
     return UserError(
         f"{error.diag.message_primary or error} (SQLSTATE {error.sqlstate}); nothing was changed",
-        "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint])),
+        details(error),
     )
 
 
@@ -294,11 +309,16 @@ def path_elements(path: str) -> list[tuple[str, str]]:
     ]
 
 
+def is_on_path(path: str) -> bool:
+    """Tell whether our schema is on a search_path."""
+    return SCHEMA in [name for _, name in path_elements(path)]
+
+
 def append_to_search_path(connection: psycopg.Connection, default_path: str) -> bool:
     """Append schema analytics to the search_path of the database; False where it is there."""
     before = database_search_path(connection)
     path = before if before is not None else default_path
-    if SCHEMA in [name for _, name in path_elements(path)]:
+    if is_on_path(path):
         return False
     after = f"{path}, {SCHEMA}" if path_elements(path) else SCHEMA
     user = scalar(connection, "SELECT current_user")

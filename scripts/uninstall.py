@@ -9,7 +9,16 @@ from psycopg import sql
 import cron
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
-from prerequisites import MIGRATE_LOCK, OWNER, ROLES, SCHEMA, acting_as, scalar
+from prerequisites import (
+    MIGRATE_LOCK,
+    OWNER,
+    ROLES,
+    SCHEMA,
+    acting_as,
+    is_superuser,
+    role_exists,
+    scalar,
+)
 
 
 def refuse_foreign_objects(connection: psycopg.Connection) -> None:
@@ -79,7 +88,7 @@ def restore_search_path(
 def drop_objects(connection: psycopg.Connection) -> None:
     """Drop all objects and rights of our roles in this database, as far as this role may."""
     for role in ROLES:
-        if not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
+        if not role_exists(connection, role):
             continue
         try:
             with connection.transaction():
@@ -98,7 +107,7 @@ def drop_roles(connection: psycopg.Connection) -> list[str]:
     """Drop our roles where no other database uses them; return those that stay."""
     kept = []
     for role in ROLES:
-        if not scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
+        if not role_exists(connection, role):
             continue
         users = connection.execute(
             "SELECT DISTINCT datname FROM pg_shdepend "
@@ -125,7 +134,7 @@ def let_act_as_roles(connection: psycopg.Connection) -> list[str]:
     Dropping what the owner has needs it; for the other roles it is tried only, since most
     of their rights go with the objects.
     """
-    if scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
+    if is_superuser(connection):
         return []
     user = sql.Identifier(str(scalar(connection, "SELECT current_user")))
     joined = []
@@ -167,7 +176,6 @@ def is_installed_here(connection: psycopg.Connection) -> bool:
 def has_leftovers(connection: psycopg.Connection) -> bool:
     """Tell whether an installation that was dropped by hand left rights or a search_path."""
     path = prerequisites.database_search_path(connection) or ""
-    in_path = SCHEMA in [name for _, name in prerequisites.path_elements(path)]
     has_schema = scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA)
     has_rights = scalar(
         connection,
@@ -176,7 +184,7 @@ def has_leftovers(connection: psycopg.Connection) -> bool:
         "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1",
         list(ROLES),
     )
-    return not has_schema and bool(in_path or has_rights)
+    return not has_schema and (prerequisites.is_on_path(path) or bool(has_rights))
 
 
 def drop_pg_cron(connection: psycopg.Connection) -> None:
@@ -231,7 +239,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
         LOGGER.info("dropped schema %s and all rights of its roles", SCHEMA)
         kept = drop_roles(connection)
         for role in joined:
-            if scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role):
+            if role_exists(connection, role):
                 connection.execute(
                     sql.SQL("REVOKE {} FROM CURRENT_USER").format(sql.Identifier(role))
                 )

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from golden_data import GOLDEN
+from oracle import SHARED_TABLES
 
 # The seed of a run; another one: TELOO_SEED=7.
 BASE_SEED = int(os.environ.get("TELOO_SEED", "20261123"))
@@ -561,20 +562,7 @@ class Marketplace:
                     copy.write_row([row[column] for column in columns])
 
 
-TABLES = (
-    "usuarios",
-    "clientes",
-    "asesores",
-    "solicitudes",
-    "repuestos_solicitados",
-    "ofertas",
-    "ofertas_detalle",
-    "adjudicaciones_repuesto",
-    "ofertas_historicas",
-    "historial_respuestas_ofertas",
-    "auditorias_tiendas",
-    "auditoria_tiendas",
-)
+TABLES = (*SHARED_TABLES, "auditorias_tiendas", "auditoria_tiendas")
 
 
 def start(
