@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+import capture
 import cron
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
@@ -301,6 +302,11 @@ class Migration:
             item.object_name,
         ):
             LOGGER.info("building %s aside", item.object_name)
+            # Facts that were never built would leave readers with an empty view.
+            self.connection.execute(
+                "SELECT analytics.rebuild_in_transaction(analytics.today()) "
+                "FROM analytics.engine_state WHERE time_zone IS NULL"
+            )
             self.connection.execute(
                 sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
                     sql.Identifier(STAGING, item.object_name)
@@ -588,8 +594,8 @@ def migrate(
 ) -> list[str]:
     """Bring the database to the current version; return what changed, nothing if it was there.
 
-    One transaction: raises UserError or psycopg.Error with the database as it was.
-    With ``dry_run`` it does the same work, without building materialized views or
+    One transaction: raises UserError or psycopg.Error with the database as it was. Change
+    capture on the operational tables follows in a short one of its own. With ``dry_run`` it does the same work, without building materialized views or
     scheduling, and rolls back.
     """
     for attempt in range(1, TRIES + 1):
@@ -616,7 +622,8 @@ def migrate(
                 continue
             if dry_run:
                 connection.rollback()
-            return changes
+                return changes
+        return changes + capture.apply(url)
     raise AssertionError("unreachable")
 
 

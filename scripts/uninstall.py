@@ -6,6 +6,7 @@ import sys
 import psycopg
 from psycopg import sql
 
+import capture
 import cron
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
@@ -233,6 +234,9 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
             if created_cron:
                 drop_pg_cron(connection)
         restore_search_path(connection, is_installed, default_path)
+        if is_installed:
+            removed = capture.remove(connection)
+            LOGGER.info("removed %d trigger(s) of change capture", removed)
         drop_objects(connection)
         if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
             raise UserError(f"schema {SCHEMA} belongs to somebody else by now; nothing was changed")

@@ -11,13 +11,15 @@ SET search_path = pg_catalog, pg_temp
 AS $log_refresh$
     INSERT INTO analytics.refresh_log (
         run_id, view_name, triggered_by, requested_by, mode, started_at, finished_at,
-        refresh_status, refresh_time_ms, rows_affected, error_message, error_sqlstate
+        refresh_status, refresh_time_ms, rows_affected, error_message, error_sqlstate, reason,
+        requests_recomputed, data_version
     )
     VALUES (
         p_line.run_id, p_line.view_name, p_line.triggered_by, p_line.requested_by, p_line.mode,
         p_line.started_at, p_line.finished_at, p_line.refresh_status,
         round(1000 * extract(EPOCH FROM p_line.finished_at - p_line.started_at), 3),
-        p_line.rows_affected, p_line.error_message, p_line.error_sqlstate
+        p_line.rows_affected, p_line.error_message, p_line.error_sqlstate, p_line.reason,
+        p_line.requests_recomputed, p_line.data_version
     )
     RETURNING refresh_log;
 $log_refresh$;

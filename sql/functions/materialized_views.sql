@@ -1,7 +1,8 @@
--- All materialized views of schema analytics, in dependency order.
+-- All materialized views of schema analytics, in dependency order, and what they read.
 --
 -- Invariant: a view comes after every view it reads, directly or through other views.
 -- The catalog says so, nobody keeps a list: a new view is a new file, nothing else.
+-- reads_else is true where a view reads anything whose changes the engine does not see.
 
 CREATE OR REPLACE FUNCTION analytics.materialized_views()
 RETURNS TABLE (
@@ -10,6 +11,10 @@ RETURNS TABLE (
     is_populated boolean,
     has_unique_index boolean,
     has_calculado_at boolean,
+    derived_tables text [],
+    needed_version bigint,
+    reads_today boolean,
+    reads_else boolean,
     depth integer
 )
 LANGUAGE sql
@@ -17,35 +22,64 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $materialized_views$
-    WITH RECURSIVE reads AS (
-        -- Which view's query (its SELECT rule) reads which other view.
-        SELECT DISTINCT pg_rewrite.ev_class AS reader, pg_depend.refobjid AS source
-        FROM pg_rewrite
+    WITH RECURSIVE path AS (
+        SELECT
+            pg_class.oid AS view_oid,
+            pg_class.oid AS reached,
+            pg_class.relkind,
+            NULL::text AS derived_table,
+            false AS is_today,
+            0 AS depth
+        FROM pg_class
+        WHERE
+            pg_class.relkind = 'm'
+            AND pg_class.relnamespace = 'analytics'::regnamespace
+        UNION
+        -- Which view's query (its SELECT rule) reads which other relation.
+        SELECT
+            path.view_oid,
+            pg_class.oid,
+            pg_class.relkind,
+            derived_tables.table_name,
+            pg_class.oid = 'analytics.view_state'::regclass AND pg_depend.refobjsubid = (
+                SELECT pg_attribute.attnum FROM pg_attribute
+                WHERE
+                    pg_attribute.attrelid = 'analytics.view_state'::regclass
+                    AND pg_attribute.attname = 'today'
+            ),
+            path.depth + 1
+        FROM path
+        INNER JOIN pg_rewrite
+            ON pg_rewrite.ev_class = path.reached AND pg_rewrite.ev_type = '1'
         INNER JOIN pg_depend
             ON pg_depend.classid = 'pg_rewrite'::regclass
             AND pg_depend.objid = pg_rewrite.oid
             AND pg_depend.refclassid = 'pg_class'::regclass
             AND pg_depend.refobjid <> pg_rewrite.ev_class
         INNER JOIN pg_class
-            ON pg_class.oid = pg_depend.refobjid AND pg_class.relkind IN ('v', 'm')
-        WHERE pg_rewrite.ev_type = '1'
+            ON pg_class.oid = pg_depend.refobjid
+            AND pg_class.relkind IN ('v', 'm', 'r', 'p', 'f')
+        LEFT JOIN analytics.derived_tables
+            ON pg_class.relnamespace = 'analytics'::regnamespace
+            AND derived_tables.table_name = pg_class.relname
+        WHERE path.derived_table IS NULL
     ),
 
-    path AS (
-        SELECT pg_class.oid AS view_oid, pg_class.oid AS reached, 0 AS depth
-        FROM pg_class
-        WHERE
-            pg_class.relkind = 'm'
-            AND pg_class.relnamespace = 'analytics'::regnamespace
-        UNION
-        SELECT path.view_oid, reads.source, path.depth + 1
-        FROM path
-        INNER JOIN reads ON reads.reader = path.reached
-    ),
-
-    -- The longest way down through views: what is read always has a smaller one.
-    view_depth AS (
-        SELECT path.view_oid, max(path.depth) AS depth
+    view_reads AS (
+        SELECT
+            path.view_oid,
+            -- The longest way down through views: what is read always has a smaller one.
+            max(path.depth) FILTER (WHERE path.relkind IN ('v', 'm')) AS depth,
+            array_agg(DISTINCT path.derived_table) FILTER (
+                WHERE path.derived_table IS NOT NULL
+            ) AS derived_tables,
+            bool_or(path.is_today) AS reads_today,
+            bool_or(
+                path.depth > 0
+                AND path.derived_table IS NULL
+                AND path.relkind <> 'v'
+                AND path.reached <> 'analytics.view_state'::regclass
+            ) AS reads_else
         FROM path
         GROUP BY path.view_oid
     )
@@ -71,14 +105,23 @@ AS $materialized_views$
                 AND pg_attribute.attname = 'calculado_at'
                 AND NOT pg_attribute.attisdropped
         ),
-        view_depth.depth
-    FROM view_depth
-    INNER JOIN pg_class ON pg_class.oid = view_depth.view_oid
-    ORDER BY view_depth.depth, pg_class.relname;
+        coalesce(view_reads.derived_tables, ARRAY[]::text []),
+        (
+            SELECT max(derived_tables.changed_version)
+            FROM analytics.derived_tables
+            WHERE derived_tables.table_name = ANY (view_reads.derived_tables)
+        ),
+        view_reads.reads_today,
+        view_reads.reads_else,
+        view_reads.depth
+    FROM view_reads
+    INNER JOIN pg_class ON pg_class.oid = view_reads.view_oid
+    ORDER BY view_reads.depth, pg_class.relname;
 $materialized_views$;
 
 COMMENT ON FUNCTION analytics.materialized_views() IS
 'All materialized views of schema analytics, each after those it reads; has_unique_index: '
-'there is one that REFRESH … CONCURRENTLY can use.';
+'there is one that REFRESH … CONCURRENTLY can use; derived_tables that it reads and the data '
+'version in which they last changed; whether it reads the day, or something else.';
 
 REVOKE ALL ON FUNCTION analytics.materialized_views() FROM public;

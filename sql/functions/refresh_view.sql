@@ -1,16 +1,17 @@
 -- Refreshes one materialized view and says what it did.
 --
--- Invariant: afterwards the view holds what its definition gives for v_today. It is
--- published again, under a new calculado_at, only when something else in it changed;
--- readers don't wait once it is populated and has its unique index.
+-- Invariant: afterwards the view holds what its definition gives. One with a calculado_at is
+-- published again, under a new one, only when something else in it changed; readers don't
+-- wait once it is populated and has its unique index.
 -- Raises what the refresh raises: the caller decides what a failure means.
 
 CREATE OR REPLACE FUNCTION analytics.refresh_view(p_view_name text, p_force boolean)
-RETURNS TABLE (mode text, rows_affected bigint)
+RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $refresh_view$
 DECLARE
     v_view record;
@@ -28,7 +29,8 @@ BEGIN
 
     INSERT INTO analytics.view_state AS state (view_name, today, calculated_at)
     VALUES (p_view_name, analytics.today(), analytics.now())
-    ON CONFLICT (view_name) DO UPDATE SET today = excluded.today;
+    ON CONFLICT (view_name) DO UPDATE SET today = excluded.today
+    WHERE state.today <> excluded.today;
 
     IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN
         SELECT string_agg(quote_ident(pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum)
@@ -41,8 +43,8 @@ BEGIN
             AND pg_attribute.attname <> 'calculado_at';
         EXECUTE format(
             'WITH computed AS MATERIALIZED (SELECT %1$s FROM (%2$s) AS definition)
-             SELECT EXISTS (SELECT * FROM computed EXCEPT ALL SELECT %1$s FROM %3$s)
-                 OR EXISTS (SELECT %1$s FROM %3$s EXCEPT ALL SELECT * FROM computed)',
+             SELECT (SELECT count(*) FROM computed) <> (SELECT count(*) FROM %3$s)
+                 OR EXISTS (SELECT * FROM computed EXCEPT ALL SELECT %1$s FROM %3$s)',
             v_columns, rtrim(pg_get_viewdef(v_view.relation), ';'), v_view.relation
         ) INTO v_changed;
     END IF;
@@ -61,18 +63,12 @@ BEGIN
             EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
         END IF;
     END IF;
-    mode := CASE WHEN v_changed THEN 'full' ELSE 'unchanged' END;
-
-    UPDATE analytics.view_state SET last_success_at = analytics.now()
-    WHERE view_state.view_name = p_view_name;
-    EXECUTE format('SELECT count(*) FROM %s', v_view.relation) INTO rows_affected;
-    RETURN NEXT;
+    RETURN v_changed;
 END;
 $refresh_view$;
 
 COMMENT ON FUNCTION analytics.refresh_view(text, boolean) IS
-'Refreshes one materialized view: mode is full, or unchanged where its contents were found '
-'to be right already; rows_affected is its row count afterwards. Internal to '
-'analytics.run_refresh().';
+'Refreshes one materialized view; false where its contents were found to be right already and '
+'it was not published again. Internal to analytics.run_refresh().';
 
 REVOKE ALL ON FUNCTION analytics.refresh_view(text, boolean) FROM public;

@@ -1,8 +1,8 @@
--- Refreshes all materialized views, each by itself, and logs the run.
+-- Applies what changed, publishes the materialized views that show it, and logs the run.
 --
--- Invariant: one run at a time; a view that fails keeps its old contents and does not
--- stop the others; every view's result is in analytics.refresh_log when the caller
--- commits, and in the server's log whether it commits or not.
+-- Invariant: one run at a time; a view that fails keeps its old contents, does not stop the
+-- others and is tried again by the next run; every view's result is in analytics.refresh_log
+-- when the caller commits, and in the server's log whether it commits or not.
 
 CREATE OR REPLACE FUNCTION analytics.run_refresh(
     p_triggered_by text, p_requested_by text, p_force boolean
@@ -14,20 +14,26 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $run_refresh$
 DECLARE
-    v_run_id bigint;
-    v_run_started_at constant timestamptz := clock_timestamp();
-    v_run_rows bigint := 0;
-    v_views integer := 0;
-    v_published boolean := false;
-    v_failed_views text[] := ARRAY[]::text[];
-    v_view_name text;
+    v_run analytics.refresh_log;
     v_result analytics.refresh_log;
+    v_view record;
+    v_views integer := 0;
+    v_published integer := 0;
+    v_failed_views text[] := ARRAY[]::text[];
 BEGIN
     IF p_force IS NULL THEN
         RAISE EXCEPTION 'force must be true or false'
             USING ERRCODE = 'null_value_not_allowed',
                   DETAIL = 'Got NULL.',
                   HINT = 'Omit it for an ordinary refresh.';
+    END IF;
+    -- What a serializable refresh read could make writers fail.
+    IF current_setting('transaction_isolation') = 'serializable' THEN
+        RAISE EXCEPTION 'a refresh must not run in a serializable transaction'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'It could make serializable writers fail; nothing was changed.',
+                  HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
+                         'COMMIT;';
     END IF;
     IF NOT pg_try_advisory_xact_lock(analytics.refresh_lock_key()) THEN
         RAISE EXCEPTION 'a refresh is already running'
@@ -37,88 +43,114 @@ BEGIN
     END IF;
     -- A clock that is not right is an error of the run, not of each view.
     PERFORM analytics.today();
-    v_run_id := nextval('analytics.refresh_run_id_seq');
+    v_run.run_id := nextval('analytics.refresh_run_id_seq');
+    v_run.triggered_by := p_triggered_by;
+    v_run.requested_by := p_requested_by;
+    v_run.started_at := clock_timestamp();
     RAISE LOG 'teloo-analytics: refresh % started (% by %)',
-        v_run_id, p_triggered_by, p_requested_by;
+        v_run.run_id, p_triggered_by, p_requested_by;
 
-    -- A view that was refreshed before and is gone now is a failure, not less work.
-    FOR v_view_name IN
-        SELECT listed.view_name
-        FROM (
-            SELECT materialized_views.view_name, materialized_views.depth
-            FROM analytics.materialized_views()
-            UNION ALL
-            SELECT view_state.view_name, NULL
-            FROM analytics.view_state
-            WHERE view_state.view_name NOT IN (
-                SELECT materialized_views.view_name FROM analytics.materialized_views()
-            )
-        ) AS listed
-        ORDER BY listed.depth NULLS LAST, listed.view_name
-    LOOP
+    BEGIN
+        SELECT applied.mode, applied.reason, applied.requests
+        INTO STRICT v_run.mode, v_run.reason, v_run.requests_recomputed
+        FROM analytics.apply_changes(p_force) AS applied;
+        IF p_triggered_by = 'schedule' THEN
+            PERFORM analytics.audit_next_part();
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_run.error_message := MESSAGE_TEXT,
+            v_run.error_sqlstate := RETURNED_SQLSTATE;
+        v_run.mode := 'none';
+        RAISE WARNING 'teloo-analytics: ERROR in refresh % while applying changes: % (SQLSTATE %)',
+            v_run.run_id, v_run.error_message, v_run.error_sqlstate
+            USING DETAIL = 'All changes wait for the next refresh; the views keep their contents.';
+    END;
+    SELECT engine_state.data_version INTO v_run.data_version FROM analytics.engine_state;
+
+    FOR v_view IN SELECT * FROM analytics.view_staleness() LOOP
+        v_views := v_views + 1;
         v_result := NULL;
-        v_result.run_id := v_run_id;
-        v_result.view_name := v_view_name;
+        v_result.run_id := v_run.run_id;
+        v_result.view_name := v_view.view_name;
         v_result.triggered_by := p_triggered_by;
         v_result.requested_by := p_requested_by;
+        v_result.data_version := v_run.data_version;
         v_result.started_at := clock_timestamp();
+        v_result.reason := CASE WHEN p_force THEN v_run.reason ELSE v_view.reason END;
+        v_result.mode := 'unchanged';
+        v_result.refresh_status := 'SUCCESS';
         BEGIN
-            SELECT refreshed.mode, refreshed.rows_affected
-            INTO STRICT v_result.mode, v_result.rows_affected
-            FROM analytics.refresh_view(v_view_name, p_force) AS refreshed;
-            v_result.refresh_status := 'SUCCESS';
-            v_run_rows := v_run_rows + v_result.rows_affected;
-            v_published := v_published OR v_result.mode = 'full';
+            IF v_run.mode = 'none' AND v_view.reads_derived_tables THEN
+                v_result.refresh_status := 'ERROR';
+                v_result.error_message := v_run.error_message;
+                v_result.error_sqlstate := v_run.error_sqlstate;
+            ELSE
+                IF p_force OR v_view.reason IS NOT NULL THEN
+                    IF analytics.refresh_view(v_view.view_name, p_force) THEN
+                        v_result.mode := CASE
+                            WHEN v_view.reads_derived_tables THEN v_run.mode
+                            ELSE 'full'
+                        END;
+                        -- Published late: what changed was applied by an earlier run.
+                        IF v_result.mode = 'unchanged' THEN
+                            v_result.mode := 'incremental';
+                        END IF;
+                        v_published := v_published + 1;
+                    END IF;
+                END IF;
+                UPDATE analytics.view_state SET
+                    last_success_at = analytics.now(),
+                    published_version = v_run.data_version
+                WHERE view_state.view_name = v_view.view_name;
+                EXECUTE format('SELECT count(*) FROM %s', v_view.relation)
+                INTO v_result.rows_affected;
+                v_run.rows_affected := coalesce(v_run.rows_affected, 0) + v_result.rows_affected;
+            END IF;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS
                 v_result.error_message := MESSAGE_TEXT,
                 v_result.error_sqlstate := RETURNED_SQLSTATE;
             v_result.refresh_status := 'ERROR';
-            v_result.mode := 'none';
-            v_failed_views := v_failed_views || v_view_name;
             RAISE WARNING 'teloo-analytics: ERROR in refresh % of view %: % (SQLSTATE %)',
-                v_run_id, v_view_name, v_result.error_message, v_result.error_sqlstate
+                v_run.run_id, v_view.view_name, v_result.error_message, v_result.error_sqlstate
                 USING DETAIL = 'The view keeps its old contents; the other views go on.';
         END;
-        v_views := v_views + 1;
+        IF v_result.refresh_status = 'ERROR' THEN
+            v_result.mode := 'none';
+            v_failed_views := v_failed_views || v_view.view_name;
+        END IF;
         v_result.finished_at := clock_timestamp();
         RETURN NEXT analytics.log_refresh(v_result);
     END LOOP;
 
-    v_result := NULL;
-    v_result.run_id := v_run_id;
-    v_result.triggered_by := p_triggered_by;
-    v_result.requested_by := p_requested_by;
-    v_result.mode := CASE
-        WHEN v_published THEN 'full'
-        WHEN cardinality(v_failed_views) < v_views THEN 'unchanged'
-        ELSE 'none'
-    END;
-    v_result.started_at := v_run_started_at;
-    v_result.finished_at := clock_timestamp();
-    v_result.rows_affected := v_run_rows;
-    v_result.refresh_status := 'SUCCESS';
+    v_run.finished_at := clock_timestamp();
+    v_run.rows_affected := coalesce(v_run.rows_affected, 0);
+    IF v_run.mode = 'unchanged' AND v_published > 0 THEN
+        v_run.mode := 'incremental';
+        v_run.reason := 'only publishing was left';
+    END IF;
     IF v_views = 0 THEN
-        v_result.error_message := 'there is no materialized view in schema analytics';
+        v_run.error_message := 'there is no materialized view in schema analytics';
     ELSIF cardinality(v_failed_views) > 0 THEN
-        v_result.error_message := format(
+        v_run.error_message := format(
             '%s of %s views failed: %s', cardinality(v_failed_views), v_views,
-            array_to_string(v_failed_views, ', '));
+            array_to_string(v_failed_views, ', '))
+            || coalesce(': ' || v_run.error_message, '');
     END IF;
-    IF v_result.error_message IS NOT NULL THEN
-        v_result.refresh_status := 'ERROR';
-    END IF;
-    v_result := analytics.log_refresh(v_result);
-    RAISE LOG 'teloo-analytics: refresh % ended: %, % view(s), % row(s), % ms%',
-        v_run_id, v_result.refresh_status, v_views, v_run_rows, v_result.refresh_time_ms,
-        coalesce('; ' || v_result.error_message, '');
-    RETURN NEXT v_result;
+    v_run.refresh_status := CASE WHEN v_run.error_message IS NULL THEN 'SUCCESS' ELSE 'ERROR' END;
+    v_run := analytics.log_refresh(v_run);
+    RAISE LOG 'teloo-analytics: refresh % ended: %, % (%), % view(s), % published, % row(s), % ms%',
+        v_run.run_id, v_run.refresh_status, v_run.mode, v_run.reason, v_views, v_published,
+        v_run.rows_affected, v_run.refresh_time_ms, coalesce('; ' || v_run.error_message, '');
+    RETURN NEXT v_run;
 END;
 $run_refresh$;
 
 COMMENT ON FUNCTION analytics.run_refresh(text, text, boolean) IS
-'One refresh of all materialized views: returns its rows of analytics.refresh_log, the views '
-'in dependency order, then the run (view_name NULL). 55P03 while another one runs. Internal '
-'to refresh_all_mv() and the scheduler.';
+'One refresh: applies what changed and publishes the materialized views that show it. Returns '
+'its rows of analytics.refresh_log, the views in dependency order, then the run (view_name NULL). '
+'p_force computes everything again from the source. 55P03 while another one runs, 55000 in a '
+'serializable transaction. Internal to refresh_all_mv() and the scheduler.';
 
 REVOKE ALL ON FUNCTION analytics.run_refresh(text, text, boolean) FROM public;

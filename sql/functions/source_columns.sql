@@ -81,11 +81,11 @@ AS $source_columns$
                 WHEN 'numeric' THEN found.found_type IN (
                     'smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision'
                 )
-                WHEN 'instant' THEN found.found_type IN (
-                    'timestamp with time zone', 'timestamp without time zone'
-                )
                 WHEN 'day' THEN found.found_type IN (
                     'date', 'timestamp with time zone', 'timestamp without time zone'
+                )
+                ELSE found.found_type IN (
+                    'timestamp with time zone', 'timestamp without time zone'
                 )
             END THEN
                 format(

@@ -2,7 +2,8 @@
 --
 -- Invariant: plain projections, which the planner can inline; text is text in the
 -- default collation whatever the source has, instants are timestamptz (a timestamp is
--- read as UTC), NaN and infinite values are NULL.
+-- read as UTC), NaN and infinite values are NULL. An instant "as stored" may be infinite,
+-- and so can be looked up in the source's index.
 
 CREATE OR REPLACE FUNCTION analytics.source_view_definitions(p_schema text, p_generation text)
 RETURNS TABLE (view_name text, table_name text, definition text)
@@ -14,11 +15,16 @@ AS $source_view_definitions$
     WITH columns AS (
         SELECT
             source_columns.*,
+            source_columns.column_name || CASE source_columns.value_kind
+                WHEN 'instant as stored' THEN '_as_stored'
+                ELSE ''
+            END AS output_name,
             CASE
                 WHEN source_columns.found_type IS NULL THEN format('NULL::%s', CASE
                     source_columns.value_kind
                     WHEN 'integer' THEN 'bigint'
                     WHEN 'instant' THEN 'timestamptz'
+                    WHEN 'instant as stored' THEN 'timestamptz'
                     WHEN 'day' THEN 'date'
                     ELSE source_columns.value_kind
                 END)
@@ -27,6 +33,13 @@ AS $source_view_definitions$
                                 source_columns.column_name)
                 WHEN source_columns.value_kind = 'integer'
                     THEN format('source.%I::bigint', source_columns.column_name)
+                WHEN source_columns.value_kind = 'instant as stored'
+                    THEN format(
+                        CASE source_columns.found_type
+                            WHEN 'timestamp without time zone'
+                                THEN 'source.%I AT TIME ZONE ''UTC'''
+                            ELSE 'source.%I'
+                        END, source_columns.column_name)
                 WHEN source_columns.found_type IN ('real', 'double precision', 'numeric')
                     THEN format(
                         'CASE WHEN source.%1$I NOT IN (''NaN'', ''Infinity'', ''-Infinity'') '
@@ -63,7 +76,7 @@ AS $source_view_definitions$
             'COMMENT ON VIEW analytics.%1$I IS %5$L;\nREVOKE ALL ON analytics.%1$I FROM public;',
             columns.view_name,
             string_agg(
-                format('    %s AS %I', columns.expression, columns.column_name), E',\n'
+                format('    %s AS %I', columns.expression, columns.output_name), E',\n'
                 ORDER BY columns.column_position
             ),
             p_schema,

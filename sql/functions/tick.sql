@@ -11,13 +11,16 @@ AS $tick$
 BEGIN
     IF pg_try_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0)) THEN
         PERFORM analytics.queue_due_refresh();
+        PERFORM analytics.watch_change_capture();
+        PERFORM analytics.tidy_change_log();
     END IF;
 END;
 $tick$;
 
 COMMENT ON PROCEDURE analytics.tick IS
 'To be called every minute, by pg_cron or by anything else that can call SQL: queues the '
-'daily refresh when its slot has come. Calling it more often changes nothing.';
+'daily refresh when its slot has come, looks after change capture and keeps its log small. '
+'Calling it more often changes nothing.';
 
 REVOKE ALL ON PROCEDURE analytics.tick FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.tick TO analytics_scheduler;

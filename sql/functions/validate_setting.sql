@@ -21,7 +21,16 @@ BEGIN
         WHEN new.name = 'schedule_time' THEN
             CASE WHEN new.value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
             THEN 'Take a local time HH:MM from 00:00 to 23:59, such as 01:00.' END
-        WHEN new.name = 'allow_pinned_clock' THEN
+        WHEN new.name = 'rebuild_threshold_pct' THEN
+            CASE WHEN new.value !~ '^([1-9][0-9]?|100)$'
+            THEN 'Take a whole number from 1 to 100.' END
+        WHEN new.name = 'rebuild_batch_requests' THEN
+            CASE WHEN new.value !~ '^([1-9][0-9]{2,6}|10000000)$'
+            THEN 'Take a whole number from 100 to 10000000.' END
+        WHEN new.name = 'audit_rotation' THEN
+            CASE WHEN new.value !~ '^([1-9]|[12][0-9]|30|off)$'
+            THEN 'Take a whole number from 1 to 30, or off.' END
+        WHEN new.name IN ('allow_pinned_clock', 'change_capture') THEN
             CASE WHEN new.value NOT IN ('on', 'off') THEN 'Take on or off.' END
         ELSE 'There is no setting of this name.'
     END;

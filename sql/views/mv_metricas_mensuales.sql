@@ -4,30 +4,19 @@
 -- aside and moves it into schema analytics, so that readers of an earlier one don't wait.
 
 CREATE MATERIALIZED VIEW mv_metricas_mensuales AS
-SELECT
-    recomputed.mes,
-    recomputed.solicitudes_creadas,
-    recomputed.solicitudes_aceptadas,
-    recomputed.solicitudes_rechazadas,
-    recomputed.solicitudes_expiradas,
-    recomputed.solicitudes_sin_ofertas,
-    recomputed.tiempo_promedio_cierre_seg,
-    recomputed.ofertas_totales,
-    recomputed.ofertas_ganadoras,
-    recomputed.ofertas_aceptadas,
-    recomputed.precio_promedio_ofertas,
-    recomputed.precio_minimo_ofertas,
-    recomputed.precio_maximo_ofertas,
-    recomputed.tiempo_entrega_promedio,
-    recomputed.garantia_promedio_meses,
-    recomputed.clientes_activos,
-    recomputed.asesores_activos,
-    recomputed.marcas_vehiculos_solicitadas,
-    recomputed.volumen_transaccional_total,
-    recomputed.tasa_aceptacion_pct,
-    recomputed.tasa_conversion_ofertas_pct,
-    recomputed.ofertas_promedio_por_solicitud
-FROM analytics.recomputed_metricas_mensuales AS recomputed
+WITH calendar AS (
+    SELECT
+        generate_series(
+            min(month_totals.mes)::timestamp, max(month_totals.mes)::timestamp, interval '1 month'
+        )::date AS mes
+    FROM analytics.month_totals
+    WHERE isfinite(month_totals.mes)
+)
+
+SELECT metrics.*
+FROM calendar
+LEFT JOIN analytics.month_totals ON month_totals.mes = calendar.mes
+CROSS JOIN LATERAL analytics.monthly_metrics(calendar.mes, month_totals) AS metrics
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_metricas_mensuales_mes ON mv_metricas_mensuales (mes);

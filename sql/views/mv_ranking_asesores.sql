@@ -4,40 +4,113 @@
 -- aside and moves it into schema analytics, so that readers of an earlier one don't wait.
 
 CREATE MATERIALIZED VIEW mv_ranking_asesores AS
+WITH advisor AS (
+    SELECT
+        asesor_facts.asesor_id,
+        asesor_facts.nombre AS asesor_nombre,
+        asesor_facts.email AS asesor_email,
+        asesor_facts.ciudad,
+        asesor_facts.ciudad_key AS city_key,
+        asesor_facts.departamento,
+        asesor_facts.punto_venta,
+        asesor_facts.confianza,
+        asesor_facts.nivel_actual,
+        asesor_facts.estado AS estado_asesor,
+        asesor_facts.actividad_reciente_pct,
+        asesor_facts.desempeno_historico_pct,
+        coalesce(asesor_totals.offers, 0) AS ofertas_historicas_total,
+        coalesce(asesor_totals.offers_won, 0) AS ofertas_ganadoras,
+        coalesce(asesor_totals.offers_accepted, 0) AS ofertas_aceptadas_cliente,
+        coalesce(asesor_totals.offers_delivered, 0) AS entregas_exitosas,
+        analytics.rounded_quotient(
+            asesor_totals.response_seconds_sum, asesor_totals.response_seconds_count
+        ) AS tiempo_promedio_respuesta_seg,
+        analytics.rounded_quotient(
+            asesor_totals.amount_sum, asesor_totals.amount_count
+        ) AS monto_promedio_ofertas,
+        coalesce(asesor_totals.amount_sum, 0) AS volumen_total_ofertas,
+        coalesce(
+            analytics.rounded_quotient(asesor_totals.score_sum, asesor_totals.score_count),
+            asesor_facts.confianza
+        ) AS confianza_auditada,
+        coalesce(asesor_totals.audits, 0) AS auditorias_realizadas,
+        asesor_totals.latest_audit AS ultima_auditoria,
+        coalesce(asesor_totals.notifications, 0) AS notificaciones_recibidas,
+        coalesce(asesor_totals.notifications_answered, 0) AS notificaciones_respondidas,
+        analytics.rounded_quotient(
+            asesor_totals.answer_seconds_sum, asesor_totals.answer_seconds_count
+        ) AS tiempo_promedio_respuesta_notif_seg,
+        analytics.percentage(
+            asesor_totals.notifications_answered, asesor_totals.notifications
+        ) AS tasa_respuesta_pct,
+        analytics.percentage(
+            asesor_totals.offers_won, asesor_totals.offers
+        ) AS tasa_conversion_ofertas_pct,
+        analytics.percentage(
+            asesor_totals.offers_complete, asesor_totals.offers
+        ) AS tasa_exito_completo_pct,
+        (
+            SELECT view_state.calculated_at
+            FROM analytics.view_state
+            WHERE view_state.view_name = 'mv_ranking_asesores'
+        ) AS calculado_at
+    FROM analytics.asesor_facts
+    LEFT JOIN analytics.asesor_totals ON asesor_totals.asesor_id = asesor_facts.asesor_id
+    WHERE asesor_facts.estado = 'ACTIVO' AND asesor_facts.has_usuario
+)
+
 SELECT
-    recomputed.asesor_id,
-    recomputed.asesor_nombre,
-    recomputed.asesor_email,
-    recomputed.ciudad,
-    recomputed.departamento,
-    recomputed.punto_venta,
-    recomputed.confianza,
-    recomputed.nivel_actual,
-    recomputed.estado_asesor,
-    recomputed.actividad_reciente_pct,
-    recomputed.desempeno_historico_pct,
-    recomputed.ofertas_historicas_total,
-    recomputed.ofertas_ganadoras,
-    recomputed.ofertas_aceptadas_cliente,
-    recomputed.entregas_exitosas,
-    recomputed.tiempo_promedio_respuesta_seg,
-    recomputed.monto_promedio_ofertas,
-    recomputed.volumen_total_ofertas,
-    recomputed.confianza_auditada,
-    recomputed.auditorias_realizadas,
-    recomputed.ultima_auditoria,
-    recomputed.notificaciones_recibidas,
-    recomputed.notificaciones_respondidas,
-    recomputed.tiempo_promedio_respuesta_notif_seg,
-    recomputed.tasa_respuesta_pct,
-    recomputed.tasa_conversion_ofertas_pct,
-    recomputed.tasa_exito_completo_pct,
-    recomputed.ranking_ciudad,
-    recomputed.ranking_nacional,
-    recomputed.percentil_ofertas_ganadoras_ciudad,
-    recomputed.percentil_ofertas_ganadoras_nacional,
-    recomputed.calculado_at
-FROM analytics.recomputed_ranking_asesores AS recomputed
+    advisor.asesor_id,
+    advisor.asesor_nombre,
+    advisor.asesor_email,
+    advisor.ciudad,
+    advisor.departamento,
+    advisor.punto_venta,
+    advisor.confianza,
+    advisor.nivel_actual,
+    advisor.estado_asesor,
+    advisor.actividad_reciente_pct,
+    advisor.desempeno_historico_pct,
+    advisor.ofertas_historicas_total,
+    advisor.ofertas_ganadoras,
+    advisor.ofertas_aceptadas_cliente,
+    advisor.entregas_exitosas,
+    advisor.tiempo_promedio_respuesta_seg,
+    advisor.monto_promedio_ofertas,
+    advisor.volumen_total_ofertas,
+    advisor.confianza_auditada,
+    advisor.auditorias_realizadas,
+    advisor.ultima_auditoria,
+    advisor.notificaciones_recibidas,
+    advisor.notificaciones_respondidas,
+    advisor.tiempo_promedio_respuesta_notif_seg,
+    advisor.tasa_respuesta_pct,
+    advisor.tasa_conversion_ofertas_pct,
+    advisor.tasa_exito_completo_pct,
+    rank() OVER (
+        PARTITION BY advisor.city_key
+        ORDER BY
+            advisor.ofertas_ganadoras DESC,
+            advisor.tiempo_promedio_respuesta_seg ASC NULLS LAST,
+            advisor.confianza DESC NULLS LAST
+    ) AS ranking_ciudad,
+    rank() OVER (
+        ORDER BY
+            advisor.ofertas_ganadoras DESC,
+            advisor.tiempo_promedio_respuesta_seg ASC NULLS LAST,
+            advisor.confianza DESC NULLS LAST
+    ) AS ranking_nacional,
+    -- percent_rank() is a double: the same quotient, (rank - 1) / (rows - 1), is exact.
+    analytics.percentage(
+        rank() OVER (PARTITION BY advisor.city_key ORDER BY advisor.ofertas_ganadoras) - 1,
+        count(*) OVER (PARTITION BY advisor.city_key) - 1
+    ) AS percentil_ofertas_ganadoras_ciudad,
+    analytics.percentage(
+        rank() OVER (ORDER BY advisor.ofertas_ganadoras) - 1,
+        count(*) OVER () - 1
+    ) AS percentil_ofertas_ganadoras_nacional,
+    advisor.calculado_at
+FROM advisor
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_ranking_asesores_asesor_id ON mv_ranking_asesores (asesor_id);

@@ -1,0 +1,35 @@
+-- Lets the views show the set that a rebuild filled.
+--
+-- Invariant: all views change in one moment, or none does. Whoever is reading one of them
+-- is waited for, for a moment only (lock_timeout of the caller); readers of the
+-- materialized views are not concerned.
+
+CREATE OR REPLACE FUNCTION analytics.activate_set(p_suffix text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $activate_set$
+DECLARE
+    v_table_name text;
+BEGIN
+    FOR v_table_name IN
+        SELECT derived_tables.table_name
+        FROM analytics.derived_tables
+        ORDER BY derived_tables.table_name
+    LOOP
+        EXECUTE format(
+            'CREATE OR REPLACE VIEW analytics.%I AS SELECT * FROM analytics.%I',
+            v_table_name, v_table_name || p_suffix
+        );
+    END LOOP;
+    UPDATE analytics.engine_state SET active_set = right(p_suffix, 1);
+END;
+$activate_set$;
+
+COMMENT ON FUNCTION analytics.activate_set(text) IS
+'Makes a complete set (suffix _a or _b) the one that everybody reads. 55P03 when a view is '
+'being read longer than lock_timeout. Internal to the rebuild.';
+
+REVOKE ALL ON FUNCTION analytics.activate_set(text) FROM public;

@@ -1,0 +1,86 @@
+-- Brings all derived tables up to date: by what changed, or by everything.
+--
+-- Invariant: when this commits, the derived tables are what the source gave at some moment
+-- not before this call, and every change that was not seen still waits in the log. Whatever is
+-- recomputed twice comes out the same.
+
+CREATE OR REPLACE FUNCTION analytics.apply_changes(
+    p_force boolean, OUT mode text, OUT reason text, OUT requests bigint
+)
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $apply_changes$
+DECLARE
+    v_today constant date := analytics.today();
+    v_capture constant text := analytics.capture_signature();
+    v_solicitud_ids uuid[];
+    v_asesor_ids uuid[];
+    v_usuario_ids uuid[];
+    v_historica_ids uuid[];
+    v_notificacion_ids uuid[];
+    v_auditoria_ids uuid[];
+    v_everything uuid[];
+    v_taken record;
+    v_keys bigint := 0;
+    v_changed_tables text[];
+BEGIN
+    FOR v_taken IN SELECT * FROM analytics.take_changes() LOOP
+        v_keys := v_keys + cardinality(v_taken.keys);
+        CASE v_taken.entity
+            WHEN 'solicitud' THEN v_solicitud_ids := v_taken.keys;
+            WHEN 'asesor' THEN v_asesor_ids := v_taken.keys;
+            WHEN 'usuario' THEN v_usuario_ids := v_taken.keys;
+            WHEN 'historica' THEN v_historica_ids := v_taken.keys;
+            WHEN 'notificacion' THEN v_notificacion_ids := v_taken.keys;
+            WHEN 'auditoria' THEN v_auditoria_ids := v_taken.keys;
+            ELSE v_everything := v_taken.keys;
+        END CASE;
+    END LOOP;
+    requests := coalesce(cardinality(v_solicitud_ids), 0);
+
+    reason := CASE
+        WHEN p_force THEN 'it was forced'
+        ELSE coalesce(
+            CASE WHEN v_everything IS NOT NULL THEN 'a source table was truncated' END,
+            analytics.rebuild_reason(requests)
+        )
+    END;
+    IF reason IS NOT NULL THEN
+        mode := 'full';
+        v_changed_tables := analytics.rebuild_in_transaction(v_today);
+        UPDATE analytics.engine_state SET capture_signature = v_capture
+        WHERE capture_signature IS DISTINCT FROM v_capture;
+        SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM analytics.month_totals;
+    ELSIF v_keys = 0 AND v_today = (SELECT engine_state.today FROM analytics.engine_state) THEN
+        mode := 'unchanged';
+        reason := 'nothing changed';
+        RETURN;
+    ELSE
+        mode := 'incremental';
+        reason := format('%s changed keys', v_keys);
+        v_changed_tables := analytics.apply_asesor_changes(
+            v_today, v_asesor_ids, v_usuario_ids, v_historica_ids, v_notificacion_ids,
+            v_auditoria_ids
+        );
+        IF analytics.apply_solicitud_changes(v_solicitud_ids) > 0 THEN
+            v_changed_tables := v_changed_tables || ARRAY(
+                SELECT derived_tables.table_name
+                FROM analytics.derived_tables
+                WHERE
+                    derived_tables.table_name = 'solicitud_facts'
+                    OR derived_tables.table_name LIKE 'month\_%'
+            );
+        END IF;
+    END IF;
+    PERFORM analytics.note_derived_change(v_changed_tables);
+END;
+$apply_changes$;
+
+COMMENT ON FUNCTION analytics.apply_changes(boolean) IS
+'Applies what changed to the derived tables, or computes them again (p_force, or where '
+'analytics.rebuild_reason() says so): mode full, incremental or unchanged, the reason, and the '
+'requests that were recomputed. Internal: the caller holds the refresh lock.';
+
+REVOKE ALL ON FUNCTION analytics.apply_changes(boolean) FROM public;

@@ -1,0 +1,79 @@
+-- Audits the advisors, the rows of their windows and their sliding totals.
+--
+-- Invariant: a row whose change still waits is no drift. Rows are compared with the source,
+-- totals with the rows, in this order, so that one pass heals everything.
+
+CREATE OR REPLACE FUNCTION analytics.audit_advisors()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $audit_advisors$
+DECLARE
+    v_today constant date := (SELECT engine_state.today FROM analytics.engine_state);
+    v_part record;
+    v_cells bigint := 0;
+    v_totals_columns text;
+BEGIN
+    FOR v_part IN
+        SELECT *
+        FROM (VALUES
+            ('asesor_facts', 'asesor_id', 'asesor', 'true'),
+            ('historica_facts', 'historica_id', 'historica', 'local_day >= $2'),
+            ('notificacion_facts', 'notificacion_id', 'notificacion', 'local_day >= $2'),
+            ('auditoria_facts', 'auditoria_id', 'auditoria', 'true')
+        ) AS part (table_name, key_column, entity, condition)
+    LOOP
+        v_cells := v_cells + analytics.audit_table(
+            v_part.table_name,
+            format(
+                'SELECT * FROM analytics.%I WHERE %s AND %s',
+                'recomputed_' || v_part.table_name, v_part.condition,
+                analytics.not_waiting_condition(v_part.key_column, v_part.entity)
+            ),
+            analytics.not_waiting_condition(v_part.key_column, v_part.entity),
+            NULL, v_today - 29, v_today
+        );
+    END LOOP;
+    SELECT string_agg(quote_ident(pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum)
+    INTO v_totals_columns
+    FROM pg_attribute
+    WHERE
+        pg_attribute.attrelid = 'analytics.asesor_totals_a'::regclass
+        AND pg_attribute.attnum BETWEEN 2 AND 14;
+    RETURN v_cells + analytics.audit_table(
+        'asesor_totals',
+        format(
+            'SELECT
+                 asesor_id, %s,
+                 coalesce(audited.audits, 0), coalesce(audited.score_sum, 0),
+                 coalesce(audited.score_count, 0), audited.latest_audit
+             FROM (%s) AS summed
+             FULL JOIN (
+                 SELECT
+                     asesor_id,
+                     count(*) FILTER (WHERE local_day >= $3 - 89) AS audits,
+                     coalesce(sum(score) FILTER (WHERE local_day >= $3 - 89), 0) AS score_sum,
+                     count(score) FILTER (WHERE local_day >= $3 - 89) AS score_count,
+                     max(fecha_revision) AS latest_audit
+                 FROM analytics.auditoria_facts
+                 WHERE local_day <= $3
+                 GROUP BY asesor_id
+             ) AS audited USING (asesor_id)',
+            regexp_replace(v_totals_columns, '(\w+)', 'coalesce(summed.\1, 0) AS \1', 'g'),
+            analytics.asesor_sums_query(format(
+                '(SELECT * FROM (%s) AS window_row WHERE local_day BETWEEN $2 AND $3)',
+                analytics.asesor_window_query('')
+            ))
+        ),
+        'true', NULL, v_today - 29, v_today
+    );
+END;
+$audit_advisors$;
+
+COMMENT ON FUNCTION analytics.audit_advisors() IS
+'Compares advisors, the rows of their windows and their totals with the source; heals and logs '
+'differences; returns how many cells differed. Internal.';
+
+REVOKE ALL ON FUNCTION analytics.audit_advisors() FROM public;

@@ -1,0 +1,128 @@
+-- Compares rows of one derived table with what they should be, and sets them right.
+--
+-- Invariant: both sides are read in one statement, so in one snapshot; every difference is
+-- written to analytics.audit_log, by day and column, and healed in the same statement.
+
+CREATE OR REPLACE FUNCTION analytics.audit_table(
+    p_table_name text,
+    p_right_query text,
+    p_known_condition text,
+    p_ids uuid [],
+    p_from date,
+    p_until date
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET random_page_cost = 1.1
+SET jit = off
+AS $audit_table$
+DECLARE
+    v_key_columns text[];
+    v_value_columns text[];
+    v_day_column text;
+    v_same_key text;
+    v_cells bigint;
+BEGIN
+    SELECT
+        array_agg(quote_ident(pg_attribute.attname) ORDER BY pg_attribute.attnum) FILTER (
+            WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
+        ),
+        array_agg(quote_ident(pg_attribute.attname) ORDER BY pg_attribute.attnum) FILTER (
+            WHERE pg_attribute.attnum <> ALL (pg_index.indkey::smallint[])
+        ),
+        min(pg_attribute.attname) FILTER (WHERE pg_attribute.attname IN ('local_day', 'mes')),
+        string_agg(format('known.%1$I = fresh.%1$I', pg_attribute.attname), ' AND ') FILTER (
+            WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
+        )
+    INTO v_key_columns, v_value_columns, v_day_column, v_same_key
+    FROM pg_index
+    INNER JOIN pg_attribute
+        ON pg_attribute.attrelid = pg_index.indrelid
+        AND pg_attribute.attnum > 0
+        AND NOT pg_attribute.attisdropped
+    WHERE
+        pg_index.indrelid = format('analytics.%I', p_table_name || '_a')::regclass
+        AND pg_index.indisprimary;
+    EXECUTE format(
+        'WITH fresh AS MATERIALIZED (%2$s),
+         known AS MATERIALIZED (SELECT * FROM analytics.%1$I WHERE %3$s),
+         different AS MATERIALIZED (
+             SELECT to_jsonb(fresh) AS fresh, to_jsonb(known) AS known,
+                 fresh.%5$s IS NULL AS is_extra, known.%5$s IS NULL AS is_missing,
+                 %6$s AS local_day
+             FROM fresh FULL JOIN known ON %4$s
+             WHERE fresh.* IS DISTINCT FROM known.*
+         ),
+         gone AS (
+             DELETE FROM analytics.%1$I AS known USING different
+             WHERE different.is_extra
+             AND to_jsonb(ARRAY[%7$s]) = to_jsonb(ARRAY[%8$s])
+         ),
+         come AS (
+             INSERT INTO analytics.%1$I
+             SELECT fresh.* FROM fresh, different
+             WHERE NOT different.is_extra
+             AND to_jsonb(ARRAY[%9$s]) = to_jsonb(ARRAY[%10$s])
+             ON CONFLICT (%11$s) DO UPDATE SET (%12$s) = ROW(%13$s)
+         ),
+         noted AS (
+             INSERT INTO analytics.audit_log
+                 (table_name, local_day, column_name, cells, is_healed)
+             SELECT %14$L, different.local_day, cell.column_name, count(*), true
+             FROM different
+             CROSS JOIN LATERAL (
+                 SELECT ''row'' AS column_name WHERE is_extra OR is_missing
+                 UNION ALL
+                 SELECT right_cell.key
+                 FROM jsonb_each(different.fresh) AS right_cell
+                 INNER JOIN jsonb_each(different.known) AS wrong_cell USING (key)
+                 WHERE NOT is_extra AND NOT is_missing
+                 AND right_cell.value IS DISTINCT FROM wrong_cell.value
+             ) AS cell
+             GROUP BY different.local_day, cell.column_name
+             RETURNING cells
+         )
+         SELECT coalesce(sum(cells), 0) FROM noted',
+        p_table_name,
+        p_right_query,
+        p_known_condition,
+        v_same_key,
+        v_key_columns[1],
+        CASE
+            WHEN v_day_column IS NULL THEN 'NULL::date'
+            ELSE format('coalesce(fresh.%1$I, known.%1$I)', v_day_column)
+        END,
+        (SELECT string_agg(format('known.%s::text', name), ', ')
+         FROM unnest(v_key_columns) AS name),
+        (SELECT string_agg(format('different.known ->> %L', name), ', ')
+         FROM unnest(v_key_columns) AS name),
+        (SELECT string_agg(format('fresh.%s::text', name), ', ')
+         FROM unnest(v_key_columns) AS name),
+        (SELECT string_agg(format('different.fresh ->> %L', name), ', ')
+         FROM unnest(v_key_columns) AS name),
+        array_to_string(v_key_columns, ', '),
+        array_to_string(v_value_columns, ', '),
+        (SELECT string_agg(format('excluded.%s', name), ', ')
+         FROM unnest(v_value_columns) AS name),
+        p_table_name
+    ) INTO v_cells USING p_ids, p_from, p_until;
+    IF v_cells > 0 THEN
+        PERFORM analytics.note_derived_change(ARRAY[p_table_name]);
+        RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s) in %, and set them right',
+            v_cells, p_table_name
+            USING HINT = 'SELECT * FROM analytics.audit_log ORDER BY audit_id DESC;';
+    END IF;
+    RETURN v_cells;
+END;
+$audit_table$;
+
+COMMENT ON FUNCTION analytics.audit_table(text, text, text, uuid [], date, date) IS
+'Compares the rows of a derived table that fulfil p_known_condition with p_right_query; both may '
+'refer to $1 p_ids, $2 p_from and $3 p_until. Heals, logs and counts the cells that '
+'differed. Internal to the audit.';
+
+REVOKE ALL ON FUNCTION
+analytics.audit_table(text, text, text, uuid [], date, date) FROM public;

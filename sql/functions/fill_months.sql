@@ -1,0 +1,33 @@
+-- Adds up months and reference counts from the facts of one set.
+--
+-- Invariant: the tables of months of this set were empty.
+
+CREATE OR REPLACE FUNCTION analytics.fill_months(p_suffix text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $fill_months$
+DECLARE
+    v_facts constant text := format('analytics.%I', 'solicitud_facts' || p_suffix);
+    v_keys record;
+BEGIN
+    FOR v_keys IN SELECT * FROM analytics.month_keys() LOOP
+        EXECUTE format(
+            'INSERT INTO analytics.%I %s', v_keys.table_name || p_suffix,
+            analytics.month_keys_query(v_facts, v_keys.keys_of_fact)
+        );
+    END LOOP;
+    EXECUTE format(
+        'INSERT INTO analytics.%I %s', 'month_totals' || p_suffix,
+        analytics.month_totals_query(v_facts, p_suffix)
+    );
+END;
+$fill_months$;
+
+COMMENT ON FUNCTION analytics.fill_months(text) IS
+'Fills the empty tables of months of a set (suffix _a or _b) from its facts. Internal.';
+
+REVOKE ALL ON FUNCTION analytics.fill_months(text) FROM public;

@@ -1,0 +1,88 @@
+-- Begins a rebuild: cuts all requests into batches and empties the set to be filled.
+--
+-- Invariant: changes that were committed before are covered by the batches, whose
+-- snapshots are later; later ones carry the new epoch and are applied after the swap.
+
+CREATE OR REPLACE FUNCTION analytics.plan_rebuild()
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $plan_rebuild$
+DECLARE
+    v_suffix constant text := analytics.inactive_set();
+    v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
+    v_batches integer;
+BEGIN
+    PERFORM analytics.compact_change_log();
+    EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(
+            format('analytics.%I', derived_tables.table_name || v_suffix), ', '
+            ORDER BY derived_tables.table_name
+        )
+        FROM analytics.derived_tables
+    );
+    DELETE FROM analytics.rebuild_batches;
+    UPDATE analytics.engine_state SET epoch = epoch + 1;
+
+    -- Bounds are instants, so that the requests of a batch lie together in the source.
+    INSERT INTO analytics.rebuild_batches (
+        batch, created_after, created_until, requests, epoch, time_zone, rules_checksum
+    )
+    WITH numbered AS (
+        SELECT
+            src_solicitudes.created_at_as_stored AS created_at,
+            (row_number() OVER (ORDER BY src_solicitudes.created_at_as_stored) - 1)
+            / v_batch_requests AS bucket
+        FROM analytics.src_solicitudes
+        WHERE src_solicitudes.created_at_as_stored IS NOT NULL
+    ),
+
+    bounded AS (
+        -- Equal instants stay together: a bound that repeats makes one batch.
+        SELECT
+            max(bucketed.created_until) AS created_until,
+            sum(bucketed.requests) AS requests
+        FROM (
+            SELECT
+                max(numbered.created_at) AS created_until,
+                count(*) AS requests
+            FROM numbered
+            GROUP BY numbered.bucket
+        ) AS bucketed
+        GROUP BY bucketed.created_until
+    )
+
+    SELECT
+        row_number() OVER ordered,
+        lag(bounded.created_until) OVER ordered,
+        CASE
+            WHEN lead(bounded.created_until) OVER ordered IS NOT NULL THEN bounded.created_until
+        END,
+        bounded.requests,
+        engine_state.epoch,
+        analytics.setting('time_zone'),
+        analytics.rules_checksum()
+    FROM bounded
+    CROSS JOIN analytics.engine_state
+    WINDOW ordered AS (ORDER BY bounded.created_until);
+    GET DIAGNOSTICS v_batches := ROW_COUNT;
+    IF v_batches = 0 THEN
+        INSERT INTO analytics.rebuild_batches (
+            batch, requests, epoch, time_zone, rules_checksum
+        )
+        SELECT 1, 0, engine_state.epoch, analytics.setting('time_zone'), analytics.rules_checksum()
+        FROM analytics.engine_state;
+        v_batches := 1;
+    END IF;
+    RETURN v_batches;
+END;
+$plan_rebuild$;
+
+COMMENT ON FUNCTION analytics.plan_rebuild() IS
+'Begins a rebuild of the derived tables and returns into how many batches it was cut; an '
+'unfinished one is given up. Internal: the caller holds the refresh lock.';
+
+REVOKE ALL ON FUNCTION analytics.plan_rebuild() FROM public;

@@ -1,0 +1,165 @@
+-- The facts of some requests, computed from the source at this moment.
+--
+-- Invariant: the one place that says what a fact is: the refresh, the rebuild, the audit
+-- and the real-time view all ask here. Every request, offer, line and part is counted
+-- once: each one-to-many relation is brought to one row per request by itself.
+-- SECURITY INVOKER and bound when created, so that the planner inlines it: with few ids
+-- it looks rows up by index, with many it may read whole tables.
+
+CREATE OR REPLACE FUNCTION analytics.recomputed_solicitud_facts(p_solicitud_ids uuid [])
+RETURNS SETOF analytics.solicitud_facts
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+BEGIN ATOMIC
+    WITH wanted AS (
+        SELECT unnest(p_solicitud_ids) AS solicitud_id
+    ),
+
+    offer AS MATERIALIZED (
+        SELECT
+            src_ofertas.id,
+            src_ofertas.solicitud_id,
+            src_ofertas.asesor_id,
+            src_ofertas.estado,
+            src_ofertas.tiempo_entrega_dias,
+            src_ofertas.created_at
+        FROM wanted
+        INNER JOIN analytics.src_ofertas ON src_ofertas.solicitud_id = wanted.solicitud_id
+    ),
+
+    awarded_offer AS (
+        SELECT DISTINCT src_adjudicaciones_repuesto.oferta_id AS id
+        FROM offer
+        INNER JOIN analytics.src_adjudicaciones_repuesto
+            ON src_adjudicaciones_repuesto.oferta_id = offer.id
+    ),
+
+    offers AS (
+        SELECT
+            offer.solicitud_id,
+            count(*)::integer AS offers,
+            count(*) FILTER (
+                WHERE
+                offer.estado IN ('GANADORA', 'ACEPTADA') OR awarded_offer.id IS NOT NULL
+            )::integer AS offers_won,
+            count(*) FILTER (WHERE offer.estado = 'ACEPTADA')::integer AS offers_accepted,
+            count(*) FILTER (WHERE offer.estado = 'ENVIADA')::integer AS offers_pending,
+            count(offer.tiempo_entrega_dias)::integer AS delivery_days_count,
+            sum(offer.tiempo_entrega_dias) AS delivery_days_sum,
+            min(offer.created_at) AS first_offer_at,
+            array_agg(DISTINCT offer.asesor_id) FILTER (
+                WHERE offer.asesor_id IS NOT NULL
+            ) AS asesor_ids
+        FROM offer
+        LEFT JOIN awarded_offer ON awarded_offer.id = offer.id
+        GROUP BY offer.solicitud_id
+    ),
+
+    lines AS (
+        SELECT
+            offer.solicitud_id,
+            count(src_ofertas_detalle.precio_unitario)::integer AS price_count,
+            sum(src_ofertas_detalle.precio_unitario) AS price_sum,
+            min(src_ofertas_detalle.precio_unitario) AS price_minimum,
+            max(src_ofertas_detalle.precio_unitario) AS price_maximum,
+            count(src_ofertas_detalle.garantia_meses)::integer AS warranty_months_count,
+            sum(src_ofertas_detalle.garantia_meses) AS warranty_months_sum,
+            sum(src_ofertas_detalle.precio_unitario * src_ofertas_detalle.cantidad) FILTER (
+                WHERE offer.estado = 'ACEPTADA'
+            ) AS accepted_amount
+        FROM offer
+        INNER JOIN analytics.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
+        GROUP BY offer.solicitud_id
+    ),
+
+    parts AS (
+        SELECT
+            branded.solicitud_id,
+            array_agg(DISTINCT branded.marca) AS marcas
+        FROM (
+            SELECT
+                wanted.solicitud_id,
+                upper(
+                    analytics.trim_white_space(src_repuestos_solicitados.marca_vehiculo)
+                ) AS marca
+            FROM wanted
+            INNER JOIN analytics.src_repuestos_solicitados
+                ON src_repuestos_solicitados.solicitud_id = wanted.solicitud_id
+        ) AS branded
+        WHERE branded.marca <> ''
+        GROUP BY branded.solicitud_id
+    ),
+
+    request AS (
+        SELECT
+            src_solicitudes.*,
+            analytics.local_date(
+                src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
+            ) AS created_on
+        FROM wanted
+        INNER JOIN analytics.src_solicitudes ON src_solicitudes.id = wanted.solicitud_id
+    ),
+
+    dated AS (
+        SELECT
+            request.*,
+            CASE
+                WHEN request.created_on BETWEEN date '2000-01-01' AND date '2099-12-31'
+                    THEN request.created_on
+                ELSE date '-infinity'
+            END AS local_day
+        FROM request
+    )
+
+    SELECT
+        dated.id AS solicitud_id,
+        dated.local_day,
+        date_trunc('month', dated.local_day::timestamp)::date AS mes,
+        dated.nivel_actual::integer AS nivel_actual,
+        dated.cliente_id,
+        offers.first_offer_at,
+        dated.fecha_evaluacion AS evaluated_at,
+        coalesce(offers.offers, 0) AS offers,
+        coalesce(offers.offers_won, 0) AS offers_won,
+        coalesce(offers.offers_accepted, 0) AS offers_accepted,
+        coalesce(offers.offers_pending, 0) AS offers_pending,
+        coalesce(offers.delivery_days_count, 0) AS delivery_days_count,
+        coalesce(lines.price_count, 0) AS price_count,
+        coalesce(lines.warranty_months_count, 0) AS warranty_months_count,
+        coalesce(
+            dated.cliente_acepto, dated.estado IN ('OFERTAS_ACEPTADAS', 'ACEPTADA'), false
+        ) AS is_accepted,
+        coalesce(
+            NOT dated.cliente_acepto, dated.estado IN ('OFERTAS_RECHAZADAS', 'RECHAZADA'), false
+        ) AS is_rejected,
+        dated.estado,
+        analytics.city_key(dated.ciudad_origen) AS ciudad_key,
+        CASE
+            WHEN dated.estado IN (
+                'OFERTAS_ACEPTADAS', 'OFERTAS_RECHAZADAS', 'ACEPTADA', 'RECHAZADA',
+                'EXPIRADA', 'CERRADA_SIN_OFERTAS'
+            ) THEN extract(
+                EPOCH FROM
+                coalesce(dated.fecha_respuesta_cliente, dated.updated_at) - dated.created_at
+            )
+        END AS closing_seconds,
+        coalesce(offers.delivery_days_sum, 0) AS delivery_days_sum,
+        coalesce(lines.price_sum, 0) AS price_sum,
+        lines.price_minimum,
+        lines.price_maximum,
+        coalesce(lines.warranty_months_sum, 0) AS warranty_months_sum,
+        coalesce(lines.accepted_amount, 0) AS accepted_amount,
+        coalesce(offers.asesor_ids, ARRAY[]::uuid []) AS asesor_ids,
+        coalesce(parts.marcas, ARRAY[]::text []) AS marcas
+    FROM dated
+    LEFT JOIN offers ON offers.solicitud_id = dated.id
+    LEFT JOIN lines ON lines.solicitud_id = dated.id
+    LEFT JOIN parts ON parts.solicitud_id = dated.id;
+END;
+
+COMMENT ON FUNCTION analytics.recomputed_solicitud_facts(uuid []) IS
+'Facts of the requests with these ids (each named once), from the source tables at this '
+'moment, local days in the zone of the setting time_zone. An id that is no request gives no row.';
+
+REVOKE ALL ON FUNCTION analytics.recomputed_solicitud_facts(uuid []) FROM public;

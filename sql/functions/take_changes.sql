@@ -1,0 +1,72 @@
+-- Takes everything that changed since the last refresh.
+--
+-- Invariant: what is returned is no longer waiting when the transaction commits, and waits
+-- again when it does not. An unfinished rebuild still gets to see it (is_applied).
+
+CREATE OR REPLACE FUNCTION analytics.take_changes()
+RETURNS TABLE (entity text, keys uuid [])
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET random_page_cost = 1.1
+SET jit = off
+AS $take_changes$
+BEGIN
+    PERFORM pg_advisory_xact_lock(analytics.change_log_lock_key());
+    IF EXISTS (SELECT FROM analytics.rebuild_batches) THEN
+        PERFORM analytics.compact_change_log();
+        RETURN QUERY
+        WITH taken AS (
+            UPDATE analytics.pending_changes SET is_applied = true
+            WHERE NOT pending_changes.is_applied
+            RETURNING pending_changes.entity, pending_changes.key
+        )
+
+        SELECT taken.entity, array_agg(taken.key) FROM taken GROUP BY taken.entity;
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM analytics.change_log)
+        AND NOT EXISTS (SELECT FROM analytics.pending_changes) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH logged AS (
+        DELETE FROM analytics.change_log
+        RETURNING change_log.entity, change_log.key
+    ),
+
+    waiting AS (
+        DELETE FROM analytics.pending_changes
+        RETURNING pending_changes.entity, pending_changes.key
+    ),
+
+    distinct_key AS MATERIALIZED (
+        SELECT
+            logged.entity,
+            coalesce(logged.key, '00000000-0000-0000-0000-000000000000') AS key
+        FROM logged
+        UNION
+        SELECT waiting.entity, waiting.key FROM waiting
+    ),
+
+    resolved AS (
+        SELECT distinct_key.entity, distinct_key.key
+        FROM distinct_key
+        WHERE distinct_key.entity <> 'oferta'
+        UNION
+        SELECT 'solicitud', src_ofertas.solicitud_id
+        FROM distinct_key
+        INNER JOIN analytics.src_ofertas ON src_ofertas.id = distinct_key.key
+        WHERE distinct_key.entity = 'oferta' AND src_ofertas.solicitud_id IS NOT NULL
+    )
+
+    SELECT resolved.entity, array_agg(resolved.key) FROM resolved GROUP BY resolved.entity;
+END;
+$take_changes$;
+
+COMMENT ON FUNCTION analytics.take_changes() IS
+'Takes what waits in analytics.change_log and analytics.pending_changes: for each entity the '
+'keys, each once. Internal: the caller holds the refresh lock.';
+
+REVOKE ALL ON FUNCTION analytics.take_changes() FROM public;

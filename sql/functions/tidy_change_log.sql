@@ -1,0 +1,28 @@
+-- Every minute: keeps the change log small on a busy day.
+--
+-- Invariant: takes nothing while a refresh does, and makes nobody wait. A log that is small
+-- anyway stays for the next refresh.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+
+CREATE OR REPLACE FUNCTION analytics.tidy_change_log()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $tidy_change_log$
+BEGIN
+    IF pg_relation_size('analytics.change_log') < 1048576
+        OR NOT pg_try_advisory_xact_lock(analytics.change_log_lock_key()) THEN
+        RETURN 0;
+    END IF;
+    RETURN analytics.compact_change_log();
+END;
+$tidy_change_log$;
+
+COMMENT ON FUNCTION analytics.tidy_change_log() IS
+'Moves a change log of more than 1 MB into analytics.pending_changes, each key once; returns how '
+'many rows it took. Internal to analytics.tick().';
+
+REVOKE ALL ON FUNCTION analytics.tidy_change_log() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.tidy_change_log() TO analytics_scheduler;
