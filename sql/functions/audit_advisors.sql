@@ -19,20 +19,32 @@ BEGIN
     FOR v_part IN
         SELECT *
         FROM (VALUES
-            ('asesor_facts', 'asesor_id', 'asesor', 'true'),
-            ('historica_facts', 'historica_id', 'historica', 'local_day >= $2'),
-            ('notificacion_facts', 'notificacion_id', 'notificacion', 'local_day >= $2'),
-            ('auditoria_facts', 'auditoria_id', 'auditoria', 'true')
-        ) AS part (table_name, key_column, entity, condition)
+            (
+                'asesor_facts', 'true',
+                analytics.not_waiting_condition('asesor_id', 'asesor') || ' AND '
+                || analytics.not_waiting_condition('usuario_id', 'usuario')
+            ),
+            (
+                'historica_facts', 'local_day >= $2',
+                analytics.not_waiting_condition('historica_id', 'historica')
+            ),
+            (
+                'notificacion_facts', 'local_day >= $2',
+                analytics.not_waiting_condition('notificacion_id', 'notificacion')
+            ),
+            (
+                'auditoria_facts', 'true',
+                analytics.not_waiting_condition('auditoria_id', 'auditoria')
+            )
+        ) AS part (table_name, condition, not_waiting)
     LOOP
         v_cells := v_cells + analytics.audit_table(
             v_part.table_name,
             format(
                 'SELECT * FROM analytics.%I WHERE %s AND %s',
-                'recomputed_' || v_part.table_name, v_part.condition,
-                analytics.not_waiting_condition(v_part.key_column, v_part.entity)
+                'recomputed_' || v_part.table_name, v_part.condition, v_part.not_waiting
             ),
-            analytics.not_waiting_condition(v_part.key_column, v_part.entity),
+            v_part.not_waiting,
             NULL, v_today - 29, v_today
         );
     END LOOP;

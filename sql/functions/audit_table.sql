@@ -20,6 +20,7 @@ SET random_page_cost = 1.1
 SET jit = off
 AS $audit_table$
 DECLARE
+    v_columns text;
     v_key_columns text[];
     v_value_columns text[];
     v_day_column text;
@@ -27,6 +28,7 @@ DECLARE
     v_cells bigint;
 BEGIN
     SELECT
+        string_agg(quote_ident(pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum),
         array_agg(quote_ident(pg_attribute.attname) ORDER BY pg_attribute.attnum) FILTER (
             WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
         ),
@@ -37,7 +39,7 @@ BEGIN
         string_agg(format('known.%1$I = fresh.%1$I', pg_attribute.attname), ' AND ') FILTER (
             WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
         )
-    INTO v_key_columns, v_value_columns, v_day_column, v_same_key
+    INTO v_columns, v_key_columns, v_value_columns, v_day_column, v_same_key
     FROM pg_index
     INNER JOIN pg_attribute
         ON pg_attribute.attrelid = pg_index.indrelid
@@ -47,31 +49,32 @@ BEGIN
         pg_index.indrelid = format('analytics.%I', p_table_name || '_a')::regclass
         AND pg_index.indisprimary;
     EXECUTE format(
-        'WITH fresh AS MATERIALIZED (%2$s),
-         known AS MATERIALIZED (SELECT * FROM analytics.%1$I WHERE %3$s),
+        'WITH fresh (%2$s) AS MATERIALIZED (%3$s),
+         known AS MATERIALIZED (SELECT %2$s FROM analytics.%1$I WHERE %4$s),
          different AS MATERIALIZED (
-             SELECT to_jsonb(fresh) AS fresh, to_jsonb(known) AS known,
-                 fresh.%5$s IS NULL AS is_extra, known.%5$s IS NULL AS is_missing,
-                 %6$s AS local_day
-             FROM fresh FULL JOIN known ON %4$s
+             SELECT
+                 %5$s,
+                 %6$s AS audited_day,
+                 to_jsonb(fresh) AS fresh,
+                 to_jsonb(known) AS known,
+                 fresh.%7$s IS NULL AS is_extra,
+                 known.%7$s IS NULL AS is_missing
+             FROM fresh FULL JOIN known ON %8$s
              WHERE fresh.* IS DISTINCT FROM known.*
          ),
          gone AS (
-             DELETE FROM analytics.%1$I AS known USING different
-             WHERE different.is_extra
-             AND to_jsonb(ARRAY[%7$s]) = to_jsonb(ARRAY[%8$s])
+             DELETE FROM analytics.%1$I AS known USING different AS fresh
+             WHERE fresh.is_extra AND %8$s
          ),
          come AS (
-             INSERT INTO analytics.%1$I
-             SELECT fresh.* FROM fresh, different
-             WHERE NOT different.is_extra
-             AND to_jsonb(ARRAY[%9$s]) = to_jsonb(ARRAY[%10$s])
-             ON CONFLICT (%11$s) DO UPDATE SET (%12$s) = ROW(%13$s)
+             INSERT INTO analytics.%1$I (%2$s)
+             SELECT fresh.* FROM fresh INNER JOIN different AS known ON %8$s
+             ON CONFLICT (%9$s) DO UPDATE SET (%10$s) = ROW(%11$s)
          ),
          noted AS (
              INSERT INTO analytics.audit_log
                  (table_name, local_day, column_name, cells, is_healed)
-             SELECT %14$L, different.local_day, cell.column_name, count(*), true
+             SELECT %12$L, different.audited_day, cell.column_name, count(*), true
              FROM different
              CROSS JOIN LATERAL (
                  SELECT ''row'' AS column_name WHERE is_extra OR is_missing
@@ -82,27 +85,22 @@ BEGIN
                  WHERE NOT is_extra AND NOT is_missing
                  AND right_cell.value IS DISTINCT FROM wrong_cell.value
              ) AS cell
-             GROUP BY different.local_day, cell.column_name
+             GROUP BY different.audited_day, cell.column_name
              RETURNING cells
          )
          SELECT coalesce(sum(cells), 0) FROM noted',
         p_table_name,
+        v_columns,
         p_right_query,
         p_known_condition,
-        v_same_key,
-        v_key_columns[1],
+        (SELECT string_agg(format('coalesce(fresh.%1$s, known.%1$s) AS %1$s', name), ', ')
+         FROM unnest(v_key_columns) AS name),
         CASE
             WHEN v_day_column IS NULL THEN 'NULL::date'
             ELSE format('coalesce(fresh.%1$I, known.%1$I)', v_day_column)
         END,
-        (SELECT string_agg(format('known.%s::text', name), ', ')
-         FROM unnest(v_key_columns) AS name),
-        (SELECT string_agg(format('different.known ->> %L', name), ', ')
-         FROM unnest(v_key_columns) AS name),
-        (SELECT string_agg(format('fresh.%s::text', name), ', ')
-         FROM unnest(v_key_columns) AS name),
-        (SELECT string_agg(format('different.fresh ->> %L', name), ', ')
-         FROM unnest(v_key_columns) AS name),
+        v_key_columns[1],
+        v_same_key,
         array_to_string(v_key_columns, ', '),
         array_to_string(v_value_columns, ', '),
         (SELECT string_agg(format('excluded.%s', name), ', ')

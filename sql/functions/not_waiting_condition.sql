@@ -8,17 +8,12 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $not_waiting_condition$
     SELECT format(
-        '%1$I NOT IN (
+        '(%1$I IS NULL OR %1$I NOT IN (
              SELECT key FROM analytics.change_log WHERE entity = %2$L AND key IS NOT NULL
              UNION
              SELECT key FROM analytics.pending_changes WHERE entity = %2$L AND NOT is_applied
-         )', p_key_column, p_entity
-    ) || CASE p_entity
-        WHEN 'asesor' THEN
-            ' AND (usuario_id IS NULL OR '
-            || analytics.not_waiting_condition('usuario_id', 'usuario') || ')'
-        ELSE ''
-    END;
+         ))', p_key_column, p_entity
+    );
 $not_waiting_condition$;
 
 COMMENT ON FUNCTION analytics.not_waiting_condition(text, text) IS
