@@ -1,66 +1,94 @@
 """Change capture: the triggers on the operational tables, as the setting change_capture says."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
+from psycopg import sql
 
 from console import LOGGER, UserError
-from prerequisites import connect, details, scalar
+from prerequisites import acting_as, connect, details, pin_settings, scalar
 
 PATIENCE_SECONDS = 60.0
+BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
-def apply(url: str) -> list[str]:
-    """Create or drop the triggers, in a short transaction of their own; return what changed.
+@contextmanager
+def rights_of_owner(connection: psycopg.Connection) -> Iterator[None]:
+    """Let the current role use schema analytics until the end of the block.
 
-    Never queues the application behind its locks for longer than 100 ms an attempt. Raises
-    UserError where the tables are busy for a minute or the role does not own them: then
-    every refresh computes everything again.
+    Triggers belong to the owner of a table, and their functions to analytics_owner: a role
+    that is a member of it without inheriting has both only with rights of its own.
     """
-    changes: list[str] = []
-    with connect(url, "change capture") as connection:
-        connection.autocommit = True
-        connection.add_notice_handler(
-            lambda notice: changes.append(
-                str(notice.message_primary).removeprefix("teloo-analytics: ")
-            )
-        )
-        try:
+    user = sql.Identifier(str(scalar(connection, "SELECT current_user")))
+    if scalar(connection, "SELECT has_schema_privilege('analytics', 'USAGE')"):
+        yield
+        return
+    rights = (
+        ("USAGE", "SCHEMA analytics"),
+        ("EXECUTE", "ALL ROUTINES IN SCHEMA analytics"),
+        ("SELECT", "ALL TABLES IN SCHEMA analytics"),
+    )
+    with acting_as(connection):
+        for right, what in rights:
             connection.execute(
-                "CALL analytics.apply_change_capture(make_interval(secs => %s))",
-                [PATIENCE_SECONDS],
+                sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(right), sql.SQL(what), user)
             )
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable) as error:
-            raise UserError(
-                f"change capture was not set up: {error.diag.message_primary}. Everything else "
-                "is done; until it is, every refresh computes everything again",
-                details(error),
-            ) from error
-    for change in changes:
-        LOGGER.info("%s", change)
-    return changes
+    yield
+    with acting_as(connection):
+        for right, what in rights:
+            connection.execute(
+                sql.SQL("REVOKE {} ON {} FROM {}").format(sql.SQL(right), sql.SQL(what), user)
+            )
 
 
-def remove(connection: psycopg.Connection) -> int:
-    """Drop all triggers of change capture in the caller's transaction; return how many.
+def set_triggers(connection: psycopg.Connection) -> int:
+    """Create or drop the triggers in the caller's transaction; return how many.
 
     Waits for busy tables in attempts of 100 ms, holding nothing in between, for a minute.
+    Raises UserError where they stay busy or the role does not own them.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
-    connection.execute("UPDATE analytics.settings SET value = 'off' WHERE name = 'change_capture'")
     while True:
         try:
-            with connection.transaction():
-                removed = scalar(connection, "SELECT analytics.set_capture_triggers()")
+            with connection.transaction(), rights_of_owner(connection):
+                changed = scalar(connection, "SELECT analytics.set_capture_triggers()")
             connection.execute("SET LOCAL lock_timeout = 0")
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+        except BUSY as error:
             if time.monotonic() > deadline:
                 raise UserError(
-                    "the operational tables are busy all the time; nothing was changed",
+                    "the operational tables are busy all the time: change capture is as before",
                     "Try again when long transactions are done (see pg_stat_activity).",
                 ) from error
             time.sleep(0.2)
         except psycopg.errors.InsufficientPrivilege as error:
-            raise UserError(f"{error.diag.message_primary}; nothing was changed") from error
+            raise UserError(
+                f"change capture is as before: {error.diag.message_primary}", details(error)
+            ) from error
         else:
-            return int(str(removed))
+            return int(str(changed))
+
+
+def apply(url: str) -> list[str]:
+    """Do what the setting says in a short transaction of its own; return what changed.
+
+    Raises UserError where that is not possible: then every refresh computes everything again.
+    """
+    with connect(url, "change capture") as connection:
+        pin_settings(connection)
+        changed = set_triggers(connection)
+    if not changed:
+        return []
+    change = f"created or dropped {changed} triggers of change capture"
+    LOGGER.info("%s", change)
+    return [change]
+
+
+def remove(connection: psycopg.Connection) -> int:
+    """Drop all triggers of change capture in the caller's transaction; return how many."""
+    with acting_as(connection):
+        connection.execute(
+            "UPDATE analytics.settings SET value = 'off' WHERE name = 'change_capture'"
+        )
+    return set_triggers(connection)

@@ -595,8 +595,9 @@ def migrate(
     """Bring the database to the current version; return what changed, nothing if it was there.
 
     One transaction: raises UserError or psycopg.Error with the database as it was. Change
-    capture on the operational tables follows in a short one of its own. With ``dry_run`` it does the same work, without building materialized views or
-    scheduling, and rolls back.
+    capture on the operational tables follows in a short transaction of its own. With
+    ``dry_run`` it does the same work, without building materialized views, scheduling or
+    change capture, and rolls back.
     """
     for attempt in range(1, TRIES + 1):
         with prerequisites.connect(url, "migrate") as connection:

@@ -78,7 +78,7 @@ def test_servers_log_tells_start_end_and_failures(migrated: Database) -> None:
         "WARNING:  teloo-analytics: ERROR in refresh 1 of view mv_fragil: division by zero "
         "(SQLSTATE 22012)" in text
     )
-    assert "LOG:  teloo-analytics: refresh 1 ended: ERROR, 3 view(s)" in text
+    assert "LOG:  teloo-analytics: refresh 1 ended: ERROR, full (it was never built), 3 view(s)" in text
 
 
 def test_run_that_is_rolled_back_leaves_its_lines_in_the_servers_log(migrated: Database) -> None:
@@ -128,7 +128,7 @@ def test_view_without_unique_index_is_refreshed_with_a_warning(migrated: Databas
     notices: list[str] = []
     with migrated.connect() as connection:
         connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
-        rows = connection.execute("SELECT refresh_status FROM refresh_all_mv()").fetchall()
+        rows = connection.execute("SELECT refresh_status FROM refresh_all_mv(true)").fetchall()
     assert rows == [("SUCCESS",), ("SUCCESS",)]
     assert notices == [
         "teloo-analytics: view mv_metricas_mensuales has no plain unique index: its readers "
@@ -145,7 +145,7 @@ def test_calculado_at_stays_when_nothing_changed_and_last_refresh_moves_on(
     for pinned, changes, expected, mode in (
         (noon, "", noon, "full"),
         (one, "", noon, "unchanged"),
-        (two, "UPDATE public.asesores SET punto_venta = 'Norte'", two, "full"),
+        (two, "UPDATE public.asesores SET punto_venta = 'Norte'", two, "incremental"),
     ):
         if changes:
             migrated.execute(changes)
@@ -224,7 +224,7 @@ def test_pinned_clock_is_refused_where_it_is_not_allowed(migrated: Database) -> 
              "SELECT * FROM analytics.refresh_log", "SELECT analytics.next_scheduled_refresh()"],
             ["SELECT * FROM refresh_all_mv()", "SELECT analytics.set_schedule('02:00')",
              "SELECT * FROM public.usuarios", "SELECT * FROM analytics.src_usuarios",
-             "SELECT * FROM analytics.recomputed_ranking_asesores",
+             "SELECT * FROM analytics.recomputed_asesor_facts",
              "UPDATE analytics.settings SET value = 'on'"],
         ),
         (

@@ -14,7 +14,6 @@ SET search_path = pg_catalog, pg_temp
 AS $apply_changes$
 DECLARE
     v_today constant date := analytics.today();
-    v_capture constant text := analytics.capture_signature();
     v_solicitud_ids uuid[];
     v_asesor_ids uuid[];
     v_usuario_ids uuid[];
@@ -50,8 +49,6 @@ BEGIN
     IF reason IS NOT NULL THEN
         mode := 'full';
         v_changed_tables := analytics.rebuild_in_transaction(v_today);
-        UPDATE analytics.engine_state SET capture_signature = v_capture
-        WHERE capture_signature IS DISTINCT FROM v_capture;
         SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM analytics.month_totals;
     ELSIF v_keys = 0 AND v_today = (SELECT engine_state.today FROM analytics.engine_state) THEN
         mode := 'unchanged';

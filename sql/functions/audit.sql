@@ -29,13 +29,7 @@ BEGIN
             USING ERRCODE = 'lock_not_available',
                   HINT = 'Try again when it is done.';
     END IF;
-    IF (SELECT engine_state.time_zone IS NULL FROM analytics.engine_state)
-        OR EXISTS (
-            SELECT FROM analytics.change_log WHERE change_log.entity = 'everything'
-            UNION ALL
-            SELECT FROM analytics.pending_changes WHERE pending_changes.entity = 'everything'
-        )
-        OR analytics.rebuild_reason(0) IS NOT NULL THEN
+    IF analytics.next_rebuild_reason() IS NOT NULL THEN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;
     END IF;

@@ -12,7 +12,6 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $audit_requests$
 DECLARE
-    v_zone constant text := analytics.setting('time_zone');
     v_ids uuid[];
     v_cells bigint;
     v_months constant text :=
@@ -23,23 +22,8 @@ DECLARE
     v_keys record;
 BEGIN
     v_ids := ARRAY(
-        SELECT solicitud_facts.solicitud_id
-        FROM analytics.solicitud_facts
-        WHERE solicitud_facts.local_day BETWEEN p_from AND p_until
-        UNION
-        SELECT src_solicitudes.id
-        FROM analytics.src_solicitudes
-        WHERE
-            src_solicitudes.created_at_as_stored
-            BETWEEN (p_from::timestamp AT TIME ZONE v_zone) - interval '1 day'
-            AND (p_until::timestamp AT TIME ZONE v_zone) + interval '2 days'
-            -- Those that belong to no month go with the first days.
-            OR (
-                p_from = '-infinity' AND (
-                    src_solicitudes.created_at_as_stored IS NULL
-                    OR src_solicitudes.created_at_as_stored >= '2100-01-01'
-                )
-            )
+        SELECT audited.solicitud_id
+        FROM analytics.requests_of_days(p_from, p_until) AS audited
         EXCEPT
         SELECT waiting.solicitud_id FROM analytics.waiting_requests() AS waiting
     );

@@ -16,21 +16,7 @@ DECLARE
     v_job_id bigint;
     v_orphan record;
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_locks
-        WHERE
-            pg_locks.locktype = 'advisory'
-            AND pg_locks.pid = pg_backend_pid()
-            AND pg_locks.granted
-            AND pg_locks.objsubid = 1
-            AND (pg_locks.classid::bigint << 32) | pg_locks.objid::bigint
-            = analytics.refresh_lock_key()
-    ) THEN
-        RAISE EXCEPTION 'the session does not hold the refresh lock'
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'Without it, the job of a live refresh could be taken for a dead one.',
-                  HINT = 'CALL analytics.work();';
-    END IF;
+    PERFORM analytics.require_refresh_lock();
 
     FOR v_orphan IN
         UPDATE analytics.refresh_jobs SET

@@ -13,6 +13,7 @@ BEGIN
     UPDATE analytics.engine_state SET
         time_zone = batch.time_zone,
         rules_checksum = batch.rules_checksum,
+        capture_signature = batch.capture_signature,
         today = p_today,
         rebuild_reason = NULL
     FROM analytics.rebuild_batches AS batch

@@ -14,6 +14,7 @@ AS $plan_rebuild$
 DECLARE
     v_suffix constant text := analytics.inactive_set();
     v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
+    v_capture constant text := analytics.capture_signature();
     v_batches integer;
 BEGIN
     PERFORM analytics.compact_change_log();
@@ -29,7 +30,8 @@ BEGIN
 
     -- Bounds are instants, so that the requests of a batch lie together in the source.
     INSERT INTO analytics.rebuild_batches (
-        batch, created_after, created_until, requests, epoch, time_zone, rules_checksum
+        batch, created_after, created_until, requests, epoch, time_zone, rules_checksum,
+        capture_signature
     )
     WITH numbered AS (
         SELECT
@@ -64,16 +66,19 @@ BEGIN
         bounded.requests,
         engine_state.epoch,
         analytics.setting('time_zone'),
-        analytics.rules_checksum()
+        analytics.rules_checksum(),
+        v_capture
     FROM bounded
     CROSS JOIN analytics.engine_state
     WINDOW ordered AS (ORDER BY bounded.created_until);
     GET DIAGNOSTICS v_batches := ROW_COUNT;
     IF v_batches = 0 THEN
         INSERT INTO analytics.rebuild_batches (
-            batch, requests, epoch, time_zone, rules_checksum
+            batch, requests, epoch, time_zone, rules_checksum, capture_signature
         )
-        SELECT 1, 0, engine_state.epoch, analytics.setting('time_zone'), analytics.rules_checksum()
+        SELECT
+            1, 0, engine_state.epoch, analytics.setting('time_zone'), analytics.rules_checksum(),
+            v_capture
         FROM analytics.engine_state;
         v_batches := 1;
     END IF;

@@ -135,8 +135,9 @@ BEGIN ATOMIC
         ) AS is_rejected,
         dated.estado,
         analytics.city_key(dated.ciudad_origen) AS ciudad_key,
+        -- Without a month it counts nowhere, and the difference may be out of range.
         CASE
-            WHEN dated.estado IN (
+            WHEN isfinite(dated.local_day) AND dated.estado IN (
                 'OFERTAS_ACEPTADAS', 'OFERTAS_RECHAZADAS', 'ACEPTADA', 'RECHAZADA',
                 'EXPIRADA', 'CERRADA_SIN_OFERTAS'
             ) THEN extract(

@@ -9,7 +9,8 @@ RETURN hashtextextended('teloo-analytics refresh', 0);
 
 COMMENT ON FUNCTION analytics.refresh_lock_key() IS
 'Key of the advisory lock that a refresh holds. Functions hold it for their transaction; '
-'only analytics.work(), which commits between its steps, holds it for its session.';
+'only analytics.work() and analytics.rebuild(), which commit between their steps, hold it for '
+'their session.';
 
 REVOKE ALL ON FUNCTION analytics.refresh_lock_key() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.refresh_lock_key() TO analytics_scheduler;
+GRANT EXECUTE ON FUNCTION analytics.refresh_lock_key() TO analytics_operador, analytics_scheduler;

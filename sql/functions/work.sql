@@ -31,8 +31,15 @@ BEGIN
         SET LOCAL search_path = pg_catalog, pg_temp;
         EXIT WHEN v_job_id IS NULL OR v_sqlstate IS NOT NULL;
 
+        -- What has to be computed again altogether is done in steps, not in one transaction.
+        IF analytics.needs_rebuild_steps() THEN
+            CALL analytics.run_rebuild_steps(false, v_message, v_sqlstate);
+            SET LOCAL search_path = pg_catalog, pg_temp;
+        END IF;
         BEGIN
-            PERFORM analytics.run_refresh_job(v_job_id);
+            IF v_sqlstate IS NULL THEN
+                PERFORM analytics.run_refresh_job(v_job_id);
+            END IF;
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;

@@ -141,7 +141,7 @@ COMMENT ON COLUMN analytics.solicitud_facts_a.estado IS 'State of the request.';
 COMMENT ON COLUMN analytics.solicitud_facts_a.ciudad_key IS
 'analytics.city_key(ciudad_origen).';
 COMMENT ON COLUMN analytics.solicitud_facts_a.closing_seconds IS
-'Seconds from created_at to closing; NULL where the request is not closed.';
+'Seconds from created_at to closing; NULL where the request is not closed or has no month.';
 COMMENT ON COLUMN analytics.solicitud_facts_a.delivery_days_sum IS
 'Sum of tiempo_entrega_dias of its offers.';
 COMMENT ON COLUMN analytics.solicitud_facts_a.price_sum IS
@@ -486,6 +486,7 @@ CREATE TABLE analytics.rebuild_batches (
     epoch bigint NOT NULL,
     time_zone text NOT NULL,
     rules_checksum text,
+    capture_signature text,
     started_at timestamptz,
     finished_at timestamptz
 );
@@ -502,6 +503,8 @@ COMMENT ON COLUMN analytics.rebuild_batches.requests IS
 COMMENT ON COLUMN analytics.rebuild_batches.epoch IS 'The rebuild it belongs to.';
 COMMENT ON COLUMN analytics.rebuild_batches.time_zone IS 'Zone it is computed in.';
 COMMENT ON COLUMN analytics.rebuild_batches.rules_checksum IS 'Rules it is computed by.';
+COMMENT ON COLUMN analytics.rebuild_batches.capture_signature IS
+'What the catalog showed of change capture when the rebuild was begun.';
 COMMENT ON COLUMN analytics.rebuild_batches.started_at IS 'By the wall clock.';
 COMMENT ON COLUMN analytics.rebuild_batches.finished_at IS 'By the wall clock.';
 

@@ -1,0 +1,24 @@
+-- Tells whether the next refresh had better be preceded by a rebuild in steps.
+--
+-- Invariant: false where the reason would still be there afterwards (no change capture).
+-- SECURITY DEFINER: the scheduler's role reads nothing by itself.
+
+CREATE OR REPLACE FUNCTION analytics.needs_rebuild_steps()
+RETURNS boolean
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $needs_rebuild_steps$
+    SELECT
+        analytics.setting('change_capture') = 'on'
+        AND analytics.capture_signature() IS NOT NULL
+        AND analytics.next_rebuild_reason() IS NOT NULL;
+$needs_rebuild_steps$;
+
+COMMENT ON FUNCTION analytics.needs_rebuild_steps() IS
+'True when everything has to be computed again and change capture works. Internal to '
+'analytics.work().';
+
+REVOKE ALL ON FUNCTION analytics.needs_rebuild_steps() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.needs_rebuild_steps() TO analytics_scheduler;

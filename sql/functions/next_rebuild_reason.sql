@@ -1,0 +1,25 @@
+-- Why the next refresh will compute everything again, by what waits at this moment.
+
+CREATE OR REPLACE FUNCTION analytics.next_rebuild_reason()
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $next_rebuild_reason$
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT FROM analytics.change_log WHERE change_log.entity = 'everything'
+            UNION ALL
+            SELECT FROM analytics.pending_changes
+            WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
+        ) THEN 'a source table was truncated'
+        ELSE analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests()))
+    END;
+$next_rebuild_reason$;
+
+COMMENT ON FUNCTION analytics.next_rebuild_reason() IS
+'Why the next refresh will compute everything again from the source; NULL when it will not. '
+'Internal.';
+
+REVOKE ALL ON FUNCTION analytics.next_rebuild_reason() FROM public;

@@ -1,0 +1,33 @@
+-- Refuses a step whose session does not hold the refresh lock.
+
+CREATE OR REPLACE FUNCTION analytics.require_refresh_lock()
+RETURNS void
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $require_refresh_lock$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_locks
+        WHERE
+            pg_locks.locktype = 'advisory'
+            AND pg_locks.pid = pg_backend_pid()
+            AND pg_locks.granted
+            AND pg_locks.objsubid = 1
+            AND (pg_locks.classid::bigint << 32) | pg_locks.objid::bigint
+            = analytics.refresh_lock_key()
+    ) THEN
+        RAISE EXCEPTION 'the session does not hold the refresh lock'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Without it, another refresh could be at work; nothing was changed.',
+                  HINT = 'CALL analytics.work(); or CALL analytics.rebuild();';
+    END IF;
+END;
+$require_refresh_lock$;
+
+COMMENT ON FUNCTION analytics.require_refresh_lock() IS
+'Raises 55000 unless this session holds the refresh lock. Internal to the steps of '
+'analytics.work() and analytics.rebuild().';
+
+REVOKE ALL ON FUNCTION analytics.require_refresh_lock() FROM public;

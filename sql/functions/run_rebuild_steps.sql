@@ -1,0 +1,51 @@
+-- Runs a rebuild step by step, committing after each.
+--
+-- Invariant: the caller holds the refresh lock for its session. An error ends it, with what
+-- was committed kept for the next time, and is handed back, so that the caller can release
+-- the lock before it raises it.
+-- SECURITY INVOKER, since a definer can't COMMIT; search_path is set again after each COMMIT.
+
+CREATE OR REPLACE PROCEDURE analytics.run_rebuild_steps(
+    p_restart boolean, INOUT p_message text, INOUT p_sqlstate text
+)
+LANGUAGE plpgsql
+SECURITY INVOKER
+AS $run_rebuild_steps$
+DECLARE
+    v_batches integer[];
+    v_batch integer;
+    v_done integer := 0;
+BEGIN
+    BEGIN
+        v_batches := analytics.begin_rebuild(p_restart);
+    EXCEPTION WHEN query_canceled OR OTHERS THEN
+        GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
+    END;
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    -- The NULL at the end stands for the completion.
+    FOREACH v_batch IN ARRAY v_batches || NULL::integer LOOP
+        EXIT WHEN p_sqlstate IS NOT NULL;
+        BEGIN
+            PERFORM analytics.continue_rebuild(v_batch);
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
+        END;
+        COMMIT;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+        v_done := v_done + 1;
+        IF p_sqlstate IS NULL AND v_batch IS NOT NULL THEN
+            RAISE NOTICE 'teloo-analytics: rebuild: % of % batches', v_done,
+                cardinality(v_batches);
+        END IF;
+    END LOOP;
+END;
+$run_rebuild_steps$;
+
+COMMENT ON PROCEDURE analytics.run_rebuild_steps(boolean, text, text) IS
+'Runs a rebuild (from the start with p_restart), committing after each batch; hands back the '
+'message and SQLSTATE of what ended it, or NULL. Internal to analytics.rebuild() and work().';
+
+REVOKE ALL ON PROCEDURE analytics.run_rebuild_steps(boolean, text, text) FROM public;
+GRANT EXECUTE ON PROCEDURE analytics.run_rebuild_steps(boolean, text, text)
+TO analytics_operador, analytics_scheduler;
