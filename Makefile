@@ -1,13 +1,14 @@
 # Thin: each target calls scripts/. Paths are relative: make -C /path/to/project works anywhere.
 #
 # Variables, from the environment or as make VARIABLE=value:
-#   SCALE          demo: small (default), medium, large
-#   SEED           demo: another seed makes other data
+#   SCALE          demo, bench: small (default), medium, large; bench: several, SCALE="small large"
+#   SEED           demo, bench: another seed makes other data
 #   RELOAD         demo: RELOAD=1 loads the data again in any case
-#   DATABASE_URL   migrate, status, uninstall: the database
+#   DATABASE_URL   migrate, status, indexes, uninstall: the database
 #   SOURCE_SCHEMA  migrate: schema of the operational tables, if it can't be found
 #   ENVIRONMENT    development (default) or production
-#   DRY_RUN        migrate, uninstall: DRY_RUN=1 changes nothing
+#   PUBLISH        bench: PUBLISH=1 writes the results into docs/performance.*
+#   DRY_RUN        migrate, indexes, uninstall: DRY_RUN=1 changes nothing
 #   UPGRADE        lock: UPGRADE=1 takes the newest versions
 # make passes DATABASE_URL, SOURCE_SCHEMA and ENVIRONMENT on to the scripts by itself.
 
@@ -20,6 +21,7 @@ SCALE ?= small
 SEED ?=
 RELOAD ?=
 DRY_RUN ?=
+PUBLISH ?=
 UPGRADE ?=
 
 PYTHON := .local/venv/bin/python
@@ -77,6 +79,11 @@ status: ## what is applied to the database of DATABASE_URL and what is pending
 	@scripts/install.sh --venv-only
 	@$(PYTHON) scripts/migrate.py status
 
+.PHONY: indexes
+indexes: ## build the source indexes that a refresh needs, without blocking writers (DRY_RUN=1: list)
+	@scripts/install.sh --venv-only
+	@$(PYTHON) scripts/source_indexes.py $(if $(call yes,$(DRY_RUN)),--list)
+
 .PHONY: uninstall
 uninstall: ## take teloo-analytics out of the database of DATABASE_URL
 	@scripts/install.sh --venv-only
@@ -91,6 +98,12 @@ test: ## run all checks and tests, on clusters of their own
 lint: ## run the linters and the type checker only
 	@scripts/install.sh --venv-only --test
 	@$(PYTHON) scripts/run_tests.py --lint-only
+
+.PHONY: bench
+bench: ## measure against full recomputation and the bars (SCALE, PUBLISH=1)
+	@scripts/install.sh
+	@$(PYTHON) scripts/bench.py --scales $(SCALE) $(if $(SEED),--seed $(SEED)) \
+		$(if $(call yes,$(PUBLISH)),--publish)
 
 .PHONY: format
 format: ## format Python and SQL

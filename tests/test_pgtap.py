@@ -58,7 +58,14 @@ def test_plpgsql_check_finds_nothing(system_server: Server, system_database: Dat
         INNER JOIN pg_language ON pg_language.oid = prolang AND lanname = 'plpgsql'
         LEFT JOIN LATERAL plpgsql_check_function_tb(
             pg_proc.oid,
-            CASE prorettype WHEN 'trigger'::regtype THEN 'analytics.settings'::regclass ELSE 0 END,
+            CASE
+                WHEN prorettype <> 'trigger'::regtype THEN 0
+                WHEN proname = 'note_changed_oferta_id' THEN 'public.ofertas_detalle'::regclass
+                WHEN proname LIKE 'note%' THEN 'public.ofertas'::regclass
+                ELSE 'analytics.settings'::regclass
+            END,
+            newtable => CASE WHEN proname LIKE 'note_changed%' THEN 'new_row'::name END,
+            oldtable => CASE WHEN proname LIKE 'note_changed%' THEN 'old_row'::name END,
             extra_warnings => true
         ) AS issue ON true
         WHERE pronamespace = 'analytics'::regnamespace

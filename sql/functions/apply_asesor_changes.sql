@@ -6,19 +6,20 @@
 
 CREATE OR REPLACE FUNCTION analytics.apply_asesor_changes(
     p_today date,
-    p_asesor_ids uuid [],
-    p_usuario_ids uuid [],
-    p_historica_ids uuid [],
-    p_notificacion_ids uuid [],
-    p_auditoria_ids uuid []
+    p_asesor_ids uuid[],
+    p_usuario_ids uuid[],
+    p_historica_ids uuid[],
+    p_notificacion_ids uuid[],
+    p_auditoria_ids uuid[]
 )
-RETURNS text []
+RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 SET random_page_cost = 1.1
+SET enable_mergejoin = off
 SET jit = off
 AS $apply_asesor_changes$
 DECLARE
@@ -271,11 +272,11 @@ BEGIN
 END;
 $apply_asesor_changes$;
 
-COMMENT ON FUNCTION analytics.apply_asesor_changes(date, uuid [], uuid [], uuid [], uuid [], uuid [])
+COMMENT ON FUNCTION analytics.apply_asesor_changes(date, uuid[], uuid[], uuid[], uuid[], uuid[])
 IS
 'Moves the advisors'' windows to p_today (not before the day they end with) and recomputes these '
 'advisors, users, historical offers, notifications and audits from the source; returns which '
 'of asesor_facts and asesor_totals changed. Internal.';
 
 REVOKE ALL ON FUNCTION
-analytics.apply_asesor_changes(date, uuid [], uuid [], uuid [], uuid [], uuid []) FROM public;
+analytics.apply_asesor_changes(date, uuid[], uuid[], uuid[], uuid[], uuid[]) FROM public;

@@ -5,7 +5,7 @@
 -- The cost follows the number of requests, not the length of history: a month's lowest or
 -- highest price is looked up again only when its holder went.
 
-CREATE OR REPLACE FUNCTION analytics.apply_solicitud_changes(p_solicitud_ids uuid [])
+CREATE OR REPLACE FUNCTION analytics.apply_solicitud_changes(p_solicitud_ids uuid[])
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,6 +13,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 SET random_page_cost = 1.1
+SET enable_mergejoin = off
 SET jit = off
 AS $apply_solicitud_changes$
 DECLARE
@@ -201,8 +202,8 @@ BEGIN
 END;
 $apply_solicitud_changes$;
 
-COMMENT ON FUNCTION analytics.apply_solicitud_changes(uuid []) IS
+COMMENT ON FUNCTION analytics.apply_solicitud_changes(uuid[]) IS
 'Recomputes the facts of these requests (each named once) from the source and moves the months '
 'by the difference; returns how many facts came and went, 0 when nothing changed. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.apply_solicitud_changes(uuid []) FROM public;
+REVOKE ALL ON FUNCTION analytics.apply_solicitud_changes(uuid[]) FROM public;

@@ -15,7 +15,6 @@ DECLARE
     v_first date;
     v_days integer;
     v_cells bigint := 0;
-    v_part integer;
     v_shares constant integer := greatest(p_parts - 1, 1);
 BEGIN
     IF p_parts IS NULL OR p_parts < 1 OR p_part < 1 OR p_part > p_parts THEN

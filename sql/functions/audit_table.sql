@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION analytics.audit_table(
     p_table_name text,
     p_right_query text,
     p_known_condition text,
-    p_ids uuid [],
+    p_ids uuid[],
     p_from date,
     p_until date
 )
@@ -17,6 +17,7 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET random_page_cost = 1.1
+SET enable_mergejoin = off
 SET jit = off
 AS $audit_table$
 DECLARE
@@ -117,10 +118,10 @@ BEGIN
 END;
 $audit_table$;
 
-COMMENT ON FUNCTION analytics.audit_table(text, text, text, uuid [], date, date) IS
+COMMENT ON FUNCTION analytics.audit_table(text, text, text, uuid[], date, date) IS
 'Compares the rows of a derived table that fulfil p_known_condition with p_right_query; both may '
 'refer to $1 p_ids, $2 p_from and $3 p_until. Heals, logs and counts the cells that '
 'differed. Internal to the audit.';
 
 REVOKE ALL ON FUNCTION
-analytics.audit_table(text, text, text, uuid [], date, date) FROM public;
+analytics.audit_table(text, text, text, uuid[], date, date) FROM public;

@@ -4,7 +4,7 @@
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.begin_rebuild(p_restart boolean)
-RETURNS integer []
+RETURNS integer[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER

@@ -7,7 +7,7 @@
 CREATE OR REPLACE FUNCTION analytics.capture_triggers()
 RETURNS TABLE (
     relation oid,
-    relation_kind "char",
+    relation_kind char,
     trigger_name text,
     definition text,
     is_present boolean,

@@ -4,7 +4,7 @@
 -- every table that inherits, needs its own. A view or foreign table can't be captured.
 
 CREATE OR REPLACE FUNCTION analytics.captured_tables()
-RETURNS TABLE (relation oid, relation_kind "char", entity text, function_name text)
+RETURNS TABLE (relation oid, relation_kind char, entity text, function_name text)
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER

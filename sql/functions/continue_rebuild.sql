@@ -32,7 +32,7 @@ BEGIN
     LOOP
         BEGIN
             PERFORM analytics.activate_set(v_suffix);
-            RETURN 0;
+            EXIT;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             IF clock_timestamp() > v_deadline THEN
                 RAISE;
@@ -40,6 +40,7 @@ BEGIN
         END;
         PERFORM pg_sleep(0.2);
     END LOOP;
+    RETURN 0;
 END;
 $continue_rebuild$;
 

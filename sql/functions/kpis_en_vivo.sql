@@ -21,6 +21,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan
 SET random_page_cost = 1.1
+SET enable_mergejoin = off
 SET jit = off
 AS $kpis_en_vivo$
 DECLARE

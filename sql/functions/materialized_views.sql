@@ -11,7 +11,7 @@ RETURNS TABLE (
     is_populated boolean,
     has_unique_index boolean,
     has_calculado_at boolean,
-    derived_tables text [],
+    derived_tables text[],
     needed_version bigint,
     reads_today boolean,
     reads_else boolean,

@@ -4,7 +4,7 @@
 -- rebuild inside one transaction ends. Returns the tables that changed.
 
 CREATE OR REPLACE FUNCTION analytics.merge_set(p_suffix text)
-RETURNS text []
+RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER

@@ -3,7 +3,7 @@
 -- Invariant: those of analytics.month_sums_query(), in the same order.
 
 CREATE OR REPLACE FUNCTION analytics.month_sum_columns()
-RETURNS text []
+RETURNS text[]
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER

@@ -12,6 +12,7 @@ STABLE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET random_page_cost = 1.1
+SET enable_mergejoin = off
 SET jit = off
 AS $month_totals_now$
 DECLARE

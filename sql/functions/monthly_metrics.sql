@@ -35,36 +35,39 @@ IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
 BEGIN ATOMIC
     SELECT
-        p_mes,
-        coalesce((p_totals).requests, 0),
-        coalesce((p_totals).requests_accepted, 0),
-        coalesce((p_totals).requests_rejected, 0),
-        coalesce((p_totals).requests_expired, 0),
-        coalesce((p_totals).requests_without_offers, 0),
+        p_mes AS mes,
+        coalesce((p_totals).requests, 0) AS solicitudes_creadas,
+        coalesce((p_totals).requests_accepted, 0) AS solicitudes_aceptadas,
+        coalesce((p_totals).requests_rejected, 0) AS solicitudes_rechazadas,
+        coalesce((p_totals).requests_expired, 0) AS solicitudes_expiradas,
+        coalesce((p_totals).requests_without_offers, 0) AS solicitudes_sin_ofertas,
         analytics.rounded_quotient(
             (p_totals).closing_seconds_sum, (p_totals).closing_seconds_count
-        ),
-        coalesce((p_totals).offers, 0),
-        coalesce((p_totals).offers_won, 0),
-        coalesce((p_totals).offers_accepted, 0),
-        analytics.rounded_quotient((p_totals).price_sum, (p_totals).price_count),
-        (p_totals).price_minimum,
-        (p_totals).price_maximum,
+        ) AS tiempo_promedio_cierre_seg,
+        coalesce((p_totals).offers, 0) AS ofertas_totales,
+        coalesce((p_totals).offers_won, 0) AS ofertas_ganadoras,
+        coalesce((p_totals).offers_accepted, 0) AS ofertas_aceptadas,
+        analytics.rounded_quotient((p_totals).price_sum, (p_totals).price_count)
+            AS precio_promedio_ofertas,
+        (p_totals).price_minimum AS precio_minimo_ofertas,
+        (p_totals).price_maximum AS precio_maximo_ofertas,
         analytics.rounded_quotient(
             (p_totals).delivery_days_sum, (p_totals).delivery_days_count
-        ),
+        ) AS tiempo_entrega_promedio,
         analytics.rounded_quotient(
             (p_totals).warranty_months_sum, (p_totals).warranty_months_count
-        ),
-        coalesce((p_totals).clientes, 0),
-        coalesce((p_totals).asesores, 0),
-        coalesce((p_totals).marcas, 0),
-        coalesce((p_totals).accepted_amount, 0),
-        analytics.percentage((p_totals).requests_accepted, (p_totals).requests),
-        analytics.percentage((p_totals).offers_won, (p_totals).offers),
+        ) AS garantia_promedio_meses,
+        coalesce((p_totals).clientes, 0) AS clientes_activos,
+        coalesce((p_totals).asesores, 0) AS asesores_activos,
+        coalesce((p_totals).marcas, 0) AS marcas_vehiculos_solicitadas,
+        coalesce((p_totals).accepted_amount, 0) AS volumen_transaccional_total,
+        analytics.percentage((p_totals).requests_accepted, (p_totals).requests)
+            AS tasa_aceptacion_pct,
+        analytics.percentage((p_totals).offers_won, (p_totals).offers)
+            AS tasa_conversion_ofertas_pct,
         coalesce(
             analytics.rounded_quotient((p_totals).offers, (p_totals).requests), 0.00
-        );
+        ) AS ofertas_promedio_por_solicitud;
 END;
 
 COMMENT ON FUNCTION analytics.monthly_metrics(date, analytics.month_totals) IS

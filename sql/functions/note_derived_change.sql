@@ -3,7 +3,7 @@
 -- Invariant: a view that reads one of them shows an older data version than the table's
 -- from here on, and so is published again, also when that fails the first time.
 
-CREATE OR REPLACE FUNCTION analytics.note_derived_change(p_table_names text [])
+CREATE OR REPLACE FUNCTION analytics.note_derived_change(p_table_names text[])
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -21,7 +21,7 @@ BEGIN
 END;
 $note_derived_change$;
 
-COMMENT ON FUNCTION analytics.note_derived_change(text []) IS
+COMMENT ON FUNCTION analytics.note_derived_change(text[]) IS
 'Begins a new data version in which these derived tables changed; none changes nothing. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.note_derived_change(text []) FROM public;
+REVOKE ALL ON FUNCTION analytics.note_derived_change(text[]) FROM public;

@@ -45,7 +45,7 @@ BEGIN
 END;
 $rebuild$;
 
-COMMENT ON PROCEDURE analytics.rebuild(boolean) IS
+COMMENT ON PROCEDURE analytics.rebuild (boolean) IS
 'Computes all facts, months and totals again from the source and publishes the views, outside a '
 'transaction block: commits after each batch (setting rebuild_batch_requests), goes on after an '
 'interruption unless p_restart, shows its progress in analytics.rebuild_progress. Errors: 55P03 '

@@ -4,7 +4,7 @@
 -- waits. Uses the same steps as the procedure analytics.rebuild(), which commits between them.
 
 CREATE OR REPLACE FUNCTION analytics.rebuild_in_transaction(p_today date)
-RETURNS text []
+RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER

@@ -15,7 +15,6 @@ SET jit = off
 AS $refresh_view$
 DECLARE
     v_view record;
-    v_columns text;
     v_changed boolean := true;
 BEGIN
     SELECT materialized_views.* INTO v_view
@@ -33,20 +32,7 @@ BEGIN
     WHERE state.today <> excluded.today;
 
     IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN
-        SELECT string_agg(quote_ident(pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum)
-        INTO v_columns
-        FROM pg_attribute
-        WHERE
-            pg_attribute.attrelid = v_view.relation
-            AND pg_attribute.attnum > 0
-            AND NOT pg_attribute.attisdropped
-            AND pg_attribute.attname <> 'calculado_at';
-        EXECUTE format(
-            'WITH computed AS MATERIALIZED (SELECT %1$s FROM (%2$s) AS definition)
-             SELECT (SELECT count(*) FROM computed) <> (SELECT count(*) FROM %3$s)
-                 OR EXISTS (SELECT * FROM computed EXCEPT ALL SELECT %1$s FROM %3$s)',
-            v_columns, rtrim(pg_get_viewdef(v_view.relation), ';'), v_view.relation
-        ) INTO v_changed;
+        v_changed := analytics.view_differs(p_view_name);
     END IF;
 
     IF v_changed THEN

@@ -10,6 +10,7 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET random_page_cost = 1.1
+SET enable_mergejoin = off
 SET jit = off
 AS $run_rebuild_batch$
 DECLARE

@@ -42,7 +42,7 @@ BEGIN
 END;
 $run_rebuild_steps$;
 
-COMMENT ON PROCEDURE analytics.run_rebuild_steps(boolean, text, text) IS
+COMMENT ON PROCEDURE analytics.run_rebuild_steps (boolean, text, text) IS
 'Runs a rebuild (from the start with p_restart), committing after each batch; hands back the '
 'message and SQLSTATE of what ended it, or NULL. Internal to analytics.rebuild() and work().';
 

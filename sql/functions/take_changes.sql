@@ -4,7 +4,7 @@
 -- again when it does not. An unfinished rebuild still gets to see it (is_applied).
 
 CREATE OR REPLACE FUNCTION analytics.take_changes()
-RETURNS TABLE (entity text, keys uuid [])
+RETURNS TABLE (entity text, keys uuid[])
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER

@@ -108,8 +108,8 @@ CREATE TABLE analytics.solicitud_facts_a (
     price_maximum numeric,
     warranty_months_sum numeric NOT NULL,
     accepted_amount numeric NOT NULL,
-    asesor_ids uuid [] NOT NULL,
-    marcas text [] NOT NULL
+    asesor_ids uuid[] NOT NULL,
+    marcas text[] NOT NULL
 ) WITH (fillfactor = 90);
 CREATE INDEX solicitud_facts_a_local_day ON analytics.solicitud_facts_a (local_day);
 COMMENT ON COLUMN analytics.solicitud_facts_a.solicitud_id IS 'The request.';

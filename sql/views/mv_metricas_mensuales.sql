@@ -13,9 +13,9 @@ WITH calendar AS (
     WHERE isfinite(month_totals.mes)
 )
 
-SELECT metrics.*
+SELECT metrics.* -- noqa: AM04
 FROM calendar
-LEFT JOIN analytics.month_totals ON month_totals.mes = calendar.mes
+LEFT JOIN analytics.month_totals ON month_totals.mes = calendar.mes -- noqa: ST11
 CROSS JOIN LATERAL analytics.monthly_metrics(calendar.mes, month_totals) AS metrics
 WITH NO DATA;
 

@@ -2,63 +2,10 @@
 --
 -- Its own name and its indexes' are written without a schema: make migrate builds it
 -- aside and moves it into schema analytics, so that readers of an earlier one don't wait.
+-- Ranks and percentiles follow from mv_ranking_asesores_base, which decides whether
+-- a refresh has something new to publish.
 
 CREATE MATERIALIZED VIEW mv_ranking_asesores AS
-WITH advisor AS (
-    SELECT
-        asesor_facts.asesor_id,
-        asesor_facts.nombre AS asesor_nombre,
-        asesor_facts.email AS asesor_email,
-        asesor_facts.ciudad,
-        asesor_facts.ciudad_key AS city_key,
-        asesor_facts.departamento,
-        asesor_facts.punto_venta,
-        asesor_facts.confianza,
-        asesor_facts.nivel_actual,
-        asesor_facts.estado AS estado_asesor,
-        asesor_facts.actividad_reciente_pct,
-        asesor_facts.desempeno_historico_pct,
-        coalesce(asesor_totals.offers, 0) AS ofertas_historicas_total,
-        coalesce(asesor_totals.offers_won, 0) AS ofertas_ganadoras,
-        coalesce(asesor_totals.offers_accepted, 0) AS ofertas_aceptadas_cliente,
-        coalesce(asesor_totals.offers_delivered, 0) AS entregas_exitosas,
-        analytics.rounded_quotient(
-            asesor_totals.response_seconds_sum, asesor_totals.response_seconds_count
-        ) AS tiempo_promedio_respuesta_seg,
-        analytics.rounded_quotient(
-            asesor_totals.amount_sum, asesor_totals.amount_count
-        ) AS monto_promedio_ofertas,
-        coalesce(asesor_totals.amount_sum, 0) AS volumen_total_ofertas,
-        coalesce(
-            analytics.rounded_quotient(asesor_totals.score_sum, asesor_totals.score_count),
-            asesor_facts.confianza
-        ) AS confianza_auditada,
-        coalesce(asesor_totals.audits, 0) AS auditorias_realizadas,
-        asesor_totals.latest_audit AS ultima_auditoria,
-        coalesce(asesor_totals.notifications, 0) AS notificaciones_recibidas,
-        coalesce(asesor_totals.notifications_answered, 0) AS notificaciones_respondidas,
-        analytics.rounded_quotient(
-            asesor_totals.answer_seconds_sum, asesor_totals.answer_seconds_count
-        ) AS tiempo_promedio_respuesta_notif_seg,
-        analytics.percentage(
-            asesor_totals.notifications_answered, asesor_totals.notifications
-        ) AS tasa_respuesta_pct,
-        analytics.percentage(
-            asesor_totals.offers_won, asesor_totals.offers
-        ) AS tasa_conversion_ofertas_pct,
-        analytics.percentage(
-            asesor_totals.offers_complete, asesor_totals.offers
-        ) AS tasa_exito_completo_pct,
-        (
-            SELECT view_state.calculated_at
-            FROM analytics.view_state
-            WHERE view_state.view_name = 'mv_ranking_asesores'
-        ) AS calculado_at
-    FROM analytics.asesor_facts
-    LEFT JOIN analytics.asesor_totals ON asesor_totals.asesor_id = asesor_facts.asesor_id
-    WHERE asesor_facts.estado = 'ACTIVO' AND asesor_facts.has_usuario
-)
-
 SELECT
     advisor.asesor_id,
     advisor.asesor_nombre,
@@ -88,7 +35,7 @@ SELECT
     advisor.tasa_conversion_ofertas_pct,
     advisor.tasa_exito_completo_pct,
     rank() OVER (
-        PARTITION BY advisor.city_key
+        PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C" -- noqa: RF01
         ORDER BY
             advisor.ofertas_ganadoras DESC,
             advisor.tiempo_promedio_respuesta_seg ASC NULLS LAST,
@@ -102,27 +49,28 @@ SELECT
     ) AS ranking_nacional,
     -- percent_rank() is a double: the same quotient, (rank - 1) / (rows - 1), is exact.
     analytics.percentage(
-        rank() OVER (PARTITION BY advisor.city_key ORDER BY advisor.ofertas_ganadoras) - 1,
-        count(*) OVER (PARTITION BY advisor.city_key) - 1
+        rank() OVER (
+            PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C" -- noqa: RF01
+            ORDER BY advisor.ofertas_ganadoras
+        ) - 1,
+        count(*) OVER (PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C") - 1 -- noqa: RF01
     ) AS percentil_ofertas_ganadoras_ciudad,
     analytics.percentage(
         rank() OVER (ORDER BY advisor.ofertas_ganadoras) - 1,
         count(*) OVER () - 1
     ) AS percentil_ofertas_ganadoras_nacional,
-    advisor.calculado_at
-FROM advisor
+    (
+        SELECT view_state.calculated_at
+        FROM analytics.view_state
+        WHERE view_state.view_name = 'mv_ranking_asesores'
+    ) AS calculado_at
+FROM analytics.mv_ranking_asesores_base AS advisor
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_ranking_asesores_asesor_id ON mv_ranking_asesores (asesor_id);
 CREATE INDEX mv_ranking_asesores_nacional ON mv_ranking_asesores (ranking_nacional, asesor_id);
 CREATE INDEX mv_ranking_asesores_ciudad
 ON mv_ranking_asesores (analytics.city_key(ciudad), ranking_ciudad, asesor_id);
-CREATE INDEX mv_ranking_asesores_departamento
-ON mv_ranking_asesores (departamento, ranking_nacional);
-CREATE INDEX mv_ranking_asesores_ofertas_ganadoras
-ON mv_ranking_asesores (ofertas_ganadoras DESC, asesor_id);
-CREATE INDEX mv_ranking_asesores_tasa_respuesta
-ON mv_ranking_asesores (tasa_respuesta_pct DESC, asesor_id);
 
 COMMENT ON MATERIALIZED VIEW mv_ranking_asesores IS
 'Ranking of the active advisors by what they did in the last 30 local days (audits: 90). '

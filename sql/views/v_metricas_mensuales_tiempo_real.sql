@@ -17,7 +17,7 @@ calendar AS (
     FROM month_now
 )
 
-SELECT metrics.*
+SELECT metrics.* -- noqa: AM04
 FROM calendar
 LEFT JOIN month_now ON month_now.mes = calendar.mes
 CROSS JOIN LATERAL analytics.monthly_metrics(calendar.mes, month_now.totals) AS metrics

@@ -1,0 +1,797 @@
+"""Measures teloo-analytics against computing everything again, and holds it against its bars."""
+
+import argparse
+import fcntl
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import psycopg
+
+from bench_data import (
+    BENCH_DIRECTORY,
+    MONTHLY_FORMS,
+    VIEWS,
+    Connection,
+    Marketplace,
+    bench_sql,
+    connect,
+    copy_database,
+    drop_database,
+    ensure_source,
+    install,
+)
+from bench_report import Result, as_json, chart, machine, publish, table
+from cluster import LOCAL, PROJECT, Cluster, connection_environment
+from console import LOGGER, UserError, report, set_up_logging
+from demo import DEFAULT_SEED, SCALES, progress, seed_argument
+
+CLUSTER = "bench-run"
+SETTINGS = "jit = off\n"
+PAGE = PROJECT / "docs" / "performance.md"
+RESULTS = LOCAL / "bench-results"
+SLOW_SIDE_MS = 30_000
+FULL = "full recomputation"
+NO_CAPTURE = "no change capture"
+MB = 1048576
+
+
+class BenchError(Exception):
+    """What was measured was wrong: a view differs from the recomputation, a refresh failed."""
+
+
+class Bench:
+    """The measures of one scale."""
+
+    def __init__(self, cluster: Cluster, scale: str, pairs: int, seconds: int) -> None:
+        self.cluster = cluster
+        self.scale = scale
+        self.pairs = pairs
+        self.seconds = seconds
+        self.name = f"bench_{scale}_run"
+        self.results: list[Result] = []
+        self.monthly_form = ""
+        self.market: Marketplace
+
+    # -- both sides ------------------------------------------------------------------------
+
+    def refresh(self, connection: Connection | None = None, *, force: bool = False) -> float:
+        """Refresh our views; return the milliseconds until the answer was here."""
+        started = time.perf_counter()
+        rows = (
+            (connection or self.market.connection)
+            .execute(
+                "SELECT view_name, refresh_status, error_message "
+                "FROM analytics.refresh_all_mv(force => %s)",
+                [force],
+            )
+            .fetchall()
+        )
+        elapsed = 1000 * (time.perf_counter() - started)
+        failed = [f"{row[0]}: {row[2]}" for row in rows if row[1] != "SUCCESS"]
+        if failed or len(rows) != len(VIEWS):
+            raise BenchError(f"a refresh failed: {'; '.join(failed) or rows}")
+        return elapsed
+
+    def recompute(self, *views: str) -> float:
+        """Compute the views of the other side and publish them; return the milliseconds."""
+        started = time.perf_counter()
+        for view in views or VIEWS:
+            self.market.connection.execute(
+                f"REFRESH MATERIALIZED VIEW CONCURRENTLY bench.{view}".encode()
+            )
+        return 1000 * (time.perf_counter() - started)
+
+    def last_run(self) -> dict[str, object]:
+        """Return what the refresh log says of the last run: its mode, and where time went."""
+        rows = self.market.connection.execute(
+            "SELECT view_name, mode, reason, refresh_time_ms, requests_recomputed "
+            "FROM analytics.refresh_log WHERE run_id = "
+            "(SELECT max(run_id) FROM analytics.refresh_log) ORDER BY log_id"
+        ).fetchall()
+        run = rows[-1]
+        return {
+            "mode": run[1],
+            "reason": run[2],
+            "requests": run[4],
+            "total_ms": float(run[3]),
+            **{f"{row[0]}_ms": float(row[3]) for row in rows[:-1]},
+            **{f"{row[0]}_mode": row[1] for row in rows[:-1]},
+        }
+
+    def check(self, after: str, *, recompute: bool = True) -> None:
+        """Compare both views with the recomputation; raise BenchError where a cell differs."""
+        if recompute:
+            self.recompute()
+        differences = self.market.differences()
+        if differences:
+            raise BenchError(
+                f"after {after} at scale {self.scale} the views differ from the recomputation:\n"
+                + "\n".join(differences)
+            )
+
+    def add(self, result: Result) -> None:
+        """Keep a result and show it."""
+        self.results.append(result)
+        LOGGER.info(
+            "%s, %s: %s %s",
+            result.measure,
+            result.scale,
+            result.shown_value(result.value),
+            result.mark,
+        )
+
+    def compare(
+        self,
+        measure: str,
+        prepare: Callable[[], None],
+        *,
+        views: Sequence[str] = VIEWS,
+        expected_mode: str = "incremental",
+    ) -> None:
+        """Time both sides, interleaved, after the same changes; both are current afterwards."""
+        ours: list[float] = []
+        other: list[float] = []
+        runs = []
+        pairs = self.pairs
+        with progress(measure, pairs, "pairs") as advance:
+            while len(ours) < pairs:
+                prepare()
+                sides: list[Callable[[], None]] = [
+                    lambda: ours.append(self.refresh()),
+                    lambda: other.append(self.recompute(*views)),
+                ]
+                for run in sides if len(ours) % 2 == 0 else sides[::-1]:
+                    run()
+                runs.append(self.last_run())
+                self.check(measure, recompute=len(views) < len(VIEWS))
+                advance(1)
+                if max(ours[-1], other[-1]) > SLOW_SIDE_MS:
+                    pairs = min(pairs, 3)
+        note = f"{pairs} pairs"
+        modes = {str(run["mode"]) for run in runs}
+        if modes != {expected_mode}:
+            note += f"; mode {', '.join(sorted(modes))}: {runs[-1]['reason']}"
+        self.add(
+            Result(
+                measure,
+                self.scale,
+                "speedup",
+                ours,
+                other,
+                "ms",
+                FULL,
+                note,
+                {"runs": runs},
+            )
+        )
+
+    # -- preparation -----------------------------------------------------------------------
+
+    def prepare(self, seed: int) -> None:
+        """Make the database: the marketplace, teloo-analytics, the views of the other side."""
+        source = ensure_source(self.cluster, self.scale, seed)
+        url = copy_database(self.cluster, source, self.name, self.scale)
+        LOGGER.info("installing teloo-analytics and computing everything once")
+        install(url)
+        self.market = Marketplace(url, self.scale)
+        self.refresh()
+        self.market.connection.execute("VACUUM ANALYZE")
+        self.choose_form()
+        self.market.create_full_views(self.monthly_form)
+        self.check("the installation", recompute=False)
+
+    def choose_form(self) -> None:
+        """Time the forms of the monthly recomputation and take the fastest."""
+        times: dict[str, list[float]] = {form: [] for form in MONTHLY_FORMS}
+        rounds = 3
+        with progress("forms of the full recomputation", rounds, "rounds") as advance:
+            for _ in range(rounds):
+                for form in MONTHLY_FORMS:
+                    started = time.perf_counter()
+                    self.market.connection.execute(
+                        b"CREATE TEMPORARY TABLE full_form AS "
+                        + bench_sql(f"full_monthly_{form}.sql")
+                    )
+                    times[form].append(1000 * (time.perf_counter() - started))
+                    self.market.connection.execute("DROP TABLE full_form")
+                advance(1)
+                if max(elapsed for values in times.values() for elapsed in values) > SLOW_SIDE_MS:
+                    break
+        self.monthly_form = min(times, key=lambda form: median(times[form]))
+        LOGGER.info(
+            "monthly recomputation, ms: %s; taken: %s",
+            ", ".join(f"{form} {median(values):.0f}" for form, values in times.items()),
+            self.monthly_form,
+        )
+        for form, values in times.items():
+            self.results.append(
+                Result(
+                    f"baseline: monthly, {form}",
+                    self.scale,
+                    "cost",
+                    [],
+                    values,
+                    "ms",
+                    "CREATE TABLE AS",
+                    "taken" if form == self.monthly_form else "",
+                )
+            )
+
+    # -- the refresh -----------------------------------------------------------------------
+
+    def storage(self) -> None:
+        """Weigh derived tables against source tables, both with their indexes."""
+        rows = self.market.connection.execute(
+            "SELECT table_name, pg_total_relation_size(('analytics.' || table_name || '_' "
+            "|| (SELECT active_set FROM analytics.engine_state))::regclass) "
+            "FROM analytics.derived_tables ORDER BY 2 DESC"
+        ).fetchall()
+        source = self.market.connection.execute(
+            "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
+            "WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        ).fetchone()
+        if source is None:
+            raise AssertionError("an aggregate has one row")
+        self.add(
+            Result(
+                "derived tables",
+                self.scale,
+                "cost",
+                [sum(row[1] for row in rows) / MB],
+                [float(source[0]) / MB],
+                "MB",
+                "source tables",
+                ", ".join(f"{row[0]} {row[1] / MB:.1f}" for row in rows[:3]),
+                {"tables_mb": {row[0]: round(row[1] / MB, 3) for row in rows}},
+            )
+        )
+
+    def nothing_changed(self) -> None:
+        """Refresh when there is nothing to do, in a session at work and in new ones."""
+        self.refresh()
+        ours = [self.refresh() for _ in range(4 * self.pairs)]
+        modes = self.last_run()
+        fresh = []
+        for _ in range(self.pairs):
+            with self.market.session() as connection:
+                fresh.append(self.refresh(connection))
+        self.check("a refresh without changes")
+        self.add(
+            Result(
+                "nothing changed",
+                self.scale,
+                "milliseconds",
+                ours,
+                fresh,
+                "ms",
+                "the same, first in a session",
+                "" if modes["mode"] == "unchanged" else f"mode {modes['mode']}",
+            )
+        )
+
+    def day_of_work(self) -> None:
+        """Refresh after a day of work on a new local day."""
+
+        def prepare() -> None:
+            self.market.next_day()
+            self.market.run("day_of_requests.sql", "day_of_advisors.sql")
+
+        self.compare("day of work", prepare)
+
+    def same_day(self) -> None:
+        """Refresh after a day of work that all happened since the last refresh of that day."""
+        self.compare(
+            "day of work, same local day",
+            lambda: self.market.run("day_of_requests.sql", "day_of_advisors.sql"),
+        )
+
+    def monthly_path(self) -> None:
+        """Refresh after a day of work that the ranking does not show."""
+        self.compare(
+            "monthly path alone",
+            lambda: self.market.run("day_of_requests.sql"),
+            views=VIEWS[:1],
+        )
+
+    def one_request(self) -> None:
+        """Refresh after one change."""
+        self.compare(
+            "one changed request",
+            lambda: self.market.run("update_one_request.sql"),
+            views=VIEWS[:1],
+        )
+
+    def many_days(self) -> None:
+        """Refresh after one update on each of 274 days."""
+        self.compare("one update on 274 days", lambda: self.market.run("update_many_days.sql"))
+
+    def rebuild(self) -> None:
+        """Compute all derived tables again, with the memory that it takes."""
+        ways: list[tuple[str, Callable[[Connection], object]]] = [
+            ("full rebuild, forced", lambda connection: self.refresh(connection, force=True))
+        ]
+        if self.market.connection.execute(
+            "SELECT FROM pg_proc WHERE pronamespace = 'analytics'::regnamespace "
+            "AND proname = 'rebuild' AND prokind = 'p'"
+        ).fetchone():
+            ways.append(
+                (
+                    "full rebuild, analytics.rebuild()",
+                    lambda connection: connection.execute("CALL analytics.rebuild()"),
+                )
+            )
+        times: dict[str, list[float]] = {measure: [] for measure, _ in ways}
+        memory: dict[str, list[float]] = {measure: [] for measure, _ in ways}
+        other: list[float] = []
+        pairs = self.pairs
+        with progress("full rebuild", pairs, "pairs") as advance:
+            while len(other) < pairs:
+                for measure, run in ways:
+                    # What wrote before must not be paid by what writes next.
+                    self.market.connection.execute("CHECKPOINT")
+                    with self.market.session() as connection:
+                        with peak_memory(connection.info.backend_pid) as peak:
+                            started = time.perf_counter()
+                            run(connection)
+                            times[measure].append(1000 * (time.perf_counter() - started))
+                        memory[measure].append(peak[0])
+                    self.refresh()
+                other.append(self.recompute())
+                self.check("a full rebuild", recompute=False)
+                advance(1)
+                if max(*other, *(values[-1] for values in times.values())) > SLOW_SIDE_MS:
+                    pairs = min(pairs, 2)
+        for measure, _ in ways:
+            self.add(
+                Result(
+                    measure,
+                    self.scale,
+                    "cost",
+                    times[measure],
+                    other,
+                    "ms",
+                    FULL,
+                    f"peak memory of the session {max(memory[measure]):.0f} MB",
+                    {"peak_memory_mb": [round(value, 1) for value in memory[measure]]},
+                )
+            )
+
+    def reader(self) -> None:
+        """Read both views all the time while refreshes run; keep the longest wait."""
+        with Reader(self.market) as idle:
+            time.sleep(3)
+        with Reader(self.market) as during:
+            for _ in range(2):
+                self.market.next_day()
+                self.market.run("day_of_requests.sql", "day_of_advisors.sql")
+                self.refresh()
+            self.refresh(force=True)
+        self.check("refreshes with a reader")
+        during_refresh = sorted(during.waits)
+        self.add(
+            Result(
+                "reader's longest wait",
+                self.scale,
+                "milliseconds",
+                [during_refresh[-1]],
+                [max(idle.waits)],
+                "ms",
+                "without a refresh",
+                f"of {len(during_refresh)} reads; 99.9 % within "
+                f"{during_refresh[int(len(during_refresh) * 0.999)]:.1f} ms",
+            )
+        )
+
+    # -- the writers -----------------------------------------------------------------------
+
+    def pgbench(self, database: str, script: str, *options: str) -> tuple[float, int]:
+        """Run pgbench; return transactions per second and how many there were."""
+        url = self.cluster.url(database)
+        result = subprocess.run(
+            [
+                self.cluster.binaries / "pgbench",
+                "--no-vacuum",
+                "--protocol=prepared",
+                f"--file={BENCH_DIRECTORY / script}",
+                *options,
+            ],
+            env={**os.environ, **connection_environment(url)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        tps = re.search(r"^tps = ([0-9.]+)", result.stdout, re.MULTILINE)
+        count = re.search(r"actually processed: ([0-9]+)", result.stdout)
+        failures = re.search(r"failed transactions: ([0-9]+)", result.stdout)
+        if result.returncode or not tps or not count or (failures and failures[1] != "0"):
+            raise BenchError(f"pgbench {script} failed: {(result.stderr or result.stdout)[-1500:]}")
+        return float(tps[1]), int(count[1])
+
+    def writers(self) -> None:
+        """Measure what change capture costs the writers, against a copy without it."""
+        self.market.connection.execute(bench_sql("write_fixtures.sql"))
+        self.refresh()
+        self.market.connection.execute("VACUUM ANALYZE")
+        self.market.connection.close()
+        off = f"{self.name}_off"
+        off_url = copy_database(self.cluster, self.name, off, self.scale)
+        self.market.connection = self.market.session()
+        try:
+            with connect(off_url) as connection:
+                connection.execute("SELECT analytics.set_setting('change_capture', 'off')")
+                connection.execute("CALL analytics.apply_change_capture()")
+                if connection.execute(
+                    "SELECT FROM pg_trigger WHERE tgname LIKE 'teloo_analytics%' LIMIT 1"
+                ).fetchone():
+                    raise BenchError("change capture is off and there still are triggers")
+            for measure, script in (
+                ("insert transaction", "insert_request.pgbench"),
+                ("insert transaction, a statement per row", "insert_request_by_rows.pgbench"),
+                ("update of an offer", "update_offer.pgbench"),
+            ):
+                self.throughput(measure, script, off)
+            self.bulk_insert(off_url)
+        finally:
+            drop_database(self.cluster, off)
+        self.refresh()
+        self.check("the writes")
+
+    def throughput(self, measure: str, script: str, off: str) -> None:
+        """Run a script with and without change capture, interleaved."""
+        rates: dict[str, list[float]] = {self.name: [], off: []}
+        options = ("--client=2", "--jobs=2")
+        for database in rates:
+            self.pgbench(database, script, *options, "--time=1")
+        pairs = max(self.pairs, 5)
+        with progress(measure, pairs, "pairs") as advance:
+            for pair in range(pairs):
+                for database in list(rates) if pair % 2 == 0 else list(rates)[::-1]:
+                    rate, _ = self.pgbench(database, script, *options, f"--time={self.seconds}")
+                    rates[database].append(rate)
+                advance(1)
+        self.add(
+            Result(
+                measure,
+                self.scale,
+                "throughput",
+                rates[self.name],
+                rates[off],
+                "tps",
+                NO_CAPTURE,
+                f"2 clients, {pairs} pairs of {self.seconds} s",
+            )
+        )
+
+    def bulk_insert(self, off_url: str) -> None:
+        """Insert 10,000 offers with and without change capture, interleaved."""
+        statement = bench_sql("bulk_offers.sql")
+        times: dict[str, list[float]] = {"on": [], "off": []}
+        pairs = max(self.pairs, 5) + 2
+        with (
+            connect(self.market.url) as on,
+            connect(off_url) as off,
+            progress("bulk insert", pairs, "pairs") as advance,
+        ):
+            sides = [("on", on), ("off", off)]
+            for pair in range(pairs):
+                for side, connection in sides if pair % 2 == 0 else sides[::-1]:
+                    started = time.perf_counter()
+                    connection.execute(statement)
+                    times[side].append(1000 * (time.perf_counter() - started))
+                advance(1)
+        # The first pair meets cold pages.
+        self.add(
+            Result(
+                "bulk insert of 10,000 offers",
+                self.scale,
+                "cost",
+                times["on"][1:],
+                times["off"][1:],
+                "ms",
+                NO_CAPTURE,
+                f"{pairs - 1} pairs",
+            )
+        )
+
+    def change_log(self) -> None:
+        """Let the change log grow at 1,000 writes a second, and compact it."""
+
+        def size() -> tuple[int, int]:
+            row = self.market.connection.execute(
+                "SELECT pg_total_relation_size('analytics.change_log'), "
+                "pg_total_relation_size('analytics.pending_changes')"
+            ).fetchone()
+            if row is None:
+                raise AssertionError("a SELECT without FROM has one row")
+            return row[0], row[1]
+
+        self.refresh()
+        self.market.connection.execute("VACUUM (TRUNCATE) analytics.change_log")
+        self.market.connection.execute("VACUUM (TRUNCATE) analytics.pending_changes")
+        empty = size()
+        rate, count = self.pgbench(
+            self.name,
+            "update_offer.pgbench",
+            "--client=8",
+            "--jobs=2",
+            "--rate=1000",
+            f"--time={max(self.seconds, 10)}",
+        )
+        grown = size()
+        started = time.perf_counter()
+        self.market.connection.execute("CALL analytics.tick()")
+        tick = 1000 * (time.perf_counter() - started)
+        compacted = size()
+        self.market.connection.execute("VACUUM analytics.change_log")
+        self.pgbench(self.name, "update_offer.pgbench", "--client=8", "--rate=1000", "--time=5")
+        again = size()
+        self.refresh()
+        self.check("compacting the change log")
+        self.add(
+            Result(
+                "change log at 1,000 writes/s: compaction",
+                self.scale,
+                "cost",
+                [tick],
+                [],
+                "ms",
+                "",
+                f"{count:,} writes at {rate:,.0f}/s: {(grown[0] - empty[0]) / count:.0f} bytes "
+                f"each, {grown[0] / MB:.1f} MB; pending afterwards {compacted[1] / MB:.1f} MB; "
+                f"log after 5 s more {again[0] / MB:.1f} MB",
+            )
+        )
+
+    # -- all of it -------------------------------------------------------------------------
+
+    def run(self, seed: int, only: str) -> None:
+        """Measure everything at this scale."""
+        measures = {
+            "storage": self.storage,
+            "nothing": self.nothing_changed,
+            "day": self.day_of_work,
+            "same-day": self.same_day,
+            "monthly": self.monthly_path,
+            "one": self.one_request,
+            "many": self.many_days,
+            "rebuild": self.rebuild,
+            "reader": self.reader,
+            "writers": self.writers,
+            "log": self.change_log,
+        }
+        LOGGER.info("scale %s", self.scale)
+        self.prepare(seed)
+        try:
+            if only == "log":
+                self.market.connection.execute(bench_sql("write_fixtures.sql"))
+            for name, measure in measures.items():
+                if only in ("", name):
+                    measure()
+        finally:
+            self.market.connection.close()
+        drop_database(self.cluster, self.name)
+
+
+class Reader:
+    """Reads both views all the time in a thread of its own, until the block ends."""
+
+    def __init__(self, market: Marketplace) -> None:
+        self.market = market
+        self.waits: list[float] = []
+        self.error: psycopg.Error | None = None
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.read)
+
+    def read(self) -> None:
+        """Read until told to stop."""
+        try:
+            with self.market.session() as connection:
+                while not self.stopped.is_set():
+                    started = time.perf_counter()
+                    connection.execute("SELECT * FROM analytics.mv_metricas_mensuales").fetchall()
+                    connection.execute(
+                        "SELECT * FROM analytics.mv_ranking_asesores "
+                        "ORDER BY ranking_nacional LIMIT 50"
+                    ).fetchall()
+                    self.waits.append(1000 * (time.perf_counter() - started))
+                    time.sleep(0.001)
+        except psycopg.Error as error:
+            self.error = error
+
+    def __enter__(self) -> "Reader":
+        """Begin to read."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and raise what a read raised."""
+        self.stopped.set()
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def peak_memory(pid: int) -> Iterator[list[float]]:
+    """Watch the memory of a server process (without shared buffers): its peak, in MB."""
+    peak = [0.0]
+    stopped = threading.Event()
+    status = Path(f"/proc/{pid}/status")
+
+    def watch() -> None:
+        while not stopped.wait(0.01):
+            found = re.search(r"^RssAnon:\s+(\d+) kB", status.read_text(encoding="utf-8"), re.M)
+            peak[0] = max(peak[0], int(found[1]) / 1024 if found else 0)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def growth(results: Sequence[Result]) -> list[Result]:
+    """Compare the scales with each other: how the cost of a refresh grows."""
+    scales = [name for name in SCALES if any(result.scale == name for result in results)]
+    if len(scales) < 2:
+        return []
+    first, last = scales[0], scales[-1]
+    found = []
+    for measure in ("day of work", "one changed request"):
+        sides = [
+            result.ours
+            for scale in (last, first)
+            for result in results
+            if result.measure == measure and result.scale == scale
+        ]
+        if len(sides) == 2:
+            found.append(
+                Result(
+                    f"growth: {measure}",
+                    f"{first} to {last}",
+                    "cost",
+                    sides[0],
+                    sides[1],
+                    "ms",
+                    f"ours at {first}",
+                )
+            )
+    return found
+
+
+def run_all(options: argparse.Namespace) -> int:
+    """Measure all scales, write the results, say whether the bars were met."""
+    cluster = Cluster(CLUSTER, database="bench", settings=SETTINGS)
+    results: list[Result] = []
+    cluster.start()
+    try:
+        with connect(cluster.url("postgres")) as connection:
+            version = str(connection.info.server_version // 10000)
+            row = connection.execute("SHOW server_version").fetchone()
+            version = str(row[0]).split()[0] if row else version
+        for scale in dict.fromkeys(options.scales):
+            bench = Bench(cluster, scale, options.pairs, options.seconds)
+            bench.run(options.seed, options.only)
+            results += bench.results
+    finally:
+        cluster.stop()
+    results += growth(results)
+    ran = machine(version, options.command)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{'-'.join(options.scales)}.json"
+    path.write_text(as_json(results, ran), encoding="utf-8")
+    path.with_suffix(".svg").write_text(chart(results, ran), encoding="utf-8")
+    print(f"\n{table(results)}\n")
+    print(", ".join(f"{key} {value}" for key, value in ran.items()))
+    print(f"written: {path} and the chart beside it")
+    if options.publish:
+        publish(results, ran, PAGE)
+        print(f"published: {PAGE}, performance.json, performance.svg")
+    missed = [result for result in results if result.mark == "FAIL"]
+    if missed:
+        print(
+            f"{len(missed)} bar(s) missed: "
+            + ", ".join(f"{result.measure} ({result.scale})" for result in missed)
+        )
+        return 3
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="bench.py",
+        description="Measures refreshes against full recomputation, what change capture costs "
+        "the writers, memory, storage and readers' waits, on a cluster of its own below .local/, "
+        "and holds them against their bars. Both views are compared with the recomputation, "
+        "cell by cell, after each measure.",
+        epilog="Exit codes: 0 all bars met, 1 a view was wrong or something failed, 2 wrong "
+        "usage, 3 a bar was missed, 130 interrupted.",
+    )
+    parser.add_argument(
+        "--scales",
+        nargs="+",
+        choices=SCALES,
+        default=["small"],
+        metavar="SCALE",
+        help="small (default; a few minutes), medium, large (45 GB of disk); several give "
+        "the rows of growth too",
+    )
+    parser.add_argument(
+        "--seed",
+        type=seed_argument,
+        default=DEFAULT_SEED,
+        help=f"another seed makes other data; default: {DEFAULT_SEED}",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        default=5,
+        help="measurements of each side, interleaved; at most 3 where one takes over 30 s; "
+        "default: 5",
+    )
+    parser.add_argument(
+        "--seconds", type=int, default=5, help="length of each run of pgbench; default: 5"
+    )
+    parser.add_argument(
+        "--only",
+        choices=[
+            "storage",
+            "nothing",
+            "day",
+            "same-day",
+            "monthly",
+            "one",
+            "many",
+            "rebuild",
+            "reader",
+            "writers",
+            "log",
+        ],
+        default="",
+        help="measure only this",
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="write the results into docs/performance.*"
+    )
+    options = parser.parse_args(arguments)
+    if options.pairs < 1 or options.seconds < 1:
+        parser.error("--pairs and --seconds take a whole number from 1")
+    options.command = shlex.join(
+        ["scripts/bench.py", *(sys.argv[1:] if arguments is None else arguments)]
+    )
+    set_up_logging()
+    LOCAL.mkdir(parents=True, exist_ok=True)
+    with (LOCAL / "bench.lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return report(UserError("another bench is running", "Wait until it is done."))
+        try:
+            return run_all(options)
+        except UserError as error:
+            return report(error)
+        except BenchError as error:
+            LOGGER.error("%s", error)
+        except psycopg.Error as error:
+            LOGGER.error("%s", f"the database said: {error}".strip())
+        except KeyboardInterrupt:
+            LOGGER.error("interrupted")
+            return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Builds the indexes on the operational tables that the incremental refresh needs."""
+
+import argparse
+import sys
+import threading
+import time
+
+import psycopg
+from psycopg import sql
+from tabulate import tabulate
+
+import prerequisites
+from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+
+PROGRESS = """
+SELECT phase, coalesce(round(100.0 * blocks_done / nullif(blocks_total, 0)), 0)::integer
+FROM pg_stat_progress_create_index
+WHERE pid = %s
+"""
+
+
+def show_progress(url: str, pid: int, name: str, done: threading.Event) -> None:
+    """Log how far the build of an index is, each time it moved on."""
+    before = None
+    with prerequisites.connect(url, "indexes") as connection:
+        connection.autocommit = True
+        while not done.wait(1.0):
+            row = connection.execute(PROGRESS, [pid]).fetchone()
+            if row is not None and row != before:
+                LOGGER.info("%s: %s, %d %% of blocks", name, row[0], row[1])
+                before = row
+
+
+def build(url: str, name: str, table: str, statement: str) -> None:
+    """Build one index CONCURRENTLY, showing its progress; a half-built one is dropped first."""
+    with prerequisites.connect(url, "indexes") as connection:
+        connection.autocommit = True
+        invalid = connection.execute(
+            "SELECT nspname, relname FROM pg_index "
+            "INNER JOIN pg_class ON pg_class.oid = indexrelid "
+            "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE indrelid = %s::regclass AND relname = %s AND NOT indisvalid",
+            [table, name],
+        ).fetchone()
+        if invalid is not None:
+            LOGGER.info("dropping %s, whose build was interrupted", name)
+            connection.execute(
+                sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(*invalid))
+            )
+        done = threading.Event()
+        watcher = threading.Thread(
+            target=show_progress, args=(url, connection.info.backend_pid, name, done)
+        )
+        watcher.start()
+        started = time.monotonic()
+        try:
+            connection.execute(statement.encode())
+        finally:
+            done.set()
+            watcher.join()
+        LOGGER.info("built %s in %.1f s", name, time.monotonic() - started)
+
+
+def missing_indexes(url: str) -> list[tuple[str, str, str, str]]:
+    """Print which indexes the engine needs; return those that are missing."""
+    with prerequisites.connect(url, "indexes") as connection:
+        prerequisites.pin_settings(connection)
+        with prerequisites.acting_as(connection):
+            rows = connection.execute(
+                "SELECT table_name, column_name, purpose, is_present, index_name, statement "
+                "FROM analytics.source_indexes()"
+            ).fetchall()
+    print(
+        tabulate(
+            [
+                (table, column, purpose, index if present else "MISSING")
+                for table, column, purpose, present, index, _ in rows
+            ],
+            headers=["table", "column", "for", "index"],
+        )
+    )
+    return [(row[4], row[0], row[1], row[5]) for row in rows if not row[3]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="source_indexes.py",
+        description="Lists the indexes on the operational tables that make a refresh cost only "
+        "what changed, and builds the missing ones without blocking writers.",
+        epilog="Exit codes: 0 all are there, 1 failed, 2 wrong usage, 3 --list: some are missing.",
+    )
+    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_argument("--list", action="store_true", help="only list them")
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    try:
+        environment()
+        url = database_url(options.database_url)
+        missing = missing_indexes(url)
+        if options.list:
+            return 3 if missing else 0
+        for name, table, _, statement in missing:
+            build(url, name, table, statement)
+    except UserError as error:
+        return report(error)
+    except psycopg.Error as error:
+        return report(prerequisites.explained(error))
+    LOGGER.info("%d index(es) were missing; all are there now", len(missing))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
