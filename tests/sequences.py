@@ -34,7 +34,7 @@ from migrate import migrate
 from oracle import ZONE, Row, Source
 
 # Flip when v_metricas_mensuales_tiempo_real has to be there.
-REAL_TIME_VIEW_IS_REQUIRED = False
+REAL_TIME_VIEW_IS_REQUIRED = True
 REAL_TIME_VIEW = "v_metricas_mensuales_tiempo_real"
 
 ZONES = ("Asia/Tokyo", "Pacific/Kiritimati", "America/Sao_Paulo", "UTC")
@@ -618,8 +618,10 @@ class Sequence:
         assert row == (0,), f"the audit found {row}: {found}"
         self.totals.audits += 1
 
-    def refresh(self, _writer: Writer) -> None:
+    def refresh(self, writer: Writer) -> None:
         """Refresh in one of the ways there are, and compare."""
+        if self.random.random() < 0.3:
+            self.compact(writer)
         dice = self.random.random()
         if dice < 0.05:
             # One that is rolled back leaves everything as it was, and all changes waiting.
@@ -631,7 +633,9 @@ class Sequence:
         isolation = "REPEATABLE READ" if 0.8 < dice < 0.95 else "READ COMMITTED"
         self.refresh_and_compare(isolation, force=dice > 0.97)
 
-    def refresh_and_compare(self, isolation: str = "READ COMMITTED", *, force: bool = False) -> None:
+    def refresh_and_compare(
+        self, isolation: str = "READ COMMITTED", *, force: bool = False
+    ) -> None:
         """Compute what is right, compare the real-time view, refresh, compare both views."""
         refresher = self.arena.refresher
         source = self.arena.read_source()
@@ -688,3 +692,40 @@ class Sequence:
 def literal(value: Cell) -> str:
     """Return a value as SQL whose type is the column's."""
     return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+
+# -- for the tests that go step by step ----------------------------------------------------------
+
+
+def refresh(database: Database, now: str) -> tuple[str, str]:
+    """Refresh in a session of its own; return the mode of the run and its reason."""
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
+        rows = connection.execute("SELECT * FROM analytics.refresh_all_mv()").fetchall()
+        assert [row[1] for row in rows] == ["SUCCESS"] * len(rows), rows
+        return last_run(connection)
+
+
+def last_run(connection: psycopg.Connection) -> tuple[str, str]:
+    """Return mode and reason of the last refresh."""
+    row = connection.execute(
+        "SELECT mode, reason FROM analytics.refresh_log WHERE view_name IS NULL "
+        "ORDER BY log_id DESC LIMIT 1"
+    ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def view_differences(database: Database, now: str) -> list[str]:
+    """Compare both views, as they are, with what the committed rows give."""
+    today = datetime.fromisoformat(now).astimezone(ZoneInfo(ZONE)).date()
+    with database.connect() as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        return oracle.all_differences(
+            oracle.compute(connection, today), oracle.read_views(connection)
+        )
+
+
+def audited(database: Database) -> object:
+    """Return how many cells the audit finds wrong."""
+    return database.rows("SELECT analytics.audit()")[0][0]

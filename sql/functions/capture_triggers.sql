@@ -67,16 +67,16 @@ AS $capture_triggers$
         coalesce(needed.relation, present.tgrelid),
         needed.relation_kind,
         coalesce(needed.trigger_name, present.tgname::text),
-        format(
+        CASE WHEN needed.relation IS NOT NULL THEN format(
             'CREATE OR REPLACE TRIGGER %I AFTER %s ON %s %sFOR EACH STATEMENT '
             'EXECUTE FUNCTION analytics.%I(%s)',
             needed.trigger_name, needed.operation, needed.relation::regclass, needed.referencing,
             needed.function_name,
             CASE WHEN needed.operation <> 'TRUNCATE' THEN quote_literal(needed.entity) END
-        ),
+        ) END,
         present.tgrelid IS NOT NULL,
         coalesce(
-            present.tgenabled IN ('O', 'A')
+            present.tgenabled = 'A'
             AND present.tgtype = needed.event_bit
             AND present.proname = needed.function_name
             AND present.tgargs = CASE needed.operation

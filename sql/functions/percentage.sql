@@ -11,3 +11,5 @@ COMMENT ON FUNCTION analytics.percentage(numeric, numeric) IS
 '100 × p_part / p_whole with 2 decimals, half away from zero; 0 when p_whole is 0 or NULL.';
 
 REVOKE ALL ON FUNCTION analytics.percentage(numeric, numeric) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.percentage(numeric, numeric)
+TO analytics_lector, analytics_operador;

@@ -17,3 +17,5 @@ COMMENT ON FUNCTION analytics.rounded_quotient(numeric, numeric) IS
 'NULL over 0 or NULL: an average over nothing is NULL.';
 
 REVOKE ALL ON FUNCTION analytics.rounded_quotient(numeric, numeric) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.rounded_quotient(numeric, numeric)
+TO analytics_lector, analytics_operador;

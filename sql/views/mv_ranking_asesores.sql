@@ -71,6 +71,12 @@ CREATE UNIQUE INDEX mv_ranking_asesores_asesor_id ON mv_ranking_asesores (asesor
 CREATE INDEX mv_ranking_asesores_nacional ON mv_ranking_asesores (ranking_nacional, asesor_id);
 CREATE INDEX mv_ranking_asesores_ciudad
 ON mv_ranking_asesores (analytics.city_key(ciudad), ranking_ciudad, asesor_id);
+CREATE INDEX mv_ranking_asesores_departamento
+ON mv_ranking_asesores (departamento, ranking_nacional);
+CREATE INDEX mv_ranking_asesores_ofertas_ganadoras
+ON mv_ranking_asesores (ofertas_ganadoras DESC, asesor_id);
+CREATE INDEX mv_ranking_asesores_tasa_respuesta
+ON mv_ranking_asesores (tasa_respuesta_pct DESC, asesor_id);
 
 COMMENT ON MATERIALIZED VIEW mv_ranking_asesores IS
 'Ranking of the active advisors by what they did in the last 30 local days (audits: 90). '

@@ -25,15 +25,15 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
     WHERE pronamespace = 'analytics'::regnamespace AND prosecdef
-    AND proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp']$$,
+    AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))$$,
     'every SECURITY DEFINER function pins its search_path'
 );
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
     WHERE pronamespace = 'analytics'::regnamespace
     AND proconfig IS NULL AND prosqlbody IS NULL
-    AND oid <> 'analytics.work()'::regprocedure$$,
-    'every other function pins it too, or is bound when created; only work() has to COMMIT'
+    AND proname NOT IN ('work', 'rebuild', 'run_rebuild_steps', 'apply_change_capture')$$,
+    'every other function pins it too, or is bound when created, or is a procedure that commits'
 );
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
@@ -73,27 +73,53 @@ SELECT results_eq(
     AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2$$,
     $$VALUES
     ('analytics_lector', 'analytics.city_key(text)' COLLATE "C"),
+    ('analytics_lector', 'analytics.explain_refresh()'),
     ('analytics_lector', 'analytics.get_mv_stats()'),
+    ('analytics_lector', 'analytics.kpis_en_vivo()'),
+    ('analytics_lector', 'analytics.month_totals_now()'),
+    ('analytics_lector', 'analytics.monthly_metrics(date,analytics.month_totals)'),
     ('analytics_lector', 'analytics.next_scheduled_refresh()'),
     ('analytics_lector', 'analytics.now()'),
+    ('analytics_lector', 'analytics.percentage(numeric,numeric)'),
+    ('analytics_lector', 'analytics.rounded_quotient(numeric,numeric)'),
     ('analytics_lector', 'analytics.setting(text)'),
     ('analytics_lector', 'analytics.today()'),
     ('analytics_lector', 'analytics.trim_white_space(text)'),
+    ('analytics_operador', 'analytics.audit(integer,integer)'),
+    ('analytics_operador', 'analytics.begin_rebuild(boolean)'),
     ('analytics_operador', 'analytics.city_key(text)'),
+    ('analytics_operador', 'analytics.continue_rebuild(integer)'),
+    ('analytics_operador', 'analytics.explain_refresh()'),
+    ('analytics_operador', 'analytics.force_requests(date,date)'),
     ('analytics_operador', 'analytics.get_mv_stats()'),
+    ('analytics_operador', 'analytics.kpis_en_vivo()'),
+    ('analytics_operador', 'analytics.month_totals_now()'),
+    ('analytics_operador', 'analytics.monthly_metrics(date,analytics.month_totals)'),
     ('analytics_operador', 'analytics.next_scheduled_refresh()'),
     ('analytics_operador', 'analytics.now()'),
+    ('analytics_operador', 'analytics.percentage(numeric,numeric)'),
+    ('analytics_operador', 'analytics.rebuild(boolean)'),
     ('analytics_operador', 'analytics.refresh_all_mv(boolean)'),
+    ('analytics_operador', 'analytics.refresh_lock_key()'),
+    ('analytics_operador', 'analytics.rounded_quotient(numeric,numeric)'),
+    ('analytics_operador', 'analytics.run_rebuild_steps(boolean,text,text)'),
     ('analytics_operador', 'analytics.set_schedule(text,text)'),
     ('analytics_operador', 'analytics.setting(text)'),
+    ('analytics_operador', 'analytics.source_indexes()'),
     ('analytics_operador', 'analytics.today()'),
     ('analytics_operador', 'analytics.trim_white_space(text)'),
+    ('analytics_scheduler', 'analytics.begin_rebuild(boolean)'),
     ('analytics_scheduler', 'analytics.claim_refresh_job()'),
+    ('analytics_scheduler', 'analytics.continue_rebuild(integer)'),
     ('analytics_scheduler', 'analytics.fail_refresh_job(bigint,text)'),
+    ('analytics_scheduler', 'analytics.needs_rebuild_steps()'),
     ('analytics_scheduler', 'analytics.queue_due_refresh()'),
     ('analytics_scheduler', 'analytics.refresh_lock_key()'),
+    ('analytics_scheduler', 'analytics.run_rebuild_steps(boolean,text,text)'),
     ('analytics_scheduler', 'analytics.run_refresh_job(bigint)'),
     ('analytics_scheduler', 'analytics.tick()'),
+    ('analytics_scheduler', 'analytics.tidy_change_log()'),
+    ('analytics_scheduler', 'analytics.watch_change_capture()'),
     ('analytics_scheduler', 'analytics.work()')$$,
     'who may call what'
 );
@@ -103,18 +129,26 @@ SELECT results_eq(
     WHERE relnamespace = 'analytics'::regnamespace
     AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2, 3$$,
     $$VALUES
-    ('analytics_lector', 'mv_metricas_mensuales' COLLATE "C", 'SELECT'),
+    ('analytics_lector', 'audit_log' COLLATE "C", 'SELECT'),
+    ('analytics_lector', 'mv_metricas_mensuales', 'SELECT'),
     ('analytics_lector', 'mv_ranking_asesores', 'SELECT'),
+    ('analytics_lector', 'rebuild_progress', 'SELECT'),
     ('analytics_lector', 'refresh_jobs', 'SELECT'),
     ('analytics_lector', 'refresh_log', 'SELECT'),
     ('analytics_lector', 'scheduler_state', 'SELECT'),
     ('analytics_lector', 'settings', 'SELECT'),
+    ('analytics_lector', 'v_kpis_en_vivo', 'SELECT'),
+    ('analytics_lector', 'v_metricas_mensuales_tiempo_real', 'SELECT'),
+    ('analytics_operador', 'audit_log', 'SELECT'),
     ('analytics_operador', 'mv_metricas_mensuales', 'SELECT'),
     ('analytics_operador', 'mv_ranking_asesores', 'SELECT'),
+    ('analytics_operador', 'rebuild_progress', 'SELECT'),
     ('analytics_operador', 'refresh_jobs', 'SELECT'),
     ('analytics_operador', 'refresh_log', 'SELECT'),
     ('analytics_operador', 'scheduler_state', 'SELECT'),
-    ('analytics_operador', 'settings', 'SELECT')$$,
+    ('analytics_operador', 'settings', 'SELECT'),
+    ('analytics_operador', 'v_kpis_en_vivo', 'SELECT'),
+    ('analytics_operador', 'v_metricas_mensuales_tiempo_real', 'SELECT')$$,
     'who may read what; nobody but the owner reads a source table through this package'
 );
 

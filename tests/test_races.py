@@ -1,0 +1,411 @@
+"""What runs side by side: writers, refreshes, TRUNCATE. Held by locks at the points that matter.
+
+A refresh is held by a statement trigger on one of its work tables that takes an advisory lock:
+BEFORE DELETE on changed_solicitud_facts it has taken the log and not yet looked at the source;
+BEFORE INSERT it has its snapshot of the source.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import date
+
+import psycopg
+import pytest
+
+from conftest import Database
+from marketplace import BASE_SEED, SMALL, fill
+from sequences import audited, last_run, refresh, view_differences
+
+NOW = "2026-11-23 12:00:00-05"
+TODAY = date(2026, 11, 23)
+GATE = 4711
+Refreshed = list[tuple[object, ...]]
+
+PRICES = "UPDATE public.ofertas_detalle SET precio_unitario = precio_unitario + 1"
+NEW_OFFER = (
+    "INSERT INTO public.ofertas (id, solicitud_id, asesor_id, tiempo_entrega_dias) "
+    "SELECT gen_random_uuid(), '{request}', min(id::text)::uuid, 3 FROM public.asesores"
+)
+NEW_NOTICE = (
+    "INSERT INTO public.historial_respuestas_ofertas (id, asesor_id, solicitud_id, fecha_envio) "
+    "SELECT gen_random_uuid(), "
+    "(SELECT min(asesor_id::text)::uuid FROM analytics.mv_ranking_asesores), "
+    "(SELECT min(id::text)::uuid FROM public.solicitudes), '2026-11-20 12:00:00-05'"
+)
+NEW_AUDIT = (
+    "INSERT INTO public.auditorias_tiendas (id, asesor_id, fecha_revision, estado, "
+    "puntaje_confianza) SELECT gen_random_uuid(), min(asesor_id::text)::uuid, "
+    "'2026-11-20 12:00:00-05', 'APROBADA', 4.5 FROM analytics.mv_ranking_asesores"
+)
+
+
+@pytest.fixture
+def market(migrated: Database) -> Database:
+    """A small marketplace whose views are up to date."""
+    with migrated.connect() as connection:
+        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+    assert refresh(migrated, NOW)[0] == "full"
+    assert view_differences(migrated, NOW) == []
+    return migrated
+
+
+def some_request(database: Database) -> str:
+    """Return a request with an offer."""
+    return str(database.rows("SELECT min(solicitud_id::text) FROM public.ofertas")[0][0])
+
+
+def pid_of(connection: psycopg.Connection) -> int:
+    """Return the server process of a connection."""
+    return connection.info.backend_pid
+
+
+def wait_until_blocked(database: Database, waiting: int, by: int) -> None:
+    """Return when one session waits for another's lock."""
+    with database.connect() as observer:
+        observer.execute("SET statement_timeout = '30s'")
+        observer.execute(
+            "DO $$ BEGIN WHILE NOT "
+            f"{by} = ANY (pg_blocking_pids({waiting})) LOOP PERFORM pg_sleep(0.005); "
+            "END LOOP; END $$"
+        )
+
+
+def run_refresh(connection: psycopg.Connection) -> Refreshed:
+    """Refresh in a connection that may have to wait."""
+    return connection.execute("SELECT * FROM analytics.refresh_all_mv()").fetchall()
+
+
+def refresher_of(database: Database) -> psycopg.Connection:
+    """Connect someone who refreshes."""
+    connection = database.connect()
+    connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+    return connection
+
+
+def hurried(database: Database) -> psycopg.Connection:
+    """Connect someone who may not wait: not for a lock, and not for long."""
+    connection = database.connect()
+    connection.execute("SET lock_timeout = '300ms'")
+    connection.execute("SET statement_timeout = '20s'")
+    return connection
+
+
+@contextmanager
+def held_refresh(
+    database: Database, event: str, table: str = "changed_solicitud_facts"
+) -> Iterator[tuple[Future[Refreshed], psycopg.Connection]]:
+    """Start a refresh and hold it at a point.
+
+    Yields its result to be, and the connection that lets it go on by unlocking the gate.
+    """
+    database.execute(
+        "CREATE OR REPLACE FUNCTION public.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock({GATE}); RETURN NULL; END $$",
+        f"CREATE TRIGGER gate BEFORE {event} ON analytics.{table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
+    )
+    with (
+        database.connect() as keeper,
+        refresher_of(database) as refresher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        keeper.execute(f"SELECT pg_advisory_lock({GATE})")
+        result = pool.submit(run_refresh, refresher)
+        try:
+            wait_until_blocked(database, pid_of(refresher), pid_of(keeper))
+            yield result, keeper
+        finally:
+            keeper.execute("SELECT pg_advisory_unlock_all()")
+            result.result(timeout=60)
+    database.execute(f"DROP TRIGGER gate ON analytics.{table}")
+
+
+def open_gate(held: tuple[Future[Refreshed], psycopg.Connection]) -> Refreshed:
+    """Let a held refresh go on; return what it returns."""
+    result, keeper = held
+    keeper.execute("SELECT pg_advisory_unlock_all()")
+    return result.result(timeout=60)
+
+
+# -- writers and refreshes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["DELETE", "INSERT"])
+def test_change_that_commits_after_the_refresh_took_the_log_is_in_the_next_one(
+    market: Database, event: str
+) -> None:
+    request = some_request(market)
+    market.execute(PRICES)
+    with held_refresh(market, event) as held:
+        # The same requests as those the refresh is at work on, and others, and advisors.
+        market.execute(PRICES, NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT)
+        open_gate(held)
+    assert market.rows("SELECT DISTINCT entity FROM analytics.change_log ORDER BY entity") == [
+        ("auditoria",),
+        ("notificacion",),
+        ("oferta",),
+        ("solicitud",),
+    ]
+    assert audited(market) == 0
+    assert view_differences(market, NOW), "nothing was left to do: the hold came too early"
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+@pytest.mark.parametrize("event", ["DELETE", "INSERT"])
+def test_request_deleted_while_a_refresh_is_at_work_on_it_is_gone_after_the_next(
+    market: Database, event: str
+) -> None:
+    request = some_request(market)
+    market.execute(PRICES)
+    with held_refresh(market, event) as held:
+        market.execute(f"DELETE FROM public.solicitudes WHERE id = '{request}'")
+        open_gate(held)
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_writer_that_is_open_across_two_refreshes_is_in_the_one_after_its_commit(
+    market: Database, isolation: str
+) -> None:
+    request = some_request(market)
+    with market.connect() as writer:
+        writer.execute(f"BEGIN ISOLATION LEVEL {isolation}")
+        writer.execute(PRICES)
+        writer.execute(NEW_NOTICE)
+        assert refresh(market, NOW)[0] == "unchanged"
+        market.execute(NEW_AUDIT)
+        writer.execute(NEW_OFFER.format(request=request))
+        assert refresh(market, NOW)[0] == "incremental"
+        market.execute("SELECT analytics.compact_change_log()")
+        assert view_differences(market, NOW) == []
+        writer.execute("COMMIT")
+    assert view_differences(market, NOW)
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+def test_writer_that_rolls_back_after_two_refreshes_changes_nothing(market: Database) -> None:
+    with market.connect(autocommit=False) as writer:
+        writer.execute(PRICES)
+        writer.execute("DELETE FROM public.asesores")
+        assert refresh(market, NOW)[0] == "unchanged"
+        assert refresh(market, NOW)[0] == "unchanged"
+        writer.rollback()
+    assert refresh(market, NOW)[0] == "unchanged"
+    assert view_differences(market, NOW) == []
+
+
+@pytest.mark.parametrize("first", ["offer", "move"])
+def test_request_moves_to_another_month_while_an_offer_for_it_is_being_inserted(
+    market: Database, first: str
+) -> None:
+    request = some_request(market)
+    statements = {
+        "offer": NEW_OFFER.format(request=request),
+        "move": "UPDATE public.solicitudes SET created_at = '2025-02-03 12:00:00-05' "
+        f"WHERE id = '{request}'",
+    }
+    second = "move" if first == "offer" else "offer"
+    with market.connect(autocommit=False) as open_writer, hurried(market) as writer:
+        open_writer.execute(statements[first])
+        writer.execute(statements[second])
+        assert refresh(market, NOW)[0] == "incremental"
+        assert view_differences(market, NOW) == []
+        open_writer.commit()
+    assert view_differences(market, NOW)
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+def test_writers_wait_neither_for_each_other_nor_for_a_refresh(market: Database) -> None:
+    request = some_request(market)
+    with market.connect(autocommit=False) as open_writer, hurried(market) as writer:
+        for statement in (NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT, PRICES):
+            open_writer.execute(statement)
+        for statement in (NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT):
+            writer.execute(statement)
+        writer.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        run_refresh(writer)
+        assert last_run(writer)[0] == "incremental"
+        writer.execute("CALL analytics.tick()")
+        writer.execute("SELECT analytics.compact_change_log()")
+        assert view_differences(market, NOW) == []
+        writer.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
+        assert view_differences(market, NOW) == []
+        open_writer.commit()
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+
+
+@pytest.mark.parametrize("event", ["DELETE", "INSERT"])
+def test_writers_and_ticks_do_not_wait_for_a_refresh_that_is_held(
+    market: Database, event: str
+) -> None:
+    request = some_request(market)
+    market.execute(PRICES)
+    with hurried(market) as writer, held_refresh(market, event) as held:
+        for statement in (NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT, PRICES):
+            writer.execute(statement)
+        writer.execute(f"DELETE FROM public.solicitudes WHERE id = '{request}'")
+        writer.execute("CALL analytics.tick()")
+        assert not held[0].done()
+        open_gate(held)
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+
+
+def test_serializable_writers_never_fail_because_of_the_log(market: Database) -> None:
+    reads = "SELECT count(*) FROM public.{}"
+    for refresh_isolation in ("READ COMMITTED", "REPEATABLE READ"):
+        with (
+            market.connect() as first,
+            market.connect() as second,
+            refresher_of(market) as refresher,
+        ):
+            for writer in (first, second):
+                writer.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            first.execute(reads.format("historial_respuestas_ofertas"))
+            second.execute(reads.format("auditorias_tiendas"))
+            first.execute(NEW_NOTICE)
+            second.execute(NEW_AUDIT)
+            refresher.execute(f"BEGIN ISOLATION LEVEL {refresh_isolation}")
+            run_refresh(refresher)
+            refresher.execute("COMMIT")
+            first.execute(NEW_NOTICE)
+            first.execute("COMMIT")
+            run_refresh(refresher)
+            second.execute(NEW_AUDIT)
+            second.execute("COMMIT")
+        assert refresh(market, NOW)[0] == "incremental"
+        assert view_differences(market, NOW) == []
+    # The control: writers that read what the other writes do fail.
+    with market.connect() as first, market.connect() as second:
+        for writer, table, statement in (
+            (first, "auditorias_tiendas", NEW_NOTICE),
+            (second, "historial_respuestas_ofertas", NEW_AUDIT),
+        ):
+            writer.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            writer.execute(reads.format(table))
+            writer.execute(statement)
+        first.execute("COMMIT")
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            second.execute("COMMIT")
+
+
+def test_a_refresh_is_refused_in_a_serializable_transaction(market: Database) -> None:
+    with refresher_of(market) as refresher:
+        refresher.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="serializable"):
+            run_refresh(refresher)
+
+
+# -- refreshes among themselves -------------------------------------------------------------------
+
+
+def test_second_refresh_fails_at_once_while_the_first_is_at_work(market: Database) -> None:
+    market.execute(PRICES)
+    with held_refresh(market, "INSERT") as held, hurried(market) as second:
+        for call in ("analytics.refresh_all_mv()", "analytics.refresh_all_mv(force => true)"):
+            with pytest.raises(psycopg.errors.LockNotAvailable, match="already running"):
+                second.execute(f"SELECT * FROM {call}")
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="already running"):
+            second.execute("SELECT analytics.audit()")
+        assert not held[0].done()
+        assert [row[1] for row in open_gate(held)] == ["SUCCESS", "SUCCESS"]
+    assert view_differences(market, NOW) == []
+
+
+@pytest.mark.parametrize("force", ["false", "true"])
+def test_refresh_with_a_snapshot_older_than_another_refresh_undoes_nothing(
+    market: Database, force: str
+) -> None:
+    request = some_request(market)
+    with refresher_of(market) as late:
+        market.execute(PRICES)
+        late.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        late.execute("SELECT count(*) FROM public.solicitudes")
+        market.execute(PRICES, NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT)
+        assert refresh(market, NOW)[0] == "incremental"
+        # It fails, or it finds nothing to do; either way the newer contents stay.
+        late.execute(f"SELECT * FROM analytics.refresh_all_mv(force => {force})")
+        late.execute("COMMIT")
+    refresh(market, NOW)
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+def test_refresh_in_a_transaction_sees_its_own_changes_and_takes_them_back(
+    market: Database,
+) -> None:
+    with refresher_of(market) as refresher:
+        with refresher.transaction(force_rollback=True):
+            refresher.execute("DELETE FROM public.solicitudes")
+            run_refresh(refresher)
+            assert refresher.execute("SELECT * FROM mv_metricas_mensuales").fetchall() == []
+        assert view_differences(market, NOW) == []
+        with refresher.transaction():
+            refresher.execute("SAVEPOINT before")
+            refresher.execute(PRICES)
+            run_refresh(refresher)
+            refresher.execute("ROLLBACK TO before")
+            refresher.execute(NEW_AUDIT)
+            run_refresh(refresher)
+    assert last_run_of(market)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+def last_run_of(database: Database) -> tuple[str, str]:
+    """Return mode and reason of the last refresh."""
+    with database.connect() as connection:
+        return last_run(connection)
+
+
+# -- TRUNCATE -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+@pytest.mark.parametrize("table", ["solicitudes", "ofertas_historicas", "usuarios"])
+def test_refresh_waits_for_a_truncate_and_then_all_is_right(
+    market: Database, table: str, end: str
+) -> None:
+    # Something is waiting, so that the refresh has to look at the truncated tables.
+    market.execute(
+        PRICES,
+        "UPDATE public.ofertas_historicas SET monto_total = 5",
+        "UPDATE public.usuarios SET nombre = 'Zoë'",
+    )
+    with (
+        market.connect() as truncating,
+        refresher_of(market) as refresher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        truncating.execute("BEGIN")
+        truncating.execute(f"TRUNCATE public.{table} CASCADE")
+        result = pool.submit(run_refresh, refresher)
+        wait_until_blocked(market, pid_of(refresher), pid_of(truncating))
+        truncating.execute(end)
+        assert [row[1] for row in result.result(timeout=60)] == ["SUCCESS", "SUCCESS"]
+    runs = [last_run_of(market), refresh(market, NOW)]
+    # The one that waited may have taken the log before or after TRUNCATE was committed.
+    was_full = ("full", "a source table was truncated") in runs
+    assert was_full == (end == "COMMIT"), runs
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+def test_truncate_and_fill_in_one_transaction_is_one_full_refresh(market: Database) -> None:
+    with market.connect(autocommit=False) as connection:
+        connection.execute("TRUNCATE public.usuarios CASCADE")
+        fill(connection, BASE_SEED + 1, "A", TODAY, size=SMALL)
+        connection.commit()
+    assert refresh(market, NOW) == ("full", "a source table was truncated")
+    assert view_differences(market, NOW) == []
+    assert refresh(market, NOW)[0] == "unchanged"
