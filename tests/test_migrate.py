@@ -338,17 +338,15 @@ def test_view_that_can_not_be_replaced_in_place_takes_those_that_read_it_along(
     migrate(source.url, directory=sql_copy)
     source.execute("SELECT refresh_all_mv()")
     fresh = catalog(source)
-    view = sql_copy / "views" / "recomputed_metricas_mensuales.sql"
+    view = sql_copy / "views" / "mv_ranking_asesores_base.sql"
     original = view.read_text()
-    view.write_text(
-        original.replace(
-            "SELECT\n    calendar.mes,", "SELECT\n    1 AS first_column,\n    calendar.mes,"
-        )
-    )
+    changed = original.replace("AS\nSELECT\n", "AS\nSELECT\n    1 AS first_column,\n")
+    assert changed != original
+    view.write_text(changed)
     changes = migrate(source.url, directory=sql_copy)
-    assert "changed views/recomputed_metricas_mensuales.sql" in changes
-    assert "changed views/mv_metricas_mensuales.sql" in changes
-    assert "changed views/mv_ranking_asesores.sql" not in changes
+    assert "changed views/mv_ranking_asesores_base.sql" in changes
+    assert "changed views/mv_ranking_asesores.sql" in changes
+    assert "changed views/mv_metricas_mensuales.sql" not in changes
     assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
     view.write_text(original)
     migrate(source.url, directory=sql_copy)
@@ -543,7 +541,7 @@ def test_production_forbids_pinned_clocks_and_writes_json(
 def test_objects_are_ordered_by_what_they_need() -> None:
     ordered = [item.object_name for item in dependency_order(load_objects())]
     assert ordered.index("trim_white_space") < ordered.index("city_key")
-    assert ordered.index("city_key") < ordered.index("recomputed_ranking_asesores")
+    assert ordered.index("city_key") < ordered.index("recomputed_asesor_facts")
     assert {item.object_name for item in load_objects()} == set(ordered)
     assert ordered[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
 
