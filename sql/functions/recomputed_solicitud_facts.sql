@@ -12,9 +12,15 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 BEGIN ATOMIC
-    -- DISTINCT tells the planner that ids are not repeated: it hashes them, not the tables.
-    WITH wanted AS MATERIALIZED (
-        SELECT DISTINCT given.solicitud_id FROM unnest(p_solicitud_ids) AS given (solicitud_id)
+    -- Read first, and not joined with the ids, so that the planner knows how many there are.
+    WITH request AS MATERIALIZED (
+        SELECT
+            src_solicitudes.*,
+            analytics.local_date(
+                src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
+            ) AS created_on
+        FROM analytics.src_solicitudes
+        WHERE src_solicitudes.id = ANY (p_solicitud_ids)
     ),
 
     offer AS MATERIALIZED (
@@ -25,8 +31,8 @@ BEGIN ATOMIC
             src_ofertas.estado,
             src_ofertas.tiempo_entrega_dias,
             src_ofertas.created_at
-        FROM wanted
-        INNER JOIN analytics.src_ofertas ON src_ofertas.solicitud_id = wanted.solicitud_id
+        FROM request
+        INNER JOIN analytics.src_ofertas ON src_ofertas.solicitud_id = request.id
     ),
 
     awarded_offer AS (
@@ -82,26 +88,16 @@ BEGIN ATOMIC
             array_agg(DISTINCT branded.marca) AS marcas
         FROM (
             SELECT
-                wanted.solicitud_id,
+                request.id AS solicitud_id,
                 upper(
                     analytics.trim_white_space(src_repuestos_solicitados.marca_vehiculo)
                 ) AS marca
-            FROM wanted
+            FROM request
             INNER JOIN analytics.src_repuestos_solicitados
-                ON src_repuestos_solicitados.solicitud_id = wanted.solicitud_id
+                ON src_repuestos_solicitados.solicitud_id = request.id
         ) AS branded
         WHERE branded.marca <> ''
         GROUP BY branded.solicitud_id
-    ),
-
-    request AS MATERIALIZED (
-        SELECT
-            src_solicitudes.*,
-            analytics.local_date(
-                src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
-            ) AS created_on
-        FROM wanted
-        INNER JOIN analytics.src_solicitudes ON src_solicitudes.id = wanted.solicitud_id
     ),
 
     -- Few cities in many requests: each spelling is brought to its key once.

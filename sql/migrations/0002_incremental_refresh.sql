@@ -19,7 +19,7 @@ INSERT INTO analytics.settings (name, value, description) VALUES
     'only these. A whole number from 1 to 100.'
 ),
 (
-    'rebuild_batch_requests', '50000',
+    'rebuild_batch_requests', '200000',
     'Requests that analytics.rebuild() computes between two commits: bounds its memory. A '
     'whole number from 100 to 10000000.'
 ),
