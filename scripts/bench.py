@@ -525,30 +525,34 @@ class Bench:
             "--client=8",
             "--jobs=2",
             "--rate=1000",
-            f"--time={max(self.seconds, 10)}",
+            f"--time={4 * self.seconds}",
         )
         grown = size()
         started = time.perf_counter()
         self.market.connection.execute("CALL analytics.tick()")
-        tick = 1000 * (time.perf_counter() - started)
-        compacted = size()
+        ticked = 1000 * (time.perf_counter() - started)
+        # A tick leaves a log of less than 1 MB alone.
+        started = time.perf_counter()
+        self.market.connection.execute("SELECT analytics.compact_change_log()")
+        compacted = 1000 * (time.perf_counter() - started)
+        pending = size()[1]
         self.market.connection.execute("VACUUM analytics.change_log")
         self.pgbench(self.name, "update_offer.pgbench", "--client=8", "--rate=1000", "--time=5")
-        again = size()
+        again = size()[0]
         self.refresh()
         self.check("compacting the change log")
         self.add(
             Result(
-                "change log at 1,000 writes/s: compaction",
+                "change log at 1,000 writes/s: tick, compact",
                 self.scale,
                 "cost",
-                [tick],
+                [ticked + compacted],
                 [],
                 "ms",
                 "",
-                f"{count:,} writes at {rate:,.0f}/s: {(grown[0] - empty[0]) / count:.0f} bytes "
-                f"each, {grown[0] / MB:.1f} MB; pending afterwards {compacted[1] / MB:.1f} MB; "
-                f"log after 5 s more {again[0] / MB:.1f} MB",
+                f"{count:,} writes at {rate:,.0f}/s, {(grown[0] - empty[0]) / count:.0f} bytes each: "
+                f"{grown[0] / MB:.1f} MB; tick {ticked:.0f} ms; pending {pending / MB:.1f} MB; "
+                f"log after 5 s more {again / MB:.1f} MB",
             )
         )
 

@@ -20,7 +20,7 @@ BEGIN ATOMIC
                 src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
             ) AS created_on
         FROM analytics.src_solicitudes
-        WHERE src_solicitudes.id = ANY (p_solicitud_ids)
+        WHERE src_solicitudes.id = ANY (p_solicitud_ids) -- noqa: CP03, LT01, LT06, RF03
     ),
 
     offer AS MATERIALIZED (
