@@ -321,7 +321,7 @@ class Bench:
             ("full rebuild, forced", lambda connection: self.refresh(connection, force=True))
         ]
         if self.market.connection.execute(
-            "SELECT FROM pg_proc WHERE pronamespace = 'analytics'::regnamespace "
+            "SELECT true FROM pg_proc WHERE pronamespace = 'analytics'::regnamespace "
             "AND proname = 'rebuild' AND prokind = 'p'"
         ).fetchone():
             ways.append(
@@ -431,7 +431,7 @@ class Bench:
                 connection.execute("SELECT analytics.set_setting('change_capture', 'off')")
                 connection.execute("CALL analytics.apply_change_capture()")
                 if connection.execute(
-                    "SELECT FROM pg_trigger WHERE tgname LIKE 'teloo_analytics%' LIMIT 1"
+                    "SELECT true FROM pg_trigger WHERE tgname LIKE 'teloo_analytics%' LIMIT 1"
                 ).fetchone():
                     raise BenchError("change capture is off and there still are triggers")
             for measure, script in (
@@ -550,9 +550,9 @@ class Bench:
                 [],
                 "ms",
                 "",
-                f"{count:,} writes at {rate:,.0f}/s, {(grown[0] - empty[0]) / count:.0f} bytes each: "
-                f"{grown[0] / MB:.1f} MB; tick {ticked:.0f} ms; pending {pending / MB:.1f} MB; "
-                f"log after 5 s more {again / MB:.1f} MB",
+                f"{count:,} writes at {rate:,.0f}/s, {(grown[0] - empty[0]) / count:.0f} bytes "
+                f"each: {grown[0] / MB:.1f} MB; tick {ticked:.0f} ms; "
+                f"pending {pending / MB:.1f} MB; log after 5 s more {again / MB:.1f} MB",
             )
         )
 
@@ -730,7 +730,7 @@ def main(arguments: list[str] | None = None) -> int:
         choices=SCALES,
         default=["small"],
         metavar="SCALE",
-        help="small (default; a few minutes), medium, large (45 GB of disk); several give "
+        help="small (default; a few minutes), medium, large (55 GB of disk); several give "
         "the rows of growth too",
     )
     parser.add_argument(

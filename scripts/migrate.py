@@ -572,7 +572,8 @@ class Migration:
         ordered = dependency_order(self.objects)
         needs_source: set[str] = set()
         for item in ordered:
-            if any(
+            # Materialized views are built from derived tables, which are built from the source.
+            if item.kind == "materialized view" or any(
                 name.startswith(SOURCE_VIEW_PREFIX) or name in needs_source
                 for name in item.references()
             ):

@@ -212,10 +212,13 @@ def test_rebuild_commits_each_batch_and_shows_how_far_it_is(market: Database) ->
         assert 200 <= int(str(requests_done)) < int(str(requests))
         assert 0 < float(str(done_pct)) < 100
         # What is done is committed: another session sees it.
-        assert requests_done in market.rows(
-            "SELECT (SELECT count(*) FROM analytics.solicitud_facts_a), "
-            "(SELECT count(*) FROM analytics.solicitud_facts_b)"
-        )[0]
+        assert (
+            requests_done
+            in market.rows(
+                "SELECT (SELECT count(*) FROM analytics.solicitud_facts_a), "
+                "(SELECT count(*) FROM analytics.solicitud_facts_b)"
+            )[0]
+        )
         assert published(market) == before
         assert real_time_differences(market) == []
         for statement in ("SELECT * FROM analytics.refresh_all_mv()", CALL):
@@ -230,7 +233,7 @@ def test_rebuild_commits_each_batch_and_shows_how_far_it_is(market: Database) ->
 
 
 def test_changes_that_are_committed_during_a_rebuild_are_not_lost(market: Database) -> None:
-    for seed, batches_done in ((1, 0), (2, 3), (3, 4)):
+    for seed, batches_done in ((1, 0), (2, 3), (3, 2)):
         with held_rebuild(market, batches_done):
             disturb(market, seed)
             assert real_time_differences(market) == []
@@ -500,16 +503,16 @@ def test_view_that_failed_to_publish_is_published_by_the_next_refresh(market: Da
     view = "SELECT refresh_status, mode, error_sqlstate FROM analytics.refresh_log "
     with session(market) as connection:
         connection.execute("SELECT * FROM analytics.refresh_all_mv()")
-        assert market.rows(
-            view + "WHERE run_id = 2 AND view_name = 'mv_metricas_mensuales'"
-        ) == [("ERROR", "none", "23505")]
+        assert market.rows(view + "WHERE run_id = 2 AND view_name = 'mv_metricas_mensuales'") == [
+            ("ERROR", "none", "23505")
+        ]
         assert published(market) == before
         assert real_time_differences(market) == []
         # Again in vain, then not.
         connection.execute("SELECT * FROM analytics.refresh_all_mv()")
-        assert market.rows(
-            view + "WHERE run_id = 3 AND view_name = 'mv_metricas_mensuales'"
-        ) == [("ERROR", "none", "23505")]
+        assert market.rows(view + "WHERE run_id = 3 AND view_name = 'mv_metricas_mensuales'") == [
+            ("ERROR", "none", "23505")
+        ]
         market.execute("DROP INDEX analytics.of_a_dba")
         connection.execute("SELECT * FROM analytics.refresh_all_mv()")
     assert market.rows(view + "WHERE run_id = 4 ORDER BY log_id") == [
@@ -560,10 +563,10 @@ def test_share_of_changed_requests_above_the_setting_makes_a_full_refresh(
     market.execute(some.format(count=1000))
     assert refresh(market, NOW)[0] == "incremental"
     market.execute(
-        "SELECT analytics.set_setting('rebuild_threshold_pct', '70')", some.format(count=1064)
+        "SELECT analytics.set_setting('rebuild_threshold_pct', '70')", some.format(count=1067)
     )
     assert refresh(market, NOW)[0] == "incremental"
-    market.execute(some.format(count=1065))
+    market.execute(some.format(count=1068))
     assert "70 %" in refresh(market, NOW)[1]
     assert differences(market) == []
 
@@ -692,14 +695,17 @@ def test_audit_finds_lists_counts_and_heals_drift(
     assert (table, column) in [row[:2] for row in listed]
     assert all((row[2] is None) == (row[0] in {"asesor_facts", "asesor_totals"}) for row in listed)
     assert audited(market) == 0
+    assert market.rows(
+        "SELECT count(*) FROM public.solicitudes AS request "
+        "FULL JOIN analytics.solicitud_facts ON solicitud_id = id "
+        "WHERE id IS NULL OR solicitud_id IS NULL"
+    ) == [(0,)]
     refresh(market, NOW)
     assert differences(market) == []
 
 
 def test_audit_names_the_day_and_nothing_but_the_column(market: Database) -> None:
-    market.execute(
-        altered("solicitud_facts", "solicitud_id", "evaluated_at = '2020-01-01'", LATE)
-    )
+    market.execute(altered("solicitud_facts", "solicitud_id", "evaluated_at = '2020-01-01'", LATE))
     day = market.rows("SELECT max(local_day) FROM analytics.solicitud_facts")[0][0]
     assert audited(market) == 1
     assert market.rows(
@@ -765,10 +771,13 @@ def test_thirty_scheduled_refreshes_find_all_drift_there_is(market: Database) ->
     with session(market) as connection:
         for _ in range(30):
             scheduled_refresh(connection)
-    assert market.rows(
-        "SELECT table_name FROM analytics.derived_tables "
-        "EXCEPT SELECT table_name FROM analytics.audit_log"
-    ) == []
+    assert (
+        market.rows(
+            "SELECT table_name FROM analytics.derived_tables "
+            "EXCEPT SELECT table_name FROM analytics.audit_log"
+        )
+        == []
+    )
     assert audited(market) == 0
     refresh(market, NOW)
     assert differences(market) == []
@@ -791,7 +800,7 @@ def test_thirty_scheduled_refreshes_find_all_drift_while_days_are_added(market: 
     )
     assert len(market.rows(wrong)) > 200
     for day in range(30):
-        now = datetime.fromordinal(date(2026, 12, 1).toordinal() + day)
+        now = datetime.fromordinal(date(2027, 1, 5).toordinal() + day)
         market.execute(MANY_REQUESTS.format(count=1).replace("2026-09-01", str(now.date())))
         with session(market, f"{now.date()} 12:00:00-05") as connection:
             scheduled_refresh(connection)
@@ -846,7 +855,10 @@ SITUATIONS: dict[str, tuple[list[str], str]] = {
         ],
         NOW,
     ),
-    "an advisor renamed": (["UPDATE public.usuarios SET nombre = 'Zoe' WHERE rol = 'ADVISOR'"], NOW),
+    "an advisor renamed": (
+        ["UPDATE public.usuarios SET nombre = 'Zoe' WHERE rol = 'ADVISOR'"],
+        NOW,
+    ),
     "a request and an audit": (
         [ONE_CHANGE, "UPDATE public.auditorias_tiendas SET puntaje_confianza = 1"],
         NOW,
@@ -893,13 +905,13 @@ def check_prediction(database: Database, now: str) -> list[tuple[object, ...]]:
     assert [row[0] for row in predicted] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
     refresh(database, now)
     assert {row[2:5] for row in predicted} == {last_run(database)}
-    modes = dict(
-        database.rows(  # type: ignore[arg-type]
-            "SELECT view_name, mode FROM analytics.refresh_log WHERE view_name IS NOT NULL "
-            "AND run_id = (SELECT max(run_id) FROM analytics.refresh_log)"
-        )
-    )
-    assert [row[0] for row in predicted if not row[1] and modes[row[0]] != "unchanged"] == []  # type: ignore[index]
+    modes: dict[object, object] = {}
+    for name, mode in database.rows(
+        "SELECT view_name, mode FROM analytics.refresh_log WHERE view_name IS NOT NULL "
+        "AND run_id = (SELECT max(run_id) FROM analytics.refresh_log)"
+    ):
+        modes[name] = mode
+    assert [row[0] for row in predicted if not row[1] and modes[row[0]] != "unchanged"] == []
     return predicted
 
 
@@ -988,9 +1000,7 @@ def test_tick_does_not_wait_for_a_refresh(market: Database) -> None:
 # -- the installation before ----------------------------------------------------------------------
 
 
-def migrate_earlier(
-    database: Database, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def migrate_earlier(database: Database, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install what the commit before the engine had."""
     archive = subprocess.run(
         ["git", "-C", SQL_DIRECTORY.parent, "archive", BEFORE_THE_ENGINE, "sql"],
@@ -1007,7 +1017,6 @@ def migrate_earlier(
 def test_upgrade_keeps_the_views_readable_and_ends_as_a_fresh_installation(
     database: Database,
     server: Server,
-    demo_template: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1033,14 +1042,12 @@ def test_upgrade_keeps_the_views_readable_and_ends_as_a_fresh_installation(
     assert refresh(database, NOW)[0] == "incremental"
     assert differences(database) == []
     assert audited(database) == 0
-    for fresh in fresh_database(server, demo_template):
+    for fresh in fresh_database(server):
+        load_source_schema(fresh.url)
         migrate(fresh.url)
         with session(fresh) as connection:
             connection.execute("SELECT * FROM analytics.refresh_all_mv()")
-        expected, actual = (
-            {row for row in catalog(one) if row[0] != "setting" or one.name not in str(row)}
-            for one in (fresh, database)
-        )
+        expected, actual = set(catalog(fresh)), set(catalog(database))
         assert actual == expected
 
 

@@ -25,6 +25,7 @@ DECLARE
     v_keys bigint := 0;
     v_changed_tables text[];
 BEGIN
+    PERFORM analytics.hold_time_zone(NULL);
     FOR v_taken IN SELECT * FROM analytics.take_changes() LOOP
         v_keys := v_keys + cardinality(v_taken.keys);
         CASE v_taken.entity
@@ -56,7 +57,10 @@ BEGIN
         RETURN;
     ELSE
         mode := 'incremental';
-        reason := format('%s changed keys', v_keys);
+        reason := CASE
+            WHEN v_keys = 0 THEN 'the windows move to another local day'
+            ELSE format('%s changed keys', v_keys)
+        END;
         v_changed_tables := analytics.apply_asesor_changes(
             v_today, v_asesor_ids, v_usuario_ids, v_historica_ids, v_notificacion_ids,
             v_auditoria_ids

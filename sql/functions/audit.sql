@@ -1,7 +1,8 @@
 -- Compares the derived tables with a full recomputation from the source, and heals them.
 --
--- Invariant: all of history, or one part of it: parts 1 to n - 1 are equal shares of the local
--- days with requests, open at both ends; part n is the advisors.
+-- Invariant: all of history, or one part of it. Which part a month belongs to never changes, so
+-- that going through all parts misses nothing while history grows: month number modulo
+-- n - 1; part n is the advisors.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.audit(p_part integer DEFAULT NULL, p_parts integer DEFAULT 30)
@@ -12,8 +13,8 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $audit$
 DECLARE
-    v_first date;
-    v_days integer;
+    v_zone constant text := analytics.setting('time_zone');
+    v_month date;
     v_cells bigint := 0;
     v_shares constant integer := greatest(p_parts - 1, 1);
 BEGIN
@@ -32,26 +33,38 @@ BEGIN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;
     END IF;
-    SELECT
-        min(solicitud_facts.local_day),
-        max(solicitud_facts.local_day) - min(solicitud_facts.local_day) + 1
-    INTO v_first, v_days
-    FROM analytics.solicitud_facts
-    WHERE solicitud_facts.local_day > '-infinity';
-
     FOR v_part IN coalesce(p_part, 1) .. coalesce(p_part, p_parts) LOOP
-        IF v_part <= v_shares THEN
-            v_cells := v_cells + analytics.audit_requests(
-                CASE
-                    WHEN v_part = 1 THEN date '-infinity'
-                    ELSE v_first + v_days * (v_part - 1) / v_shares
-                END,
-                CASE
-                    WHEN v_part = v_shares THEN date '2099-12-31'
-                    ELSE coalesce(v_first + v_days * v_part / v_shares - 1, date '-infinity')
-                END
-            );
+        IF v_part = 1 THEN
+            v_cells := v_cells + analytics.audit_requests('-infinity', '-infinity');
         END IF;
+        FOR v_month IN
+            SELECT month.first_day
+            FROM (
+                SELECT fact.mes AS first_day
+                FROM analytics.solicitud_facts AS fact
+                WHERE fact.mes > '-infinity'
+                UNION
+                SELECT month_totals.mes
+                FROM analytics.month_totals
+                WHERE month_totals.mes > '-infinity'
+                UNION
+                SELECT date_trunc('month', analytics.local_date(
+                    source.created_at, v_zone
+                )::timestamp)::date
+                FROM analytics.src_solicitudes AS source
+                WHERE
+                    source.created_at_as_stored >= '1999-12-30'
+                    AND source.created_at_as_stored < '2100-01-02'
+            ) AS month
+            WHERE (
+                12 * extract(YEAR FROM month.first_day) + extract(MONTH FROM month.first_day)
+            )::integer % v_shares = v_part - 1
+            ORDER BY month.first_day
+        LOOP
+            v_cells := v_cells + analytics.audit_requests(
+                v_month, (v_month + interval '1 month')::date - 1
+            );
+        END LOOP;
         IF v_part = p_parts THEN
             v_cells := v_cells + analytics.audit_advisors();
         END IF;

@@ -45,7 +45,7 @@ BEGIN
                 'recomputed_' || v_part.table_name, v_part.condition, v_part.not_waiting
             ),
             v_part.not_waiting,
-            NULL, v_today - 29, v_today
+            NULL, NULL, v_today - 29, v_today
         );
     END LOOP;
     SELECT string_agg(quote_ident(pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum)
@@ -79,7 +79,7 @@ BEGIN
                 analytics.asesor_window_query('')
             ))
         ),
-        'true', NULL, v_today - 29, v_today
+        'true', NULL, NULL, v_today - 29, v_today
     );
 END;
 $audit_advisors$;

@@ -1,12 +1,14 @@
 -- Compares rows of one derived table with what they should be, and sets them right.
 --
--- Invariant: both sides are read in one statement, so in one snapshot; every difference is
+-- Invariant: both sides, and what waits, are read in one statement, so in one snapshot: a change
+-- that is committed meanwhile is no difference. Every difference is
 -- written to analytics.audit_log, by day and column, and healed in the same statement.
 
 CREATE OR REPLACE FUNCTION analytics.audit_table(
     p_table_name text,
     p_right_query text,
     p_known_condition text,
+    p_waiting_query text,
     p_ids uuid[],
     p_from date,
     p_until date
@@ -61,7 +63,7 @@ BEGIN
                  fresh.%7$s IS NULL AS is_extra,
                  known.%7$s IS NULL AS is_missing
              FROM fresh FULL JOIN known ON %8$s
-             WHERE fresh.* IS DISTINCT FROM known.*
+             WHERE fresh.* IS DISTINCT FROM known.*%13$s
          ),
          gone AS (
              DELETE FROM analytics.%1$I AS known USING different AS fresh
@@ -106,7 +108,11 @@ BEGIN
         array_to_string(v_value_columns, ', '),
         (SELECT string_agg(format('excluded.%s', name), ', ')
          FROM unnest(v_value_columns) AS name),
-        p_table_name
+        p_table_name,
+        CASE WHEN p_waiting_query IS NULL THEN '' ELSE format(
+            ' AND coalesce(fresh.%1$s, known.%1$s) NOT IN (%2$s)', v_key_columns[1],
+            p_waiting_query
+        ) END
     ) INTO v_cells USING p_ids, p_from, p_until;
     IF v_cells > 0 THEN
         PERFORM analytics.note_derived_change(ARRAY[p_table_name]);
@@ -118,10 +124,10 @@ BEGIN
 END;
 $audit_table$;
 
-COMMENT ON FUNCTION analytics.audit_table(text, text, text, uuid[], date, date) IS
-'Compares the rows of a derived table that fulfil p_known_condition with p_right_query; both may '
-'refer to $1 p_ids, $2 p_from and $3 p_until. Heals, logs and counts the cells that '
-'differed. Internal to the audit.';
+COMMENT ON FUNCTION analytics.audit_table(text, text, text, text, uuid[], date, date) IS
+'Compares the rows of a derived table that fulfil p_known_condition with p_right_query, but for '
+'keys that p_waiting_query gives (NULL: none), which changed since. All three may refer to $1 '
+'p_ids, $2 p_from and $3 p_until. Heals, logs and counts the cells that differed. Internal.';
 
 REVOKE ALL ON FUNCTION
-analytics.audit_table(text, text, text, uuid[], date, date) FROM public;
+analytics.audit_table(text, text, text, text, uuid[], date, date) FROM public;

@@ -14,6 +14,9 @@ DECLARE
     v_suffix constant text := analytics.inactive_set();
     v_table_name text;
 BEGIN
+    PERFORM analytics.hold_time_zone(rebuild_batches.time_zone)
+    FROM analytics.rebuild_batches
+    WHERE rebuild_batches.batch = 1;
     EXECUTE (
         SELECT 'TRUNCATE ' || string_agg(
             format('analytics.%I', derived_tables.table_name || v_suffix), ', '

@@ -61,8 +61,15 @@ BEGIN
         mode := 'full';
         SELECT count(*) INTO requests_to_recompute FROM analytics.src_solicitudes;
     ELSIF changed_keys = 0 AND NOT v_new_day THEN
-        mode := 'unchanged';
-        mode_reason := 'nothing changed';
+        IF EXISTS (
+            SELECT FROM analytics.view_staleness() AS staleness
+            WHERE staleness.reason IS NOT NULL AND staleness.relation IS NOT NULL
+        ) THEN
+            mode_reason := 'only publishing was left';
+        ELSE
+            mode := 'unchanged';
+            mode_reason := 'nothing changed';
+        END IF;
     ELSIF changed_keys = 0 THEN
         mode_reason := 'the windows move to another local day';
     ELSE

@@ -21,8 +21,10 @@ BEGIN
     ELSE
         INSERT INTO analytics.change_log (entity, key)
         SELECT tg_argv[0], new_row.id FROM new_row
-        UNION
-        SELECT tg_argv[0], old_row.id FROM old_row;
+        UNION ALL
+        SELECT tg_argv[0], old_row.id
+        FROM old_row
+        WHERE NOT EXISTS (SELECT FROM new_row WHERE new_row.id = old_row.id);
     END IF;
     RETURN NULL;
 END;

@@ -21,8 +21,12 @@ BEGIN
     ELSE
         INSERT INTO analytics.change_log (entity, key)
         SELECT tg_argv[0], new_row.oferta_id FROM new_row WHERE new_row.oferta_id IS NOT NULL
-        UNION
-        SELECT tg_argv[0], old_row.oferta_id FROM old_row WHERE old_row.oferta_id IS NOT NULL;
+        UNION ALL
+        SELECT tg_argv[0], old_row.oferta_id
+        FROM old_row
+        WHERE
+            old_row.oferta_id IS NOT NULL
+            AND NOT EXISTS (SELECT FROM new_row WHERE new_row.oferta_id = old_row.oferta_id);
     END IF;
     RETURN NULL;
 END;

@@ -22,6 +22,7 @@ BEGIN
     SELECT rebuild_batches.* INTO STRICT v_batch
     FROM analytics.rebuild_batches
     WHERE rebuild_batches.batch = p_batch;
+    PERFORM analytics.hold_time_zone(v_batch.time_zone);
     EXECUTE format(
         'SELECT array_agg(src_solicitudes.id) FROM analytics.src_solicitudes WHERE %s',
         CASE

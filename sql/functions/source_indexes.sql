@@ -1,8 +1,8 @@
 -- The indexes on the operational tables that the engine needs, and whether they are there.
 --
 -- Invariant: without them everything stays correct: a refresh reads whole tables instead of
--- the rows of what changed. An index serves when it is valid, not partial, and begins with
--- the column. Partitions are listed one by one.
+-- the rows of what changed. An index serves when it is a valid B-tree, not partial, and begins
+-- with the column. Partitions are listed one by one.
 
 CREATE OR REPLACE FUNCTION analytics.source_indexes()
 RETURNS TABLE (
@@ -59,10 +59,16 @@ AS $source_indexes$
             tree.purpose,
             pg_class.relname,
             tree.relation::regclass::text AS table_name,
-            format('teloo_analytics_%s_%s', pg_class.relname, tree.column_name) AS own_name,
+            CASE
+                WHEN octet_length(pg_class.relname || tree.column_name) <= 46
+                    THEN format('teloo_analytics_%s_%s', pg_class.relname, tree.column_name)
+                ELSE 'teloo_analytics_' || md5(tree.relation::regclass::text || tree.column_name)
+            END AS own_name,
             (
                 SELECT pg_index.indexrelid::regclass::text
                 FROM pg_index
+                INNER JOIN pg_class AS index_class ON index_class.oid = pg_index.indexrelid
+                INNER JOIN pg_am ON pg_am.oid = index_class.relam AND pg_am.amname = 'btree'
                 WHERE
                     pg_index.indrelid = tree.relation
                     AND pg_index.indisvalid

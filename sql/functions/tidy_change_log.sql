@@ -12,7 +12,8 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $tidy_change_log$
 BEGIN
-    IF pg_relation_size('analytics.change_log') < 1048576
+    -- Counted, since the file keeps its size.
+    IF NOT EXISTS (SELECT FROM analytics.change_log OFFSET 10000)
         OR NOT pg_try_advisory_xact_lock(analytics.change_log_lock_key()) THEN
         RETURN 0;
     END IF;
@@ -21,8 +22,8 @@ END;
 $tidy_change_log$;
 
 COMMENT ON FUNCTION analytics.tidy_change_log() IS
-'Moves a change log of more than 1 MB into analytics.pending_changes, each key once; returns how '
-'many rows it took. Internal to analytics.tick().';
+'Moves a change log of more than 10,000 rows into analytics.pending_changes, each key once; '
+'returns how many rows it took. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.tidy_change_log() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.tidy_change_log() TO analytics_scheduler;

@@ -12,6 +12,7 @@ SECURITY INVOKER
 AS $work$
 DECLARE
     v_job_id bigint;
+    v_in_steps boolean;
     v_message text;
     v_sqlstate text;
 BEGIN
@@ -32,7 +33,12 @@ BEGIN
         EXIT WHEN v_job_id IS NULL OR v_sqlstate IS NOT NULL;
 
         -- What has to be computed again altogether is done in steps, not in one transaction.
-        IF analytics.needs_rebuild_steps() THEN
+        BEGIN
+            v_in_steps := analytics.needs_rebuild_steps();
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+        END;
+        IF v_sqlstate IS NULL AND v_in_steps THEN
             CALL analytics.run_rebuild_steps(false, v_message, v_sqlstate);
             SET LOCAL search_path = pg_catalog, pg_temp;
         END IF;

