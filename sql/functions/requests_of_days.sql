@@ -21,13 +21,14 @@ AS $requests_of_days$
         BETWEEN (p_from::timestamp AT TIME ZONE 'UTC') - interval '1 day'
         AND (p_until::timestamp AT TIME ZONE 'UTC') + interval '2 days'
     UNION
-    -- Those that belong to no month go with the first days.
+    -- Those that belong to no month have the day -infinity.
     SELECT src_solicitudes.id
     FROM analytics.src_solicitudes
     WHERE
         p_from = '-infinity'
         AND (
             src_solicitudes.created_at_as_stored IS NULL
+            OR src_solicitudes.created_at_as_stored < '2000-01-02'
             OR src_solicitudes.created_at_as_stored >= '2099-12-30'
         );
 $requests_of_days$;
