@@ -78,7 +78,10 @@ def test_servers_log_tells_start_end_and_failures(migrated: Database) -> None:
         "WARNING:  teloo-analytics: ERROR in refresh 1 of view mv_fragil: division by zero "
         "(SQLSTATE 22012)" in text
     )
-    assert "LOG:  teloo-analytics: refresh 1 ended: ERROR, full (it was never built), 3 view(s)" in text
+    assert (
+        "LOG:  teloo-analytics: refresh 1 ended: ERROR, full (it was never built), 3 view(s)"
+        in text
+    )
 
 
 def test_run_that_is_rolled_back_leaves_its_lines_in_the_servers_log(migrated: Database) -> None:
