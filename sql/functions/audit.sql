@@ -33,42 +33,42 @@ BEGIN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;
     END IF;
-    FOR v_part IN coalesce(p_part, 1) .. coalesce(p_part, p_parts) LOOP
-        IF v_part = 1 THEN
-            v_cells := v_cells + analytics.audit_requests('-infinity', '-infinity');
-        END IF;
-        FOR v_month IN
-            SELECT month.first_day
-            FROM (
-                SELECT fact.mes AS first_day
-                FROM analytics.solicitud_facts AS fact
-                WHERE fact.mes > '-infinity'
-                UNION
-                SELECT month_totals.mes
-                FROM analytics.month_totals
-                WHERE month_totals.mes > '-infinity'
-                UNION
-                SELECT date_trunc('month', analytics.local_date(
-                    source.created_at, v_zone
-                )::timestamp)::date
-                FROM analytics.src_solicitudes AS source
-                WHERE
-                    source.created_at_as_stored >= '1999-12-30'
-                    AND source.created_at_as_stored < '2100-01-02'
-            ) AS month
-            WHERE (
+    IF p_part IS NULL OR p_part = 1 THEN
+        v_cells := v_cells + analytics.audit_requests('-infinity', '-infinity');
+    END IF;
+    FOR v_month IN
+        SELECT month.first_day
+        FROM (
+            SELECT fact.mes AS first_day
+            FROM analytics.solicitud_facts AS fact
+            WHERE fact.mes > '-infinity'
+            UNION
+            SELECT month_totals.mes
+            FROM analytics.month_totals
+            WHERE month_totals.mes > '-infinity'
+            UNION
+            SELECT date_trunc('month', analytics.local_date(
+                source.created_at, v_zone
+            )::timestamp)::date
+            FROM analytics.src_solicitudes AS source
+            WHERE
+                source.created_at_as_stored >= '1999-12-30'
+                AND source.created_at_as_stored < '2100-01-02'
+        ) AS month
+        WHERE
+            p_part IS NULL
+            OR (
                 12 * extract(YEAR FROM month.first_day) + extract(MONTH FROM month.first_day)
-            )::integer % v_shares = v_part - 1
-            ORDER BY month.first_day
-        LOOP
-            v_cells := v_cells + analytics.audit_requests(
-                v_month, (v_month + interval '1 month')::date - 1
-            );
-        END LOOP;
-        IF v_part = p_parts THEN
-            v_cells := v_cells + analytics.audit_advisors();
-        END IF;
+            )::integer % v_shares = p_part - 1
+        ORDER BY month.first_day
+    LOOP
+        v_cells := v_cells + analytics.audit_requests(
+            v_month, (v_month + interval '1 month')::date - 1
+        );
     END LOOP;
+    IF p_part IS NULL OR p_part = p_parts THEN
+        v_cells := v_cells + analytics.audit_advisors();
+    END IF;
     RETURN v_cells;
 END;
 $audit$;

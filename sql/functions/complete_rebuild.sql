@@ -17,14 +17,7 @@ BEGIN
     PERFORM analytics.hold_time_zone(rebuild_batches.time_zone)
     FROM analytics.rebuild_batches
     WHERE rebuild_batches.batch = 1;
-    EXECUTE (
-        SELECT 'TRUNCATE ' || string_agg(
-            format('analytics.%I', derived_tables.table_name || v_suffix), ', '
-            ORDER BY derived_tables.table_name
-        )
-        FROM analytics.derived_tables
-        WHERE derived_tables.table_name <> 'solicitud_facts'
-    );
+    PERFORM analytics.empty_set(v_suffix, ARRAY['solicitud_facts']);
     PERFORM analytics.fill_months(v_suffix);
 
     FOREACH v_table_name IN ARRAY ARRAY['asesor_facts', 'auditoria_facts'] LOOP

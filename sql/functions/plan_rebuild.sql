@@ -18,13 +18,7 @@ DECLARE
     v_batches integer;
 BEGIN
     PERFORM analytics.compact_change_log();
-    EXECUTE (
-        SELECT 'TRUNCATE ' || string_agg(
-            format('analytics.%I', derived_tables.table_name || v_suffix), ', '
-            ORDER BY derived_tables.table_name
-        )
-        FROM analytics.derived_tables
-    );
+    PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);
     DELETE FROM analytics.rebuild_batches;
     UPDATE analytics.engine_state SET epoch = epoch + 1;
 

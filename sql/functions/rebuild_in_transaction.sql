@@ -30,13 +30,7 @@ BEGIN
         v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
     ELSE
         v_changed_tables := analytics.merge_set(v_suffix);
-        EXECUTE (
-            SELECT 'TRUNCATE ' || string_agg(
-                format('analytics.%I', derived_tables.table_name || v_suffix), ', '
-                ORDER BY derived_tables.table_name
-            )
-            FROM analytics.derived_tables
-        );
+        PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);
     END IF;
     PERFORM analytics.finish_rebuild(p_today);
     RETURN v_changed_tables;
