@@ -15,7 +15,15 @@ import cron
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
 from prerequisites import MIGRATE_LOCK, OWNER, SCHEMA, acting_as, scalar
-from sql_files import SQL_DIRECTORY, SqlFile, dependency_order, load_migrations, load_objects
+from sql_files import (
+    SQL_DIRECTORY,
+    SqlFile,
+    dependency_order,
+    load_migrations,
+    load_objects,
+    object_name_of,
+    split_name,
+)
 
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
@@ -40,6 +48,12 @@ WORTH_ANOTHER_TRY = (
 TRIES = 5
 
 
+def quoted(object_name: str) -> str:
+    """Return the name of a relation, as ``SqlFile.object_name`` has it, for a statement."""
+    schema, name = split_name(object_name)
+    return f'{schema}."{name}"'
+
+
 class Migration:
     """One run of migrate over one connection, inside its transaction."""
 
@@ -61,6 +75,8 @@ class Migration:
         # Everything that an object reads, directly or not.
         self.needs: dict[str, set[str]] = {}
         self.staged: list[SqlFile] = []
+        # Plain views that read what was built aside.
+        self.followers: list[SqlFile] = []
         # What was moved out of the way: its names, and how to drop it at the end.
         self.names_set_aside: set[str] = set()
         self.replaced: list[str] = []
@@ -186,22 +202,25 @@ class Migration:
         """
         if not self.replaced:
             self.make_schema(REPLACED)
-        self.connection.execute(f"ALTER {kind} analytics.{identity} SET SCHEMA {REPLACED}")
-        self.replaced.append(f"{kind} {REPLACED}.{identity}")
+        self.connection.execute(f"ALTER {kind} {identity} SET SCHEMA {REPLACED}")
+        self.replaced.append(f"{kind} {REPLACED}.{identity.partition('.')[2]}")
         self.names_set_aside.add(name)
 
     def function_identities(self, name: str) -> dict[str, tuple[str, str]]:
-        """Return the functions of a name: identity without schema, kind and row version."""
+        """Return the functions of a name: identity, kind and row version."""
+        schema, function = split_name(name)
         rows = self.connection.execute(
             """
             SELECT
-                format('%%I(%%s)', proname, pg_get_function_identity_arguments(oid)),
+                format(
+                    '%%I.%%I(%%s)', %s::text, proname, pg_get_function_identity_arguments(oid)
+                ),
                 CASE prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
                 xmin::text
             FROM pg_proc
-            WHERE proname = %s AND pronamespace = 'analytics'::regnamespace
+            WHERE proname = %s AND pronamespace = to_regnamespace(%s)
             """,
-            [name],
+            [schema, function, schema],
         ).fetchall()
         return {identity: (kind, row_version) for identity, kind, row_version in rows}
 
@@ -210,8 +229,8 @@ class Migration:
         kind = scalar(
             self.connection,
             "SELECT CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END FROM pg_class "
-            "WHERE relnamespace = 'analytics'::regnamespace AND relname = %s",
-            name,
+            "WHERE relnamespace = to_regnamespace(%s) AND relname = %s",
+            *split_name(name),
         )
         return None if kind is None else str(kind)
 
@@ -224,7 +243,7 @@ class Migration:
         """Create or replace a function; other functions of its name are taken away."""
         before = self.function_identities(item.object_name)
         for identity, (kind, _) in before.items():
-            self.withdraw_grants(f"{kind} analytics.{identity}")
+            self.withdraw_grants(f"{kind} {identity}")
         before = self.function_identities(item.object_name)
         try:
             with self.connection.transaction():
@@ -245,12 +264,12 @@ class Migration:
         """Create or replace a plain view."""
         before = self.relation_kind(item.object_name)
         if before == "VIEW":
-            self.withdraw_grants(f'analytics."{item.object_name}"')
+            self.withdraw_grants(quoted(item.object_name))
         try:
             with self.connection.transaction():
                 self.execute_file(item)
         except CANNOT_REPLACE:
-            self.set_aside(str(before), f'"{item.object_name}"', item.object_name)
+            self.set_aside(str(before), quoted(item.object_name), item.object_name)
             self.execute_file(item)
 
     def reindex_changed_functions(self) -> None:
@@ -334,7 +353,7 @@ class Migration:
                 with self.connection.transaction():
                     self.connection.execute(f"SET LOCAL lock_timeout = '{SWAP_LOCK_TIMEOUT}'")
                     for name, kind in present.items():
-                        self.set_aside(kind, f'"{name}"', name)
+                        self.set_aside(kind, quoted(name), name)
                     self.connection.execute("SET LOCAL lock_timeout = 0")
                 break
             except psycopg.errors.LockNotAvailable as error:
@@ -355,6 +374,9 @@ class Migration:
                 self.keep_foreign_rights(item)
         self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(STAGING)))
         self.staged = []
+        followers, self.followers = self.followers, []
+        for item in followers:
+            self.apply_object(item)
 
     def keep_foreign_rights(self, item: SqlFile) -> None:
         """Give a rebuilt view the grants that others had on the old one; name lost indexes."""
@@ -402,20 +424,28 @@ class Migration:
             self.needs[item.object_name] = references.union(
                 *(self.needs.get(name, set()) for name in references)
             )
-            staged = {staged.object_name for staged in self.staged}
-            if staged & self.needs[item.object_name]:
-                # It reads what was built aside: that takes its place before the end.
+            waiting = {waiting.object_name for waiting in [*self.staged, *self.followers]}
+            if waiting & self.needs[item.object_name]:
+                # It reads what was built aside: a plain view follows that to its place at
+                # the end, for anything else it takes its place now.
+                if item.kind == "view":
+                    self.followers.append(item)
+                    continue
                 self.swap_staged()
-            if not self.is_pending(item):
-                continue
-            started = time.monotonic()
-            if item.kind == "function":
-                self.apply_function(item)
-            elif item.kind == "materialized view":
-                self.stage(item)
-            else:
-                self.apply_view(item)
-            self.record(item, started)
+            self.apply_object(item)
+
+    def apply_object(self, item: SqlFile) -> None:
+        """Apply one object where it is pending."""
+        if not self.is_pending(item):
+            return
+        started = time.monotonic()
+        if item.kind == "function":
+            self.apply_function(item)
+        elif item.kind == "materialized view":
+            self.stage(item)
+        else:
+            self.apply_view(item)
+        self.record(item, started)
 
     def source_views(self) -> list[SqlFile]:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
@@ -465,12 +495,12 @@ class Migration:
         removed = sorted(set(self.ledger) - here)
         identities = list(reversed(self.replaced))
         for name in removed:
-            object_name = Path(name).stem
+            object_name = object_name_of(name)
             if self.ledger[name][0] == "function":
                 functions = self.function_identities(object_name)
-                identities += [f"{kind} analytics.{key}" for key, (kind, _) in functions.items()]
+                identities += [f"{kind} {key}" for key, (kind, _) in functions.items()]
             elif kind := self.relation_kind(object_name):
-                identities.append(f'{kind} analytics."{object_name}"')
+                identities.append(f"{kind} {quoted(object_name)}")
         self.drop(identities)
         if self.replaced:
             self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))

@@ -11,13 +11,26 @@ from psycopg import sql
 from console import LOGGER, UserError
 
 SCHEMA = "analytics"
+API_SCHEMA = "api"
 MIGRATE_LOCK = "teloo-analytics migrate"
 OWNER = "analytics_owner"
 SCHEDULER = "analytics_scheduler"
+AUTHENTICATOR = "analytics_authenticator"
+# Whom PostgREST answers as, and how long one statement of theirs may take.
+API_ROLES = {
+    "analytics_anon": "5s",
+    "analytics_lector": "10s",
+    "analytics_operador": "10s",
+}
 ROLES = {
     OWNER: ("NOLOGIN", "Owns every object of teloo-analytics. Nobody logs in as it."),
     "analytics_lector": ("NOLOGIN", "Reads the KPIs of teloo-analytics."),
     "analytics_operador": ("NOLOGIN", "Reads, refreshes and reschedules teloo-analytics."),
+    "analytics_anon": ("NOLOGIN", "HTTP requests without a token: the health of teloo-analytics."),
+    AUTHENTICATOR: (
+        "LOGIN NOINHERIT",
+        "PostgREST's login for teloo-analytics: becomes a role of the HTTP API, nothing else.",
+    ),
     SCHEDULER: ("LOGIN", "Runs the scheduled jobs of teloo-analytics, nothing else."),
 }
 # Called without a schema by users; the materialized views come on top of these.
@@ -145,6 +158,28 @@ def set_up_roles(connection: psycopg.Connection) -> list[str]:
         )
         for role, (login, comment) in ROLES.items()
     ]
+    for role, timeout in API_ROLES.items():
+        requirements += [
+            Requirement(
+                sql.SQL(
+                    "SELECT EXISTS (SELECT FROM pg_auth_members WHERE roleid = to_regrole({}) "
+                    "AND member = to_regrole({}))"
+                ).format(role, AUTHENTICATOR),
+                sql.SQL("GRANT {} TO {}").format(
+                    sql.Identifier(role), sql.Identifier(AUTHENTICATOR)
+                ),
+            ),
+            # In force where PostgREST becomes the role; somebody else's choice stays.
+            Requirement(
+                sql.SQL(
+                    "SELECT EXISTS (SELECT FROM pg_roles, unnest(rolconfig) AS setting "
+                    "WHERE rolname = {} AND setting LIKE 'statement_timeout=%')"
+                ).format(role),
+                sql.SQL("ALTER ROLE {} SET statement_timeout = {}").format(
+                    sql.Identifier(role), timeout
+                ),
+            ),
+        ]
     done = meet(connection, requirements, "the roles")
 
     may_act_as = "SET" if connection.info.server_version >= 160000 else "MEMBER"
@@ -171,22 +206,29 @@ def set_up_roles(connection: psycopg.Connection) -> list[str]:
 def set_up_schema(connection: psycopg.Connection) -> list[str]:
     """Create schema analytics and the rights on the database that its owner needs."""
     database = sql.Identifier(connection.info.dbname)
-    owner = scalar(
-        connection, "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s", SCHEMA
-    )
-    if owner is not None and owner != OWNER:
-        raise UserError(
-            f"there is a schema {SCHEMA} that does not belong to this package (owner {owner})",
-            f"Move it out of the way:\n\n    ALTER SCHEMA {SCHEMA} RENAME TO {SCHEMA}_previous;",
+    for schema in (SCHEMA, API_SCHEMA):
+        owner = scalar(
+            connection,
+            "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s",
+            schema,
         )
+        if owner is not None and owner != OWNER:
+            raise UserError(
+                f"there is a schema {schema} that does not belong to this package (owner {owner})",
+                f"Move it out of the way:\n\n    ALTER SCHEMA {schema} RENAME TO "
+                f"{schema}_previous;",
+            )
     return meet(
         connection,
         [
-            Requirement(
-                sql.SQL("SELECT to_regnamespace({}) IS NOT NULL").format(SCHEMA),
-                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
-                    sql.Identifier(SCHEMA), sql.Identifier(OWNER)
-                ),
+            *(
+                Requirement(
+                    sql.SQL("SELECT to_regnamespace({}) IS NOT NULL").format(schema),
+                    sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
+                        sql.Identifier(schema), sql.Identifier(OWNER)
+                    ),
+                )
+                for schema in (SCHEMA, API_SCHEMA)
             ),
             # REFRESH … CONCURRENTLY needs it.
             Requirement(
@@ -197,16 +239,19 @@ def set_up_schema(connection: psycopg.Connection) -> list[str]:
                     database, sql.Identifier(OWNER)
                 ),
             ),
-            Requirement(
-                sql.SQL("SELECT has_database_privilege({}, current_database(), 'CONNECT')").format(
-                    SCHEDULER
-                ),
-                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                    database, sql.Identifier(SCHEDULER)
-                ),
+            *(
+                Requirement(
+                    sql.SQL(
+                        "SELECT has_database_privilege({}, current_database(), 'CONNECT')"
+                    ).format(role),
+                    sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                        database, sql.Identifier(role)
+                    ),
+                )
+                for role in (SCHEDULER, AUTHENTICATOR)
             ),
         ],
-        f"schema {SCHEMA}",
+        f"schemas {SCHEMA} and {API_SCHEMA}",
     )
 
 

@@ -14,12 +14,15 @@ SQL_DIRECTORY = Path(__file__).resolve().parent.parent / "sql"
 # What PostgreSQL looks at only when a function runs, and so does not order anything:
 # comments, string literals, bodies between dollar quotes.
 _LATE_BOUND = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
-_REFERENCE = re.compile(r"\banalytics\.(\w+)")
+_REFERENCE = re.compile(r"\b(?:analytics\.|(?=api\.))((?:api\.)?\w+)")
 
 
 @dataclass(frozen=True)
 class SqlFile:
-    """A file (or a generated text) that defines one object, or one migration."""
+    """A file (or a generated text) that defines one object, or one migration.
+
+    ``object_name`` is written without a schema in schema analytics, with it in schema api.
+    """
 
     name: str
     kind: str
@@ -33,7 +36,7 @@ class SqlFile:
         object.__setattr__(self, "checksum", hashlib.sha256(self.sql.encode()).hexdigest())
 
     def references(self) -> set[str]:
-        """Return the names in schema analytics that must exist before this one can."""
+        """Return the names of objects that must exist before this one can."""
         names = set(_REFERENCE.findall(_LATE_BOUND.sub(" ", self.sql)))
         return names - {self.object_name}
 
@@ -64,18 +67,32 @@ def load_migrations(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
     return migrations
 
 
+def split_name(object_name: str) -> tuple[str, str]:
+    """Return schema and name of an object as ``SqlFile.object_name`` writes it."""
+    schema, _, name = object_name.rpartition(".")
+    return schema or "analytics", name
+
+
+def object_name_of(file_name: str) -> str:
+    """Return the object that a file defines: ``functions/api/health.sql`` is api.health."""
+    path = Path(file_name)
+    return f"{path.parent.name}.{path.stem}" if path.parent.name == "api" else path.stem
+
+
 def load_objects(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
-    """Read ``functions/*.sql`` and ``views/*.sql``, one object each, named after its file."""
+    """Read ``functions/*.sql`` and ``views/*.sql``, one object each, named after its file.
+
+    Those below ``functions/api`` and ``views/api`` are objects of schema api.
+    """
     objects = []
-    for folder in ("functions", "views"):
+    for folder in ("functions", "views", "functions/api", "views/api"):
         for path in sorted((directory / folder).glob("*.sql")):
             sql = path.read_text(encoding="utf-8")
-            kind = "function" if folder == "functions" else "view"
+            kind = "function" if folder.startswith("functions") else "view"
             if kind == "view" and re.search(r"^CREATE MATERIALIZED VIEW", sql, re.MULTILINE):
                 kind = "materialized view"
-            objects.append(
-                SqlFile(name=f"{folder}/{path.name}", kind=kind, sql=sql, object_name=path.stem)
-            )
+            name = f"{folder}/{path.name}"
+            objects.append(SqlFile(name=name, kind=kind, sql=sql, object_name=object_name_of(name)))
     return objects
 
 

@@ -11,6 +11,7 @@ import cron
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
 from prerequisites import (
+    API_SCHEMA,
     MIGRATE_LOCK,
     OWNER,
     ROLES,
@@ -43,19 +44,21 @@ def refuse_foreign_objects(connection: psycopg.Connection) -> None:
                 AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
         ) AS owned
         WHERE
-            owned.schema_name IS DISTINCT FROM quote_ident(%(schema)s)
+            (owned.schema_name = ANY (%(schemas)s)) IS NOT TRUE
             AND owned.classid <> 'pg_default_acl'::regclass
-            AND (owned.classid, owned.objid) IS DISTINCT FROM (
-                'pg_namespace'::regclass::oid,
-                (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+            AND NOT (
+                owned.classid = 'pg_namespace'::regclass
+                AND owned.objid IN (
+                    SELECT oid FROM pg_namespace WHERE nspname = ANY (%(schemas)s)
+                )
             )
         ORDER BY 2
         """,
-        {"roles": list(ROLES), "schema": SCHEMA},
+        {"roles": list(ROLES), "schemas": [SCHEMA, API_SCHEMA]},
     ).fetchall()
     if rows:
         raise UserError(
-            "roles of this package own objects outside schema analytics; nothing was changed",
+            "roles of this package own objects outside its schemas; nothing was changed",
             "Give them to another owner, or drop them:\n"
             + "\n".join(f"    {name} (owner {role})" for role, name in rows),
         )
@@ -240,7 +243,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
         drop_objects(connection)
         if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
             raise UserError(f"schema {SCHEMA} belongs to somebody else by now; nothing was changed")
-        LOGGER.info("dropped schema %s and all rights of its roles", SCHEMA)
+        LOGGER.info("dropped schemas %s and %s, all rights of their roles", SCHEMA, API_SCHEMA)
         kept = drop_roles(connection)
         for role in joined:
             if role_exists(connection, role):

@@ -372,7 +372,11 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
     ranking = sql_copy / "views" / "mv_ranking_asesores.sql"
     ranking.write_text(ranking.read_text() + "-- changed\n")
     changes = migrate(source.url, directory=sql_copy)
-    assert changes == ["changed views/mv_ranking_asesores.sql", "changed views/mv_ciudades.sql"]
+    assert changes == [
+        "changed views/mv_ranking_asesores.sql",
+        "changed views/api/mv_ranking_asesores.sql",
+        "changed views/mv_ciudades.sql",
+    ]
     assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * 3
     new.unlink()
     assert migrate(source.url, directory=sql_copy) == ["removed views/mv_ciudades.sql"]
@@ -407,9 +411,13 @@ def test_analysts_own_view_stops_a_rebuild_with_its_name(source: Database, sql_c
 def test_object_dropped_by_hand_is_made_again(source: Database) -> None:
     migrate(source.url)
     before = catalog(source)
-    source.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores")
+    source.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores CASCADE")
     source.execute("DROP FUNCTION analytics.get_mv_stats()")
-    assert len(migrate(source.url)) == 2
+    assert sorted(migrate(source.url)) == [
+        "changed functions/get_mv_stats.sql",
+        "changed views/api/mv_ranking_asesores.sql",
+        "changed views/mv_ranking_asesores.sql",
+    ]
     assert catalog(source) == before
 
 
@@ -434,7 +442,8 @@ def test_rebuild_waits_for_a_long_reader_without_blocking_the_others(
                 other.execute("SELECT count(*) FROM mv_ranking_asesores")
         assert not migrating.done()
         reader.commit()
-        assert len(migrating.result(timeout=60)) == 2
+        # Both, and the two views of schema api that show them.
+        assert len(migrating.result(timeout=60)) == 4
 
 
 def wait_for_lock(connection: psycopg.Connection, application_name: str) -> None:
@@ -543,7 +552,10 @@ def test_objects_are_ordered_by_what_they_need() -> None:
     assert ordered.index("trim_white_space") < ordered.index("city_key")
     assert ordered.index("city_key") < ordered.index("recomputed_asesor_facts")
     assert {item.object_name for item in load_objects()} == set(ordered)
-    assert ordered[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
+    of_analytics = [name for name in ordered if not name.startswith("api.")]
+    assert of_analytics[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
+    for name in of_analytics[-2:]:
+        assert ordered.index(name) < ordered.index(f"api.{name}")
 
 
 def test_warnings_of_the_server_are_shown(
@@ -673,7 +685,10 @@ def test_dropped_index_is_built_again_with_its_view(source: Database) -> None:
     migrate(source.url)
     before = catalog(source)
     source.execute("DROP INDEX analytics.mv_metricas_mensuales_mes")
-    assert migrate(source.url) == ["changed views/mv_metricas_mensuales.sql"]
+    assert migrate(source.url) == [
+        "changed views/mv_metricas_mensuales.sql",
+        "changed views/api/mv_metricas_mensuales.sql",
+    ]
     assert catalog(source) == before
 
 

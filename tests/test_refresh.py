@@ -298,7 +298,7 @@ def test_view_of_another_owner_is_reported_and_breaks_nothing(migrated: Database
 
 def test_view_that_is_gone_is_an_error_and_not_less_work(migrated: Database) -> None:
     refresh(migrated)
-    migrated.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores")
+    migrated.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores CASCADE")
     assert migrated.rows(
         "SELECT view_name, refresh_status, error_sqlstate FROM refresh_all_mv()"
     ) == [

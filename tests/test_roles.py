@@ -54,7 +54,7 @@ def test_databases_of_a_cluster_migrated_at_once_share_the_roles(role_server: Se
         assert all(results)
         # Roles go with the last database that uses them, and only then.
         kept = [uninstall(database.url) for database in databases]
-        assert [len(roles or []) for roles in kept] == [4, 4, 4, 0]
+        assert [len(roles or []) for roles in kept] == [6, 6, 6, 0]
         assert databases[0].rows("SELECT to_regrole('analytics_owner')") == [(None,)]
 
 
@@ -83,7 +83,8 @@ def test_role_without_createrole_is_told_which_statements_to_run(
         migrate(url)
     assert catalog(database) == before
     statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
-    assert len(statements) == 4
+    # Six roles, three memberships and three time limits of the HTTP API.
+    assert len(statements) == 12
     database.execute(*statements)
     with pytest.raises(UserError) as refused:
         migrate(url)

@@ -1,9 +1,9 @@
--- Tells whether the next refresh had better be preceded by a rebuild in steps.
+-- Tells whether a refresh had better be preceded by a rebuild in steps.
 --
 -- Invariant: false where the reason would still be there afterwards (no change capture).
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.needs_rebuild_steps()
+CREATE OR REPLACE FUNCTION analytics.needs_rebuild_steps(p_job_id bigint)
 RETURNS boolean
 LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
@@ -13,12 +13,18 @@ AS $needs_rebuild_steps$
     SELECT
         analytics.setting('change_capture') = 'on'
         AND analytics.capture_signature() IS NOT NULL
-        AND analytics.next_rebuild_reason() IS NOT NULL;
+        AND (
+            analytics.next_rebuild_reason() IS NOT NULL
+            OR EXISTS (
+                SELECT FROM analytics.refresh_jobs
+                WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.force
+            )
+        );
 $needs_rebuild_steps$;
 
-COMMENT ON FUNCTION analytics.needs_rebuild_steps() IS
-'True when everything has to be computed again and change capture works. Internal to '
-'analytics.work().';
+COMMENT ON FUNCTION analytics.needs_rebuild_steps(bigint) IS
+'True when everything has to be computed again, or the job asks for it, and change capture works. '
+'Internal to analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.needs_rebuild_steps() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.needs_rebuild_steps() TO analytics_scheduler;
+REVOKE ALL ON FUNCTION analytics.needs_rebuild_steps(bigint) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.needs_rebuild_steps(bigint) TO analytics_scheduler;

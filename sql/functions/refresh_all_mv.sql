@@ -24,7 +24,7 @@ AS $refresh_all_mv$
         result.error_message,
         result.rows_affected,
         result.error_sqlstate
-    FROM analytics.run_refresh('manual', session_user, force) AS result
+    FROM analytics.run_refresh('manual', analytics.requester(), force) AS result
     WHERE result.view_name IS NOT NULL;
 $refresh_all_mv$;
 

@@ -41,6 +41,11 @@ BEGIN
                   DETAIL = 'One refresh runs at a time; nothing was changed.',
                   HINT = 'Try again when it is done, or see analytics.refresh_log.';
     END IF;
+    -- Shows the start to others (analytics.running_refresh).
+    PERFORM pg_try_advisory_xact_lock_shared(
+        analytics.refresh_start_lock_class()::bigint::integer,
+        extract(EPOCH FROM clock_timestamp() - timestamptz '2020-01-01 00:00:00Z')::integer
+    );
     -- A clock that is not right is an error of the run, not of each view.
     PERFORM analytics.today();
     v_run.run_id := nextval('analytics.refresh_run_id_seq');

@@ -3,7 +3,7 @@
 -- Invariant: the job ends as SUCCESS only when every view was refreshed.
 -- SECURITY DEFINER: refreshing needs the owner of the views.
 
-CREATE OR REPLACE FUNCTION analytics.run_refresh_job(p_job_id bigint)
+CREATE OR REPLACE FUNCTION analytics.run_refresh_job(p_job_id bigint, p_is_rebuilt boolean)
 RETURNS void
 LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
@@ -16,7 +16,9 @@ AS $run_refresh_job$
         error = run.error_message,
         finished_at = clock_timestamp()
     FROM analytics.refresh_jobs AS job
-    CROSS JOIN LATERAL analytics.run_refresh(job.triggered_by, job.requested_by, false) AS run
+    CROSS JOIN LATERAL analytics.run_refresh(
+        job.triggered_by, job.requested_by, job.force AND NOT p_is_rebuilt
+    ) AS run
     WHERE
         job.job_id = p_job_id
         AND job.state = 'RUNNING'
@@ -24,9 +26,10 @@ AS $run_refresh_job$
         AND run.view_name IS NULL;
 $run_refresh_job$;
 
-COMMENT ON FUNCTION analytics.run_refresh_job(bigint) IS
-'Runs the refresh of a job in state RUNNING and stores its outcome. Internal to '
+COMMENT ON FUNCTION analytics.run_refresh_job(bigint, boolean) IS
+'Runs the refresh of a job in state RUNNING and stores its outcome; p_is_rebuilt: '
+'everything was just computed again, so that a forced one need not. Internal to '
 'analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.run_refresh_job(bigint) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.run_refresh_job(bigint) TO analytics_scheduler;
+REVOKE ALL ON FUNCTION analytics.run_refresh_job(bigint, boolean) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.run_refresh_job(bigint, boolean) TO analytics_scheduler;

@@ -34,7 +34,7 @@ BEGIN
 
         -- What has to be computed again altogether is done in steps, not in one transaction.
         BEGIN
-            v_in_steps := analytics.needs_rebuild_steps();
+            v_in_steps := analytics.needs_rebuild_steps(v_job_id);
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
@@ -44,7 +44,7 @@ BEGIN
         END IF;
         BEGIN
             IF v_sqlstate IS NULL THEN
-                PERFORM analytics.run_refresh_job(v_job_id);
+                PERFORM analytics.run_refresh_job(v_job_id, v_in_steps);
             END IF;
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;

@@ -6,31 +6,31 @@ SELECT plan(11);
 
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
-    WHERE pronamespace = 'analytics'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL$$,
+    WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace) AND obj_description(oid, 'pg_proc') IS NULL$$,
     'every function has a comment'
 );
 SELECT is_empty(
     $$SELECT oid::regclass FROM pg_class
-    WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')
+    WHERE relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace) AND relkind IN ('r', 'p', 'v', 'm')
     AND obj_description(oid, 'pg_class') IS NULL$$,
     'every table and view has a comment'
 );
 SELECT is_empty(
     $$SELECT attrelid::regclass, attname FROM pg_attribute
     INNER JOIN pg_class ON pg_class.oid = attrelid
-    WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'p', 'm')
+    WHERE relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace) AND relkind IN ('r', 'p', 'm')
     AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL$$,
     'every column of a table or materialized view has a comment'
 );
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
-    WHERE pronamespace = 'analytics'::regnamespace AND prosecdef
+    WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace) AND prosecdef
     AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(proconfig, '{}'))$$,
     'every SECURITY DEFINER function pins its search_path'
 );
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
-    WHERE pronamespace = 'analytics'::regnamespace
+    WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND proconfig IS NULL AND prosqlbody IS NULL
     AND proname NOT IN ('work', 'rebuild', 'run_rebuild_steps', 'apply_change_capture')$$,
     'every other function pins it too, or is bound when created, or is a procedure that commits'
@@ -38,25 +38,25 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
     CROSS JOIN LATERAL aclexplode(coalesce(proacl, acldefault('f', proowner)))
-    WHERE pronamespace = 'analytics'::regnamespace AND grantee = 0$$,
+    WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace) AND grantee = 0$$,
     'no function is granted to PUBLIC'
 );
 SELECT is_empty(
     $$SELECT oid::regclass FROM pg_class
     CROSS JOIN LATERAL aclexplode(relacl)
-    WHERE relnamespace = 'analytics'::regnamespace AND grantee = 0
+    WHERE relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace) AND grantee = 0
     UNION ALL
     SELECT NULL FROM pg_namespace
-    CROSS JOIN LATERAL aclexplode(nspacl) WHERE nspname = 'analytics' AND grantee = 0$$,
-    'no relation, nor the schema, is granted to PUBLIC'
+    CROSS JOIN LATERAL aclexplode(nspacl) WHERE nspname IN ('analytics', 'api') AND grantee = 0$$,
+    'no relation, nor a schema, is granted to PUBLIC'
 );
 SELECT is_empty(
     $$SELECT relname FROM pg_class
-    WHERE relnamespace = 'analytics'::regnamespace
+    WHERE relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND relowner <> 'analytics_owner'::regrole
     UNION ALL
     SELECT proname FROM pg_proc
-    WHERE pronamespace = 'analytics'::regnamespace
+    WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND proowner <> 'analytics_owner'::regrole$$,
     'analytics_owner owns every object'
 );
@@ -69,10 +69,13 @@ SELECT is_empty(
 SELECT results_eq(
     $$SELECT grantee::regrole::text, oid::regprocedure::text COLLATE "C" FROM pg_proc
     CROSS JOIN LATERAL aclexplode(proacl)
-    WHERE pronamespace = 'analytics'::regnamespace
+    WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2$$,
     $$VALUES
-    ('analytics_lector', 'analytics.city_key(text)' COLLATE "C"),
+    ('analytics_anon', 'analytics.check_request()' COLLATE "C"),
+    ('analytics_anon', 'api.health()'),
+    ('analytics_lector', 'analytics.check_request()'),
+    ('analytics_lector', 'analytics.city_key(text)'),
     ('analytics_lector', 'analytics.explain_refresh()'),
     ('analytics_lector', 'analytics.get_mv_stats()'),
     ('analytics_lector', 'analytics.kpis_en_vivo()'),
@@ -85,8 +88,17 @@ SELECT results_eq(
     ('analytics_lector', 'analytics.setting(text)'),
     ('analytics_lector', 'analytics.today()'),
     ('analytics_lector', 'analytics.trim_white_space(text)'),
+    ('analytics_lector', 'api.advisor_rankings(text,text)'),
+    ('analytics_lector', 'api.city_summary()'),
+    ('analytics_lector', 'api.health()'),
+    ('analytics_lector', 'api.metrics()'),
+    ('analytics_lector', 'api.monthly_metrics(text,text,text)'),
+    ('analytics_lector', 'api.scheduler_status()'),
+    ('analytics_lector', 'api.status()'),
+    ('analytics_lector', 'api.top_advisors(text,text,text)'),
     ('analytics_operador', 'analytics.audit(integer,integer)'),
     ('analytics_operador', 'analytics.begin_rebuild(boolean)'),
+    ('analytics_operador', 'analytics.check_request()'),
     ('analytics_operador', 'analytics.city_key(text)'),
     ('analytics_operador', 'analytics.continue_rebuild(integer)'),
     ('analytics_operador', 'analytics.explain_refresh()'),
@@ -108,15 +120,26 @@ SELECT results_eq(
     ('analytics_operador', 'analytics.source_indexes()'),
     ('analytics_operador', 'analytics.today()'),
     ('analytics_operador', 'analytics.trim_white_space(text)'),
+    ('analytics_operador', 'api.advisor_rankings(text,text)'),
+    ('analytics_operador', 'api.city_summary()'),
+    ('analytics_operador', 'api.health()'),
+    ('analytics_operador', 'api.metrics()'),
+    ('analytics_operador', 'api.monthly_metrics(text,text,text)'),
+    ('analytics_operador', 'api.refresh(text)'),
+    ('analytics_operador', 'api.scheduler_reschedule(text,text)'),
+    ('analytics_operador', 'api.scheduler_status()'),
+    ('analytics_operador', 'api.scheduler_trigger_refresh()'),
+    ('analytics_operador', 'api.status()'),
+    ('analytics_operador', 'api.top_advisors(text,text,text)'),
     ('analytics_scheduler', 'analytics.begin_rebuild(boolean)'),
     ('analytics_scheduler', 'analytics.claim_refresh_job()'),
     ('analytics_scheduler', 'analytics.continue_rebuild(integer)'),
     ('analytics_scheduler', 'analytics.fail_refresh_job(bigint,text)'),
-    ('analytics_scheduler', 'analytics.needs_rebuild_steps()'),
+    ('analytics_scheduler', 'analytics.needs_rebuild_steps(bigint)'),
     ('analytics_scheduler', 'analytics.queue_due_refresh()'),
     ('analytics_scheduler', 'analytics.refresh_lock_key()'),
     ('analytics_scheduler', 'analytics.run_rebuild_steps(boolean,text,text)'),
-    ('analytics_scheduler', 'analytics.run_refresh_job(bigint)'),
+    ('analytics_scheduler', 'analytics.run_refresh_job(bigint,boolean)'),
     ('analytics_scheduler', 'analytics.tick()'),
     ('analytics_scheduler', 'analytics.tidy_change_log()'),
     ('analytics_scheduler', 'analytics.watch_change_capture()'),
@@ -124,31 +147,35 @@ SELECT results_eq(
     'who may call what'
 );
 SELECT results_eq(
-    $$SELECT grantee::regrole::text, relname::text COLLATE "C", privilege_type FROM pg_class
+    $$SELECT grantee::regrole::text, oid::regclass::text COLLATE "C", privilege_type FROM pg_class
     CROSS JOIN LATERAL aclexplode(relacl)
-    WHERE relnamespace = 'analytics'::regnamespace
+    WHERE relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2, 3$$,
     $$VALUES
-    ('analytics_lector', 'audit_log' COLLATE "C", 'SELECT'),
-    ('analytics_lector', 'mv_metricas_mensuales', 'SELECT'),
-    ('analytics_lector', 'mv_ranking_asesores', 'SELECT'),
-    ('analytics_lector', 'rebuild_progress', 'SELECT'),
-    ('analytics_lector', 'refresh_jobs', 'SELECT'),
-    ('analytics_lector', 'refresh_log', 'SELECT'),
-    ('analytics_lector', 'scheduler_state', 'SELECT'),
-    ('analytics_lector', 'settings', 'SELECT'),
-    ('analytics_lector', 'v_kpis_en_vivo', 'SELECT'),
-    ('analytics_lector', 'v_metricas_mensuales_tiempo_real', 'SELECT'),
-    ('analytics_operador', 'audit_log', 'SELECT'),
-    ('analytics_operador', 'mv_metricas_mensuales', 'SELECT'),
-    ('analytics_operador', 'mv_ranking_asesores', 'SELECT'),
-    ('analytics_operador', 'rebuild_progress', 'SELECT'),
-    ('analytics_operador', 'refresh_jobs', 'SELECT'),
-    ('analytics_operador', 'refresh_log', 'SELECT'),
-    ('analytics_operador', 'scheduler_state', 'SELECT'),
-    ('analytics_operador', 'settings', 'SELECT'),
-    ('analytics_operador', 'v_kpis_en_vivo', 'SELECT'),
-    ('analytics_operador', 'v_metricas_mensuales_tiempo_real', 'SELECT')$$,
+    ('analytics_lector', 'analytics.audit_log' COLLATE "C", 'SELECT'),
+    ('analytics_lector', 'analytics.mv_metricas_mensuales', 'SELECT'),
+    ('analytics_lector', 'analytics.mv_ranking_asesores', 'SELECT'),
+    ('analytics_lector', 'analytics.rebuild_progress', 'SELECT'),
+    ('analytics_lector', 'analytics.refresh_jobs', 'SELECT'),
+    ('analytics_lector', 'analytics.refresh_log', 'SELECT'),
+    ('analytics_lector', 'analytics.scheduler_state', 'SELECT'),
+    ('analytics_lector', 'analytics.settings', 'SELECT'),
+    ('analytics_lector', 'analytics.v_kpis_en_vivo', 'SELECT'),
+    ('analytics_lector', 'analytics.v_metricas_mensuales_tiempo_real', 'SELECT'),
+    ('analytics_lector', 'api.mv_metricas_mensuales', 'SELECT'),
+    ('analytics_lector', 'api.mv_ranking_asesores', 'SELECT'),
+    ('analytics_operador', 'analytics.audit_log', 'SELECT'),
+    ('analytics_operador', 'analytics.mv_metricas_mensuales', 'SELECT'),
+    ('analytics_operador', 'analytics.mv_ranking_asesores', 'SELECT'),
+    ('analytics_operador', 'analytics.rebuild_progress', 'SELECT'),
+    ('analytics_operador', 'analytics.refresh_jobs', 'SELECT'),
+    ('analytics_operador', 'analytics.refresh_log', 'SELECT'),
+    ('analytics_operador', 'analytics.scheduler_state', 'SELECT'),
+    ('analytics_operador', 'analytics.settings', 'SELECT'),
+    ('analytics_operador', 'analytics.v_kpis_en_vivo', 'SELECT'),
+    ('analytics_operador', 'analytics.v_metricas_mensuales_tiempo_real', 'SELECT'),
+    ('analytics_operador', 'api.mv_metricas_mensuales', 'SELECT'),
+    ('analytics_operador', 'api.mv_ranking_asesores', 'SELECT')$$,
     'who may read what; nobody but the owner reads a source table through this package'
 );
 

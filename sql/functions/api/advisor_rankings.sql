@@ -1,0 +1,55 @@
+-- GET /materialized-views/advisor-rankings: advisors by rank, nationwide or in one city.
+
+CREATE OR REPLACE FUNCTION api.advisor_rankings(ciudad text DEFAULT NULL, limite text DEFAULT NULL)
+RETURNS json
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $advisor_rankings$
+DECLARE
+    v_limit constant integer := analytics.integer_parameter('limit', limite, 1, 500, 50);
+    v_city_key constant text := analytics.city_key(ciudad);
+BEGIN
+    PERFORM analytics.begin_reading('mv_ranking_asesores');
+    IF v_city_key IS NULL THEN
+        RETURN coalesce(
+            (
+                SELECT json_agg(advisor)
+                FROM (
+                    SELECT mv_ranking_asesores.*
+                    FROM analytics.mv_ranking_asesores
+                    ORDER BY mv_ranking_asesores.ranking_nacional, mv_ranking_asesores.asesor_id
+                    LIMIT v_limit
+                ) AS advisor
+            ),
+            '[]'
+        );
+    END IF;
+    RETURN coalesce(
+        (
+            SELECT json_agg(advisor)
+            FROM (
+                SELECT mv_ranking_asesores.*
+                FROM analytics.mv_ranking_asesores
+                WHERE analytics.city_key(mv_ranking_asesores.ciudad) = v_city_key
+                ORDER BY mv_ranking_asesores.ranking_ciudad, mv_ranking_asesores.asesor_id
+                LIMIT v_limit
+            ) AS advisor
+        ),
+        '[]'
+    );
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM analytics.raise_timeout();
+        RETURN NULL;
+END;
+$advisor_rankings$;
+
+COMMENT ON FUNCTION api.advisor_rankings(text, text) IS
+'Advisors by ranking_nacional, or of one city by ranking_ciudad; ties by asesor_id: all '
+'columns of mv_ranking_asesores. ciudad: any spelling of a city; limit: 1 to 500, default '
+'50. Personal data.';
+
+REVOKE ALL ON FUNCTION api.advisor_rankings(text, text) FROM public;
+GRANT EXECUTE ON FUNCTION api.advisor_rankings(text, text) TO analytics_lector, analytics_operador;

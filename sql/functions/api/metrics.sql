@@ -1,0 +1,175 @@
+-- GET /metrics: what Prometheus reads.
+--
+-- Invariant: names and labels as the contract of the HTTP API has them; a metric without a value
+-- has no line. Instants are in seconds since 1970, durations in seconds.
+
+CREATE OR REPLACE FUNCTION api.metrics()
+RETURNS api."text/plain" -- noqa: RF05
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $metrics$
+DECLARE
+    v_lines text;
+BEGIN
+    WITH views AS (
+        SELECT stats.*, last_try.refresh_time_ms
+        FROM analytics.get_mv_stats() AS stats
+        LEFT JOIN LATERAL (
+            SELECT refresh_log.refresh_time_ms
+            FROM analytics.refresh_log
+            WHERE
+                refresh_log.view_name = stats.view_name
+                AND refresh_log.refresh_status = 'SUCCESS'
+            ORDER BY refresh_log.log_id DESC
+            LIMIT 1
+        ) AS last_try ON true
+    ),
+
+    problems AS (
+        SELECT DISTINCT health.problem FROM analytics.health_problems() AS health
+    ),
+
+    sample AS (
+        SELECT
+            1 AS position, 'view_last_success_timestamp_seconds' AS name, 'gauge' AS type,
+            'Last successful refresh of a materialized view.' AS help,
+            jsonb_build_object('view', views.view_name) AS labels,
+            extract(EPOCH FROM views.last_refresh) AS value
+        FROM views
+        UNION ALL
+        SELECT
+            2, 'view_refresh_duration_seconds', 'gauge',
+            'Duration of the last successful refresh of a materialized view.',
+            jsonb_build_object('view', views.view_name), views.refresh_time_ms / 1000
+        FROM views
+        UNION ALL
+        SELECT
+            3, 'view_rows', 'gauge', 'Rows of a materialized view.',
+            jsonb_build_object('view', views.view_name), views.row_count
+        FROM views
+        UNION ALL
+        SELECT
+            4, 'view_bytes', 'gauge', 'Bytes of a materialized view with its indexes.',
+            jsonb_build_object('view', views.view_name), views.size_bytes
+        FROM views
+        UNION ALL
+        SELECT
+            5, 'refresh_failures_total', 'counter', 'Failed refreshes of a materialized view.',
+            jsonb_build_object('view', failed.view_name, 'sqlstate', failed.error_sqlstate),
+            failed.number
+        FROM (
+            SELECT refresh_log.view_name, refresh_log.error_sqlstate, count(*) AS number
+            FROM analytics.refresh_log
+            WHERE refresh_log.view_name IS NOT NULL AND refresh_log.refresh_status = 'ERROR'
+            GROUP BY refresh_log.view_name, refresh_log.error_sqlstate
+        ) AS failed
+        UNION ALL
+        SELECT
+            6, 'refresh_runs_total', 'counter', 'Refreshes by what started them, mode and result.',
+            jsonb_build_object('trigger', run.triggered_by, 'mode', run.mode, 'status', run.status),
+            run.number
+        FROM (
+            SELECT
+                refresh_log.triggered_by, refresh_log.mode,
+                refresh_log.refresh_status AS status, count(*) AS number
+            FROM analytics.refresh_log
+            WHERE refresh_log.view_name IS NULL
+            GROUP BY refresh_log.triggered_by, refresh_log.mode, refresh_log.refresh_status
+        ) AS run
+        UNION ALL
+        SELECT
+            7, 'changes_waiting', 'gauge', 'Changed keys that wait for the next refresh.', '{}',
+            analytics.changes_waiting()
+        UNION ALL
+        SELECT
+            8, 'change_log_bytes', 'gauge', 'Bytes of the change log and of the compacted changes.',
+            '{}',
+            pg_total_relation_size('analytics.change_log')
+            + pg_total_relation_size('analytics.pending_changes')
+        UNION ALL
+        SELECT
+            9, 'drift_cells_total', 'counter', 'Cells in which the audit found a difference.', '{}',
+            (SELECT coalesce(sum(audit_log.cells), 0) FROM analytics.audit_log)
+        UNION ALL
+        SELECT
+            10, 'last_tick_timestamp_seconds', 'gauge', 'Last tick of the scheduler.', '{}',
+            (SELECT extract(EPOCH FROM scheduler_state.last_tick_at) FROM analytics.scheduler_state)
+        UNION ALL
+        SELECT
+            11, 'scheduled_refresh_lag_seconds', 'gauge',
+            'From the last daily slot to the start of its refresh.', '{}',
+            (
+                SELECT extract(EPOCH FROM job.started_at - job.slot_at)
+                FROM analytics.refresh_jobs AS job
+                WHERE job.triggered_by = 'schedule' AND job.started_at IS NOT NULL
+                ORDER BY job.slot_at DESC
+                LIMIT 1
+            )
+        UNION ALL
+        SELECT
+            12, 'data_version', 'gauge', 'Refreshes that changed the data.', '{}',
+            (SELECT engine_state.data_version FROM analytics.engine_state)
+        UNION ALL
+        SELECT
+            13, 'problem', 'gauge', '1 where the health has this problem.',
+            jsonb_build_object('name', known.name), (problems.problem IS NOT NULL)::integer
+        FROM unnest(ARRAY[
+            'never_populated', 'stale', 'refresh_failed', 'scheduler_down', 'drift', 'aging',
+            'slow', 'missing_indexes', 'row_drop', 'capture_gap', 'missed_slot'
+        ]) AS known (name)
+        LEFT JOIN problems ON problems.problem = known.name
+        UNION ALL
+        SELECT
+            14, 'build_info', 'gauge', 'Version of the installed schema, always 1.',
+            jsonb_build_object('version', max(migration_ledger.version)::text), 1
+        FROM analytics.migration_ledger
+    ),
+
+    line AS (
+        SELECT
+            sample.position,
+            format('# HELP teloo_analytics_%1$s %2$s', sample.name, min(sample.help))
+            || E'\n' || format('# TYPE teloo_analytics_%s %s', sample.name, min(sample.type))
+            || E'\n' || string_agg(
+                format(
+                    'teloo_analytics_%s%s %s',
+                    sample.name,
+                    (
+                        SELECT '{' || string_agg(
+                            format(
+                                '%s="%s"', label.key,
+                                replace(
+                                    replace(replace(label.value, '\', '\\'), '"', '\"'), E'\n', '\n'
+                                )
+                            ),
+                            ',' ORDER BY label.key
+                        ) || '}'
+                        FROM jsonb_each_text(sample.labels) AS label
+                    ),
+                    sample.value
+                ),
+                E'\n' ORDER BY sample.labels::text
+            ) AS text
+        FROM sample
+        WHERE sample.value IS NOT NULL
+        GROUP BY sample.position, sample.name
+    )
+
+    SELECT string_agg(line.text, E'\n' ORDER BY line.position) || E'\n' INTO v_lines FROM line;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN v_lines;
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM analytics.raise_timeout();
+        RETURN NULL;
+END;
+$metrics$;
+
+COMMENT ON FUNCTION api.metrics() IS
+'What Prometheus reads, in its text format: ages, durations, sizes and failures of the '
+'views, what waits, ticks, problems.';
+
+REVOKE ALL ON FUNCTION api.metrics() FROM public;
+GRANT EXECUTE ON FUNCTION api.metrics() TO analytics_lector, analytics_operador;

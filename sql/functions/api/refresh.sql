@@ -1,0 +1,89 @@
+-- POST /materialized-views/refresh: refreshes now, and answers when it is done.
+--
+-- Invariant: never lets a serialization failure out, which PostgREST would retry for ever. Has
+-- a time limit of its own, which PostgREST sets for the request.
+
+CREATE OR REPLACE FUNCTION api.refresh(force text DEFAULT NULL)
+RETURNS json
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET statement_timeout = '15min'
+AS $refresh$
+DECLARE
+    v_running record;
+    v_requests bigint;
+    v_answer json;
+BEGIN
+    IF force NOT IN ('true', 'false') THEN
+        PERFORM analytics.raise_bad_parameter('force', force, 'true or false');
+    END IF;
+    IF force = 'true' THEN
+        SELECT coalesce(sum(month_totals.requests), 0) INTO v_requests FROM analytics.month_totals;
+        IF v_requests > analytics.setting('api_forced_requests')::bigint THEN
+            RETURN analytics.accepted(analytics.queue_refresh(true, analytics.requester()));
+        END IF;
+    END IF;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    BEGIN
+        SELECT json_build_object(
+            'success', bool_and(result.refresh_status = 'SUCCESS'),
+            'total_views', count(*) FILTER (WHERE result.view_name IS NOT NULL),
+            'successful_refreshes', count(*) FILTER (
+                WHERE result.view_name IS NOT NULL AND result.refresh_status = 'SUCCESS'),
+            'total_duration_ms', max(result.refresh_time_ms) FILTER (
+                WHERE result.view_name IS NULL),
+            'refreshed_at', analytics.iso_instant(analytics.now()),
+            'details', coalesce(
+                json_agg(json_build_object(
+                    'view_name', result.view_name,
+                    'refresh_status', result.refresh_status,
+                    'refresh_time_ms', result.refresh_time_ms,
+                    'rows_affected', result.rows_affected,
+                    'error_message', result.error_message
+                )) FILTER (WHERE result.view_name IS NOT NULL),
+                '[]'
+            ),
+            'error', max(result.error_message) FILTER (WHERE result.view_name IS NULL)
+        )
+        INTO v_answer
+        FROM analytics.run_refresh(
+            'manual', analytics.requester(), coalesce(force, 'false')::boolean
+        ) AS result;
+    EXCEPTION
+        WHEN lock_not_available OR serialization_failure OR deadlock_detected THEN
+            v_running := analytics.running_refresh();
+            PERFORM analytics.raise_http_error(
+                409,
+                'a refresh is already running',
+                CASE
+                    WHEN v_running.pid IS NULL THEN 'It has just ended.'
+                    ELSE format(
+                        'Session %s%s, since %s.', v_running.pid,
+                        CASE
+                            WHEN v_running.job_id IS NOT NULL THEN format(
+                                ', job %s of %s', v_running.job_id, v_running.requested_by)
+                        END,
+                        coalesce(analytics.iso_instant(v_running.started_at), 'an unknown moment')
+                    )
+                END,
+                'Wait for it; POST /materialized-views/scheduler/trigger-refresh queues another.'
+            );
+    END;
+    RETURN v_answer;
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM analytics.raise_timeout();
+        RETURN NULL;
+END;
+$refresh$;
+
+COMMENT ON FUNCTION api.refresh(text) IS
+'Refreshes all materialized views now, by what changed, or (force=true) everything from the '
+'source; above the setting api_forced_requests that is queued and answered with 202. A view '
+'that failed has its error_message, and success is false. Status 409 while another refresh '
+'runs.';
+
+REVOKE ALL ON FUNCTION api.refresh(text) FROM public;
+GRANT EXECUTE ON FUNCTION api.refresh(text) TO analytics_operador;

@@ -1,0 +1,93 @@
+-- GET /materialized-views/scheduler/status: the daily slot, what waits, the last 20 jobs.
+
+CREATE OR REPLACE FUNCTION api.scheduler_status()
+RETURNS json
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $scheduler_status$
+DECLARE
+    v_time_zone constant text := analytics.setting('schedule_time_zone');
+    v_schedule constant text := analytics.setting('schedule_time');
+    v_next_run constant text := analytics.iso_instant(analytics.next_scheduled_refresh());
+    v_is_running constant boolean := analytics.scheduler_is_running();
+BEGIN
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    RETURN json_build_object(
+        'is_running', v_is_running,
+        'scheduler_state', CASE WHEN v_is_running THEN 'running' ELSE 'stopped' END,
+        'backend', (
+            SELECT CASE WHEN installation.cron_role IS NULL THEN 'external' ELSE 'pg_cron' END
+            FROM analytics.installation
+        ),
+        'schedule', v_schedule,
+        'timezone', v_time_zone,
+        'next_run_time', v_next_run,
+        'jobs', json_build_array(json_build_object(
+            'id', 'daily_refresh',
+            'name', 'Daily refresh of the materialized views',
+            'trigger', format('every day at %s %s', v_schedule, v_time_zone),
+            'next_run_time', v_next_run
+        )),
+        'last_refresh_result', (
+            SELECT json_build_object(
+                'run_id', last_run.run_id,
+                'triggered_by', last_run.triggered_by,
+                'requested_by', last_run.requested_by,
+                'mode', last_run.mode,
+                'refresh_status', last_run.refresh_status,
+                'started_at', analytics.iso_instant(last_run.started_at),
+                'finished_at', analytics.iso_instant(last_run.finished_at),
+                'refresh_time_ms', last_run.refresh_time_ms,
+                'error_message', last_run.error_message
+            )
+            FROM (
+                SELECT refresh_log.*
+                FROM analytics.refresh_log
+                WHERE refresh_log.view_name IS NULL
+                ORDER BY refresh_log.log_id DESC
+                LIMIT 1
+            ) AS last_run
+        ),
+        'pending_triggers', (
+            SELECT count(*) FROM analytics.refresh_jobs WHERE refresh_jobs.state = 'QUEUED'
+        ),
+        'recent_jobs', (
+            SELECT coalesce(
+                json_agg(
+                    json_build_object(
+                        'job_id', job.job_id,
+                        'state', job.state,
+                        'requested_by', job.requested_by,
+                        'requested_at', analytics.iso_instant(job.requested_at),
+                        'started_at', analytics.iso_instant(job.started_at),
+                        'finished_at', analytics.iso_instant(job.finished_at),
+                        'error', job.error
+                    )
+                    ORDER BY job.job_id DESC
+                ),
+                '[]'
+            )
+            FROM (
+                SELECT refresh_jobs.*
+                FROM analytics.refresh_jobs
+                ORDER BY refresh_jobs.job_id DESC
+                LIMIT 20
+            ) AS job
+        ),
+        'checked_at', analytics.iso_instant(analytics.now())
+    );
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM analytics.raise_timeout();
+        RETURN NULL;
+END;
+$scheduler_status$;
+
+COMMENT ON FUNCTION api.scheduler_status() IS
+'The daily slot and its zone, whether ticks come, the result of the last refresh, what '
+'waits, and the last 20 background jobs.';
+
+REVOKE ALL ON FUNCTION api.scheduler_status() FROM public;
+GRANT EXECUTE ON FUNCTION api.scheduler_status() TO analytics_lector, analytics_operador;

@@ -1,0 +1,29 @@
+-- POST /materialized-views/scheduler/trigger-refresh: a refresh in the background.
+--
+-- Invariant: answers 202 at once; asking again while one waits finds the same job.
+
+CREATE OR REPLACE FUNCTION api.scheduler_trigger_refresh()
+RETURNS json
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $scheduler_trigger_refresh$
+DECLARE
+    v_job analytics.refresh_jobs;
+BEGIN
+    v_job := analytics.queue_refresh(false, analytics.requester());
+    RETURN analytics.accepted(v_job);
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM analytics.raise_timeout();
+        RETURN NULL;
+END;
+$scheduler_trigger_refresh$;
+
+COMMENT ON FUNCTION api.scheduler_trigger_refresh() IS
+'Queues a refresh; answers at once with status 202 and its job_id, which scheduler_status() '
+'knows. While one waits, asking again gives the same job.';
+
+REVOKE ALL ON FUNCTION api.scheduler_trigger_refresh() FROM public;
+GRANT EXECUTE ON FUNCTION api.scheduler_trigger_refresh() TO analytics_operador;

@@ -1,0 +1,53 @@
+-- What every reading answer of the HTTP API begins with: is there data, and from when?
+--
+-- Invariant: the ETag changes with every refresh that may have changed what the view shows.
+-- Raises 503 instead of answering from a view that was never populated.
+
+CREATE OR REPLACE FUNCTION analytics.begin_reading(p_view_name text)
+RETURNS void
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $begin_reading$
+DECLARE
+    v_state analytics.view_state;
+BEGIN
+    SELECT view_state.* INTO v_state
+    FROM analytics.view_state
+    INNER JOIN pg_class
+        ON pg_class.relname = view_state.view_name
+        AND pg_class.relnamespace = 'analytics'::regnamespace
+        AND pg_class.relispopulated
+    WHERE view_state.view_name = p_view_name AND view_state.last_success_at IS NOT NULL;
+    IF NOT FOUND THEN
+        PERFORM analytics.raise_http_error(
+            503,
+            format('view %s was never populated', p_view_name),
+            'There is no data to answer from yet.',
+            'POST /materialized-views/refresh, or wait for the daily refresh.'
+        );
+    END IF;
+    PERFORM set_config(
+        'response.headers',
+        json_build_array(
+            json_build_object('Cache-Control', 'private, max-age=0, must-revalidate'),
+            json_build_object('ETag', format(
+                'W/"%s-%s-%s"', v_state.published_version,
+                extract(EPOCH FROM v_state.calculated_at)::bigint, analytics.is_stale(v_state)::int
+            )),
+            json_build_object('X-Data-Version', v_state.published_version::text),
+            json_build_object('X-Calculated-At', analytics.iso_instant(v_state.calculated_at)),
+            json_build_object('X-Refreshed-At', analytics.iso_instant(v_state.last_success_at)),
+            json_build_object('X-Stale', analytics.is_stale(v_state)::text)
+        )::text,
+        true
+    );
+END;
+$begin_reading$;
+
+COMMENT ON FUNCTION analytics.begin_reading(text) IS
+'Headers of a reading answer: ETag and X-Data-Version by data version, X-Calculated-At, '
+'X-Refreshed-At, X-Stale. Error: status 503 where the view was never populated.';
+
+REVOKE ALL ON FUNCTION analytics.begin_reading(text) FROM public;

@@ -1,0 +1,56 @@
+-- The HTTP API: schema api, what its roles may, and what a request can ask for.
+
+-- The validation that an earlier version left does not know these settings yet.
+DO $validation_off$
+BEGIN
+    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
+        ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting;
+    END IF;
+END;
+$validation_off$;
+
+INSERT INTO analytics.settings (name, value, description) VALUES
+(
+    'api_audience', 'teloo-analytics',
+    'Audience (aud) that a token of the HTTP API must name. Any text but the empty one.'
+),
+(
+    'api_forced_requests', '100000',
+    'Up to this many requests POST …/refresh?force=true computes everything at once; above, it '
+    'is queued and answers 202. A whole number from 0 to 1000000000.'
+),
+(
+    'slow_refresh_least_ms', '10000',
+    'A refresh that took less is never called slow, whatever the ones before took. '
+    'Milliseconds, a whole number from 0 to 1000000000.'
+);
+
+DO $validation_on$
+BEGIN
+    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
+        ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting;
+    END IF;
+END;
+$validation_on$;
+
+COMMENT ON SCHEMA api IS
+'The HTTP API of teloo-analytics: what PostgREST serves. One function per endpoint and '
+'read-only views, nothing else.';
+GRANT USAGE ON SCHEMA api TO analytics_anon, analytics_lector, analytics_operador;
+-- It has nothing to call there, but shows that this database uses the role.
+GRANT USAGE ON SCHEMA api TO analytics_authenticator;
+-- Only for analytics.check_request(), which PostgREST runs before each request.
+GRANT USAGE ON SCHEMA analytics TO analytics_anon;
+
+ALTER TABLE analytics.refresh_jobs ADD COLUMN force boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN analytics.refresh_jobs.force IS
+'True where everything is to be computed again from the source.';
+-- Asking again while one waits finds the same job.
+CREATE UNIQUE INDEX refresh_jobs_one_request ON analytics.refresh_jobs (force)
+WHERE state = 'QUEUED' AND triggered_by = 'request' AND attempts = 0;
+
+-- PostgREST answers a function that returns a domain of this name with this media type.
+CREATE DOMAIN api."text/plain" AS text; -- noqa: RF05
+COMMENT ON DOMAIN api."text/plain" IS -- noqa: RF05
+'Plain text, such as the metrics that Prometheus reads.';
+GRANT USAGE ON TYPE api."text/plain" TO analytics_lector, analytics_operador; -- noqa: RF05
