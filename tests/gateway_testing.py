@@ -1,0 +1,140 @@
+"""A marketplace behind a real gateway, and a client that sees every byte of its answers."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+
+from conftest import Database, Server
+from demo import load
+from gateway import Gateway, Settings
+from jwt_token import AUDIENCE
+from migrate import migrate
+
+ERROR_KEYS = {"code", "message", "details", "hint"}
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def body(self) -> str:
+        """The body as text."""
+        return self.content.decode()
+
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.content)
+
+
+class Api:
+    """The gateway, its database, and tokens for it."""
+
+    def __init__(self, gateway: Gateway, database: Database) -> None:
+        self.gateway = gateway
+        self.database = database
+
+    @property
+    def url(self) -> str:
+        """Where the gateway is."""
+        return self.gateway.url
+
+    def mint(self, claims: Mapping[str, object], secret: str | None = None) -> str:
+        """Return a token with these claims, whatever they are."""
+        return jwt.encode(dict(claims), secret or self.gateway.secret(), algorithm="HS256")
+
+    def token(self, role: str) -> str:
+        """Return a good token of a role."""
+        claims = {"role": role, "aud": AUDIENCE, "sub": "test", "exp": int(time.time()) + 300}
+        return self.mint(claims)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        role: str | None = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+    ) -> Response:
+        """Ask, over a connection of its own; the path goes out as it is written."""
+        sent = dict(headers or {})
+        if role:
+            token = self.token(role)
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        address = urlsplit(self.url)
+        connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return Response(
+                answer.status,
+                {name.lower(): value for name, value in answer.getheaders()},
+                answer.read(),
+            )
+        finally:
+            connection.close()
+
+    def get(
+        self,
+        path: str,
+        role: str | None = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Ask with GET."""
+        return self.request("GET", path, role, token=token, headers=headers)
+
+    def post(self, path: str, role: str | None = None, body: str | None = None) -> Response:
+        """Ask with POST."""
+        return self.request("POST", path, role, body=body)
+
+    def forget_cache(self) -> None:
+        """Wait until the micro-cache holds nothing of before."""
+        time.sleep(1.1)
+
+
+@contextmanager
+def started(database: Database, name: str, settings: Settings | None = None) -> Iterator[Api]:
+    """Run a gateway over a database; stop it at the end."""
+    gateway = Gateway(database.cluster, database.name, name, settings or Settings())
+    gateway.start()
+    try:
+        yield Api(gateway, database)
+    finally:
+        gateway.stop()
+
+
+@contextmanager
+def marketplace(server: Server) -> Iterator[Database]:
+    """A small generated marketplace up to now, installed and refreshed."""
+    name = server.new_name("api")
+    with server.janitor(name):
+        database = Database(server.cluster, name)
+        load(database.url, "small", 2026, datetime.now(UTC))
+        migrate(database.url)
+        indexes = database.rows(
+            "SELECT replace(statement, ' CONCURRENTLY', '') FROM analytics.source_indexes() "
+            "WHERE NOT is_present"
+        )
+        database.execute(
+            *(str(statement) for (statement,) in indexes),
+            "CALL analytics.tick()",
+            "SELECT * FROM refresh_all_mv()",
+        )
+        yield database
