@@ -1,0 +1,253 @@
+"""Measures the HTTP API, on a cluster of its own.
+
+PostgREST and the gateway against the same SQL by pgbench and against an ordinary FastAPI +
+asyncpg endpoint, in one run, interleaved; and readers while a refresh runs.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+
+from bench import RESULTS, SETTINGS
+from bench_data import connect, copy_database, ensure_source, install
+from bench_report import Result, as_json, machine, table
+from cluster import Cluster, connection_environment, free_port
+from console import LOGGER, UserError, report, set_up_logging
+from gateway import Gateway, Settings, wait_until
+from jwt_token import mint
+
+CONNECTIONS = (1, 16, 64)
+PATH = "/materialized-views/monthly-metrics?limit=12"
+NATIVE = "/rpc/monthly_metrics?limite=12"
+PGBENCH = (
+    "SELECT json_agg(months) FROM (SELECT * FROM analytics.mv_metricas_mensuales "
+    "ORDER BY mes DESC LIMIT 12) AS months;\n"
+)
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
+
+
+class Load:
+    """Answers a second, and percentiles of their times, of one run."""
+
+    def __init__(self, rate: float, p50: float, p99: float, failed: int) -> None:
+        self.rate = rate
+        self.p50 = p50
+        self.p99 = p99
+        self.failed = failed
+
+
+def wrk(url: str, connections: int, seconds: int, token: str) -> Load:
+    """Run wrk; times in milliseconds."""
+    command = ["wrk", "-t", str(min(2, connections)), "-c", str(connections), "-d", f"{seconds}s"]
+    command += ["--latency", "-H", f"Authorization: Bearer {token}", url]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def percentile(number: int) -> float:
+        match = re.search(rf"^\s+{number}%\s+([0-9.]+)(us|ms|s|m)$", output, re.MULTILINE)
+        return float(match[1]) * UNITS[match[2]] if match else float("nan")
+
+    rate = re.search(r"^Requests/sec:\s+([0-9.]+)", output, re.MULTILINE)
+    if rate is None:
+        raise UserError("wrk said nothing of requests a second", output)
+    failed = re.search(r"Non-2xx or 3xx responses: ([0-9]+)", output)
+    errors = re.search(r"Socket errors: (.*)", output)
+    if errors:
+        LOGGER.warning("%s: %s", url, errors[1])
+    return Load(float(rate[1]), percentile(50), percentile(99), int(failed[1]) if failed else 0)
+
+
+def pgbench(cluster: Cluster, url: str, connections: int, seconds: int) -> float:
+    """Run the same SQL by pgbench; return transactions a second."""
+    with TemporaryDirectory() as folder:
+        script = Path(folder) / "months.sql"
+        script.write_text(PGBENCH, encoding="utf-8")
+        output = subprocess.run(
+            [
+                str(cluster.binaries / "pgbench"),
+                *("-n", "-c", str(connections), "-j", "2", "-T", str(seconds)),
+                *("-f", str(script)),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **connection_environment(url)},
+        ).stdout
+    match = re.search(r"^tps = ([0-9.]+)", output, re.MULTILINE)
+    if match is None:
+        raise UserError("pgbench said nothing of tps", output)
+    return float(match[1])
+
+
+@contextlib.contextmanager
+def fastapi(url: str) -> Iterator[str]:
+    """Run the FastAPI endpoint with 2 workers; hand out its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "bench_api_server:app", "--port", str(port)]
+    command += ["--workers", "2", "--no-access-log", "--log-level", "warning"]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent, env={**os.environ, "DATABASE_URL": url}
+    ) as server:
+        address = f"http://127.0.0.1:{port}/monthly-metrics?limit=12"
+        try:
+            if not wait_until(lambda: answers(address)):
+                raise UserError("the FastAPI endpoint did not start")
+            yield address
+        finally:
+            server.terminate()
+
+
+def answers(address: str) -> bool:
+    """Tell whether an address answers."""
+    command = ["curl", "-fsS", "-o", "/dev/null", address]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@contextlib.contextmanager
+def refreshing(url: str) -> Iterator[list[float]]:
+    """Refresh everything from the source, again and again, for as long as what is inside runs."""
+    stop = threading.Event()
+    times: list[float] = []
+
+    def work() -> None:
+        with connect(url) as connection:
+            while not stop.is_set():
+                started = time.perf_counter()
+                connection.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
+                times.append((time.perf_counter() - started) * 1000)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield times
+    finally:
+        stop.set()
+        thread.join()
+
+
+def measure(
+    cluster: Cluster, url: str, gateway: Gateway, options: argparse.Namespace
+) -> list[Result]:
+    """Run all sides, interleaved; return the results."""
+    seconds = options.seconds
+    results = []
+    native = f"http://127.0.0.1:{gateway.ports['postgrest']}{NATIVE}"
+    token = mint(gateway.secret(), "analytics_lector")
+    with fastapi(url) as other:
+        for connections in CONNECTIONS:
+            rates: dict[str, list[float]] = {
+                "pgbench": [],
+                "fastapi": [],
+                "native": [],
+                "cached": [],
+            }
+            loads: dict[str, list[Load]] = {"native": [], "cached": [], "fastapi": []}
+            for turn in range(options.rounds):
+                LOGGER.info("%d connections, round %d of %d", connections, turn + 1, options.rounds)
+                rates["pgbench"].append(pgbench(cluster, url, connections, seconds))
+                for side, address in (
+                    ("native", native),
+                    ("cached", gateway.url + PATH),
+                    ("fastapi", other),
+                ):
+                    load = wrk(address, connections, seconds, token)
+                    loads[side].append(load)
+                    rates[side].append(load.rate)
+            for name, ours, against, side in (
+                ("PostgREST", "native", "pgbench", "pgbench, JSON built in SQL"),
+                ("gateway with micro-cache", "cached", "pgbench", "pgbench, JSON built in SQL"),
+                ("PostgREST against FastAPI", "native", "fastapi", "FastAPI + asyncpg, 2 workers"),
+            ):
+                load = sorted(loads[ours], key=lambda one: one.rate)[len(loads[ours]) // 2]
+                refused = sum(one.failed for one in loads[ours])
+                note = f"p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms"
+                results.append(
+                    Result(
+                        name,
+                        f"{connections} connections",
+                        "throughput",
+                        rates[ours],
+                        rates[against],
+                        "/s",
+                        side,
+                        note + (f"; {refused} answers were not 2xx" if refused else ""),
+                    )
+                )
+        idle: list[float] = []
+        busy: list[float] = []
+        runs = 0
+        for _ in range(options.rounds):
+            idle.append(wrk(gateway.url + PATH, 16, seconds, token).p99)
+            with refreshing(url) as times:
+                busy.append(wrk(gateway.url + PATH, 16, seconds, token).p99)
+            runs += len(times)
+        results.append(
+            Result(
+                "p99 while a refresh runs",
+                "16 connections",
+                "cost",
+                busy,
+                idle,
+                "ms",
+                "idle",
+                f"{runs} forced refreshes, one after the other",
+            )
+        )
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="bench_api.py",
+        description="Measures the HTTP API on a cluster of its own below .local/, against pgbench "
+        "and against FastAPI + asyncpg.",
+        epilog="Exit codes: 0 all bars met, 1 something failed, 2 wrong usage, 3 a bar was missed.",
+    )
+    parser.add_argument("--seconds", type=int, default=5, help="length of each run; default: 5")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each side; default: 5")
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    cluster = Cluster("bench-api", database="bench", settings=SETTINGS)
+    try:
+        cluster.start()
+        try:
+            source = ensure_source(cluster, "small", 2026)
+            url = copy_database(cluster, source, "bench_api", "small")
+            install(url)
+            with connect(url) as connection:
+                connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+                row = connection.execute("SHOW server_version").fetchone()
+            settings = Settings(rate=1000000, burst=100000)
+            gateway = Gateway(cluster, "bench_api", settings=settings)
+            gateway.start()
+            try:
+                results = measure(cluster, url, gateway, options)
+            finally:
+                gateway.stop()
+        finally:
+            cluster.stop()
+    except UserError as error:
+        return report(error)
+    except (psycopg.Error, subprocess.CalledProcessError) as error:
+        return report(UserError(f"the bench failed: {error}"))
+    ran = machine(str(row[0]).split()[0] if row else "", "make bench-api")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-api.json"
+    path.write_text(as_json(results, ran), encoding="utf-8")
+    print(f"\n{table(results)}\n\n{path}")
+    return 3 if any(result.mark == "FAIL" for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
