@@ -10,6 +10,9 @@
 #   PUBLISH        bench: PUBLISH=1 writes the results into docs/performance.*
 #   DRY_RUN        migrate, indexes, uninstall: DRY_RUN=1 changes nothing
 #   UPGRADE        lock: UPGRADE=1 takes the newest versions
+#   ROLE, TTL, SUB token: analytics_lector (default) or analytics_operador; seconds; for whom
+#   POSTGREST      demo, test: another PostgREST than the one from npm
+#   GATEWAY_PORT   demo: port of the HTTP API, 8002 where it is free
 # make passes DATABASE_URL, SOURCE_SCHEMA and ENVIRONMENT on to the scripts by itself.
 
 SHELL := /bin/bash
@@ -23,6 +26,9 @@ RELOAD ?=
 DRY_RUN ?=
 PUBLISH ?=
 UPGRADE ?=
+ROLE ?= analytics_lector
+TTL ?= 3600
+SUB ?=
 
 PYTHON := .local/venv/bin/python
 yes = $(filter-out 0 no false,$(1))
@@ -38,11 +44,11 @@ help: ## list the targets
 	@sed -n 's/^#   //p' Makefile
 
 .PHONY: install
-install: ## install what is missing: PostgreSQL, pg_cron, .local/venv
+install: ## install what is missing: PostgreSQL, pg_cron, nginx, PostgREST, .local/venv
 	@scripts/install.sh
 
 .PHONY: demo
-demo: ## start the demo: a cluster in .local, a marketplace (SCALE), the KPIs
+demo: ## start the demo: a cluster in .local, a marketplace (SCALE), the KPIs, the HTTP API
 	@scripts/install.sh
 	@$(PYTHON) scripts/demo.py --scale $(SCALE) $(if $(SEED),--seed $(SEED)) \
 		$(if $(call yes,$(RELOAD)),--reload)
@@ -54,8 +60,19 @@ psql: ## open psql on the demo
 
 .PHONY: stop
 stop: ## stop the demo; its data stays
-	@if [ -x $(PYTHON) ]; then $(PYTHON) scripts/cluster.py stop --name demo; \
+	@if [ -x $(PYTHON) ]; then $(PYTHON) scripts/gateway.py stop --name demo; \
+		$(PYTHON) scripts/cluster.py stop --name demo; \
 		else echo "no demo here: .local/venv is not there"; fi
+
+.PHONY: logs
+logs: ## where the demo's logs are, and their last lines
+	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
+	@$(PYTHON) scripts/gateway.py logs --name demo
+
+.PHONY: token
+token: ## print a token of the demo's HTTP API (ROLE, TTL, SUB)
+	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
+	@$(PYTHON) scripts/jwt_token.py "$(ROLE)" --ttl "$(TTL)" $(if $(SUB),--sub "$(SUB)")
 
 .PHONY: clean
 clean: ## remove the demo with its data, .local and all caches
@@ -64,6 +81,7 @@ clean: ## remove the demo with its data, .local and all caches
 		name="$$(basename "$$(dirname "$$location")")"; \
 		scripts/install.sh --venv-only || exit; \
 		echo "cluster $$name:"; \
+		$(PYTHON) scripts/gateway.py stop --name "$$name" || exit; \
 		$(PYTHON) scripts/cluster.py remove --name "$$name" || exit; \
 	done
 	@rm -rf .local .mypy_cache .ruff_cache .pytest_cache
@@ -104,6 +122,11 @@ bench: ## measure against full recomputation and the bars (SCALE, PUBLISH=1)
 	@scripts/install.sh
 	@$(PYTHON) scripts/bench.py --scales $(SCALE) $(if $(SEED),--seed $(SEED)) \
 		$(if $(call yes,$(PUBLISH)),--publish)
+
+.PHONY: bench-api
+bench-api: ## measure the HTTP API against pgbench and against FastAPI
+	@scripts/install.sh --test
+	@$(PYTHON) scripts/bench_api.py
 
 .PHONY: format
 format: ## format Python and SQL

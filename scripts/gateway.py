@@ -216,6 +216,7 @@ class Gateway:
     name: str = "api"
     settings: Settings = field(default_factory=Settings)
     prefer: Mapping[str, int] | None = None
+    secret_path: Path | None = None
 
     # -- where things are ------------------------------------------------------------------
 
@@ -238,7 +239,7 @@ class Gateway:
     @property
     def secret_file(self) -> Path:
         """The secret that signs tokens, or a JWKS."""
-        return self.cluster.home / "jwt-secret"
+        return self.secret_path or self.cluster.home / "jwt-secret"
 
     @property
     def logs(self) -> dict[str, Path]:
@@ -311,15 +312,22 @@ class Gateway:
 
     def write_files(self) -> None:
         """Write configuration, secrets, the OpenAPI document and its page."""
-        import openapi
-
         secret = check_secret(self.secret(), str(self.secret_file))
         self.directory.mkdir(mode=0o700, exist_ok=True)
         for name, text in configuration(self.directory, self.ports, self.settings).items():
             self.write(name, text)
         self.write("jwt-secret", secret)
-        password = self.set_password()
-        self.write("database-uri", self.cluster.url(self.database, AUTHENTICATOR, password))
+        self.write("database-uri", self.database_uri(self.set_password()))
+        self.write_page()
+
+    def database_uri(self, password: str) -> str:
+        """Return the connection string that PostgREST uses."""
+        return self.cluster.url(self.database, AUTHENTICATOR, password)
+
+    def write_page(self) -> None:
+        """Write the OpenAPI document, and the page that shows it."""
+        import openapi
+
         with psycopg.connect(self.cluster.url(self.database)) as connection:
             write_static(self.directory / "static", openapi.document(connection))
         if self.cluster.under_root:
@@ -357,6 +365,17 @@ class Gateway:
             and (self.cluster.home / "location").exists()
             and self.pid("postgrest")
             and self.pid("nginx")
+        )
+
+    def is_current(self) -> bool:
+        """Tell whether what was written at the last start would be written again."""
+        wanted = configuration(self.directory, self.ports, self.settings)
+        wanted["jwt-secret"] = self.secret()
+        wanted["database-uri"] = self.database_uri(self.set_password())
+        return all(
+            (self.directory / name).exists()
+            and (self.directory / name).read_text(encoding="utf-8") == text
+            for name, text in wanted.items()
         )
 
     def start_postgrest(self) -> None:
@@ -402,14 +421,19 @@ class Gateway:
         )
 
     def start(self) -> None:
-        """Write all files and start what doesn't run; leave what runs as it is."""
-        if self.is_running:
+        """Write all files and start both; leave them running where nothing has changed."""
+        if self.is_running and self.is_current():
+            self.write_page()
             return
         self.stop()
         self.choose_ports()
         self.write_files()
-        self.start_postgrest()
-        self.start_nginx()
+        try:
+            self.start_postgrest()
+            self.start_nginx()
+        except BaseException:
+            self.stop()
+            raise
         LOGGER.info("started PostgREST and nginx: %s", self.url)
 
     def stop_program(self, program: str) -> bool:
@@ -474,15 +498,19 @@ def demo_gateway(name: str) -> Gateway:
 def render(target: Path) -> None:
     """Write the files for the real thing into a folder: see docs/api.md.
 
-    DATABASE_URL is the authenticator's; API_DIRECTORY is where the files will be when they are
+    DATABASE_URL is the authenticator's; ADMIN_DATABASE_URL is for what makes openapi.json and is
+    not kept; API_DIRECTORY is where the files will be when they are
     used, by default the folder itself. A secret that is there already is kept.
     """
     import openapi
 
     url = os.environ.get("DATABASE_URL", "")
-    if not url:
+    admin = os.environ.get("ADMIN_DATABASE_URL", "")
+    if not url or not admin:
         raise UserError(
-            "no database named", f"Set DATABASE_URL=postgresql://{AUTHENTICATOR}:…@host/teloo"
+            "no database named",
+            f"Set DATABASE_URL=postgresql://{AUTHENTICATOR}:…@host/teloo, and ADMIN_DATABASE_URL: "
+            "the owner's or a superuser's, which is read here and kept nowhere.",
         )
     if urlsplit(url).username != AUTHENTICATOR:
         LOGGER.warning("DATABASE_URL is not %s's: PostgREST would have other rights", AUTHENTICATOR)
@@ -505,7 +533,6 @@ def render(target: Path) -> None:
     uri.write_text(url, encoding="utf-8")
     for name, text in files.items():
         (target / name).write_text(text, encoding="utf-8")
-    admin = os.environ.get("ADMIN_DATABASE_URL") or url
     with psycopg.connect(admin) as connection:
         write_static(target / "static", openapi.document(connection))
     LOGGER.info("wrote %s for use in %s", target, used_at)

@@ -1,0 +1,139 @@
+"""The micro-cache and the limits of the gateway, in front of the real PostgREST.
+
+An answer of status() says when it was made (checked_at): two answers with the same instant are
+one answer that was kept.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gateway import Settings
+from gateway_testing import Api, started
+
+READER = "analytics_lector"
+STATUS = "/materialized-views/status"
+MONTHLY = "/materialized-views/monthly-metrics"
+
+
+def at_the_beginning_of_a_second() -> None:
+    """Wait: an answer is kept for the rest of a second."""
+    time.sleep(1.02 - time.time() % 1)
+
+
+def made_at(api: Api, token: str, path: str = STATUS) -> str:
+    """Return when the answer was made."""
+    answer = api.get(path, token=token)
+    assert answer.status == 200
+    return str(answer.json()["checked_at"])
+
+
+def test_an_answer_is_kept_for_a_second_at_most(api: Api) -> None:
+    token = api.token(READER)
+    at_the_beginning_of_a_second()
+    first = made_at(api, token)
+    assert made_at(api, token) == first
+    for _ in range(20):
+        asked = time.time()
+        answer = made_at(api, token)
+        seconds = float(answer[17:23]) - asked % 60
+        # Whole minutes aside, it was made at most a second (and a bit, for the way) ago.
+        assert -1.1 < (seconds + 30) % 60 - 30 < 0.5
+        time.sleep(0.11)
+    assert made_at(api, token) != first
+
+
+def test_two_tokens_never_share_an_answer(api: Api) -> None:
+    one, other = api.token(READER), api.token("analytics_operador")
+    at_the_beginning_of_a_second()
+    assert made_at(api, one) != made_at(api, other)
+    assert made_at(api, one) == made_at(api, one)
+    # What was kept for a token is not for who has none, nor for one that is wrong.
+    assert api.get(STATUS).status == 401
+    assert api.get(STATUS, token=one + "x").status == 401
+
+
+def test_other_accept_headers_never_share_an_answer(api: Api) -> None:
+    token = api.token(READER)
+    at_the_beginning_of_a_second()
+    bodies = [
+        api.get(STATUS, token=token, headers={"Accept": accept}).json()["checked_at"]
+        for accept in ("application/json", "text/csv")
+    ]
+    assert bodies[0] != bodies[1]
+
+
+def test_errors_are_never_kept(api: Api) -> None:
+    token = api.token(READER)
+    assert api.get(f"{MONTHLY}?limit=61", token=token).status == 400
+    api.database.execute("ALTER FUNCTION api.status() RENAME TO status_away")
+    try:
+        api.database.execute("NOTIFY pgrst, 'reload schema'")
+        api.forget_cache()
+        assert api.get(STATUS, token=token).status == 404
+    finally:
+        api.database.execute("ALTER FUNCTION api.status_away() RENAME TO status")
+        api.database.execute("NOTIFY pgrst, 'reload schema'")
+    deadline = time.monotonic() + 10
+    while api.get(STATUS, token=token).status != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_states_are_never_kept(api: Api) -> None:
+    token = api.token(READER)
+    path = "/materialized-views/scheduler/status"
+    at_the_beginning_of_a_second()
+    assert made_at(api, token, path) != made_at(api, token, path)
+
+
+def test_a_kept_answer_is_revalidated_too(api: Api) -> None:
+    token = api.token(READER)
+    at_the_beginning_of_a_second()
+    tag = api.get(MONTHLY, token=token).headers["etag"]
+    for _ in range(3):
+        assert api.get(MONTHLY, token=token, headers={"If-None-Match": tag}).status == 304
+
+
+@pytest.fixture(scope="module")
+def narrow(api: Api) -> Iterator[Api]:
+    """Another gateway over the same database, with little room."""
+    settings = Settings(rate=5, burst=10, readers=2, retry_rate=1, retry_burst=1, workers="1")
+    with started(api.database, "narrow", settings) as other:
+        yield other
+
+
+def test_too_many_requests_of_a_client_are_429(narrow: Api) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: narrow.get("/openapi.json"), range(40)))
+    refused = [answer for answer in answers if answer.status == 429]
+    assert 10 <= len(refused) < 40
+    assert all(answer.json()["code"] == "TELOO429" for answer in refused)
+    assert all(answer.headers["retry-after"] == "1" for answer in refused)
+    assert {answer.status for answer in answers} == {200, 429}
+
+
+def test_readers_leave_room_for_a_refresh(narrow: Api) -> None:
+    time.sleep(2.5)
+    with narrow.database.connect(autocommit=False) as other, ThreadPoolExecutor(6) as pool:
+        other.execute("ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales RENAME TO busy")
+        waiting = [
+            pool.submit(narrow.get, f"{MONTHLY}?limit={limit}", READER) for limit in range(1, 7)
+        ]
+        time.sleep(2)
+        # Two wait in the database; what writes and what watches has room.
+        sessions = narrow.database.rows(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+        )
+        assert sessions == [(2,)]
+        assert narrow.get("/health").status in (200, 503)
+        path = "/materialized-views/scheduler/trigger-refresh"
+        assert narrow.post(path, "analytics_operador").status == 202
+        other.rollback()
+        statuses = [future.result().status for future in waiting]
+    assert set(statuses) <= {200, 429}
+    assert statuses.count(200) >= 2
+    assert statuses.count(429) >= 1
+    narrow.database.execute("CALL analytics.work()")
