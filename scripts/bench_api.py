@@ -218,7 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="runs of each side; default: 5")
     options = parser.parse_args(arguments)
     set_up_logging()
-    cluster = Cluster("bench-api", database="bench", settings=SETTINGS)
+    # pgbench, PostgREST and FastAPI keep their connections side by side.
+    settings = f"{SETTINGS}\nmax_connections = 200\n"
+    cluster = Cluster("bench-api", database="bench", settings=settings)
     try:
         cluster.start()
         try:
@@ -228,8 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
             with connect(url) as connection:
                 connection.execute("SELECT * FROM analytics.refresh_all_mv()")
                 row = connection.execute("SHOW server_version").fetchone()
-            settings = Settings(rate=1000000, burst=100000)
-            gateway = Gateway(cluster, "bench_api", settings=settings)
+            gateway = Gateway(cluster, "bench_api", settings=Settings(rate=1000000, burst=100000))
             gateway.start()
             try:
                 results = measure(cluster, url, gateway, options)

@@ -393,6 +393,8 @@ class Gateway:
             self.logs["postgrest"],
             self.directory / "postgrest.pid",
         )
+        # Until it is PostgREST that runs there, and not the shell's copy, it has no pid.
+        wait_until(lambda: self.pid("postgrest") is not None, 2)
         ready = f"http://127.0.0.1:{self.ports['admin']}/ready"
         if not wait_until(lambda: page_answers(ready) or not self.pid("postgrest")) or not (
             self.pid("postgrest")

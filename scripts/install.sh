@@ -158,6 +158,7 @@ choose_server_packages() {
     if $with_test; then
         want "postgresql-$version-pgtap" "the tests written in SQL"
         want "postgresql-$version-plpgsql-check" "checks the functions' bodies"
+        want wrk "asks the API many times in make bench-api"
     fi
 }
 
