@@ -25,6 +25,7 @@ from demo_source import DEMO_DIRECTORY, demo_sql
 from gateway import Gateway, demo_gateway
 from jwt_token import mint
 from migrate import migrate
+from source_indexes import build_missing
 
 MONTHS = 36
 ZONE = ZoneInfo("America/Bogota")
@@ -474,6 +475,7 @@ def main(arguments: list[str] | None = None) -> int:
             cluster.start()
             ensure_data(cluster, options.scale, options.seed, reload=options.reload, moment=moment)
             migrate(cluster.url())
+            build_missing(cluster.url())
             show(cluster)
             gateway = demo_gateway(cluster.name)
             gateway.start()

@@ -61,25 +61,23 @@ def build(url: str, name: str, table: str, statement: str) -> None:
         LOGGER.info("built %s in %.1f s", name, time.monotonic() - started)
 
 
-def missing_indexes(url: str) -> list[tuple[str, str, str, str]]:
-    """Print which indexes the engine needs; return those that are missing."""
+def needed_indexes(url: str) -> list[tuple[str, str, str, bool, str, str]]:
+    """Return the indexes the engine needs: table, column, purpose, is it there, name, statement."""
     with prerequisites.connect(url, "indexes") as connection:
         prerequisites.pin_settings(connection)
         with prerequisites.acting_as(connection):
-            rows = connection.execute(
+            return connection.execute(
                 "SELECT table_name, column_name, purpose, is_present, index_name, statement "
                 "FROM analytics.source_indexes()"
             ).fetchall()
-    print(
-        tabulate(
-            [
-                (table, column, purpose, index if present else "MISSING")
-                for table, column, purpose, present, index, _ in rows
-            ],
-            headers=["table", "column", "for", "index"],
-        )
-    )
-    return [(row[4], row[0], row[1], row[5]) for row in rows if not row[3]]
+
+
+def build_missing(url: str) -> int:
+    """Build the indexes that are missing, one after the other; return how many there were."""
+    missing = [row for row in needed_indexes(url) if not row[3]]
+    for table, _, _, _, name, statement in missing:
+        build(url, name, table, statement)
+    return len(missing)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,16 +95,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         environment()
         url = database_url(options.database_url)
-        missing = missing_indexes(url)
+        rows = needed_indexes(url)
+        print(
+            tabulate(
+                [
+                    (table, column, purpose, index if present else "MISSING")
+                    for table, column, purpose, present, index, _ in rows
+                ],
+                headers=["table", "column", "for", "index"],
+            )
+        )
         if options.list:
-            return 3 if missing else 0
-        for name, table, _, statement in missing:
-            build(url, name, table, statement)
+            return 0 if all(row[3] for row in rows) else 3
+        missing = build_missing(url)
     except UserError as error:
         return report(error)
     except psycopg.Error as error:
         return report(prerequisites.explained(error))
-    LOGGER.info("%d index(es) were missing; all are there now", len(missing))
+    LOGGER.info("%d index(es) were missing; all are there now", missing)
     return 0
 
 
