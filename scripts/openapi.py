@@ -39,7 +39,6 @@ class Endpoint:
     parameters: tuple[JsonObject, ...]
     answer: JsonObject
     statuses: tuple[int, ...]
-    example: Any = None
     cached: bool = False
     answers: dict[int, JsonObject] = field(default_factory=dict)
 
@@ -110,6 +109,9 @@ def limit(greatest: int, default: int) -> JsonObject:
     return parameter("limit", "Rows at the most.", whole(1, greatest, default), default)
 
 
+READING_STATUSES = (304, 400, 401, 403, 503, 504)
+WRITING_STATUSES = (400, 401, 403, 413, 503, 504)
+
 ENDPOINTS = (
     Endpoint(
         "get",
@@ -132,7 +134,7 @@ ENDPOINTS = (
             limit(60, 12),
         ),
         rows(MONTHS),
-        (304, 400, 401, 403, 503, 504),
+        READING_STATUSES,
         cached=True,
     ),
     Endpoint(
@@ -142,7 +144,7 @@ ENDPOINTS = (
         "reading",
         (CITY, limit(500, 50)),
         rows(ADVISORS),
-        (304, 400, 401, 403, 503, 504),
+        READING_STATUSES,
         cached=True,
     ),
     Endpoint(
@@ -166,7 +168,7 @@ ENDPOINTS = (
             total_found=COUNT,
             top_advisors=rows(ADVISORS),
         ),
-        (304, 400, 401, 403, 503, 504),
+        READING_STATUSES,
         cached=True,
     ),
     Endpoint(
@@ -190,7 +192,7 @@ ENDPOINTS = (
             ),
             generated_at=INSTANT,
         ),
-        (304, 400, 401, 403, 503, 504),
+        READING_STATUSES,
         cached=True,
     ),
     Endpoint(
@@ -219,7 +221,7 @@ ENDPOINTS = (
             row_counts={"type": "object", "additionalProperties": nullable("integer")},
             checked_at=INSTANT,
         ),
-        (304, 400, 401, 403, 503, 504),
+        READING_STATUSES,
         cached=True,
     ),
     Endpoint(
@@ -314,7 +316,7 @@ ENDPOINTS = (
         "scheduler",
         (),
         QUEUED,
-        (400, 401, 403, 413, 503, 504),
+        WRITING_STATUSES,
     ),
     Endpoint(
         "put",
@@ -333,7 +335,7 @@ ENDPOINTS = (
             next_run_time=INSTANT,
             rescheduled_at=INSTANT,
         ),
-        (400, 401, 403, 413, 503, 504),
+        WRITING_STATUSES,
     ),
 )
 STATUSES = {
