@@ -352,7 +352,13 @@ class Gateway:
         """Return the process of postgrest or nginx; None where its pid file is stale."""
         try:
             pid = int((self.directory / f"{program}.pid").read_text(encoding="utf-8"))
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = b""
+            # Empty for a moment while a process becomes another program, and for a dead one.
+            for _ in range(50):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if command:
+                    break
+                time.sleep(0.01)
         except (OSError, ValueError):
             return None
         return pid if str(self.directory / f"{program}.conf").encode() in command else None
@@ -393,8 +399,6 @@ class Gateway:
             self.logs["postgrest"],
             self.directory / "postgrest.pid",
         )
-        # Until it is PostgREST that runs there, and not the shell's copy, it has no pid.
-        wait_until(lambda: self.pid("postgrest") is not None, 2)
         ready = f"http://127.0.0.1:{self.ports['admin']}/ready"
         if not wait_until(lambda: page_answers(ready) or not self.pid("postgrest")) or not (
             self.pid("postgrest")

@@ -17,7 +17,8 @@ from console import UserError, database_url, report
 
 JsonObject = dict[str, Any]
 
-MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+# There is no year 0000.
+MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
 METRICS = (
     "ofertas_ganadoras",
     "entregas_exitosas",

@@ -21,8 +21,6 @@ CASES = [(endpoint, GenerationMode.POSITIVE) for endpoint in ENDPOINTS] + [
     ("endpoint", "mode"), CASES, ids=[f"{endpoint.path}-{mode.name}" for endpoint, mode in CASES]
 )
 def test_every_answer_is_as_documented(api: Api, endpoint: Endpoint, mode: GenerationMode) -> None:
-    # A tick keeps the health healthy.
-    api.database.execute("CALL analytics.tick()")
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
     token = api.token("analytics_operador")
 

@@ -12,6 +12,7 @@ SET search_path = pg_catalog, pg_temp
 AS $begin_reading$
 DECLARE
     v_state analytics.view_state;
+    v_is_stale boolean;
 BEGIN
     SELECT view_state.* INTO v_state
     FROM analytics.view_state
@@ -28,18 +29,19 @@ BEGIN
             'POST /materialized-views/refresh, or wait for the daily refresh.'
         );
     END IF;
+    v_is_stale := analytics.is_stale(v_state);
     PERFORM set_config(
         'response.headers',
         json_build_array(
             json_build_object('Cache-Control', 'private, max-age=0, must-revalidate'),
             json_build_object('ETag', format(
                 'W/"%s-%s-%s"', v_state.published_version,
-                extract(EPOCH FROM v_state.calculated_at)::bigint, analytics.is_stale(v_state)::int
+                extract(EPOCH FROM v_state.calculated_at)::bigint, v_is_stale::integer
             )),
             json_build_object('X-Data-Version', v_state.published_version::text),
             json_build_object('X-Calculated-At', analytics.iso_instant(v_state.calculated_at)),
             json_build_object('X-Refreshed-At', analytics.iso_instant(v_state.last_success_at)),
-            json_build_object('X-Stale', analytics.is_stale(v_state)::text)
+            json_build_object('X-Stale', v_is_stale::text)
         )::text,
         true
     );

@@ -7,7 +7,6 @@ RETURNS boolean
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
 RETURN analytics.now() - (p_state).last_success_at > interval '26 hours';
 
 COMMENT ON FUNCTION analytics.is_stale(analytics.view_state) IS

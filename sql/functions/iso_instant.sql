@@ -5,7 +5,6 @@ RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
 RETURN to_char(p_instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
 COMMENT ON FUNCTION analytics.iso_instant(timestamptz) IS

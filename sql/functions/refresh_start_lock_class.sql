@@ -5,7 +5,6 @@ RETURNS oid
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
 RETURN 1952803951::oid;
 
 COMMENT ON FUNCTION analytics.refresh_start_lock_class() IS
