@@ -10,11 +10,24 @@ STABLE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $begin_reading$
-DECLARE
-    v_state analytics.view_state;
-    v_is_stale boolean;
 BEGIN
-    SELECT view_state.* INTO v_state
+    PERFORM set_config(
+        'response.headers',
+        json_build_array(
+            json_build_object('Cache-Control', 'private, max-age=0, must-revalidate'),
+            json_build_object('ETag', format(
+                'W/"%s-%s-%s"', view_state.published_version,
+                extract(EPOCH FROM view_state.calculated_at)::bigint,
+                analytics.is_stale(view_state)::integer
+            )),
+            json_build_object('X-Data-Version', view_state.published_version::text),
+            json_build_object('X-Calculated-At', analytics.iso_instant(view_state.calculated_at)),
+            json_build_object(
+                'X-Refreshed-At', analytics.iso_instant(view_state.last_success_at)),
+            json_build_object('X-Stale', analytics.is_stale(view_state)::text)
+        )::text,
+        true
+    )
     FROM analytics.view_state
     INNER JOIN pg_class
         ON pg_class.relname = view_state.view_name
@@ -29,22 +42,6 @@ BEGIN
             'POST /materialized-views/refresh, or wait for the daily refresh.'
         );
     END IF;
-    v_is_stale := analytics.is_stale(v_state);
-    PERFORM set_config(
-        'response.headers',
-        json_build_array(
-            json_build_object('Cache-Control', 'private, max-age=0, must-revalidate'),
-            json_build_object('ETag', format(
-                'W/"%s-%s-%s"', v_state.published_version,
-                extract(EPOCH FROM v_state.calculated_at)::bigint, v_is_stale::integer
-            )),
-            json_build_object('X-Data-Version', v_state.published_version::text),
-            json_build_object('X-Calculated-At', analytics.iso_instant(v_state.calculated_at)),
-            json_build_object('X-Refreshed-At', analytics.iso_instant(v_state.last_success_at)),
-            json_build_object('X-Stale', v_is_stale::text)
-        )::text,
-        true
-    );
 END;
 $begin_reading$;
 

@@ -6,24 +6,21 @@ CREATE OR REPLACE FUNCTION analytics.integer_parameter(
     p_name text, p_value text, p_least integer, p_greatest integer, p_default integer
 )
 RETURNS integer
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $integer_parameter$
-BEGIN
-    IF p_value IS NULL AND p_default IS NOT NULL THEN
-        RETURN p_default;
-    END IF;
-    IF p_value IS NULL
-        OR p_value !~ '^[0-9]{1,9}$'
-        OR p_value::integer NOT BETWEEN p_least AND p_greatest THEN
-        PERFORM analytics.raise_bad_parameter(
-            p_name, p_value, format('a whole number from %s to %s', p_least, p_greatest));
-    END IF;
-    RETURN p_value::integer;
+RETURN CASE
+    WHEN p_value IS NULL AND p_default IS NOT NULL THEN p_default
+    WHEN
+        CASE
+            WHEN p_value ~ '^[0-9]{1,9}$' THEN p_value::integer BETWEEN p_least AND p_greatest
+        END
+        THEN p_value::integer
+    -- Always raises.
+    WHEN analytics.raise_bad_parameter(
+        p_name, p_value, format('a whole number from %s to %s', p_least, p_greatest)) IS NULL
+        THEN NULL
 END;
-$integer_parameter$;
 
 COMMENT ON FUNCTION analytics.integer_parameter(text, text, integer, integer, integer) IS
 'Parameter p_name of a request as a whole number from p_least to p_greatest; p_default '

@@ -1,43 +1,17 @@
 -- The clock that everything uses: the start of the transaction, or the pinned instant.
 --
--- Invariant: a pinned clock that is not allowed is an error, so that nobody takes
--- numbers of another day for today's.
+-- One expression, so that PostgreSQL puts it into the statements that use it.
 
 CREATE OR REPLACE FUNCTION analytics.now()
 RETURNS timestamptz
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $now$
-DECLARE
-    v_pinned constant text := current_setting('analytics.now', true);
-    v_instant timestamptz;
-BEGIN
+RETURN CASE
     -- After RESET a custom parameter is '' and not NULL.
-    IF coalesce(v_pinned, '') = '' THEN
-        RETURN pg_catalog.now();
-    END IF;
-    IF analytics.setting('allow_pinned_clock') <> 'on' THEN
-        RAISE EXCEPTION 'analytics.now must not be set here'
-            USING ERRCODE = 'insufficient_privilege',
-                  DETAIL = format('It is %L; the setting allow_pinned_clock is off.', v_pinned),
-                  HINT = 'RESET analytics.now, or have the owner set allow_pinned_clock to on.';
-    END IF;
-    BEGIN
-        v_instant := v_pinned::timestamptz;
-    EXCEPTION WHEN data_exception THEN
-        v_instant := 'infinity';
-    END;
-    IF NOT isfinite(v_instant) THEN
-        RAISE EXCEPTION 'analytics.now must be an instant'
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Got %L.', v_pinned),
-                  HINT = 'SET analytics.now = ''2026-11-23 12:00:00-05''; or RESET analytics.now;';
-    END IF;
-    RETURN v_instant;
+    WHEN coalesce(current_setting('analytics.now', true), '') = '' THEN pg_catalog.now()
+    ELSE analytics.pinned_now()
 END;
-$now$;
 
 COMMENT ON FUNCTION analytics.now() IS
 'The clock that everything uses: start of the transaction, or what SET analytics.now pins '

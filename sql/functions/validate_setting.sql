@@ -30,8 +30,6 @@ BEGIN
         WHEN new.name = 'audit_rotation' THEN
             CASE WHEN new.value !~ '^([1-9]|[12][0-9]|30|off)$'
             THEN 'Take a whole number from 1 to 30, or off.' END
-        WHEN new.name = 'api_audience' THEN
-            CASE WHEN new.value = '' THEN 'Take any text but the empty one.' END
         WHEN new.name IN ('api_forced_requests', 'slow_refresh_least_ms') THEN
             CASE WHEN new.value !~ '^([0-9]|[1-9][0-9]{1,8}|1000000000)$'
             THEN 'Take a whole number from 0 to 1000000000.' END
