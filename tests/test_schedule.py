@@ -311,3 +311,145 @@ def test_uninstall_works_when_pg_cron_is_gone(cron_database: Database) -> None:
 def test_only_who_holds_the_refresh_lock_may_claim_a_job(scheduled: Database) -> None:
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="refresh lock"):
         scheduled.execute("SELECT analytics.claim_refresh_job()")
+
+
+def fail_refreshes(database: Database) -> None:
+    """Make every refresh fail by a real cause: its view can't be written."""
+    database.execute("ALTER MATERIALIZED VIEW analytics.mv_ranking_asesores_base RENAME TO hidden")
+
+
+def problems(database: Database) -> set[str]:
+    return {str(row[0]) for row in database.rows("SELECT problem FROM analytics.health_problems()")}
+
+
+def test_scheduled_refresh_that_fails_is_tried_again_later_each_time(scheduled: Database) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    fail_refreshes(scheduled)
+    waits = "SELECT state, attempts, run_after - finished_at FROM analytics.refresh_jobs"
+    for attempt, wait in ((1, 5), (2, 10)):
+        scheduled.rows("UPDATE analytics.refresh_jobs SET run_after = NULL RETURNING 1")
+        work_and_ignore(scheduled)
+        tick(scheduled, "2026-11-21 01:01:00-05")
+        assert scheduled.rows(waits) == [("QUEUED", attempt, timedelta(minutes=wait))]
+        # It waits.
+        work_and_ignore(scheduled, "2026-11-21 01:01:00-05")
+        assert scheduled.rows(waits)[0][:2] == ("QUEUED", attempt)
+        assert "refresh_failed" in problems(scheduled)
+    scheduled.execute("UPDATE analytics.refresh_jobs SET run_after = NULL")
+    work_and_ignore(scheduled)
+    tick(scheduled, "2026-11-21 01:02:00-05")
+    assert scheduled.rows(waits) == [("ERROR", 3, None)]
+    # The cause goes, a refresh succeeds, and nothing is tried again.
+    scheduled.execute("ALTER MATERIALIZED VIEW analytics.hidden RENAME TO mv_ranking_asesores_base")
+    scheduled.execute("UPDATE analytics.refresh_jobs SET attempts = 1")
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    tick(scheduled, "2026-11-21 01:03:00-05")
+    assert scheduled.rows("SELECT state FROM analytics.refresh_jobs") == [("ERROR",)]
+    assert "refresh_failed" not in problems(scheduled)
+
+
+def work_and_ignore(database: Database, at: str = "") -> None:
+    """Run work(); a refresh that fails is noted, and raised where it could not run at all."""
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [at])
+        try:
+            connection.execute("CALL analytics.work()")
+        except psycopg.Error as error:
+            assert "refresh job" in str(error)
+
+
+def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Database) -> None:
+    scheduled.execute(
+        "UPDATE analytics.settings SET value = '1' WHERE name = 'refresh_max_minutes'"
+    )
+    with scheduled.connect() as reader, scheduled.connect() as blocker, scheduled.connect() as run:
+        blocker.execute("BEGIN")
+        blocker.execute("LOCK TABLE analytics.engine_state IN ACCESS EXCLUSIVE MODE")
+        with ThreadPoolExecutor(2) as pool:
+            refresh = pool.submit(run.execute, "SELECT * FROM analytics.refresh_all_mv()")
+            other = pool.submit(reader.execute, "SELECT pg_sleep(4)")
+            running = "SELECT pid IS NOT NULL FROM analytics.running_refresh()"
+            deadline = time.monotonic() + 20
+            while scheduled.rows(running) != [(True,)]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert scheduled.rows("SELECT analytics.cancel_overdue_refresh()") == [(False,)]
+            # Nobody waits a minute here: the limit goes to what has been exceeded.
+            scheduled.execute(
+                "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
+                "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
+            )
+            assert scheduled.rows("SELECT analytics.cancel_overdue_refresh()") == [(True,)]
+            try:
+                refresh.result(timeout=20)
+            except psycopg.errors.QueryCanceled:
+                pass
+            else:
+                assert scheduled.rows(
+                    "SELECT error_sqlstate FROM analytics.refresh_log WHERE view_name IS NULL"
+                ) == [("57014",)]
+            other.result(timeout=20)
+            blocker.execute("ROLLBACK")
+
+
+def test_run_whose_session_ended_is_closed_as_crashed_and_done_again(scheduled: Database) -> None:
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    before = scheduled.rows("SELECT * FROM mv_metricas_mensuales ORDER BY 1")
+    with scheduled.connect() as blocker, scheduled.connect() as dying:
+        blocker.execute("BEGIN")
+        blocker.execute("LOCK TABLE analytics.engine_state IN ACCESS EXCLUSIVE MODE")
+        pid = dying.info.backend_pid
+        with ThreadPoolExecutor(1) as pool:
+            refresh = pool.submit(dying.execute, "CALL analytics.work()")
+            deadline = time.monotonic() + 20
+            while scheduled.rows("SELECT state FROM analytics.refresh_jobs") != [("RUNNING",)]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            scheduled.rows(f"SELECT pg_terminate_backend({pid})")
+            with pytest.raises(psycopg.OperationalError):
+                refresh.result(timeout=20)
+        blocker.execute("ROLLBACK")
+    assert scheduled.rows("SELECT * FROM mv_metricas_mensuales ORDER BY 1") == before
+    scheduled.execute("CALL analytics.work()")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 2)]
+    assert scheduled.rows(
+        "SELECT refresh_status, error_message FROM analytics.refresh_log "
+        "WHERE view_name IS NULL ORDER BY log_id OFFSET 1"
+    ) == [("ERROR", "crashed: its session ended before it was done"), ("SUCCESS", None)]
+
+
+def test_missed_slot_is_a_problem_until_a_refresh_succeeds(scheduled: Database) -> None:
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    assert "missed_slot" not in problems(scheduled)
+    tick(scheduled, "2026-11-24 15:00:00-05")
+    assert "missed_slot" in problems(scheduled)
+    assert [row[2] for row in scheduled.rows(JOBS + " ORDER BY slot_at")] == [
+        "QUEUED",
+        "MISSED",
+        "MISSED",
+        "QUEUED",
+    ]
+    scheduled.execute("CALL analytics.work()")
+    assert "missed_slot" not in problems(scheduled)
+
+
+def test_logs_are_trimmed_once_an_hour_and_keep_what_is_needed(scheduled: Database) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    scheduled.execute("CALL analytics.work()")
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    scheduled.execute(
+        "UPDATE analytics.refresh_log SET finished_at = finished_at - interval '401 days', "
+        "started_at = started_at - interval '401 days'",
+        "UPDATE analytics.refresh_jobs SET finished_at = finished_at - interval '401 days'",
+    )
+    lines = "SELECT count(*) FROM analytics.refresh_log"
+    assert scheduled.rows(lines) == [(6,)]
+    tick(scheduled, "2026-11-21 01:01:00-05")
+    assert scheduled.rows(lines) == [(6,)], "it was trimmed within the hour before"
+    scheduled.execute("UPDATE analytics.scheduler_state SET last_trimmed_at = '2020-01-01'")
+    tick(scheduled, "2026-11-21 01:02:00-05")
+    assert scheduled.rows(lines) == [(3,)]
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
+    assert scheduled.rows("SELECT count(*) FROM get_mv_stats()") == [(2,)]

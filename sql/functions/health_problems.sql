@@ -103,12 +103,15 @@ AS $health_problems$
         format('background refresh %s failed: see analytics.refresh_jobs', job.job_id)
     FROM (
         SELECT refresh_jobs.* FROM analytics.refresh_jobs
-        WHERE refresh_jobs.finished_at IS NOT NULL AND refresh_jobs.state IN ('SUCCESS', 'ERROR')
+        WHERE
+            refresh_jobs.finished_at IS NOT NULL
+            -- What waits for its retry has failed, too.
+            AND refresh_jobs.state IN ('SUCCESS', 'ERROR', 'QUEUED')
         ORDER BY refresh_jobs.finished_at DESC
         LIMIT 1
     ) AS job
     WHERE
-        job.state = 'ERROR'
+        job.state <> 'SUCCESS'
         AND job.run_id IS NULL
         AND NOT EXISTS (
             SELECT FROM analytics.refresh_log
@@ -159,6 +162,23 @@ AS $health_problems$
         views.refresh_status = 'SUCCESS'
         AND views.rows_before > 1
         AND views.rows_affected < views.rows_before / 2.0
+    UNION ALL
+    SELECT
+        'missed_slot', 'degraded',
+        format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
+            'server or its scheduler down? The next refresh that succeeds makes up for it',
+            count(*), max(missed.slot_date))
+    FROM analytics.refresh_jobs AS missed
+    WHERE
+        missed.is_missed
+        AND NOT EXISTS (
+            SELECT FROM analytics.refresh_log
+            WHERE
+                refresh_log.view_name IS NULL
+                AND refresh_log.refresh_status = 'SUCCESS'
+                AND refresh_log.finished_at > missed.requested_at
+        )
+    HAVING count(*) > 0
     UNION ALL
     SELECT
         'capture_gap', 'unhealthy',

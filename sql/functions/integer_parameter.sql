@@ -17,8 +17,10 @@ RETURN CASE
         END
         THEN p_value::integer
     -- Always raises.
-    WHEN analytics.raise_bad_parameter(
-        p_name, p_value, format('a whole number from %s to %s', p_least, p_greatest)) IS NULL
+    WHEN
+        analytics.raise_bad_parameter(
+            p_name, p_value, format('a whole number from %s to %s', p_least, p_greatest)
+        ) IS NULL
         THEN NULL
 END;
 

@@ -10,8 +10,10 @@ RETURN CASE
     WHEN p_value ~ '^[0-9]{4}-(0[1-9]|1[0-2])$' AND left(p_value, 4) <> '0000'
         THEN (p_value || '-01')::date
     -- Always raises.
-    WHEN analytics.raise_bad_parameter(
-        p_name, p_value, 'a month as YYYY-MM, such as 2026-01') IS NULL
+    WHEN
+        analytics.raise_bad_parameter(
+            p_name, p_value, 'a month as YYYY-MM, such as 2026-01'
+        ) IS NULL
         THEN NULL
 END;
 

@@ -1,7 +1,7 @@
 -- When the next daily refresh is due.
 --
--- Invariant: the slot that analytics.queue_due_refresh() will queue next: the first
--- local day, today or later, whose slot counts and was not queued yet.
+-- Invariant: the slot that analytics.queue_due_refresh() will queue next: the last one that has
+-- come, else the first one to come.
 -- SECURITY DEFINER: readers may know the schedule without reading its tables.
 
 CREATE OR REPLACE FUNCTION analytics.next_scheduled_refresh()
@@ -11,20 +11,11 @@ STABLE PARALLEL SAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $next_scheduled_refresh$
-    SELECT min(analytics.scheduled_slot(candidate.day))
-    FROM (
-        SELECT analytics.local_date(
-            analytics.now(), analytics.setting('schedule_time_zone')
-        ) + offset_days AS day
-        FROM generate_series(0, 2) AS offset_days
-    ) AS candidate
-    CROSS JOIN analytics.scheduler_state
-    WHERE
-        analytics.scheduled_slot(candidate.day) >= scheduler_state.scheduled_since
-        AND NOT EXISTS (
-            SELECT FROM analytics.refresh_jobs
-            WHERE refresh_jobs.slot_date = candidate.day
-        );
+    SELECT coalesce(
+        max(open_slots.slot_at) FILTER (WHERE open_slots.slot_at <= analytics.now()),
+        min(open_slots.slot_at)
+    )
+    FROM analytics.open_slots();
 $next_scheduled_refresh$;
 
 COMMENT ON FUNCTION analytics.next_scheduled_refresh() IS

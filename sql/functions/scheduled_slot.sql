@@ -7,12 +7,15 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $scheduled_slot$
-    SELECT (p_day + analytics.setting('schedule_time')::time)
-        AT TIME ZONE analytics.setting('schedule_time_zone');
+    SELECT analytics.slot_instant(
+        p_day,
+        analytics.setting('schedule_time')::time,
+        analytics.setting('schedule_time_zone')
+    );
 $scheduled_slot$;
 
 COMMENT ON FUNCTION analytics.scheduled_slot(date) IS
 'Instant at which the daily refresh is due on a local day, by the settings schedule_time and '
-'schedule_time_zone.';
+'schedule_time_zone; NULL for a day that the zone left out.';
 
 REVOKE ALL ON FUNCTION analytics.scheduled_slot(date) FROM public;

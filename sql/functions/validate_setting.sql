@@ -33,6 +33,12 @@ BEGIN
         WHEN new.name IN ('api_forced_requests', 'slow_refresh_least_ms') THEN
             CASE WHEN new.value !~ '^([0-9]|[1-9][0-9]{1,8}|1000000000)$'
             THEN 'Take a whole number from 0 to 1000000000.' END
+        WHEN new.name IN (
+            'schedule_grace_minutes', 'refresh_retries', 'refresh_retry_minutes',
+            'refresh_max_minutes', 'log_retention_days', 'cron_retention_days'
+        ) THEN
+            CASE WHEN new.value !~ '^([0-9]|[1-9][0-9]{1,4}|100000)$'
+            THEN 'Take a whole number from 0 to 100000.' END
         WHEN new.name IN ('allow_pinned_clock', 'change_capture') THEN
             CASE WHEN new.value NOT IN ('on', 'off') THEN 'Take on or off.' END
         ELSE 'There is no setting of this name.'
@@ -42,6 +48,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('Got %L.', new.value),
                   HINT = v_right_values;
+    END IF;
+    IF new.name IN ('schedule_time', 'schedule_time_zone')
+        AND (TG_OP = 'INSERT' OR new.value <> old.value) THEN
+        UPDATE analytics.scheduler_state SET schedule_changed_at = analytics.now();
     END IF;
     new.updated_at := clock_timestamp();
     new.updated_by := session_user;

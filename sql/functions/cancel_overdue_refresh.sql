@@ -1,0 +1,44 @@
+-- Cancels a refresh that runs for longer than it may.
+--
+-- Invariant: touches only the session that holds the refresh lock.
+-- SECURITY DEFINER: cancelling what others started needs the right pg_signal_backend, which
+-- analytics_owner has where migrate could grant it. A superuser's session it can't cancel.
+
+CREATE OR REPLACE FUNCTION analytics.cancel_overdue_refresh()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $cancel_overdue_refresh$
+DECLARE
+    v_max_minutes constant integer := analytics.setting('refresh_max_minutes')::integer;
+    v_running record;
+BEGIN
+    SELECT running_refresh.* INTO v_running FROM analytics.running_refresh();
+    IF v_max_minutes = 0
+        OR v_running.pid IS NULL
+        OR v_running.started_at IS NULL
+        OR clock_timestamp() - v_running.started_at <= make_interval(mins => v_max_minutes) THEN
+        RETURN false;
+    END IF;
+    RAISE WARNING 'teloo-analytics: the refresh of process % runs since %, over % minutes: cancelled',
+        v_running.pid, v_running.started_at, v_max_minutes;
+    RETURN pg_cancel_backend(v_running.pid);
+EXCEPTION
+    WHEN insufficient_privilege THEN
+        RAISE WARNING 'teloo-analytics: the refresh of process % could not be cancelled: %',
+            v_running.pid, SQLERRM
+            USING HINT = 'Have a superuser run: GRANT pg_signal_backend TO analytics_owner; '
+                || format('or: SELECT pg_cancel_backend(%s);', v_running.pid);
+        RETURN false;
+END;
+$cancel_overdue_refresh$;
+
+COMMENT ON FUNCTION analytics.cancel_overdue_refresh() IS
+'Cancels the running refresh when it runs for longer than the setting refresh_max_minutes; '
+'true when it did. Where it may not, it warns in the server''s log. Internal to '
+'analytics.tick().';
+
+REVOKE ALL ON FUNCTION analytics.cancel_overdue_refresh() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.cancel_overdue_refresh() TO analytics_scheduler;

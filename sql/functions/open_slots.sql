@@ -1,0 +1,64 @@
+-- The daily slots that were not queued yet, to the day after tomorrow.
+--
+-- Invariant: each local day of the zone that is set now has one slot; it is open until a slot of
+-- that day was queued, whatever time and zone were set then. What lies before the last queued
+-- slot is over: that refresh showed its data too. So are the days before the one on which the
+-- schedule was changed: a new time makes no slot that nobody could have expected.
+
+CREATE OR REPLACE FUNCTION analytics.open_slots()
+RETURNS TABLE (slot_date date, slot_at timestamptz)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $open_slots$
+    WITH schedule AS MATERIALIZED (
+        SELECT
+            analytics.setting('schedule_time')::time AS local_time,
+            analytics.setting('schedule_time_zone') AS time_zone,
+            scheduler_state.scheduled_since,
+            greatest(
+                scheduler_state.scheduled_since, scheduler_state.schedule_changed_at
+            ) AS settled_at,
+            (SELECT max(refresh_jobs.slot_at) FROM analytics.refresh_jobs) AS last_slot_at
+        FROM analytics.scheduler_state
+    ),
+
+    days AS (
+        SELECT
+            schedule.*,
+            analytics.local_date(analytics.now(), schedule.time_zone) AS today,
+            analytics.local_date(schedule.last_slot_at, schedule.time_zone) AS last_day,
+            analytics.local_date(schedule.settled_at, schedule.time_zone) AS first_day
+        FROM schedule
+    ),
+
+    slots AS (
+        SELECT
+            day_number.day,
+            analytics.slot_instant(day_number.day, days.local_time, days.time_zone) AS slot_at,
+            days.scheduled_since,
+            days.last_slot_at
+        FROM days
+        CROSS JOIN LATERAL (
+            SELECT days.today + days_from_today AS day
+            FROM generate_series(
+                -- Not more than a year: a server that was off for longer missed that much.
+                greatest(-366, greatest(days.last_day + 1, days.first_day) - days.today), 3
+            ) AS days_from_today
+        ) AS day_number
+    )
+
+    SELECT
+        slots.day,
+        slots.slot_at
+    FROM slots
+    WHERE
+        slots.slot_at >= slots.scheduled_since
+        AND (slots.last_slot_at IS NULL OR slots.slot_at > slots.last_slot_at);
+$open_slots$;
+
+COMMENT ON FUNCTION analytics.open_slots() IS
+'Daily slots, past and coming, that were not queued yet: local day and instant.';
+
+REVOKE ALL ON FUNCTION analytics.open_slots() FROM public;

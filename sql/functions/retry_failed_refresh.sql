@@ -1,0 +1,40 @@
+-- Queues a scheduled refresh that failed once more, later each time.
+--
+-- Invariant: only the last scheduled refresh, only as often as the setting refresh_retries
+-- says, and not when another refresh has succeeded since.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+
+CREATE OR REPLACE FUNCTION analytics.retry_failed_refresh()
+RETURNS bigint
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $retry_failed_refresh$
+    UPDATE analytics.refresh_jobs SET
+        state = 'QUEUED',
+        run_after = refresh_jobs.finished_at
+        + analytics.setting('refresh_retry_minutes')::integer
+        * least(2.0 ^ (refresh_jobs.attempts - 1), 1000000)
+        * interval '1 minute'
+    WHERE
+        refresh_jobs.slot_at = (SELECT max(latest.slot_at) FROM analytics.refresh_jobs AS latest)
+        AND refresh_jobs.state = 'ERROR'
+        AND refresh_jobs.attempts <= analytics.setting('refresh_retries')::integer
+        AND NOT EXISTS (
+            SELECT FROM analytics.refresh_log
+            WHERE
+                refresh_log.view_name IS NULL
+                AND refresh_log.refresh_status = 'SUCCESS'
+                AND refresh_log.finished_at > refresh_jobs.finished_at
+        )
+    RETURNING refresh_jobs.job_id;
+$retry_failed_refresh$;
+
+COMMENT ON FUNCTION analytics.retry_failed_refresh() IS
+'Queues the last scheduled refresh again when it failed, after a wait that doubles each time '
+'(settings refresh_retries, refresh_retry_minutes); returns its job, or NULL. Internal to '
+'analytics.tick().';
+
+REVOKE ALL ON FUNCTION analytics.retry_failed_refresh() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.retry_failed_refresh() TO analytics_scheduler;
