@@ -189,6 +189,7 @@ def set_up_roles(connection: psycopg.Connection) -> list[str]:
         else sql.SQL("")
     )
     user = str(scalar(connection, "SELECT current_user"))
+    done += _let_owner_cancel(connection)
     return done + meet(
         connection,
         [
@@ -201,6 +202,28 @@ def set_up_roles(connection: psycopg.Connection) -> list[str]:
         ],
         "the roles",
     )
+
+
+def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
+    """Let the scheduler cancel a refresh that takes too long, where this role may grant that."""
+    statement = sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(OWNER))
+    has_right = "SELECT pg_has_role(%s, 'pg_signal_backend', 'MEMBER')"
+    text = statement.as_string(connection)
+    if scalar(connection, has_right, OWNER):
+        return []
+    try:
+        with connection.transaction():
+            connection.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+    if scalar(connection, has_right, OWNER):
+        return [text]
+    LOGGER.warning(
+        "a refresh over its maximum time is cancelled only where its role may be: to cancel "
+        "whoever started it, have a superuser run %s;",
+        text,
+    )
+    return []
 
 
 def set_up_schema(connection: psycopg.Connection) -> list[str]:

@@ -314,8 +314,12 @@ def test_only_who_holds_the_refresh_lock_may_claim_a_job(scheduled: Database) ->
 
 
 def fail_refreshes(database: Database) -> None:
-    """Make every refresh fail by a real cause: its view can't be written."""
-    database.execute("ALTER MATERIALIZED VIEW analytics.mv_ranking_asesores_base RENAME TO hidden")
+    """Make every refresh fail by a real cause: a view that divides by zero."""
+    database.execute(
+        "CREATE MATERIALIZED VIEW analytics.mv_rota AS SELECT 1 / count(*) AS x "
+        "FROM public.ofertas WITH NO DATA",
+        "ALTER MATERIALIZED VIEW analytics.mv_rota OWNER TO analytics_owner",
+    )
 
 
 def problems(database: Database) -> set[str]:
@@ -340,7 +344,7 @@ def test_scheduled_refresh_that_fails_is_tried_again_later_each_time(scheduled: 
     tick(scheduled, "2026-11-21 01:02:00-05")
     assert scheduled.rows(waits) == [("ERROR", 3, None)]
     # The cause goes, a refresh succeeds, and nothing is tried again.
-    scheduled.execute("ALTER MATERIALIZED VIEW analytics.hidden RENAME TO mv_ranking_asesores_base")
+    scheduled.execute("DROP MATERIALIZED VIEW analytics.mv_rota")
     scheduled.execute("UPDATE analytics.refresh_jobs SET attempts = 1")
     scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
     tick(scheduled, "2026-11-21 01:03:00-05")
@@ -362,11 +366,18 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
     scheduled.execute(
         "UPDATE analytics.settings SET value = '1' WHERE name = 'refresh_max_minutes'"
     )
-    with scheduled.connect() as reader, scheduled.connect() as blocker, scheduled.connect() as run:
+    scheduled.execute("ALTER ROLE analytics_scheduler PASSWORD 'secret'")
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    url = scheduled.url_as("analytics_scheduler", "secret")
+    with (
+        scheduled.connect() as reader,
+        scheduled.connect() as blocker,
+        scheduled.connect(url) as run,
+    ):
         blocker.execute("BEGIN")
         blocker.execute("LOCK TABLE analytics.engine_state IN ACCESS EXCLUSIVE MODE")
         with ThreadPoolExecutor(2) as pool:
-            refresh = pool.submit(run.execute, "SELECT * FROM analytics.refresh_all_mv()")
+            refresh = pool.submit(run.execute, "CALL analytics.work()")
             other = pool.submit(reader.execute, "SELECT pg_sleep(4)")
             running = "SELECT pid IS NOT NULL FROM analytics.running_refresh()"
             deadline = time.monotonic() + 20
@@ -380,16 +391,11 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
                 "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
             )
             assert scheduled.rows("SELECT analytics.cancel_overdue_refresh()") == [(True,)]
-            try:
-                refresh.result(timeout=20)
-            except psycopg.errors.QueryCanceled:
-                pass
-            else:
-                assert scheduled.rows(
-                    "SELECT error_sqlstate FROM analytics.refresh_log WHERE view_name IS NULL"
-                ) == [("57014",)]
+            refresh.exception(timeout=20)
             other.result(timeout=20)
             blocker.execute("ROLLBACK")
+    [(state, error)] = scheduled.rows("SELECT state, error FROM analytics.refresh_jobs")
+    assert (state, "cancel" in str(error)) == ("ERROR", True)
 
 
 def test_run_whose_session_ended_is_closed_as_crashed_and_done_again(scheduled: Database) -> None:
