@@ -69,6 +69,11 @@ logs: ## where the demo's logs are, and their last lines
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
 	@$(PYTHON) scripts/gateway.py logs --name demo
 
+.PHONY: scheduler
+scheduler: ## without pg_cron: run the schedule of DATABASE_URL every minute, until Ctrl-C
+	@scripts/install.sh --venv-only
+	@$(PYTHON) scripts/scheduler.py
+
 .PHONY: token
 token: ## print a token of the demo's HTTP API (ROLE, TTL, SUB)
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
@@ -111,6 +116,11 @@ uninstall: ## take teloo-analytics out of the database of DATABASE_URL
 test: ## run all checks and tests, on clusters of their own
 	@scripts/install.sh --test
 	@$(PYTHON) scripts/run_tests.py
+
+.PHONY: test-long
+test-long: ## daily slots of every zone over 10 years (minutes)
+	@scripts/install.sh --test
+	@TELOO_LONG=1 $(PYTHON) -m pytest -q tests/test_slots.py
 
 .PHONY: lint
 lint: ## run the linters and the type checker only

@@ -1,0 +1,168 @@
+"""The schedule without pg_cron: calls analytics.tick() and analytics.work() every minute."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from console import LOGGER, UserError, database_url, report, set_up_logging
+
+CALLS = {"tick": "CALL analytics.tick()", "work": "CALL analytics.work()"}
+CONNECT_SECONDS = 10
+
+
+def check(url: str) -> None:
+    """Refuse a database that is there but can't be ticked; one that is away may come back.
+
+    Raises UserError where the package is missing or this role may not call its procedures.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+            row = connection.execute(
+                "SELECT to_regprocedure('analytics.tick()') IS NOT NULL, current_user"
+            ).fetchone()
+            has_package, user = row or (False, "")
+            may_call = has_package and connection.execute(
+                "SELECT has_schema_privilege('analytics', 'USAGE') "
+                "AND has_function_privilege('analytics.tick()', 'EXECUTE') "
+                "AND has_function_privilege('analytics.work()', 'EXECUTE')"
+            ).fetchone() == (True,)
+    except psycopg.errors.InsufficientPrivilege:
+        has_package, user, may_call = True, "this role", False
+    except psycopg.OperationalError as error:
+        LOGGER.error("the database does not answer yet: %s", str(error).strip())
+        return
+    if not has_package:
+        raise UserError("this database has no teloo-analytics", "Install it: make migrate")
+    if not may_call:
+        raise UserError(
+            f"role {user} may not call analytics.tick() and analytics.work()",
+            f"Connect as analytics_scheduler, or: GRANT analytics_scheduler TO {user};",
+        )
+
+
+def warn(diagnostic: psycopg.errors.Diagnostic) -> None:
+    """Log a warning of the server."""
+    if diagnostic.severity_nonlocalized == "WARNING":
+        LOGGER.warning("%s", diagnostic.message_primary)
+
+
+class Service:
+    """Calls of one database; each is a connection of its own, so that none hides a lost one."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._running: dict[str, psycopg.Connection] = {}
+        self._lock = threading.Lock()
+
+    def call(self, name: str) -> bool:
+        """Call one procedure; log what fails, and return whether it went well."""
+        try:
+            with psycopg.connect(
+                self.url,
+                autocommit=True,
+                connect_timeout=CONNECT_SECONDS,
+                application_name=f"teloo-analytics scheduler: {name}",
+            ) as connection:
+                connection.add_notice_handler(warn)
+                with self._lock:
+                    self._running[name] = connection
+                try:
+                    connection.execute(CALLS[name])
+                finally:
+                    with self._lock:
+                        self._running.pop(name, None)
+        except psycopg.Error as error:
+            LOGGER.error(
+                "analytics.%s() failed: %s (SQLSTATE %s)",
+                name,
+                str(error).strip(),
+                error.sqlstate or "none: the connection",
+            )
+            return False
+        return True
+
+    def cancel(self) -> None:
+        """Cancel what is still running."""
+        with self._lock:
+            for name, connection in self._running.items():
+                LOGGER.warning("analytics.%s() is still running: cancelled", name)
+                connection.cancel()
+
+    def run(self, seconds: float, stop: threading.Event, stop_seconds: float) -> None:
+        """Call both every so many seconds until told to stop; then let what runs finish."""
+        # A refresh that takes longer than a minute is no reason for a warning each minute.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        scheduler = BackgroundScheduler(timezone=UTC)
+        for name in CALLS:
+            scheduler.add_job(
+                self.call,
+                "interval",
+                [name],
+                seconds=seconds,
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,
+                next_run_time=datetime.now(UTC),
+                id=name,
+            )
+        scheduler.start()
+        LOGGER.info("analytics.tick() and analytics.work() every %g s", seconds)
+        stop.wait()
+        scheduler.pause()
+        LOGGER.info("stopping")
+        deadline = datetime.now(UTC) + timedelta(seconds=stop_seconds)
+        while self._running and datetime.now(UTC) < deadline:
+            threading.Event().wait(0.1)
+        self.cancel()
+        scheduler.shutdown(wait=True)
+        LOGGER.info("stopped")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="scheduler.py",
+        description="Calls analytics.tick() and analytics.work() every minute, where pg_cron "
+        "can't. Best run as role analytics_scheduler. Together with pg_cron it is harmless.",
+        epilog="Exit codes: 0 stopped by SIGTERM or SIGINT (--once: both calls went well), "
+        "1 something failed, 2 wrong usage.",
+    )
+    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_argument(
+        "--interval", type=float, default=60, help="seconds between calls; default: 60"
+    )
+    parser.add_argument(
+        "--stop-seconds",
+        type=float,
+        default=30,
+        help="on SIGTERM, let a refresh go on for so long before it is cancelled; default: 30",
+    )
+    parser.add_argument("--once", action="store_true", help="tick once, work once, and end")
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    if not 0.1 <= options.interval <= 3600:
+        parser.error("--interval must be from 0.1 to 3600")
+    try:
+        url = database_url(options.database_url)
+        check(url)
+    except UserError as error:
+        return report(error)
+    service = Service(url)
+    if options.once:
+        went_well = [service.call(name) for name in CALLS]
+        return 0 if all(went_well) else 1
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    service.run(options.interval, stop, options.stop_seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""scripts/scheduler.py, the schedule without pg_cron, over real servers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from cluster import Cluster
+from conftest import TEST_SETTINGS, Database
+from demo_source import load_source_schema
+from migrate import migrate
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "scheduler.py"
+LAST_TICK = "SELECT last_tick_at FROM analytics.scheduler_state"
+
+
+def command(url: str, *options: str) -> list[str]:
+    return [sys.executable, str(SCRIPT), "--database-url", url, *options]
+
+
+@contextmanager
+def service(url: str, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the service; its messages go to a file."""
+    with (
+        log.open("wb") as messages,
+        subprocess.Popen(command(url, "--interval", "0.5", *options), stderr=messages) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def as_scheduler(database: Database) -> str:
+    database.execute("ALTER ROLE analytics_scheduler PASSWORD 'secret'")
+    return database.url_as("analytics_scheduler", "secret")
+
+
+def test_it_ticks_runs_what_is_queued_and_stops_on_sigterm(
+    migrated: Database, tmp_path: Path
+) -> None:
+    migrated.execute("SELECT analytics.queue_refresh(false, 'ana')")
+    with service(as_scheduler(migrated), tmp_path / "log") as process:
+        wait_for(
+            lambda: migrated.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+        )
+        first = migrated.rows(LAST_TICK)
+        wait_for(lambda: migrated.rows(LAST_TICK) != first)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    assert "stopped" in (tmp_path / "log").read_text()
+    assert "ERROR" not in (tmp_path / "log").read_text()
+
+
+def test_ticks_go_on_while_a_refresh_runs_which_sigterm_cancels(
+    migrated: Database, tmp_path: Path
+) -> None:
+    migrated.execute("SELECT analytics.queue_refresh(false, 'ana')")
+    url = as_scheduler(migrated)
+    with migrated.connect() as blocker:
+        blocker.execute("BEGIN")
+        blocker.execute("LOCK TABLE public.asesores IN ACCESS EXCLUSIVE MODE")
+        with service(url, tmp_path / "log", "--stop-seconds", "0.5") as process:
+            wait_for(
+                lambda: migrated.rows("SELECT state FROM analytics.refresh_jobs") == [("RUNNING",)]
+            )
+            first = migrated.rows(LAST_TICK)
+            wait_for(lambda: migrated.rows(LAST_TICK) != first)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+    assert "analytics.work() is still running: cancelled" in (tmp_path / "log").read_text()
+    assert migrated.rows("SELECT state FROM analytics.refresh_jobs") == [("ERROR",)]
+
+
+def test_two_of_them_run_a_slot_once(migrated: Database, tmp_path: Path) -> None:
+    migrated.execute(
+        "UPDATE analytics.scheduler_state SET scheduled_since = now() - interval '25 hours'"
+    )
+    url = as_scheduler(migrated)
+    jobs = (
+        "SELECT count(*), min(state), max(attempts) FROM analytics.refresh_jobs "
+        "WHERE state <> 'MISSED'"
+    )
+    with service(url, tmp_path / "1"), service(url, tmp_path / "2"):
+        wait_for(lambda: migrated.rows(jobs) == [(1, "SUCCESS", 1)])
+        time.sleep(3)
+    assert migrated.rows(jobs) == [(1, "SUCCESS", 1)]
+    assert migrated.rows("SELECT count(*) FROM analytics.refresh_log WHERE view_name IS NULL") == [
+        (1,)
+    ]
+
+
+def test_once_and_what_it_refuses(database: Database) -> None:
+    def run(url: str) -> tuple[int, str]:
+        ended = subprocess.run(
+            command(url, "--once"), check=False, capture_output=True, text=True, timeout=60
+        )
+        return ended.returncode, ended.stderr
+
+    code, said = run(database.url)
+    assert (code, "make migrate" in said) == (1, True)
+    load_source_schema(database.url)
+    migrate(database.url)
+    assert run(database.url)[0] == 0
+    assert database.rows("SELECT last_tick_at IS NOT NULL FROM analytics.scheduler_state") == [
+        (True,)
+    ]
+    database.execute("ALTER ROLE analytics_lector LOGIN PASSWORD 'secret'")
+    try:
+        code, said = run(database.url_as("analytics_lector", "secret"))
+    finally:
+        database.execute("ALTER ROLE analytics_lector NOLOGIN")
+    assert (code, "GRANT analytics_scheduler TO analytics_lector" in said) == (1, True)
+    code, said = run("postgresql://127.0.0.1:1/teloo")
+    assert code == 1
+    assert "analytics.tick() failed" in said
+
+
+def test_it_survives_a_restart_of_the_database_and_hides_no_error(tmp_path: Path) -> None:
+    cluster = Cluster(f"test-scheduler-{os.getpid()}", settings=TEST_SETTINGS)
+    try:
+        cluster.start()
+        url = cluster.url()
+        load_source_schema(url)
+        migrate(url)
+
+        def last_tick() -> object:
+            with psycopg.connect(url) as connection:
+                return connection.execute(LAST_TICK).fetchone()
+
+        with service(url, tmp_path / "log") as process:
+            wait_for(lambda: last_tick() != (None,))
+            cluster.stop()
+            wait_for(lambda: "ERROR: analytics.tick() failed" in (tmp_path / "log").read_text())
+            assert process.poll() is None
+            cluster.start()
+            before = last_tick()
+            wait_for(lambda: last_tick() != before, 20)
+    finally:
+        cluster.remove()
