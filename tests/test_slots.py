@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from conftest import Database
+from demo_source import load_source_schema
+from migrate import migrate
 
 LONG = os.environ.get("TELOO_LONG") == "1"
 FIRST = date(2026, 1, 1)
@@ -53,8 +55,10 @@ def slots_of(
 
 
 @pytest.mark.system_only("the same time zone files as Python")
-def test_slots_of_every_zone_are_those_of_python(migrated: Database) -> None:
-    with migrated.connect() as connection:
+def test_slots_of_every_zone_are_those_of_python(system_database: Database) -> None:
+    load_source_schema(system_database.url)
+    migrate(system_database.url)
+    with system_database.connect() as connection:
         known = {row[0] for row in connection.execute("SELECT name FROM pg_timezone_names")}
         tried = zones(sorted(known & available_timezones()))
         assert len(tried) > 50
