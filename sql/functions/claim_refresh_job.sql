@@ -13,6 +13,8 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $claim_refresh_job$
 DECLARE
+    -- First: a session with a clock that is not allowed spends no job.
+    v_now constant timestamptz := analytics.now();
     v_job_id bigint;
     v_orphan record;
     v_line analytics.refresh_log;
@@ -57,7 +59,7 @@ BEGIN
         FROM analytics.refresh_jobs AS queued
         WHERE
             queued.state = 'QUEUED'
-            AND (queued.run_after IS NULL OR queued.run_after <= analytics.now())
+            AND (queued.run_after IS NULL OR queued.run_after <= v_now)
         ORDER BY queued.job_id
         LIMIT 1
     )
