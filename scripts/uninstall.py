@@ -22,6 +22,9 @@ from prerequisites import (
     scalar,
 )
 
+# How often an uninstallation is tried that others' locks get in the way of.
+ATTEMPTS = 5
+
 
 def refuse_foreign_objects(connection: psycopg.Connection) -> None:
     """Stop where one of our roles owns what is not ours: that is not for us to drop."""
@@ -215,8 +218,19 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
     Returns the roles that stay because something else uses them, or None where the
     package was not installed. Touches no source table. Raises UserError, with nothing
     changed, where other people's objects read ours. With ``dry_run`` it does the same and
-    rolls back.
+    rolls back. A reader or a tick that is at work can make it the victim of a deadlock:
+    then it starts again, up to ATTEMPTS times.
     """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return remove(url, dry_run)
+        except psycopg.errors.DeadlockDetected:
+            LOGGER.warning("a deadlock with another session; again (%d of %d)", attempt, ATTEMPTS)
+    return remove(url, dry_run)
+
+
+def remove(url: str, dry_run: bool) -> list[str] | None:
+    """Remove the package as uninstall() does, once."""
     with prerequisites.connect(url, "uninstall") as connection:
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
@@ -230,6 +244,10 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
             with acting_as(connection):
                 # A refresh that is running ends first.
                 connection.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
+                # A tick too, and those that follow return at once.
+                connection.execute(
+                    "SELECT pg_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0))"
+                )
                 created_cron = scalar(
                     connection, "SELECT pg_cron_created FROM analytics.installation"
                 )

@@ -485,6 +485,28 @@ def test_migrate_and_uninstall_wait_for_another_and_for_a_refresh(
         source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'mv_'")
 
 
+def test_uninstall_that_a_deadlock_ends_starts_again(
+    source: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url)
+    with (
+        source.connect(autocommit=False) as reader,
+        source.connect() as watcher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # The other session is the last to look for a deadlock, so the victim is ours.
+        reader.execute("SET LOCAL deadlock_timeout = '20s'")
+        reader.execute("SELECT FROM analytics.settings")
+        removal = pool.submit(uninstall, source.url)
+        wait_for_lock(watcher, "teloo-analytics uninstall")
+        reader.execute("SELECT FROM solicitudes")
+        reader.commit()
+        assert removal.result(timeout=30) is not None
+    assert "a deadlock with another session; again (1 of 5)" in caplog.text
+    assert uninstall(source.url) is None
+
+
 def test_uninstall_leaves_no_trace_and_the_source_as_it_was(source: Database) -> None:
     before, source_before = catalog(source), source.rows(SOURCE)
     grants_query = (

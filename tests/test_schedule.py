@@ -199,8 +199,10 @@ def cron_database(system_server: Server) -> Iterator[Database]:
     load_source_schema(database.url)
     migrate(database.url)
     yield database
-    uninstall(database.url)
-    database.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    try:
+        uninstall(database.url)
+    finally:
+        database.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 
 
 @pytest.mark.system_only("pg_cron")
