@@ -137,6 +137,19 @@ class Migration:
             )
         )
 
+    def pending(self) -> list[SqlFile]:
+        """Return what the next run applies, without the src_ views."""
+        return self.pending_migrations() + [item for item in self.objects if self.is_pending(item)]
+
+    def removed(self) -> list[str]:
+        """Return the names of what was applied and has no file any more."""
+        here = {item.name for item in [*self.migrations, *self.objects]}
+        return [
+            name
+            for name, (kind, _) in self.ledger.items()
+            if kind != "source view" and name not in here
+        ]
+
     # -- applying --------------------------------------------------------------------------
 
     def record(self, item: SqlFile, started: float) -> None:
@@ -681,13 +694,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
                 "this role may not read analytics.migration_ledger",
                 "Use the role that ran migrate.",
             ) from error
-        pending = run.pending_migrations() + [item for item in run.objects if run.is_pending(item)]
-        removed = [
-            name
-            for name, (kind, _) in run.ledger.items()
-            if kind != "source view"
-            and name not in {item.name for item in [*run.migrations, *run.objects]}
-        ]
+        pending, removed = run.pending(), run.removed()
         row = connection.execute(
             "SELECT source_schema, source_generation, cron_role, "
             "(SELECT max(version) FROM analytics.migration_ledger), "

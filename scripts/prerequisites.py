@@ -147,8 +147,8 @@ def check_server(connection: psycopg.Connection) -> None:
         )
 
 
-def set_up_roles(connection: psycopg.Connection) -> list[str]:
-    """Create the roles that are missing and let the migrating role act as the owner."""
+def role_requirements() -> list[Requirement]:
+    """Return what the roles of the package need."""
     requirements = [
         Requirement(
             sql.SQL("SELECT to_regrole({}) IS NOT NULL").format(role),
@@ -180,8 +180,12 @@ def set_up_roles(connection: psycopg.Connection) -> list[str]:
                 ),
             ),
         ]
-    done = meet(connection, requirements, "the roles")
+    return requirements
 
+
+def set_up_roles(connection: psycopg.Connection) -> list[str]:
+    """Create the roles that are missing and let the migrating role act as the owner."""
+    done = meet(connection, role_requirements(), "the roles")
     may_act_as = "SET" if connection.info.server_version >= 160000 else "MEMBER"
     options = (
         sql.SQL(" WITH SET TRUE, INHERIT TRUE")
@@ -204,19 +208,26 @@ def set_up_roles(connection: psycopg.Connection) -> list[str]:
     )
 
 
+def cancel_requirement() -> Requirement:
+    """Return what the scheduler needs to cancel a refresh that somebody else started."""
+    return Requirement(
+        sql.SQL("SELECT pg_has_role({}, 'pg_signal_backend', 'MEMBER')").format(OWNER),
+        sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(OWNER)),
+    )
+
+
 def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
     """Let the scheduler cancel a refresh that takes too long, where this role may grant that."""
-    statement = sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(OWNER))
-    has_right = "SELECT pg_has_role(%s, 'pg_signal_backend', 'MEMBER')"
-    text = statement.as_string(connection)
-    if scalar(connection, has_right, OWNER):
+    requirement = cancel_requirement()
+    text = requirement.statement.as_string(connection)
+    if scalar(connection, requirement.is_met):
         return []
     try:
         with connection.transaction():
-            connection.execute(statement)
+            connection.execute(requirement.statement)
     except psycopg.errors.InsufficientPrivilege:
         pass
-    if scalar(connection, has_right, OWNER):
+    if scalar(connection, requirement.is_met):
         return [text]
     LOGGER.warning(
         "a refresh over its maximum time is cancelled only where its role may be: to cancel "
@@ -226,9 +237,40 @@ def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
     return []
 
 
+def schema_requirements(connection: psycopg.Connection) -> list[Requirement]:
+    """Return our schemas, and the rights on the database that our roles need."""
+    database = sql.Identifier(connection.info.dbname)
+    return [
+        *(
+            Requirement(
+                sql.SQL("SELECT to_regnamespace({}) IS NOT NULL").format(schema),
+                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
+                    sql.Identifier(schema), sql.Identifier(OWNER)
+                ),
+            )
+            for schema in (SCHEMA, API_SCHEMA)
+        ),
+        # REFRESH … CONCURRENTLY needs it.
+        Requirement(
+            sql.SQL("SELECT has_database_privilege({}, current_database(), 'TEMP')").format(OWNER),
+            sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)),
+        ),
+        *(
+            Requirement(
+                sql.SQL("SELECT has_database_privilege({}, current_database(), 'CONNECT')").format(
+                    role
+                ),
+                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                    database, sql.Identifier(role)
+                ),
+            )
+            for role in (SCHEDULER, AUTHENTICATOR)
+        ),
+    ]
+
+
 def set_up_schema(connection: psycopg.Connection) -> list[str]:
     """Create schema analytics and the rights on the database that its owner needs."""
-    database = sql.Identifier(connection.info.dbname)
     for schema in (SCHEMA, API_SCHEMA):
         owner = scalar(
             connection,
@@ -241,45 +283,11 @@ def set_up_schema(connection: psycopg.Connection) -> list[str]:
                 f"Move it out of the way:\n\n    ALTER SCHEMA {schema} RENAME TO "
                 f"{schema}_previous;",
             )
-    return meet(
-        connection,
-        [
-            *(
-                Requirement(
-                    sql.SQL("SELECT to_regnamespace({}) IS NOT NULL").format(schema),
-                    sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
-                        sql.Identifier(schema), sql.Identifier(OWNER)
-                    ),
-                )
-                for schema in (SCHEMA, API_SCHEMA)
-            ),
-            # REFRESH … CONCURRENTLY needs it.
-            Requirement(
-                sql.SQL("SELECT has_database_privilege({}, current_database(), 'TEMP')").format(
-                    OWNER
-                ),
-                sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
-                    database, sql.Identifier(OWNER)
-                ),
-            ),
-            *(
-                Requirement(
-                    sql.SQL(
-                        "SELECT has_database_privilege({}, current_database(), 'CONNECT')"
-                    ).format(role),
-                    sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                        database, sql.Identifier(role)
-                    ),
-                )
-                for role in (SCHEDULER, AUTHENTICATOR)
-            ),
-        ],
-        f"schemas {SCHEMA} and {API_SCHEMA}",
-    )
+    return meet(connection, schema_requirements(connection), f"schemas {SCHEMA} and {API_SCHEMA}")
 
 
-def grant_source(connection: psycopg.Connection, schema: str, tables: Iterable[str]) -> list[str]:
-    """Let analytics_owner read the operational tables; nothing else there is touched."""
+def source_requirements(schema: str, tables: Iterable[str]) -> list[Requirement]:
+    """Return the rights that analytics_owner needs to read the operational tables."""
     requirements = [
         Requirement(
             sql.SQL("SELECT has_schema_privilege({}, {}, 'USAGE')").format(OWNER, schema),
@@ -299,7 +307,12 @@ def grant_source(connection: psycopg.Connection, schema: str, tables: Iterable[s
         )
         for table in tables
     ]
-    return meet(connection, requirements, "reading the operational tables")
+    return requirements
+
+
+def grant_source(connection: psycopg.Connection, schema: str, tables: Iterable[str]) -> list[str]:
+    """Let analytics_owner read the operational tables; nothing else there is touched."""
+    return meet(connection, source_requirements(schema, tables), "reading the operational tables")
 
 
 def database_search_path(connection: psycopg.Connection) -> str | None:
