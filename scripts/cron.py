@@ -13,7 +13,7 @@ JOBS = {
 EVERY_MINUTE = "* * * * *"
 
 
-def _cron_database(connection: psycopg.Connection) -> str | None:
+def cron_database(connection: psycopg.Connection) -> str | None:
     """Return the database that pg_cron lives in, or None where that can't be seen."""
     try:
         with connection.transaction():
@@ -21,6 +21,14 @@ def _cron_database(connection: psycopg.Connection) -> str | None:
     except psycopg.errors.InsufficientPrivilege:
         return None
     return None if database is None else str(database)
+
+
+def schedule_from_elsewhere(name: str, database: str) -> str:
+    """Return the statement that schedules a job from the database that pg_cron lives in."""
+    return (
+        f"SELECT cron.schedule_in_database('{name}: {database}', '{EVERY_MINUTE}', "
+        f"'{JOBS[name]}', '{database}', '{SCHEDULER}')"
+    )
 
 
 def _notice(reason: str, remedy: str) -> None:
@@ -45,16 +53,12 @@ def _create_extension(connection: psycopg.Connection) -> bool:
         f"'{database}' and restart the server"
     )
     again = "then run migrate again."
-    cron_database = _cron_database(connection)
-    if cron_database not in (None, database):
+    home = cron_database(connection)
+    if home not in (None, database):
         # pg_cron runs the jobs of one database, and ignores a copied cron.job elsewhere.
-        statements = "".join(
-            f" SELECT cron.schedule_in_database('{name}: {database}', '{EVERY_MINUTE}', "
-            f"'{command}', '{database}', '{SCHEDULER}');"
-            for name, command in JOBS.items()
-        )
+        statements = "".join(f" {schedule_from_elsewhere(name, database)};" for name in JOBS)
         _notice(
-            f"pg_cron lives in database {cron_database}",
+            f"pg_cron lives in database {home}",
             f"have a superuser run there:{statements} (uninstall does not remove these jobs.)",
         )
         return False
@@ -74,7 +78,7 @@ def _create_extension(connection: psycopg.Connection) -> bool:
             f"GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user}; {again}",
         )
         return False
-    if cron_database is None:
+    if home is None:
         _notice("pg_cron is installed but not loaded", f"{settings}, {again}")
         return False
     connection.execute("CREATE EXTENSION pg_cron")
