@@ -4,7 +4,7 @@
 #   SCALE          demo, bench: small (default), medium, large; bench: several, SCALE="small large"
 #   SEED           demo, bench: another seed makes other data
 #   RELOAD         demo: RELOAD=1 loads the data again in any case
-#   DATABASE_URL   migrate, status, indexes, uninstall: the database
+#   DATABASE_URL   migrate, status, doctor, indexes, uninstall: the database
 #   SOURCE_SCHEMA  migrate: schema of the operational tables, if it can't be found
 #   ENVIRONMENT    development (default) or production
 #   PUBLISH        bench: PUBLISH=1 writes the results into docs/performance.*
@@ -101,6 +101,11 @@ migrate: ## bring the database of DATABASE_URL to the current version (DRY_RUN=1
 status: ## what is applied to the database of DATABASE_URL and what is pending
 	@scripts/install.sh --venv-only
 	@$(PYTHON) scripts/migrate.py status
+
+.PHONY: doctor
+doctor: ## check everything about the installation of DATABASE_URL; print what mends it
+	@scripts/install.sh --venv-only
+	@$(PYTHON) scripts/doctor.py
 
 .PHONY: indexes
 indexes: ## build the source indexes that a refresh needs, without blocking writers (DRY_RUN=1: list)
