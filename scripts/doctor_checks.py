@@ -836,7 +836,12 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
     connection = patient.connection
     ours = connection.info.dbname
     role = patient.value("SELECT cron_role FROM analytics.installation")
-    ticks = patient.value("SELECT analytics.scheduler_is_running()")
+    ticks = bool(
+        patient.value(
+            "SELECT analytics.scheduler_is_running() AND last_tick_at IS NOT NULL "
+            "FROM analytics.scheduler_state"
+        )
+    )
     connection.execute("RESET ROLE")
     home = cron.cron_database(connection) or ours
     if home != ours:
@@ -846,7 +851,7 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
                 there.read_only = True
                 prerequisites.pin_settings(there)
                 if cron.has_extension(there):
-                    yield from look_at_jobs(there, ours, None)
+                    yield from look_at_jobs(there, ours, None, ticks)
                     return
         except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
             yield unchecked(
@@ -855,7 +860,7 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
             )
             return
     elif cron.has_extension(connection):
-        yield from look_at_jobs(connection, ours, None if role is None else str(role))
+        yield from look_at_jobs(connection, ours, None if role is None else str(role), ticks)
         return
     if ticks:
         yield ok("not in use; something else ticks")
@@ -867,7 +872,7 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
 
 
 def look_at_jobs(
-    connection: psycopg.Connection, database: str, cron_role: str | None
+    connection: psycopg.Connection, database: str, cron_role: str | None, ticks: bool
 ) -> Iterator[Finding]:
     """Check the jobs of one database: there, active, once, succeeding."""
     is_elsewhere = connection.info.dbname != database
@@ -883,7 +888,8 @@ def look_at_jobs(
         connection,
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'pg_cron%')",
     ):
-        yield wrong(
+        # It starts a moment after the server.
+        yield (warning if ticks else wrong)(
             "pg_cron's launcher is not running: no job runs",
             advice("Restart the server, and look into its log for the reason."),
         )
@@ -892,6 +898,9 @@ def look_at_jobs(
         "WHERE database = %s AND command = ANY (%s) ORDER BY username <> %s, jobid",
         [database, list(cron.JOBS.values()), cron_role or SCHEDULER],
     ).fetchall()
+    if is_elsewhere and ticks and not jobs:
+        yield ok("not in use; something else ticks")
+        return
     for name, command in cron.JOBS.items():
         found = [job for job in jobs if job[1] == command]
         if not found:
