@@ -32,10 +32,14 @@ AS $setting_problem$
             THEN 'Take a whole number from 0 to 1000000000.' END
         WHEN p_name IN (
             'schedule_grace_minutes', 'refresh_retries', 'refresh_retry_minutes',
-            'refresh_max_minutes', 'log_retention_days', 'cron_retention_days'
+            'refresh_max_minutes', 'log_retention_days', 'cron_retention_days',
+            'alert_after_minutes'
         ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000)$'
             THEN 'Take a whole number from 0 to 100000.' END
+        WHEN p_name = 'alert_expiry_hours' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
+            THEN 'Take a whole number from 1 to 100000.' END
         WHEN p_name IN ('allow_pinned_clock', 'change_capture') THEN
             CASE WHEN p_value NOT IN ('on', 'off') THEN 'Take on or off.' END
         ELSE 'There is no setting of this name.'

@@ -1,27 +1,56 @@
 -- Every minute: decides what is due and queues it. Short; never refreshes.
 --
--- Invariant: ticks never pile up: while one is at work another returns at once.
--- SECURITY INVOKER, like analytics.work(): the rights are in the functions it calls.
+-- Invariant: ticks never pile up: while one is at work another returns at once. A step that
+-- fails stops no other one, and its error is raised when the others are committed.
+-- SECURITY INVOKER, like analytics.work(): the rights are in the functions it calls, and a
+-- definer can't COMMIT; for the same reason search_path is set here.
 
 CREATE OR REPLACE PROCEDURE analytics.tick()
 LANGUAGE plpgsql
 SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
 AS $tick$
 DECLARE
+    v_step text;
     v_cron_days integer;
+    v_failed_step text;
+    v_message text;
+    v_sqlstate text;
 BEGIN
+    SET LOCAL search_path = pg_catalog, pg_temp;
     IF NOT pg_try_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0)) THEN
         RETURN;
     END IF;
-    PERFORM analytics.queue_due_refresh();
-    PERFORM analytics.retry_failed_refresh();
-    PERFORM analytics.cancel_overdue_refresh();
-    PERFORM analytics.watch_change_capture();
-    PERFORM analytics.tidy_change_log();
-    v_cron_days := analytics.trim_logs();
-    IF v_cron_days IS NOT NULL THEN
-        PERFORM analytics.trim_cron_history(v_cron_days);
+    FOREACH v_step IN ARRAY ARRAY[
+        'queue_due_refresh', 'retry_failed_refresh', 'cancel_overdue_refresh',
+        'watch_change_capture', 'tidy_change_log', 'trim_logs', 'update_alerts'
+    ] LOOP
+        BEGIN
+            CASE v_step
+                WHEN 'queue_due_refresh' THEN PERFORM analytics.queue_due_refresh();
+                WHEN 'retry_failed_refresh' THEN PERFORM analytics.retry_failed_refresh();
+                WHEN 'cancel_overdue_refresh' THEN PERFORM analytics.cancel_overdue_refresh();
+                WHEN 'watch_change_capture' THEN PERFORM analytics.watch_change_capture();
+                WHEN 'tidy_change_log' THEN PERFORM analytics.tidy_change_log();
+                WHEN 'trim_logs' THEN
+                    v_cron_days := analytics.trim_logs();
+                    IF v_cron_days IS NOT NULL THEN
+                        PERFORM analytics.trim_cron_history(v_cron_days);
+                    END IF;
+                WHEN 'update_alerts' THEN PERFORM analytics.update_alerts();
+            END CASE;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'teloo-analytics: ERROR in analytics.%() of a tick: % (SQLSTATE %)',
+                v_step, SQLERRM, SQLSTATE;
+            v_failed_step := v_step;
+            v_message := SQLERRM;
+            v_sqlstate := SQLSTATE;
+        END;
+    END LOOP;
+    IF v_failed_step IS NOT NULL THEN
+        COMMIT;
+        RAISE EXCEPTION 'analytics.%() failed: %', v_failed_step, v_message
+            USING ERRCODE = v_sqlstate,
+                  DETAIL = 'The other steps of this tick are done.';
     END IF;
 END;
 $tick$;
@@ -29,8 +58,9 @@ $tick$;
 COMMENT ON PROCEDURE analytics.tick IS
 'To be called every minute, by pg_cron or by anything else that can call SQL: queues the '
 'daily refresh when its slot has come, and again when it failed; cancels a refresh that takes '
-'too long; looks after change capture; keeps all logs small. '
-'Calling it more often changes nothing.';
+'too long; looks after change capture; keeps all logs small; raises and clears alerts. '
+'Calling it more often changes nothing. When a step fails, the others are done and '
+'committed, then its error is raised.';
 
 REVOKE ALL ON PROCEDURE analytics.tick FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.tick TO analytics_scheduler;

@@ -39,12 +39,14 @@ BEGIN
         );
     DELETE FROM analytics.audit_log
     WHERE audit_log.audited_at < v_oldest AND audit_log.is_healed;
+    -- With its notices.
+    DELETE FROM analytics.alerts WHERE alerts.cleared_at < v_oldest;
     RETURN analytics.setting('cron_retention_days')::integer;
 END;
 $trim_logs$;
 
 COMMENT ON FUNCTION analytics.trim_logs() IS
-'Once an hour removes refreshes, jobs and healed drift older than the setting '
+'Once an hour removes refreshes, jobs, healed drift and cleared alerts older than the setting '
 'log_retention_days; returns the setting cron_retention_days, or NULL in between. Internal to '
 'analytics.tick().';
 

@@ -32,7 +32,7 @@ SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
     WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND proconfig IS NULL AND prosqlbody IS NULL
-    AND proname NOT IN ('work', 'rebuild', 'run_rebuild_steps', 'apply_change_capture')$$,
+    AND proname NOT IN ('tick', 'work', 'rebuild', 'run_rebuild_steps', 'apply_change_capture')$$,
     'every other function pins it too, or is bound when created, or is a procedure that commits'
 );
 SELECT is_empty(
@@ -144,13 +144,16 @@ SELECT results_eq(
     ('analytics_scheduler', 'analytics.needs_rebuild_steps(bigint)'),
     ('analytics_scheduler', 'analytics.queue_due_refresh()'),
     ('analytics_scheduler', 'analytics.refresh_lock_key()'),
+    ('analytics_scheduler', 'analytics.report_notice(bigint,text[],text)'),
     ('analytics_scheduler', 'analytics.retry_failed_refresh()'),
     ('analytics_scheduler', 'analytics.run_rebuild_steps(boolean,text,text)'),
     ('analytics_scheduler', 'analytics.run_refresh_job(bigint,boolean)'),
+    ('analytics_scheduler', 'analytics.take_notice()'),
     ('analytics_scheduler', 'analytics.tick()'),
     ('analytics_scheduler', 'analytics.tidy_change_log()'),
     ('analytics_scheduler', 'analytics.trim_cron_history(integer)'),
     ('analytics_scheduler', 'analytics.trim_logs()'),
+    ('analytics_scheduler', 'analytics.update_alerts()'),
     ('analytics_scheduler', 'analytics.watch_change_capture()'),
     ('analytics_scheduler', 'analytics.work()')$$,
     'who may call what'
@@ -161,7 +164,8 @@ SELECT results_eq(
     WHERE relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2, 3$$,
     $$VALUES
-    ('analytics_lector', 'analytics.audit_log' COLLATE "C", 'SELECT'),
+    ('analytics_lector', 'analytics.alerts' COLLATE "C", 'SELECT'),
+    ('analytics_lector', 'analytics.audit_log', 'SELECT'),
     ('analytics_lector', 'analytics.mv_metricas_mensuales', 'SELECT'),
     ('analytics_lector', 'analytics.mv_ranking_asesores', 'SELECT'),
     ('analytics_lector', 'analytics.rebuild_progress', 'SELECT'),
@@ -173,6 +177,8 @@ SELECT results_eq(
     ('analytics_lector', 'analytics.v_metricas_mensuales_tiempo_real', 'SELECT'),
     ('analytics_lector', 'api.mv_metricas_mensuales', 'SELECT'),
     ('analytics_lector', 'api.mv_ranking_asesores', 'SELECT'),
+    ('analytics_operador', 'analytics.alert_outbox', 'SELECT'),
+    ('analytics_operador', 'analytics.alerts', 'SELECT'),
     ('analytics_operador', 'analytics.audit_log', 'SELECT'),
     ('analytics_operador', 'analytics.mv_metricas_mensuales', 'SELECT'),
     ('analytics_operador', 'analytics.mv_ranking_asesores', 'SELECT'),

@@ -1,0 +1,108 @@
+-- Compares the open alerts with what is wrong now, and puts notices into the outbox.
+--
+-- Invariant: one notice when a problem has lasted long enough, one when it is gone, however
+-- often and by how many this is called. A problem that is gone before leaves nothing.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+
+CREATE OR REPLACE FUNCTION analytics.update_alerts()
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $update_alerts$
+DECLARE
+    v_hold constant interval := make_interval(
+        mins => analytics.setting('alert_after_minutes')::integer);
+    v_now timestamptz;
+    v_notice record;
+    v_notices integer := 0;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('teloo-analytics alerts', 0)) THEN
+        RETURN 0;
+    END IF;
+    v_now := clock_timestamp();
+    -- What is open but not among these is gone.
+    MERGE INTO analytics.alerts AS alert
+    USING (
+        SELECT
+            coalesce(health.problem, opened.problem) AS problem,
+            health.severity,
+            health.message
+        FROM (
+            SELECT
+                found.problem,
+                CASE
+                    WHEN bool_or(found.severity = 'unhealthy') THEN 'unhealthy' ELSE 'degraded'
+                END AS severity,
+                string_agg(found.message, E'\n' ORDER BY found.message) AS message
+            FROM analytics.health_problems() AS found
+            GROUP BY found.problem
+        ) AS health
+        FULL JOIN (
+            SELECT alerts.problem FROM analytics.alerts WHERE alerts.cleared_at IS NULL
+        ) AS opened ON opened.problem = health.problem
+    ) AS seen
+        ON seen.problem = alert.problem AND alert.cleared_at IS NULL
+    WHEN NOT MATCHED THEN
+        INSERT (problem, severity, message, first_seen_at, last_seen_at)
+        VALUES (seen.problem, seen.severity, seen.message, v_now, v_now)
+    WHEN MATCHED AND seen.message IS NOT NULL THEN
+        UPDATE SET severity = seen.severity, message = seen.message, last_seen_at = v_now
+    WHEN MATCHED AND alert.raised_at IS NULL THEN
+        DELETE
+    WHEN MATCHED THEN
+        UPDATE SET cleared_at = v_now;
+
+    UPDATE analytics.alerts SET raised_at = v_now
+    WHERE
+        alerts.raised_at IS NULL
+        AND v_now - alerts.first_seen_at >= CASE
+            -- A new view waits for the next daily refresh; if that fails, there is more to see.
+            WHEN alerts.problem = 'never_populated' THEN greatest(v_hold, interval '25 hours')
+            ELSE v_hold
+        END;
+
+    FOR v_notice IN
+        INSERT INTO analytics.alert_outbox (
+            alert_id, event, severity, message, created_at, next_attempt_at
+        )
+        SELECT
+            alerts.alert_id,
+            CASE WHEN alerts.cleared_at IS NULL THEN 'raised' ELSE 'cleared' END,
+            alerts.severity,
+            alerts.message,
+            v_now,
+            v_now
+        FROM analytics.alerts
+        WHERE alerts.raised_at = v_now OR alerts.cleared_at = v_now
+        ORDER BY alerts.alert_id
+        RETURNING alert_outbox.*
+    LOOP
+        v_notices := v_notices + 1;
+        PERFORM pg_notify('teloo_analytics_alert', json_build_object(
+            'notice_id', v_notice.notice_id,
+            'event', v_notice.event,
+            'problem', alerts.problem,
+            'severity', v_notice.severity,
+            -- NOTIFY takes less than 8000 bytes.
+            'message', left(v_notice.message, 1000)
+        )::text)
+        FROM analytics.alerts
+        WHERE alerts.alert_id = v_notice.alert_id;
+        RAISE LOG 'teloo-analytics: alert % %: % (%)',
+            v_notice.alert_id, v_notice.event, v_notice.message, v_notice.severity;
+    END LOOP;
+    RETURN v_notices;
+END;
+$update_alerts$;
+
+COMMENT ON FUNCTION analytics.update_alerts() IS
+'Compares analytics.alerts with analytics.health_problems(); puts a notice into '
+'analytics.alert_outbox for each problem that has lasted for the setting alert_after_minutes '
+'(never_populated: 25 hours) and for each alert that is gone, and sends it on channel '
+'teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. Returns the '
+'number of notices; 0 also while another session does the same.';
+
+REVOKE ALL ON FUNCTION analytics.update_alerts() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.update_alerts() TO analytics_scheduler;
