@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import signal
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -11,39 +10,9 @@ import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from console import LOGGER, UserError, database_url, report, set_up_logging
+from service import CONNECT_SECONDS, check, stop_on_signal
 
 CALLS = {"tick": "CALL analytics.tick()", "work": "CALL analytics.work()"}
-CONNECT_SECONDS = 10
-
-
-def check(url: str) -> None:
-    """Refuse a database that is there but can't be ticked; one that is away may come back.
-
-    Raises UserError where the package is missing or this role may not call its procedures.
-    """
-    try:
-        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
-            row = connection.execute(
-                "SELECT to_regprocedure('analytics.tick()') IS NOT NULL, current_user"
-            ).fetchone()
-            has_package, user = row or (False, "")
-            may_call = has_package and connection.execute(
-                "SELECT has_schema_privilege('analytics', 'USAGE') "
-                "AND has_function_privilege('analytics.tick()', 'EXECUTE') "
-                "AND has_function_privilege('analytics.work()', 'EXECUTE')"
-            ).fetchone() == (True,)
-    except psycopg.errors.InsufficientPrivilege:
-        has_package, user, may_call = True, "this role", False
-    except psycopg.OperationalError as error:
-        LOGGER.error("the database does not answer yet: %s", str(error).strip())
-        return
-    if not has_package:
-        raise UserError("this database has no teloo-analytics", "Install it: make migrate")
-    if not may_call:
-        raise UserError(
-            f"role {user} may not call analytics.tick() and analytics.work()",
-            f"Connect as analytics_scheduler, or: GRANT analytics_scheduler TO {user};",
-        )
 
 
 def warn(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -150,17 +119,14 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--interval must be from 0.1 to 3600")
     try:
         url = database_url(options.database_url)
-        check(url)
+        check(url, ["analytics.tick()", "analytics.work()"])
     except UserError as error:
         return report(error)
     service = Service(url)
     if options.once:
         went_well = [service.call(name) for name in CALLS]
         return 0 if all(went_well) else 1
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    service.run(options.interval, stop, options.stop_seconds)
+    service.run(options.interval, stop_on_signal(), options.stop_seconds)
     return 0
 
 

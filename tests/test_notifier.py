@@ -1,0 +1,346 @@
+"""scripts/notifier.py over real servers: PostgreSQL, SMTP (aiosmtpd), HTTP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message as MessageHandler
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+
+from cluster import Cluster, free_port
+from conftest import TEST_SETTINGS, Database
+from demo_source import load_source_schema
+from migrate import migrate
+from source_indexes import build_missing
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "notifier.py"
+OUTBOX = "SELECT event, delivered_to, delivered_at IS NOT NULL FROM analytics.alert_outbox"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+class Hook:
+    """A real HTTP server that keeps what is posted."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.posts: list[tuple[dict[str, str], dict[str, Any]]] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                hook.posts.append((dict(self.headers), body))
+                self.send_response(hook.status)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/secret-part"
+
+    @property
+    def events(self) -> list[str]:
+        return [body["event"] for _, body in self.posts]
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    hook = Hook()
+    thread = threading.Thread(target=hook.server.serve_forever, daemon=True)
+    thread.start()
+    yield hook
+    hook.server.shutdown()
+    hook.server.server_close()
+
+
+class Mailbox(MessageHandler):
+    """What a real SMTP server was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mails: list[Message] = []
+        self.refused = ""
+
+    def handle_message(self, message: Message) -> None:
+        self.mails.append(message)
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address == self.refused:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    box = Mailbox()
+    port = free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield box, f"smtp://127.0.0.1:{port}"
+    controller.stop()
+
+
+def environment(**more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALERT_")}
+    return clean | more
+
+
+def mail_settings(url: str, recipients: str = "ana@example.com") -> dict[str, str]:
+    return {
+        "ALERT_SMTP_URL": url,
+        "ALERT_EMAIL_FROM": "TeLOO <teloo@example.com>",
+        "ALERT_EMAIL_TO": recipients,
+    }
+
+
+def once(url: str, **settings: str) -> tuple[int, str]:
+    ended = subprocess.run(
+        [sys.executable, str(SCRIPT), "--database-url", url, "--once"],
+        env=environment(**settings),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ended.returncode, ended.stderr
+
+
+@contextmanager
+def service(url: str, log: Path, interval: str, **settings: str) -> Iterator[subprocess.Popen[Any]]:
+    arguments = [sys.executable, str(SCRIPT), "--database-url", url, "--interval", interval]
+    with (
+        log.open("wb") as messages,
+        subprocess.Popen(arguments, env=environment(**settings), stderr=messages) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def alerting(migrated: Database) -> Database:
+    """A filled database that is healthy and alerts at once."""
+    build_missing(migrated.url)
+    migrated.execute(
+        "SELECT analytics.set_setting('alert_after_minutes', '0')",
+        "SELECT * FROM analytics.refresh_all_mv()",
+        "CALL analytics.tick()",
+    )
+    return migrated
+
+
+def break_capture(database: Database) -> None:
+    database.execute("ALTER TABLE public.asesores DISABLE TRIGGER USER", "CALL analytics.tick()")
+
+
+def mend_capture(database: Database) -> None:
+    database.execute("CALL analytics.apply_change_capture()", "CALL analytics.tick()")
+
+
+def retry_now(database: Database) -> None:
+    database.execute("UPDATE analytics.alert_outbox SET next_attempt_at = created_at")
+
+
+def test_both_ways_say_what_is_wrong_and_that_it_is_over(
+    alerting: Database, hook: Hook, mailbox: tuple[Mailbox, str]
+) -> None:
+    box, url = mailbox
+    settings = mail_settings(url, "ana@example.com, Señor B <b@example.com>") | {
+        "ALERT_WEBHOOK_URL": hook.url,
+        "ALERT_WEBHOOK_TOKEN": "abc",
+    }
+    assert once(alerting.url, **settings)[0] == 0
+    assert (hook.posts, box.mails) == ([], [])
+    break_capture(alerting)
+    assert once(alerting.url, **settings)[0] == 0
+    mend_capture(alerting)
+    assert once(alerting.url, **settings)[0] == 0
+    assert once(alerting.url, **settings)[0] == 0
+    assert hook.events == ["raised", "cleared"]
+    headers, body = hook.posts[0]
+    assert headers["Authorization"] == "Bearer abc"
+    assert headers["Idempotency-Key"] != hook.posts[1][0]["Idempotency-Key"]
+    assert (body["problem"], body["severity"]) == ("capture_gap", "unhealthy")
+    assert "CALL analytics.apply_change_capture()" in body["text"]
+    raised, cleared = box.mails
+    assert raised["Subject"] == "teloo-analytics: capture_gap (unhealthy)"
+    assert cleared["Subject"] == "teloo-analytics: capture_gap is over"
+    assert raised["X-RcptTo"] == "ana@example.com, b@example.com"
+    assert raised["Message-ID"] != cleared["Message-ID"]
+    assert raised["Date"]
+    assert "analytics.apply_change_capture()" in str(raised.get_payload(decode=True))
+    assert alerting.rows(OUTBOX) == [
+        ("raised", ["webhook", "email"], True),
+        ("cleared", ["webhook", "email"], True),
+    ]
+
+
+def test_what_failed_is_tried_again_only_where_it_failed(
+    alerting: Database, hook: Hook, mailbox: tuple[Mailbox, str]
+) -> None:
+    box, url = mailbox
+    box.refused = "ana@example.com"
+    settings = mail_settings(url) | {"ALERT_WEBHOOK_URL": hook.url}
+    break_capture(alerting)
+    code, said = once(alerting.url, **settings)
+    assert (code, "no such mailbox" in said) == (1, True)
+    assert alerting.rows(OUTBOX) == [("raised", ["webhook"], False)]
+    assert once(alerting.url, **settings)[0] == 0, "it waits before it tries again"
+    assert box.mails == []
+    box.refused = ""
+    retry_now(alerting)
+    assert once(alerting.url, **settings)[0] == 0
+    assert (len(hook.posts), len(box.mails)) == (1, 1)
+    assert alerting.rows(OUTBOX) == [("raised", ["webhook", "email"], True)]
+
+
+def test_a_webhook_that_fails_is_named_without_its_secret(alerting: Database, hook: Hook) -> None:
+    break_capture(alerting)
+    hook.status = 500
+    code, said = once(alerting.url, ALERT_WEBHOOK_URL=hook.url)
+    assert (code, "the webhook answered 500" in said, "secret" in said) == (1, True, False)
+    address = f"http://127.0.0.1:{free_port()}/secret"
+    retry_now(alerting)
+    code, said = once(alerting.url, ALERT_WEBHOOK_URL=address)
+    assert (code, "webhook: " in said, "secret" in said) == (1, True, False)
+    ((reason, attempts),) = alerting.rows("SELECT last_error, attempts FROM analytics.alert_outbox")
+    assert "secret" not in str(reason)
+    assert attempts == 2
+    hook.status = 200
+    retry_now(alerting)
+    assert once(alerting.url, ALERT_WEBHOOK_URL=hook.url)[0] == 0
+    assert hook.events == ["raised", "raised"]
+
+
+def test_a_password_is_never_sent_unencrypted(
+    alerting: Database, mailbox: tuple[Mailbox, str]
+) -> None:
+    box, _ = mailbox
+    logins: list[object] = []
+
+    def authenticate(*arguments: object) -> AuthResult:
+        logins.append(arguments)
+        return AuthResult(success=True)
+
+    port = free_port()
+    controller = Controller(
+        box,
+        hostname="127.0.0.1",
+        port=port,
+        authenticator=authenticate,
+        auth_require_tls=False,
+    )
+    controller.start()
+    try:
+        break_capture(alerting)
+        code, said = once(alerting.url, **mail_settings(f"smtp://ana:top-secret@127.0.0.1:{port}"))
+    finally:
+        controller.stop()
+    assert (code, "STARTTLS" in said, "top-secret" in said) == (1, True, False)
+    assert (logins, box.mails) == ([], [])
+
+
+def test_the_service_delivers_at_once_sees_a_dead_scheduler_and_stops(
+    alerting: Database, hook: Hook, tmp_path: Path
+) -> None:
+    alerting.execute("ALTER ROLE analytics_scheduler PASSWORD 'secret'")
+    url = alerting.url_as("analytics_scheduler", "secret")
+    log = tmp_path / "log"
+    with service(url, log, "3600", ALERT_WEBHOOK_URL=hook.url) as process:
+        wait_for(lambda: "delivering to webhook" in log.read_text())
+        break_capture(alerting)
+        wait_for(lambda: hook.events == ["raised"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert "stopped" in log.read_text()
+    alerting.execute(
+        "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '4 minutes'"
+    )
+    with service(url, log, "0.5", ALERT_WEBHOOK_URL=hook.url):
+        wait_for(lambda: "scheduler_down" in [body["problem"] for _, body in hook.posts])
+        alerting.execute("CALL analytics.tick()")
+        wait_for(lambda: hook.events == ["raised", "raised", "cleared"])
+
+
+def test_two_of_them_deliver_a_notice_once(alerting: Database, hook: Hook, tmp_path: Path) -> None:
+    with (
+        service(alerting.url, tmp_path / "1", "0.2", ALERT_WEBHOOK_URL=hook.url),
+        service(alerting.url, tmp_path / "2", "0.2", ALERT_WEBHOOK_URL=hook.url),
+    ):
+        for events in (["raised", "cleared"], ["raised", "cleared"] * 2):
+            break_capture(alerting)
+            wait_for(lambda: len(hook.posts) % 2 == 1)
+            mend_capture(alerting)
+            wait_for(lambda: len(hook.posts) % 2 == 0)
+            assert hook.events == events
+        time.sleep(1)
+    assert hook.events == ["raised", "cleared"] * 2
+
+
+def test_it_survives_a_restart_of_the_database(hook: Hook, tmp_path: Path) -> None:
+    cluster = Cluster(f"test-notifier-{os.getpid()}", settings=TEST_SETTINGS)
+    log = tmp_path / "log"
+    try:
+        cluster.start()
+        url = cluster.url()
+        database = Database(cluster, url.rpartition("/")[2].partition("?")[0])
+        load_source_schema(url)
+        migrate(url)
+        database.execute("SELECT analytics.set_setting('alert_after_minutes', '0')")
+        with service(url, log, "0.5", ALERT_WEBHOOK_URL=hook.url) as process:
+            wait_for(lambda: "missing_indexes" in [body["problem"] for _, body in hook.posts])
+            cluster.stop()
+            wait_for(lambda: "ERROR: the database failed" in log.read_text())
+            assert process.poll() is None
+            cluster.start()
+            break_capture(database)
+            wait_for(lambda: "capture_gap" in [body["problem"] for _, body in hook.posts])
+    finally:
+        cluster.remove()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "ALERT_WEBHOOK_URL"),
+        ({"ALERT_WEBHOOK_URL": "example.com/hook"}, "ALERT_WEBHOOK_URL is not right"),
+        ({"ALERT_WEBHOOK_URL": "https://[::1/hook"}, "ALERT_WEBHOOK_URL is not right"),
+        (mail_settings("example.com:25"), "ALERT_SMTP_URL is not right"),
+        (mail_settings("smtp://example.com:99999"), "ALERT_SMTP_URL is not right"),
+        (mail_settings("smtp://example.com", "ana"), "ALERT_EMAIL_TO is not right"),
+        (mail_settings("smtp://example.com") | {"ALERT_EMAIL_FROM": ""}, "ALERT_EMAIL_FROM"),
+    ],
+)
+def test_what_it_refuses(settings: dict[str, str], named: str) -> None:
+    code, said = once("postgresql://127.0.0.1:1/teloo", **settings)
+    assert (code, named in said, "Traceback" in said) == (1, True, False)
+
+
+def test_database_that_is_away_or_lacks_the_package(database: Database, hook: Hook) -> None:
+    code, said = once("postgresql://127.0.0.1:1/teloo", ALERT_WEBHOOK_URL=hook.url)
+    assert (code, "the database failed" in said) == (1, True)
+    code, said = once(database.url, ALERT_WEBHOOK_URL=hook.url)
+    assert (code, "make migrate" in said) == (1, True)
