@@ -74,6 +74,11 @@ scheduler: ## without pg_cron: run the schedule of DATABASE_URL every minute, un
 	@scripts/install.sh --venv-only
 	@$(PYTHON) scripts/scheduler.py
 
+.PHONY: notifier
+notifier: ## deliver the alerts of DATABASE_URL (ALERT_WEBHOOK_URL, ALERT_SMTP_URL), until Ctrl-C
+	@scripts/install.sh --venv-only
+	@$(PYTHON) scripts/notifier.py
+
 .PHONY: token
 token: ## print a token of the demo's HTTP API (ROLE, TTL, SUB)
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
