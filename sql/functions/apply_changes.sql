@@ -40,6 +40,7 @@ BEGIN
     END LOOP;
     requests := coalesce(cardinality(v_solicitud_ids), 0);
 
+    PERFORM analytics.recognize_database();
     reason := CASE
         WHEN p_force THEN 'it was forced'
         ELSE coalesce(

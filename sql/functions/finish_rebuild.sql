@@ -14,6 +14,7 @@ BEGIN
         time_zone = batch.time_zone,
         rules_checksum = batch.rules_checksum,
         capture_signature = batch.capture_signature,
+        database_identity = analytics.database_identity(),
         today = p_today,
         rebuild_reason = NULL
     FROM analytics.rebuild_batches AS batch

@@ -29,7 +29,12 @@ BEGIN
         RETURN 'the setting change_capture is off';
     END IF;
     v_capture := analytics.capture_signature();
-    IF v_capture IS NULL OR v_capture IS DISTINCT FROM v_state.capture_signature THEN
+    IF v_capture IS NULL
+        OR (
+            v_capture IS DISTINCT FROM v_state.capture_signature
+            -- In another database the triggers are those of a dump (recognize_database).
+            AND coalesce(v_state.database_identity = analytics.database_identity(), true)
+        ) THEN
         RETURN coalesce(
             analytics.capture_gap(), 'change capture was missing or disabled for a while'
         );

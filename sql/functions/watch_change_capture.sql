@@ -17,9 +17,13 @@ DECLARE
     v_gap text;
 BEGIN
     -- Locked by a refresh: that decides by itself, and the next tick looks again.
-    SELECT engine_state.* INTO v_state FROM analytics.engine_state FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND
-        OR analytics.setting('change_capture') = 'off'
+    PERFORM FROM analytics.engine_state FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM analytics.recognize_database();
+    SELECT engine_state.* INTO STRICT v_state FROM analytics.engine_state;
+    IF analytics.setting('change_capture') = 'off'
         OR v_state.time_zone IS NULL
         OR analytics.capture_signature() IS NOT DISTINCT FROM v_state.capture_signature THEN
         RETURN;

@@ -1,0 +1,40 @@
+-- Notes in which database this is, and takes over what a dump brought along.
+--
+-- Invariant: in another database than before, triggers that all work are those that the dump
+-- brought, made after the rows were loaded; nothing was missed. In the same database a new
+-- signature still means that changes may have been missed.
+
+CREATE OR REPLACE FUNCTION analytics.recognize_database()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $recognize_database$
+DECLARE
+    v_here constant text := analytics.database_identity();
+    v_before constant text := (SELECT engine_state.database_identity FROM analytics.engine_state);
+    v_capture text;
+BEGIN
+    IF v_before = v_here THEN
+        RETURN;
+    END IF;
+    UPDATE analytics.engine_state SET database_identity = v_here;
+    v_capture := analytics.capture_signature();
+    IF v_before IS NULL OR v_capture IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE analytics.engine_state SET capture_signature = v_capture
+    WHERE engine_state.capture_signature IS DISTINCT FROM v_capture;
+    IF FOUND THEN
+        UPDATE analytics.rebuild_batches SET capture_signature = v_capture;
+        RAISE LOG 'teloo-analytics: this database was restored from a dump: change capture goes on';
+    END IF;
+END;
+$recognize_database$;
+
+COMMENT ON FUNCTION analytics.recognize_database() IS
+'After a restore from a dump takes the restored triggers of change capture for those that were '
+'dumped, so that nothing is computed again. Internal to the refresh and the tick.';
+
+REVOKE ALL ON FUNCTION analytics.recognize_database() FROM public;

@@ -1,0 +1,133 @@
+"""Backup and restore: a dump keeps everything working, and nothing is computed again."""
+
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from cluster import Cluster, connection_environment
+from conftest import TEST_SETTINGS, Database, Server
+from marketplace import change, fill
+from migrate import migrate
+from sequences import refresh, view_differences
+from source_indexes import build_missing
+
+NOW = "2026-11-23 12:00:00-05"
+TODAY = date(2026, 11, 23)
+
+
+def program(cluster: Cluster, url: str, name: str, *arguments: str | Path) -> None:
+    """Run one of the server's programs as its user."""
+    environment = [f"{key}={value}" for key, value in connection_environment(url).items()]
+    cluster.must(name, "env", *environment, cluster.binaries / name, *arguments)
+
+
+def writes(database: Database, seed: int) -> None:
+    with database.connect() as connection:
+        change(connection, seed, "A", TODAY, count=20)
+
+
+@pytest.fixture
+def working(migrated: Database) -> Database:
+    """A refreshed marketplace in which changes wait."""
+    with migrated.connect() as connection:
+        fill(connection, 7, "A", TODAY)
+    build_missing(migrated.url)
+    refresh(migrated, NOW)
+    writes(migrated, 8)
+    refresh(migrated, NOW)
+    writes(migrated, 9)
+    return migrated
+
+
+@pytest.fixture
+def dump(working: Database) -> Iterator[Path]:
+    path = working.cluster.location / f"{working.name}.dump"
+    program(working.cluster, working.url, "pg_dump", "-Fc", "-f", path)
+    yield path
+    path.unlink()
+
+
+def check_restored(database: Database) -> None:
+    """What waited is applied, later writes are captured, nothing is computed again."""
+    assert database.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()", today=NOW) == [
+        ("incremental",)
+    ]
+    assert refresh(database, NOW)[0] == "incremental"
+    assert view_differences(database, NOW) == []
+    writes(database, 10)
+    assert refresh(database, NOW)[0] == "incremental"
+    assert view_differences(database, NOW) == []
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        connection.execute("CALL analytics.tick()")
+    assert database.rows("SELECT DISTINCT problem FROM analytics.health_problems()", today=NOW) in (
+        [],
+        [("row_drop",)],
+    )
+
+
+def test_into_a_new_database_of_the_same_server(
+    working: Database, dump: Path, server: Server
+) -> None:
+    name = server.new_name("restored")
+    with server.janitor(name):
+        restored = Database(server.cluster, name)
+        program(server.cluster, restored.url, "pg_restore", "--exit-on-error", "-d", name, dump)
+        before = "SELECT md5(string_agg(v::text, ',' ORDER BY v::text)) FROM analytics.{} AS v"
+        for view in ("mv_metricas_mensuales", "mv_ranking_asesores"):
+            query = before.format(view)
+            assert restored.rows(query) == working.rows(query)
+        check_restored(restored)
+
+
+def test_into_another_server(working: Database, dump: Path) -> None:
+    other = Cluster(
+        f"test-restore-{os.getpid()}",
+        binaries=working.cluster.binaries,
+        database="other",
+        settings=TEST_SETTINGS,
+    )
+    try:
+        other.start()
+        restored = Database(other, "other")
+        roles = working.cluster.location / "roles.sql"
+        program(
+            working.cluster,
+            working.url,
+            "pg_dumpall",
+            "--roles-only",
+            "--no-role-passwords",
+            "-f",
+            roles,
+        )
+        target = other.location / "dump"
+        target.write_bytes(dump.read_bytes())
+        statements = [
+            line for line in roles.read_text(encoding="utf-8").splitlines() if "analytics_" in line
+        ]
+        roles.unlink()
+        restored.execute(*statements)
+        target.chmod(0o644)
+        program(other, restored.url, "pg_restore", "--exit-on-error", "-d", "other", target)
+        check_restored(restored)
+        migrate(restored.url)
+        assert refresh(restored, NOW)[0] == "unchanged"
+    finally:
+        other.remove()
+
+
+def test_triggers_made_anew_in_the_same_database_still_mean_a_rebuild(working: Database) -> None:
+    working.execute(
+        "DROP TRIGGER {} ON public.ofertas".format(
+            working.rows(
+                "SELECT tgname FROM pg_trigger WHERE tgrelid = 'public.ofertas'::regclass "
+                "AND NOT tgisinternal LIMIT 1"
+            )[0][0]
+        )
+    )
+    working.execute("CALL analytics.apply_change_capture()")
+    assert refresh(working, NOW)[0] == "full"
+    assert view_differences(working, NOW) == []
