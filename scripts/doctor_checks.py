@@ -1028,10 +1028,7 @@ HEALTH_FIXES = {
     "scheduler_down": (
         shell("make scheduler", "where there is no pg_cron, as a service; else see check pg_cron"),
     ),
-    "drift": (
-        statement("SELECT analytics.audit()", "until it returns 0"),
-        statement("UPDATE analytics.audit_log SET is_healed = true WHERE NOT is_healed"),
-    ),
+    "drift": (REFRESH,),
 }
 
 

@@ -77,7 +77,7 @@ BEGIN
          noted AS (
              INSERT INTO analytics.audit_log
                  (table_name, local_day, column_name, cells, is_healed)
-             SELECT %12$L, different.audited_day, cell.column_name, count(*), true
+             SELECT %12$L, different.audited_day, cell.column_name, count(*), false
              FROM different
              CROSS JOIN LATERAL (
                  SELECT ''row'' AS column_name WHERE is_extra OR is_missing

@@ -129,8 +129,9 @@ AS $health_problems$
     UNION ALL
     SELECT
         'drift', 'unhealthy',
-        format('the audit found %s cell(s) that differ and are not healed: '
-            'SELECT * FROM analytics.audit_log WHERE NOT is_healed;', sum(audit_log.cells))
+        format('the audit found %s cell(s) that differ, and the views still show them: '
+            'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
+            'WHERE NOT is_healed;)', sum(audit_log.cells))
     FROM analytics.audit_log
     WHERE NOT audit_log.is_healed
     HAVING count(*) > 0

@@ -143,6 +143,10 @@ BEGIN
             array_to_string(v_failed_views, ', '))
             || coalesce(': ' || v_run.error_message, '');
     END IF;
+    IF v_run.error_message IS NULL THEN
+        -- What the audit set right in the derived tables is now right in the views, too.
+        UPDATE analytics.audit_log SET is_healed = true WHERE NOT audit_log.is_healed;
+    END IF;
     v_run.refresh_status := CASE WHEN v_run.error_message IS NULL THEN 'SUCCESS' ELSE 'ERROR' END;
     v_run := analytics.log_refresh(v_run);
     RAISE LOG 'teloo-analytics: refresh % ended: %, % (%), % view(s), % published, % row(s), % ms%',

@@ -1,0 +1,236 @@
+"""Each problem of the health: its real cause raises the alert, and it clears when that goes."""
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from conftest import Database
+from marketplace import fill
+from migrate import migrate
+from source_indexes import build_missing
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+REFRESH = "SELECT * FROM analytics.refresh_all_mv()"
+PROBLEM_NAMES = re.findall(
+    r"^ +'(\w+)', '(?:unhealthy|degraded)',$",
+    (ROOT / "sql" / "functions" / "health_problems.sql").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+@dataclass
+class Patient:
+    """A healthy installation whose clock the test moves, as an alerted operator sees it."""
+
+    database: Database
+    now: datetime
+    events: list[str] = field(default_factory=list)
+
+    def run(self, *statements: str) -> None:
+        with self.database.connect() as connection:
+            connection.execute(
+                "SELECT set_config('analytics.now', %s, false)", [self.now.isoformat()]
+            )
+            for statement in statements:
+                connection.execute(statement)
+
+    def look(self) -> list[str]:
+        """Tick, and return what the alerts have newly said."""
+        self.run("CALL analytics.tick()")
+        rows = self.database.rows(
+            "SELECT event || ' ' || problem FROM analytics.alert_outbox "
+            "JOIN analytics.alerts USING (alert_id) ORDER BY notice_id"
+        )
+        new = [str(event) for (event,) in rows][len(self.events) :]
+        self.events += new
+        return sorted(new)
+
+
+@pytest.fixture
+def patient(migrated: Database) -> Patient:
+    """A filled, refreshed, healthy database, just after a daily refresh."""
+    ((now,),) = migrated.rows("SELECT clock_timestamp()")
+    assert isinstance(now, datetime)
+    with migrated.connect() as connection:
+        fill(connection, 5, "A", now.date())
+    build_missing(migrated.url)
+    # The slot of tomorrow is far enough away, whatever the time is now.
+    slot = f"{(now - timedelta(hours=1)).astimezone().hour:02}:00"
+    patient = Patient(migrated, now)
+    patient.run(
+        "SELECT analytics.set_setting('alert_after_minutes', '0')",
+        "SELECT analytics.set_setting('slow_refresh_least_ms', '0')",
+        f"SELECT analytics.set_schedule('{slot}', 'UTC')",
+        REFRESH,
+    )
+    assert patient.look() == []
+    return patient
+
+
+def seen_and_gone(patient: Patient, problem: str, mend: Callable[[], object]) -> None:
+    assert patient.look() == [f"raised {problem}"]
+    assert patient.look() == []
+    mend()
+    assert patient.look() == [f"cleared {problem}"]
+    assert patient.look() == []
+
+
+def with_lock(patient: Patient, seconds: float, statement: str) -> None:
+    """Run a statement while somebody has a source table locked for so long."""
+    with patient.database.connect() as holder:
+        holder.execute("BEGIN; LOCK TABLE public.solicitudes IN ACCESS EXCLUSIVE MODE")
+        timer = threading.Timer(seconds, holder.execute, ["COMMIT"])
+        timer.start()
+        try:
+            patient.run(statement)
+        finally:
+            timer.join()
+
+
+def test_never_populated(patient: Patient) -> None:
+    patient.run(
+        "CREATE MATERIALIZED VIEW analytics.mv_nueva AS SELECT 1 AS value WITH NO DATA",
+        "CREATE UNIQUE INDEX ON analytics.mv_nueva (value)",
+        "ALTER MATERIALIZED VIEW analytics.mv_nueva OWNER TO analytics_owner",
+    )
+    assert patient.look() == []
+    patient.run("UPDATE analytics.alerts SET first_seen_at = first_seen_at - interval '25 hours'")
+    seen_and_gone(patient, "never_populated", lambda: patient.run(REFRESH))
+
+
+def test_aging_then_stale(patient: Patient) -> None:
+    patient.now += timedelta(hours=23, minutes=30)
+    # The daily refresh is queued; nobody works.
+    assert patient.look() == []
+    patient.now += timedelta(hours=1, minutes=31)
+    assert patient.look() == ["raised aging"]
+    patient.now += timedelta(hours=1)
+    assert patient.look() == ["cleared aging", "raised stale"]
+    patient.run("CALL analytics.work()")
+    assert patient.look() == ["cleared stale"]
+
+
+def test_refresh_failed(patient: Patient) -> None:
+    patient.run("REVOKE SELECT ON public.solicitudes FROM analytics_owner")
+    patient.run("UPDATE public.solicitudes SET estado = 'ABIERTA'")
+    patient.run(REFRESH)
+
+    def mend() -> None:
+        patient.run("GRANT SELECT ON public.solicitudes TO analytics_owner", REFRESH)
+
+    seen_and_gone(patient, "refresh_failed", mend)
+
+
+def test_scheduler_down(patient: Patient) -> None:
+    """Without ticks the notifier looks."""
+    look = "SELECT analytics.update_alerts()"
+    patient.run(
+        "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '181 s'", look
+    )
+    # What said so before a tick is cleared by the tick.
+    assert patient.look() == ["cleared scheduler_down", "raised scheduler_down"]
+
+
+def test_drift(patient: Patient) -> None:
+    patient.run("UPDATE analytics.solicitud_facts SET offers = offers + 1", REFRESH)
+    assert patient.look() == []
+    patient.run("SELECT analytics.audit()")
+    seen_and_gone(patient, "drift", lambda: patient.run(REFRESH))
+
+
+def test_slow(patient: Patient) -> None:
+    for number in range(6):
+        patient.run(f"UPDATE public.solicitudes SET estado = 'E{number}'", REFRESH)
+    ((milliseconds,),) = patient.database.rows(
+        "SELECT max(refresh_time_ms)::float FROM analytics.refresh_log WHERE view_name IS NULL"
+    )
+    assert isinstance(milliseconds, float)
+    patient.run("UPDATE public.solicitudes SET estado = 'ABIERTA'")
+    with_lock(patient, 4 * milliseconds / 1000, REFRESH)
+
+    def mend() -> None:
+        patient.run("UPDATE public.solicitudes SET estado = 'E1'", REFRESH)
+
+    seen_and_gone(patient, "slow", mend)
+
+
+def test_missing_indexes(patient: Patient) -> None:
+    ((index,),) = patient.database.rows(
+        "SELECT min(index_name) FROM analytics.source_indexes() "
+        "WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = index_name::regclass)"
+    )
+    patient.run(f"DROP INDEX {index}")
+    seen_and_gone(patient, "missing_indexes", lambda: build_missing(patient.database.url))
+
+
+def test_row_drop(patient: Patient) -> None:
+    patient.run(
+        "TRUNCATE public.asesores CASCADE",
+        REFRESH,
+    )
+    seen_and_gone(patient, "row_drop", lambda: patient.run(REFRESH))
+
+
+def test_capture_gap(patient: Patient) -> None:
+    patient.run(
+        "ALTER TABLE public.asesores OWNER TO CURRENT_USER",
+        "ALTER TABLE public.asesores DISABLE TRIGGER USER",
+        "REVOKE TRIGGER ON public.asesores FROM analytics_owner",
+    )
+    seen_and_gone(
+        patient, "capture_gap", lambda: patient.run("CALL analytics.apply_change_capture()")
+    )
+
+
+def test_missed_slot(patient: Patient) -> None:
+    """No tick between the slot and the end of the grace period, as while a server is down."""
+    patient.now += timedelta(hours=24, minutes=30)
+    assert patient.look() == ["raised missed_slot"]
+    patient.run("CALL analytics.work()")
+    assert patient.look() == ["cleared missed_slot"]
+
+
+def test_quiet_day_raises_nothing(patient: Patient) -> None:
+    for _ in range(25):
+        patient.now += timedelta(hours=1)
+        assert patient.look() == []
+        patient.run("CALL analytics.work()")
+        assert patient.look() == []
+    assert patient.database.rows(
+        "SELECT count(*) FROM analytics.refresh_jobs WHERE state = 'SUCCESS'"
+    ) == [(1,)]
+
+
+def test_migrate_again_raises_nothing(patient: Patient) -> None:
+    migrate(patient.database.url)
+    assert patient.look() == []
+
+
+def test_every_problem_is_provoked_and_in_the_runbook() -> None:
+    assert len(set(PROBLEM_NAMES)) == 11
+    source = Path(__file__).read_text(encoding="utf-8")
+    for name in PROBLEM_NAMES:
+        assert f'"raised {name}"' in source or f'"{name}",' in source
+        assert f"\n## {name}\n" in RUNBOOK
+
+
+@pytest.mark.parametrize("block", re.findall(r"```sql\n(.*?)```", RUNBOOK, re.DOTALL))
+def test_statements_of_the_runbook_run(migrated: Database, block: str) -> None:
+    for statement in block.strip().removesuffix(";").split(";\n"):
+        migrated.execute(statement)
+
+
+@pytest.mark.parametrize("call", sorted(set(re.findall(r"`((?:CALL|SELECT) [^`]*);?`", RUNBOOK))))
+def test_statements_in_the_runbooks_text_run(migrated: Database, call: str) -> None:
+    if "cron." in call:
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            migrated.execute(call)
+    else:
+        migrated.execute(call)
