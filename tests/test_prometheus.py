@@ -1,0 +1,193 @@
+"""Prometheus reads /metrics, its rules fire and clear, the dashboard asks for what there is."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cluster import free_port
+from gateway_testing import Api
+from test_problems import PROBLEM_NAMES, RUNBOOK
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+RULES = CONFIG / "prometheus" / "alerts.yaml"
+DASHBOARD = CONFIG / "grafana" / "teloo-analytics.json"
+# Without a value as long as nothing has failed or no daily refresh has run.
+MAY_BE_ABSENT = {"refresh_failures_total", "scheduled_refresh_lag_seconds"}
+CONTRACT = {
+    "view_last_success_timestamp_seconds",
+    "view_refresh_duration_seconds",
+    "view_rows",
+    "view_bytes",
+    "refresh_failures_total",
+    "refresh_runs_total",
+    "changes_waiting",
+    "change_log_bytes",
+    "drift_cells_total",
+    "last_tick_timestamp_seconds",
+    "scheduled_refresh_lag_seconds",
+    "data_version",
+    "problem",
+    "build_info",
+}
+
+
+def promtool(*arguments: str | Path, feed: str | None = None) -> str:
+    ended = subprocess.run(
+        ["promtool", *map(str, arguments)],
+        input=feed,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@dataclass
+class Prometheus:
+    """A real one that reads the gateway of the tests each half second."""
+
+    url: str
+
+    def get(self, path: str, **parameters: str) -> Any:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=10)
+        body = answer.json()
+        assert body["status"] == "success", body
+        return body["data"]
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        return list(self.get("query", query=expression)["result"])
+
+    def alerts(self) -> dict[str, str]:
+        return {
+            alert["labels"]["alertname"]: alert["state"] for alert in self.get("alerts")["alerts"]
+        }
+
+
+@pytest.fixture(scope="module")
+def prometheus(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    (folder / "token").write_text(api.token("analytics_lector"), encoding="utf-8")
+    example = (CONFIG / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8")
+    configuration = (
+        example.replace("/etc/prometheus/teloo-analytics.token", str(folder / "token"))
+        .replace("127.0.0.1:8002", api.url.removeprefix("http://"))
+        .replace("interval: 30s", "interval: 500ms")
+    )
+    (folder / "prometheus.yaml").write_text(configuration, encoding="utf-8")
+    # The rules as they are, but without waiting.
+    rules = re.sub(r"for: \w+", "for: 1s", RULES.read_text(encoding="utf-8"))
+    (folder / "alerts.yaml").write_text(rules, encoding="utf-8")
+    address = f"127.0.0.1:{free_port()}"
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder / 'prometheus.yaml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={address}",
+            ],
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            prometheus = Prometheus(f"http://{address}")
+
+            def is_ready() -> bool:
+                assert process.poll() is None, (folder / "log").read_text()
+                try:
+                    return httpx.get(f"{prometheus.url}/-/ready").is_success
+                except httpx.TransportError:
+                    return False
+
+            wait_for(is_ready)
+            wait_for(lambda: bool(prometheus.query("teloo_analytics_build_info")))
+            yield prometheus
+        finally:
+            process.terminate()
+
+
+def exported(api: Api) -> dict[str, str]:
+    text = api.get("/metrics", "analytics_lector").body
+    return dict(re.findall(r"^# TYPE teloo_analytics_(\w+) (\w+)$", text, re.MULTILINE))
+
+
+def test_promtool_finds_nothing_in_the_metrics(api: Api) -> None:
+    assert promtool("check", "metrics", feed=api.get("/metrics", "analytics_lector").body) == ""
+    assert CONTRACT - MAY_BE_ABSENT <= exported(api).keys() <= CONTRACT
+
+
+def test_rules_and_example_are_right_and_their_unit_tests_pass() -> None:
+    promtool("check", "rules", RULES)
+    promtool("check", "config", "--syntax-only", CONFIG / "prometheus" / "prometheus.yaml")
+    promtool("test", "rules", CONFIG / "prometheus" / "alerts_test.yaml")
+
+
+def test_each_problem_has_one_alert_a_unit_test_and_a_section_of_the_runbook() -> None:
+    rules = RULES.read_text(encoding="utf-8")
+    tests = (CONFIG / "prometheus" / "alerts_test.yaml").read_text(encoding="utf-8")
+    assert sorted(re.findall(r'problem\{name="(\w+)"\} == 1', rules)) == sorted(set(PROBLEM_NAMES))
+    for name in re.findall(r"- alert: (\w+)", rules):
+        found = re.findall(rf"alertname: {name}\n +eval_time: \w+\n +exp_alerts:(.*)", tests)
+        assert {"", " []"} <= set(found), name
+    anchors = {
+        re.sub(r"\W+", "-", heading.lower())
+        for heading in re.findall(r"^## (.*)$", RUNBOOK, re.MULTILINE)
+    }
+    assert set(re.findall(r"runbook\.md#([\w-]+)", rules)) <= anchors
+
+
+def test_prometheus_reads_every_metric(prometheus: Prometheus, api: Api) -> None:
+    (target,) = prometheus.get("targets")["activeTargets"]
+    assert (target["health"], target["lastError"]) == ("up", "")
+    for name in exported(api):
+        assert prometheus.query(f"teloo_analytics_{name}"), name
+    rows = {
+        line["metric"]["view"]: int(line["value"][1])
+        for line in prometheus.query("teloo_analytics_view_rows")
+    }
+    assert rows == {
+        view: api.database.rows(f"SELECT count(*) FROM analytics.{view}")[0][0]
+        for view in ("mv_metricas_mensuales", "mv_ranking_asesores")
+    }
+
+
+def test_rule_fires_by_a_real_cause_and_clears(prometheus: Prometheus, api: Api) -> None:
+    api.database.execute("CALL analytics.tick()")
+    wait_for(lambda: "TelooSchedulerDown" not in prometheus.alerts())
+    api.database.execute(
+        "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '4 minutes'"
+    )
+    wait_for(lambda: prometheus.alerts().get("TelooSchedulerDown") == "firing")
+    api.database.execute("CALL analytics.tick()")
+    wait_for(lambda: "TelooSchedulerDown" not in prometheus.alerts())
+
+
+def test_dashboard_asks_for_metrics_that_there_are(prometheus: Prometheus, api: Api) -> None:
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked = set()
+    for expression in expressions:
+        prometheus.query(expression)
+        asked |= set(re.findall(r"teloo_analytics_(\w+)", expression))
+    assert asked == CONTRACT
+    places = [tuple(panel["gridPos"].values()) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places)
