@@ -28,14 +28,24 @@ LINTERS: dict[str, list[str]] = {
         "tests/pgtap",
     ],
 }
-# Two halves at the same time, each with clusters of its own; a new file is in the second.
-FIRST_HALF = [
-    f"tests/test_{name}.py"
-    for name in ("capture", "engine", "live", "races", "sequences", "source_indexes")
+# Three parts at the same time, each with clusters of its own; a new file is in the last. The second
+# waits for pg_cron most of the time.
+PARTS = [
+    [f"tests/test_{name}.py" for name in names]
+    for names in (
+        ("capture", "engine", "live", "problems", "races", "sequences", "source_indexes"),
+        ("crashes", "doctor", "schedule", "scheduler_service"),
+    )
 ]
 TESTS: dict[str, list[str]] = {
-    "pytest 1": ["python", "-m", "pytest", *FIRST_HALF],
-    "pytest 2": ["python", "-m", "pytest", *(f"--ignore={path}" for path in FIRST_HALF)],
+    "pytest 1": ["python", "-m", "pytest", *PARTS[0]],
+    "pytest 2": ["python", "-m", "pytest", *PARTS[1]],
+    "pytest 3": [
+        "python",
+        "-m",
+        "pytest",
+        *(f"--ignore={path}" for part in PARTS for path in part),
+    ],
 }
 
 

@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -61,8 +61,8 @@ def patient(migrated: Database) -> Patient:
     with migrated.connect() as connection:
         fill(connection, 5, "A", now.date())
     build_missing(migrated.url)
-    # The slot of tomorrow is far enough away, whatever the time is now.
-    slot = f"{(now - timedelta(hours=1)).astimezone().hour:02}:00"
+    # The next slot is in 23 hours, whatever the time is now.
+    slot = f"{(now - timedelta(hours=1)).astimezone(UTC):%H:%M}"
     patient = Patient(migrated, now)
     patient.run(
         "SELECT analytics.set_setting('alert_after_minutes', '0')",

@@ -5,189 +5,196 @@
 
 CREATE OR REPLACE FUNCTION analytics.health_problems()
 RETURNS TABLE (problem text, severity text, message text)
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $health_problems$
-    WITH views AS (
+#variable_conflict use_column
+BEGIN
+    -- In PL/pgSQL for its kept plans: a tick calls this.
+    RETURN QUERY
+        WITH views AS (
+            SELECT
+                staleness.view_name,
+                staleness.relation,
+                view_state.last_success_at,
+                analytics.now() - view_state.last_success_at AS age,
+                coalesce(pg_class.relispopulated, false) AS is_populated,
+                last_try.refresh_status,
+                last_try.error_message,
+                last_try.rows_affected,
+                before.rows_affected AS rows_before
+            FROM analytics.view_staleness() AS staleness
+            LEFT JOIN pg_class ON pg_class.oid = staleness.relation
+            LEFT JOIN analytics.view_state USING (view_name)
+            LEFT JOIN LATERAL (
+                SELECT refresh_log.*
+                FROM analytics.refresh_log
+                WHERE refresh_log.view_name = staleness.view_name
+                ORDER BY refresh_log.log_id DESC
+                LIMIT 1
+            ) AS last_try ON true
+            LEFT JOIN LATERAL (
+                SELECT refresh_log.rows_affected
+                FROM analytics.refresh_log
+                WHERE
+                    refresh_log.view_name = staleness.view_name
+                    AND refresh_log.log_id < last_try.log_id
+                    AND refresh_log.refresh_status = 'SUCCESS'
+                ORDER BY refresh_log.log_id DESC
+                LIMIT 1
+            ) AS before ON true
+        ),
+
+        runs AS (
+            SELECT
+                refresh_log.mode,
+                refresh_log.refresh_time_ms,
+                row_number() OVER (ORDER BY refresh_log.log_id DESC) AS position
+            FROM analytics.refresh_log
+            WHERE refresh_log.view_name IS NULL AND refresh_log.refresh_status = 'SUCCESS'
+        ),
+
+        speed AS (
+            SELECT
+                last_run.refresh_time_ms,
+                percentile_cont(0.5) WITHIN GROUP (
+                    ORDER BY earlier.refresh_time_ms::double precision
+                ) AS median
+            FROM runs AS last_run
+            CROSS JOIN LATERAL (
+                SELECT runs.refresh_time_ms
+                FROM runs
+                WHERE runs.position > 1 AND runs.mode = last_run.mode
+                ORDER BY runs.position
+                LIMIT 14
+            ) AS earlier
+            WHERE last_run.position = 1
+            GROUP BY last_run.refresh_time_ms
+            HAVING count(*) >= 5
+        )
+
         SELECT
-            staleness.view_name,
-            staleness.relation,
-            view_state.last_success_at,
-            analytics.now() - view_state.last_success_at AS age,
-            coalesce(listed.is_populated, false) AS is_populated,
-            last_try.refresh_status,
-            last_try.error_message,
-            last_try.rows_affected,
-            before.rows_affected AS rows_before
-        FROM analytics.view_staleness() AS staleness
-        LEFT JOIN analytics.materialized_views() AS listed USING (view_name)
-        LEFT JOIN analytics.view_state USING (view_name)
-        LEFT JOIN LATERAL (
-            SELECT refresh_log.*
-            FROM analytics.refresh_log
-            WHERE refresh_log.view_name = staleness.view_name
-            ORDER BY refresh_log.log_id DESC
-            LIMIT 1
-        ) AS last_try ON true
-        LEFT JOIN LATERAL (
-            SELECT refresh_log.rows_affected
-            FROM analytics.refresh_log
+            'never_populated', 'unhealthy',
+            format('view %s was never refreshed: POST /materialized-views/refresh, or '
+                'SELECT * FROM refresh_all_mv();', views.view_name)
+        FROM views
+        WHERE views.last_success_at IS NULL OR NOT views.is_populated
+        UNION ALL
+        SELECT
+            'stale', 'unhealthy',
+            format('view %s was last refreshed %s hours ago: see the scheduler''s status and the '
+                'last runs', views.view_name, round(extract(EPOCH FROM views.age) / 3600))
+        FROM views
+        WHERE views.age > interval '26 hours'
+        UNION ALL
+        SELECT
+            'aging', 'degraded',
+            format('view %s was last refreshed over 25 hours ago: the daily refresh is late',
+                views.view_name)
+        FROM views
+        WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
+        UNION ALL
+        SELECT
+            'refresh_failed', 'unhealthy',
+            format('the last refresh of view %s failed: see analytics.refresh_log', views.view_name)
+        FROM views
+        WHERE views.refresh_status = 'ERROR'
+        UNION ALL
+        SELECT
+            'refresh_failed', 'unhealthy',
+            format('background refresh %s failed: see analytics.refresh_jobs', job.job_id)
+        FROM (
+            SELECT refresh_jobs.* FROM analytics.refresh_jobs
             WHERE
-                refresh_log.view_name = staleness.view_name
-                AND refresh_log.log_id < last_try.log_id
-                AND refresh_log.refresh_status = 'SUCCESS'
-            ORDER BY refresh_log.log_id DESC
+                refresh_jobs.finished_at IS NOT NULL
+                -- What waits for its retry has failed, too.
+                AND refresh_jobs.state IN ('SUCCESS', 'ERROR', 'QUEUED')
+            ORDER BY refresh_jobs.finished_at DESC
             LIMIT 1
-        ) AS before ON true
-    ),
-
-    runs AS (
-        SELECT
-            refresh_log.mode,
-            refresh_log.refresh_time_ms,
-            row_number() OVER (ORDER BY refresh_log.log_id DESC) AS position
-        FROM analytics.refresh_log
-        WHERE refresh_log.view_name IS NULL AND refresh_log.refresh_status = 'SUCCESS'
-    ),
-
-    speed AS (
-        SELECT
-            last_run.refresh_time_ms,
-            percentile_cont(0.5) WITHIN GROUP (
-                ORDER BY earlier.refresh_time_ms::double precision
-            ) AS median
-        FROM runs AS last_run
-        CROSS JOIN LATERAL (
-            SELECT runs.refresh_time_ms
-            FROM runs
-            WHERE runs.position > 1 AND runs.mode = last_run.mode
-            ORDER BY runs.position
-            LIMIT 14
-        ) AS earlier
-        WHERE last_run.position = 1
-        GROUP BY last_run.refresh_time_ms
-        HAVING count(*) >= 5
-    )
-
-    SELECT
-        'never_populated', 'unhealthy',
-        format('view %s was never refreshed: POST /materialized-views/refresh, or '
-            'SELECT * FROM refresh_all_mv();', views.view_name)
-    FROM views
-    WHERE views.last_success_at IS NULL OR NOT views.is_populated
-    UNION ALL
-    SELECT
-        'stale', 'unhealthy',
-        format('view %s was last refreshed %s hours ago: see the scheduler''s status and the '
-            'last runs', views.view_name, round(extract(EPOCH FROM views.age) / 3600))
-    FROM views
-    WHERE views.age > interval '26 hours'
-    UNION ALL
-    SELECT
-        'aging', 'degraded',
-        format('view %s was last refreshed over 25 hours ago: the daily refresh is late',
-            views.view_name)
-    FROM views
-    WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
-    UNION ALL
-    SELECT
-        'refresh_failed', 'unhealthy',
-        format('the last refresh of view %s failed: see analytics.refresh_log', views.view_name)
-    FROM views
-    WHERE views.refresh_status = 'ERROR'
-    UNION ALL
-    SELECT
-        'refresh_failed', 'unhealthy',
-        format('background refresh %s failed: see analytics.refresh_jobs', job.job_id)
-    FROM (
-        SELECT refresh_jobs.* FROM analytics.refresh_jobs
+        ) AS job
         WHERE
-            refresh_jobs.finished_at IS NOT NULL
-            -- What waits for its retry has failed, too.
-            AND refresh_jobs.state IN ('SUCCESS', 'ERROR', 'QUEUED')
-        ORDER BY refresh_jobs.finished_at DESC
-        LIMIT 1
-    ) AS job
-    WHERE
-        job.state <> 'SUCCESS'
-        AND job.run_id IS NULL
-        AND NOT EXISTS (
-            SELECT FROM analytics.refresh_log
-            WHERE
-                refresh_log.view_name IS NULL
-                AND refresh_log.refresh_status = 'SUCCESS'
-                AND refresh_log.finished_at > job.finished_at
-        )
-    UNION ALL
-    SELECT
-        'scheduler_down', 'unhealthy',
-        'no tick of the scheduler for 3 minutes: is pg_cron running? '
-        'See cron.job_run_details, or start scripts/scheduler.py'
-    WHERE NOT analytics.scheduler_is_running()
-    UNION ALL
-    SELECT
-        'drift', 'unhealthy',
-        format('the audit found %s cell(s) that differ, and the views still show them: '
-            'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
-            'WHERE NOT is_healed;)', sum(audit_log.cells))
-    FROM analytics.audit_log
-    WHERE NOT audit_log.is_healed
-    HAVING count(*) > 0
-    UNION ALL
-    SELECT
-        'slow', 'degraded',
-        format('the last refresh took %s s, over three times the median of the last ones (%s s): '
-            'see what else the database is doing, and analytics.explain_refresh()',
-            round(speed.refresh_time_ms / 1000, 1), round((speed.median / 1000)::numeric, 1))
-    FROM speed
-    WHERE
-        speed.refresh_time_ms > 3 * speed.median
-        AND speed.refresh_time_ms > analytics.setting('slow_refresh_least_ms')::numeric
-    UNION ALL
-    SELECT
-        'missing_indexes', 'degraded',
-        format('%s index(es) on the operational tables are missing, refreshes are slower: '
-            'make indexes', count(*))
-    FROM analytics.source_indexes() AS source_index
-    WHERE NOT source_index.is_present
-    HAVING count(*) > 0
-    UNION ALL
-    SELECT
-        'row_drop', 'degraded',
-        format('view %s went from %s rows to %s in one refresh: was data lost in the source?',
-            views.view_name, views.rows_before, views.rows_affected)
-    FROM views
-    WHERE
-        views.refresh_status = 'SUCCESS'
-        AND views.rows_before > 1
-        AND views.rows_affected < views.rows_before / 2.0
-    UNION ALL
-    SELECT
-        'missed_slot', 'degraded',
-        format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
-            'server or its scheduler down? The next refresh that succeeds makes up for it',
-            count(*), max(missed.slot_date))
-    FROM analytics.refresh_jobs AS missed
-    WHERE
-        missed.is_missed
-        AND NOT EXISTS (
-            SELECT FROM analytics.refresh_log
-            WHERE
-                refresh_log.view_name IS NULL
-                AND refresh_log.refresh_status = 'SUCCESS'
-                AND refresh_log.finished_at > missed.requested_at
-        )
-    HAVING count(*) > 0
-    UNION ALL
-    SELECT
-        'capture_gap', 'unhealthy',
-        analytics.capture_gap() || ': CALL analytics.apply_change_capture(); as the owner of the '
-        'operational tables'
-    WHERE
-        analytics.setting('change_capture') = 'on'
-        AND analytics.capture_gap() IS NOT NULL;
+            job.state <> 'SUCCESS'
+            AND job.run_id IS NULL
+            AND NOT EXISTS (
+                SELECT FROM analytics.refresh_log
+                WHERE
+                    refresh_log.view_name IS NULL
+                    AND refresh_log.refresh_status = 'SUCCESS'
+                    AND refresh_log.finished_at > job.finished_at
+            )
+        UNION ALL
+        SELECT
+            'scheduler_down', 'unhealthy',
+            'no tick of the scheduler for 3 minutes: is pg_cron running? '
+            'See cron.job_run_details, or start scripts/scheduler.py'
+        WHERE NOT analytics.scheduler_is_running()
+        UNION ALL
+        SELECT
+            'drift', 'unhealthy',
+            format('the audit found %s cell(s) that differ, and the views still show them: '
+                'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
+                'WHERE NOT is_healed;)', sum(audit_log.cells))
+        FROM analytics.audit_log
+        WHERE NOT audit_log.is_healed
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'slow', 'degraded',
+            format('the last refresh took %s s, over three times the median of the last ones '
+                '(%s s): see what else the database is doing, and analytics.explain_refresh()',
+                round(speed.refresh_time_ms / 1000, 1), round((speed.median / 1000)::numeric, 1))
+        FROM speed
+        WHERE
+            speed.refresh_time_ms > 3 * speed.median
+            AND speed.refresh_time_ms > analytics.setting('slow_refresh_least_ms')::numeric
+        UNION ALL
+        SELECT
+            'missing_indexes', 'degraded',
+            format('%s index(es) on the operational tables are missing, refreshes are slower: '
+                'make indexes', count(*))
+        FROM analytics.source_indexes() AS source_index
+        WHERE NOT source_index.is_present
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'row_drop', 'degraded',
+            format('view %s went from %s rows to %s in one refresh: was data lost in the source?',
+                views.view_name, views.rows_before, views.rows_affected)
+        FROM views
+        WHERE
+            views.refresh_status = 'SUCCESS'
+            AND views.rows_before > 1
+            AND views.rows_affected < views.rows_before / 2.0
+        UNION ALL
+        SELECT
+            'missed_slot', 'degraded',
+            format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
+                'server or its scheduler down? The next refresh that succeeds makes up for it',
+                count(*), max(missed.slot_date))
+        FROM analytics.refresh_jobs AS missed
+        WHERE
+            missed.is_missed
+            AND NOT EXISTS (
+                SELECT FROM analytics.refresh_log
+                WHERE
+                    refresh_log.view_name IS NULL
+                    AND refresh_log.refresh_status = 'SUCCESS'
+                    AND refresh_log.finished_at > missed.requested_at
+            )
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'capture_gap', 'unhealthy',
+            capture.gap || ': CALL analytics.apply_change_capture(); as the owner of the '
+            'operational tables'
+        FROM (SELECT analytics.capture_gap() AS gap OFFSET 0) AS capture
+        WHERE
+            analytics.setting('change_capture') = 'on'
+            AND capture.gap IS NOT NULL;
+END;
 $health_problems$;
 
 COMMENT ON FUNCTION analytics.health_problems() IS

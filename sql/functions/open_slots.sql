@@ -9,8 +9,10 @@ CREATE OR REPLACE FUNCTION analytics.open_slots()
 RETURNS TABLE (slot_date date, slot_at timestamptz)
 LANGUAGE sql
 STABLE PARALLEL SAFE
+ROWS 5
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $open_slots$
     WITH schedule AS MATERIALIZED (
         SELECT

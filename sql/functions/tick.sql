@@ -17,6 +17,8 @@ DECLARE
     v_sqlstate text;
 BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
+    -- Compiling takes longer than any of these queries.
+    SET LOCAL jit = off;
     IF NOT pg_try_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0)) THEN
         RETURN;
     END IF;

@@ -6,33 +6,38 @@
 
 CREATE OR REPLACE FUNCTION analytics.view_staleness()
 RETURNS TABLE (view_name text, relation regclass, reads_derived_tables boolean, reason text)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $view_staleness$
-    WITH views AS (
-        SELECT listed.*, row_number() OVER () AS position
-        FROM analytics.materialized_views() AS listed
-    )
+#variable_conflict use_column
+BEGIN
+    -- In PL/pgSQL for its kept plans: a tick calls this.
+    RETURN QUERY
+        WITH views AS (
+            SELECT listed.*, row_number() OVER () AS position
+            FROM analytics.materialized_views() AS listed
+        )
 
-    SELECT
-        coalesce(views.view_name, view_state.view_name),
-        views.relation,
-        cardinality(views.derived_tables) > 0,
-        CASE
-            WHEN views.view_name IS NULL THEN 'it is gone'
-            WHEN NOT views.is_populated THEN 'it was never populated'
-            WHEN view_state.last_success_at IS NULL THEN 'it was never refreshed'
-            WHEN views.reads_else THEN 'it reads tables whose changes are not noted'
-            WHEN views.needed_version > coalesce(view_state.published_version, -1)
-                THEN 'data that it shows changed'
-            WHEN views.reads_today AND view_state.today <> analytics.today()
-                THEN 'the local day is another one'
-        END
-    FROM views
-    FULL JOIN analytics.view_state ON view_state.view_name = views.view_name
-    ORDER BY views.position NULLS LAST, view_state.view_name;
+        SELECT
+            coalesce(views.view_name, view_state.view_name),
+            views.relation,
+            cardinality(views.derived_tables) > 0,
+            CASE
+                WHEN views.view_name IS NULL THEN 'it is gone'
+                WHEN NOT views.is_populated THEN 'it was never populated'
+                WHEN view_state.last_success_at IS NULL THEN 'it was never refreshed'
+                WHEN views.reads_else THEN 'it reads tables whose changes are not noted'
+                WHEN views.needed_version > coalesce(view_state.published_version, -1)
+                    THEN 'data that it shows changed'
+                WHEN views.reads_today AND view_state.today <> analytics.today()
+                    THEN 'the local day is another one'
+            END
+        FROM views
+        FULL JOIN analytics.view_state ON view_state.view_name = views.view_name
+        ORDER BY views.position NULLS LAST, view_state.view_name;
+END;
 $view_staleness$;
 
 COMMENT ON FUNCTION analytics.view_staleness() IS
