@@ -16,6 +16,7 @@ from psycopg import sql
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
 from doctor_checks import (
+    ADVICE,
     CHECKS,
     FAILED,
     OK,
@@ -35,6 +36,7 @@ STATUSES = {
     WRONG: "wrong",
     UNCHECKED: "not checked",
     WARNING: "warning",
+    ADVICE: "advice",
     OK: "ok",
 }
 CONNECT_SECONDS = 10
@@ -233,8 +235,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="doctor.py",
         description="Checks everything about an installation and prints what is wrong with the "
         "command that mends it. Changes nothing.",
-        epilog="Exit codes: 0 well (warnings, and what could not be checked, are no failure), "
-        "1 something is wrong or a check failed (--strict: or is a warning), "
+        epilog="Exit codes: 0 well (advice, warnings, and what could not be checked, are no "
+        "failure), 1 something is wrong or a check failed (--strict: or is a warning), "
         "2 wrong usage, or the database can't be reached. "
         "ENVIRONMENT=production also checks what only matters there.",
     )

@@ -36,7 +36,8 @@ from prerequisites import (
 )
 from sql_files import SqlFile, load_migrations, load_objects, split_name
 
-OK, WARNING, WRONG, UNCHECKED, FAILED = "ok", "warning", "wrong", "unchecked", "failed"
+OK, ADVICE, WARNING, WRONG = "ok", "advice", "warning", "wrong"
+UNCHECKED, FAILED = "unchecked", "failed"
 
 # From here on a transaction keeps what was deleted from being removed.
 LONG_TRANSACTION = timedelta(hours=1)
@@ -1110,6 +1111,22 @@ def look_at_rebuild(patient: Patient) -> Iterator[Finding]:
             f"a rebuild stopped after {rows[0][0]} of {rows[0][1]} batches",
             statement("CALL analytics.rebuild()", "goes on; outside a transaction block"),
         )
+
+
+@check("refresh", "usage", as_owner=True)
+def look_at_usage(patient: Patient) -> Iterator[Finding]:
+    """Look at what the use of views and indexes says of them and of the schedule."""
+    days = patient.value("SELECT analytics.setting('usage_advice_days')")
+    for message, text in patient.rows("SELECT message, statement FROM analytics.usage_advice()"):
+        fixes = (statement(str(text)),) if text else ()
+        yield Finding(ADVICE, str(message), fixes)
+    for text in patient.unmet([prerequisites.usage_requirement()]):
+        yield Finding(
+            ADVICE,
+            "calls of the HTTP API are not counted",
+            (statement(text, "as a superuser; then restart PostgREST"),),
+        )
+    yield ok(f"by the last {days} days")
 
 
 # -- storage -----------------------------------------------------------------------------------

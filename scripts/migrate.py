@@ -608,6 +608,9 @@ class Migration:
                 self.reindex_changed_functions()
                 self.swap_staged()
                 self.drop_removed()
+        if self.changes:
+            # A PostgREST that runs reads the functions again when this commits.
+            connection.execute("NOTIFY pgrst, 'reload schema'")
         return self.changes
 
     def apply_all_objects(self) -> None:

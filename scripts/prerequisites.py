@@ -194,6 +194,8 @@ def set_up_roles(connection: psycopg.Connection) -> list[str]:
     )
     user = str(scalar(connection, "SELECT current_user"))
     done += _let_owner_cancel(connection)
+    # Without it there is a little less advice; the doctor says so.
+    done += _meet_where_allowed(connection, usage_requirement())
     return done + meet(
         connection,
         [
@@ -216,10 +218,19 @@ def cancel_requirement() -> Requirement:
     )
 
 
-def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
-    """Let the scheduler cancel a refresh that takes too long, where this role may grant that."""
-    requirement = cancel_requirement()
-    text = requirement.statement.as_string(connection)
+def usage_requirement() -> Requirement:
+    """Return what counts the calls of the HTTP API, for the advice about usage."""
+    return Requirement(
+        sql.SQL(
+            "SELECT EXISTS (SELECT FROM pg_roles, unnest(rolconfig) AS setting "
+            "WHERE rolname = {} AND setting LIKE 'track_functions=%')"
+        ).format(AUTHENTICATOR),
+        sql.SQL("ALTER ROLE {} SET track_functions = 'pl'").format(sql.Identifier(AUTHENTICATOR)),
+    )
+
+
+def _meet_where_allowed(connection: psycopg.Connection, requirement: Requirement) -> list[str]:
+    """Make a requirement true where this role may; return the statement that was run."""
     if scalar(connection, requirement.is_met):
         return []
     try:
@@ -228,13 +239,21 @@ def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
     except psycopg.errors.InsufficientPrivilege:
         pass
     if scalar(connection, requirement.is_met):
-        return [text]
-    LOGGER.warning(
-        "a refresh over its maximum time is cancelled only where its role may be: to cancel "
-        "whoever started it, have a superuser run %s;",
-        text,
-    )
+        return [requirement.statement.as_string(connection)]
     return []
+
+
+def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
+    """Let the scheduler cancel a refresh that takes too long, where this role may grant that."""
+    requirement = cancel_requirement()
+    done = _meet_where_allowed(connection, requirement)
+    if not scalar(connection, requirement.is_met):
+        LOGGER.warning(
+            "a refresh over its maximum time is cancelled only where its role may be: to cancel "
+            "whoever started it, have a superuser run %s;",
+            requirement.statement.as_string(connection),
+        )
+    return done
 
 
 def schema_requirements(connection: psycopg.Connection) -> list[Requirement]:

@@ -112,18 +112,19 @@ def test_who_listens_hears_of_alerts_and_refreshes(alerting: Database) -> None:
         alerting.execute("CALL analytics.tick()")
         heard: list[tuple[str, dict[str, Any]]] = [
             (notify.channel.removeprefix("teloo_analytics_"), json.loads(notify.payload))
-            for notify in listener.notifies(timeout=5, stop_after=3)
+            for notify in listener.notifies(timeout=5, stop_after=4)
         ]
         more = list(listener.notifies(timeout=0.5))
     assert more == []
     assert [(channel, payload.get("event") or payload["status"]) for channel, payload in heard] == [
+        ("refresh", "ERROR"),
         ("alert", "raised"),
         ("refresh", "SUCCESS"),
         ("alert", "cleared"),
     ]
-    assert heard[0][1]["problem"] == "refresh_failed"
+    assert heard[1][1]["problem"] == "refresh_failed"
     version = alerting.rows("SELECT data_version FROM analytics.engine_state")[0][0]
-    assert heard[1][1]["data_version"] == version
+    assert heard[2][1]["data_version"] == version
 
 
 def test_notices_are_taken_once_in_order_and_again_when_nothing_is_reported(

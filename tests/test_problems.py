@@ -105,16 +105,35 @@ def test_never_populated(patient: Patient) -> None:
     seen_and_gone(patient, "never_populated", lambda: patient.run(REFRESH))
 
 
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "REFRESH MATERIALIZED VIEW analytics.mv_ranking_asesores WITH NO DATA",
+        "DROP MATERIALIZED VIEW analytics.mv_ranking_asesores CASCADE",
+    ],
+)
+def test_view_that_lost_its_contents_is_not_waited_for(patient: Patient, cause: str) -> None:
+    patient.run(cause)
+    assert patient.look() == ["raised never_populated"]
+    ((message,),) = patient.database.rows("SELECT message FROM analytics.alerts")
+    assert "lost its contents" in str(message)
+    migrate(patient.database.url)
+    patient.run(REFRESH)
+    assert patient.look() == ["cleared never_populated"]
+
+
 def test_aging_then_stale(patient: Patient) -> None:
     patient.now += timedelta(hours=23, minutes=30)
     # The daily refresh is queued; nobody works.
     assert patient.look() == []
-    patient.now += timedelta(hours=1, minutes=31)
+    patient.now += timedelta(minutes=31)
+    assert patient.look() == ["raised missed_slot"]
+    patient.now += timedelta(hours=1)
     assert patient.look() == ["raised aging"]
     patient.now += timedelta(hours=1)
     assert patient.look() == ["cleared aging", "raised stale"]
     patient.run("CALL analytics.work()")
-    assert patient.look() == ["cleared stale"]
+    assert patient.look() == ["cleared missed_slot", "cleared stale"]
 
 
 def test_refresh_failed(patient: Patient) -> None:
@@ -192,9 +211,21 @@ def test_capture_gap(patient: Patient) -> None:
 def test_missed_slot(patient: Patient) -> None:
     """No tick between the slot and the end of the grace period, as while a server is down."""
     patient.now += timedelta(hours=24, minutes=30)
+    # However soon the catch-up is done.
+    patient.run("SELECT analytics.set_setting('alert_after_minutes', '1')")
     assert patient.look() == ["raised missed_slot"]
     patient.run("CALL analytics.work()")
     assert patient.look() == ["cleared missed_slot"]
+
+
+def test_slot_that_waits_for_another_refresh_is_not_missed(patient: Patient) -> None:
+    patient.now += timedelta(hours=23, minutes=30)
+    assert patient.look() == []
+    patient.now += timedelta(minutes=40)
+    with patient.database.connect() as rebuilding:
+        rebuilding.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+        assert patient.look() == []
+    assert patient.look() == ["raised missed_slot"]
 
 
 def test_quiet_day_raises_nothing(patient: Patient) -> None:

@@ -185,6 +185,61 @@ def test_job_of_a_dead_session_is_done_again_three_times_at_the_most(
     ]
 
 
+def test_tick_closes_what_a_dead_session_left_and_takes_no_other_for_it(
+    scheduled: Database,
+) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    with scheduled.connect() as dying:
+        dying.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+        dying.execute("SELECT analytics.claim_refresh_job()")
+        tick(scheduled, "2026-11-21 01:00:30-05")
+        assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "RUNNING", 1)], "it lives"
+    scheduled.execute(
+        "UPDATE analytics.refresh_jobs SET started_at = started_at - interval '1 day'"
+    )
+    with scheduled.connect(autocommit=False) as innocent:
+        innocent.execute("SELECT * FROM refresh_all_mv()")
+        assert scheduled.rows(
+            "SELECT pid, started_at > now() - interval '1 minute', job_id "
+            "FROM analytics.running_refresh()"
+        ) == [(innocent.info.backend_pid, True, None)]
+        tick(scheduled, "2026-11-21 01:01:00-05")
+        assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 1)]
+        # It was not cancelled.
+        innocent.execute("SELECT 1")
+        innocent.commit()
+    assert scheduled.rows(
+        "SELECT error_sqlstate FROM analytics.refresh_log WHERE refresh_status = 'ERROR'"
+    ) == [("57P02",)]
+
+
+def test_work_lets_the_tick_of_the_same_moment_go_first(scheduled: Database) -> None:
+    scheduled.execute(
+        "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '1 minute'"
+    )
+    with ThreadPoolExecutor(1) as pool, scheduled.connect() as worker:
+        done = pool.submit(worker.execute, "CALL analytics.work()")
+        waits = (
+            "SELECT count(*) FROM pg_stat_activity "
+            f"WHERE pid = {worker.info.backend_pid} AND wait_event = 'PgSleep'"
+        )
+        deadline = time.monotonic() + 20
+        while scheduled.rows(waits) != [(1,)]:
+            assert time.monotonic() < deadline
+        tick(scheduled, "2026-11-21 01:00:00-05")
+        done.result(timeout=20)
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
+
+
+def test_lock_that_somebody_keeps_fails_one_step_of_a_tick(scheduled: Database) -> None:
+    with scheduled.connect(autocommit=False) as keeper:
+        keeper.execute("LOCK TABLE analytics.own_scans IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="watch_usage"):
+            tick(scheduled, "2026-11-21 01:00:00-05")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 0)]
+    assert scheduled.rows("SELECT count(*) > 0 FROM analytics.alerts") == [(True,)]
+
+
 def test_work_in_a_transaction_block_fails_and_keeps_no_lock(scheduled: Database) -> None:
     with scheduled.connect(autocommit=False) as connection:
         with pytest.raises(psycopg.errors.InvalidTransactionTermination):
@@ -354,6 +409,22 @@ def test_scheduled_refresh_that_fails_is_tried_again_later_each_time(scheduled: 
     assert "refresh_failed" not in problems(scheduled)
 
 
+def test_retry_that_waits_is_given_up_when_another_refresh_succeeds(scheduled: Database) -> None:
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    fail_refreshes(scheduled)
+    work_and_ignore(scheduled)
+    tick(scheduled, "2026-11-21 01:01:00-05")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 1)]
+    scheduled.execute(
+        "DROP MATERIALIZED VIEW analytics.mv_rota",
+        "SELECT * FROM analytics.refresh_all_mv()",
+        "UPDATE analytics.refresh_jobs SET run_after = NULL",
+        "CALL analytics.work()",
+    )
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "ERROR", 1)]
+    assert "refresh_failed" not in problems(scheduled)
+
+
 def work_and_ignore(database: Database, at: str = "") -> None:
     """Run work(); a refresh that fails is noted, and raised where it could not run at all."""
     with database.connect() as connection:
@@ -398,6 +469,55 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
             blocker.execute("ROLLBACK")
     [(state, error)] = scheduled.rows("SELECT state, error FROM analytics.refresh_jobs")
     assert (state, "cancel" in str(error)) == ("ERROR", True)
+    # In the log, as every refresh, and a problem until one succeeds.
+    assert scheduled.rows(
+        "SELECT triggered_by, mode, refresh_status, error_sqlstate FROM analytics.refresh_log"
+    ) == [("schedule", "none", "ERROR", "57014")]
+    assert "refresh_failed" in problems(scheduled)
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    assert "refresh_failed" not in problems(scheduled)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM analytics.refresh_all_mv()",
+        "CALL analytics.rebuild()",
+        "SELECT analytics.audit()",
+    ],
+)
+def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
+    scheduled: Database, statement: str
+) -> None:
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    scheduled.execute(
+        "DROP ROLE IF EXISTS ana",
+        "CREATE ROLE ana LOGIN PASSWORD 'secret' IN ROLE analytics_operador",
+        "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
+        "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
+    )
+    with (
+        scheduled.connect() as blocker,
+        scheduled.connect(scheduled.url_as("ana", "secret")) as run,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        blocker.execute("BEGIN; LOCK TABLE public.solicitudes IN ACCESS EXCLUSIVE MODE")
+        if "refresh" in statement:
+            # So that it reads the source.
+            scheduled.execute("UPDATE analytics.engine_state SET rules_checksum = 'x'")
+        result = pool.submit(run.execute, statement)
+        started = "SELECT started_at IS NOT NULL FROM analytics.running_refresh()"
+        deadline = time.monotonic() + 20
+        while scheduled.rows(started) != [(True,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with scheduled.connect() as scheduler:
+            scheduler.execute("SET ROLE analytics_scheduler")
+            scheduler.execute("CALL analytics.tick()")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            result.result(timeout=20)
+        blocker.execute("ROLLBACK")
+    assert scheduled.rows("SELECT pid FROM analytics.running_refresh()") == [(None,)]
 
 
 def test_run_whose_session_ended_is_closed_as_crashed_and_done_again(scheduled: Database) -> None:
@@ -441,6 +561,31 @@ def test_missed_slot_is_a_problem_until_a_refresh_succeeds(scheduled: Database) 
     ]
     scheduled.execute("CALL analytics.work()")
     assert "missed_slot" not in problems(scheduled)
+
+
+def test_counters_never_fall_when_logs_are_trimmed(scheduled: Database) -> None:
+    fail_refreshes(scheduled)
+    for _ in range(3):
+        scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    scheduled.execute(
+        "INSERT INTO analytics.audit_log (table_name, local_day, column_name, cells, is_healed) "
+        "VALUES ('solicitud_facts', '2026-11-01', 'offers', 7, true)",
+    )
+    counters = "SELECT * FROM analytics.counters() ORDER BY metric, labels"
+    before = scheduled.rows(counters)
+    assert len(before) == 4
+    assert sum(int(str(number)) for _, _, number in before) == 3 + 3 + 7
+    for days in (401, 401):
+        scheduled.execute(
+            f"UPDATE analytics.refresh_log SET finished_at = finished_at - interval '{days} days'",
+            f"UPDATE analytics.audit_log SET audited_at = audited_at - interval '{days} days'",
+            "UPDATE analytics.scheduler_state SET last_trimmed_at = '2020-01-01'",
+            "CALL analytics.tick()",
+        )
+        assert scheduled.rows(counters) == before
+        before_next = scheduled.rows("SELECT count(*) FROM analytics.refresh_log")
+    assert before_next < [(12,)], "something was trimmed"
+    assert scheduled.rows("SELECT count(*) FROM analytics.audit_log") == [(0,)]
 
 
 def test_logs_are_trimmed_once_an_hour_and_keep_what_is_needed(scheduled: Database) -> None:

@@ -24,6 +24,7 @@ DECLARE
     v_taken record;
     v_keys bigint := 0;
     v_changed_tables text[];
+    v_scans jsonb;
 BEGIN
     PERFORM analytics.hold_time_zone(NULL);
     FOR v_taken IN SELECT * FROM analytics.take_changes() LOOP
@@ -58,6 +59,7 @@ BEGIN
         RETURN;
     ELSE
         mode := 'incremental';
+        v_scans := analytics.source_scans();
         reason := CASE
             WHEN v_keys = 0 THEN 'the windows move to another local day'
             ELSE format('%s changed keys', v_keys)
@@ -75,6 +77,14 @@ BEGIN
                     OR derived_tables.table_name LIKE 'month\_%'
             );
         END IF;
+        -- Source tables that were read as a whole, though little changed.
+        INSERT INTO analytics.own_scans (relation, scans)
+        SELECT seen.relation::oid, own.scans
+        FROM jsonb_each_text(analytics.source_scans()) AS seen (relation, scans)
+        CROSS JOIN LATERAL (
+            SELECT seen.scans::bigint - coalesce((v_scans ->> seen.relation)::bigint, 0) AS scans
+        ) AS own
+        WHERE own.scans > 0;
     END IF;
     PERFORM analytics.note_derived_change(v_changed_tables);
 END;

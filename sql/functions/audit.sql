@@ -29,6 +29,7 @@ BEGIN
             USING ERRCODE = 'lock_not_available',
                   HINT = 'Try again when it is done.';
     END IF;
+    PERFORM analytics.show_refresh_start();
     IF analytics.next_rebuild_reason() IS NOT NULL THEN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;

@@ -1,8 +1,7 @@
 -- Takes the oldest queued refresh.
 --
 -- Invariant: the caller, analytics.work(), holds the refresh lock for its session, so
--- no other refresh is alive: a job that is still RUNNING lost its session, and is done
--- again, as often as a failed one. Its end is in the refresh log too.
+-- no other refresh is alive: a job that is still RUNNING lost its session.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.claim_refresh_job()
@@ -16,43 +15,25 @@ DECLARE
     -- First: a session with a clock that is not allowed spends no job.
     v_now constant timestamptz := analytics.now();
     v_job_id bigint;
-    v_orphan record;
-    v_line analytics.refresh_log;
 BEGIN
     PERFORM analytics.require_refresh_lock();
-
-    FOR v_orphan IN
-        UPDATE analytics.refresh_jobs SET
-            state = CASE
-                WHEN attempts <= analytics.setting('refresh_retries')::integer THEN 'QUEUED'
-                ELSE 'ERROR'
-            END,
-            finished_at = clock_timestamp(),
-            error = 'its session ended before it was done'
-        WHERE refresh_jobs.state = 'RUNNING'
-        RETURNING refresh_jobs.*
-    LOOP
-        v_line := NULL;
-        v_line.run_id := nextval('analytics.refresh_run_id_seq');
-        v_line.triggered_by := v_orphan.triggered_by;
-        v_line.requested_by := v_orphan.requested_by;
-        v_line.mode := 'none';
-        v_line.started_at := v_orphan.started_at;
-        v_line.finished_at := v_orphan.finished_at;
-        v_line.refresh_status := 'ERROR';
-        v_line.error_message := 'crashed: ' || v_orphan.error;
-        v_line.error_sqlstate := '57P02';
-        PERFORM analytics.log_refresh(v_line);
-        RAISE WARNING 'teloo-analytics: the session of refresh job % ended before it was done '
-            '(attempt %): now %', v_orphan.job_id, v_orphan.attempts, v_orphan.state;
-    END LOOP;
+    PERFORM analytics.close_orphaned_jobs(false);
+    -- What another refresh has done since is not tried again.
+    UPDATE analytics.refresh_jobs SET state = 'ERROR', run_after = NULL
+    WHERE
+        refresh_jobs.state = 'QUEUED'
+        AND refresh_jobs.triggered_by = 'schedule'
+        AND refresh_jobs.finished_at < analytics.last_success_at();
 
     UPDATE analytics.refresh_jobs SET
         state = 'RUNNING',
         attempts = attempts + 1,
+        pid = pg_backend_pid(),
+        first_started_at = coalesce(first_started_at, clock_timestamp()),
         started_at = clock_timestamp(),
         finished_at = NULL,
         run_after = NULL,
+        run_id = NULL,
         error = NULL
     WHERE refresh_jobs.job_id = (
         SELECT queued.job_id

@@ -1,23 +1,46 @@
--- Notes that a claimed refresh could not be run at all.
+-- Notes that a claimed refresh was broken off, in its job and in the refresh log.
 --
+-- Invariant: what the broken transaction had written itself is gone: this is all there is of it.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.fail_refresh_job(p_job_id bigint, p_error text)
+CREATE OR REPLACE FUNCTION analytics.fail_refresh_job(
+    p_job_id bigint, p_message text, p_sqlstate text
+)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $fail_refresh_job$
+DECLARE
+    v_job analytics.refresh_jobs;
+    v_line analytics.refresh_log;
+BEGIN
     UPDATE analytics.refresh_jobs SET
         state = 'ERROR',
-        error = p_error,
+        error = format('%s (SQLSTATE %s)', p_message, p_sqlstate),
+        run_id = nextval('analytics.refresh_run_id_seq'),
         finished_at = clock_timestamp()
-    WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.state = 'RUNNING';
+    WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.state = 'RUNNING'
+    RETURNING refresh_jobs.* INTO v_job;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    v_line.run_id := v_job.run_id;
+    v_line.triggered_by := v_job.triggered_by;
+    v_line.requested_by := v_job.requested_by;
+    v_line.mode := 'none';
+    v_line.started_at := v_job.started_at;
+    v_line.finished_at := v_job.finished_at;
+    v_line.refresh_status := 'ERROR';
+    v_line.error_message := p_message;
+    v_line.error_sqlstate := p_sqlstate;
+    PERFORM analytics.log_refresh(v_line);
+END;
 $fail_refresh_job$;
 
-COMMENT ON FUNCTION analytics.fail_refresh_job(bigint, text) IS
-'Ends a job in state RUNNING as ERROR, with what failed. Internal to analytics.work().';
+COMMENT ON FUNCTION analytics.fail_refresh_job(bigint, text, text) IS
+'Ends a job in state RUNNING as ERROR, with what broke it off. Internal to analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.fail_refresh_job(bigint, text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.fail_refresh_job(bigint, text) TO analytics_scheduler;
+REVOKE ALL ON FUNCTION analytics.fail_refresh_job(bigint, text, text) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.fail_refresh_job(bigint, text, text) TO analytics_scheduler;

@@ -30,7 +30,7 @@ BEGIN
         row_count := NULL;
         IF is_populated THEN
             BEGIN
-                EXECUTE format('SELECT count(*) FROM %s', v_view.relation) INTO row_count;
+                row_count := analytics.count_rows(v_view.relation);
             EXCEPTION WHEN insufficient_privilege THEN
                 RAISE WARNING 'teloo-analytics: view % belongs to somebody else: not counted',
                     view_name

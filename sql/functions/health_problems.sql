@@ -1,10 +1,11 @@
 -- What is wrong, and what to do about it.
 --
 -- Invariant: the rules of the HTTP API's health, each once; no row means healthy. An instant is
--- compared with analytics.now(), what the server itself stamps with the wall clock.
+-- compared with analytics.now(), what the server itself stamps with the wall clock. The logs may be
+-- long: only their last lines are read, by index.
 
 CREATE OR REPLACE FUNCTION analytics.health_problems()
-RETURNS TABLE (problem text, severity text, message text)
+RETURNS TABLE (problem text, severity text, message text, alert_after interval)
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -48,13 +49,12 @@ BEGIN
             ) AS before ON true
         ),
 
-        runs AS (
-            SELECT
-                refresh_log.mode,
-                refresh_log.refresh_time_ms,
-                row_number() OVER (ORDER BY refresh_log.log_id DESC) AS position
+        last_run AS (
+            SELECT refresh_log.log_id, refresh_log.mode, refresh_log.refresh_time_ms
             FROM analytics.refresh_log
             WHERE refresh_log.view_name IS NULL AND refresh_log.refresh_status = 'SUCCESS'
+            ORDER BY refresh_log.log_id DESC
+            LIMIT 1
         ),
 
         speed AS (
@@ -63,15 +63,18 @@ BEGIN
                 percentile_cont(0.5) WITHIN GROUP (
                     ORDER BY earlier.refresh_time_ms::double precision
                 ) AS median
-            FROM runs AS last_run
+            FROM last_run
             CROSS JOIN LATERAL (
-                SELECT runs.refresh_time_ms
-                FROM runs
-                WHERE runs.position > 1 AND runs.mode = last_run.mode
-                ORDER BY runs.position
+                SELECT refresh_log.refresh_time_ms
+                FROM analytics.refresh_log
+                WHERE
+                    refresh_log.view_name IS NULL
+                    AND refresh_log.refresh_status = 'SUCCESS'
+                    AND refresh_log.mode = last_run.mode
+                    AND refresh_log.log_id < last_run.log_id
+                ORDER BY refresh_log.log_id DESC
                 LIMIT 14
             ) AS earlier
-            WHERE last_run.position = 1
             GROUP BY last_run.refresh_time_ms
             HAVING count(*) >= 5
         )
@@ -79,33 +82,49 @@ BEGIN
         SELECT
             'never_populated', 'unhealthy',
             format('view %s was never refreshed: POST /materialized-views/refresh, or '
-                'SELECT * FROM refresh_all_mv();', views.view_name)
+                'SELECT * FROM refresh_all_mv();', views.view_name),
+            -- A new view waits for the next daily refresh; if that fails, there is more to see.
+            interval '25 hours'
         FROM views
-        WHERE views.last_success_at IS NULL OR NOT views.is_populated
+        WHERE views.last_success_at IS NULL
+        UNION ALL
+        SELECT
+            'never_populated', 'unhealthy',
+            format('view %s has lost its contents: %s', views.view_name, CASE
+                WHEN views.relation IS NULL THEN 'it is gone; make migrate creates it again'
+                ELSE 'POST /materialized-views/refresh, or SELECT * FROM refresh_all_mv();'
+            END),
+            NULL
+        FROM views
+        WHERE views.last_success_at IS NOT NULL AND NOT views.is_populated
         UNION ALL
         SELECT
             'stale', 'unhealthy',
             format('view %s was last refreshed %s hours ago: see the scheduler''s status and the '
-                'last runs', views.view_name, round(extract(EPOCH FROM views.age) / 3600))
+                'last runs', views.view_name, round(extract(EPOCH FROM views.age) / 3600)),
+            NULL
         FROM views
         WHERE views.age > interval '26 hours'
         UNION ALL
         SELECT
             'aging', 'degraded',
             format('view %s was last refreshed over 25 hours ago: the daily refresh is late',
-                views.view_name)
+                views.view_name),
+            NULL
         FROM views
         WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
-            format('the last refresh of view %s failed: see analytics.refresh_log', views.view_name)
+            format('the last refresh of view %s failed: see analytics.refresh_log', views.view_name),
+            NULL
         FROM views
         WHERE views.refresh_status = 'ERROR'
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
-            format('background refresh %s failed: see analytics.refresh_jobs', job.job_id)
+            format('background refresh %s failed: see analytics.refresh_jobs', job.job_id),
+            NULL
         FROM (
             SELECT refresh_jobs.* FROM analytics.refresh_jobs
             WHERE
@@ -117,26 +136,29 @@ BEGIN
         ) AS job
         WHERE
             job.state <> 'SUCCESS'
-            AND job.run_id IS NULL
+            -- A view that failed says so itself.
             AND NOT EXISTS (
                 SELECT FROM analytics.refresh_log
                 WHERE
-                    refresh_log.view_name IS NULL
-                    AND refresh_log.refresh_status = 'SUCCESS'
-                    AND refresh_log.finished_at > job.finished_at
+                    refresh_log.run_id = job.run_id
+                    AND refresh_log.view_name IS NOT NULL
+                    AND refresh_log.refresh_status = 'ERROR'
             )
+            AND (analytics.last_success_at() > job.finished_at) IS NOT TRUE
         UNION ALL
         SELECT
             'scheduler_down', 'unhealthy',
             'no tick of the scheduler for 3 minutes: is pg_cron running? '
-            'See cron.job_run_details, or start scripts/scheduler.py'
+            'See cron.job_run_details, or start scripts/scheduler.py',
+            NULL
         WHERE NOT analytics.scheduler_is_running()
         UNION ALL
         SELECT
             'drift', 'unhealthy',
             format('the audit found %s cell(s) that differ, and the views still show them: '
                 'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
-                'WHERE NOT is_healed;)', sum(audit_log.cells))
+                'WHERE NOT is_healed;)', sum(audit_log.cells)),
+            NULL
         FROM analytics.audit_log
         WHERE NOT audit_log.is_healed
         HAVING count(*) > 0
@@ -145,7 +167,8 @@ BEGIN
             'slow', 'degraded',
             format('the last refresh took %s s, over three times the median of the last ones '
                 '(%s s): see what else the database is doing, and analytics.explain_refresh()',
-                round(speed.refresh_time_ms / 1000, 1), round((speed.median / 1000)::numeric, 1))
+                round(speed.refresh_time_ms / 1000, 1), round((speed.median / 1000)::numeric, 1)),
+            NULL
         FROM speed
         WHERE
             speed.refresh_time_ms > 3 * speed.median
@@ -154,7 +177,8 @@ BEGIN
         SELECT
             'missing_indexes', 'degraded',
             format('%s index(es) on the operational tables are missing, refreshes are slower: '
-                'make indexes', count(*))
+                'make indexes', count(*)),
+            NULL
         FROM analytics.source_indexes() AS source_index
         WHERE NOT source_index.is_present
         HAVING count(*) > 0
@@ -162,7 +186,8 @@ BEGIN
         SELECT
             'row_drop', 'degraded',
             format('view %s went from %s rows to %s in one refresh: was data lost in the source?',
-                views.view_name, views.rows_before, views.rows_affected)
+                views.view_name, views.rows_before, views.rows_affected),
+            NULL
         FROM views
         WHERE
             views.refresh_status = 'SUCCESS'
@@ -173,23 +198,20 @@ BEGIN
             'missed_slot', 'degraded',
             format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
                 'server or its scheduler down? The next refresh that succeeds makes up for it',
-                count(*), max(missed.slot_date))
+                count(*), max(missed.slot_date)),
+            -- It happened, and may be over before the next tick.
+            interval '0'
         FROM analytics.refresh_jobs AS missed
         WHERE
             missed.is_missed
-            AND NOT EXISTS (
-                SELECT FROM analytics.refresh_log
-                WHERE
-                    refresh_log.view_name IS NULL
-                    AND refresh_log.refresh_status = 'SUCCESS'
-                    AND refresh_log.finished_at > missed.requested_at
-            )
+            AND (analytics.last_success_at() > missed.requested_at) IS NOT TRUE
         HAVING count(*) > 0
         UNION ALL
         SELECT
             'capture_gap', 'unhealthy',
             capture.gap || ': CALL analytics.apply_change_capture(); as the owner of the '
-            'operational tables'
+            'operational tables',
+            NULL
         FROM (SELECT analytics.capture_gap() AS gap OFFSET 0) AS capture
         WHERE
             analytics.setting('change_capture') = 'on'
@@ -199,6 +221,7 @@ $health_problems$;
 
 COMMENT ON FUNCTION analytics.health_problems() IS
 'What is wrong with the installation, one row for each problem: its name, severity '
-'(unhealthy or degraded), and a text that says what to do. No row: healthy.';
+'(unhealthy or degraded), a text that says what to do, and for how long it has to last before '
+'it is an alert (NULL: the setting alert_after_minutes). No row: healthy.';
 
 REVOKE ALL ON FUNCTION analytics.health_problems() FROM public;

@@ -12,6 +12,7 @@ AS $rebuild$
 DECLARE
     v_message text;
     v_sqlstate text;
+    v_start integer;
 BEGIN
     COMMIT;
     SET LOCAL search_path = pg_catalog, pg_temp;
@@ -21,6 +22,7 @@ BEGIN
                   DETAIL = 'One refresh or rebuild runs at a time; nothing was changed.',
                   HINT = 'Try again when it is done, or see analytics.rebuild_progress.';
     END IF;
+    v_start := analytics.show_refresh_start(true);
     CALL analytics.run_rebuild_steps(p_restart, v_message, v_sqlstate);
     SET LOCAL search_path = pg_catalog, pg_temp;
     IF v_sqlstate IS NULL THEN
@@ -36,6 +38,8 @@ BEGIN
     END IF;
     COMMIT;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM pg_advisory_unlock_shared(
+        analytics.refresh_start_lock_class()::bigint::integer, v_start);
     PERFORM pg_advisory_unlock(analytics.refresh_lock_key());
     IF v_sqlstate IS NOT NULL THEN
         RAISE EXCEPTION 'the rebuild ended early: %', v_message

@@ -9,6 +9,7 @@ RETURN 1952803951::oid;
 
 COMMENT ON FUNCTION analytics.refresh_start_lock_class() IS
 'Class of the two-key advisory lock whose second key is the start of a refresh, in seconds '
-'since 2020-01-01 UTC. Internal to analytics.run_refresh() and running_refresh().';
+'since 2020-01-01 UTC. Internal to analytics.show_refresh_start() and running_refresh().';
 
 REVOKE ALL ON FUNCTION analytics.refresh_start_lock_class() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.refresh_start_lock_class() TO analytics_operador;

@@ -2,7 +2,8 @@
 --
 -- Invariant: afterwards the view holds what its definition gives. One with a calculado_at is
 -- published again, under a new one, only when something else in it changed; readers don't
--- wait once it is populated and has its unique index.
+-- wait once it is populated and has its unique index. What it scans of the view itself is noted
+-- (analytics.watch_usage).
 -- Raises what the refresh raises: the caller decides what a failure means.
 
 CREATE OR REPLACE FUNCTION analytics.refresh_view(p_view_name text, p_force boolean)
@@ -16,6 +17,7 @@ AS $refresh_view$
 DECLARE
     v_view record;
     v_changed boolean := true;
+    v_scans bigint;
 BEGIN
     SELECT materialized_views.* INTO v_view
     FROM analytics.materialized_views()
@@ -31,6 +33,7 @@ BEGIN
     ON CONFLICT (view_name) DO UPDATE SET today = excluded.today
     WHERE state.today <> excluded.today;
 
+    v_scans := analytics.scans_so_far(v_view.relation);
     IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN
         v_changed := analytics.view_differs(p_view_name);
     END IF;
@@ -49,6 +52,10 @@ BEGIN
             EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
         END IF;
     END IF;
+    INSERT INTO analytics.own_scans (relation, scans)
+    SELECT v_view.relation, own.scans
+    FROM (SELECT analytics.scans_so_far(v_view.relation) - v_scans AS scans) AS own
+    WHERE own.scans > 0;
     RETURN v_changed;
 END;
 $refresh_view$;

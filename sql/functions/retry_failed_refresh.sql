@@ -21,13 +21,7 @@ AS $retry_failed_refresh$
         refresh_jobs.slot_at = (SELECT max(latest.slot_at) FROM analytics.refresh_jobs AS latest)
         AND refresh_jobs.state = 'ERROR'
         AND refresh_jobs.attempts <= analytics.setting('refresh_retries')::integer
-        AND NOT EXISTS (
-            SELECT FROM analytics.refresh_log
-            WHERE
-                refresh_log.view_name IS NULL
-                AND refresh_log.refresh_status = 'SUCCESS'
-                AND refresh_log.finished_at > refresh_jobs.finished_at
-        )
+        AND (analytics.last_success_at() > refresh_jobs.finished_at) IS NOT TRUE
     RETURNING refresh_jobs.job_id;
 $retry_failed_refresh$;
 

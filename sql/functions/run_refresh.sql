@@ -41,11 +41,7 @@ BEGIN
                   DETAIL = 'One refresh runs at a time; nothing was changed.',
                   HINT = 'Try again when it is done, or see analytics.refresh_log.';
     END IF;
-    -- Shows the start to others (analytics.running_refresh).
-    PERFORM pg_try_advisory_xact_lock_shared(
-        analytics.refresh_start_lock_class()::bigint::integer,
-        extract(EPOCH FROM clock_timestamp() - timestamptz '2020-01-01 00:00:00Z')::integer
-    );
+    PERFORM analytics.show_refresh_start();
     -- A clock that is not right is an error of the run, not of each view.
     PERFORM analytics.today();
     v_run.run_id := nextval('analytics.refresh_run_id_seq');
@@ -108,8 +104,7 @@ BEGIN
                     last_success_at = analytics.now(),
                     published_version = v_run.data_version
                 WHERE view_state.view_name = v_view.view_name;
-                EXECUTE format('SELECT count(*) FROM %s', v_view.relation)
-                INTO v_result.rows_affected;
+                v_result.rows_affected := analytics.count_rows(v_view.relation);
                 v_run.rows_affected := coalesce(v_run.rows_affected, 0) + v_result.rows_affected;
             END IF;
         EXCEPTION WHEN OTHERS THEN

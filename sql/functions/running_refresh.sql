@@ -1,7 +1,8 @@
 -- The refresh that is running now, as far as other sessions can know it.
 --
 -- Invariant: pid is NULL exactly when nobody holds the refresh lock. A refresh shows its start
--- in a second lock (analytics.run_refresh), since nothing else of an open transaction is visible.
+-- in a second lock (analytics.show_refresh_start), since nothing else of an open transaction is
+-- visible; a job in state RUNNING is that of the session that claimed it, and of no other.
 
 CREATE OR REPLACE FUNCTION analytics.running_refresh(
     OUT pid integer, OUT started_at timestamptz, OUT job_id bigint, OUT requested_by text
@@ -17,7 +18,9 @@ AS $running_refresh$
         coalesce(
             job.started_at,
             (
-                SELECT timestamptz '2020-01-01 00:00:00Z' + start.objid::bigint * interval '1 second'
+                SELECT min(
+                    timestamptz '2020-01-01 00:00:00Z' + start.objid::bigint * interval '1 second'
+                )
                 FROM pg_locks AS start
                 WHERE
                     start.locktype = 'advisory'
@@ -39,8 +42,10 @@ AS $running_refresh$
         )
         AND (holder.classid::bigint << 32) | holder.objid::bigint = refresh_lock.key
     LEFT JOIN analytics.refresh_jobs AS job
-        ON holder.pid IS NOT NULL AND job.state = 'RUNNING'
-    ORDER BY job.job_id DESC
+        ON job.state = 'RUNNING'
+        AND job.pid = holder.pid
+        AND job.started_at >= pg_postmaster_start_time()
+    ORDER BY job.job_id DESC NULLS LAST
     LIMIT 1;
 $running_refresh$;
 

@@ -40,6 +40,9 @@ AS $setting_problem$
         WHEN p_name = 'alert_expiry_hours' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
             THEN 'Take a whole number from 1 to 100000.' END
+        WHEN p_name = 'usage_advice_days' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
+            THEN 'Take a whole number from 1 to 366.' END
         WHEN p_name IN ('allow_pinned_clock', 'change_capture') THEN
             CASE WHEN p_value NOT IN ('on', 'off') THEN 'Take on or off.' END
         ELSE 'There is no setting of this name.'

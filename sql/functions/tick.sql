@@ -19,20 +19,25 @@ BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
     -- Compiling takes longer than any of these queries.
     SET LOCAL jit = off;
+    -- A lock that somebody keeps fails one step and not the ticks to come.
+    SET LOCAL lock_timeout = '2s';
     IF NOT pg_try_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0)) THEN
         RETURN;
     END IF;
     FOREACH v_step IN ARRAY ARRAY[
-        'queue_due_refresh', 'retry_failed_refresh', 'cancel_overdue_refresh',
-        'watch_change_capture', 'tidy_change_log', 'trim_logs', 'update_alerts'
+        'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
+        'cancel_overdue_refresh', 'watch_change_capture', 'tidy_change_log', 'watch_usage',
+        'trim_logs', 'update_alerts'
     ] LOOP
         BEGIN
             CASE v_step
                 WHEN 'queue_due_refresh' THEN PERFORM analytics.queue_due_refresh();
+                WHEN 'close_orphaned_jobs' THEN PERFORM analytics.close_orphaned_jobs();
                 WHEN 'retry_failed_refresh' THEN PERFORM analytics.retry_failed_refresh();
                 WHEN 'cancel_overdue_refresh' THEN PERFORM analytics.cancel_overdue_refresh();
                 WHEN 'watch_change_capture' THEN PERFORM analytics.watch_change_capture();
                 WHEN 'tidy_change_log' THEN PERFORM analytics.tidy_change_log();
+                WHEN 'watch_usage' THEN PERFORM analytics.watch_usage();
                 WHEN 'trim_logs' THEN
                     v_cron_days := analytics.trim_logs();
                     IF v_cron_days IS NOT NULL THEN
@@ -59,8 +64,9 @@ $tick$;
 
 COMMENT ON PROCEDURE analytics.tick IS
 'To be called every minute, by pg_cron or by anything else that can call SQL: queues the '
-'daily refresh when its slot has come, and again when it failed; cancels a refresh that takes '
-'too long; looks after change capture; keeps all logs small; raises and clears alerts. '
+'daily refresh when its slot has come, and again when it failed or its session is gone; cancels a '
+'refresh that takes too long; looks after change capture; notes what is used; keeps all logs '
+'small; raises and clears alerts. '
 'Calling it more often changes nothing. When a step fails, the others are done and '
 'committed, then its error is raised.';
 

@@ -1,7 +1,8 @@
 -- Once an hour: removes what is too old from the logs.
 --
 -- Invariant: keeps the last scheduled slot, which says what is due next, each view's last
--- lines, which say how it is, and drift that is not healed.
+-- lines, which say how it is, and drift that is not healed. What counters had counted in the
+-- lines that go stays counted (analytics.trimmed_counts).
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.trim_logs()
@@ -22,14 +23,37 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    DELETE FROM analytics.refresh_log
-    WHERE
-        refresh_log.finished_at < v_oldest
-        AND refresh_log.log_id <> ALL (ARRAY(
-            SELECT max(latest.log_id)
-            FROM analytics.refresh_log AS latest
-            GROUP BY latest.view_name, latest.refresh_status
-        ));
+    WITH gone AS (
+        DELETE FROM analytics.refresh_log
+        WHERE
+            refresh_log.finished_at < v_oldest
+            AND refresh_log.log_id <> ALL (ARRAY(
+                SELECT max(latest.log_id)
+                FROM analytics.refresh_log AS latest
+                GROUP BY latest.view_name, latest.refresh_status
+            ))
+        RETURNING refresh_log.*
+    ),
+
+    healed AS (
+        DELETE FROM analytics.audit_log
+        WHERE audit_log.audited_at < v_oldest AND audit_log.is_healed
+        RETURNING audit_log.cells
+    )
+
+    INSERT INTO analytics.trimmed_counts AS known (metric, labels, number)
+    SELECT counter.metric, counter.labels, count(*)
+    FROM gone
+    CROSS JOIN LATERAL analytics.counted_as(
+        gone.view_name, gone.triggered_by, gone.mode, gone.refresh_status, gone.error_sqlstate
+    ) AS counter
+    WHERE counter.metric IS NOT NULL
+    GROUP BY counter.metric, counter.labels
+    UNION ALL
+    SELECT 'drift_cells_total', '{}', sum(healed.cells)
+    FROM healed
+    HAVING count(*) > 0
+    ON CONFLICT (metric, labels) DO UPDATE SET number = known.number + excluded.number;
     DELETE FROM analytics.refresh_jobs
     WHERE
         refresh_jobs.finished_at < v_oldest
@@ -37,18 +61,17 @@ BEGIN
         AND refresh_jobs.slot_at IS DISTINCT FROM (
             SELECT max(latest.slot_at) FROM analytics.refresh_jobs AS latest
         );
-    DELETE FROM analytics.audit_log
-    WHERE audit_log.audited_at < v_oldest AND audit_log.is_healed;
     -- With its notices.
     DELETE FROM analytics.alerts WHERE alerts.cleared_at < v_oldest;
+    DELETE FROM analytics.usage_by_hour WHERE usage_by_hour.hour < v_oldest;
     RETURN analytics.setting('cron_retention_days')::integer;
 END;
 $trim_logs$;
 
 COMMENT ON FUNCTION analytics.trim_logs() IS
-'Once an hour removes refreshes, jobs, healed drift and cleared alerts older than the setting '
-'log_retention_days; returns the setting cron_retention_days, or NULL in between. Internal to '
-'analytics.tick().';
+'Once an hour removes refreshes, jobs, healed drift, cleared alerts and usage older than the '
+'setting log_retention_days; returns the setting cron_retention_days, or NULL in between. '
+'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.trim_logs() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.trim_logs() TO analytics_scheduler;

@@ -28,14 +28,16 @@ BEGIN
         SELECT
             coalesce(health.problem, opened.problem) AS problem,
             health.severity,
-            health.message
+            health.message,
+            health.hold
         FROM (
             SELECT
                 found.problem,
                 CASE
                     WHEN bool_or(found.severity = 'unhealthy') THEN 'unhealthy' ELSE 'degraded'
                 END AS severity,
-                string_agg(found.message, E'\n' ORDER BY found.message) AS message
+                string_agg(found.message, E'\n' ORDER BY found.message) AS message,
+                min(coalesce(found.alert_after, v_hold)) AS hold
             FROM analytics.health_problems() AS found
             GROUP BY found.problem
         ) AS health
@@ -45,23 +47,24 @@ BEGIN
     ) AS seen
         ON seen.problem = alert.problem AND alert.cleared_at IS NULL
     WHEN NOT MATCHED THEN
-        INSERT (problem, severity, message, first_seen_at, last_seen_at)
-        VALUES (seen.problem, seen.severity, seen.message, v_now, v_now)
+        INSERT (problem, severity, message, first_seen_at, last_seen_at, raised_at)
+        VALUES (
+            seen.problem, seen.severity, seen.message, v_now, v_now,
+            CASE WHEN seen.hold <= interval '0' THEN v_now END
+        )
     WHEN MATCHED AND seen.message IS NOT NULL THEN
-        UPDATE SET severity = seen.severity, message = seen.message, last_seen_at = v_now
+        UPDATE SET
+            severity = seen.severity,
+            message = seen.message,
+            last_seen_at = v_now,
+            raised_at = coalesce(
+                alert.raised_at,
+                CASE WHEN v_now - alert.first_seen_at >= seen.hold THEN v_now END
+            )
     WHEN MATCHED AND alert.raised_at IS NULL THEN
         DELETE
     WHEN MATCHED THEN
         UPDATE SET cleared_at = v_now;
-
-    UPDATE analytics.alerts SET raised_at = v_now
-    WHERE
-        alerts.raised_at IS NULL
-        AND v_now - alerts.first_seen_at >= CASE
-            -- A new view waits for the next daily refresh; if that fails, there is more to see.
-            WHEN alerts.problem = 'never_populated' THEN greatest(v_hold, interval '25 hours')
-            ELSE v_hold
-        END;
 
     FOR v_notice IN
         INSERT INTO analytics.alert_outbox (
@@ -99,10 +102,10 @@ $update_alerts$;
 
 COMMENT ON FUNCTION analytics.update_alerts() IS
 'Compares analytics.alerts with analytics.health_problems(); puts a notice into '
-'analytics.alert_outbox for each problem that has lasted for the setting alert_after_minutes '
-'(never_populated: 25 hours) and for each alert that is gone, and sends it on channel '
-'teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. Returns the '
-'number of notices; 0 also while another session does the same.';
+'analytics.alert_outbox for each problem that has lasted long enough (the setting '
+'alert_after_minutes, or what the problem says) and for each alert that is gone, and sends it '
+'on channel teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. '
+'Returns the number of notices; 0 also while another session does the same.';
 
 REVOKE ALL ON FUNCTION analytics.update_alerts() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.update_alerts() TO analytics_scheduler;

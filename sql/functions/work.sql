@@ -18,6 +18,9 @@ DECLARE
 BEGIN
     COMMIT;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM analytics.wait_for_tick();
+    COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
     IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
         RETURN;
     END IF;
@@ -51,8 +54,7 @@ BEGIN
         END;
         IF v_sqlstate IS NOT NULL THEN
             BEGIN
-                PERFORM analytics.fail_refresh_job(
-                    v_job_id, format('%s (SQLSTATE %s)', v_message, v_sqlstate));
+                PERFORM analytics.fail_refresh_job(v_job_id, v_message, v_sqlstate);
             EXCEPTION WHEN query_canceled OR OTHERS THEN
                 RAISE WARNING 'teloo-analytics: ERROR noting that job % failed: % (SQLSTATE %)',
                     v_job_id, SQLERRM, SQLSTATE;

@@ -57,27 +57,15 @@ BEGIN
         UNION ALL
         SELECT
             5, 'refresh_failures_total', 'counter', 'Failed refreshes of a materialized view.',
-            jsonb_build_object('view', failed.view_name, 'sqlstate', failed.error_sqlstate),
-            failed.number
-        FROM (
-            SELECT refresh_log.view_name, refresh_log.error_sqlstate, count(*) AS number
-            FROM analytics.refresh_log
-            WHERE refresh_log.view_name IS NOT NULL AND refresh_log.refresh_status = 'ERROR'
-            GROUP BY refresh_log.view_name, refresh_log.error_sqlstate
-        ) AS failed
+            counted.labels, counted.number
+        FROM analytics.counters() AS counted
+        WHERE counted.metric = 'refresh_failures_total'
         UNION ALL
         SELECT
             6, 'refresh_runs_total', 'counter', 'Refreshes by what started them, mode and result.',
-            jsonb_build_object('trigger', run.triggered_by, 'mode', run.mode, 'status', run.status),
-            run.number
-        FROM (
-            SELECT
-                refresh_log.triggered_by, refresh_log.mode,
-                refresh_log.refresh_status AS status, count(*) AS number
-            FROM analytics.refresh_log
-            WHERE refresh_log.view_name IS NULL
-            GROUP BY refresh_log.triggered_by, refresh_log.mode, refresh_log.refresh_status
-        ) AS run
+            counted.labels, counted.number
+        FROM analytics.counters() AS counted
+        WHERE counted.metric = 'refresh_runs_total'
         UNION ALL
         SELECT
             7, 'changes_waiting', 'gauge', 'Changed keys that wait for the next refresh.', '{}',
@@ -90,8 +78,10 @@ BEGIN
             + pg_total_relation_size('analytics.pending_changes')
         UNION ALL
         SELECT
-            9, 'drift_cells_total', 'counter', 'Cells in which the audit found a difference.', '{}',
-            (SELECT coalesce(sum(audit_log.cells), 0) FROM analytics.audit_log)
+            9, 'drift_cells_total', 'counter', 'Cells in which the audit found a difference.',
+            counted.labels, counted.number
+        FROM analytics.counters() AS counted
+        WHERE counted.metric = 'drift_cells_total'
         UNION ALL
         SELECT
             10, 'last_tick_timestamp_seconds', 'gauge', 'Last tick of the scheduler.', '{}',
@@ -99,11 +89,13 @@ BEGIN
         UNION ALL
         SELECT
             11, 'scheduled_refresh_lag_seconds', 'gauge',
-            'From the last daily slot to the start of its refresh.', '{}',
+            'From the last daily slot to the start of its refresh, or to now where it waits.', '{}',
             (
-                SELECT extract(EPOCH FROM job.started_at - job.slot_at)
+                SELECT extract(
+                    EPOCH FROM coalesce(job.first_started_at, clock_timestamp()) - job.slot_at
+                )
                 FROM analytics.refresh_jobs AS job
-                WHERE job.triggered_by = 'schedule' AND job.started_at IS NOT NULL
+                WHERE job.slot_at IS NOT NULL
                 ORDER BY job.slot_at DESC
                 LIMIT 1
             )

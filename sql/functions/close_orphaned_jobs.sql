@@ -1,0 +1,64 @@
+-- Closes jobs whose session is gone, and queues them again.
+--
+-- Invariant: a job is alive exactly while its session holds the refresh lock: analytics.work()
+-- takes that before it claims a job and lets go of it after the job's end is committed. What was
+-- closed is queued again as often as one that failed, and its end is in the refresh log.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+
+CREATE OR REPLACE FUNCTION analytics.close_orphaned_jobs(p_holder_lives boolean DEFAULT true)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $close_orphaned_jobs$
+DECLARE
+    v_orphan record;
+    v_line analytics.refresh_log;
+    v_closed integer := 0;
+BEGIN
+    FOR v_orphan IN
+        UPDATE analytics.refresh_jobs SET
+            state = CASE
+                WHEN attempts <= analytics.setting('refresh_retries')::integer THEN 'QUEUED'
+                ELSE 'ERROR'
+            END,
+            finished_at = clock_timestamp(),
+            error = 'its session ended before it was done'
+        WHERE
+            refresh_jobs.state = 'RUNNING'
+            -- The lock is looked at after the job was seen. After a restart of the server another
+            -- session may have the number.
+            AND (
+                p_holder_lives
+                AND refresh_jobs.pid = (SELECT running.pid FROM analytics.running_refresh() AS running)
+                AND refresh_jobs.started_at >= pg_postmaster_start_time()
+            ) IS NOT TRUE
+        RETURNING refresh_jobs.*
+    LOOP
+        v_closed := v_closed + 1;
+        v_line := NULL;
+        v_line.run_id := nextval('analytics.refresh_run_id_seq');
+        v_line.triggered_by := v_orphan.triggered_by;
+        v_line.requested_by := v_orphan.requested_by;
+        v_line.mode := 'none';
+        v_line.started_at := v_orphan.started_at;
+        v_line.finished_at := v_orphan.finished_at;
+        v_line.refresh_status := 'ERROR';
+        v_line.error_message := 'crashed: ' || v_orphan.error;
+        v_line.error_sqlstate := '57P02';
+        PERFORM analytics.log_refresh(v_line);
+        RAISE WARNING 'teloo-analytics: the session of refresh job % ended before it was done '
+            '(attempt %): now %', v_orphan.job_id, v_orphan.attempts, v_orphan.state;
+    END LOOP;
+    RETURN v_closed;
+END;
+$close_orphaned_jobs$;
+
+COMMENT ON FUNCTION analytics.close_orphaned_jobs(boolean) IS
+'Closes the jobs in state RUNNING whose session does not hold the refresh lock, or, not '
+'p_holder_lives, all of them, because the caller holds it: queued again, or ERROR after the last '
+'attempt. Returns how many. Internal to analytics.tick() and analytics.work().';
+
+REVOKE ALL ON FUNCTION analytics.close_orphaned_jobs(boolean) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.close_orphaned_jobs(boolean) TO analytics_scheduler;
