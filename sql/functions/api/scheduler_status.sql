@@ -8,11 +8,16 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $scheduler_status$
 DECLARE
-    v_time_zone constant text := analytics.setting('schedule_time_zone');
-    v_schedule constant text := analytics.setting('schedule_time');
-    v_next_run constant text := analytics.iso_instant(analytics.next_scheduled_refresh());
-    v_is_running constant boolean := analytics.scheduler_is_running();
+    v_time_zone text;
+    v_schedule text;
+    v_next_run text;
+    v_is_running boolean;
 BEGIN
+    -- Queries in DECLARE would be out of reach of EXCEPTION.
+    v_time_zone := analytics.setting('schedule_time_zone');
+    v_schedule := analytics.setting('schedule_time');
+    v_next_run := analytics.iso_instant(analytics.next_scheduled_refresh());
+    v_is_running := analytics.scheduler_is_running();
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     RETURN json_build_object(
         'is_running', v_is_running,
