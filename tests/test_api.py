@@ -478,7 +478,8 @@ def test_a_forced_refresh_computes_everything(api: Api) -> None:
         "SELECT mode FROM analytics.refresh_log WHERE view_name IS NULL "
         "ORDER BY log_id DESC LIMIT 1"
     ) == [("full",)]
-    refused(api.post("/materialized-views/refresh?force=yes", OPERATOR), 400, "force")
+    for bad in ("yes", "", "TRUE", "True", "1", "0", "t"):
+        refused(api.post(f"{REFRESH}?force={bad}", OPERATOR), 400, "force", "true or false")
 
 
 def test_a_large_forced_refresh_is_queued(api: Api) -> None:
@@ -500,6 +501,60 @@ def test_a_large_forced_refresh_is_queued(api: Api) -> None:
         assert api.database.rows(active) != before
     finally:
         api.database.execute("SELECT analytics.set_setting('api_forced_requests', '100000')")
+
+
+def test_a_large_first_refresh_is_queued_by_the_size_of_the_source(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        fill(connection, 5, "A", datetime.now(UTC).date())
+    ((requests,),) = migrated.rows("SELECT count(*) FROM public.solicitudes")
+    assert isinstance(requests, int)
+
+    def status(most: int) -> str:
+        """Return the status of a first, forced refresh; what it did is rolled back."""
+        with migrated.connect(autocommit=False) as connection:
+            connection.execute(
+                "SELECT analytics.set_setting('api_forced_requests', %s)", [str(most)]
+            )
+            connection.execute("SELECT api.refresh('true')")
+            row = connection.execute("SELECT current_setting('response.status', true)").fetchone()
+            connection.rollback()
+        assert row is not None
+        return row[0] or "200"
+
+    assert status(0) == status(requests - 1) == "202"
+    assert status(requests) == status(1000000000) == "200"
+
+
+@contextmanager
+def held_lock(api: Api) -> Iterator[Callable[[], None]]:
+    """Hold the refresh lock as analytics.work() does before it has a job; yield what lets go."""
+    with api.database.connect() as holder:
+        holder.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+
+        def let_go() -> None:
+            holder.execute("SELECT pg_advisory_unlock(analytics.refresh_lock_key())")
+
+        yield let_go
+
+
+def test_a_refresh_waits_for_who_only_looks_for_work(api: Api) -> None:
+    asleep = (
+        "SELECT 1 FROM pg_stat_activity "
+        "WHERE usename = 'analytics_authenticator' AND wait_event = 'PgSleep'"
+    )
+    with held_lock(api) as let_go, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(api.post, REFRESH, OPERATOR)
+        with api.database.connect() as observer:
+            assert wait_until(lambda: observer.execute(asleep).fetchone() is not None)
+        let_go()
+        assert answer.result().status == 200
+    assert answer.result().json()["success"] is True
+
+
+def test_a_refresh_does_not_wait_for_long(api: Api) -> None:
+    with held_lock(api):
+        refused(api.post(REFRESH, OPERATOR), 409, "already running", "an unknown moment")
+    assert api.post(REFRESH, OPERATOR).status == 200
 
 
 def test_a_second_refresh_is_told_what_is_running(api: Api) -> None:
@@ -525,10 +580,21 @@ def test_a_view_that_fails_does_not_stop_the_others(api: Api) -> None:
         assert (body["success"], body["total_views"], body["successful_refreshes"]) == (False, 3, 2)
         failed = next(one for one in body["details"] if one["view_name"] == "mv_broken")
         assert failed["refresh_status"] == "ERROR"
-        assert "division by zero" in failed["error_message"]
-        health = api.get("/health")
+        assert "SQLSTATE 22012" in failed["error_message"]
+        assert api.database.rows(
+            "SELECT error_message FROM analytics.refresh_log "
+            "WHERE view_name = 'mv_broken' ORDER BY log_id DESC LIMIT 1"
+        ) == [("division by zero",)]
+        health = api.get("/health", READER)
         assert health.status == 503
         assert any("mv_broken" in text for text in health.json()["problems"])
+        health = api.get("/health")
+        assert health.status == 503
+        assert {
+            "never_populated: a view has no data yet",
+            "refresh_failed: the last refresh failed",
+        } <= set(health.json()["problems"])
+        assert "mv_" not in health.body
     finally:
         api.database.execute(
             "DROP MATERIALIZED VIEW analytics.mv_broken",
@@ -536,6 +602,81 @@ def test_a_view_that_fails_does_not_stop_the_others(api: Api) -> None:
         )
     assert api.post("/materialized-views/refresh", OPERATOR).json()["success"] is True
     assert api.get("/health").json()["status"] != "unhealthy"
+
+
+@contextmanager
+def failing(api: Api, sqlstate: str, message: str) -> Iterator[None]:
+    """Let every refresh fail while it takes what changed; something does."""
+    api.database.execute(
+        "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{message}'; END;$$",
+        "CREATE TRIGGER fail BEFORE DELETE ON analytics.change_log "
+        "FOR EACH STATEMENT EXECUTE FUNCTION public.fail()",
+        CHANGE,
+    )
+    try:
+        yield
+    finally:
+        api.database.execute("DROP FUNCTION public.fail() CASCADE")
+        assert api.post(REFRESH, OPERATOR).json()["success"] is True
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "is_told"),
+    [
+        ("22P02", False),
+        ("53100", False),
+        ("58P01", False),
+        ("XX001", False),
+        ("42501", True),
+        ("P0001", True),
+    ],
+)
+def test_errors_of_a_refresh_show_no_paths_and_no_data(
+    api: Api, sqlstate: str, is_told: bool
+) -> None:
+    secret = "at the secret"  # noqa: S105
+    with failing(api, sqlstate, f"something {secret}"):
+        answer = api.post(REFRESH, OPERATOR)
+        assert answer.status == 200
+        api.post("/materialized-views/scheduler/trigger-refresh", OPERATOR)
+        api.database.execute("CALL analytics.work()")
+        status = api.get(SCHEDULER, READER).json()
+    body = answer.json()
+    assert body["success"] is False
+    assert [one["refresh_status"] for one in body["details"]] == ["ERROR", "ERROR"]
+    job = status["recent_jobs"][0]
+    assert job["state"] == "ERROR"
+    texts = [
+        body["error"],
+        *(one["error_message"] for one in body["details"]),
+        status["last_refresh_result"]["error_message"],
+        job["error"],
+    ]
+    for text in texts:
+        assert (secret in text) == is_told, text
+        assert (f"(SQLSTATE {sqlstate})" in text) != is_told, text
+    # The log has it all.
+    for query in (
+        "SELECT error_message FROM analytics.refresh_log WHERE view_name IS NULL "
+        "ORDER BY log_id DESC OFFSET 1 LIMIT 1",
+        f"SELECT error FROM analytics.refresh_jobs WHERE job_id = {job['job_id']}",
+    ):
+        ((text,),) = api.database.rows(query)
+        assert secret in str(text)
+
+
+def test_the_error_of_a_job_that_could_not_run_shows_no_path(api: Api) -> None:
+    api.database.execute(
+        "INSERT INTO analytics.refresh_jobs (triggered_by, state, error, finished_at) VALUES "
+        "('request', 'ERROR', 'no file \"/var/x\" (SQLSTATE 58P01)', clock_timestamp())"
+    )
+    try:
+        job = api.get(SCHEDULER, READER).json()["recent_jobs"][0]
+        assert "(SQLSTATE 58P01)" in job["error"]
+        assert "/var" not in job["error"]
+    finally:
+        api.database.execute("DELETE FROM analytics.refresh_jobs WHERE error LIKE '%/var/x%'")
 
 
 def test_a_trigger_answers_at_once_and_can_be_followed(api: Api) -> None:
@@ -631,13 +772,6 @@ def test_a_view_that_was_never_populated_is_503(api: Api) -> None:
     assert api.get(MONTHLY, READER).status == 200
 
 
-def test_a_reader_that_waits_too_long_gets_504(api: Api) -> None:
-    api.forget_cache()
-    with api.database.connect(autocommit=False) as other:
-        other.execute("ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales RENAME TO busy")
-        refused(api.get(MONTHLY, READER), 504, "too long")
-        other.rollback()
-    assert api.get(MONTHLY, READER).status == 200
 def test_strangers_are_told_what_is_wrong_in_general_words(api: Api) -> None:
     with api.database.connect(autocommit=False) as connection:
         connection.execute(
@@ -758,3 +892,10 @@ def test_every_reading_endpoint_is_held_up_by_something() -> None:
     assert set().union(*HELD_UP.values()) == set(GETS)
 
 
+def test_a_reader_that_waits_too_long_gets_504(api: Api) -> None:
+    api.forget_cache()
+    with api.database.connect(autocommit=False) as other:
+        other.execute("ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales RENAME TO busy")
+        refused(api.get(MONTHLY, READER), 504, "too long")
+        other.rollback()
+    assert api.get(MONTHLY, READER).status == 200
