@@ -5,14 +5,22 @@ The clock is not pinned here: the demo's generator makes data around the present
 
 import json
 import unicodedata
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from urllib.parse import quote, urlencode
 
 import pytest
 
-from gateway_testing import ERROR_KEYS, Api, Response
+from conftest import Database
+from gateway import Settings, wait_until
+from gateway_testing import ERROR_KEYS, Api, Response, started
+from marketplace import fill
 from openapi import ENDPOINTS, METRICS, Endpoint
+from prerequisites import API_ROLES
+from test_problems import PROBLEM_NAMES
 
 READER = "analytics_lector"
 OPERATOR = "analytics_operador"
@@ -20,6 +28,16 @@ READING = [endpoint.path for endpoint in ENDPOINTS if endpoint.cached]
 GETS = [endpoint.path for endpoint in ENDPOINTS if endpoint.method == "get"]
 WRITING = [endpoint for endpoint in ENDPOINTS if endpoint.method != "get"]
 MONTHLY, RANKING, TOP, CITIES, STATUS = READING
+SCHEDULER = "/materialized-views/scheduler/status"
+HEALTH = ["/materialized-views/health", "/health"]
+REFRESH = "/materialized-views/refresh"
+RESCHEDULE = "/materialized-views/scheduler/reschedule"
+
+
+CHANGE = (
+    "UPDATE public.asesores SET confianza = CASE confianza WHEN 3 THEN 4 ELSE 3 END "
+    "WHERE id = (SELECT id FROM public.asesores WHERE estado = 'ACTIVO' LIMIT 1)"
+)
 
 
 def refused(answer: Response, status: int, *words: str) -> None:
@@ -50,6 +68,63 @@ def plain(city: str) -> str:
     """Return a city without marks and white space around it, in upper case."""
     letters = unicodedata.normalize("NFD", city.strip())
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).upper()
+
+
+ANSWER_KEYS = {
+    MONTHLY: """mes solicitudes_creadas solicitudes_aceptadas solicitudes_rechazadas
+        solicitudes_expiradas solicitudes_sin_ofertas tiempo_promedio_cierre_seg ofertas_totales
+        ofertas_ganadoras ofertas_aceptadas precio_promedio_ofertas precio_minimo_ofertas
+        precio_maximo_ofertas tiempo_entrega_promedio garantia_promedio_meses clientes_activos
+        asesores_activos marcas_vehiculos_solicitadas volumen_transaccional_total
+        tasa_aceptacion_pct tasa_conversion_ofertas_pct ofertas_promedio_por_solicitud""",
+    RANKING: """asesor_id asesor_nombre asesor_email ciudad departamento punto_venta confianza
+        nivel_actual estado_asesor actividad_reciente_pct desempeno_historico_pct
+        ofertas_historicas_total ofertas_ganadoras ofertas_aceptadas_cliente entregas_exitosas
+        tiempo_promedio_respuesta_seg monto_promedio_ofertas volumen_total_ofertas
+        confianza_auditada auditorias_realizadas ultima_auditoria notificaciones_recibidas
+        notificaciones_respondidas tiempo_promedio_respuesta_notif_seg tasa_respuesta_pct
+        tasa_conversion_ofertas_pct tasa_exito_completo_pct ranking_ciudad ranking_nacional
+        percentil_ofertas_ganadoras_ciudad percentil_ofertas_ganadoras_nacional calculado_at""",
+    TOP: "metric ciudad total_found top_advisors",
+    CITIES: "total_cities cities generated_at",
+    f"{CITIES} cities": """ciudad total_asesores ofertas_ganadoras_total entregas_exitosas_total
+        volumen_total tasa_respuesta_promedio confianza_promedio""",
+    STATUS: "views row_counts checked_at",
+    f"{STATUS} views": """schema name is_populated row_count size_bytes last_refresh last_status
+        last_duration_ms age_seconds pending_changes has_unique_index definition""",
+    HEALTH[0]: "status views_count scheduler_running last_refresh problems checked_at",
+    HEALTH[1]: "status views_count scheduler_running last_refresh problems checked_at",
+    SCHEDULER: """is_running scheduler_state backend schedule timezone next_run_time jobs
+        last_refresh_result pending_triggers recent_jobs checked_at""",
+    f"{SCHEDULER} jobs": "id name trigger next_run_time",
+    f"{SCHEDULER} last_refresh_result": """run_id triggered_by requested_by mode refresh_status
+        started_at finished_at refresh_time_ms error_message""",
+    f"{SCHEDULER} recent_jobs": """job_id state requested_by requested_at started_at finished_at
+        error""",
+    REFRESH: """success total_views successful_refreshes total_duration_ms refreshed_at details
+        error""",
+    f"{REFRESH} details": """view_name refresh_status refresh_time_ms rows_affected
+        error_message""",
+    "/materialized-views/scheduler/trigger-refresh": "success message job_id scheduled_at",
+    RESCHEDULE: "success message new_schedule timezone next_run_time rescheduled_at",
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
+def test_answers_have_these_keys_in_this_order(api: Api, endpoint: Endpoint) -> None:
+    if endpoint.path == "/metrics":
+        return
+    if endpoint.path == SCHEDULER:
+        api.post("/materialized-views/scheduler/trigger-refresh", OPERATOR)
+    path = endpoint.path + ("?hour=1" if endpoint.path == RESCHEDULE else "")
+    answer = api.request(endpoint.method.upper(), path, OPERATOR).json()
+    for place, keys in ANSWER_KEYS.items():
+        of_path, _, inner = place.partition(" ")
+        if of_path == endpoint.path:
+            part = answer[inner] if inner else answer
+            assert list(part[0] if isinstance(part, list) else part) == keys.split(), place
+    if endpoint.path == TOP:
+        assert list(answer["top_advisors"][0]) == ANSWER_KEYS[RANKING].split()
 
 
 def test_monthly_metrics_are_the_newest_months(api: Api) -> None:
@@ -139,6 +214,15 @@ def test_city_summary_adds_the_advisors_up(api: Api) -> None:
             assert city[total] == sum(int(str(row[column])) for row in group)
         average = sum(float(str(row["tasa_respuesta_pct"])) for row in group) / len(group)
         assert city["tasa_respuesta_promedio"] == pytest.approx(average, abs=0.00501)
+        amounts = [Decimal(str(row["volumen_total_ofertas"])) for row in group]
+        assert Decimal(str(city["volumen_total"])) == sum(amounts)
+        for average_name, column in (
+            ("tasa_respuesta_promedio", "tasa_respuesta_pct"),
+            ("confianza_promedio", "confianza_auditada"),
+        ):
+            known = [Decimal(str(row[column])) for row in group if row[column] is not None]
+            exact = (sum(known, Decimal(0)) / len(known)).quantize(Decimal("0.01"), ROUND_HALF_UP)
+            assert Decimal(str(city[average_name])) == exact, city
     order = [(-city["total_asesores"], city["ciudad"]) for city in answer["cities"]]
     assert order == sorted(order)
 
@@ -255,7 +339,7 @@ def test_reading_answers_can_be_revalidated(api: Api, path: str) -> None:
     assert api.get(path, READER, headers={"If-None-Match": '"other"'}).status == 200
 
 
-@pytest.mark.parametrize("path", READING[:4])
+@pytest.mark.parametrize("path", READING)
 def test_reading_answers_say_when_they_were_calculated(api: Api, path: str) -> None:
     answer = api.get(path, READER)
     assert answer.headers["x-stale"] == "false"
@@ -263,6 +347,104 @@ def test_reading_answers_say_when_they_were_calculated(api: Api, path: str) -> N
         age = datetime.now(UTC) - datetime.fromisoformat(answer.headers[name])
         assert timedelta(0) <= age < timedelta(hours=1)
     assert int(answer.headers["x-data-version"]) >= 1
+
+
+def changed(api: Api, path: str, tag: str) -> str:
+    """Return the tag of an answer to somebody who has one already: it must be another one."""
+    answer = api.get(path, READER, headers={"If-None-Match": tag})
+    assert answer.status == 200, path
+    assert answer.headers["etag"] != tag
+    return answer.headers["etag"]
+
+
+def test_tags_follow_the_data(api: Api) -> None:
+    paths = READING[:4]
+    before = {path: api.get(path, READER) for path in paths}
+    api.database.execute(
+        "UPDATE public.solicitudes SET estado = 'CERRADA_SIN_OFERTAS' WHERE id = (SELECT id "
+        "FROM public.solicitudes WHERE estado <> 'CERRADA_SIN_OFERTAS' LIMIT 1)",
+        "UPDATE public.usuarios SET nombre = nombre || 'x' WHERE id = (SELECT usuario_id "
+        "FROM public.asesores WHERE estado = 'ACTIVO' LIMIT 1)",
+    )
+    # What no refresh has seen yet changes nothing.
+    api.forget_cache()
+    for path in paths:
+        tag = before[path].headers["etag"]
+        assert api.get(path, READER, headers={"If-None-Match": tag}).status == 304
+    assert api.post(REFRESH, OPERATOR).json()["success"] is True
+    api.forget_cache()
+    after = {path: changed(api, path, before[path].headers["etag"]) for path in paths}
+    for path in paths:
+        version = int(api.get(path, READER).headers["x-data-version"])
+        assert version > int(before[path].headers["x-data-version"])
+    # A refresh that finds nothing to change leaves them.
+    assert api.post(REFRESH, OPERATOR).json()["success"] is True
+    api.forget_cache()
+    for path in paths:
+        assert api.get(path, READER, headers={"If-None-Match": after[path]}).status == 304
+
+
+def test_answers_over_26_hours_old_are_stale(api: Api) -> None:
+    before = {path: api.get(path, READER).headers["etag"] for path in READING}
+    move = "UPDATE analytics.view_state SET last_success_at = last_success_at {} interval '27 h'"
+    api.database.execute(move.format("-"))
+    try:
+        api.forget_cache()
+        for path in READING:
+            changed(api, path, before[path])
+            assert api.get(path, READER).headers["x-stale"] == "true", path
+    finally:
+        api.database.execute(move.format("+"))
+    api.forget_cache()
+    assert {path: api.get(path, READER).headers["etag"] for path in READING} == before
+
+
+def test_the_tag_of_the_status_changes_with_what_happens_only(api: Api) -> None:
+    before = api.get(STATUS, READER)
+    tag = before.headers["etag"]
+    api.forget_cache()
+    later = api.get(STATUS, READER)
+    assert later.json()["views"][0]["age_seconds"] > before.json()["views"][0]["age_seconds"]
+    assert later.headers["etag"] == tag
+    assert api.get(STATUS, READER, headers={"If-None-Match": tag}).status == 304
+    api.database.execute(CHANGE)
+    api.forget_cache()
+    tag = changed(api, STATUS, tag)
+    assert api.post(REFRESH, OPERATOR).json()["success"] is True
+    api.forget_cache()
+    changed(api, STATUS, tag)
+
+
+def test_the_status_is_as_fresh_as_its_least_fresh_view(api: Api) -> None:
+    move = (
+        "UPDATE analytics.view_state SET last_success_at = last_success_at {} interval '3 h' "
+        "WHERE view_name = 'mv_ranking_asesores'"
+    )
+    api.database.execute(move.format("-"))
+    try:
+        api.forget_cache()
+        names = ("x-data-version", "x-calculated-at", "x-refreshed-at", "x-stale")
+        status, ranking, months = (api.get(path, READER) for path in (STATUS, RANKING, MONTHLY))
+        for name in names:
+            assert status.headers[name] == ranking.headers[name]
+        assert status.headers["x-refreshed-at"] < months.headers["x-refreshed-at"]
+    finally:
+        api.database.execute(move.format("+"))
+
+
+def test_the_status_of_a_view_that_was_never_refreshed_is_stale(api: Api) -> None:
+    api.database.execute(
+        "CREATE MATERIALIZED VIEW analytics.mv_nueva AS SELECT 1 AS value WITH NO DATA"
+    )
+    try:
+        api.forget_cache()
+        answer = api.get(STATUS, READER)
+        assert answer.status == 200
+        assert answer.headers["x-stale"] == "true"
+        assert "x-refreshed-at" not in answer.headers
+        assert answer.json()["views"][1]["last_refresh"] is None
+    finally:
+        api.database.execute("DROP MATERIALIZED VIEW analytics.mv_nueva")
 
 
 @pytest.mark.parametrize("path", [path for path in GETS if path not in READING])
@@ -296,7 +478,8 @@ def test_a_forced_refresh_computes_everything(api: Api) -> None:
         "SELECT mode FROM analytics.refresh_log WHERE view_name IS NULL "
         "ORDER BY log_id DESC LIMIT 1"
     ) == [("full",)]
-    refused(api.post("/materialized-views/refresh?force=yes", OPERATOR), 400, "force")
+    for bad in ("yes", "", "TRUE", "True", "1", "0", "t"):
+        refused(api.post(f"{REFRESH}?force={bad}", OPERATOR), 400, "force", "true or false")
 
 
 def test_a_large_forced_refresh_is_queued(api: Api) -> None:
@@ -318,6 +501,60 @@ def test_a_large_forced_refresh_is_queued(api: Api) -> None:
         assert api.database.rows(active) != before
     finally:
         api.database.execute("SELECT analytics.set_setting('api_forced_requests', '100000')")
+
+
+def test_a_large_first_refresh_is_queued_by_the_size_of_the_source(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        fill(connection, 5, "A", datetime.now(UTC).date())
+    ((requests,),) = migrated.rows("SELECT count(*) FROM public.solicitudes")
+    assert isinstance(requests, int)
+
+    def status(most: int) -> str:
+        """Return the status of a first, forced refresh; what it did is rolled back."""
+        with migrated.connect(autocommit=False) as connection:
+            connection.execute(
+                "SELECT analytics.set_setting('api_forced_requests', %s)", [str(most)]
+            )
+            connection.execute("SELECT api.refresh('true')")
+            row = connection.execute("SELECT current_setting('response.status', true)").fetchone()
+            connection.rollback()
+        assert row is not None
+        return row[0] or "200"
+
+    assert status(0) == status(requests - 1) == "202"
+    assert status(requests) == status(1000000000) == "200"
+
+
+@contextmanager
+def held_lock(api: Api) -> Iterator[Callable[[], None]]:
+    """Hold the refresh lock as analytics.work() does before it has a job; yield what lets go."""
+    with api.database.connect() as holder:
+        holder.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+
+        def let_go() -> None:
+            holder.execute("SELECT pg_advisory_unlock(analytics.refresh_lock_key())")
+
+        yield let_go
+
+
+def test_a_refresh_waits_for_who_only_looks_for_work(api: Api) -> None:
+    asleep = (
+        "SELECT 1 FROM pg_stat_activity "
+        "WHERE usename = 'analytics_authenticator' AND wait_event = 'PgSleep'"
+    )
+    with held_lock(api) as let_go, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(api.post, REFRESH, OPERATOR)
+        with api.database.connect() as observer:
+            assert wait_until(lambda: observer.execute(asleep).fetchone() is not None)
+        let_go()
+        assert answer.result().status == 200
+    assert answer.result().json()["success"] is True
+
+
+def test_a_refresh_does_not_wait_for_long(api: Api) -> None:
+    with held_lock(api):
+        refused(api.post(REFRESH, OPERATOR), 409, "already running", "an unknown moment")
+    assert api.post(REFRESH, OPERATOR).status == 200
 
 
 def test_a_second_refresh_is_told_what_is_running(api: Api) -> None:
@@ -343,10 +580,21 @@ def test_a_view_that_fails_does_not_stop_the_others(api: Api) -> None:
         assert (body["success"], body["total_views"], body["successful_refreshes"]) == (False, 3, 2)
         failed = next(one for one in body["details"] if one["view_name"] == "mv_broken")
         assert failed["refresh_status"] == "ERROR"
-        assert "division by zero" in failed["error_message"]
-        health = api.get("/health")
+        assert "SQLSTATE 22012" in failed["error_message"]
+        assert api.database.rows(
+            "SELECT error_message FROM analytics.refresh_log "
+            "WHERE view_name = 'mv_broken' ORDER BY log_id DESC LIMIT 1"
+        ) == [("division by zero",)]
+        health = api.get("/health", READER)
         assert health.status == 503
         assert any("mv_broken" in text for text in health.json()["problems"])
+        health = api.get("/health")
+        assert health.status == 503
+        assert {
+            "never_populated: a view has no data yet",
+            "refresh_failed: the last refresh failed",
+        } <= set(health.json()["problems"])
+        assert "mv_" not in health.body
     finally:
         api.database.execute(
             "DROP MATERIALIZED VIEW analytics.mv_broken",
@@ -354,6 +602,81 @@ def test_a_view_that_fails_does_not_stop_the_others(api: Api) -> None:
         )
     assert api.post("/materialized-views/refresh", OPERATOR).json()["success"] is True
     assert api.get("/health").json()["status"] != "unhealthy"
+
+
+@contextmanager
+def failing(api: Api, sqlstate: str, message: str) -> Iterator[None]:
+    """Let every refresh fail while it takes what changed; something does."""
+    api.database.execute(
+        "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{message}'; END;$$",
+        "CREATE TRIGGER fail BEFORE DELETE ON analytics.change_log "
+        "FOR EACH STATEMENT EXECUTE FUNCTION public.fail()",
+        CHANGE,
+    )
+    try:
+        yield
+    finally:
+        api.database.execute("DROP FUNCTION public.fail() CASCADE")
+        assert api.post(REFRESH, OPERATOR).json()["success"] is True
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "is_told"),
+    [
+        ("22P02", False),
+        ("53100", False),
+        ("58P01", False),
+        ("XX001", False),
+        ("42501", True),
+        ("P0001", True),
+    ],
+)
+def test_errors_of_a_refresh_show_no_paths_and_no_data(
+    api: Api, sqlstate: str, is_told: bool
+) -> None:
+    secret = "at the secret"  # noqa: S105
+    with failing(api, sqlstate, f"something {secret}"):
+        answer = api.post(REFRESH, OPERATOR)
+        assert answer.status == 200
+        api.post("/materialized-views/scheduler/trigger-refresh", OPERATOR)
+        api.database.execute("CALL analytics.work()")
+        status = api.get(SCHEDULER, READER).json()
+    body = answer.json()
+    assert body["success"] is False
+    assert [one["refresh_status"] for one in body["details"]] == ["ERROR", "ERROR"]
+    job = status["recent_jobs"][0]
+    assert job["state"] == "ERROR"
+    texts = [
+        body["error"],
+        *(one["error_message"] for one in body["details"]),
+        status["last_refresh_result"]["error_message"],
+        job["error"],
+    ]
+    for text in texts:
+        assert (secret in text) == is_told, text
+        assert (f"(SQLSTATE {sqlstate})" in text) != is_told, text
+    # The log has it all.
+    for query in (
+        "SELECT error_message FROM analytics.refresh_log WHERE view_name IS NULL "
+        "ORDER BY log_id DESC OFFSET 1 LIMIT 1",
+        f"SELECT error FROM analytics.refresh_jobs WHERE job_id = {job['job_id']}",
+    ):
+        ((text,),) = api.database.rows(query)
+        assert secret in str(text)
+
+
+def test_the_error_of_a_job_that_could_not_run_shows_no_path(api: Api) -> None:
+    api.database.execute(
+        "INSERT INTO analytics.refresh_jobs (triggered_by, state, error, finished_at) VALUES "
+        "('request', 'ERROR', 'no file \"/var/x\" (SQLSTATE 58P01)', clock_timestamp())"
+    )
+    try:
+        job = api.get(SCHEDULER, READER).json()["recent_jobs"][0]
+        assert "(SQLSTATE 58P01)" in job["error"]
+        assert "/var" not in job["error"]
+    finally:
+        api.database.execute("DELETE FROM analytics.refresh_jobs WHERE error LIKE '%/var/x%'")
 
 
 def test_a_trigger_answers_at_once_and_can_be_followed(api: Api) -> None:
@@ -393,7 +716,15 @@ def test_rescheduling_is_effective_at_once(api: Api) -> None:
         assert api.request("PUT", f"{path}?hour=0", OPERATOR).json()["new_schedule"] == "00:00"
         for bad in ("", "?minute=5", "?hour=24", "?hour=-1", "?hour=x", "?hour="):
             refused(api.request("PUT", path + bad, OPERATOR), 400, "hour")
-        refused(api.request("PUT", f"{path}?hour=1&minute=60", OPERATOR), 400, "minute")
+        for bad in ("60", "-1", "", "x", "1.5", "%2B1"):
+            refused(api.request("PUT", f"{path}?hour=1&minute={bad}", OPERATOR), 400, "minute")
+        for good, schedule in (
+            ("hour=1&minute=59", "01:59"),
+            ("hour=23&minute=59", "23:59"),
+            ("hour=0&minute=0", "00:00"),
+        ):
+            answer = api.request("PUT", f"{path}?{good}", OPERATOR)
+            assert answer.json()["new_schedule"] == schedule
         status = api.get("/materialized-views/scheduler/status", READER).json()
         assert status["schedule"] == "00:00"
     finally:
@@ -439,6 +770,126 @@ def test_a_view_that_was_never_populated_is_503(api: Api) -> None:
         assert api.post("/materialized-views/refresh", OPERATOR).json()["success"] is True
     api.forget_cache()
     assert api.get(MONTHLY, READER).status == 200
+
+
+def test_strangers_are_told_what_is_wrong_in_general_words(api: Api) -> None:
+    with api.database.connect(autocommit=False) as connection:
+        connection.execute(
+            "ALTER TABLE public.solicitudes DISABLE TRIGGER USER;"
+            "INSERT INTO analytics.audit_log (table_name, column_name, cells, is_healed) "
+            "VALUES ('month_totals', 'requests', 1, false);"
+            "UPDATE analytics.view_state SET last_success_at = last_success_at - interval '27 h';"
+            "UPDATE analytics.scheduler_state SET last_tick_at = last_tick_at - interval '1 h';"
+        )
+
+        def told(role: str) -> list[str]:
+            connection.execute(f"SET LOCAL ROLE {role}")
+            row = connection.execute("SELECT api.health()").fetchone()
+            connection.execute("RESET ROLE")
+            assert row is not None
+            assert row[0]["status"] == "unhealthy"
+            return [str(text) for text in row[0]["problems"]]
+
+        general = told("analytics_anon")
+        full = told(READER)
+        assert told(OPERATOR) == full
+        connection.rollback()
+    names = {"capture_gap", "drift", "stale", "scheduler_down"}
+    assert names <= {text.split(": ")[0] for text in general}
+    assert {text.split(": ")[0] for text in full} == {text.split(": ")[0] for text in general}
+    assert len(general) == len(set(general)) < len(full)
+    for word in ("public.solicitudes", "SELECT", "scripts/", "mv_", "analytics."):
+        assert any(word in text for text in full), word
+        assert not any(word in text for text in general), word
+
+
+def test_every_problem_has_general_words(api: Api) -> None:
+    words = {
+        name: str(api.database.rows(f"SELECT analytics.problem_in_short('{name}')")[0][0])
+        for name in {*PROBLEM_NAMES, "unknown"}
+    }
+    assert len(PROBLEM_NAMES) > 10
+    assert len(set(words.values())) == len(words)
+    for text in words.values():
+        assert text.replace(" ", "").replace("26", "").replace("25", "").isalpha(), text
+
+
+# -- waiting -----------------------------------------------------------------------------------
+
+# What each lock holds up. A materialized view can't be locked but by a change of it.
+HELD_UP = {
+    "ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales RENAME TO busy": {
+        MONTHLY,
+        STATUS,
+        "/metrics",
+    },
+    "ALTER MATERIALIZED VIEW analytics.mv_ranking_asesores RENAME TO busy": {
+        RANKING,
+        TOP,
+        CITIES,
+        STATUS,
+        "/metrics",
+    },
+    "LOCK TABLE analytics.view_state": {*READING, *HEALTH, "/metrics"},
+    "LOCK TABLE analytics.change_log": {STATUS, "/metrics"},
+    "LOCK TABLE analytics.pending_changes": {STATUS, "/metrics"},
+    "LOCK TABLE analytics.refresh_log": {STATUS, SCHEDULER, *HEALTH, "/metrics"},
+    "LOCK TABLE analytics.refresh_jobs": {SCHEDULER, *HEALTH, "/metrics"},
+    "LOCK TABLE analytics.scheduler_state": {SCHEDULER, *HEALTH, "/metrics"},
+    "LOCK TABLE analytics.settings": {SCHEDULER, *HEALTH, "/metrics"},
+    "LOCK TABLE analytics.installation": {SCHEDULER},
+}
+
+
+@pytest.fixture(scope="module")
+def hasty(api: Api) -> Iterator[Api]:
+    """Another gateway over the same database, whose readers have half a second."""
+    limit = "ALTER ROLE analytics_lector SET statement_timeout = '{}'"
+    api.database.execute(limit.format("500ms"))
+    try:
+        settings = Settings(rate=100000, burst=10000)
+        with started(api.database, "hasty", settings) as hasty:
+            yield hasty
+    finally:
+        api.database.execute(limit.format(API_ROLES[READER]))
+
+
+@pytest.mark.parametrize("statement", HELD_UP, ids=lambda statement: statement.split(".")[1])
+def test_readers_that_wait_too_long_get_504(api: Api, hasty: Api, statement: str) -> None:
+    paths = sorted(HELD_UP[statement])
+    hasty.forget_cache()
+    with api.database.connect(autocommit=False) as other:
+        other.execute(statement)
+        with ThreadPoolExecutor(len(paths)) as pool:
+            answers = list(pool.map(lambda path: hasty.get(path, READER), paths))
+        other.rollback()
+    for answer in answers:
+        refused(answer, 504, "too long")
+    for path in paths:
+        assert api.get(path, READER).status == 200
+
+
+def test_a_writer_that_waits_too_long_gets_504(api: Api) -> None:
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = %s"
+    login = ["analytics_authenticator"]
+    for path in (REFRESH, "/materialized-views/scheduler/trigger-refresh"):
+        with (
+            api.database.connect(autocommit=False) as other,
+            api.database.connect() as observer,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            other.execute("LOCK TABLE analytics.refresh_jobs, analytics.refresh_log")
+            answer = pool.submit(api.post, path, OPERATOR)
+            assert wait_until(lambda: observer.execute(waiting, login).fetchone() is not None)
+            observer.execute(waiting.replace("SELECT pid", "SELECT pg_cancel_backend(pid)"), login)
+            refused(answer.result(), 504, "too long")
+            other.rollback()
+        assert api.post(path, OPERATOR).status in (200, 202)
+    api.database.execute("CALL analytics.work()")
+
+
+def test_every_reading_endpoint_is_held_up_by_something() -> None:
+    assert set().union(*HELD_UP.values()) == set(GETS)
 
 
 def test_a_reader_that_waits_too_long_gets_504(api: Api) -> None:

@@ -1,15 +1,19 @@
 """The OpenAPI document: is it valid, complete, and what the gateway really does."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import Case, GenerationMode
 
+from gateway import CONFIG
 from gateway_testing import Api
-from openapi import ENDPOINTS, Endpoint
+from openapi import ENDPOINTS, LONGEST_URL, Endpoint
 
 # What takes no parameters can't be given wrong ones; unknown ones are in test_api.py.
 CASES = [(endpoint, GenerationMode.POSITIVE) for endpoint in ENDPOINTS] + [
@@ -55,6 +59,117 @@ def test_the_document_has_every_path_with_its_words(api: Api) -> None:
     months = document["components"]["schemas"]["mv_metricas_mensuales"]["properties"]
     assert len(months) == 22
     assert all(column["description"] for column in months.values())
+
+
+def test_the_document_is_valid(api: Api) -> None:
+    schemathesis.openapi.from_url(f"{api.url}/openapi.json").validate()
+    document = api.get("/openapi.json").json()
+    for part, name, wrong in (
+        (("info",), "title", None),
+        (("paths", "/health", "get"), "parameters", "none"),
+        (("components", "headers", "ETag"), "required", "yes"),
+    ):
+        broken = inner = json.loads(json.dumps(document))
+        for step in part:
+            inner = inner[step]
+        inner[name] = wrong
+        with pytest.raises(jsonschema_rs.ValidationError):
+            schemathesis.openapi.from_dict(broken).validate()
+
+
+def pairs(part: Any) -> Iterator[tuple[Any, Any]]:
+    """Find each schema of a document that comes with an example, and the example."""
+    if isinstance(part, dict):
+        for example in part.get("examples", []):
+            yield part, example
+        if "example" in part:
+            yield part["schema"], part["example"]
+        for inner in part.values():
+            yield from pairs(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from pairs(inner)
+
+
+def test_examples_are_as_the_schemas_say(api: Api) -> None:
+    document = api.get("/openapi.json").json()
+    found = list(pairs(document))
+    assert len(found) > 100
+    for schema, example in found:
+        whole = {**schema, "components": document["components"]}
+        jsonschema_rs.validator_for(whole, validate_formats=True).validate(example)
+    answers = [
+        (path, method, status, content)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for status, response in operation["responses"].items()
+        for content in response.get("content", {}).values()
+    ]
+    assert len(answers) > len(ENDPOINTS)
+    for answer in answers:
+        assert "example" in answer[-1], answer[:-1]
+
+
+def test_nothing_of_the_data_is_in_the_document(api: Api) -> None:
+    text = api.get("/openapi.json").body
+    rows = api.database.rows(
+        "SELECT asesor_email FROM analytics.mv_ranking_asesores WHERE asesor_email IS NOT NULL"
+    )
+    assert rows
+    assert not any(str(email) in text for (email,) in rows)
+
+
+def map_of(name: str) -> dict[str, str]:
+    """Return what a map block of nginx.conf gives for each whole product path."""
+    configuration = (CONFIG / "nginx.conf").read_text(encoding="utf-8")
+    block = re.search(rf"^    map \$\w+ \${name} {{$(.*?)^    }}$", configuration, re.M | re.S)
+    assert block, name
+    entries = re.findall(r'^ +(/[\w./-]+) "?([^";]*)"?;$', block[1], re.M)
+    return {path: value for path, value in entries if path not in ("/openapi.json", "/.error")}
+
+
+def test_the_gateway_has_the_same_paths_methods_and_parameters() -> None:
+    methods = {path: value.removesuffix(", HEAD") for path, value in map_of("methods").items()}
+    assert methods == {endpoint.path: endpoint.method.upper() for endpoint in ENDPOINTS}
+    assert map_of("function") == {endpoint.path: endpoint.function for endpoint in ENDPOINTS}
+    assert map_of("parameters") == {
+        endpoint.path: ", ".join(str(one["name"]) for one in endpoint.parameters)
+        for endpoint in ENDPOINTS
+        if endpoint.parameters
+    }
+
+
+def test_the_longest_city_is_as_documented(api: Api) -> None:
+    for endpoint in ENDPOINTS:
+        for parameter in endpoint.parameters:
+            if parameter["name"] == "ciudad":
+                most = parameter["schema"]["maxLength"]
+                assert len(f"{endpoint.path}?ciudad=") + most == LONGEST_URL
+                path = f"{endpoint.path}?ciudad={'x' * most}"
+                assert api.get(path, "analytics_lector").status == 200
+                assert api.get(f"{path}x", "analytics_lector").status == 414
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
+def test_refusals_of_the_gateway_are_as_documented(api: Api, endpoint: Endpoint) -> None:
+    document = api.get("/openapi.json").json()
+    documented = document["paths"][endpoint.path][endpoint.method]["responses"]
+    method = endpoint.method.upper()
+    other = "PATCH"
+    long = f"{endpoint.path}?x={'x' * LONGEST_URL}"
+    token = api.token("analytics_operador")
+    for status, answer in (
+        (400, api.request(method, f"{endpoint.path}?x=1", token=token)),
+        (405, api.request(other, endpoint.path, token=token)),
+        (413, api.request(method, endpoint.path, token=token, body="x" * 70000)),
+        (414, api.request(method, long, token=token)),
+        (431, api.request(method, endpoint.path, headers={"X-Long": "x" * 33000})),
+    ):
+        assert answer.status == status
+        component = documented[str(status)]["$ref"].rsplit("/", 1)[1]
+        response = document["components"]["responses"][component]
+        for name in response["headers"]:
+            assert name.lower() in answer.headers, (status, name)
 
 
 def test_the_page_to_try_it_is_served_from_here(api: Api) -> None:

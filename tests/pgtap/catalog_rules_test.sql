@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(11);
+SELECT plan(12);
 
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
@@ -59,6 +59,14 @@ SELECT is_empty(
     WHERE pronamespace IN ('analytics'::regnamespace, 'api'::regnamespace)
     AND proowner <> 'analytics_owner'::regrole$$,
     'analytics_owner owns every object'
+);
+SELECT is_empty(
+    $$SELECT oid::regprocedure FROM pg_proc
+    WHERE pronamespace = 'api'::regnamespace
+    AND substring(prosrc FROM '^(.*?)\mBEGIN\M')
+    ~ '\mSELECT\M|analytics\.(?!\w+_parameter\(|city_key\()'$$,
+    'no function of the API has a query or a row of a table in DECLARE: its EXCEPTION clause does '
+    'not reach what waits there'
 );
 SELECT is_empty(
     $$SELECT view_name FROM analytics.materialized_views() WHERE NOT has_unique_index$$,

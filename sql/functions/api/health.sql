@@ -1,6 +1,7 @@
 -- GET /health and /materialized-views/health: is all well, and if not, what to do.
 --
--- Invariant: 503 exactly when unhealthy.
+-- Invariant: 503 exactly when unhealthy. Who is not at least a reader is told what is wrong in
+-- general words; what to do, with statements and names of tables, is for the others.
 
 CREATE OR REPLACE FUNCTION api.health()
 RETURNS json
@@ -10,11 +11,23 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $health$
 DECLARE
+    v_caller text;
+    v_in_full boolean;
     v_problems json;
     v_status text;
 BEGIN
+    -- The role that PostgREST became; current_user is the owner here.
+    v_caller := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    v_in_full := pg_has_role(v_caller, 'analytics_lector', 'USAGE')
+        OR pg_has_role(v_caller, 'analytics_operador', 'USAGE');
     SELECT
-        coalesce(json_agg(format('%s: %s', problems.problem, problems.message)), '[]'),
+        coalesce(
+            json_agg(DISTINCT format('%s: %s', problems.problem, CASE
+                WHEN v_in_full THEN problems.message
+                ELSE analytics.problem_in_short(problems.problem)
+            END)),
+            '[]'
+        ),
         CASE
             WHEN bool_or(problems.severity = 'unhealthy') THEN 'unhealthy'
             WHEN count(*) > 0 THEN 'degraded'
@@ -45,7 +58,7 @@ $health$;
 
 COMMENT ON FUNCTION api.health() IS
 'Health: status healthy, degraded or unhealthy (the answer has status 503 then), and each '
-'problem in words, with what to do. Needs no token.';
+'problem in words, with what to do. Needs no token; without one the words are general ones.';
 
 REVOKE ALL ON FUNCTION api.health() FROM public;
 GRANT EXECUTE ON FUNCTION api.health() TO analytics_anon, analytics_lector, analytics_operador;

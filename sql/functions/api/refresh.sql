@@ -1,7 +1,9 @@
 -- POST /materialized-views/refresh: refreshes now, and answers when it is done.
 --
--- Invariant: never lets a serialization failure out, which PostgREST would retry for ever. Has
--- a time limit of its own, which PostgREST sets for the request.
+-- Invariant: never lets a serialization failure out, which PostgREST would retry for ever. Says
+-- that another refresh is running only where one is: analytics.work() takes the lock for a moment
+-- each minute, also when nothing is queued. Has a time limit of its own, which PostgREST sets for
+-- the request.
 
 CREATE OR REPLACE FUNCTION api.refresh(force text DEFAULT NULL)
 RETURNS json
@@ -13,18 +15,23 @@ SET statement_timeout = '15min'
 AS $refresh$
 DECLARE
     v_running record;
-    v_requests bigint;
     v_answer json;
 BEGIN
     IF force NOT IN ('true', 'false') THEN
         PERFORM analytics.raise_bad_parameter('force', force, 'true or false');
     END IF;
-    IF force = 'true' THEN
-        SELECT coalesce(sum(month_totals.requests), 0) INTO v_requests FROM analytics.month_totals;
-        IF v_requests > analytics.setting('api_forced_requests')::bigint THEN
-            RETURN analytics.accepted(analytics.queue_refresh(true, analytics.requester()));
-        END IF;
+    IF force = 'true' AND EXISTS (
+        SELECT FROM analytics.src_solicitudes
+        OFFSET analytics.setting('api_forced_requests')::bigint
+    ) THEN
+        RETURN analytics.accepted(analytics.queue_refresh(true, analytics.requester()));
     END IF;
+    FOR v_try IN 1..15 LOOP
+        EXIT WHEN pg_try_advisory_xact_lock(analytics.refresh_lock_key());
+        v_running := analytics.running_refresh();
+        EXIT WHEN v_running.started_at IS NOT NULL OR v_running.job_id IS NOT NULL;
+        PERFORM pg_sleep(0.02);
+    END LOOP;
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     BEGIN
         SELECT json_build_object(
@@ -41,11 +48,13 @@ BEGIN
                     'refresh_status', result.refresh_status,
                     'refresh_time_ms', result.refresh_time_ms,
                     'rows_affected', result.rows_affected,
-                    'error_message', result.error_message
+                    'error_message', analytics.public_error(
+                        result.error_message, result.error_sqlstate)
                 )) FILTER (WHERE result.view_name IS NOT NULL),
                 '[]'
             ),
-            'error', max(result.error_message) FILTER (WHERE result.view_name IS NULL)
+            'error', max(analytics.public_error(result.error_message, result.error_sqlstate))
+                FILTER (WHERE result.view_name IS NULL)
         )
         INTO v_answer
         FROM analytics.run_refresh(

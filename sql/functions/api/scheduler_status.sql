@@ -8,11 +8,16 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $scheduler_status$
 DECLARE
-    v_time_zone constant text := analytics.setting('schedule_time_zone');
-    v_schedule constant text := analytics.setting('schedule_time');
-    v_next_run constant text := analytics.iso_instant(analytics.next_scheduled_refresh());
-    v_is_running constant boolean := analytics.scheduler_is_running();
+    v_time_zone text;
+    v_schedule text;
+    v_next_run text;
+    v_is_running boolean;
 BEGIN
+    -- Queries in DECLARE would be out of reach of EXCEPTION.
+    v_time_zone := analytics.setting('schedule_time_zone');
+    v_schedule := analytics.setting('schedule_time');
+    v_next_run := analytics.iso_instant(analytics.next_scheduled_refresh());
+    v_is_running := analytics.scheduler_is_running();
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     RETURN json_build_object(
         'is_running', v_is_running,
@@ -40,7 +45,8 @@ BEGIN
                 'started_at', analytics.iso_instant(last_run.started_at),
                 'finished_at', analytics.iso_instant(last_run.finished_at),
                 'refresh_time_ms', last_run.refresh_time_ms,
-                'error_message', last_run.error_message
+                'error_message', analytics.public_error(
+                    last_run.error_message, last_run.error_sqlstate)
             )
             FROM (
                 SELECT refresh_log.*
@@ -63,15 +69,17 @@ BEGIN
                         'requested_at', analytics.iso_instant(job.requested_at),
                         'started_at', analytics.iso_instant(job.started_at),
                         'finished_at', analytics.iso_instant(job.finished_at),
-                        'error', job.error
+                        'error', analytics.public_error(job.error, job.error_sqlstate)
                     )
                     ORDER BY job.job_id DESC
                 ),
                 '[]'
             )
             FROM (
-                SELECT refresh_jobs.*
+                SELECT refresh_jobs.*, run.error_sqlstate
                 FROM analytics.refresh_jobs
+                LEFT JOIN analytics.refresh_log AS run
+                    ON run.run_id = refresh_jobs.run_id AND run.view_name IS NULL
                 ORDER BY refresh_jobs.job_id DESC
                 LIMIT 20
             ) AS job

@@ -9,11 +9,8 @@ VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $scheduler_trigger_refresh$
-DECLARE
-    v_job analytics.refresh_jobs;
 BEGIN
-    v_job := analytics.queue_refresh(false, analytics.requester());
-    RETURN analytics.accepted(v_job);
+    RETURN analytics.accepted(analytics.queue_refresh(false, analytics.requester()));
 EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();

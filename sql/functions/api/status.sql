@@ -1,4 +1,7 @@
 -- GET /materialized-views/status: every materialized view, its size and age.
+--
+-- Invariant: the ETag changes with everything in the answer but age_seconds and checked_at, which
+-- move by themselves. The headers of freshness are those of the least fresh view.
 
 CREATE OR REPLACE FUNCTION api.status()
 RETURNS json
@@ -8,48 +11,97 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $status$
 DECLARE
-    v_waiting constant bigint := analytics.changes_waiting();
+    v_waiting bigint;
     v_views json;
     v_row_counts json;
+    v_tag text;
+    v_version text;
+    v_calculated_at text;
+    v_refreshed_at text;
+    v_is_stale boolean;
 BEGIN
+    -- A query in DECLARE would be out of reach of EXCEPTION.
+    v_waiting := analytics.changes_waiting();
+    WITH views AS (
+        SELECT
+            stats.view_name,
+            stats.is_populated,
+            stats.row_count,
+            stats.size_bytes,
+            stats.last_refresh,
+            last_try.refresh_status,
+            last_try.refresh_time_ms,
+            listed.has_unique_index,
+            pg_get_viewdef(listed.relation) AS definition,
+            view_state.published_version,
+            view_state.calculated_at,
+            coalesce(analytics.is_stale(view_state), true) AS is_stale,
+            row_number() OVER (
+                ORDER BY
+                    view_state.last_success_at ASC NULLS FIRST,
+                    view_state.calculated_at ASC NULLS FIRST,
+                    stats.view_name ASC
+            ) AS freshness
+        FROM analytics.get_mv_stats() AS stats
+        INNER JOIN analytics.materialized_views() AS listed USING (view_name)
+        LEFT JOIN analytics.view_state USING (view_name)
+        LEFT JOIN LATERAL (
+            SELECT refresh_log.*
+            FROM analytics.refresh_log
+            WHERE refresh_log.view_name = stats.view_name
+            ORDER BY refresh_log.log_id DESC
+            LIMIT 1
+        ) AS last_try ON true
+    )
+
     SELECT
         coalesce(
             json_agg(
                 json_build_object(
                     'schema', 'analytics',
-                    'name', stats.view_name,
-                    'is_populated', stats.is_populated,
-                    'row_count', stats.row_count,
-                    'size_bytes', stats.size_bytes,
-                    'last_refresh', analytics.iso_instant(stats.last_refresh),
-                    'last_status', last_try.refresh_status,
-                    'last_duration_ms', last_try.refresh_time_ms,
-                    'age_seconds', round(extract(EPOCH FROM analytics.now() - stats.last_refresh)),
+                    'name', views.view_name,
+                    'is_populated', views.is_populated,
+                    'row_count', views.row_count,
+                    'size_bytes', views.size_bytes,
+                    'last_refresh', analytics.iso_instant(views.last_refresh),
+                    'last_status', views.refresh_status,
+                    'last_duration_ms', views.refresh_time_ms,
+                    'age_seconds', round(extract(EPOCH FROM analytics.now() - views.last_refresh)),
                     'pending_changes', v_waiting,
-                    'has_unique_index', listed.has_unique_index,
-                    'definition', pg_get_viewdef(listed.relation)
+                    'has_unique_index', views.has_unique_index,
+                    'definition', views.definition
                 )
-                ORDER BY stats.view_name
+                ORDER BY views.view_name
             ),
             '[]'
         ),
-        coalesce(json_object_agg(stats.view_name, stats.row_count ORDER BY stats.view_name), '{}')
-    INTO v_views, v_row_counts
-    FROM analytics.get_mv_stats() AS stats
-    INNER JOIN analytics.materialized_views() AS listed USING (view_name)
-    LEFT JOIN LATERAL (
-        SELECT refresh_log.*
-        FROM analytics.refresh_log
-        WHERE refresh_log.view_name = stats.view_name
-        ORDER BY refresh_log.log_id DESC
-        LIMIT 1
-    ) AS last_try ON true;
-    PERFORM set_config('response.headers', json_build_array(
-        json_build_object('Cache-Control', 'private, max-age=0, must-revalidate'),
-        json_build_object('ETag', format('W/"%s"', md5(
-            v_views::text || (SELECT engine_state.data_version FROM analytics.engine_state)
-        )))
-    )::text, true);
+        coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
+        md5(concat(v_waiting, json_agg(views ORDER BY views.view_name))),
+        max(views.published_version::text) FILTER (WHERE views.freshness = 1),
+        max(analytics.iso_instant(views.calculated_at)) FILTER (WHERE views.freshness = 1),
+        max(analytics.iso_instant(views.last_refresh)) FILTER (WHERE views.freshness = 1),
+        coalesce(bool_or(views.is_stale), true)
+    INTO
+        v_views, v_row_counts, v_tag, v_version, v_calculated_at, v_refreshed_at, v_is_stale
+    FROM views;
+    PERFORM set_config(
+        'response.headers',
+        (
+            -- A view that was never refreshed has no instants.
+            SELECT json_agg(json_build_object(header.name, header.value))::text
+            FROM (
+                VALUES
+                ('Cache-Control', 'private, max-age=0, must-revalidate'),
+                ('ETag', format('W/"%s"', v_tag)),
+                ('X-Data-Version', v_version),
+                ('X-Calculated-At', v_calculated_at),
+                ('X-Refreshed-At', v_refreshed_at),
+                ('X-Stale', v_is_stale::text)
+            ) AS header (name, value)
+            WHERE header.value IS NOT NULL
+        ),
+        true
+    );
     RETURN json_build_object(
         'views', v_views,
         'row_counts', v_row_counts,
