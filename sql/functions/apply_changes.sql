@@ -77,14 +77,16 @@ BEGIN
                     OR derived_tables.table_name LIKE 'month\_%'
             );
         END IF;
-        -- Source tables that were read as a whole, though little changed.
+        -- Source tables that were read as a whole though little changed: an index would help.
         INSERT INTO analytics.own_scans (relation, scans)
         SELECT seen.relation::oid, own.scans
         FROM jsonb_each_text(analytics.source_scans()) AS seen (relation, scans)
         CROSS JOIN LATERAL (
             SELECT seen.scans::bigint - coalesce((v_scans ->> seen.relation)::bigint, 0) AS scans
         ) AS own
-        WHERE own.scans > 0;
+        WHERE
+            own.scans > 0
+            AND 20 * requests <= (SELECT sum(month_totals.requests) FROM analytics.month_totals);
     END IF;
     PERFORM analytics.note_derived_change(v_changed_tables);
 END;

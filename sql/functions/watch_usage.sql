@@ -73,7 +73,7 @@ BEGIN
             seen.*,
             CASE
                 -- At the first look there is nothing to compare with.
-                WHEN watched.name IS NULL THEN 0
+                WHEN watched.name IS NULL THEN least(seen.counter - coalesce(noted.scans, 0), 0)
                 WHEN watched.object_id <> seen.oid OR watched.counter > seen.counter
                     THEN seen.counter - coalesce(noted.scans, 0)
                 ELSE seen.counter - watched.counter - watched.own_scans
