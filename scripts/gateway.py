@@ -6,6 +6,7 @@ and the files in config/systemd and config/compose.yaml.
 """
 
 import argparse
+import ipaddress
 import json
 import os
 import re
@@ -28,16 +29,24 @@ from psycopg import sql
 
 from cluster import PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port
 from console import LOGGER, UserError, report, set_up_logging
-from jwt_token import AUDIENCE, check_secret, read_secret
+from jwt_token import AUDIENCE, read_secret
 
 CONFIG = PROJECT / "config"
 MODULES = PROJECT / ".local" / "node" / "node_modules"
 AUTHENTICATOR = "analytics_authenticator"
 PREFERRED_PORTS = {"gateway": 8002, "postgrest": 3000, "admin": 3001, "inner": 3002}
+PORT_VARIABLES = {
+    "gateway": "GATEWAY_PORT",
+    "postgrest": "API_POSTGREST_PORT",
+    "admin": "API_ADMIN_PORT",
+    "inner": "API_INNER_PORT",
+}
 WAIT_SECONDS = 20.0
 DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE", "NOTICE")
 PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+PUBLIC_URL = re.compile(ORIGIN.pattern + r"(/[A-Za-z0-9._~-]+)*")
+RENDERED = ("nginx.conf", "postgrest.conf", "jwt-secret", "database-uri", "static/openapi.json")
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Settings:
     read_seconds: int = 15
     refresh_seconds: int = 930
     workers: str = "auto"
+    public_url: str = ""
     cors_origins: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -67,6 +77,11 @@ class Settings:
             )
         if not re.fullmatch(r"auto|[1-9][0-9]?", self.workers):
             raise UserError(f"API_WORKERS must be auto or a number, not {self.workers!r}")
+        if self.public_url and not PUBLIC_URL.fullmatch(self.public_url):
+            raise UserError(
+                f"API_PUBLIC_URL: {self.public_url!r} is not where a gateway can be",
+                "Like https://kpis.example or https://example.com/kpis, no slash at the end.",
+            )
         for origin in self.cors_origins:
             if not ORIGIN.fullmatch(origin):
                 raise UserError(
@@ -93,6 +108,32 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
+def ports_from(environment: Mapping[str, str]) -> dict[str, int]:
+    """Return the ports, by default the usual ones, that environment variables name."""
+    ports = dict(PREFERRED_PORTS)
+    for name, variable in PORT_VARIABLES.items():
+        value = environment.get(variable, "")
+        if not value:
+            continue
+        if not re.fullmatch(r"[1-9][0-9]{0,4}", value) or int(value) > 65535:
+            raise UserError(f"{variable} must be a port, not {value!r}")
+        ports[name] = int(value)
+    return ports
+
+
+def listen_address(environment: Mapping[str, str]) -> str:
+    """Return the address of API_LISTEN as nginx writes it, by default 127.0.0.1."""
+    value = environment.get("API_LISTEN") or "127.0.0.1"
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError as error:
+        raise UserError(
+            f"API_LISTEN must be an address of this machine, not {value!r}",
+            "0.0.0.0 for all of IPv4, :: for all of IPv6.",
+        ) from error
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
 def fill_in(template: str, values: Mapping[str, str]) -> str:
     """Put values for the @NAMES@ of a template; each name must have one."""
 
@@ -112,6 +153,11 @@ def configuration(
 ) -> dict[str, str]:
     """Return the text of nginx.conf and postgrest.conf for a folder and its ports."""
     settings.check()
+    if len(set(ports.values())) < len(ports):
+        raise UserError(
+            "two of the API's ports are the same: "
+            + ", ".join(f"{PORT_VARIABLES[name]} {port}" for name, port in ports.items())
+        )
     if not re.fullmatch(r"[A-Za-z0-9._/+-]+", str(directory)):
         raise UserError(
             f"nginx can't be given the folder {directory}", "Its path must have no odd characters."
@@ -122,7 +168,7 @@ def configuration(
         "POSTGREST_PORT": str(ports["postgrest"]),
         "ADMIN_PORT": str(ports["admin"]),
         "INNER_PORT": str(ports["inner"]),
-        "PUBLIC_URL": f"http://127.0.0.1:{ports['gateway']}",
+        "PUBLIC_URL": settings.public_url or f"http://127.0.0.1:{ports['gateway']}",
         "AUDIENCE": AUDIENCE,
         "DAEMON": "on" if daemon else "off",
         "RATE": str(settings.rate),
@@ -280,7 +326,7 @@ class Gateway:
         self._ports_file.write_text(json.dumps(chosen), encoding="utf-8")
 
     def secret(self) -> str:
-        """Return the secret; make it where there is none. UserError where it is too short."""
+        """Return the secret; make it where there is none. UserError where it is not right."""
         if not self.secret_file.exists():
             self.secret_file.touch(mode=0o600)
             self.secret_file.write_text(secrets.token_urlsafe(48), encoding="utf-8")
@@ -312,7 +358,7 @@ class Gateway:
 
     def write_files(self) -> None:
         """Write configuration, secrets, the OpenAPI document and its page."""
-        secret = check_secret(self.secret(), str(self.secret_file))
+        secret = self.secret()
         self.directory.mkdir(mode=0o700, exist_ok=True)
         for name, text in configuration(self.directory, self.ports, self.settings).items():
             self.write(name, text)
@@ -494,11 +540,7 @@ def is_free(port: int) -> bool:
 
 def demo_gateway(name: str) -> Gateway:
     """Return the gateway of a cluster, with the settings of the environment."""
-    port = os.environ.get("GATEWAY_PORT", "")
-    if port and not re.fullmatch(r"[1-9][0-9]{0,4}", port):
-        raise UserError(f"GATEWAY_PORT must be a port, not {port!r}")
-    prefer = {**PREFERRED_PORTS, **({"gateway": int(port)} if port else {})}
-    return Gateway(Cluster(name), settings=settings_from(os.environ), prefer=prefer)
+    return Gateway(Cluster(name), settings=settings_from(os.environ), prefer=ports_from(os.environ))
 
 
 def render(target: Path) -> None:
@@ -523,9 +565,9 @@ def render(target: Path) -> None:
     used_at = Path(os.environ.get("API_DIRECTORY") or target.resolve())
     files = configuration(
         used_at,
-        PREFERRED_PORTS,
+        ports_from(os.environ),
         settings_from(os.environ),
-        listen=os.environ.get("API_LISTEN") or "127.0.0.1",
+        listen=listen_address(os.environ),
         daemon=False,
     )
     target.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -542,6 +584,18 @@ def render(target: Path) -> None:
     with psycopg.connect(admin) as connection:
         write_static(target / "static", openapi.document(connection))
     LOGGER.info("wrote %s for use in %s", target, used_at)
+
+
+def check(directory: Path) -> None:
+    """Refuse a folder that render has not written, or whose secret is none: before each start."""
+    for name in RENDERED:
+        if not (directory / name).is_file():
+            raise UserError(
+                f"there is no {name} in {directory}",
+                f"Write it: gateway.py render --directory {directory}",
+            )
+    read_secret(directory / "jwt-secret")
+    LOGGER.info("the secret in %s is one that PostgREST can check tokens by", directory)
 
 
 def show_status(gateway: Gateway) -> int:
@@ -571,6 +625,9 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "render":
         render(Path(options.directory))
         return 0
+    if options.command == "check":
+        check(Path(options.directory))
+        return 0
     gateway = demo_gateway(options.name)
     if options.command == "status":
         return show_status(gateway)
@@ -590,18 +647,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="gateway.py",
         description="Runs PostgREST and nginx for the demo's cluster; render writes the "
-        "configuration for the real thing.",
+        "configuration for the real thing, check looks at what it wrote before each start.",
         epilog="Settings are environment variables, see docs/api.md. "
         "Exit codes: 0 done, 1 failed or not running, 2 wrong usage.",
     )
-    parser.add_argument("command", choices=["start", "stop", "status", "logs", "render"])
+    parser.add_argument("command", choices=["start", "stop", "status", "logs", "render", "check"])
     parser.add_argument("--name", default="demo", help="which cluster; default: demo")
-    parser.add_argument("--directory", help="render: the folder to write")
+    parser.add_argument("--directory", help="render, check: the folder")
     options = parser.parse_args(arguments)
     if not re.fullmatch(r"[a-z0-9-]+", options.name):
         parser.error("--name takes lower-case letters, digits and hyphens")
-    if options.command == "render" and not options.directory:
-        parser.error("render needs --directory")
+    if options.command in ("render", "check") and not options.directory:
+        parser.error(f"{options.command} needs --directory")
     set_up_logging()
     try:
         return run(options)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -107,6 +108,52 @@ class Api:
     def forget_cache(self) -> None:
         """Wait until the micro-cache holds nothing of before."""
         time.sleep(1.1)
+
+
+def refused(answer: Response, status: int, code: str = "") -> dict[str, str]:
+    """Check that an answer is an error in PostgREST's shape; return it."""
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.headers["cache-control"] == "no-store"
+    error: dict[str, str] = answer.json()
+    assert set(error) == ERROR_KEYS
+    assert error["code"] == (code or f"TELOO{status}")
+    return error
+
+
+def raw(api: Api, request: bytes) -> Response:
+    """Send bytes as they are; return what came back."""
+    address = urlsplit(api.url)
+    with socket.create_connection((address.hostname, address.port or 0), timeout=10) as connection:
+        connection.sendall(request)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    head, _, content = received.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+    return Response(int(lines[0].split()[1]), headers, content)
+
+
+@contextmanager
+def locked(api: Api, relation: str) -> Iterator[None]:
+    """Keep everybody from a relation, for as long as this lasts."""
+    with api.database.connect(autocommit=False) as other:
+        if relation.startswith("mv_"):
+            other.execute(f"ALTER MATERIALIZED VIEW analytics.{relation} RENAME TO busy")
+        else:
+            other.execute(f"LOCK TABLE analytics.{relation} IN ACCESS EXCLUSIVE MODE")
+        yield
+        other.rollback()
+
+
+def waiting(api: Api) -> int:
+    """Return how many sessions of the API wait for a lock."""
+    rows = api.database.rows(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        "AND usename = 'analytics_authenticator' AND datname = current_database()"
+    )
+    return int(str(rows[0][0]))
 
 
 @contextmanager

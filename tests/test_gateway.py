@@ -9,12 +9,10 @@ import hmac
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import jwt
 import pytest
@@ -25,7 +23,7 @@ import jwt_token
 from cluster import Cluster
 from console import UserError
 from gateway import CONFIG, Gateway, Settings, settings_from
-from gateway_testing import ERROR_KEYS, Api, Response, started
+from gateway_testing import ERROR_KEYS, Api, raw, refused, started
 from openapi import ENDPOINTS, Endpoint
 
 LECTOR = "analytics_lector"
@@ -41,31 +39,6 @@ def edge(api: Api) -> Iterator[Api]:
     settings = Settings(rate=100000, burst=10000, cors_origins=(ORIGIN,), workers="1")
     with started(api.database, "edge", settings) as edge:
         yield edge
-
-
-def refused(answer: Response, status: int, code: str = "") -> dict[str, str]:
-    """Check that an answer is an error in PostgREST's shape; return it."""
-    assert answer.status == status, answer.body
-    assert answer.headers["content-type"].startswith("application/json")
-    assert answer.headers["cache-control"] == "no-store"
-    error: dict[str, str] = answer.json()
-    assert set(error) == ERROR_KEYS
-    assert error["code"] == (code or f"TELOO{status}")
-    return error
-
-
-def raw(api: Api, request: bytes) -> Response:
-    """Send bytes as they are; return what came back."""
-    address = urlsplit(api.url)
-    with socket.create_connection((address.hostname, address.port or 0), timeout=10) as connection:
-        connection.sendall(request)
-        received = b""
-        while part := connection.recv(65536):
-            received += part
-    head, _, content = received.partition(b"\r\n\r\n")
-    lines = head.decode().split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-    return Response(int(lines[0].split()[1]), headers, content)
 
 
 def log_lines(api: Api) -> list[dict[str, object]]:
@@ -160,6 +133,50 @@ def test_bad_query_strings_are_refused(api: Api, query: str) -> None:
     assert "start_month, end_month, limit" in error["hint"]
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("nope=1", "parameter nope is unknown"),
+        ("limit=1&LIMIT=1", "parameter LIMIT is unknown"),
+        (f"{'n' * 40}=1", f"parameter {'n' * 40} is unknown"),
+        (f"{'n' * 41}=1", "the query string has an unknown parameter"),
+        ("a%22b=1", "the query string has an unknown parameter"),
+        ('a"b=1', "the query string has an unknown parameter"),
+        ("limi%74=1", "the query string has an unknown parameter"),
+        ("=1", "the query string has an unknown parameter"),
+        ("limit", "parameter limit has no value: it must be sent as name=value"),
+        ("start_month=2026-01&nope&x=1", "parameter nope has no value: it must be"),
+        ("a%22", "the query string has a part that is not name=value"),
+        ("limit=1&limit=2", "parameter limit is repeated"),
+        ("start_month=1&end_month=&start_month=1", "parameter start_month is repeated"),
+        ("limit=%zz", "the query string is not percent-encoded UTF-8"),
+        ("limit=1;", "a semicolon in a parameter must be sent as %3B"),
+    ],
+)
+def test_the_message_names_the_parameter(api: Api, query: str, message: str) -> None:
+    error = refused(api.get(f"{MONTHS}?{query}", LECTOR), 400)
+    assert error["message"].startswith(message)
+
+
+def test_a_token_in_the_query_is_refused_and_in_no_log(edge: Api) -> None:
+    """PostgREST logs the URL of what it refuses."""
+    token = edge.token(LECTOR)
+    for path in (
+        f"/rest/mv_metricas_mensuales?x={token}",
+        f"/rest/mv_metricas_mensuales?mes=eq.{token}",
+        f"/rest/rpc/status?access_token={token}",
+        f"{RANKINGS}?limit={token}",
+        f"{RANKINGS}?ciudad={token}",
+    ):
+        error = refused(edge.get(path, LECTOR), 400)
+        assert error["message"].startswith("the query string holds a token")
+    refused(edge.get(f"/rest/{token}", LECTOR), 404)
+    refused(edge.get(f"/rest/rpc/{token}", LECTOR), 404)
+    assert len(log_lines(edge)) >= 7
+    for log in edge.gateway.logs.values():
+        assert token not in log.read_text(encoding="utf-8")
+
+
 def test_raw_bytes_that_are_not_utf8_are_refused_and_utf8_passes(api: Api) -> None:
     token = api.token(LECTOR).encode()
     for city, status in (("Bogotá".encode(), 200), ("Bogotá".encode("latin-1"), 400)):
@@ -251,8 +268,9 @@ def test_request_id_is_taken_if_it_is_harmless_and_else_made(api: Api) -> None:
     def answered(given: str) -> str:
         return api.get("/health", headers={"X-Request-Id": given}).headers["x-request-id"]
 
-    assert answered("Trace.1_a-b") == "Trace.1_a-b"
-    for bad in ("a b", 'a"b', "a" * 65, "ñ", ""):
+    for good in ("Trace.1_a-b", "a" * 50):
+        assert answered(good) == good
+    for bad in ("a b", 'a"b', "a" * 51, "ñ", ""):
         assert re.fullmatch(r"[0-9a-f]{32}", answered(bad)), bad
 
 
@@ -295,6 +313,34 @@ def test_cors_is_for_listed_origins(edge: Api) -> None:
         assert answer.headers["access-control-allow-origin"] == ORIGIN
         assert "ETag" in answer.headers["access-control-expose-headers"]
         assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_cors_lets_a_page_write(edge: Api) -> None:
+    for method, path in (
+        ("POST", "/materialized-views/refresh"),
+        ("POST", "/materialized-views/scheduler/trigger-refresh"),
+        ("PUT", "/materialized-views/scheduler/reschedule"),
+    ):
+        asked = {
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "authorization,content-type",
+        }
+        preflight = edge.request("OPTIONS", path, headers=asked)
+        assert preflight.status == 204
+        assert preflight.headers["access-control-allow-origin"] == ORIGIN
+        assert preflight.headers["access-control-allow-methods"] == method
+        allowed = preflight.headers["access-control-allow-headers"].lower().split(", ")
+        assert {"authorization", "content-type"} <= set(allowed)
+        answer = edge.request(method, path, LECTOR, headers={"Origin": ORIGIN})
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (403, ORIGIN)
+    answer = edge.request(
+        "PUT",
+        "/materialized-views/scheduler/reschedule?hour=1",
+        OPERADOR,
+        headers={"Origin": ORIGIN},
+    )
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
 
 
 def test_cors_is_not_for_other_origins_and_off_by_default(api: Api, edge: Api) -> None:
@@ -475,7 +521,7 @@ def test_secret_that_is_too_short_is_refused_before_anything_starts(
 ) -> None:
     gateway = Gateway(Cluster("test-none"), secret_path=tmp_path / "jwt-secret")
     gateway.secret_file.write_text("too short", encoding="utf-8")
-    with pytest.raises(UserError, match="9 characters; it needs 32"):
+    with pytest.raises(UserError, match="9 bytes; it needs 32"):
         gateway.secret()
     gateway.secret_file.unlink()
     made = gateway.secret()
@@ -497,6 +543,9 @@ def test_secrets_are_for_the_server_alone(api: Api) -> None:
         ("API_RATE", "fast"),
         ("API_READERS", "23"),
         ("API_WORKERS", "many"),
+        ("API_PUBLIC_URL", "kpis.example"),
+        ("API_PUBLIC_URL", "https://kpis.example/"),
+        ("API_PUBLIC_URL", 'https://kpis.example"'),
         ("API_CORS_ORIGINS", "*"),
         ("API_CORS_ORIGINS", 'https://a.example";'),
         ("API_CORS_ORIGINS", "https://a.example/path"),
@@ -521,6 +570,11 @@ def test_units_and_compose_file_agree_with_what_is_written() -> None:
         # What needs no more than a database keeps nothing.
         if unit.stem not in ("teloo-scheduler", "teloo-notifier"):
             assert "/var/lib/teloo-analytics/" in unit.read_text(encoding="utf-8")
+        # A fault that lasts is tried again for as long as it lasts.
+        text = unit.read_text(encoding="utf-8")
+        seconds = int(re.findall(r"^RestartSec=(\d+)$", text, re.MULTILINE)[0])
+        assert "\nRestart=always\n" in text
+        assert "\nStartLimitIntervalSec=0\n" in text or seconds * 5 > 10
     if shutil.which("systemd-analyze"):
         result = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", *map(str, units)],

@@ -4,14 +4,17 @@ An answer of status() says when it was made (checked_at): two answers with the s
 one answer that was kept.
 """
 
+import select
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 
-from gateway import Settings
-from gateway_testing import Api, started
+from gateway import Settings, wait_until
+from gateway_testing import Api, locked, started, waiting
 
 READER = "analytics_lector"
 STATUS = "/materialized-views/status"
@@ -137,3 +140,55 @@ def test_readers_leave_room_for_a_refresh(narrow: Api) -> None:
     assert statuses.count(200) >= 2
     assert statuses.count(429) >= 1
     narrow.database.execute("CALL analytics.work()")
+
+
+@pytest.fixture(scope="module")
+def cramped(api: Api) -> Iterator[Api]:
+    """Another gateway over the same database, with 5 connections, 2 of them for readers."""
+    settings = Settings(
+        rate=100000, burst=10000, readers=2, pool=5, retry_rate=1, retry_burst=1, workers="1"
+    )
+    with started(api.database, "cramped", settings) as other:
+        yield other
+
+
+@pytest.mark.parametrize(
+    ("path", "relation"),
+    [
+        ("/rest/mv_ranking_asesores", "mv_ranking_asesores"),
+        ("/rest/rpc/scheduler_status", "scheduler_state"),
+        ("/materialized-views/scheduler/status", "scheduler_state"),
+        ("/metrics", "scheduler_state"),
+        ("/health", "scheduler_state"),
+        ("/rest/rpc/health", "scheduler_state"),
+    ],
+)
+def test_readers_that_hang_up_leave_room_for_a_refresh(
+    cramped: Api, path: str, relation: str
+) -> None:
+    """PostgREST goes on with a request whose client is gone, and keeps its connection for it."""
+    address = urlsplit(cramped.url)
+    token = cramped.token(READER)
+    request = f"GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
+
+    def ask_and_hang_up() -> None:
+        before = waiting(cramped)
+        with socket.create_connection((address.hostname, address.port or 0)) as connection:
+            connection.sendall(request.encode())
+
+            def has_arrived() -> bool:
+                answered = bool(select.select([connection], [], [], 0)[0])
+                return answered or waiting(cramped) > before
+
+            assert wait_until(has_arrived)
+
+    with locked(cramped, relation):
+        for _ in range(6):
+            ask_and_hang_up()
+        assert waiting(cramped) == 2
+        asked = time.monotonic()
+        path = "/materialized-views/scheduler/trigger-refresh"
+        assert cramped.post(path, "analytics_operador").status == 202
+        assert time.monotonic() - asked < 2
+    assert wait_until(lambda: waiting(cramped) == 0)
+    cramped.database.execute("CALL analytics.work()")

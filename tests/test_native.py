@@ -1,0 +1,237 @@
+"""PostgREST itself at /rest/: its statuses as docs/api.md lists them, and free querying."""
+
+import csv
+import io
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from cluster import PROJECT
+from gateway import Settings, wait_until
+from gateway_testing import ERROR_KEYS, Api, locked, refused, started, waiting
+
+LECTOR = "analytics_lector"
+OPERADOR = "analytics_operador"
+MONTHS = "/rest/mv_metricas_mensuales"
+ADVISORS = "/rest/mv_ranking_asesores"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and the error that PostgREST answers."""
+
+    path: str
+    status: int
+    code: str
+    role: str | None = LECTOR
+    method: str = "GET"
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | None = None
+
+
+def json_body(path: str, status: int, code: str, body: str) -> Case:
+    """Return a call of a function by POST."""
+    headers = {"Content-Type": "application/json"}
+    return Case(path, status, code, method="POST", headers=headers, body=body)
+
+
+# By the rows of the table in docs/api.md.
+CASES = {
+    "unknown function, missing or unknown argument": [
+        Case("/rest/rpc/nope", 404, "PGRST202"),
+        Case("/rest/rpc/monthly_metrics?nope=1", 404, "PGRST202"),
+        json_body("/rest/rpc/monthly_metrics", 404, "PGRST202", '{"nope": "1"}'),
+    ],
+    "unknown view": [Case("/rest/nope", 404, "42P01")],
+    "unknown column in a filter": [Case(f"{MONTHS}?nope=eq.1", 400, "42703")],
+    "a value that isn't of the column's type": [
+        Case(f"{ADVISORS}?ranking_nacional=eq.x", 400, "22P02"),
+        Case(f"{MONTHS}?mes=eq.x", 400, "22007"),
+    ],
+    "a query that can't be parsed": [
+        Case(f"{MONTHS}?mes=nope.1", 400, "PGRST100"),
+        Case(f"{MONTHS}?order=mes.sideways", 400, "PGRST100"),
+    ],
+    "a body that isn't JSON": [json_body("/rest/rpc/monthly_metrics", 400, "PGRST102", "{")],
+    "an `Accept` that it can't serve": [
+        Case(MONTHS, 415, "PGRST107", headers={"Accept": "image/png"})
+    ],
+    "a schema other than `api` (`Accept-Profile`, `Content-Profile`)": [
+        Case(MONTHS, 406, "PGRST106", headers={"Accept-Profile": "analytics"}),
+        Case(
+            "/rest/rpc/status",
+            406,
+            "PGRST106",
+            method="POST",
+            headers={"Content-Profile": "analytics"},
+        ),
+    ],
+    "one object asked for (`application/vnd.pgrst.object+json`), and it isn't one": [
+        Case(MONTHS, 406, "PGRST116", headers={"Accept": "application/vnd.pgrst.object+json"})
+    ],
+    "a range that begins after the last row, counted (`Prefer: count=exact`), or after its end": [
+        Case(MONTHS, 416, "PGRST103", headers={"Range": "5000-5009", "Prefer": "count=exact"}),
+        Case(MONTHS, 416, "PGRST103", headers={"Range": "5-2"}),
+    ],
+    "GET of a function that writes": [
+        Case("/rest/rpc/scheduler_trigger_refresh", 405, "25006", role=OPERADOR)
+    ],
+    "no right": [
+        Case("/rest/rpc/refresh", 403, "42501", method="POST"),
+        Case("/rest/rpc/scheduler_trigger_refresh", 403, "42501", method="POST"),
+    ],
+    "no token": [
+        Case(MONTHS, 401, "42501", role=None),
+        Case("/rest/rpc/status", 401, "42501", role=None),
+    ],
+}
+# Rows of the table with a test of their own.
+OTHERS = {
+    "a parameter of a function given twice",
+    "a reader's time limit",
+    "no connection of the pool within 4 s",
+}
+
+
+def documented() -> dict[str, str]:
+    """Return the table of docs/api.md: what a row is about, and what it says."""
+    text = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
+    table = text.partition("| PostgREST's own, at `/rest/` | status |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (.*?) \| (.*?) \|$", table, re.MULTILINE)
+    return dict(rows)
+
+
+def checked(api: Api, case: Case) -> None:
+    """Check one answer of PostgREST's."""
+    answer = api.request(
+        case.method,
+        case.path,
+        case.role,
+        headers=case.headers,
+        body=case.body,
+    )
+    assert (answer.status, answer.json()["code"]) == (case.status, case.code), answer.body
+    assert answer.json().keys() == ERROR_KEYS
+    assert "json" in answer.headers["content-type"]
+
+
+@pytest.mark.parametrize("row", CASES)
+def test_statuses_are_as_documented(api: Api, row: str) -> None:
+    said = documented()[row]
+    assert {str(case.status) for case in CASES[row]} == set(re.findall(r"\b[1-5]\d\d\b", said))
+    assert {case.code for case in CASES[row]} == set(re.findall(r"`(\w+)`", said))
+    for case in CASES[row]:
+        checked(api, case)
+
+
+def test_every_row_of_the_table_has_a_test() -> None:
+    assert documented().keys() == CASES.keys() | OTHERS
+
+
+def test_of_a_functions_parameter_given_twice_the_last_counts(api: Api) -> None:
+    assert documented()["a parameter of a function given twice"] == "the last counts"
+    answer = api.get("/rest/rpc/monthly_metrics?limite=1&limite=2", LECTOR)
+    assert (answer.status, len(answer.json())) == (200, 2)
+
+
+def test_a_readers_time_limit_is_500_from_a_view_and_504_from_a_function(api: Api) -> None:
+    said = documented()["a reader's time limit"]
+    assert said == "500 `57014` from a view, 504 `TELOO504` from a function"
+    cases = [
+        Case(MONTHS, 500, "57014"),
+        Case("/rest/rpc/monthly_metrics", 504, "TELOO504"),
+    ]
+    with locked(api, "mv_metricas_mensuales"), ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(checked, api, case) for case in cases]:
+            done.result()
+
+
+def test_without_a_connection_of_the_pool_it_is_504(api: Api) -> None:
+    assert documented()["no connection of the pool within 4 s"] == "504 `TELOO504`"
+    trigger = "/rest/rpc/scheduler_trigger_refresh"
+    settings = Settings(rate=100000, burst=10000, pool=4, readers=1, workers="1")
+    with started(api.database, "full", settings) as full, ThreadPoolExecutor(4) as pool:
+        with locked(api, "refresh_jobs"):
+            writers = [pool.submit(full.post, trigger, OPERADOR) for _ in range(4)]
+            assert wait_until(lambda: waiting(full) == 4)
+            checked(full, Case(MONTHS, 504, "TELOO504"))
+        assert {writer.result().status for writer in writers} <= {202, 504}
+        checked(full, Case("/rest/nope", 404, "42P01"))
+    api.database.execute("CALL analytics.work()")
+
+
+# -- free querying -------------------------------------------------------------------------
+
+
+def test_filters_order_paging_and_select(api: Api) -> None:
+    answer = api.get(
+        f"{ADVISORS}?select=asesor_id,ranking_nacional&ranking_nacional=lte.20"
+        "&order=ranking_nacional.desc,asesor_id&limit=3&offset=2",
+        LECTOR,
+    )
+    expected = api.database.rows(
+        "SELECT asesor_id::text, ranking_nacional FROM analytics.mv_ranking_asesores "
+        "WHERE ranking_nacional <= 20 ORDER BY ranking_nacional DESC, asesor_id LIMIT 3 OFFSET 2"
+    )
+    assert answer.status == 200
+    assert [tuple(row.values()) for row in answer.json()] == expected
+    assert len(expected) == 3
+
+
+def test_ranges_and_counts_go_through(api: Api) -> None:
+    headers = {"Range-Unit": "items", "Range": "2-4", "Prefer": "count=exact"}
+    answer = api.get(f"{MONTHS}?select=mes&order=mes.desc", LECTOR, headers=headers)
+    months = api.database.rows(
+        "SELECT mes::text FROM analytics.mv_metricas_mensuales ORDER BY mes DESC"
+    )
+    assert answer.status == 206
+    assert answer.headers["content-range"] == f"2-4/{len(months)}"
+    assert [(row["mes"],) for row in answer.json()] == months[2:5]
+
+
+def test_csv_and_functions_by_post(api: Api) -> None:
+    answer = api.get(f"{MONTHS}?order=mes&limit=2", LECTOR, headers={"Accept": "text/csv"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    lines = list(csv.DictReader(io.StringIO(answer.body)))
+    assert len(lines) == 2
+    assert len(lines[0]) == 22
+    answer = api.request(
+        "POST",
+        "/rest/rpc/monthly_metrics",
+        LECTOR,
+        headers={"Content-Type": "application/json"},
+        body='{"limite": "2"}',
+    )
+    assert (answer.status, len(answer.json())) == (200, 2)
+
+
+def test_the_generated_description_shows_what_a_token_may_call(api: Api) -> None:
+    reader = api.get("/rest/", LECTOR).json()
+    assert "/rpc/status" in reader["paths"]
+    assert "/rpc/refresh" not in reader["paths"]
+    assert "/rpc/refresh" in api.get("/rest/", OPERADOR).json()["paths"]
+    assert reader["basePath"] == "/rest"
+
+
+# -- what the gateway keeps from PostgREST -------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/rest/a/b", "/rest/rpc/", "/rest/%ff", "/rest/x.y"])
+def test_paths_that_no_view_or_function_has_are_404(api: Api, path: str) -> None:
+    refused(api.get(path, LECTOR), 404)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "Text/CSV", "text/csv; charset=utf-8"]
+)
+def test_a_body_that_is_no_json_is_415(api: Api, kind: str) -> None:
+    answer = api.request(
+        "POST",
+        "/rest/rpc/monthly_metrics",
+        LECTOR,
+        headers={"Content-Type": kind},
+        body="limite=%ff",
+    )
+    refused(answer, 415)
