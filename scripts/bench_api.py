@@ -1,7 +1,8 @@
 """Measures the HTTP API, on a cluster of its own.
 
 PostgREST and the gateway against the same SQL by pgbench and against an ordinary FastAPI +
-asyncpg endpoint, in one run, interleaved; and readers while a refresh runs.
+asyncpg endpoint, in one run, interleaved; readers while a refresh runs; and how soon all
+answers come again after a part was restarted under load.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,10 +31,13 @@ from jwt_token import mint
 CONNECTIONS = (1, 16, 64)
 PATH = "/materialized-views/monthly-metrics?limit=12"
 NATIVE = "/rpc/monthly_metrics?limite=12"
-PGBENCH = (
+# What PostgREST runs, and the least that could build the same JSON: no checks, no headers.
+SAME_SQL = "SELECT api.monthly_metrics(limite => '12');\n"
+BARE_SQL = (
     "SELECT json_agg(months) FROM (SELECT * FROM analytics.mv_metricas_mensuales "
     "ORDER BY mes DESC LIMIT 12) AS months;\n"
 )
+RESTART_CONNECTIONS = 64
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
 
 
@@ -67,11 +71,11 @@ def wrk(url: str, connections: int, seconds: int, token: str) -> Load:
     return Load(float(rate[1]), percentile(50), percentile(99), int(failed[1]) if failed else 0)
 
 
-def pgbench(cluster: Cluster, url: str, connections: int, seconds: int) -> float:
-    """Run the same SQL by pgbench; return transactions a second."""
+def pgbench(cluster: Cluster, url: str, statement: str, connections: int, seconds: int) -> float:
+    """Run a statement by pgbench; return transactions a second."""
     with TemporaryDirectory() as folder:
         script = Path(folder) / "months.sql"
-        script.write_text(PGBENCH, encoding="utf-8")
+        script.write_text(statement, encoding="utf-8")
         output = subprocess.run(
             [
                 str(cluster.binaries / "pgbench"),
@@ -146,15 +150,13 @@ def measure(
     with fastapi(url) as other:
         for connections in CONNECTIONS:
             rates: dict[str, list[float]] = {
-                "pgbench": [],
-                "fastapi": [],
-                "native": [],
-                "cached": [],
+                name: [] for name in ("pgbench", "bare", "fastapi", "native", "cached")
             }
             loads: dict[str, list[Load]] = {"native": [], "cached": [], "fastapi": []}
             for turn in range(options.rounds):
                 LOGGER.info("%d connections, round %d of %d", connections, turn + 1, options.rounds)
-                rates["pgbench"].append(pgbench(cluster, url, connections, seconds))
+                for name, statement in (("pgbench", SAME_SQL), ("bare", BARE_SQL)):
+                    rates[name].append(pgbench(cluster, url, statement, connections, seconds))
                 for side, address in (
                     ("native", native),
                     ("cached", gateway.url + PATH),
@@ -164,8 +166,9 @@ def measure(
                     loads[side].append(load)
                     rates[side].append(load.rate)
             for name, ours, against, side in (
-                ("PostgREST", "native", "pgbench", "pgbench, JSON built in SQL"),
-                ("gateway with micro-cache", "cached", "pgbench", "pgbench, JSON built in SQL"),
+                ("PostgREST", "native", "pgbench", "pgbench, the same SQL"),
+                ("PostgREST against a bare query", "native", "bare", "pgbench, a bare query"),
+                ("gateway with micro-cache", "cached", "pgbench", "pgbench, the same SQL"),
                 ("PostgREST against FastAPI", "native", "fastapi", "FastAPI + asyncpg, 2 workers"),
             ):
                 load = sorted(loads[ours], key=lambda one: one.rate)[len(loads[ours]) // 2]
@@ -183,17 +186,22 @@ def measure(
                         note + (f"; {refused} answers were not 2xx" if refused else ""),
                     )
                 )
+    for name, address in (
+        ("p99 while a refresh runs", native),
+        ("p99 through the gateway while a refresh runs", gateway.url + PATH),
+    ):
         idle: list[float] = []
         busy: list[float] = []
         runs = 0
-        for _ in range(options.rounds):
-            idle.append(wrk(gateway.url + PATH, 16, seconds, token).p99)
+        for turn in range(options.rounds):
+            LOGGER.info("%s, round %d of %d", name, turn + 1, options.rounds)
+            idle.append(wrk(address, 16, seconds, token).p99)
             with refreshing(url) as times:
-                busy.append(wrk(gateway.url + PATH, 16, seconds, token).p99)
+                busy.append(wrk(address, 16, seconds, token).p99)
             runs += len(times)
         results.append(
             Result(
-                "p99 while a refresh runs",
+                name,
                 "16 connections",
                 "cost",
                 busy,
@@ -201,6 +209,78 @@ def measure(
                 "ms",
                 "idle",
                 f"{runs} forced refreshes, one after the other",
+            )
+        )
+    return results
+
+
+def recovery(gateway: Gateway, token: str, restart: Callable[[], None]) -> float:
+    """Restart something under load; return the milliseconds from then to the last failure.
+
+    That a part is up is what ``restart`` waits for. 0 where nothing failed afterwards. Refused as
+    too many (429), which so much load leads to, is no failure.
+    """
+    failures: list[float] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", "-H"]
+        command += [f"Authorization: Bearer {token}", f"{gateway.url}{PATH}"]
+        while not stop.is_set():
+            answer = subprocess.run(command, check=False, capture_output=True, text=True)
+            if answer.stdout not in ("200", "429"):
+                failures.append(time.monotonic())
+            time.sleep(0.02)
+
+    command = ["wrk", "-t", "2", "-c", str(RESTART_CONNECTIONS), "-d", "20s"]
+    command += ["-s", str(Path(__file__).parent / "bench_api_paths.lua")]
+    command += ["-H", f"Authorization: Bearer {token}", gateway.url]
+    load = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        time.sleep(2)
+        restart()
+        up = time.monotonic()
+        load.wait()
+    finally:
+        load.kill()
+        stop.set()
+        thread.join()
+    return max([0.0, *((when - up) * 1000 for when in failures)])
+
+
+def measure_restarts(
+    cluster: Cluster, gateway: Gateway, options: argparse.Namespace
+) -> list[Result]:
+    """Restart each part under load, in turn; return how soon all answers came again."""
+
+    def restart_database() -> None:
+        cluster.stop("immediate")
+        cluster.start()
+
+    token = mint(gateway.secret(), "analytics_lector")
+    parts: dict[str, Callable[[], None]] = {
+        "PostgreSQL": restart_database,
+        "PostgREST": lambda: gateway.restart("postgrest"),
+        "nginx": lambda: gateway.restart("nginx"),
+    }
+    results = []
+    for part, restart in parts.items():
+        times = []
+        for turn in range(options.rounds):
+            LOGGER.info("restart of %s, round %d of %d", part, turn + 1, options.rounds)
+            times.append(recovery(gateway, token, restart))
+        results.append(
+            Result(
+                "last failure after a restart",
+                part,
+                "milliseconds",
+                times,
+                [],
+                "ms",
+                "",
+                f"{RESTART_CONNECTIONS} connections; longest {max(times):,.0f} ms",
             )
         )
     return results
@@ -234,6 +314,7 @@ def main(arguments: list[str] | None = None) -> int:
             gateway.start()
             try:
                 results = measure(cluster, url, gateway, options)
+                results += measure_restarts(cluster, gateway, options)
             finally:
                 gateway.stop()
         finally:

@@ -50,6 +50,7 @@ BARS = {
     ("gateway with micro-cache", "16 connections"): Bar(2, 4),
     ("PostgREST against FastAPI", "16 connections"): Bar(2, 2.8),
     ("p99 while a refresh runs", ""): Bar(3, 1.5),
+    ("last failure after a restart", ""): Bar(10000, 2000),
 }
 # Read as: is the value the other side by ours, or ours by the other side?
 AT_LEAST = ("speedup", "throughput")
