@@ -279,6 +279,40 @@ class Bench:
             )
         )
 
+    def tick(self) -> None:
+        """Tick when nothing is due, with a log of a refresh a minute for over two months."""
+        self.refresh()
+        connection = self.market.connection
+
+        def ticks() -> list[float]:
+            times = []
+            for _ in range(4 * self.pairs):
+                started = time.perf_counter()
+                connection.execute("CALL analytics.tick()")
+                times.append(1000 * (time.perf_counter() - started))
+            return times
+
+        # The first one of an hour trims logs and notes what was used.
+        connection.execute("CALL analytics.tick()")
+        short = ticks()
+        connection.execute(bench_sql("long_log.sql"))
+        connection.execute("ANALYZE analytics.refresh_log")
+        row = connection.execute("SELECT count(*) FROM analytics.refresh_log").fetchone()
+        ours = ticks()
+        connection.execute("DELETE FROM analytics.refresh_log WHERE requested_by = 'bench'")
+        self.add(
+            Result(
+                "tick, nothing due",
+                self.scale,
+                "milliseconds",
+                ours,
+                short,
+                "ms",
+                "a short log",
+                f"refresh log of {row[0]:,} lines" if row else "",
+            )
+        )
+
     def day_of_work(self) -> None:
         """Refresh after a day of work on a new local day."""
 
@@ -563,6 +597,7 @@ class Bench:
         measures = {
             "storage": self.storage,
             "nothing": self.nothing_changed,
+            "tick": self.tick,
             "day": self.day_of_work,
             "same-day": self.same_day,
             "monthly": self.monthly_path,
@@ -754,6 +789,7 @@ def main(arguments: list[str] | None = None) -> int:
         choices=[
             "storage",
             "nothing",
+            "tick",
             "day",
             "same-day",
             "monthly",

@@ -38,6 +38,7 @@ BARS = {
     ("growth: day of work", "small to large"): Bar(35, 20),
     ("growth: one changed request", "small to large"): Bar(4, 1.5),
     ("nothing changed", ""): Bar(15, 5),
+    ("tick, nothing due", ""): Bar(10, 10),
     ("one update on 274 days", "medium"): Bar(4, 15),
     ("insert transaction", ""): Bar(0.85, 0.95),
     ("update of an offer", ""): Bar(0.85, 0.95),
