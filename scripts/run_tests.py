@@ -28,19 +28,22 @@ LINTERS: dict[str, list[str]] = {
         "tests/pgtap",
     ],
 }
-# Three parts at the same time, each with clusters of its own; a new file is in the last. The second
-# waits for pg_cron most of the time.
+# Four parts at the same time, each with clusters of its own; a new file is in the last. The second
+# and the third wait for pg_cron most of the time.
 PARTS = [
     [f"tests/test_{name}.py" for name in names]
     for names in (
-        ("capture", "engine", "live", "problems", "races", "sequences", "source_indexes"),
-        ("crashes", "doctor", "schedule", "scheduler_service"),
+        ("capture", "engine", "live", "races", "sequences", "source_indexes"),
+        ("crashes", "cron", "restore"),
+        ("doctor", "notifier", "problems", "schedule", "scheduler_service", "usage"),
     )
 ]
 TESTS: dict[str, list[str]] = {
-    "pytest 1": ["python", "-m", "pytest", *PARTS[0]],
-    "pytest 2": ["python", "-m", "pytest", *PARTS[1]],
-    "pytest 3": [
+    **{
+        f"pytest {number}": ["python", "-m", "pytest", *part]
+        for number, part in enumerate(PARTS, start=1)
+    },
+    f"pytest {len(PARTS) + 1}": [
         "python",
         "-m",
         "pytest",

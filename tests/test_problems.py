@@ -148,7 +148,7 @@ def test_refresh_failed(patient: Patient) -> None:
 
 
 def test_scheduler_down(patient: Patient) -> None:
-    """Without ticks the notifier looks."""
+    """Without ticks the notifier looks. tests/test_crashes.py really stops them."""
     look = "SELECT analytics.update_alerts()"
     patient.run(
         "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '181 s'", look

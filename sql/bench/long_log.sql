@@ -6,13 +6,13 @@ INSERT INTO analytics.refresh_log (
 SELECT
     -number AS run_id,
     line.view_name,
-    'manual',
-    'bench',
-    'incremental',
-    clock_timestamp(),
-    clock_timestamp(),
-    'SUCCESS',
-    10,
-    (SELECT count(*) FROM analytics.mv_ranking_asesores)
+    'manual' AS triggered_by,
+    'bench' AS requested_by,
+    'incremental' AS mode,
+    clock_timestamp() AS started_at,
+    clock_timestamp() AS finished_at,
+    'SUCCESS' AS refresh_status,
+    10 AS refresh_time_ms,
+    (SELECT count(*) FROM analytics.mv_ranking_asesores) AS rows_affected
 FROM generate_series(1, 100000) AS number
 CROSS JOIN (VALUES ('mv_metricas_mensuales'), ('mv_ranking_asesores'), (NULL)) AS line (view_name);
