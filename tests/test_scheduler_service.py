@@ -1,6 +1,7 @@
 """scripts/scheduler.py, the schedule without pg_cron, over real servers."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from cluster import PROJECT, Cluster
 from conftest import TEST_SETTINGS, Database
@@ -203,6 +205,28 @@ def test_a_host_that_vanished_is_noticed_unless_the_connection_string_says_other
     }
     assert in_force(**own, connect_timeout=4) == (own, "4")
     assert in_force(keepalives=0)[0]["keepalives"] == 0
+
+
+@pytest.mark.parametrize(
+    ("unit", "page"), [("teloo-scheduler", "scheduling.md"), ("teloo-notifier", "alerts.md")]
+)
+def test_the_docs_install_the_unit_as_it_is(unit: str, page: str) -> None:
+    text = (PROJECT / "config" / "systemd" / f"{unit}.service").read_text(encoding="utf-8")
+    docs = (PROJECT / "docs" / page).read_text(encoding="utf-8")
+    user, file, script = (
+        re.findall(pattern, text, re.MULTILINE)[0]
+        for pattern in (
+            r"^User=(\S+)$",
+            r"^EnvironmentFile=(\S+)$",
+            r"^ExecStart=/opt/teloo-analytics/\S+ /opt/teloo-analytics/(\S+)$",
+        )
+    )
+    assert f"nologin {user}\n" in docs
+    assert f"cat > {file} <<'END'\nDATABASE_URL=" in docs
+    assert f"cp /opt/teloo-analytics/config/systemd/{unit}.service /etc/systemd/system/\n" in docs
+    assert f"systemctl enable --now {unit}\n" in docs
+    assert f"docs/{page}" in text
+    assert (PROJECT / script).is_file()
 
 
 def test_two_of_them_run_a_slot_once(migrated: Database, tmp_path: Path) -> None:
