@@ -43,6 +43,10 @@ UNCHECKED, FAILED = "unchecked", "failed"
 LONG_TRANSACTION = timedelta(hours=1)
 # A job that waits longer than this for work(), which comes every minute, is stuck.
 STUCK_JOB = timedelta(minutes=10)
+# After four attempts, which take two minutes, it is more than a server that restarts.
+FAILED_ATTEMPTS = 3
+# A notifier asks every second for what is due.
+STUCK_NOTICE = timedelta(minutes=10)
 # Ticks keep the change log small; its file stays as large as it once was.
 CHANGE_LOG_BYTES = 256 * 1024**2
 # Dead rows that are more than the living ones, and worth a word.
@@ -1014,6 +1018,56 @@ def look_at_refresh_jobs(patient: Patient) -> Iterator[Finding]:
             statement(f"SELECT pg_cancel_backend({pid})", "as a superuser"),
         )
     yield ok("a refresh is running" if pid is not None else "none waits too long")
+
+
+@check("schedule", "notices", as_owner=True)
+def look_at_notices(patient: Patient) -> Iterator[Finding]:
+    """Notices of alerts arrive. What is older than the first try of a notifier does not count."""
+    found = {
+        str(state): (count, since, error or "never tried")
+        for state, count, since, error in patient.rows(
+            "SELECT CASE WHEN notice.next_attempt_at = 'infinity' THEN 'given up' "
+            "WHEN notice.next_attempt_at < clock_timestamp() - %s THEN 'left' "
+            "ELSE 'failing' END AS state, count(*), min(notice.created_at), "
+            "(array_agg(notice.last_error ORDER BY notice.notice_id DESC))[1] "
+            "FROM analytics.alert_outbox AS notice "
+            "LEFT JOIN analytics.alert_outbox AS raised ON raised.alert_id = notice.alert_id "
+            "AND notice.event = 'cleared' AND raised.event = 'raised' "
+            "AND raised.delivered_at IS NULL AND raised.next_attempt_at < 'infinity' "
+            "WHERE notice.delivered_at IS NULL AND raised.notice_id IS NULL "
+            "AND (notice.attempts > %s OR notice.next_attempt_at = 'infinity' "
+            "OR notice.next_attempt_at < clock_timestamp() - %s) "
+            "AND EXISTS (SELECT FROM analytics.alert_outbox AS tried "
+            "WHERE tried.attempts > 0 AND tried.notice_id <= notice.notice_id) GROUP BY state",
+            STUCK_NOTICE,
+            FAILED_ATTEMPTS,
+            STUCK_NOTICE,
+        )
+    }
+    if "left" in found:
+        count, since, _ = found["left"]
+        yield warning(
+            f"{count} notice(s) of alerts wait since {since:%Y-%m-%d %H:%M}, and no notifier takes "
+            "them",
+            shell("make notifier", "as a service: config/systemd/teloo-notifier.service"),
+        )
+    if "failing" in found:
+        count, since, error = found["failing"]
+        yield warning(
+            f"{count} notice(s) of alerts since {since:%Y-%m-%d %H:%M} do not arrive: {error}",
+            advice("Mend what it says; the notifier tries again at least every hour."),
+        )
+    if "given up" in found:
+        count, since, error = found["given up"]
+        yield warning(
+            f"{count} notice(s) of alerts since {since:%Y-%m-%d %H:%M} were given up: {error}",
+            statement(
+                "DELETE FROM analytics.alert_outbox WHERE delivered_at IS NULL "
+                "AND next_attempt_at = 'infinity'",
+                "once who should know knows; as analytics_owner",
+            ),
+        )
+    yield ok()
 
 
 # -- refresh -----------------------------------------------------------------------------------

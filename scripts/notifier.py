@@ -1,17 +1,21 @@
 """Delivers the notices of analytics.alert_outbox to a webhook and by e-mail, at least once."""
 
 import argparse
+import logging
 import os
+import re
 import smtplib
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -19,14 +23,24 @@ import psycopg
 from psycopg.rows import class_row
 
 from console import LOGGER, UserError, database_url, report, set_up_logging
-from service import CONNECT_SECONDS, check, stop_on_signal
+from service import check, connect, described, stop_on_signal
 
 FUNCTIONS = [
     "analytics.update_alerts()",
     "analytics.take_notice()",
     "analytics.report_notice(bigint,text[],text)",
 ]
-SEND_SECONDS = 20
+TAKE = """
+SELECT
+    notice_id, event, problem, severity, message, first_seen_at, cleared_at, created_at, attempt,
+    delivered_to, only_to
+FROM analytics.take_notice()
+"""
+# One answer of a server; all of a notice, which is ours for two minutes; what is left on SIGTERM.
+ANSWER_SECONDS = 20
+DELIVERY_SECONDS = 60.0
+STOP_SECONDS = 5.0
+# How often to ask for what is due; a new notice is heard of at once.
 LISTEN_SECONDS = 1.0
 
 
@@ -44,13 +58,13 @@ class Notice:
     created_at: datetime
     attempt: int
     delivered_to: list[str]
+    only_to: list[str] | None
 
     @property
     def subject(self) -> str:
         """One line that says it all."""
-        if self.event == "cleared":
-            return f"teloo-analytics: {self.problem} is over"
-        return f"teloo-analytics: {self.problem} ({self.severity})"
+        what = "is over" if self.event == "cleared" else f"({self.severity})"
+        return one_line(f"teloo-analytics: {self.problem} {what}")
 
     @property
     def text(self) -> str:
@@ -61,22 +75,43 @@ class Notice:
         return f"{self.message}\n\n{since}. docs/runbook.md has a section {self.problem}."
 
 
+class Way(Protocol):
+    """How notices get to one or several places."""
+
+    @property
+    def places(self) -> list[str]:
+        """Names of the places, for analytics.alert_outbox.delivered_to."""
+
+    def send(self, notice: Notice, places: list[str]) -> Iterator[tuple[str, Exception | None]]:
+        """Send to these places and yield for each, as it is done, what failed.
+
+        What it raises is true of all that it has not yielded.
+        """
+
+
 @dataclass(frozen=True)
 class Webhook:
     """A POST of JSON; its field ``text`` is what Slack, Mattermost and Google Chat show."""
 
-    url: str
-    token: str | None
+    url: str = field(repr=False)
+    token: str | None = field(repr=False)
 
-    def send(self, notice: Notice) -> None:
-        """Send it; raises httpx.HTTPError for anything but a 2xx answer."""
+    @property
+    def places(self) -> list[str]:
+        """There is one."""
+        return ["webhook"]
+
+    def send(self, notice: Notice, places: list[str]) -> Iterator[tuple[str, Exception | None]]:
+        """Send it; anything but a 2xx answer is a failure, a redirect too."""
         headers = {"Idempotency-Key": f"teloo-analytics-{notice.notice_id}"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        answer = httpx.post(
+        # The body of the answer is not read: it may have no end.
+        with httpx.stream(
+            "POST",
             self.url,
             headers=headers,
-            timeout=SEND_SECONDS,
+            timeout=ANSWER_SECONDS,
             json={
                 "text": f"{notice.subject}\n{notice.text}",
                 "notice_id": notice.notice_id,
@@ -87,24 +122,73 @@ class Webhook:
                 "first_seen_at": notice.first_seen_at.isoformat(),
                 "cleared_at": notice.cleared_at and notice.cleared_at.isoformat(),
             },
-        )
-        if not answer.is_success:
-            # Without the address: it may hold a secret, and this goes into the outbox.
-            raise httpx.HTTPError(f"the webhook answered {answer.status_code}")
+        ) as answer:
+            if not answer.is_success:
+                # Without the address: it may hold a secret, and this goes into the outbox.
+                raise httpx.HTTPError(f"the webhook answered {answer.status_code}")
+        for place in places:
+            yield place, None
 
 
 @dataclass(frozen=True)
 class Email:
-    """A mail through a server, encrypted where the server offers it and always with a password."""
+    """Mails through a server, encrypted where the server offers it and always with a password.
 
-    url: str
+    One mail for each recipient, so that one who is refused costs the others nothing.
+    """
+
+    url: str = field(repr=False)
     sender: str
     recipients: list[str]
 
-    def send(self, notice: Notice) -> None:
-        """Send it; raises smtplib.SMTPException or OSError when not every recipient was taken."""
+    @property
+    def places(self) -> list[str]:
+        """One for each address."""
+        return [f"email:{address}" for _, address in map(parseaddr, self.recipients)]
+
+    def send(self, notice: Notice, places: list[str]) -> Iterator[tuple[str, Exception | None]]:
+        """Send it over one connection, or over another one when a server ends it."""
+        smtp: smtplib.SMTP | None = None
+        sender = parseaddr(self.sender)[1]
+        try:
+            for place in places:
+                if smtp is None or smtp.sock is None:
+                    smtp = self._connect()
+                try:
+                    smtp.send_message(self._message(notice), sender, [place.removeprefix("email:")])
+                except Exception as error:
+                    yield place, error
+                else:
+                    yield place, None
+        finally:
+            if smtp is not None:
+                with suppress(Exception):
+                    smtp.quit()
+                smtp.close()
+
+    def _connect(self) -> smtplib.SMTP:
         server = urlsplit(self.url)
         host = server.hostname or ""
+        context = ssl.create_default_context()
+        if server.scheme == "smtps":
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+                host, server.port or 465, timeout=ANSWER_SECONDS, context=context
+            )
+        else:
+            smtp = smtplib.SMTP(host, server.port or 25, timeout=ANSWER_SECONDS)
+        try:
+            if server.scheme == "smtp":
+                smtp.ehlo()
+                if smtp.has_extn("starttls") or server.username:
+                    smtp.starttls(context=context)
+            if server.username:
+                smtp.login(unquote(server.username), unquote(server.password or ""))
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
+
+    def _message(self, notice: Notice) -> EmailMessage:
         domain = parseaddr(self.sender)[1].rpartition("@")[2]
         message = EmailMessage()
         message["Subject"] = notice.subject
@@ -116,146 +200,218 @@ class Email:
         )
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(notice.text)
-        with (
-            smtplib.SMTP_SSL(
-                host, server.port or 465, timeout=SEND_SECONDS, context=ssl.create_default_context()
-            )
-            if server.scheme == "smtps"
-            else smtplib.SMTP(host, server.port or 25, timeout=SEND_SECONDS)
-        ) as smtp:
-            if server.scheme == "smtp":
-                smtp.ehlo()
-                if smtp.has_extn("starttls") or server.username:
-                    smtp.starttls(context=ssl.create_default_context())
-            if server.username:
-                smtp.login(unquote(server.username), unquote(server.password or ""))
-            refused = smtp.send_message(message)
-        if refused:
-            raise smtplib.SMTPRecipientsRefused(refused)
+        return message
 
 
-Channels = dict[str, Callable[[Notice], None]]
+def one_line(text: str) -> str:
+    """Return a text without line breaks and what else is not to be printed."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def channels(environment: dict[str, str]) -> Channels:
-    """Return where notices go, by name; raises UserError where that is not said right."""
-    found: Channels = {}
-    if url := environment.get("ALERT_WEBHOOK_URL"):
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+def is_address(text: str) -> bool:
+    """Tell whether it can stand in a header and has an address in it."""
+    return text.isprintable() and "@" in parseaddr(text)[1]
+
+
+def webhook_of(environment: dict[str, str]) -> Webhook:
+    """Return the webhook; raises UserError, which names the variable and no value."""
+    url = environment["ALERT_WEBHOOK_URL"]
+    token = environment.get("ALERT_WEBHOOK_TOKEN") or None
+    try:
+        is_right = httpx.URL(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except (ValueError, httpx.InvalidURL):
+        is_right = False
+    if not is_right:
+        raise UserError(
+            "ALERT_WEBHOOK_URL is not right", "Take an address such as https://host/path"
+        )
+    if token and not re.fullmatch("[!-~]+", token):
+        raise UserError(
+            "ALERT_WEBHOOK_TOKEN is not right",
+            "Only letters, digits and signs of ASCII can be sent, without spaces and line breaks",
+        )
+    return Webhook(url, token)
+
+
+def email_of(environment: dict[str, str]) -> Email:
+    """Return the mail server and the recipients; raises UserError as webhook_of() does."""
+    url = environment["ALERT_SMTP_URL"]
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in ("smtp", "smtps") and bool(parts.hostname)
+        is_right = is_right and (parts.port or 1) > 0
+        secrets = unquote(parts.username or "") + unquote(parts.password or "")
+    except ValueError:
+        is_right, secrets = False, ""
+    if not is_right:
+        raise UserError(
+            "ALERT_SMTP_URL is not right",
+            "Take smtp://host:25, smtp://user:password@host:587 or smtps://…:465; special "
+            "characters of user and password %-encoded",
+        )
+    if not re.fullmatch("[ -~]*", secrets):
+        raise UserError(
+            "ALERT_SMTP_URL is not right",
+            "User and password can hold letters, digits and signs of ASCII only",
+        )
+    sender = environment.get("ALERT_EMAIL_FROM", "")
+    recipients = [
+        name.strip() for name in environment.get("ALERT_EMAIL_TO", "").split(",") if name.strip()
+    ]
+    for name, addresses in (("ALERT_EMAIL_FROM", [sender]), ("ALERT_EMAIL_TO", recipients)):
+        if not addresses or not all(map(is_address, addresses)):
             raise UserError(
-                "ALERT_WEBHOOK_URL is not right", "Take an address such as https://host/path"
+                f"{name} is not right",
+                f"With ALERT_SMTP_URL, set {name} to an address such as ana@example.com"
+                + (" (several: separated by commas)" if name == "ALERT_EMAIL_TO" else ""),
             )
-        found["webhook"] = Webhook(url, environment.get("ALERT_WEBHOOK_TOKEN") or None).send
-    if url := environment.get("ALERT_SMTP_URL"):
-        try:
-            parts = urlsplit(url)
-            is_right = parts.scheme in ("smtp", "smtps") and bool(parts.hostname)
-            is_right = is_right and (parts.port or 1) > 0
-        except ValueError:
-            is_right = False
-        if not is_right:
-            raise UserError(
-                "ALERT_SMTP_URL is not right",
-                "Take smtp://host:25, smtp://user:password@host:587 or smtps://…:465; special "
-                "characters of user and password %-encoded",
-            )
-        sender = environment.get("ALERT_EMAIL_FROM", "")
-        recipients = [
-            name.strip()
-            for name in environment.get("ALERT_EMAIL_TO", "").split(",")
-            if name.strip()
-        ]
-        for name, addresses in (("ALERT_EMAIL_FROM", [sender]), ("ALERT_EMAIL_TO", recipients)):
-            if not addresses or not all("@" in parseaddr(address)[1] for address in addresses):
-                raise UserError(
-                    f"{name} is not right",
-                    f"With ALERT_SMTP_URL, set {name} to an address such as ana@example.com"
-                    + (" (several: separated by commas)" if name == "ALERT_EMAIL_TO" else ""),
-                )
-        found["email"] = Email(url, sender, recipients).send
-    if not found:
+    by_address = {parseaddr(recipient)[1]: recipient for recipient in recipients}
+    return Email(url, sender, list(by_address.values()))
+
+
+def ways_of(environment: dict[str, str]) -> list[Way]:
+    """Return how notices are delivered; raises UserError where that is not said right."""
+    ways: list[Way] = []
+    if environment.get("ALERT_WEBHOOK_URL"):
+        ways.append(webhook_of(environment))
+    if environment.get("ALERT_SMTP_URL"):
+        ways.append(email_of(environment))
+    if not ways:
         raise UserError(
             "nowhere to deliver to",
             "Set ALERT_WEBHOOK_URL, or ALERT_SMTP_URL with ALERT_EMAIL_FROM and ALERT_EMAIL_TO "
             "(docs/alerts.md)",
         )
-    return found
+    return ways
 
 
-def deliver(connection: psycopg.Connection, where: Channels, stop: threading.Event) -> bool:
-    """Deliver what waits, oldest first; log what fails, and return whether it all arrived."""
-    all_arrived = True
-    with connection.cursor(row_factory=class_row(Notice)) as cursor:
-        while not stop.is_set():
-            notice = cursor.execute("SELECT * FROM analytics.take_notice()").fetchone()
-            if notice is None:
-                break
-            arrived = list(notice.delivered_to)
-            failed: list[str] = []
-            for name, send in where.items():
-                if name in arrived:
-                    continue
-                try:
-                    send(notice)
-                except (httpx.HTTPError, httpx.InvalidURL, smtplib.SMTPException, OSError) as error:
-                    failed.append(f"{name}: {error or type(error).__name__}")
-                else:
-                    arrived.append(name)
-            reason = "; ".join(failed)[:1000] or None
-            cursor.execute(
-                "SELECT analytics.report_notice(%s, %s, %s)", [notice.notice_id, arrived, reason]
-            )
-            if reason:
-                all_arrived = False
-                LOGGER.error(
-                    "notice %d (%s) was not delivered, attempt %d: %s",
-                    notice.notice_id,
-                    notice.subject,
-                    notice.attempt,
-                    reason,
-                )
-            else:
-                LOGGER.info("notice %d was delivered: %s", notice.notice_id, notice.subject)
-    return all_arrived
+class Notifier:
+    """Delivers the notices of one database.
 
-
-def serve(url: str, where: Channels, interval: float, stop: threading.Event) -> None:
-    """Check the health and deliver every so many seconds, and at once when a notice comes.
-
-    What it does on its own keeps scheduler_down from going unnoticed when no tick comes. A lost
-    connection is logged and opened again.
+    ``all_arrived`` turns false for good when one did not arrive everywhere.
     """
-    while not stop.is_set():
+
+    def __init__(self, ways: list[Way], stop: threading.Event) -> None:
+        self.ways = ways
+        self.stop = stop
+        self.places = [place for way in ways for place in way.places]
+        self.all_arrived = True
+        self._unreported: tuple[int, list[str], str | None] | None = None
+
+    def check_health(self, connection: psycopg.Connection) -> bool:
+        """Raise and clear alerts; log what fails, which must not keep notices from going out."""
         try:
-            with psycopg.connect(
-                url,
-                autocommit=True,
-                connect_timeout=CONNECT_SECONDS,
-                application_name="teloo-analytics notifier",
-            ) as connection:
-                connection.execute("LISTEN teloo_analytics_alert")
-                LOGGER.info("delivering to %s", " and ".join(where))
-                next_check = time.monotonic()
-                while not stop.is_set():
-                    if time.monotonic() >= next_check:
-                        next_check = time.monotonic() + interval
-                        connection.execute("SELECT analytics.update_alerts()")
-                        deliver(connection, where, stop)
-                    # As a list: the connection is not free before the generator has ended.
-                    if list(connection.notifies(timeout=LISTEN_SECONDS, stop_after=1)):
-                        deliver(connection, where, stop)
+            connection.execute("SELECT analytics.update_alerts()")
         except psycopg.Error as error:
-            LOGGER.error(
-                "the database failed: %s (SQLSTATE %s)",
-                str(error).strip(),
-                error.sqlstate or "none: the connection",
+            if connection.closed:
+                raise
+            LOGGER.error("analytics.update_alerts() failed: %s", described(error))
+            return False
+        return True
+
+    def deliver_next(self, connection: psycopg.Connection) -> bool:
+        """Deliver the oldest notice that is due; return whether there was one."""
+        self._report(connection)
+        with connection.cursor(row_factory=class_row(Notice)) as cursor:
+            notice = cursor.execute(TAKE).fetchone()
+        if notice is None:
+            return False
+        left = [place for place in self.places if place not in notice.delivered_to]
+        told = left if notice.only_to is None else notice.only_to
+        errors = self._send(notice, [place for place in left if place in told])
+        arrived = [place for place in left if place in errors and errors[place] is None]
+        reasons = [
+            f"{place}: {one_line(f'{type(error).__name__}: {error}')}"
+            for place, error in errors.items()
+            if error is not None
+        ]
+        early = [
+            f"{place}: the notice of the alert itself has to arrive first"
+            for place in left
+            if place not in told
+        ]
+        reason = "; ".join(reasons + early)[:1000] or None
+        # Kept until the database has it: nobody is to be told twice because it restarts.
+        self._unreported = (notice.notice_id, notice.delivered_to + arrived, reason)
+        if reason is None:
+            LOGGER.info("notice %d was delivered: %s", notice.notice_id, notice.subject)
+        else:
+            self.all_arrived = False
+            LOGGER.log(
+                logging.ERROR if reasons else logging.INFO,
+                "notice %d (%s) was not delivered everywhere, attempt %d: %s",
+                notice.notice_id,
+                notice.subject,
+                notice.attempt,
+                reason,
             )
-            stop.wait(min(interval, 10))
-    LOGGER.info("stopped")
+        self._report(connection)
+        return True
+
+    def _report(self, connection: psycopg.Connection) -> None:
+        if self._unreported:
+            connection.execute("SELECT analytics.report_notice(%s, %s, %s)", self._unreported)
+            self._unreported = None
+
+    def _send(self, notice: Notice, places: list[str]) -> dict[str, Exception | None]:
+        """Send a notice all ways at once; return for each place what failed.
+
+        What a server keeps waiting longer than our hold on the notice lasts counts as failed, and
+        its thread is left to itself.
+        """
+        done: dict[str, Exception | None] = {}
+        is_over = threading.Event()
+
+        def send(way: Way, wanted: list[str]) -> None:
+            try:
+                for place, error in way.send(notice, wanted):
+                    done[place] = error
+                    if is_over.is_set():
+                        return
+            except Exception as error:
+                for place in wanted:
+                    done.setdefault(place, error)
+
+        threads = [
+            threading.Thread(target=send, args=(way, wanted), daemon=True)
+            for way in self.ways
+            if (wanted := [place for place in way.places if place in places])
+        ]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + DELIVERY_SECONDS
+        while (busy := [thread for thread in threads if thread.is_alive()]) and (
+            time.monotonic() < deadline
+        ):
+            if self.stop.is_set():
+                deadline = min(deadline, time.monotonic() + STOP_SECONDS)
+            busy[0].join(0.1)
+        is_over.set()
+        return {place: done.get(place, TimeoutError("no answer in time")) for place in places}
+
+    def serve(self, url: str, interval: float) -> None:
+        """Check the health every so many seconds, and deliver what is due.
+
+        What it checks on its own keeps scheduler_down from going unnoticed when no tick comes. A
+        lost connection is logged and opened again.
+        """
+        while not self.stop.is_set():
+            try:
+                with connect(url, "notifier") as connection:
+                    connection.execute("LISTEN teloo_analytics_alert")
+                    LOGGER.info("delivering to %s", " and ".join(self.places))
+                    next_check = time.monotonic()
+                    while not self.stop.is_set():
+                        if time.monotonic() >= next_check:
+                            next_check = time.monotonic() + interval
+                            self.check_health(connection)
+                        if not self.deliver_next(connection):
+                            # As a list: the connection is not free before the generator has ended.
+                            list(connection.notifies(timeout=LISTEN_SECONDS, stop_after=1))
+            except psycopg.Error as error:
+                LOGGER.error("the database failed: %s", described(error))
+                self.stop.wait(min(interval, 10))
+        LOGGER.info("stopped")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -278,21 +434,24 @@ def main(arguments: list[str] | None = None) -> int:
     if not 0.1 <= options.interval <= 3600:
         parser.error("--interval must be from 0.1 to 3600")
     try:
-        where = channels(dict(os.environ))
+        ways = ways_of(dict(os.environ))
         url = database_url(options.database_url)
         check(url, FUNCTIONS)
     except UserError as error:
         return report(error)
     stop = stop_on_signal()
+    notifier = Notifier(ways, stop)
     if not options.once:
-        serve(url, where, options.interval, stop)
+        notifier.serve(url, options.interval)
         return 0
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
-            connection.execute("SELECT analytics.update_alerts()")
-            return 0 if deliver(connection, where, stop) else 1
+        with connect(url, "notifier") as connection:
+            is_checked = notifier.check_health(connection)
+            while not stop.is_set() and notifier.deliver_next(connection):
+                pass
     except psycopg.Error as error:
         return report(UserError(f"the database failed: {str(error).strip()}"))
+    return 0 if is_checked and notifier.all_arrived else 1
 
 
 if __name__ == "__main__":

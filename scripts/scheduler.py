@@ -4,21 +4,17 @@ import argparse
 import logging
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 
 import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from console import LOGGER, UserError, database_url, report, set_up_logging
-from service import CONNECT_SECONDS, check, stop_on_signal
+from service import check, connect, described, stop_on_signal
 
 CALLS = {"tick": "CALL analytics.tick()", "work": "CALL analytics.work()"}
-
-
-def warn(diagnostic: psycopg.errors.Diagnostic) -> None:
-    """Log a warning of the server."""
-    if diagnostic.severity_nonlocalized == "WARNING":
-        LOGGER.warning("%s", diagnostic.message_primary)
+CANCEL_SECONDS = 10
 
 
 class Service:
@@ -28,18 +24,15 @@ class Service:
         self.url = url
         self._running: dict[str, psycopg.Connection] = {}
         self._lock = threading.Lock()
+        self._stopping = False
 
     def call(self, name: str) -> bool:
         """Call one procedure; log what fails, and return whether it went well."""
         try:
-            with psycopg.connect(
-                self.url,
-                autocommit=True,
-                connect_timeout=CONNECT_SECONDS,
-                application_name=f"teloo-analytics scheduler: {name}",
-            ) as connection:
-                connection.add_notice_handler(warn)
+            with connect(self.url, f"scheduler: {name}") as connection:
                 with self._lock:
+                    if self._stopping:
+                        return True
                     self._running[name] = connection
                 try:
                     connection.execute(CALLS[name])
@@ -47,21 +40,32 @@ class Service:
                     with self._lock:
                         self._running.pop(name, None)
         except psycopg.Error as error:
-            LOGGER.error(
-                "analytics.%s() failed: %s (SQLSTATE %s)",
-                name,
-                str(error).strip(),
-                error.sqlstate or "none: the connection",
-            )
+            LOGGER.error("analytics.%s() failed: %s", name, described(error))
             return False
         return True
 
-    def cancel(self) -> None:
-        """Cancel what is still running."""
+    def stop(self, seconds: float) -> None:
+        """Begin nothing any more; let what runs go on for so long, then cancel it."""
         with self._lock:
-            for name, connection in self._running.items():
-                LOGGER.warning("analytics.%s() is still running: cancelled", name)
-                connection.cancel()
+            self._stopping = True
+        self._wait(seconds)
+        for name in list(self._running):
+            LOGGER.warning("analytics.%s() is still running: cancelled", name)
+        while self._running:
+            with self._lock:
+                for connection in self._running.values():
+                    try:
+                        connection.cancel_safe(timeout=CANCEL_SECONDS)
+                    except psycopg.Error as error:
+                        LOGGER.error("it could not be cancelled: %s", described(error))
+            # A cancelled refresh still writes down that it was.
+            self._wait(CANCEL_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until nothing runs, at most so long."""
+        deadline = time.monotonic() + seconds
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def run(self, seconds: float, stop: threading.Event, stop_seconds: float) -> None:
         """Call both every so many seconds until told to stop; then let what runs finish."""
@@ -85,10 +89,7 @@ class Service:
         stop.wait()
         scheduler.pause()
         LOGGER.info("stopping")
-        deadline = datetime.now(UTC) + timedelta(seconds=stop_seconds)
-        while self._running and datetime.now(UTC) < deadline:
-            threading.Event().wait(0.1)
-        self.cancel()
+        self.stop(stop_seconds)
         scheduler.shutdown(wait=True)
         LOGGER.info("stopped")
 

@@ -2,22 +2,63 @@
 
 import signal
 import threading
+from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from console import LOGGER, UserError
 
-CONNECT_SECONDS = 10
+# A host that vanished without a word is noticed after a minute instead of two hours.
+CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
+
+def warn(diagnostic: psycopg.errors.Diagnostic) -> None:
+    """Log a warning of the server."""
+    if diagnostic.severity_nonlocalized == "WARNING":
+        LOGGER.warning("%s", diagnostic.message_primary)
+
+
+def connect(url: str, name: str) -> psycopg.Connection:
+    """Connect, each statement a transaction; what the connection string sets wins over ours."""
+    parameters: dict[str, Any] = CONNECTION | conninfo_to_dict(url)
+    connection = psycopg.connect(
+        make_conninfo(**parameters),
+        autocommit=True,
+        application_name=f"teloo-analytics {name}",
+    )
+    connection.add_notice_handler(warn)
+    return connection
+
+
+def described(error: psycopg.Error) -> str:
+    """Return an error of the database for the log."""
+    return f"{str(error).strip()} (SQLSTATE {error.sqlstate or 'none: the connection'})"
 
 
 def check(url: str, functions: list[str]) -> None:
     """Refuse a database in which this role can't call the functions; one that is away may return.
 
     ``functions`` are signatures such as ``analytics.tick()``. Raises UserError where one is missing
-    or may not be called.
+    or may not be called, or where the connection string is none.
     """
     try:
-        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # What libpq says about it may hold the password.
+        raise UserError(
+            "the connection string is not right",
+            "Take one such as postgresql://me@host/teloo, special characters %-encoded",
+        ) from None
+    try:
+        with connect(url, "check") as connection:
             has_package, user = connection.execute(
                 "SELECT bool_and(to_regprocedure(name) IS NOT NULL), current_user "
                 "FROM unnest(%s::text[]) AS name",

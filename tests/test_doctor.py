@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 import zoneinfo
 from collections.abc import Iterator
@@ -13,14 +14,15 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
 
 import doctor
 import doctor_checks
-from cluster import PROJECT, Cluster, embedded_binaries, system_binaries
+import notifier
+from cluster import PROJECT, Cluster, embedded_binaries, free_port, system_binaries
 from conftest import SERVERS, TEST_SETTINGS, Database
 from demo_source import load_source_schema
 from doctor_checks import Check
@@ -35,6 +37,18 @@ max_prepared_transactions = 4
 SETTLE = ("SELECT * FROM analytics.refresh_all_mv()", "CALL analytics.tick()")
 TRIGGER_OFF = "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting"
 TRIGGER_ON = "ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting"
+
+
+class Somebody:
+    """Whom every notice reaches."""
+
+    places: ClassVar = ["somebody"]
+
+    def send(
+        self, notice: notifier.Notice, places: list[str]
+    ) -> Iterator[tuple[str, Exception | None]]:
+        for place in places:
+            yield place, None
 
 
 @dataclass
@@ -620,6 +634,84 @@ def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Databa
     wait_for_no_session(patient)
     assert "without a session" in examine(patient).findings("jobs")[0]["message"]
     mend(patient, "jobs")
+
+
+def test_notices_that_do_not_arrive(patient: Database) -> None:
+    def look(message: str) -> dict[str, Any]:
+        [finding] = examine(patient).findings("notices")
+        assert finding["status"] == "warning"
+        assert message in finding["message"]
+        return dict(finding)
+
+    def raise_alert() -> None:
+        patient.execute(
+            "SELECT analytics.set_setting('alert_after_minutes', '0')",
+            "ALTER TABLE public.asesores DISABLE TRIGGER USER",
+            "CALL analytics.tick()",
+        )
+
+    def clear_alert() -> None:
+        patient.execute("CALL analytics.apply_change_capture()", "CALL analytics.tick()")
+
+    def notify(way: notifier.Way) -> None:
+        # What is due later is due now.
+        patient.execute(
+            "UPDATE analytics.alert_outbox SET next_attempt_at = least(clock_timestamp(), "
+            "next_attempt_at) WHERE next_attempt_at < 'infinity'"
+        )
+        one = notifier.Notifier([way], threading.Event())
+        with patient.connect() as connection:
+            while one.deliver_next(connection):
+                pass
+
+    nobody = notifier.Webhook(f"http://127.0.0.1:{free_port()}/", None)
+    somebody = Somebody()
+    try:
+        # No notifier is in use: what nobody takes is no fault, however old it is.
+        raise_alert()
+        patient.execute(
+            "UPDATE analytics.alert_outbox SET next_attempt_at = now() - interval '1 day', "
+            "created_at = now() - interval '80 hours'"
+        )
+        assert examine(patient).findings("notices") == []
+        notify(nobody)
+        assert examine(patient).findings("notices") == [], "older than the notifier"
+        clear_alert()
+        raise_alert()
+        for _ in range(4):
+            assert examine(patient).findings("notices") == []
+            notify(nobody)
+        assert "ConnectError" in look("do not arrive: webhook: ")["message"]
+        notify(somebody)
+        assert examine(patient).findings("notices") == []
+        # Its process is gone.
+        clear_alert()
+        patient.execute(
+            "UPDATE analytics.alert_outbox SET next_attempt_at = now() - interval '11 minutes' "
+            "WHERE delivered_at IS NULL AND next_attempt_at < 'infinity'"
+        )
+        assert look("1 notice(s)")["fixes"][0]["command"] == "make notifier"
+        notify(somebody)
+        assert examine(patient).findings("notices") == []
+        # Given up, and acknowledged.
+        raise_alert()
+        notify(nobody)
+        patient.execute(
+            "UPDATE analytics.alert_outbox SET created_at = now() - interval '73 hours' "
+            "WHERE delivered_at IS NULL AND next_attempt_at < 'infinity'"
+        )
+        notify(nobody)
+        assert "ConnectError" in look("were given up: webhook: ")["message"]
+        mend(patient, "notices")
+        assert patient.rows(
+            "SELECT count(*) FROM analytics.alert_outbox WHERE delivered_at IS NULL"
+        ) == [(0,)]
+    finally:
+        clear_alert()
+        patient.execute(
+            "SELECT analytics.set_setting('alert_after_minutes', '1')",
+            "DELETE FROM analytics.alerts",
+        )
 
 
 def wait_for_no_session(database: Database) -> None:

@@ -1,7 +1,8 @@
 -- Notes how the delivery of a notice went.
 --
 -- Invariant: a notice is delivered when it arrived everywhere; until then it is tried again,
--- after 15 seconds, then twice as long each time, at most an hour.
+-- after 15 seconds, then twice as long each time, at most an hour. Where it has arrived it stays
+-- arrived, whoever reports late.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.report_notice(
@@ -14,7 +15,12 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $report_notice$
     UPDATE analytics.alert_outbox SET
-        delivered_to = coalesce(p_delivered_to, '{}'),
+        delivered_to = alert_outbox.delivered_to || ARRAY(
+            SELECT place
+            FROM unnest(p_delivered_to) WITH ORDINALITY AS arrived (place, position)
+            WHERE arrived.place <> ALL (alert_outbox.delivered_to)
+            ORDER BY arrived.position
+        ),
         delivered_at = CASE WHEN p_error IS NULL THEN clock_timestamp() END,
         last_error = p_error,
         next_attempt_at = clock_timestamp() + least(
@@ -24,8 +30,9 @@ AS $report_notice$
 $report_notice$;
 
 COMMENT ON FUNCTION analytics.report_notice(bigint, text[], text) IS
-'Notes where a notice taken by analytics.take_notice() has arrived (webhook, email), and why '
-'the rest failed: p_error NULL means that nothing is left to do. For scripts/notifier.py.';
+'Notes where a notice taken by analytics.take_notice() has arrived (webhook, '
+'email:ana@example.com), and why the rest failed: p_error NULL means that nothing is left to '
+'do. For scripts/notifier.py.';
 
 REVOKE ALL ON FUNCTION analytics.report_notice(bigint, text[], text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.report_notice(bigint, text[], text) TO analytics_scheduler;
