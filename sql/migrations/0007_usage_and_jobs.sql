@@ -108,3 +108,8 @@ UPDATE analytics.refresh_jobs SET first_started_at = started_at;
 CREATE INDEX refresh_jobs_by_end ON analytics.refresh_jobs (finished_at DESC);
 CREATE INDEX refresh_log_successes ON analytics.refresh_log (mode, log_id DESC)
 WHERE view_name IS NULL AND refresh_status = 'SUCCESS';
+
+COMMENT ON COLUMN analytics.alert_outbox.delivered_to IS
+'Where it has arrived (webhook, email:ana@example.com), so that another attempt spares these.';
+COMMENT ON COLUMN analytics.alert_outbox.next_attempt_at IS
+'Nobody else takes it before: it is being delivered, or waits after a failure; infinity: given up.';
