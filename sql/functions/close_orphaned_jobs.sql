@@ -13,8 +13,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $close_orphaned_jobs$
 DECLARE
-    v_orphan record;
-    v_line analytics.refresh_log;
+    v_orphan analytics.refresh_jobs;
     v_closed integer := 0;
 BEGIN
     FOR v_orphan IN
@@ -24,6 +23,7 @@ BEGIN
                 ELSE 'ERROR'
             END,
             finished_at = clock_timestamp(),
+            run_id = nextval('analytics.refresh_run_id_seq'),
             error = 'its session ended before it was done'
         WHERE
             refresh_jobs.state = 'RUNNING'
@@ -37,17 +37,7 @@ BEGIN
         RETURNING refresh_jobs.*
     LOOP
         v_closed := v_closed + 1;
-        v_line := NULL;
-        v_line.run_id := nextval('analytics.refresh_run_id_seq');
-        v_line.triggered_by := v_orphan.triggered_by;
-        v_line.requested_by := v_orphan.requested_by;
-        v_line.mode := 'none';
-        v_line.started_at := v_orphan.started_at;
-        v_line.finished_at := v_orphan.finished_at;
-        v_line.refresh_status := 'ERROR';
-        v_line.error_message := 'crashed: ' || v_orphan.error;
-        v_line.error_sqlstate := '57P02';
-        PERFORM analytics.log_refresh(v_line);
+        PERFORM analytics.log_broken_job(v_orphan, 'crashed: ' || v_orphan.error, '57P02');
         RAISE WARNING 'teloo-analytics: the session of refresh job % ended before it was done '
             '(attempt %): now %', v_orphan.job_id, v_orphan.attempts, v_orphan.state;
     END LOOP;

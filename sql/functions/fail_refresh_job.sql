@@ -1,6 +1,5 @@
 -- Notes that a claimed refresh was broken off, in its job and in the refresh log.
 --
--- Invariant: what the broken transaction had written itself is gone: this is all there is of it.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.fail_refresh_job(
@@ -14,7 +13,6 @@ SET search_path = pg_catalog, pg_temp
 AS $fail_refresh_job$
 DECLARE
     v_job analytics.refresh_jobs;
-    v_line analytics.refresh_log;
 BEGIN
     UPDATE analytics.refresh_jobs SET
         state = 'ERROR',
@@ -23,19 +21,9 @@ BEGIN
         finished_at = clock_timestamp()
     WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.state = 'RUNNING'
     RETURNING refresh_jobs.* INTO v_job;
-    IF NOT FOUND THEN
-        RETURN;
+    IF FOUND THEN
+        PERFORM analytics.log_broken_job(v_job, p_message, p_sqlstate);
     END IF;
-    v_line.run_id := v_job.run_id;
-    v_line.triggered_by := v_job.triggered_by;
-    v_line.requested_by := v_job.requested_by;
-    v_line.mode := 'none';
-    v_line.started_at := v_job.started_at;
-    v_line.finished_at := v_job.finished_at;
-    v_line.refresh_status := 'ERROR';
-    v_line.error_message := p_message;
-    v_line.error_sqlstate := p_sqlstate;
-    PERFORM analytics.log_refresh(v_line);
 END;
 $fail_refresh_job$;
 
