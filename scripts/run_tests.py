@@ -34,7 +34,7 @@ PARTS = [
     [f"tests/test_{name}.py" for name in names]
     for names in (
         ("capture", "engine", "live", "problems", "races", "sequences", "source_indexes"),
-        ("crashes", "doctor", "schedule", "scheduler_service"),
+        ("crashes", "cron", "doctor", "schedule", "scheduler_service"),
     )
 ]
 TESTS: dict[str, list[str]] = {
