@@ -1,5 +1,7 @@
 """The two pg_cron jobs, where the server has pg_cron."""
 
+from typing import LiteralString
+
 import psycopg
 from psycopg import sql
 
@@ -11,6 +13,7 @@ JOBS = {
     "teloo-analytics work": "CALL analytics.work()",
 }
 EVERY_MINUTE = "* * * * *"
+EVERY_NIGHT = "17 3 * * *"
 
 
 def cron_database(connection: psycopg.Connection) -> str | None:
@@ -23,11 +26,45 @@ def cron_database(connection: psycopg.Connection) -> str | None:
     return None if database is None else str(database)
 
 
+def _call(function: LiteralString, *arguments: str) -> str:
+    """Return the statement that calls a function of pg_cron."""
+    literals = sql.SQL(", ").join(map(sql.Literal, arguments))
+    return sql.SQL("SELECT cron." + function + "({})").format(literals).as_string(None)
+
+
 def schedule_from_elsewhere(name: str, database: str) -> str:
     """Return the statement that schedules a job from the database that pg_cron lives in."""
-    return (
-        f"SELECT cron.schedule_in_database('{name}: {database}', '{EVERY_MINUTE}', "
-        f"'{JOBS[name]}', '{database}', '{SCHEDULER}')"
+    return _call(
+        "schedule_in_database",
+        f"{name}: {database}",
+        EVERY_MINUTE,
+        JOBS[name],
+        database,
+        SCHEDULER,
+    )
+
+
+def trim_from_elsewhere(database: str, days: int) -> str:
+    """Return the statement that has pg_cron's history trimmed in the database it lives in.
+
+    There the tick of another database can't do it. The job does what
+    analytics.trim_cron_history() does, once a day.
+    """
+    old = sql.SQL("coalesce(end_time, start_time) < now() - interval {}").format(f"{days} days")
+    removal = sql.SQL(
+        "DELETE FROM cron.job_run_details WHERE database = {database} AND command IN ({commands}) "
+        "AND ({old} OR coalesce(end_time, start_time) IS NULL "
+        "AND runid < (SELECT max(runid) FROM cron.job_run_details WHERE {old}))"
+    ).format(
+        database=database,
+        commands=sql.SQL(", ").join(map(sql.Literal, JOBS.values())),
+        old=old,
+    )
+    return _call(
+        "schedule",
+        f"teloo-analytics history: {database}",
+        EVERY_NIGHT,
+        removal.as_string(None),
     )
 
 
@@ -56,10 +93,17 @@ def _create_extension(connection: psycopg.Connection) -> bool:
     home = cron_database(connection)
     if home not in (None, database):
         # pg_cron runs the jobs of one database, and ignores a copied cron.job elsewhere.
-        statements = "".join(f" {schedule_from_elsewhere(name, database)};" for name in JOBS)
+        with acting_as(connection):
+            days = scalar(connection, "SELECT analytics.setting('cron_retention_days')::integer")
+        statements = [
+            "CREATE EXTENSION IF NOT EXISTS pg_cron",
+            *(schedule_from_elsewhere(name, database) for name in JOBS),
+            trim_from_elsewhere(database, int(str(days))),
+        ]
         _notice(
             f"pg_cron lives in database {home}",
-            f"have a superuser run there:{statements} (uninstall does not remove these jobs.)",
+            f"have a superuser run there: {'; '.join(statements)}; "
+            "(uninstall does not remove these jobs.)",
         )
         return False
     if has_extension(connection):
@@ -92,6 +136,7 @@ def _schedule_as(connection: psycopg.Connection, role: str) -> list[str]:
 
     A job that somebody deactivated stays so, with a warning.
     """
+    _remove_misdirected(connection, role)
     changed = []
     with acting_as(connection, role):
         for name, command in JOBS.items():
@@ -112,6 +157,24 @@ def _schedule_as(connection: psycopg.Connection, role: str) -> list[str]:
                     job[0],
                 )
     return changed
+
+
+def _remove_misdirected(connection: psycopg.Connection, role: str) -> None:
+    """Remove our jobs that call another database or server, or run as another role.
+
+    So they are after a restore from a dump, which has cron.job, or when the database got
+    another name; cron.schedule() would leave that as it is. A superuser sees everybody's jobs.
+    """
+    user = str(scalar(connection, "SELECT current_user"))
+    with acting_as(connection, user if is_superuser(connection) else role):
+        removed = connection.execute(
+            "SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = ANY (%s) "
+            "AND (username, database, nodeport) IS DISTINCT FROM "
+            "(%s, current_database(), current_setting('port')::integer)",
+            [list(JOBS), role],
+        ).fetchall()
+    if removed:
+        LOGGER.info("removed %d job(s) of another database, server or role", len(removed))
 
 
 def _can_schedule_as_scheduler(connection: psycopg.Connection) -> bool:
@@ -205,8 +268,7 @@ def unschedule(connection: psycopg.Connection) -> int:
     if role is None or not has_extension(connection):
         return 0
     removal = (
-        "SELECT cron.unschedule(jobid) FROM cron.job "
-        "WHERE jobname = ANY (%s) AND username = %s AND database = current_database()"
+        "SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = ANY (%s) AND username = %s"
     )
     if not role_exists(connection, role):
         # cron.unschedule() finds jobs of the current role only, and this one is gone.
@@ -221,8 +283,9 @@ def unschedule(connection: psycopg.Connection) -> int:
     except psycopg.errors.InsufficientPrivilege:
         LOGGER.warning(
             "the jobs of role %s are still scheduled: have a superuser run "
-            "DELETE FROM cron.job WHERE jobname LIKE 'teloo-analytics %%' AND username = '%s';",
+            "DELETE FROM cron.job WHERE jobname IN (%s) AND username = '%s';",
             role,
+            ", ".join(f"'{name}'" for name in JOBS),
             role,
         )
         return 0

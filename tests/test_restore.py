@@ -1,6 +1,7 @@
 """Backup and restore: a dump keeps everything working, and nothing is computed again."""
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -13,15 +14,36 @@ from marketplace import change, fill
 from migrate import migrate
 from sequences import refresh, view_differences
 from source_indexes import build_missing
+from test_problems import RUNBOOK
 
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 
 
-def program(cluster: Cluster, url: str, name: str, *arguments: str | Path) -> None:
-    """Run one of the server's programs as its user."""
+def program(cluster: Cluster, url: str, name: str, *arguments: str | Path) -> str:
+    """Run one of the server's programs as its user; return what it prints."""
     environment = [f"{key}={value}" for key, value in connection_environment(url).items()]
-    cluster.must(name, "env", *environment, cluster.binaries / name, *arguments)
+    path = f"PATH={cluster.binaries}:{os.environ['PATH']}"
+    return cluster.must(name, "env", path, *environment, name, *arguments)
+
+
+def documented(cluster: Cluster, name: str, dump: Path) -> None:
+    """Restore a dump into a new database by the commands of the runbook."""
+    section = RUNBOOK.partition("## Backup and restore\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^(?:createdb|pg_restore) .*$", section, re.MULTILINE)
+    assert len(lines) == 3
+    commands = (
+        "\n".join(lines).replace("teloo.dump", str(dump)).replace("teloo.list", f"{dump}.list")
+    )
+    program(
+        cluster,
+        cluster.url("postgres"),
+        "bash",
+        "-ec",
+        re.sub(r"\bteloo\b", name, commands),
+    )
+    assert (dump.parent / f"{dump.name}.list").stat().st_size > 0
+    (dump.parent / f"{dump.name}.list").unlink()
 
 
 def writes(database: Database, seed: int) -> None:
@@ -72,15 +94,28 @@ def check_restored(database: Database) -> None:
 def test_into_a_new_database_of_the_same_server(
     working: Database, dump: Path, server: Server
 ) -> None:
-    name = server.new_name("restored")
-    with server.janitor(name):
-        restored = Database(server.cluster, name)
-        program(server.cluster, restored.url, "pg_restore", "--exit-on-error", "-d", name, dump)
+    restored = Database(server.cluster, server.new_name("restored"))
+    try:
+        documented(server.cluster, restored.name, dump)
         before = "SELECT md5(string_agg(v::text, ',' ORDER BY v::text)) FROM analytics.{} AS v"
         for view in ("mv_metricas_mensuales", "mv_ranking_asesores"):
             query = before.format(view)
             assert restored.rows(query) == working.rows(query)
         check_restored(restored)
+    finally:
+        Database(server.cluster, "postgres").execute(f"DROP DATABASE IF EXISTS {restored.name}")
+
+
+def test_over_itself_everything_is_computed_again(working: Database, dump: Path) -> None:
+    """What was written since the dump is gone, and no trigger noted that."""
+    writes(working, 11)
+    assert refresh(working, NOW)[0] == "incremental"
+    options = ("--clean", "--if-exists", "--exit-on-error")
+    program(working.cluster, working.url, "pg_restore", *options, "-d", working.name, dump)
+    assert refresh(working, NOW)[0] == "full"
+    assert view_differences(working, NOW) == []
+    writes(working, 12)
+    check_restored(working)
 
 
 def test_into_another_server(working: Database, dump: Path) -> None:

@@ -1,7 +1,8 @@
 -- Removes what is too old of our jobs from pg_cron's history, which pg_cron never does.
 --
--- Invariant: touches no other job's runs. SECURITY INVOKER: pg_cron lets each role see and
--- remove its own.
+-- Invariant: touches no other job's and no other database's runs; needs no job to be there
+-- still. A run that a crash closed has no end, one that never began has no time at all, only
+-- its place among the others. SECURITY INVOKER: pg_cron lets each role see and remove its own.
 
 CREATE OR REPLACE FUNCTION analytics.trim_cron_history(p_days integer)
 RETURNS bigint
@@ -11,6 +12,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $trim_cron_history$
 DECLARE
+    c_oldest constant timestamptz := clock_timestamp() - make_interval(days => p_days);
     v_history oid;
     v_removed bigint := 0;
 BEGIN
@@ -21,17 +23,24 @@ BEGIN
         pg_namespace.nspname = 'cron'
         AND pg_class.relname = 'job_run_details'
         AND has_schema_privilege(pg_namespace.oid, 'USAGE')
-        AND has_table_privilege(pg_class.oid, 'SELECT, DELETE');
+        AND has_table_privilege(pg_class.oid, 'SELECT')
+        AND has_table_privilege(pg_class.oid, 'DELETE');
     IF FOUND THEN
         EXECUTE format(
-            'DELETE FROM %s AS run
-            USING cron.job
+            'DELETE FROM %1$s AS run
             WHERE
-                job.jobid = run.jobid
-                AND job.jobname LIKE ''teloo-analytics %%''
-                AND run.end_time < clock_timestamp() - make_interval(days => $1)',
+                run.database = current_database()
+                AND run.command IN (''CALL analytics.tick()'', ''CALL analytics.work()'')
+                AND (
+                    coalesce(run.end_time, run.start_time) < $1
+                    OR coalesce(run.end_time, run.start_time) IS NULL
+                    AND run.runid < (
+                        SELECT max(old.runid) FROM %1$s AS old
+                        WHERE coalesce(old.end_time, old.start_time) < $1
+                    )
+                )',
             v_history::regclass
-        ) USING p_days;
+        ) USING c_oldest;
         GET DIAGNOSTICS v_removed = ROW_COUNT;
     END IF;
     RETURN v_removed;
