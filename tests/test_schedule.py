@@ -91,9 +91,10 @@ def test_wrong_times_are_refused_and_change_nothing(scheduled: Database, wrong: 
     assert scheduled.rows("SELECT analytics.setting('schedule_time')") == [("01:00",)]
 
 
-def test_wrong_zone_is_refused_and_changes_nothing(scheduled: Database) -> None:
+@pytest.mark.parametrize("wrong", ["Bogota", "", "+05", "CET", "WET"])
+def test_wrong_zone_is_refused_and_changes_nothing(scheduled: Database, wrong: str) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="schedule_time_zone"):
-        scheduled.rows("SELECT analytics.set_schedule('02:00', 'Bogota')")
+        scheduled.rows(f"SELECT analytics.set_schedule('02:00', '{wrong}')")
     assert scheduled.rows("SELECT analytics.setting('schedule_time')") == [("01:00",)]
 
 

@@ -12,9 +12,15 @@ SET search_path = pg_catalog, pg_temp
 AS $setting_problem$
     SELECT CASE
         WHEN p_name IN ('time_zone', 'schedule_time_zone') THEN
-            CASE WHEN NOT EXISTS (
-                SELECT FROM pg_timezone_names AS zone WHERE zone.name = p_value
-            ) THEN 'Take a name from pg_timezone_names, such as America/Bogota.' END
+            CASE
+                WHEN NOT EXISTS (
+                    SELECT FROM pg_timezone_names AS zone WHERE zone.name = p_value
+                ) THEN 'Take a name from pg_timezone_names, such as America/Bogota.'
+                -- Abbreviations go first, and have no summer time.
+                WHEN p_value IN ('CET', 'EET', 'MET', 'WET')
+                    THEN 'PostgreSQL takes it for an offset without summer time: name a place, such as '
+                        || 'Europe/Madrid.'
+            END
         WHEN p_name = 'schedule_time' THEN
             CASE WHEN p_value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
             THEN 'Take a local time HH:MM from 00:00 to 23:59, such as 01:00.' END
