@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -182,7 +183,8 @@ def test_stopped_across_its_slot_it_catches_up_once(crashing: Database) -> None:
     wait_for(lambda: crashing.rows(JOB) == [("SUCCESS", True, 1)], 130)
     seconds = time.monotonic() - begin
     print(f"caught up {seconds:.0f} s after the start")
-    assert seconds < 120
+    # With the first full minute: the tick goes first.
+    assert seconds < 75
     notices = (
         "SELECT event FROM analytics.alert_outbox JOIN analytics.alerts USING (alert_id) "
         "WHERE problem = 'missed_slot' ORDER BY notice_id"
@@ -270,16 +272,16 @@ def test_migrate_is_no_problem(crashing: Database) -> None:
     crashing.execute(
         "UPDATE analytics.migration_ledger SET checksum = 'x' WHERE kind IN ('function', 'view')"
     )
-    thread = threading.Thread(target=migrate, args=[crashing.url])
-    thread.start()
     seen: list[object] = []
     longest = 0.0
-    while thread.is_alive():
-        begin = time.monotonic()
-        seen += crashing.rows("SELECT problem FROM analytics.health_problems()")
-        longest = max(longest, time.monotonic() - begin)
-        time.sleep(0.05)
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        migrated = pool.submit(migrate, crashing.url)
+        while not migrated.done():
+            begin = time.monotonic()
+            seen += crashing.rows("SELECT problem FROM analytics.health_problems()")
+            longest = max(longest, time.monotonic() - begin)
+            time.sleep(0.05)
+    assert len(migrated.result()) > 100
     print(f"the health answered after {longest:.2f} s at most")
     assert set(seen) == set()
     assert longest < 5

@@ -1,8 +1,7 @@
 -- Lets a tick that is due in the same moment go first.
 --
--- Invariant: at most two seconds, and none where a tick was just now or has never been. Both
--- are called every minute at the same second: without it what a tick queues would wait for the
--- next minute.
+-- Invariant: at most two seconds, and none where a tick was just now. Both are called every
+-- minute at the same second: without it what a tick queues would wait for the next minute.
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.wait_for_tick()
@@ -17,7 +16,9 @@ DECLARE
 BEGIN
     WHILE EXISTS (
         SELECT FROM analytics.scheduler_state
-        WHERE scheduler_state.last_tick_at < clock_timestamp() - interval '30 seconds'
+        WHERE
+            coalesce(scheduler_state.last_tick_at, scheduler_state.scheduled_since)
+            < clock_timestamp() - interval '30 seconds'
     ) LOOP
         IF clock_timestamp() > v_until THEN
             RETURN false;
