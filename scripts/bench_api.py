@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -214,8 +214,12 @@ def measure(
     return results
 
 
-def recovery(gateway: Gateway, token: str, restart: Callable[[], None]) -> float:
+def recovery(
+    gateway: Gateway, token: str, restart: Callable[[], None]
+) -> tuple[float, Sequence[float]]:
     """Restart something under load; return the milliseconds from then to the last failure.
+
+    Also when, in seconds of the monotonic clock, each request failed.
 
     That a part is up is what ``restart`` waits for. 0 where nothing failed afterwards. Refused as
     too many (429), which so much load leads to, is no failure.
@@ -247,7 +251,7 @@ def recovery(gateway: Gateway, token: str, restart: Callable[[], None]) -> float
         load.kill()
         stop.set()
         thread.join()
-    return max([0.0, *((when - up) * 1000 for when in failures)])
+    return max([0.0, *((when - up) * 1000 for when in failures)]), failures
 
 
 def measure_restarts(
@@ -267,10 +271,13 @@ def measure_restarts(
     }
     results = []
     for part, restart in parts.items():
-        times = []
+        times, failed, outages = [], 0, [0.0]
         for turn in range(options.rounds):
             LOGGER.info("restart of %s, round %d of %d", part, turn + 1, options.rounds)
-            times.append(recovery(gateway, token, restart))
+            milliseconds, failures = recovery(gateway, token, restart)
+            times.append(milliseconds)
+            failed += len(failures)
+            outages += [max(failures) - min(failures)] if failures else []
         results.append(
             Result(
                 "last failure after a restart",
@@ -280,7 +287,8 @@ def measure_restarts(
                 [],
                 "ms",
                 "",
-                f"{RESTART_CONNECTIONS} connections; longest {max(times):,.0f} ms",
+                f"{RESTART_CONNECTIONS} connections; longest {max(times):,.0f} ms; beside them "
+                f"{failed} requests failed, over {max(outages):.1f} s at most",
             )
         )
     return results
