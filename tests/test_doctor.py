@@ -618,19 +618,26 @@ def test_failed_view_and_its_error_are_shown(patient: Database) -> None:
 
 
 def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Database) -> None:
+    with patient.connect() as running:
+        running.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+        assert examine(patient).findings("jobs") == []
+        # As analytics.show_refresh_start() shows a start, but of seven hours ago.
+        running.execute(
+            "SELECT pg_advisory_lock_shared(analytics.refresh_start_lock_class()::bigint::integer, "
+            "extract(epoch FROM now() - interval '7 hours' "
+            "- timestamptz '2020-01-01 00:00:00Z')::integer)"
+        )
+        [finding] = examine(patient).findings("jobs")
+        assert "over 360 minutes" in finding["message"]
+        command = f"SELECT pg_cancel_backend({running.info.backend_pid});"
+        assert [fix["command"] for fix in finding["fixes"]] == [command]
+        assert patient.rows(command) == [(True,)]
+    wait_for_no_session(patient)
     patient.execute("SELECT analytics.queue_refresh(false, 'ana')")
     with patient.connect() as running:
         running.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
         running.execute("SELECT analytics.claim_refresh_job()")
         assert examine(patient).findings("jobs") == []
-        patient.execute(
-            "UPDATE analytics.refresh_jobs SET started_at = now() - interval '7 hours' "
-            "WHERE state = 'RUNNING'"
-        )
-        [finding] = examine(patient).findings("jobs")
-        command = f"SELECT pg_cancel_backend({running.info.backend_pid});"
-        assert [fix["command"] for fix in finding["fixes"]] == [command]
-        assert patient.rows(command) == [(True,)]
     wait_for_no_session(patient)
     assert "without a session" in examine(patient).findings("jobs")[0]["message"]
     mend(patient, "jobs")

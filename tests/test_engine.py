@@ -1001,7 +1001,9 @@ def migrate_earlier(database: Database, directory: Path, monkeypatch: pytest.Mon
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(directory, filter="data")
     with monkeypatch.context() as patch:
+        # Today's scripts ask for what that SQL did not have.
         patch.setattr("capture.apply", lambda _url: [])
+        patch.setattr("cron.arrange", lambda _connection: [])
         migrate(database.url, directory=directory / "sql")
 
 

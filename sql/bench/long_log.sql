@@ -5,7 +5,7 @@ INSERT INTO analytics.refresh_log (
 )
 SELECT
     -number AS run_id,
-    line.view_name,
+    view_name,
     'manual' AS triggered_by,
     'bench' AS requested_by,
     'incremental' AS mode,
