@@ -1015,7 +1015,7 @@ def look_at_refresh_jobs(patient: Patient) -> Iterator[Finding]:
     ):
         yield warning(
             f"a refresh runs since {started_at:%Y-%m-%d %H:%M}, over {limit} minutes",
-            statement(f"SELECT pg_cancel_backend({pid})", "as a superuser"),
+            statement(f"SELECT pg_terminate_backend({pid})", "as a superuser"),
         )
     yield ok("a refresh is running" if pid is not None else "none waits too long")
 

@@ -629,7 +629,7 @@ def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Databa
         )
         [finding] = examine(patient).findings("jobs")
         assert "over 360 minutes" in finding["message"]
-        command = f"SELECT pg_cancel_backend({running.info.backend_pid});"
+        command = f"SELECT pg_terminate_backend({running.info.backend_pid});"
         assert [fix["command"] for fix in finding["fixes"]] == [command]
         assert patient.rows(command) == [(True,)]
     wait_for_no_session(patient)

@@ -39,9 +39,9 @@ def next_refresh(database: Database, at: str) -> datetime:
 def test_slot_is_one_in_the_morning_in_bogota_whatever_the_clock_of_the_server(
     scheduled: Database,
 ) -> None:
-    assert scheduled.rows("SELECT analytics.scheduled_slot('2026-11-21')") == [
-        (datetime(2026, 11, 21, 6, tzinfo=UTC),)
-    ]
+    assert next_refresh(scheduled, "2026-11-21 00:30:00-05") == datetime(
+        2026, 11, 21, 6, tzinfo=UTC
+    )
     tick(scheduled, "2026-11-21 00:59:59.999999-05")
     assert scheduled.rows(JOBS) == []
     tick(scheduled, "2026-11-21 01:00:00-05")
@@ -82,6 +82,32 @@ def test_reschedule_is_effective_at_once_and_says_when_the_next_one_is(
     assert next_refresh(scheduled, "2026-11-21 22:15:00-05") == datetime(
         2026, 11, 23, 3, 15, tzinfo=UTC
     )
+
+
+def test_reschedule_before_the_first_tick_loses_no_slot_that_was_due(scheduled: Database) -> None:
+    slots = "SELECT slot_date::text, state, is_missed FROM analytics.refresh_jobs ORDER BY slot_at"
+    reschedule(scheduled, "2026-11-20 12:00:00-05", "23:30")
+    # No tick from here on: the scheduler is down.
+    reschedule(scheduled, "2026-11-21 08:05:00-05", "12:00")
+    assert scheduled.rows(slots) == [("2026-11-20", "QUEUED", True)]
+    tick(scheduled, "2026-11-21 12:00:00-05")
+    assert scheduled.rows(slots)[1:] == [("2026-11-21", "QUEUED", False)]
+    # On the same day, which then is done.
+    reschedule(scheduled, "2026-11-22 12:30:00-05", "14:00")
+    assert scheduled.rows(slots)[2:] == [("2026-11-22", "QUEUED", False)]
+    # Time and zone together: the new time in the old zone was never due.
+    reschedule(scheduled, "2026-11-23 07:00:00-05", "06:00", "Asia/Tokyo")
+    assert scheduled.rows(slots)[3:] == []
+    tick(scheduled, "2026-11-24 14:00:00-05")
+    assert [row[0] for row in scheduled.rows(slots)[3:]] == ["2026-11-24"]
+
+
+def reschedule(database: Database, at: str, *schedule: str) -> None:
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [at])
+        connection.execute(
+            "SELECT analytics.set_schedule(%s, %s)", [schedule[0], (*schedule, None)[1]]
+        )
 
 
 @pytest.mark.parametrize("wrong", ["1:00", "24:00", "01:60", "", "01:00:00", "noon"])
@@ -184,6 +210,14 @@ def test_job_of_a_dead_session_is_done_again_three_times_at_the_most(
     assert scheduled.rows("SELECT state, error FROM analytics.refresh_jobs") == [
         ("ERROR", "its session ended before it was done")
     ]
+    # Once also where what fails is not tried again.
+    scheduled.execute("SELECT analytics.set_setting('refresh_retries', '0')")
+    for attempts, state in ((1, "SUCCESS"), (2, "ERROR")):
+        scheduled.execute(
+            f"UPDATE analytics.refresh_jobs SET state = 'RUNNING', attempts = {attempts}",
+            "CALL analytics.work()",
+        )
+        assert scheduled.rows("SELECT state FROM analytics.refresh_jobs") == [(state,)]
 
 
 def test_tick_closes_what_a_dead_session_left_and_takes_no_other_for_it(
@@ -479,6 +513,17 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
     assert "refresh_failed" not in problems(scheduled)
 
 
+def overdue(database: Database) -> str:
+    """Return the URL of an operator whose refreshes are past their time at once."""
+    database.execute(
+        "DROP ROLE IF EXISTS ana",
+        "CREATE ROLE ana LOGIN PASSWORD 'secret' IN ROLE analytics_operador",
+        "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
+        "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
+    )
+    return database.url_as("ana", "secret")
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -491,15 +536,9 @@ def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
     scheduled: Database, statement: str
 ) -> None:
     scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
-    scheduled.execute(
-        "DROP ROLE IF EXISTS ana",
-        "CREATE ROLE ana LOGIN PASSWORD 'secret' IN ROLE analytics_operador",
-        "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
-        "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
-    )
     with (
         scheduled.connect() as blocker,
-        scheduled.connect(scheduled.url_as("ana", "secret")) as run,
+        scheduled.connect(overdue(scheduled)) as run,
         ThreadPoolExecutor(1) as pool,
     ):
         blocker.execute("BEGIN; LOCK TABLE public.solicitudes IN ACCESS EXCLUSIVE MODE")
@@ -519,6 +558,59 @@ def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
             result.result(timeout=20)
         blocker.execute("ROLLBACK")
     assert scheduled.rows("SELECT pid FROM analytics.running_refresh()") == [(None,)]
+
+
+def test_refresh_left_open_in_a_transaction_is_ended_by_the_next_tick(scheduled: Database) -> None:
+    """A session that waits for its client has nothing that could be cancelled."""
+    with scheduled.connect(overdue(scheduled), autocommit=False) as forgotten:
+        forgotten.execute("SELECT * FROM analytics.refresh_all_mv()")
+        tick(scheduled, "2026-11-21 01:00:00-05")
+        forgotten.execute("SELECT 1")
+        assert scheduled.rows("SELECT pid FROM analytics.running_refresh()") == [
+            (forgotten.info.backend_pid,)
+        ]
+        tick(scheduled, "2026-11-21 01:01:00-05")
+        with pytest.raises(psycopg.OperationalError):
+            forgotten.execute("SELECT 1")
+    scheduled.execute(
+        "UPDATE analytics.settings SET value = '360' WHERE name = 'refresh_max_minutes'",
+        "CALL analytics.work()",
+    )
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
+
+
+def test_refresh_that_was_broken_off_is_a_problem_until_one_succeeds(scheduled: Database) -> None:
+    """Also while it is done again, which may take hours: one streak, one notice."""
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    claim = "SELECT analytics.claim_refresh_job()"
+    for _ in range(2):
+        with scheduled.connect() as dying:
+            dying.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+            dying.execute(claim)
+            dying.execute("SELECT analytics.close_orphaned_jobs(false)")
+        assert "refresh_failed" in problems(scheduled)
+        with scheduled.connect() as running:
+            running.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+            running.execute(claim)
+            assert "refresh_failed" in problems(scheduled)
+    scheduled.execute("CALL analytics.work()")
+    assert scheduled.rows("SELECT state FROM analytics.refresh_jobs") == [("ERROR",)]
+    assert "refresh_failed" in problems(scheduled)
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    assert "refresh_failed" not in problems(scheduled)
+
+
+def test_repair_of_change_capture_leaves_the_lock_timeout_alone(scheduled: Database) -> None:
+    scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
+    with scheduled.connect() as connection:
+        connection.execute("ALTER TABLE public.asesores OWNER TO analytics_owner")
+        connection.execute("ALTER TABLE public.asesores DISABLE TRIGGER USER")
+        connection.execute("BEGIN; SET LOCAL lock_timeout = '2s'")
+        connection.execute("SELECT analytics.watch_change_capture()")
+        assert scheduled.rows("SELECT analytics.capture_gap()") != [(None,)]
+        assert connection.execute("SELECT analytics.capture_gap()").fetchone() == (None,)
+        assert connection.execute("SHOW lock_timeout").fetchone() == ("2s",)
+        connection.execute("COMMIT")
 
 
 def test_run_whose_session_ended_is_closed_as_crashed_and_done_again(scheduled: Database) -> None:

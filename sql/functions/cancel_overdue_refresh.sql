@@ -1,6 +1,8 @@
--- Cancels a refresh that runs for longer than it may.
+-- Ends a refresh that runs for longer than it may.
 --
--- Invariant: touches only the session that holds the refresh lock.
+-- Invariant: touches only the session that holds the refresh lock. Cancels it at first; where it
+-- still holds the lock at the next tick, since it waits for its client and has nothing to cancel,
+-- ends the session.
 -- SECURITY DEFINER: cancelling what others started needs the right pg_signal_backend, which
 -- analytics_owner has where migrate could grant it. A superuser's session it can't cancel.
 
@@ -14,6 +16,7 @@ AS $cancel_overdue_refresh$
 DECLARE
     v_max_minutes constant integer := analytics.setting('refresh_max_minutes')::integer;
     v_running record;
+    v_is_cancelled boolean;
 BEGIN
     SELECT running_refresh.* INTO v_running FROM analytics.running_refresh();
     IF v_max_minutes = 0
@@ -22,23 +25,30 @@ BEGIN
         OR clock_timestamp() - v_running.started_at <= make_interval(mins => v_max_minutes) THEN
         RETURN false;
     END IF;
-    RAISE WARNING 'teloo-analytics: the refresh of process % runs since %, over % minutes: cancelled',
-        v_running.pid, v_running.started_at, v_max_minutes;
+    SELECT scheduler_state.refresh_cancelled_at >= v_running.started_at IS TRUE INTO v_is_cancelled
+    FROM analytics.scheduler_state;
+    RAISE WARNING 'teloo-analytics: the refresh of process % runs since %, over % minutes: %',
+        v_running.pid, v_running.started_at, v_max_minutes,
+        CASE WHEN v_is_cancelled THEN 'its session is ended' ELSE 'cancelled' END;
+    IF v_is_cancelled THEN
+        RETURN pg_terminate_backend(v_running.pid);
+    END IF;
+    UPDATE analytics.scheduler_state SET refresh_cancelled_at = clock_timestamp();
     RETURN pg_cancel_backend(v_running.pid);
 EXCEPTION
     WHEN insufficient_privilege THEN
         RAISE WARNING 'teloo-analytics: the refresh of process % could not be cancelled: %',
             v_running.pid, SQLERRM
             USING HINT = 'Have a superuser run: GRANT pg_signal_backend TO analytics_owner; '
-                || format('or: SELECT pg_cancel_backend(%s);', v_running.pid);
+                || format('or: SELECT pg_terminate_backend(%s);', v_running.pid);
         RETURN false;
 END;
 $cancel_overdue_refresh$;
 
 COMMENT ON FUNCTION analytics.cancel_overdue_refresh() IS
-'Cancels the running refresh when it runs for longer than the setting refresh_max_minutes; '
-'true when it did. Where it may not, it warns in the server''s log. Internal to '
-'analytics.tick().';
+'Cancels the running refresh when it runs for longer than the setting refresh_max_minutes, '
+'and ends its session when that was of no use; true when it did. Where it may not, it warns in '
+'the server''s log. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.cancel_overdue_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.cancel_overdue_refresh() TO analytics_scheduler;

@@ -2,7 +2,7 @@
 --
 -- Invariant: a job is alive exactly while its session holds the refresh lock: analytics.work()
 -- takes that before it claims a job and lets go of it after the job's end is committed. What was
--- closed is queued again as often as one that failed, and its end is in the refresh log.
+-- closed is queued again as often as one that failed, at least once, and its end is in the log.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.close_orphaned_jobs(p_holder_lives boolean DEFAULT true)
@@ -19,7 +19,9 @@ BEGIN
     FOR v_orphan IN
         UPDATE analytics.refresh_jobs SET
             state = CASE
-                WHEN attempts <= analytics.setting('refresh_retries')::integer THEN 'QUEUED'
+                -- Once in any case: a server that dies is not the refresh's fault.
+                WHEN attempts <= greatest(1, analytics.setting('refresh_retries')::integer)
+                    THEN 'QUEUED'
                 ELSE 'ERROR'
             END,
             finished_at = clock_timestamp(),

@@ -110,7 +110,8 @@ BEGIN
             'aging', 'degraded',
             format('view %s was last refreshed over 25 hours ago: the daily refresh is late',
                 views.view_name),
-            NULL
+            -- Where the clock is put back 25 hours are a day, and the refresh is at work.
+            interval '15 minutes'
         FROM views
         WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
         UNION ALL
@@ -123,28 +124,26 @@ BEGIN
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
-            format('background refresh %s failed: see analytics.refresh_jobs', job.job_id),
+            'the last refresh was broken off: SELECT * FROM analytics.refresh_log '
+            'ORDER BY log_id DESC LIMIT 1; says why',
             NULL
         FROM (
-            SELECT refresh_jobs.* FROM analytics.refresh_jobs
-            WHERE
-                refresh_jobs.finished_at IS NOT NULL
-                -- What waits for its retry has failed, too.
-                AND refresh_jobs.state IN ('SUCCESS', 'ERROR', 'QUEUED')
-            ORDER BY refresh_jobs.finished_at DESC
+            SELECT refresh_log.run_id, refresh_log.refresh_status
+            FROM analytics.refresh_log
+            WHERE refresh_log.view_name IS NULL
+            ORDER BY refresh_log.log_id DESC
             LIMIT 1
-        ) AS job
+        ) AS run
         WHERE
-            job.state <> 'SUCCESS'
+            run.refresh_status = 'ERROR'
             -- A view that failed says so itself.
             AND NOT EXISTS (
                 SELECT FROM analytics.refresh_log
                 WHERE
-                    refresh_log.run_id = job.run_id
+                    refresh_log.run_id = run.run_id
                     AND refresh_log.view_name IS NOT NULL
                     AND refresh_log.refresh_status = 'ERROR'
             )
-            AND (analytics.last_success_at() > job.finished_at) IS NOT TRUE
         UNION ALL
         SELECT
             'scheduler_down', 'unhealthy',

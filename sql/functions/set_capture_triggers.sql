@@ -9,6 +9,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $set_capture_triggers$
 DECLARE
     v_started_at constant timestamptz := clock_timestamp();

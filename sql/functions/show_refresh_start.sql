@@ -13,9 +13,9 @@ SET search_path = pg_catalog, pg_temp
 AS $show_refresh_start$
 DECLARE
     v_class constant integer := analytics.refresh_start_lock_class()::bigint::integer;
-    v_seconds constant integer := extract(
+    v_seconds constant integer := floor(extract(
         EPOCH FROM clock_timestamp() - timestamptz '2020-01-01 00:00:00Z'
-    );
+    ));
 BEGIN
     IF p_for_session THEN
         PERFORM pg_try_advisory_lock_shared(v_class, v_seconds);

@@ -1,7 +1,8 @@
 -- Every minute: decides what is due and queues it. Short; never refreshes.
 --
 -- Invariant: ticks never pile up: while one is at work another returns at once. A step that
--- fails stops no other one, and its error is raised when the others are committed.
+-- fails stops no other one, and its error is raised when the others are committed. The change log
+-- comes last, when all else is committed and other ticks may go on: it may be very long.
 -- SECURITY INVOKER, like analytics.work(): the rights are in the functions it calls, and a
 -- definer can't COMMIT; for the same reason search_path is set here.
 
@@ -26,9 +27,14 @@ BEGIN
     END IF;
     FOREACH v_step IN ARRAY ARRAY[
         'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
-        'cancel_overdue_refresh', 'watch_change_capture', 'tidy_change_log', 'watch_usage',
-        'trim_logs', 'update_alerts'
+        'cancel_overdue_refresh', 'watch_change_capture', 'watch_usage', 'trim_logs',
+        'update_alerts', 'tidy_change_log'
     ] LOOP
+        IF v_step = 'tidy_change_log' THEN
+            COMMIT;
+            SET LOCAL search_path = pg_catalog, pg_temp;
+            SET LOCAL lock_timeout = '2s';
+        END IF;
         BEGIN
             CASE v_step
                 WHEN 'queue_due_refresh' THEN PERFORM analytics.queue_due_refresh();
@@ -36,7 +42,6 @@ BEGIN
                 WHEN 'retry_failed_refresh' THEN PERFORM analytics.retry_failed_refresh();
                 WHEN 'cancel_overdue_refresh' THEN PERFORM analytics.cancel_overdue_refresh();
                 WHEN 'watch_change_capture' THEN PERFORM analytics.watch_change_capture();
-                WHEN 'tidy_change_log' THEN PERFORM analytics.tidy_change_log();
                 WHEN 'watch_usage' THEN PERFORM analytics.watch_usage();
                 WHEN 'trim_logs' THEN
                     v_cron_days := analytics.trim_logs();
@@ -44,6 +49,7 @@ BEGIN
                         PERFORM analytics.trim_cron_history(v_cron_days);
                     END IF;
                 WHEN 'update_alerts' THEN PERFORM analytics.update_alerts();
+                WHEN 'tidy_change_log' THEN PERFORM analytics.tidy_change_log();
             END CASE;
         EXCEPTION WHEN OTHERS THEN
             RAISE WARNING 'teloo-analytics: ERROR in analytics.%() of a tick: % (SQLSTATE %)',
@@ -63,10 +69,10 @@ END;
 $tick$;
 
 COMMENT ON PROCEDURE analytics.tick IS
-'To be called every minute, by pg_cron or by anything else that can call SQL: queues the '
-'daily refresh when its slot has come, and again when it failed or its session is gone; cancels a '
-'refresh that takes too long; looks after change capture; notes what is used; keeps all logs '
-'small; raises and clears alerts. '
+'To be called every minute, by pg_cron or by anything else that can call SQL, outside a '
+'transaction block: queues the daily refresh when its slot has come, and again when it failed or '
+'its session is gone; cancels a refresh that takes too long; looks after change capture; notes '
+'what is used; keeps all logs small; raises and clears alerts. '
 'Calling it more often changes nothing. When a step fails, the others are done and '
 'committed, then its error is raised.';
 

@@ -22,6 +22,14 @@ BEGIN
     END IF;
     IF new.name IN ('schedule_time', 'schedule_time_zone')
         AND (TG_OP = 'INSERT' OR new.value <> old.value) THEN
+        -- What was due by then is not lost for a change before the next tick. Between two changes
+        -- of one transaction nothing is due.
+        IF TG_OP = 'UPDATE' AND EXISTS (
+            SELECT FROM analytics.scheduler_state
+            WHERE scheduler_state.schedule_changed_at IS DISTINCT FROM analytics.now()
+        ) THEN
+            PERFORM analytics.queue_due_slots();
+        END IF;
         UPDATE analytics.scheduler_state SET schedule_changed_at = analytics.now();
     END IF;
     new.updated_at := clock_timestamp();
@@ -31,7 +39,8 @@ END;
 $validate_setting$;
 
 COMMENT ON FUNCTION analytics.validate_setting() IS
-'Trigger of analytics.settings: refuses values that are not right (22023) and stamps the change.';
+'Trigger of analytics.settings: refuses values that are not right (22023) and stamps the change; '
+'before the schedule changes it queues what is due.';
 
 REVOKE ALL ON FUNCTION analytics.validate_setting() FROM public;
 

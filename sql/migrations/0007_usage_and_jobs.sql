@@ -83,6 +83,13 @@ ALTER TABLE analytics.scheduler_state ADD COLUMN usage_watched_at timestamptz;
 COMMENT ON COLUMN analytics.scheduler_state.usage_watched_at IS
 'When usage was last looked at; NULL before the first time.';
 
+ALTER TABLE analytics.scheduler_state ADD COLUMN refresh_seen_at timestamptz;
+COMMENT ON COLUMN analytics.scheduler_state.refresh_seen_at IS
+'Last tick that saw a refresh at work; NULL before the first.';
+ALTER TABLE analytics.scheduler_state ADD COLUMN refresh_cancelled_at timestamptz;
+COMMENT ON COLUMN analytics.scheduler_state.refresh_cancelled_at IS
+'When a tick last cancelled a refresh that took too long, by the wall clock; NULL: never.';
+
 
 CREATE TABLE analytics.trimmed_counts (
     metric text NOT NULL,
@@ -104,8 +111,12 @@ COMMENT ON COLUMN analytics.refresh_jobs.pid IS
 ALTER TABLE analytics.refresh_jobs ADD COLUMN first_started_at timestamptz;
 COMMENT ON COLUMN analytics.refresh_jobs.first_started_at IS 'Start of the first attempt.';
 UPDATE analytics.refresh_jobs SET first_started_at = started_at;
+COMMENT ON TABLE analytics.refresh_jobs IS
+'Refreshes for the background: queued by analytics.tick() or on request, run by '
+'analytics.work(). A slot of the daily refresh has one row (slot_at is unique).';
+COMMENT ON COLUMN analytics.refresh_jobs.attempts IS
+'How often it was started: again after a failure, and when its session died.';
 
-CREATE INDEX refresh_jobs_by_end ON analytics.refresh_jobs (finished_at DESC);
 CREATE INDEX refresh_log_successes ON analytics.refresh_log (mode, log_id DESC)
 WHERE view_name IS NULL AND refresh_status = 'SUCCESS';
 
