@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from cluster import free_port
+from conftest import Database
 from gateway_testing import Api
 from test_problems import PROBLEM_NAMES, RUNBOOK
 
@@ -153,6 +155,46 @@ def test_each_problem_has_one_alert_a_unit_test_and_a_section_of_the_runbook() -
         for heading in re.findall(r"^## (.*)$", RUNBOOK, re.MULTILINE)
     }
     assert set(re.findall(r"runbook\.md#([\w-]+)", rules)) <= anchors
+
+
+def lag(database: Database) -> float | None:
+    """How late the last slot began, by the metrics."""
+    ((text,),) = database.rows("SELECT api.metrics()")
+    found = re.search(r"^teloo_analytics_scheduled_refresh_lag_seconds (\S+)$", str(text), re.M)
+    return float(found[1]) if found else None
+
+
+def test_slot_is_not_late_for_what_was_set_only_after_it(migrated: Database) -> None:
+    """At noon the refresh of one minute to midnight is put forward to eight in the morning."""
+    zone = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+    since = "UPDATE analytics.scheduler_state SET scheduled_since = now()"
+    migrated.execute(
+        since,
+        f"SELECT analytics.set_schedule('23:59', '{zone}')",
+        f"{since} - interval '2 days'",
+        "CALL analytics.tick()",
+    )
+    assert lag(migrated) is None
+    migrated.execute("SELECT analytics.set_schedule('08:00')", "CALL analytics.tick()")
+    waiting = lag(migrated)
+    assert waiting is not None
+    assert 0 <= waiting < 60
+    migrated.execute("CALL analytics.work()")
+    begun = lag(migrated)
+    assert begun is not None
+    assert waiting <= begun < 60
+    time.sleep(0.1)
+    assert lag(migrated) == begun, "it no longer waits"
+    # The same, if it had been set days before: four to five hours.
+    changed = "UPDATE analytics.scheduler_state SET schedule_changed_at = {}"
+    for at in ("now() - interval '2 days'", "NULL"):
+        migrated.execute(changed.format(at))
+        late = lag(migrated)
+        assert late is not None
+        assert 4 * 3600 <= late < 5 * 3600 + 60
+    # What is set for the days to come makes nothing of it negative.
+    migrated.execute("SELECT analytics.set_schedule('08:30')", "CALL analytics.tick()")
+    assert lag(migrated) == 0
 
 
 def test_prometheus_reads_every_metric(prometheus: Prometheus, api: Api) -> None:

@@ -89,12 +89,17 @@ BEGIN
         UNION ALL
         SELECT
             11, 'scheduled_refresh_lag_seconds', 'gauge',
-            'From the last daily slot to the start of its refresh, or to now where it waits.', '{}',
+            'From the last daily slot, or from when it was set after its time, to the start of its '
+            'refresh, or to now where it waits.',
+            '{}',
             (
-                SELECT extract(
-                    EPOCH FROM coalesce(job.first_started_at, clock_timestamp()) - job.slot_at
-                )
+                SELECT greatest(0, extract(
+                    EPOCH FROM coalesce(job.first_started_at, clock_timestamp())
+                    -- A slot is not late for what was set only after it.
+                    - greatest(job.slot_at, scheduler_state.schedule_changed_at)
+                ))
                 FROM analytics.refresh_jobs AS job
+                CROSS JOIN analytics.scheduler_state
                 WHERE job.slot_at IS NOT NULL
                 ORDER BY job.slot_at DESC
                 LIMIT 1
