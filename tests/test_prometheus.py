@@ -137,6 +137,16 @@ def test_promtool_finds_nothing_in_the_metrics(api: Api) -> None:
     assert CONTRACT - MAY_BE_ABSENT <= exported(api).keys() <= CONTRACT
 
 
+def test_log_that_may_be_long_is_counted_once_a_scrape(migrated: Database) -> None:
+    with migrated.connect(autocommit=False) as connection:
+        connection.execute("SET LOCAL track_functions = 'all'")
+        connection.execute("SELECT api.metrics()")
+        assert connection.execute(
+            "SELECT calls FROM pg_stat_xact_user_functions "
+            "WHERE schemaname = 'analytics' AND funcname = 'counters'"
+        ).fetchall() == [(1,)]
+
+
 def test_rules_and_example_are_right_and_their_unit_tests_pass() -> None:
     promtool("check", "rules", RULES)
     promtool("check", "config", "--syntax-only", CONFIG / "prometheus" / "prometheus.yaml")

@@ -27,6 +27,11 @@ BEGIN
         ) AS last_try ON true
     ),
 
+    -- Once: it reads the whole refresh log.
+    counted AS MATERIALIZED (
+        SELECT counters.metric, counters.labels, counters.number FROM analytics.counters()
+    ),
+
     problems AS (
         SELECT DISTINCT health.problem FROM analytics.health_problems() AS health
     ),
@@ -58,13 +63,13 @@ BEGIN
         SELECT
             5, 'refresh_failures_total', 'counter', 'Failed refreshes of a materialized view.',
             counted.labels, counted.number
-        FROM analytics.counters() AS counted
+        FROM counted
         WHERE counted.metric = 'refresh_failures_total'
         UNION ALL
         SELECT
             6, 'refresh_runs_total', 'counter', 'Refreshes by what started them, mode and result.',
             counted.labels, counted.number
-        FROM analytics.counters() AS counted
+        FROM counted
         WHERE counted.metric = 'refresh_runs_total'
         UNION ALL
         SELECT
@@ -80,7 +85,7 @@ BEGIN
         SELECT
             9, 'drift_cells_total', 'counter', 'Cells in which the audit found a difference.',
             counted.labels, counted.number
-        FROM analytics.counters() AS counted
+        FROM counted
         WHERE counted.metric = 'drift_cells_total'
         UNION ALL
         SELECT
