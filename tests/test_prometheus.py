@@ -16,6 +16,7 @@ import pytest
 from cluster import free_port
 from conftest import Database
 from gateway_testing import Api
+from source_indexes import build_missing
 from test_problems import PROBLEM_NAMES, RUNBOOK
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -223,14 +224,18 @@ def test_prometheus_reads_every_metric(prometheus: Prometheus, api: Api) -> None
 
 
 def test_rule_fires_by_a_real_cause_and_clears(prometheus: Prometheus, api: Api) -> None:
-    api.database.execute("CALL analytics.tick()")
-    wait_for(lambda: "TelooSchedulerDown" not in prometheus.alerts())
-    api.database.execute(
-        "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '4 minutes'"
+    """Somebody drops an index that refreshes need, and it is built again."""
+    ((index,),) = api.database.rows(
+        "SELECT min(index_name) FROM analytics.source_indexes() "
+        "WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = index_name::regclass)"
     )
-    wait_for(lambda: prometheus.alerts().get("TelooSchedulerDown") == "firing")
-    api.database.execute("CALL analytics.tick()")
-    wait_for(lambda: "TelooSchedulerDown" not in prometheus.alerts())
+    assert "TelooMissingIndexes" not in prometheus.alerts()
+    api.database.execute(f"DROP INDEX {index}")
+    try:
+        wait_for(lambda: prometheus.alerts().get("TelooMissingIndexes") == "firing")
+    finally:
+        build_missing(api.database.url)
+    wait_for(lambda: "TelooMissingIndexes" not in prometheus.alerts())
 
 
 def test_gateway_that_is_down_is_told_from_outside(prometheus: Prometheus, api: Api) -> None:
