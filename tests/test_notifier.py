@@ -182,6 +182,13 @@ def retry_now(database: Database) -> None:
     database.execute("UPDATE analytics.alert_outbox SET next_attempt_at = created_at")
 
 
+def trim(database: Database) -> None:
+    """Do what a tick does once an hour."""
+    database.execute(
+        "UPDATE analytics.scheduler_state SET last_trimmed_at = NULL", "CALL analytics.tick()"
+    )
+
+
 def test_both_ways_say_what_is_wrong_and_that_it_is_over(
     alerting: Database, hook: Hook, mailbox: tuple[Mailbox, str]
 ) -> None:
@@ -389,6 +396,49 @@ def test_what_is_given_up_is_logged_once(alerting: Database, hook: Hook) -> None
     mend_capture(alerting)
     assert once(alerting.url, ALERT_WEBHOOK_URL=hook.url)[0] == 0
     assert hook.events == ["raised", "cleared"]
+
+
+def test_what_may_still_arrive_is_not_trimmed(alerting: Database, hook: Hook) -> None:
+    """However little the logs keep: nothing at all here."""
+    alerting.execute("SELECT analytics.set_setting('log_retention_days', '0')")
+    break_capture(alerting)
+    mend_capture(alerting)
+    trim(alerting)
+    hook.status = 500
+    assert once(alerting.url, ALERT_WEBHOOK_URL=hook.url)[0] == 1
+    trim(alerting)
+    hook.status = 204
+    for _ in range(2):
+        retry_now(alerting)
+        assert once(alerting.url, ALERT_WEBHOOK_URL=hook.url)[0] == 0
+    assert hook.events == ["raised", "raised", "cleared"]
+    assert alerting.rows(OUTBOX) == [("raised", ["webhook"], True), ("cleared", ["webhook"], True)]
+    trim(alerting)
+    assert alerting.rows(OUTBOX) == []
+    assert alerting.rows("SELECT * FROM analytics.alerts") == []
+
+
+def test_what_was_given_up_or_waits_for_no_notifier_is_trimmed(
+    alerting: Database, hook: Hook
+) -> None:
+    alerting.execute("SELECT analytics.set_setting('log_retention_days', '0')")
+    age = (
+        "UPDATE analytics.alert_outbox SET created_at = created_at - interval '{0} hours', "
+        "next_attempt_at = next_attempt_at - interval '{0} hours'",
+        "UPDATE analytics.alerts SET cleared_at = cleared_at - interval '{0} hours'",
+    )
+    break_capture(alerting)
+    mend_capture(alerting)
+    for hours, left in ((73, 2), (2, 0)):
+        alerting.execute(*(statement.format(hours) for statement in age))
+        trim(alerting)
+        assert len(alerting.rows(OUTBOX)) == left, "until then a notifier says that it gives up"
+    break_capture(alerting)
+    mend_capture(alerting)
+    alerting.execute(*(statement.format(73) for statement in age))
+    assert "given up" in once(alerting.url, ALERT_WEBHOOK_URL=hook.url)[1]
+    trim(alerting)
+    assert alerting.rows(OUTBOX) == []
 
 
 def test_secrets_are_in_no_repr() -> None:

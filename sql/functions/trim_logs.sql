@@ -1,8 +1,9 @@
 -- Once an hour: removes what is too old from the logs.
 --
 -- Invariant: keeps the last scheduled slot, which says what is due next, each view's last
--- lines, which say how it is, and drift that is not healed. What counters had counted in the
--- lines that go stays counted (analytics.trimmed_counts).
+-- lines, which say how it is, drift that is not healed, and alerts of which a notice may still be
+-- delivered. What counters had counted in the lines that go stays counted
+-- (analytics.trimmed_counts).
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.trim_logs()
@@ -61,8 +62,22 @@ BEGIN
         AND refresh_jobs.slot_at IS DISTINCT FROM (
             SELECT max(latest.slot_at) FROM analytics.refresh_jobs AS latest
         );
-    -- With its notices.
-    DELETE FROM analytics.alerts WHERE alerts.cleared_at < v_oldest;
+    -- With its notices, unless one may still arrive. The last attempt, which gives it up, is an hour
+    -- after its time at most.
+    DELETE FROM analytics.alerts
+    WHERE
+        alerts.cleared_at < v_oldest
+        AND NOT (
+            alerts.cleared_at > clock_timestamp() - make_interval(
+                hours => analytics.setting('alert_expiry_hours')::integer + 2)
+            AND EXISTS (
+                SELECT FROM analytics.alert_outbox
+                WHERE
+                    alert_outbox.alert_id = alerts.alert_id
+                    AND alert_outbox.delivered_at IS NULL
+                    AND alert_outbox.next_attempt_at < 'infinity'
+            )
+        );
     DELETE FROM analytics.usage_by_hour WHERE usage_by_hour.hour < v_oldest;
     RETURN analytics.setting('cron_retention_days')::integer;
 END;
