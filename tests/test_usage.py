@@ -130,6 +130,35 @@ def test_view_that_nobody_reads(usage: Usage) -> None:
     assert "mv_ranking_asesores" not in usage.advice("unread_view")
 
 
+def test_what_advice_judges_by_outlasts_logs_that_keep_less(usage: Usage) -> None:
+    """Eight days ago one view was read and refreshed, and the logs keep seven."""
+    usage.run("SELECT * FROM mv_metricas_mensuales")
+    usage.later(hours=1)
+    usage.now = datetime.now(UTC)
+    refreshes(usage, 4)
+    usage.run(
+        "UPDATE analytics.usage_watched SET watched_since = now() - interval '20 days'",
+        "UPDATE analytics.usage_by_hour SET hour = now() - interval '8 days'",
+        "UPDATE analytics.refresh_log SET started_at = now() - interval '8 days', "
+        "finished_at = now() - interval '8 days'",
+        "SELECT analytics.set_setting('log_retention_days', '7')",
+    )
+
+    def trimmed() -> set[str]:
+        usage.run("UPDATE analytics.scheduler_state SET last_trimmed_at = NULL")
+        usage.run("CALL analytics.tick()")
+        return set(usage.advice("unread_view"))
+
+    assert trimmed() == {"mv_ranking_asesores"}
+    # Five refreshes, and one hour with a reader.
+    assert usage.advice("refreshed_too_often")["schedule"]["refreshes"] == 5
+    usage.run("SELECT analytics.set_setting('usage_advice_days', '7')")
+    assert trimmed() == {"mv_metricas_mensuales", "mv_ranking_asesores"}
+    assert usage.uses("view", "mv_metricas_mensuales") == 0
+    # The last line of each view and of the whole stays.
+    assert usage.database.rows("SELECT count(*) FROM analytics.refresh_log") == [(3,)]
+
+
 def test_index_that_nothing_uses(usage: Usage) -> None:
     usage.later(days=15)
     found = usage.advice("unused_index")

@@ -1,9 +1,9 @@
 -- Once an hour: removes what is too old from the logs.
 --
 -- Invariant: keeps the last scheduled slot, which says what is due next, each view's last
--- lines, which say how it is, drift that is not healed, and alerts of which a notice may still be
--- delivered. What counters had counted in the lines that go stays counted
--- (analytics.trimmed_counts).
+-- lines, which say how it is, drift that is not healed, alerts of which a notice may still be
+-- delivered, and the use and the refreshes that analytics.usage_advice() judges by. What counters
+-- had counted in the lines that go stays counted (analytics.trimmed_counts).
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.trim_logs()
@@ -16,6 +16,11 @@ AS $trim_logs$
 DECLARE
     v_oldest constant timestamptz := clock_timestamp()
         - make_interval(days => analytics.setting('log_retention_days')::integer);
+    v_oldest_judged constant timestamptz := least(
+        v_oldest,
+        clock_timestamp()
+        - make_interval(days => analytics.setting('usage_advice_days')::integer)
+    );
 BEGIN
     UPDATE analytics.scheduler_state SET last_trimmed_at = clock_timestamp()
     WHERE
@@ -27,7 +32,7 @@ BEGIN
     WITH gone AS (
         DELETE FROM analytics.refresh_log
         WHERE
-            refresh_log.finished_at < v_oldest
+            refresh_log.finished_at < v_oldest_judged
             AND refresh_log.log_id <> ALL (ARRAY(
                 SELECT max(latest.log_id)
                 FROM analytics.refresh_log AS latest
@@ -78,14 +83,15 @@ BEGIN
                     AND alert_outbox.next_attempt_at < 'infinity'
             )
         );
-    DELETE FROM analytics.usage_by_hour WHERE usage_by_hour.hour < v_oldest;
+    DELETE FROM analytics.usage_by_hour WHERE usage_by_hour.hour < v_oldest_judged;
     RETURN analytics.setting('cron_retention_days')::integer;
 END;
 $trim_logs$;
 
 COMMENT ON FUNCTION analytics.trim_logs() IS
 'Once an hour removes refreshes, jobs, healed drift, cleared alerts and usage older than the '
-'setting log_retention_days; returns the setting cron_retention_days, or NULL in between. '
+'setting log_retention_days, but nothing that is still to be delivered or that usage advice '
+'judges by; returns the setting cron_retention_days, or NULL in between. '
 'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.trim_logs() FROM public;
