@@ -128,11 +128,12 @@ def begin_scheduled_refresh(database: Database, holder: psycopg.Connection, seed
         change(connection, seed, "A", today(), count=30)  # type: ignore[arg-type]
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     database.execute(
-        "DELETE FROM analytics.refresh_jobs",
-        f"SELECT analytics.set_schedule('{hour_ago:%H:%M}', 'UTC')",
+        "SELECT analytics.set_setting('schedule_grace_minutes', '600')",
+        # At once, and without what the time before had due.
+        f"SELECT analytics.set_schedule('{hour_ago:%H:%M}', 'UTC'); "
+        "DELETE FROM analytics.refresh_jobs; "
         "UPDATE analytics.scheduler_state SET schedule_changed_at = NULL, "
         "scheduled_since = now() - interval '2 hours'",
-        "SELECT analytics.set_setting('schedule_grace_minutes', '600')",
     )
     holder.execute("BEGIN; LOCK TABLE public.asesores IN ACCESS EXCLUSIVE MODE")
     database.execute("CALL analytics.tick()")

@@ -32,16 +32,11 @@ def documented(cluster: Cluster, name: str, dump: Path) -> None:
     section = RUNBOOK.partition("## Backup and restore\n")[2].partition("\n## ")[0]
     lines = re.findall(r"^(?:createdb|pg_restore) .*$", section, re.MULTILINE)
     assert len(lines) == 3
-    commands = (
-        "\n".join(lines).replace("teloo.dump", str(dump)).replace("teloo.list", f"{dump}.list")
+    names = {"teloo.dump": str(dump), "teloo.list": f"{dump}.list", "teloo": name}
+    commands = re.sub(
+        r"\bteloo(?:\.dump|\.list)?\b", lambda found: names[found[0]], "\n".join(lines)
     )
-    program(
-        cluster,
-        cluster.url("postgres"),
-        "bash",
-        "-ec",
-        re.sub(r"\bteloo\b", name, commands),
-    )
+    program(cluster, cluster.url("postgres"), "bash", "-ec", commands)
     assert (dump.parent / f"{dump.name}.list").stat().st_size > 0
     (dump.parent / f"{dump.name}.list").unlink()
 

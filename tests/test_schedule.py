@@ -102,6 +102,20 @@ def test_reschedule_before_the_first_tick_loses_no_slot_that_was_due(scheduled: 
     assert [row[0] for row in scheduled.rows(slots)[3:]] == ["2026-11-24"]
 
 
+def test_wrong_schedule_can_be_set_right(scheduled: Database) -> None:
+    """Such as one that a superuser wrote past the trigger, or a zone that the system dropped."""
+    scheduled.execute(
+        "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
+        "UPDATE analytics.settings SET value = '25:00' WHERE name = 'schedule_time'",
+        "UPDATE analytics.settings SET value = 'X' WHERE name = 'schedule_time_zone'",
+        "ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting",
+        "SELECT analytics.set_setting('schedule_time', '02:00')",
+    )
+    reschedule(scheduled, "2026-11-21 02:30:00-05", "03:00", "America/Bogota")
+    tick(scheduled, "2026-11-21 03:00:00-05")
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 0)]
+
+
 def reschedule(database: Database, at: str, *schedule: str) -> None:
     with database.connect() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [at])

@@ -23,11 +23,20 @@ BEGIN
     IF new.name IN ('schedule_time', 'schedule_time_zone')
         AND (TG_OP = 'INSERT' OR new.value <> old.value) THEN
         -- What was due by then is not lost for a change before the next tick. Between two changes
-        -- of one transaction nothing is due.
-        IF TG_OP = 'UPDATE' AND EXISTS (
-            SELECT FROM analytics.scheduler_state
-            WHERE scheduler_state.schedule_changed_at IS DISTINCT FROM analytics.now()
-        ) THEN
+        -- of one transaction nothing is due, nor by a schedule that is being set right.
+        IF TG_OP = 'UPDATE'
+            AND EXISTS (
+                SELECT FROM analytics.scheduler_state
+                WHERE scheduler_state.schedule_changed_at IS DISTINCT FROM analytics.now()
+            )
+            AND NOT EXISTS (
+                SELECT FROM analytics.settings
+                WHERE
+                    settings.name IN (
+                        'schedule_time', 'schedule_time_zone', 'schedule_grace_minutes'
+                    )
+                    AND analytics.setting_problem(settings.name, settings.value) IS NOT NULL
+            ) THEN
             PERFORM analytics.queue_due_slots();
         END IF;
         UPDATE analytics.scheduler_state SET schedule_changed_at = analytics.now();
