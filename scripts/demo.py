@@ -390,7 +390,7 @@ def show_api(gateway: Gateway) -> None:
     """Print requests that are ready to paste, with tokens for half a day."""
     secret = gateway.secret()
     print(f"\nThe HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)\n")
-    if secret.startswith("{"):
+    if secret.lstrip().startswith("{"):
         print("  Its tokens are checked by public keys (JWKS); make one with your private key.")
         return
     for name, role in (("READER", "analytics_lector"), ("OPERATOR", "analytics_operador")):

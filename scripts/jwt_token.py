@@ -160,7 +160,7 @@ def mint(secret: str, role: str, ttl: int = DEFAULT_TTL, subject: str | None = N
             f"TTL must be 1 to {GREATEST_TTL} seconds (a year), not {ttl}",
             "A token can't be taken back; keep it short.",
         )
-    if secret.startswith("{"):
+    if secret.lstrip().startswith("{"):
         raise UserError(
             "the gateway checks tokens by public keys (JWKS): who holds the private key mints them",
             "See docs/api.md, Tokens.",

@@ -398,7 +398,7 @@ ENDPOINTS = (
             recent_jobs=rows(
                 record(
                     job_id=count(17),
-                    state=one_of("SUCCESS", "QUEUED", "RUNNING", "ERROR"),
+                    state=one_of("SUCCESS", "QUEUED", "RUNNING", "ERROR", "MISSED"),
                     requested_by=text("ana (analytics_operador)"),
                     requested_at=instant("2026-11-23T05:59:12.310Z"),
                     started_at=nullable(instant("2026-11-23T06:00:04.410Z")),

@@ -4,6 +4,7 @@ The clock is not pinned here: the demo's generator makes data around the present
 """
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from gateway_testing import ERROR_KEYS, Api, Response, started
 from marketplace import fill
 from openapi import ENDPOINTS, METRICS, Endpoint
 from prerequisites import API_ROLES
+from source_indexes import build_missing
 from test_problems import PROBLEM_NAMES
 
 READER = "analytics_lector"
@@ -604,6 +606,41 @@ def test_a_view_that_fails_does_not_stop_the_others(api: Api) -> None:
     assert api.get("/health").json()["status"] != "unhealthy"
 
 
+def test_what_is_degraded_is_200_and_healthy_again_when_the_cause_goes(api: Api) -> None:
+    def health(path: str) -> tuple[int, str, list[str]]:
+        answer = api.get(path, READER)
+        body = answer.json()
+        assert (body["views_count"], body["scheduler_running"]) == (2, True)
+        return answer.status, body["status"], [text.split(":")[0] for text in body["problems"]]
+
+    build_missing(api.database.url)
+    api.database.execute("CALL analytics.tick()", "SELECT * FROM refresh_all_mv(force => true)")
+    assert health("/health") == (200, "healthy", [])
+    ((index,),) = api.database.rows(
+        "SELECT min(index_name) FROM analytics.source_indexes() "
+        "WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = index_name::regclass)"
+    )
+    api.database.execute(f"DROP INDEX {index}")
+    for path in ("/health", "/materialized-views/health"):
+        assert health(path) == (200, "degraded", ["missing_indexes"])
+    build_missing(api.database.url)
+    assert health("/health") == (200, "healthy", [])
+
+
+def test_states_of_jobs_are_those_of_the_database(api: Api) -> None:
+    ((definition,),) = api.database.rows(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conname = 'refresh_jobs_state_check'"
+    )
+    states = sorted(re.findall(r"'(\w+)'", str(definition)))
+    document = api.get("/openapi.json").body
+    enums = [
+        sorted(json.loads(found))
+        for found in re.findall(r'"enum": ?(\[[^]]*"QUEUED"[^]]*\])', document)
+    ]
+    assert enums == [states]
+
+
 @contextmanager
 def failing(api: Api, sqlstate: str, message: str) -> Iterator[None]:
     """Let every refresh fail while it takes what changed; something does."""
@@ -622,21 +659,22 @@ def failing(api: Api, sqlstate: str, message: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("sqlstate", "is_told"),
+    ("sqlstate", "begin", "is_told"),
     [
-        ("22P02", False),
-        ("53100", False),
-        ("58P01", False),
-        ("XX001", False),
-        ("42501", True),
-        ("P0001", True),
+        ("22P02", "something", False),
+        ("53100", "something", False),
+        ("58P01", "something", False),
+        ("XX001", "something", False),
+        ("42501", "could not open file", False),
+        ("42501", "something", True),
+        ("P0001", "something", True),
     ],
 )
 def test_errors_of_a_refresh_show_no_paths_and_no_data(
-    api: Api, sqlstate: str, is_told: bool
+    api: Api, sqlstate: str, begin: str, is_told: bool
 ) -> None:
     secret = "at the secret"  # noqa: S105
-    with failing(api, sqlstate, f"something {secret}"):
+    with failing(api, sqlstate, f"{begin} {secret}"):
         answer = api.post(REFRESH, OPERATOR)
         assert answer.status == 200
         api.post("/materialized-views/scheduler/trigger-refresh", OPERATOR)
@@ -756,6 +794,8 @@ def test_metrics_are_in_the_text_format_of_prometheus(api: Api) -> None:
         ), line
     assert 'teloo_analytics_view_rows{view="mv_metricas_mensuales"} 36' in answer.body
     assert 'teloo_analytics_problem{name="stale"} 0' in answer.body
+    names = re.findall(r'teloo_analytics_problem\{name="(\w+)"\}', answer.body)
+    assert sorted(names) == sorted(set(PROBLEM_NAMES))
 
 
 def test_a_view_that_was_never_populated_is_503(api: Api) -> None:

@@ -15,11 +15,14 @@ DECLARE
     v_sqlstate constant text := coalesce(
         substring(p_message FROM '\(SQLSTATE ([0-9A-Z]{5})\)$'), p_sqlstate
     );
-    v_words constant text := CASE left(v_sqlstate, 2)
-        WHEN '22' THEN 'a value does not fit what is computed from it'
-        WHEN '53' THEN 'the database server ran out of room or another resource'
-        WHEN '58' THEN 'the system under the database server failed'
-        WHEN 'XX' THEN 'the database server found a fault in itself or in its files'
+    v_words constant text := CASE
+        -- A file that the server may not open is 42501, as is a table.
+        WHEN v_sqlstate LIKE '58%' OR v_sqlstate = '42501' AND p_message LIKE '%could not %'
+            THEN 'the system under the database server failed'
+        WHEN v_sqlstate LIKE '22%' THEN 'a value does not fit what is computed from it'
+        WHEN v_sqlstate LIKE '53%' THEN 'the database server ran out of room or another resource'
+        WHEN v_sqlstate LIKE 'XX%'
+            THEN 'the database server found a fault in itself or in its files'
     END;
 BEGIN
     IF p_message IS NULL OR v_words IS NULL THEN
@@ -31,6 +34,7 @@ $public_error$;
 
 COMMENT ON FUNCTION analytics.public_error(text, text) IS
 'Message of a failed refresh for the HTTP API: general words where those of its SQLSTATE may '
-'hold paths or data (classes 22, 53, 58, XX), else as it is. NULL gives NULL.';
+'hold paths or data (classes 22, 53, 58, XX; a file that may not be opened), else as it is. '
+'NULL gives NULL.';
 
 REVOKE ALL ON FUNCTION analytics.public_error(text, text) FROM public;
