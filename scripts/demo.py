@@ -23,7 +23,7 @@ from cluster import DATABASE, LOCAL, Cluster
 from console import LOGGER, UserError, environment, report, set_up_logging
 from demo_source import DEMO_DIRECTORY, demo_sql
 from gateway import Gateway, demo_gateway
-from jwt_token import mint
+from jwt_token import is_key_set, mint
 from migrate import migrate
 from source_indexes import build_missing
 
@@ -390,7 +390,7 @@ def show_api(gateway: Gateway) -> None:
     """Print requests that are ready to paste, with tokens for half a day."""
     secret = gateway.secret()
     print(f"\nThe HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)\n")
-    if secret.lstrip().startswith("{"):
+    if is_key_set(secret):
         print("  Its tokens are checked by public keys (JWKS); make one with your private key.")
         return
     for name, role in (("READER", "analytics_lector"), ("OPERATOR", "analytics_operador")):

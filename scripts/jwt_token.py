@@ -92,13 +92,18 @@ def check_key_set(text: str) -> None:
             raise ValueError(f"key {number}: {error}") from error
 
 
+def is_key_set(secret: str) -> bool:
+    """Tell whether this is meant as public keys (JWKS), with which nobody here can sign."""
+    return secret.lstrip().startswith(("{", "["))
+
+
 def check_secret(secret: str, source: str) -> str:
     """Return a secret or a JWKS; raise UserError where it would be no secret.
 
     Whatever PostgREST can't read as a JWKS is a secret to it, byte for byte: with a JWKS that has a
     fault, or with a public key as it is, anybody who knows that could sign.
     """
-    if secret.lstrip().startswith(("{", "[")):
+    if is_key_set(secret):
         try:
             check_key_set(secret)
         except (ValueError, RecursionError) as error:
@@ -160,7 +165,7 @@ def mint(secret: str, role: str, ttl: int = DEFAULT_TTL, subject: str | None = N
             f"TTL must be 1 to {GREATEST_TTL} seconds (a year), not {ttl}",
             "A token can't be taken back; keep it short.",
         )
-    if secret.lstrip().startswith("{"):
+    if is_key_set(secret):
         raise UserError(
             "the gateway checks tokens by public keys (JWKS): who holds the private key mints them",
             "See docs/api.md, Tokens.",
