@@ -246,6 +246,26 @@ def test_odd_claims_are_refused_in_json(api: Api, change: dict[str, object]) -> 
     assert answer.status == 403 or "www-authenticate" in answer.headers
 
 
+def test_without_an_audience_no_token_is_right(api: Api) -> None:
+    """As with a file that somebody broke by hand; PostgREST itself checks none then."""
+    with api.database.connect() as connection:
+        for audience in ("teloo-analytics", ""):
+            connection.execute(
+                "SELECT set_config('app.settings.api_audience', %s, false)", [audience]
+            )
+            claims_to_try: tuple[object, ...] = ("teloo-analytics", "", None, [])
+            for claimed in claims_to_try:
+                claims = {"role": LECTOR, "exp": 1, "aud": claimed}
+                connection.execute(
+                    "SELECT set_config('request.jwt.claims', %s, false)", [json.dumps(claims)]
+                )
+                if claimed == audience != "":
+                    connection.execute("SELECT analytics.check_request()")
+                else:
+                    with pytest.raises(psycopg.Error, match="TELOO401"):
+                        connection.execute("SELECT analytics.check_request()")
+
+
 @pytest.mark.parametrize("value", [b"Basic \xff", b"Bearer \xc3\xb1", b"\x80", b"Bearer a\x7fb"])
 def test_an_authorization_that_is_not_ascii_is_401(api: Api, value: bytes) -> None:
     for path in (MONTHS, "/health", "/metrics", "/rest/mv_metricas_mensuales"):

@@ -33,9 +33,12 @@ RETURN CASE
     WHEN
         jsonb_path_match(
             nullif(current_setting('request.jwt.claims', true), '')::jsonb,
-            '$.exp.type() == "number" && $.aud == $audience && $.role.type() == "string"
+            '$.exp.type() == "number" && $audience.type() == "string" && $.aud == $audience
+                && $.role.type() == "string"
                 && ($.role == "analytics_lector" || $.role == "analytics_operador")',
-            jsonb_build_object('audience', current_setting('app.settings.api_audience', true))
+            jsonb_build_object(
+                'audience', nullif(current_setting('app.settings.api_audience', true), '')
+            )
         )
         THEN NULL
     ELSE analytics.check_token(
