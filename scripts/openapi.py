@@ -6,6 +6,7 @@ what the database says is written nowhere else, and so can't drift from it.
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,9 +193,9 @@ def limit(greatest: int, default: int) -> JsonObject:
 
 
 # What the gateway may answer at every path.
-GATEWAY_STATUSES = (400, 405, 413, 414, 429, 431)
+GATEWAY_STATUSES = (400, 404, 405, 413, 414, 429, 431, 500)
 TOKEN_STATUSES = (401, 403, 503, 504)
-READING_STATUSES = (304, *TOKEN_STATUSES)
+READING_STATUSES = (304, 412, *TOKEN_STATUSES)
 
 ENDPOINTS = (
     Endpoint(
@@ -458,16 +459,31 @@ STATUSES = {
         "42501",
         "permission denied for function refresh",
     ),
+    404: (
+        "The database lacks what this path needs: make migrate.",
+        "TELOO404",
+        "the database lacks what this path needs",
+    ),
     405: (
         "Another method than this path takes.",
         "TELOO405",
         "this path does not take that method",
     ),
     409: ("A refresh is already running.", "TELOO409", "a refresh is already running"),
+    412: (
+        "What the request takes for granted (If-Match, If-Unmodified-Since) does not hold.",
+        "TELOO412",
+        "what the request takes for granted (If-Match, If-Unmodified-Since) does not hold",
+    ),
     413: ("The body of the request is too large.", "TELOO413", "the request body is too large"),
     414: ("The URL is too long.", "TELOO414", "the URL is too long"),
     429: ("Too many requests.", "TELOO429", "too many requests"),
     431: ("The headers are too large.", "TELOO431", "the request headers are too large"),
+    500: (
+        "The request failed in the API itself: the logs say why.",
+        "TELOO500",
+        "the request failed in the API itself",
+    ),
     503: (
         "A view was never populated, or the database is down.",
         "TELOO503",
@@ -606,7 +622,7 @@ def operation(
         "operationId": endpoint.function
         if endpoint.path != "/health"
         else f"{endpoint.function}_short",
-        "summary": str(description).split(":")[0].split(";")[0].rstrip("."),
+        "summary": re.split(r"[:;]|\. ", str(description))[0].rstrip("."),
         "description": f"{description}\n\nRoles: {', '.join(roles)}.",
         "tags": [endpoint.tag],
         "security": [{}, {"token": []}] if is_open else [{"token": []}],

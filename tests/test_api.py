@@ -289,14 +289,19 @@ def test_unknown_and_repeated_parameters_are_refused(api: Api, endpoint: Endpoin
 def test_each_endpoint_is_for_its_roles(api: Api, endpoint: Endpoint) -> None:
     method = endpoint.method.upper()
     path = endpoint.path + ("?hour=1" if "reschedule" in endpoint.path else "")
-    statuses = [api.request(method, path, role).status for role in (None, READER, OPERATOR)]
+    answers = [api.request(method, path, role) for role in (None, READER, OPERATOR)]
+    statuses = [answer.status for answer in answers]
     if endpoint.function == "health":
         assert statuses == [200, 200, 200]
     elif method == "GET":
         assert statuses == [401, 200, 200]
     else:
-        assert statuses[:2] == [401, 403]
+        assert statuses[0] == 401
+        refused(answers[1], 403, "permission denied")
+        assert answers[1].json()["code"] == "42501"
+        assert answers[1].headers["cache-control"] == "no-store"
         assert statuses[2] in (200, 202)
+        assert answers[2].headers["cache-control"] == "no-store"
 
 
 def test_tokens_that_are_not_right_are_refused(api: Api) -> None:
@@ -625,6 +630,38 @@ def test_what_is_degraded_is_200_and_healthy_again_when_the_cause_goes(api: Api)
         assert health(path) == (200, "degraded", ["missing_indexes"])
     build_missing(api.database.url)
     assert health("/health") == (200, "healthy", [])
+
+
+def test_the_schedulers_status_is_that_of_the_database(api: Api) -> None:
+    api.database.execute("CALL analytics.tick()", "CALL analytics.work()")
+    asked = api.post("/materialized-views/scheduler/trigger-refresh", OPERATOR).json()["job_id"]
+    waiting = api.get(SCHEDULER, READER).json()
+    assert waiting["pending_triggers"] == 1
+    job = waiting["recent_jobs"][0]
+    assert (job["job_id"], job["state"]) == (asked, "QUEUED")
+    assert job["requested_by"] == "test (analytics_operador)"
+    api.database.execute("CALL analytics.work()")
+    done = api.get(SCHEDULER, READER).json()
+    assert done["pending_triggers"] == 0
+    assert done["recent_jobs"][0]["state"] == "SUCCESS"
+    result = done["last_refresh_result"]
+    names = ("run_id", "triggered_by", "requested_by", "mode", "refresh_status")
+    assert api.database.rows(
+        f"SELECT {', '.join(names)} FROM analytics.refresh_log WHERE view_name IS NULL "
+        "ORDER BY log_id DESC LIMIT 1"
+    ) == [tuple(result[name] for name in names)]
+    at = f"{done['schedule']} {done['timezone']}"
+    assert at == "01:00 America/Bogota"
+    assert [one["trigger"] for one in done["jobs"]] == [f"every day at {at}"]
+    assert done["backend"] == "external", "this database has no pg_cron"
+    assert (done["is_running"], done["scheduler_state"]) == (True, "running")
+    stop = "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '4 minutes'"
+    api.database.execute(stop)
+    try:
+        stopped = api.get(SCHEDULER, READER).json()
+        assert (stopped["is_running"], stopped["scheduler_state"]) == (False, "stopped")
+    finally:
+        api.database.execute("CALL analytics.tick()")
 
 
 def test_states_of_jobs_are_those_of_the_database(api: Api) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from gateway import Settings, wait_until
-from gateway_testing import Api, locked, raw, refused, started
+from gateway_testing import Api, locked, raw, refused, started, waiting
 from openapi import ENDPOINTS, Endpoint
 
 LECTOR = "analytics_lector"
@@ -225,6 +226,25 @@ def test_a_postgrest_that_does_not_answer_is_504(api: Api) -> None:
         finally:
             os.kill(pid, signal.SIGCONT)
         assert wait_until(lambda: slow.get(MONTHS, LECTOR).status == 200)
+
+
+def test_a_refresh_has_longer_than_any_other_request(api: Api) -> None:
+    """Longer than the time limit of its role, and than both of those of the gateway for reading."""
+    settings = Settings(rate=100000, burst=10000, read_seconds=1, workers="1")
+    limit = "ALTER ROLE analytics_operador SET statement_timeout = '{}'"
+    # PostgREST reads it when it starts.
+    api.database.execute(limit.format("500ms"))
+    try:
+        with started(api.database, "long", settings) as long, ThreadPoolExecutor(1) as pool:
+            with locked(api, "change_log"):
+                began = time.monotonic()
+                answer = pool.submit(long.post, REFRESH, OPERADOR)
+                assert wait_until(lambda: waiting(long) == 1)
+                time.sleep(max(0.0, began + settings.read_seconds + 5 + 1.5 - time.monotonic()))
+                assert not answer.done()
+            assert answer.result().json()["success"] is True
+    finally:
+        api.database.execute(limit.format("10s"))
 
 
 # -- request ids -----------------------------------------------------------------------------

@@ -91,6 +91,7 @@ CASES = {
 OTHERS = {
     "a parameter of a function given twice",
     "a reader's time limit",
+    "a view that was never populated",
     "no connection of the pool within 4 s",
 }
 
@@ -146,6 +147,18 @@ def test_a_readers_time_limit_is_500_from_a_view_and_504_from_a_function(api: Ap
     with locked(api, "mv_metricas_mensuales"), ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(checked, api, case) for case in cases]:
             done.result()
+
+
+def test_a_view_that_was_never_populated_is_500_itself_and_503_from_a_function(api: Api) -> None:
+    said = documented()["a view that was never populated"]
+    assert said == "500 `55000` from the view, 503 `TELOO503` from a function"
+    api.database.execute("REFRESH MATERIALIZED VIEW analytics.mv_metricas_mensuales WITH NO DATA")
+    try:
+        checked(api, Case(MONTHS, 500, "55000"))
+        checked(api, Case("/rest/rpc/monthly_metrics", 503, "TELOO503"))
+    finally:
+        api.database.execute("SELECT * FROM refresh_all_mv()")
+    assert api.get(MONTHS, LECTOR).status == 200
 
 
 def test_without_a_connection_of_the_pool_it_is_504(api: Api) -> None:
