@@ -6,6 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 
 from cluster import PROJECT
@@ -226,6 +227,14 @@ def test_the_generated_description_shows_what_a_token_may_call(api: Api) -> None
     assert "/rpc/refresh" not in reader["paths"]
     assert "/rpc/refresh" in api.get("/rest/", OPERADOR).json()["paths"]
     assert reader["basePath"] == "/rest"
+
+
+def test_the_methods_of_a_path_are_told_once(api: Api) -> None:
+    answer = httpx.options(
+        f"{api.url}{MONTHS}", headers={"Authorization": f"Bearer {api.token(LECTOR)}"}
+    )
+    assert answer.status_code == 200
+    assert answer.headers.get_list("allow") == ["OPTIONS,GET,HEAD"]
 
 
 # -- what the gateway keeps from PostgREST -------------------------------------------------
