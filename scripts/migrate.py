@@ -48,6 +48,11 @@ WORTH_ANOTHER_TRY = (
 TRIES = 5
 
 
+def quoted_name(name: object) -> str:
+    """Return a name as an identifier for a function that reads one, such as to_regnamespace()."""
+    return '"' + str(name).replace('"', '""') + '"'
+
+
 def quoted(object_name: str) -> str:
     """Return the name of a relation, as ``SqlFile.object_name`` has it, for a statement."""
     schema, name = split_name(object_name)
@@ -81,6 +86,8 @@ class Migration:
         self.names_set_aside: set[str] = set()
         self.replaced: list[str] = []
         self.changed_functions: list[str] = []
+        # src_ views that read another table or column than the one that has the name now.
+        self.moved: set[str] = set()
         self.migrator = ""
 
     # -- what there is ---------------------------------------------------------------------
@@ -121,7 +128,7 @@ class Migration:
 
     def is_pending(self, item: SqlFile) -> bool:
         """Tell whether an object has to be applied: new, changed, forced or gone."""
-        if item.references() & self.names_set_aside:
+        if item.references() & self.names_set_aside or item.name in self.moved:
             return True
         if self.ledger.get(item.name) != (item.kind, item.checksum):
             return True
@@ -460,10 +467,61 @@ class Migration:
             self.apply_view(item)
         self.record(item, started)
 
+    def bound_schema(self) -> str | None:
+        """Return the schema that was bound, under the name that it has now; None: find it."""
+        bound = scalar(self.connection, "SELECT source_schema FROM analytics.installation")
+        if bound is None or scalar(self.connection, "SELECT to_regnamespace(%s)", quoted_name(bound)):
+            return None if bound is None else str(bound)
+        # Renamed as a whole: every src_ view reads a table of the same schema.
+        found = self.connection.execute(
+            """
+            SELECT DISTINCT nspname
+            FROM pg_rewrite
+            INNER JOIN pg_class AS view ON view.oid = ev_class
+            INNER JOIN pg_depend
+                ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
+                AND refclassid = 'pg_class'::regclass AND refobjid <> view.oid
+            INNER JOIN pg_class AS source ON source.oid = refobjid
+            INNER JOIN pg_namespace ON pg_namespace.oid = source.relnamespace
+            WHERE
+                view.relnamespace = 'analytics'::regnamespace
+                AND view.relname IN (SELECT view_name FROM analytics.source_contract())
+            """
+        ).fetchall()
+        return str(found[0][0] if len(found) == 1 else bound)
+
+    def find_moved(self) -> None:
+        """Find the src_ views that have to be bound again: the names moved under them."""
+        moved = self.connection.execute(
+            "SELECT DISTINCT view_name, message FROM analytics.source_problems() "
+            "WHERE view_name IS NOT NULL ORDER BY 1, 2"
+        ).fetchall()
+        self.moved = {str(view) for view, _ in moved}
+        for _, message in moved:
+            LOGGER.warning("%s: bound again, the next refresh computes everything", message)
+
+    def note_binding(self) -> None:
+        """Note what the src_ views read now; what is bound anew is computed again."""
+        try:
+            if scalar(
+                self.connection,
+                "SELECT database_identity <> analytics.database_identity() "
+                "FROM analytics.engine_state",
+            ):
+                # Restored from a dump: the tables have other numbers and are the same.
+                self.connection.execute("SELECT analytics.settle_source()")
+                self.connection.execute("SELECT analytics.recognize_database()")
+            elif scalar(self.connection, "SELECT analytics.note_source_binding()"):
+                self.changes.append("noted what the source views read")
+            self.connection.execute("SELECT analytics.require_source()")
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            raise UserError(
+                f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
+            ) from error
+
     def source_views(self) -> list[SqlFile]:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
-        bound = scalar(self.connection, "SELECT source_schema FROM analytics.installation")
-        schema = self.source_schema or bound
+        schema = self.source_schema or self.bound_schema()
         try:
             row = self.connection.execute(
                 "SELECT source_schema, source_generation FROM analytics.find_source(%s)",
@@ -497,6 +555,7 @@ class Migration:
             )
             self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
             LOGGER.info("source: schema %s, generation %s", *row)
+        self.find_moved()
         return [
             SqlFile(name=view, kind="source view", sql=definition, object_name=view)
             for view, _, definition in definitions
@@ -627,9 +686,9 @@ class Migration:
         self.apply_objects([item for item in ordered if item.object_name not in needs_source])
         source_views = self.source_views()
         self.objects += source_views
-        self.apply_objects(
-            source_views + [item for item in ordered if item.object_name in needs_source]
-        )
+        self.apply_objects(source_views)
+        self.note_binding()
+        self.apply_objects([item for item in ordered if item.object_name in needs_source])
 
 
 def migrate(

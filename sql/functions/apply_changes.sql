@@ -26,6 +26,7 @@ DECLARE
     v_changed_tables text[];
     v_scans jsonb;
 BEGIN
+    PERFORM analytics.settle();
     PERFORM analytics.hold_time_zone(NULL);
     FOR v_taken IN SELECT * FROM analytics.take_changes() LOOP
         v_keys := v_keys + cardinality(v_taken.keys);
@@ -41,7 +42,6 @@ BEGIN
     END LOOP;
     requests := coalesce(cardinality(v_solicitud_ids), 0);
 
-    PERFORM analytics.recognize_database();
     reason := CASE
         WHEN p_force THEN 'it was forced'
         ELSE coalesce(

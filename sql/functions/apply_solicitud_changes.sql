@@ -11,6 +11,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 SET plan_cache_mode = force_custom_plan
 SET random_page_cost = 1.1
 SET enable_mergejoin = off

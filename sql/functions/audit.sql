@@ -11,6 +11,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $audit$
 DECLARE
     v_zone constant text := analytics.setting('time_zone');
@@ -30,6 +31,7 @@ BEGIN
                   HINT = 'Try again when it is done.';
     END IF;
     PERFORM analytics.show_refresh_start();
+    PERFORM analytics.require_source();
     IF analytics.next_rebuild_reason() IS NOT NULL THEN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;

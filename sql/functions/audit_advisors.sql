@@ -9,6 +9,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $audit_advisors$
 DECLARE
     v_today constant date := (SELECT engine_state.today FROM analytics.engine_state);

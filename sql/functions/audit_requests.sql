@@ -10,6 +10,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $audit_requests$
 DECLARE
     v_cells bigint;

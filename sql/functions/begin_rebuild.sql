@@ -9,9 +9,11 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $begin_rebuild$
 BEGIN
     PERFORM analytics.require_refresh_lock();
+    PERFORM analytics.settle();
     IF p_restart OR NOT EXISTS (
         SELECT FROM analytics.rebuild_batches
         WHERE

@@ -4,20 +4,48 @@
 
 CREATE OR REPLACE FUNCTION analytics.capture_gap()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $capture_gap$
-    SELECT
-        'change capture is not working on '
-        || string_agg(DISTINCT capture_triggers.relation::regclass::text, ', ')
-    FROM analytics.capture_triggers()
-    WHERE capture_triggers.definition IS NOT NULL AND NOT capture_triggers.is_working
-    HAVING count(*) > 0;
+BEGIN
+    IF analytics.is_settled() THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT nullif(concat_ws(
+            '; ',
+            'change capture is not working on ' || string_agg(
+                DISTINCT captured.relation::regclass::text, ', '
+            ) FILTER (WHERE NOT captured.is_lossless),
+            (
+                SELECT string_agg(
+                    format(
+                        'subscription %I writes %s, and change capture can''t see it',
+                        subscribed.name, subscribed.tables
+                    ), '; '
+                )
+                FROM (
+                    SELECT
+                        written.subscription AS name,
+                        string_agg(written.relation::regclass::text, ', ' ORDER BY written.relation)
+                            AS tables
+                    FROM analytics.capture_by_table() AS written
+                    WHERE written.subscription IS NOT NULL
+                    GROUP BY written.subscription
+                ) AS subscribed
+            )
+        ), '')
+        FROM analytics.capture_by_table() AS captured
+        WHERE NOT captured.is_lossless OR captured.subscription IS NOT NULL
+        HAVING count(*) > 0
+    );
+END;
 $capture_gap$;
 
 COMMENT ON FUNCTION analytics.capture_gap() IS
-'Which source tables or partitions are without working change capture; NULL when there is none.';
+'Which source tables or partitions are without working change capture, and which subscriptions '
+'write past it; NULL when there is none.';
 
 REVOKE ALL ON FUNCTION analytics.capture_gap() FROM public;

@@ -1,30 +1,35 @@
 -- What the catalog shows of change capture, as one value to compare.
 --
--- Invariant: differs from an earlier value when, in between, a trigger was disabled,
--- dropped or made anew (its catalog row was written), or a partition was attached, detached,
--- made or dropped: then changes may have been missed, also where all is well again.
+-- Invariant: under each table stands the same as in an earlier value only where none of its
+-- triggers was disabled, dropped or made anew in between (its catalog row was written). A partition
+-- without working triggers stands with none.
 
 CREATE OR REPLACE FUNCTION analytics.capture_signature()
-RETURNS text
-LANGUAGE sql
+RETURNS jsonb
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $capture_signature$
-    SELECT CASE
-        WHEN bool_and(capture_triggers.is_working) THEN md5(string_agg(
-            concat_ws(
-                ' ', capture_triggers.relation, capture_triggers.trigger_name,
-                capture_triggers.row_version
-            ), ',' ORDER BY capture_triggers.relation, capture_triggers.trigger_name
-        ))
-    END
-    FROM analytics.capture_triggers()
-    WHERE capture_triggers.definition IS NOT NULL;
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN bool_and(
+                (captured.is_working OR captured.place = 'part' AND pg_class.relkind IN ('r', 'p'))
+                AND captured.subscription IS NULL
+            ) THEN jsonb_object_agg(
+                captured.relation,
+                jsonb_build_array(captured.view_name, captured.place, captured.row_version)
+            )
+        END
+        FROM analytics.capture_by_table() AS captured
+        INNER JOIN pg_class ON pg_class.oid = captured.relation
+    );
+END;
 $capture_signature$;
 
 COMMENT ON FUNCTION analytics.capture_signature() IS
-'Fingerprint of the triggers of change capture and of the tables they are on; NULL where one '
-'is missing or does not work. Internal.';
+'For each table of change capture its src_ view, its place and the versions of its triggers; NULL '
+'where a table is without a working trigger, or a subscription writes past them. Internal.';
 
 REVOKE ALL ON FUNCTION analytics.capture_signature() FROM public;

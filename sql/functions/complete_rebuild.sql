@@ -8,6 +8,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 SET jit = off
 AS $complete_rebuild$
 DECLARE

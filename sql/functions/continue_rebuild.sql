@@ -11,6 +11,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $continue_rebuild$
 DECLARE
     v_suffix text;
@@ -18,6 +19,7 @@ DECLARE
     v_deadline timestamptz;
 BEGIN
     PERFORM analytics.require_refresh_lock();
+    PERFORM analytics.require_source();
     IF p_batch IS NOT NULL THEN
         RETURN analytics.run_rebuild_batch(p_batch);
     END IF;

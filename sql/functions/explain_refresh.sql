@@ -19,6 +19,7 @@ LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $explain_refresh$
 DECLARE
     v_waiting jsonb;
@@ -35,6 +36,7 @@ DECLARE
     v_requests bigint;
     v_advisor_keys bigint;
 BEGIN
+    PERFORM analytics.require_source();
     SELECT coalesce(jsonb_object_agg(waiting.entity, waiting.keys), '{}') INTO v_waiting
     FROM (
         SELECT keys.entity, count(*) AS keys

@@ -8,6 +8,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $force_requests$
 DECLARE
     v_marked bigint;
@@ -18,6 +19,7 @@ BEGIN
                   DETAIL = format('Got %s and %s.', p_from, p_until),
                   HINT = 'SELECT analytics.force_requests(''2026-01-01'', ''2026-01-31'');';
     END IF;
+    PERFORM analytics.require_source();
     PERFORM pg_advisory_xact_lock(analytics.change_log_lock_key());
     INSERT INTO analytics.pending_changes (entity, key, epoch)
     SELECT 'solicitud', requests.solicitud_id, engine_state.epoch

@@ -208,13 +208,34 @@ BEGIN
         UNION ALL
         SELECT
             'capture_gap', 'unhealthy',
-            capture.gap || ': CALL analytics.apply_change_capture(); as the owner of the '
-            'operational tables',
+            format('%s: CALL analytics.apply_change_capture(); as the owner of the operational '
+                'tables. Until then refreshes compute more than what changed, or everything%s',
+                capture.gap, CASE
+                    WHEN capture.gap ~ '^subscription |; subscription '
+                        THEN ', and with a subscription always: SELECT '
+                            'analytics.set_setting(''change_capture'', ''off''); if that is meant'
+                    ELSE ''
+                END),
             NULL
         FROM (SELECT analytics.capture_gap() AS gap OFFSET 0) AS capture
         WHERE
             analytics.setting('change_capture') = 'on'
-            AND capture.gap IS NOT NULL;
+            AND capture.gap IS NOT NULL
+        UNION ALL
+        SELECT
+            source.problem,
+            CASE WHEN bool_or(source.is_fatal) THEN 'unhealthy' ELSE 'degraded' END,
+            format('%s: %s%s',
+                string_agg(source.message, '; ' ORDER BY source.message),
+                string_agg(DISTINCT source.remedy, '; '),
+                CASE
+                    WHEN bool_or(source.is_fatal)
+                        THEN '. Until then every refresh fails and the views keep their contents'
+                    ELSE ''
+                END),
+            NULL
+        FROM analytics.source_problems() AS source
+        GROUP BY source.problem;
 END;
 $health_problems$;
 

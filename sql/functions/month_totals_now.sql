@@ -11,14 +11,17 @@ LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 SET random_page_cost = 1.1
 SET enable_mergejoin = off
 SET jit = off
 AS $month_totals_now$
 DECLARE
-    v_everything constant boolean := analytics.next_rebuild_reason() IS NOT NULL;
+    v_everything boolean;
     v_ids uuid[];
 BEGIN
+    PERFORM analytics.require_source();
+    v_everything := analytics.next_rebuild_reason() IS NOT NULL;
     IF v_everything THEN
         v_ids := ARRAY(SELECT src_solicitudes.id FROM analytics.src_solicitudes);
     ELSE

@@ -5,21 +5,30 @@
 
 CREATE OR REPLACE FUNCTION analytics.needs_rebuild_steps(p_job_id bigint)
 RETURNS boolean
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $needs_rebuild_steps$
-    SELECT
+BEGIN
+    -- Where the operational tables moved, the refresh says so.
+    BEGIN
+        PERFORM analytics.settle();
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN
+        RETURN false;
+    END;
+    RETURN
         analytics.setting('change_capture') = 'on'
         AND analytics.capture_signature() IS NOT NULL
         AND (
-            analytics.next_rebuild_reason() IS NOT NULL
+            analytics.next_rebuild_reason(p_is_settled => true) IS NOT NULL
             OR EXISTS (
                 SELECT FROM analytics.refresh_jobs
                 WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.force
             )
         );
+END;
 $needs_rebuild_steps$;
 
 COMMENT ON FUNCTION analytics.needs_rebuild_steps(bigint) IS

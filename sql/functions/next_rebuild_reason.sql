@@ -1,6 +1,6 @@
 -- Why the next refresh will compute everything again, by what waits at this moment.
 
-CREATE OR REPLACE FUNCTION analytics.next_rebuild_reason()
+CREATE OR REPLACE FUNCTION analytics.next_rebuild_reason(p_is_settled boolean DEFAULT false)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -14,12 +14,16 @@ AS $next_rebuild_reason$
             SELECT FROM analytics.pending_changes
             WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
         ) THEN 'a source table was truncated'
+        WHEN NOT p_is_settled AND NOT analytics.is_settled() AND analytics.setting('change_capture') = 'on' AND EXISTS (
+            -- A refresh notes the rows of these (analytics.settle_capture); a reader can't.
+            SELECT FROM analytics.capture_by_table() AS captured WHERE NOT captured.is_lossless
+        ) THEN analytics.capture_gap()
         ELSE analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests()))
     END;
 $next_rebuild_reason$;
 
-COMMENT ON FUNCTION analytics.next_rebuild_reason() IS
-'Why the next refresh will compute everything again from the source; NULL when it will not. '
-'Internal.';
+COMMENT ON FUNCTION analytics.next_rebuild_reason(boolean) IS
+'Why the next refresh will compute everything again from the source; NULL when it will not; p_is_settled: after '
+'analytics.settle_capture(). Internal.';
 
-REVOKE ALL ON FUNCTION analytics.next_rebuild_reason() FROM public;
+REVOKE ALL ON FUNCTION analytics.next_rebuild_reason(boolean) FROM public;

@@ -9,12 +9,13 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 SET jit = off
 AS $plan_rebuild$
 DECLARE
     v_suffix constant text := analytics.inactive_set();
     v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
-    v_capture constant text := analytics.capture_signature();
+    v_capture constant jsonb := analytics.capture_signature();
     v_batches integer;
 BEGIN
     PERFORM analytics.compact_change_log();

@@ -19,6 +19,8 @@ RETURN CASE p_problem
     WHEN 'row_drop' THEN 'a view lost half of its rows'
     WHEN 'missed_slot' THEN 'a daily refresh did not start in time'
     WHEN 'capture_gap' THEN 'changes are not noted'
+    WHEN 'source_moved' THEN 'the operational tables changed and have to be bound again'
+    WHEN 'source_hidden' THEN 'the operational tables can''t be read in full'
     ELSE 'ask with a token for what it is'
 END;
 

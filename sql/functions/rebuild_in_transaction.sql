@@ -9,6 +9,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $rebuild_in_transaction$
 DECLARE
     v_suffix constant text := analytics.inactive_set();

@@ -12,7 +12,7 @@ SET search_path = pg_catalog, pg_temp
 AS $rebuild_reason$
 DECLARE
     v_state analytics.engine_state;
-    v_capture text;
+    v_capture jsonb;
     v_known_requests bigint;
     v_threshold constant numeric := analytics.setting('rebuild_threshold_pct')::numeric;
 BEGIN
@@ -28,7 +28,11 @@ BEGIN
     ELSIF analytics.setting('change_capture') = 'off' THEN
         RETURN 'the setting change_capture is off';
     END IF;
-    v_capture := analytics.capture_signature();
+    IF NOT analytics.is_settled() THEN
+        v_capture := analytics.capture_signature();
+    ELSE
+        v_capture := v_state.capture_signature;
+    END IF;
     IF v_capture IS NULL
         OR (
             v_capture IS DISTINCT FROM v_state.capture_signature

@@ -14,7 +14,7 @@ AS $recognize_database$
 DECLARE
     v_here constant text := analytics.database_identity();
     v_before constant text := (SELECT engine_state.database_identity FROM analytics.engine_state);
-    v_capture text;
+    v_capture jsonb;
 BEGIN
     IF v_before = v_here THEN
         RETURN;

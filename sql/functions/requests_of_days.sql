@@ -8,6 +8,7 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $requests_of_days$
     SELECT solicitud_facts.solicitud_id
     FROM analytics.solicitud_facts

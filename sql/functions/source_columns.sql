@@ -34,7 +34,8 @@ AS $source_columns$
             pg_class.oid AS relation,
             pg_class.relrowsecurity AS has_row_security,
             format_type(coalesce(base_type.oid, pg_type.oid), NULL) AS found_type,
-            coalesce(base_type.typcategory, pg_type.typcategory) AS type_category
+            coalesce(base_type.typcategory, pg_type.typcategory) AS type_category,
+            coalesce(base_type.oid, pg_type.oid) AS type_oid
         FROM contract
         LEFT JOIN pg_namespace ON pg_namespace.nspname = p_schema
         LEFT JOIN pg_class
@@ -93,8 +94,19 @@ AS $source_columns$
                     p_schema, found.table_name, found.column_name, found.found_type,
                     found.value_kind
                 )
+            WHEN missing.labels IS NOT NULL THEN
+                format(
+                    'column %I.%I.%I has enum type %s without %s, which the rules of generation %s '
+                    'count', p_schema, found.table_name, found.column_name, found.found_type,
+                    missing.labels, p_generation
+                )
         END
     FROM found
+    CROSS JOIN LATERAL (
+        SELECT analytics.missing_states(
+            found.type_oid, found.table_name, found.column_name, p_generation
+        ) AS labels
+    ) AS missing
     ORDER BY found.column_position;
 $source_columns$;
 

@@ -17,6 +17,11 @@ BEGIN
         OR NOT pg_try_advisory_xact_lock(analytics.change_log_lock_key()) THEN
         RETURN 0;
     END IF;
+    IF EXISTS (SELECT FROM analytics.source_problems(true) AS problems WHERE problems.is_fatal) THEN
+        -- Offers can't be resolved to their requests in another table. Everything is computed again
+        -- when the source is bound again.
+        RETURN 0;
+    END IF;
     RETURN analytics.compact_change_log();
 END;
 $tidy_change_log$;

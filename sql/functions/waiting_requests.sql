@@ -9,6 +9,7 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $waiting_requests$
     SELECT pending_changes.key
     FROM analytics.pending_changes

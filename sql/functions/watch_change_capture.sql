@@ -1,7 +1,9 @@
--- Every minute: looks after change capture.
+-- Every minute: looks after the source binding and change capture.
 --
--- Invariant: when a trigger was missing or disabled, or a partition came or went, everything is
--- marked to be computed again, and the server's log says so once.
+-- Invariant: when a trigger was missing or disabled, everything is marked to be computed again, and
+-- the server's log says so once; what partitions that came or went changed is noted by keys. Where
+-- the operational tables moved, nothing is noted: each refresh fails by name until they are bound
+-- again, and health says so.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself. Triggers are created
 -- where analytics_owner may; elsewhere the owner of the tables has to.
 
@@ -11,6 +13,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $watch_change_capture$
 DECLARE
     v_state analytics.engine_state;
@@ -21,15 +24,25 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    PERFORM analytics.recognize_database();
+    BEGIN
+        PERFORM analytics.settle();
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN
+        -- Health says it (analytics.source_problems); the tick goes on.
+        RETURN;
+    END;
     SELECT engine_state.* INTO STRICT v_state FROM analytics.engine_state;
-    IF analytics.setting('change_capture') = 'off'
-        OR v_state.time_zone IS NULL
-        OR analytics.capture_signature() IS NOT DISTINCT FROM v_state.capture_signature THEN
+    IF v_state.catalog_fingerprint IS NOT NULL
+        OR analytics.setting('change_capture') = 'off'
+        OR v_state.time_zone IS NULL THEN
         RETURN;
     END IF;
     v_gap := analytics.capture_gap();
-    IF v_gap IS NOT NULL THEN
+    IF EXISTS (
+        -- Only where it may: an attempt locks the table for a moment.
+        SELECT FROM analytics.capture_by_table() AS captured
+        INNER JOIN pg_class ON pg_class.oid = captured.relation
+        WHERE NOT captured.is_working AND pg_has_role(pg_class.relowner, 'USAGE')
+    ) THEN
         BEGIN
             PERFORM analytics.set_capture_triggers();
         EXCEPTION WHEN OTHERS THEN
@@ -39,7 +52,9 @@ BEGIN
             END IF;
         END;
     END IF;
-    IF v_state.rebuild_reason IS NULL THEN
+    IF v_state.rebuild_reason IS NULL
+        AND v_state.capture_signature IS NOT NULL
+        AND NOT analytics.settle_capture() THEN
         v_gap := coalesce(v_gap, 'change capture was missing or disabled for a while');
         UPDATE analytics.engine_state SET rebuild_reason = v_gap;
         RAISE WARNING 'teloo-analytics: %: the next refresh computes everything again', v_gap
@@ -50,8 +65,8 @@ END;
 $watch_change_capture$;
 
 COMMENT ON FUNCTION analytics.watch_change_capture() IS
-'Notices that change capture was missing or disabled, repairs it where analytics_owner may, and '
-'marks everything to be computed again. Internal to analytics.tick().';
+'Binds the source again after a restore, notices that change capture was missing or disabled, repairs '
+'it where analytics_owner may, and marks what has to be computed again. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.watch_change_capture() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.watch_change_capture() TO analytics_scheduler;
