@@ -470,7 +470,9 @@ class Migration:
     def bound_schema(self) -> str | None:
         """Return the schema that was bound, under the name that it has now; None: find it."""
         bound = scalar(self.connection, "SELECT source_schema FROM analytics.installation")
-        if bound is None or scalar(self.connection, "SELECT to_regnamespace(%s)", quoted_name(bound)):
+        if bound is None or scalar(
+            self.connection, "SELECT to_regnamespace(%s)", quoted_name(bound)
+        ):
             return None if bound is None else str(bound)
         # Renamed as a whole: every src_ view reads a table of the same schema.
         found = self.connection.execute(

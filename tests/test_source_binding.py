@@ -1,22 +1,24 @@
-"""The operational tables move, change or hide under the KPIs: never a wrong number without a word."""
+"""The operational tables move, change or hide under the KPIs: never a silent wrong number."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import get_args
 
 import psycopg
 import pytest
 
-from cluster import connection_environment
-from conftest import Database
+from conftest import Database, Server, fresh_database
+from console import UserError
 from golden_data import NOW, expected_views, load_source
-from marketplace import Generation, schema_of
+from marketplace import Generation
 from migrate import migrate
 from oracle import all_differences, read_views
 from sequences import refresh, view_differences
 
-SCHEMAS = {"A": "public", "B": "teloo"}
+GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 
 
-def golden(database: Database, generation: Generation = "A") -> Database:
+def golden(database: Database, generation: Generation) -> Database:
     """Load the golden source, migrate, refresh."""
     load_source(database.url, generation)
     migrate(database.url)
@@ -25,16 +27,37 @@ def golden(database: Database, generation: Generation = "A") -> Database:
     return database
 
 
+@pytest.fixture(scope="module")
+def templates(system_server: Server) -> Iterator[dict[str, str]]:
+    """A refreshed database of each generation, to be copied."""
+    with ExitStack() as stack:
+        names: dict[str, str] = {}
+        for generation in GENERATIONS:
+            name = system_server.new_name("golden")
+            stack.enter_context(system_server.janitor(name))
+            golden(Database(system_server.cluster, name), generation)
+            names[generation] = name
+        yield names
+
+
+def copy_of(server: Server, template: str) -> Iterator[Database]:
+    """Make a copy that is settled in its new database."""
+    for database in fresh_database(server, template):
+        assert refresh(database, NOW)[0] == "unchanged"
+        assert problems(database) == {}
+        yield database
+
+
 @pytest.fixture
-def market(system_database: Database) -> Database:
+def market(system_server: Server, templates: dict[str, str]) -> Iterator[Database]:
     """The golden data of generation A, refreshed."""
-    return golden(system_database)
+    yield from copy_of(system_server, templates["A"])
 
 
 @pytest.fixture
-def market_b(system_database: Database) -> Database:
+def market_b(system_server: Server, templates: dict[str, str]) -> Iterator[Database]:
     """The golden data of generation B, refreshed."""
-    return golden(system_database, "B")
+    yield from copy_of(system_server, templates["B"])
 
 
 def problems(database: Database) -> dict[str, tuple[str, str]]:
@@ -59,7 +82,8 @@ def results(database: Database, *, force: bool = False) -> list[tuple[object, ..
 def contents(database: Database) -> list[tuple[object, ...]]:
     """Return what both views hold."""
     return database.rows(
-        "SELECT md5(string_agg(m::text, '' ORDER BY mes)) FROM analytics.mv_metricas_mensuales AS m "
+        "SELECT md5(string_agg(m::text, '' ORDER BY mes)) "
+        "FROM analytics.mv_metricas_mensuales AS m "
         "UNION ALL SELECT md5(string_agg(r::text, '' ORDER BY asesor_id)) "
         "FROM analytics.mv_ranking_asesores AS r"
     )
@@ -284,8 +308,6 @@ def test_a_renamed_value_of_an_enum_fails_by_name(market_b: Database, values: st
 
 
 def test_migrate_refuses_an_enum_without_a_value_that_the_rules_count(market_b: Database) -> None:
-    from console import UserError
-
     market_b.execute("ALTER TYPE teloo.estado_solicitud RENAME VALUE 'EXPIRADA' TO 'VENCIDA'")
     with pytest.raises(UserError) as refusal:
         migrate(market_b.url)
@@ -503,7 +525,8 @@ def test_the_owner_of_the_tables_releases_and_binds_in_one_transaction(market: D
         market.execute(
             f"GRANT {role} TO CURRENT_USER",
             f"GRANT USAGE ON SCHEMA analytics TO {role}",
-            f"GRANT EXECUTE ON FUNCTION analytics.release_source(), analytics.bind_source() TO {role}",
+            "GRANT EXECUTE ON FUNCTION analytics.release_source(), analytics.bind_source() "
+            f"TO {role}",
             f"ALTER TABLE public.asesores OWNER TO {role}",
         )
         with market.connect() as connection:
@@ -518,7 +541,8 @@ def test_the_owner_of_the_tables_releases_and_binds_in_one_transaction(market: D
         assert "make migrate" in str(error.diag.message_hint)
     finally:
         market.execute(
-            "ALTER TABLE public.asesores OWNER TO postgres", f"DROP OWNED BY {role}",
+            "ALTER TABLE public.asesores OWNER TO postgres",
+            f"DROP OWNED BY {role}",
             f"DROP ROLE {role}",
         )
     migrate(market.url)
