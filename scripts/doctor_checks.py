@@ -643,6 +643,14 @@ def source(patient: Patient) -> tuple[str, str]:
     return str(row[0][0]), str(row[0][1])
 
 
+def remedy_of(remedy: str) -> Fix:
+    """Return what SQL names as the cure of a problem: a command, or a statement and its role."""
+    if remedy == MIGRATE.command:
+        return MIGRATE
+    text, _, note = remedy.partition("; ")
+    return statement(text, note)
+
+
 @check("source", "contract", as_owner=True)
 def look_at_contract(patient: Patient) -> Iterator[Finding]:
     """Check that the operational tables fit and are as they were bound."""
@@ -661,7 +669,13 @@ def look_at_contract(patient: Patient) -> Iterator[Finding]:
             if remedy.startswith("ALTER ")
             else advice("Put it back as docs/source.md has it, then run: make migrate"),
         )
-    if not problems:
+    moved = patient.rows(
+        "SELECT is_fatal, message, remedy FROM analytics.source_problems() ORDER BY 1 DESC, 2"
+    )
+    for is_fatal, message, cure in moved:
+        finding = wrong if is_fatal else warning
+        yield finding(str(message), remedy_of(str(cure)))
+    if not problems and not moved:
         run = Migration(patient.connection)
         run.read_ledger()
         changed = [
@@ -1073,7 +1087,7 @@ def look_at_notices(patient: Patient) -> Iterator[Finding]:
 # -- refresh -----------------------------------------------------------------------------------
 
 # Problems of the health that have a check of their own, which says more.
-ELSEWHERE = ("capture_gap", "missing_indexes")
+ELSEWHERE = ("capture_gap", "missing_indexes", "source_moved", "source_hidden")
 HEALTH_FIXES = {
     "never_populated": (REFRESH,),
     "stale": (REFRESH,),

@@ -1,8 +1,8 @@
 -- How change capture works on each source table and partition.
 --
 -- Invariant: is_working where all its triggers are there and fire for every writer. is_lossless
--- where nothing can have been missed all the same: a partition without a row and without triggers of
--- its own has nothing to miss, since what went through the tables above it was noted there.
+-- where nothing can have been missed all the same: a partition without a row and without triggers
+-- of its own has nothing to miss, since what went through the tables above it was noted there.
 
 CREATE OR REPLACE FUNCTION analytics.capture_by_table()
 RETURNS TABLE (

@@ -108,7 +108,7 @@ END;
 $capture_triggers$;
 
 COMMENT ON FUNCTION analytics.capture_triggers(boolean) IS
-'Triggers of change capture that are needed or, with p_with_strays, there: the statement that creates '
-'it (NULL where it is not needed), whether it is there, and whether it works.';
+'Triggers of change capture that are needed or, with p_with_strays, there: the statement that '
+'creates it (NULL where it is not needed), whether it is there, and whether it works.';
 
 REVOKE ALL ON FUNCTION analytics.capture_triggers(boolean) FROM public;

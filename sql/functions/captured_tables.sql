@@ -1,8 +1,8 @@
 -- The source tables whose changes have to be noted, with their partitions.
 --
--- Invariant: a statement fires the triggers of the table it names, so every partition, every
--- table that inherits, and every table that one of ours is a partition of, needs its own. A table that
--- a src_ view still reads is among them whatever it is called now. A view or foreign table can't be
+-- Invariant: a statement fires the triggers of the table it names, so every partition, every table
+-- that inherits, and every table that one of ours is a partition of, needs its own. A table that a
+-- src_ view still reads is among them whatever it is called now. A view or foreign table can't be
 -- captured. place is table for what a src_ view reads or what has the name; part for what lies
 -- below; whole for what one of these is a part of.
 

@@ -1,7 +1,7 @@
 -- Tells whether a table or anything below it ever held a row that vacuum has not taken away.
 --
--- Invariant: false only where there is certainly none. By the size of the files, which everybody may
--- ask for; for something without files of ours, such as a foreign table, true.
+-- Invariant: false only where there is certainly none. By the size of the files, which everybody
+-- may ask for; for something without files of ours, such as a foreign table, true.
 
 CREATE OR REPLACE FUNCTION analytics.has_rows(p_relation oid)
 RETURNS boolean

@@ -7,14 +7,16 @@ RETURNS boolean
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
-RETURN p_has_policies
-AND NOT EXISTS (
-    SELECT FROM pg_catalog.pg_roles
-    WHERE
-        pg_roles.oid OPERATOR(pg_catalog.=) p_reader
-        AND (pg_roles.rolsuper OR pg_roles.rolbypassrls)
-)
-AND (p_is_forced OR NOT pg_catalog.pg_has_role(p_reader, p_table_owner, 'USAGE'));
+SET search_path = pg_catalog, pg_temp
+AS $hides_rows$
+    SELECT
+        p_has_policies
+        AND NOT EXISTS (
+            SELECT FROM pg_roles
+            WHERE pg_roles.oid = p_reader AND (pg_roles.rolsuper OR pg_roles.rolbypassrls)
+        )
+        AND (p_is_forced OR NOT pg_has_role(p_reader, p_table_owner, 'USAGE'));
+$hides_rows$;
 
 COMMENT ON FUNCTION analytics.hides_rows(oid, oid, boolean, boolean) IS
 'True where row-level security applies to a role: p_reader without BYPASSRLS, on a table of '

@@ -23,7 +23,7 @@ AS $next_rebuild_reason$
 $next_rebuild_reason$;
 
 COMMENT ON FUNCTION analytics.next_rebuild_reason(boolean) IS
-'Why the next refresh will compute everything again from the source; NULL when it will not; p_is_settled: after '
-'analytics.settle_capture(). Internal.';
+'Why the next refresh will compute everything again from the source; NULL when it will not; '
+'p_is_settled: after analytics.settle_capture(). Internal.';
 
 REVOKE ALL ON FUNCTION analytics.next_rebuild_reason(boolean) FROM public;

@@ -1,10 +1,10 @@
 -- Lets go of the operational tables, so that their owner can retype or drop columns.
 --
--- Invariant: afterwards no src_ view reads a table, and reading one raises; nothing is lost, and the
--- published views stay as they are. analytics.bind_source() or make migrate binds again, also in the
--- same transaction.
--- SECURITY DEFINER: for the owner of the operational tables, who does not own the src_ views. Granted
--- to nobody: GRANT EXECUTE to the role that runs the migrations of the operational schema.
+-- Invariant: afterwards no src_ view reads a table, and reading one raises; nothing is lost, and
+-- the published views stay as they are. analytics.bind_source() or make migrate binds again, also
+-- in the same transaction.
+-- SECURITY DEFINER: for the owner of the operational tables, who does not own the src_ views.
+-- Granted to nobody: GRANT EXECUTE to the role that runs the migrations of the operational schema.
 
 CREATE OR REPLACE FUNCTION analytics.release_source()
 RETURNS integer
@@ -55,8 +55,9 @@ END;
 $release_source$;
 
 COMMENT ON FUNCTION analytics.release_source() IS
-'Takes the src_ views off the operational tables, so that columns which they read can be retyped or '
-'dropped; returns how many. Until SELECT analytics.bind_source(); or make migrate, refreshes fail by '
-'name and the published views stay. For the owner of the operational tables, where granted.';
+'Takes the src_ views off the operational tables, so that columns which they read can be retyped '
+'or dropped; returns how many. Until SELECT analytics.bind_source(); or make migrate, refreshes '
+'fail by name and the published views stay. For the owner of the operational tables, where '
+'granted.';
 
 REVOKE ALL ON FUNCTION analytics.release_source() FROM public;

@@ -1,4 +1,5 @@
--- What a src_ view reads while the operational tables are released: an error, never an empty answer.
+-- What a src_ view reads while the operational tables are released: an error, never an empty
+-- answer.
 
 CREATE OR REPLACE FUNCTION analytics.released_source()
 RETURNS SETOF integer

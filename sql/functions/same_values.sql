@@ -5,7 +5,10 @@ RETURNS boolean
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
-RETURN p_now OPERATOR(pg_catalog.@>) p_known;
+SET search_path = pg_catalog, pg_temp
+AS $same_values$
+    SELECT p_now @> p_known;
+$same_values$;
 
 COMMENT ON FUNCTION analytics.same_values(jsonb, jsonb) IS
 'True where p_now holds all values of p_known under the same names; new ones change nothing. '

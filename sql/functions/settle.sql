@@ -1,8 +1,9 @@
 -- Brings source binding and change capture in order, or raises.
 --
 -- Invariant: when this returns, the src_ views read what the contract names, and what partitions
--- that came or went have changed waits in the change log. Whether a trigger may have missed something
--- is for analytics.rebuild_reason() to say. Looks closely only where the catalog shows a change.
+-- that came or went have changed waits in the change log. Whether a trigger may have missed
+-- something is for analytics.rebuild_reason() to say. Looks closely only where the catalog shows a
+-- change.
 
 CREATE OR REPLACE FUNCTION analytics.settle()
 RETURNS void

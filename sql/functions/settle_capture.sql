@@ -114,8 +114,8 @@ END;
 $settle_capture$;
 
 COMMENT ON FUNCTION analytics.settle_capture() IS
-'Notes in analytics.change_log what partitions that were created, attached, detached or dropped have '
-'changed; true where nothing else can have been missed since the last time. Internal to the refresh '
-'and the tick.';
+'Notes in analytics.change_log what partitions that were created, attached, detached or dropped '
+'have changed; true where nothing else can have been missed since the last time. Internal to the '
+'refresh and the tick.';
 
 REVOKE ALL ON FUNCTION analytics.settle_capture() FROM public;

@@ -1,9 +1,9 @@
 -- Makes sure that the src_ views read what the names of the contract mean, or raises.
 --
 -- Invariant: when this returns, they do, and everything that has to be computed again because of a
--- change is marked so. It binds again only where that is certain: each view reads the table that has
--- the name, and its text stays the same. So it is after a restore. Everything else is for
--- make migrate, and raises by name until then.
+-- change is marked so. It binds again only where that is certain: each view reads the table that
+-- has the name, and its text stays the same. So it is after a restore. Everything else is for make
+-- migrate, and raises by name until then.
 
 CREATE OR REPLACE FUNCTION analytics.settle_source()
 RETURNS void
@@ -63,7 +63,7 @@ $settle_source$;
 
 COMMENT ON FUNCTION analytics.settle_source() IS
 'Checks that the src_ views read the tables and columns that have the names of the contract, and '
-'binds again after a restore. Errors: 55000 says what was moved, renamed, dropped or hidden, and what '
-'mends it. Internal to the refresh and the tick.';
+'binds again after a restore. Errors: 55000 says what was moved, renamed, dropped or hidden, and '
+'what mends it. Internal to the refresh and the tick.';
 
 REVOKE ALL ON FUNCTION analytics.settle_source() FROM public;

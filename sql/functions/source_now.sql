@@ -146,6 +146,7 @@ COMMENT ON FUNCTION analytics.source_now() IS
 'What the names of the source contract mean now: binding, for each src_ view the oid and kind of '
 'the table that has the name, the oid of the table that the view reads, the row version of its '
 'rule, and for each column its number and type; enum_values, the labels of enum columns and the '
-'versions of generated ones; is_readable, whether the owner of the views may read all rows. Internal.';
+'versions of generated ones; is_readable, whether the owner of the views may read all rows. '
+'Internal.';
 
 REVOKE ALL ON FUNCTION analytics.source_now() FROM public;

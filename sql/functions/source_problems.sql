@@ -238,9 +238,9 @@ END;
 $source_problems$;
 
 COMMENT ON FUNCTION analytics.source_problems(boolean) IS
-'Where the operational tables and the src_ views do not fit together: source_moved (a table, column '
-'or enum value was swapped, moved, renamed, dropped, or is new), source_hidden (rows or columns '
-'can''t be read); is_fatal where a refresh refuses to run; what is wrong; what mends it. No row: all '
-'is as it was bound.';
+'Where the operational tables and the src_ views do not fit together: source_moved (a table, '
+'column or enum value was swapped, moved, renamed, dropped, or is new), source_hidden (rows or '
+'columns can''t be read); is_fatal where a refresh refuses to run; what is wrong; what mends it. '
+'No row: all is as it was bound.';
 
 REVOKE ALL ON FUNCTION analytics.source_problems(boolean) FROM public;

@@ -65,8 +65,9 @@ END;
 $watch_change_capture$;
 
 COMMENT ON FUNCTION analytics.watch_change_capture() IS
-'Binds the source again after a restore, notices that change capture was missing or disabled, repairs '
-'it where analytics_owner may, and marks what has to be computed again. Internal to analytics.tick().';
+'Binds the source again after a restore, notices that change capture was missing or disabled, '
+'repairs it where analytics_owner may, and marks what has to be computed again. Internal to '
+'analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.watch_change_capture() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.watch_change_capture() TO analytics_scheduler;
