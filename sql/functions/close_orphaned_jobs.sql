@@ -34,7 +34,11 @@ BEGIN
             AND (
                 p_holder_lives
                 AND refresh_jobs.pid = (SELECT running.pid FROM analytics.running_refresh() AS running)
-                AND refresh_jobs.started_at >= pg_postmaster_start_time()
+                AND (
+                    refresh_jobs.started_at >= pg_postmaster_start_time()
+                    -- The server started while its clock was ahead.
+                    OR pg_postmaster_start_time() > clock_timestamp()
+                )
             ) IS NOT TRUE
         RETURNING refresh_jobs.*
     LOOP

@@ -203,8 +203,17 @@ BEGIN
         FROM analytics.refresh_jobs AS missed
         WHERE
             missed.is_missed
+            AND NOT missed.is_void
             AND (analytics.last_success_at() > missed.requested_at) IS NOT TRUE
         HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'clock', clock.severity,
+            clock.message,
+            -- It happened, and may be over before the next tick.
+            interval '0'
+        FROM analytics.clock_problem() AS clock
+        WHERE clock.message IS NOT NULL
         UNION ALL
         SELECT
             'capture_gap', 'unhealthy',

@@ -18,6 +18,7 @@ RETURN CASE p_problem
     WHEN 'missing_indexes' THEN 'refreshes are slower than they need to be'
     WHEN 'row_drop' THEN 'a view lost half of its rows'
     WHEN 'missed_slot' THEN 'a daily refresh did not start in time'
+    WHEN 'clock' THEN 'the server''s clock was wrong, or is'
     WHEN 'capture_gap' THEN 'changes are not noted'
     ELSE 'ask with a token for what it is'
 END;

@@ -17,9 +17,10 @@ DECLARE
         SELECT running_refresh.pid IS NOT NULL FROM analytics.running_refresh()
     );
 BEGIN
-    UPDATE analytics.scheduler_state SET
-        last_tick_at = clock_timestamp(),
-        refresh_seen_at = CASE WHEN v_is_running THEN analytics.now() ELSE refresh_seen_at END;
+    PERFORM analytics.heal_clock();
+    IF v_is_running THEN
+        UPDATE analytics.scheduler_state SET refresh_seen_at = analytics.now();
+    END IF;
     UPDATE analytics.refresh_jobs SET is_missed = true
     FROM analytics.scheduler_state
     WHERE
@@ -27,10 +28,14 @@ BEGIN
         AND refresh_jobs.state = 'QUEUED'
         AND refresh_jobs.attempts = 0
         AND NOT refresh_jobs.is_missed
+        AND NOT refresh_jobs.is_void
         AND NOT v_is_running
         AND analytics.now() - greatest(
             refresh_jobs.slot_at,
-            scheduler_state.schedule_changed_at,
+            CASE
+                WHEN scheduler_state.schedule_changed_at <= analytics.now()
+                    THEN scheduler_state.schedule_changed_at
+            END,
             scheduler_state.refresh_seen_at
         ) > v_grace;
     RETURN analytics.queue_due_slots();

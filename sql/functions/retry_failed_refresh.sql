@@ -18,7 +18,11 @@ AS $retry_failed_refresh$
         * least(2.0 ^ (refresh_jobs.attempts - 1), 1000000)
         * interval '1 minute'
     WHERE
-        refresh_jobs.slot_at = (SELECT max(latest.slot_at) FROM analytics.refresh_jobs AS latest)
+        refresh_jobs.slot_at = (
+            SELECT max(latest.slot_at)
+            FROM analytics.refresh_jobs AS latest
+            WHERE NOT latest.is_void
+        )
         AND refresh_jobs.state = 'ERROR'
         AND refresh_jobs.attempts <= analytics.setting('refresh_retries')::integer
         AND (analytics.last_success_at() > refresh_jobs.finished_at) IS NOT TRUE
