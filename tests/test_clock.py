@@ -59,7 +59,9 @@ def test_schedule_goes_on_after_a_clock_that_was_ahead(
     scheduled: Database, ahead: timedelta
 ) -> None:
     before = scheduled.rows(SLOTS)
-    figures = scheduled.rows("SELECT asesor_id, ranking_nacional FROM mv_ranking_asesores ORDER BY 1")
+    figures = scheduled.rows(
+        "SELECT asesor_id, ranking_nacional FROM mv_ranking_asesores ORDER BY 1"
+    )
     tick(scheduled, NOW + ahead, "CALL analytics.work()")
     assert next_refresh(scheduled, NOW) == datetime(2026, 11, 22, 6, tzinfo=UTC)
     assert "clock" in problems(scheduled, NOW)
@@ -79,7 +81,8 @@ def test_schedule_goes_on_after_a_clock_that_was_ahead(
     tick(scheduled, datetime(2026, 11, 22, 6, 0, 30, tzinfo=UTC), "CALL analytics.work()")
     assert scheduled.rows(SLOTS) == [*before, ("2026-11-22", "SUCCESS")]
     assert problems(scheduled, datetime(2026, 11, 22, 6, 2, tzinfo=UTC)).keys() <= {
-        "missing_indexes", "slow"
+        "missing_indexes",
+        "slow",
     }
 
 
@@ -93,7 +96,9 @@ def test_slot_of_a_clock_that_was_ahead_is_run_when_its_day_really_comes(
         tick(scheduled, at, "CALL analytics.work()")
         at += timedelta(minutes=30)
     assert [row for row in scheduled.rows(SLOTS) if str(row[0]) > "2026-11-21"] == [
-        ("2026-11-22", "SUCCESS"), ("2026-11-23", "SUCCESS"), ("2026-11-24", "SUCCESS")
+        ("2026-11-22", "SUCCESS"),
+        ("2026-11-23", "SUCCESS"),
+        ("2026-11-24", "SUCCESS"),
     ]
     assert scheduled.rows(
         "SELECT count(*) FROM analytics.refresh_jobs WHERE slot_at = '2026-11-24 01:00-05' "

@@ -24,12 +24,7 @@ BEGIN
                   DETAIL = format('Got part %s of %s.', p_part, p_parts),
                   HINT = 'Omit both for everything; else 1 <= p_part <= p_parts.';
     END IF;
-    IF NOT pg_try_advisory_xact_lock(analytics.refresh_lock_key()) THEN
-        RAISE EXCEPTION 'a refresh is already running'
-            USING ERRCODE = 'lock_not_available',
-                  HINT = 'Try again when it is done.';
-    END IF;
-    PERFORM analytics.show_refresh_start();
+    PERFORM analytics.hold_refresh_lock();
     IF analytics.next_rebuild_reason() IS NOT NULL THEN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;

@@ -216,6 +216,12 @@ BEGIN
         WHERE clock.message IS NOT NULL
         UNION ALL
         SELECT
+            'lock_blocked', blocked.severity,
+            blocked.message,
+            NULL
+        FROM analytics.lock_blocked_problem() AS blocked
+        UNION ALL
+        SELECT
             'capture_gap', 'unhealthy',
             capture.gap || ': CALL analytics.apply_change_capture(); as the owner of the '
             'operational tables',

@@ -19,6 +19,7 @@ RETURN CASE p_problem
     WHEN 'row_drop' THEN 'a view lost half of its rows'
     WHEN 'missed_slot' THEN 'a daily refresh did not start in time'
     WHEN 'clock' THEN 'the server''s clock was wrong, or is'
+    WHEN 'lock_blocked' THEN 'a lock that somebody holds keeps refreshes from going on'
     WHEN 'capture_gap' THEN 'changes are not noted'
     ELSE 'ask with a token for what it is'
 END;

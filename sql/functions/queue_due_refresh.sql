@@ -13,11 +13,10 @@ AS $queue_due_refresh$
 DECLARE
     v_grace constant interval := make_interval(
         mins => analytics.setting('schedule_grace_minutes')::integer);
-    v_is_running constant boolean := (
-        SELECT running_refresh.pid IS NOT NULL FROM analytics.running_refresh()
-    );
+    v_is_running boolean;
 BEGIN
     PERFORM analytics.heal_clock();
+    v_is_running := analytics.watch_lock_holder();
     IF v_is_running THEN
         UPDATE analytics.scheduler_state SET refresh_seen_at = analytics.now();
     END IF;
@@ -47,4 +46,3 @@ COMMENT ON FUNCTION analytics.queue_due_refresh() IS
 'as missed what was queued in time and did not begin. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.queue_due_refresh() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.queue_due_refresh() TO analytics_scheduler;

@@ -35,4 +35,3 @@ COMMENT ON FUNCTION analytics.retry_failed_refresh() IS
 'analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.retry_failed_refresh() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.retry_failed_refresh() TO analytics_scheduler;

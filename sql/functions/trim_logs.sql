@@ -112,4 +112,3 @@ COMMENT ON FUNCTION analytics.trim_logs() IS
 'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.trim_logs() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.trim_logs() TO analytics_scheduler;

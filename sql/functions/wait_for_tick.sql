@@ -35,4 +35,3 @@ COMMENT ON FUNCTION analytics.wait_for_tick() IS
 'came. Internal to analytics.work().';
 
 REVOKE ALL ON FUNCTION analytics.wait_for_tick() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.wait_for_tick() TO analytics_scheduler;

@@ -54,4 +54,3 @@ COMMENT ON FUNCTION analytics.watch_change_capture() IS
 'marks everything to be computed again. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.watch_change_capture() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.watch_change_capture() TO analytics_scheduler;
