@@ -222,6 +222,13 @@ BEGIN
         FROM analytics.lock_blocked_problem() AS blocked
         UNION ALL
         SELECT
+            'uncountable_rows', 'degraded',
+            uncountable.message,
+            NULL
+        FROM (SELECT analytics.uncountable_problem() AS message OFFSET 0) AS uncountable
+        WHERE uncountable.message IS NOT NULL
+        UNION ALL
+        SELECT
             'capture_gap', 'unhealthy',
             capture.gap || ': CALL analytics.apply_change_capture(); as the owner of the '
             'operational tables',

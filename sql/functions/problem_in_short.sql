@@ -20,6 +20,7 @@ RETURN CASE p_problem
     WHEN 'missed_slot' THEN 'a daily refresh did not start in time'
     WHEN 'clock' THEN 'the server''s clock was wrong, or is'
     WHEN 'lock_blocked' THEN 'a lock that somebody holds keeps refreshes from going on'
+    WHEN 'uncountable_rows' THEN 'rows hold values that can not be counted'
     WHEN 'capture_gap' THEN 'changes are not noted'
     ELSE 'ask with a token for what it is'
 END;

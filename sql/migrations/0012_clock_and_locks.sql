@@ -44,3 +44,19 @@ CREATE TABLE analytics.alerts_lock (singleton boolean PRIMARY KEY);
 COMMENT ON TABLE analytics.alerts_lock IS
 'Empty. Whoever compares alerts with problems locks it: one at a time.';
 COMMENT ON COLUMN analytics.alerts_lock.singleton IS 'Never used.';
+
+CREATE TABLE analytics.uncountable_rows (
+    table_name text,
+    row_id uuid,
+    column_names text NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (table_name, row_id)
+);
+COMMENT ON TABLE analytics.uncountable_rows IS
+'Rows of the operational tables with values that can''t be counted: out of range, or texts that are '
+'too long. The values count as NULL or cut; what else the row holds counts.';
+COMMENT ON COLUMN analytics.uncountable_rows.table_name IS 'Operational table.';
+COMMENT ON COLUMN analytics.uncountable_rows.row_id IS 'Id of the row.';
+COMMENT ON COLUMN analytics.uncountable_rows.column_names IS 'Which columns, by commas.';
+COMMENT ON COLUMN analytics.uncountable_rows.seen_at IS 'When it was first found so.';
+GRANT SELECT ON analytics.uncountable_rows TO analytics_operador;
