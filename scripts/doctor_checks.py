@@ -850,11 +850,12 @@ def look_at_uncountable(patient: Patient) -> Iterator[Finding]:
             f"{columns}; id {', '.join(str(row_id) for row_id in ids)}"
             + (" …" if count > len(ids) else ""),
             statement(
-                f"SELECT * FROM analytics.uncountable_in_source(true) "
-                f"WHERE table_name = '{table}'",
+                f"SELECT * FROM analytics.uncountable_in_source(true) WHERE table_name = '{table}'",
                 "lists them; as analytics_owner",
             ),
-            advice("Have the source's owner set them right: docs/source.md says what is countable."),
+            advice(
+                "Have the source's owner set them right: docs/source.md says what is countable."
+            ),
         )
     if not rows:
         yield ok("none")

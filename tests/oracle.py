@@ -192,7 +192,11 @@ def finite(text: str | None) -> Fraction | None:
 
 # Values beyond count as NULL: what no real row holds (docs/source.md).
 WHOLE_NUMBERS = {
-    "nivel_actual", "cantidad", "garantia_meses", "tiempo_entrega_dias", "tiempo_respuesta_seg",
+    "nivel_actual",
+    "cantidad",
+    "garantia_meses",
+    "tiempo_entrega_dias",
+    "tiempo_respuesta_seg",
 }
 KEYS = {"ciudad", "ciudad_origen", "marca_vehiculo"}
 

@@ -17,7 +17,10 @@ HANGUL = "".join(chr(random.Random(26).randrange(0xAC00, 0xD7A3)) for _ in range
 # What the columns' types are widened to, as a source may have them.
 WIDER = {
     "asesores": {
-        "ciudad": "text", "departamento": "text", "punto_venta": "text", "confianza": "numeric",
+        "ciudad": "text",
+        "departamento": "text",
+        "punto_venta": "text",
+        "confianza": "numeric",
         "actividad_reciente_pct": "double precision",
     },
     "usuarios": {"nombre": "text", "email": "text"},
@@ -25,7 +28,9 @@ WIDER = {
     "repuestos_solicitados": {"marca_vehiculo": "text"},
     "ofertas": {"tiempo_entrega_dias": "bigint"},
     "ofertas_detalle": {
-        "precio_unitario": "numeric", "cantidad": "bigint", "garantia_meses": "bigint",
+        "precio_unitario": "numeric",
+        "cantidad": "bigint",
+        "garantia_meses": "bigint",
     },
     "ofertas_historicas": {"monto_total": "numeric", "tiempo_respuesta_seg": "bigint"},
     "historial_respuestas_ofertas": {"tiempo_respuesta_seg": "bigint"},
@@ -92,7 +97,9 @@ def poison(database: Database, table: str, column: str, value: str) -> str:
         "asesores": "WHERE p.estado = 'ACTIVO'",
         "historial_respuestas_ofertas": "WHERE p.respondio",
     }.get(table, "")
-    ((row_id,),) = database.rows(f"SELECT p.id FROM public.{table} p {joined} ORDER BY p.id LIMIT 1")
+    ((row_id,),) = database.rows(
+        f"SELECT p.id FROM public.{table} p {joined} ORDER BY p.id LIMIT 1"
+    )
     database.execute(f"UPDATE public.{table} SET {column} = {value} WHERE id = '{row_id}'")
     return str(row_id)
 

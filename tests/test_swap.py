@@ -7,13 +7,15 @@ import pytest
 
 from conftest import Database
 from sequences import REAL_TIME_VIEW
-from test_engine import NOW, differences, disturb, market, session, template
+from test_engine import differences, disturb, market, session, template
 
 __all__ = ["market", "template"]
 
 
-@pytest.mark.parametrize("read", [f"SELECT * FROM {REAL_TIME_VIEW}",
-                                  "SELECT count(*) FROM analytics.month_totals"])
+@pytest.mark.parametrize(
+    "read",
+    [f"SELECT * FROM analytics.{REAL_TIME_VIEW}", "SELECT count(*) FROM analytics.month_totals"],
+)
 def test_rebuild_goes_on_without_the_reader_who_is_idle_in_his_transaction(
     market: Database, read: str
 ) -> None:
@@ -41,16 +43,18 @@ def test_rebuild_goes_on_without_the_reader_who_is_idle_in_his_transaction(
     assert market.rows("SELECT count(*) FROM analytics.rebuild_progress") == [(0,)]
     disturb(market, 30)
     with session(market) as connection:
-        connection.execute("SELECT * FROM refresh_all_mv()")
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
         connection.execute("CALL analytics.rebuild()")
     assert differences(market) == []
 
 
 def test_first_refresh_does_not_wait_for_who_reads_the_empty_tables(migrated: Database) -> None:
     with migrated.connect(autocommit=False) as reader, migrated.connect() as refreshing:
-        reader.execute(f"SELECT * FROM {REAL_TIME_VIEW}")
+        reader.execute(f"SELECT * FROM analytics.{REAL_TIME_VIEW}")
         refreshing.execute("SET statement_timeout = '55s'")
-        rows = refreshing.execute("SELECT refresh_status FROM refresh_all_mv()").fetchall()
+        rows = refreshing.execute(
+            "SELECT refresh_status FROM analytics.refresh_all_mv()"
+        ).fetchall()
         assert {row[0] for row in rows} == {"SUCCESS"}
     assert differences(migrated) == []
 
@@ -64,25 +68,39 @@ def test_large_audit_warns_once(market: Database) -> None:
         "DELETE FROM analytics.auditoria_facts",
     )
     with session(market) as connection:
-        told: list[psycopg.errors.Diagnostic] = []
-        connection.add_notice_handler(told.append)
+        told: list[tuple[str, str, str]] = []
+        connection.add_notice_handler(
+            lambda notice: told.append(
+                (
+                    str(notice.message_primary),
+                    str(notice.message_detail),
+                    str(notice.message_hint),
+                )
+            )
+        )
         ((cells,),) = connection.execute("SELECT analytics.audit()").fetchall()
     assert len(told) == 1
-    assert f"{cells} wrong cell(s)" in str(told[0].message_primary)
-    assert "solicitud_facts.offers" in str(told[0].message_detail)
-    assert "analytics.audit_log" in str(told[0].message_hint)
+    message, detail, hint = told[0]
+    assert f"{cells} wrong cell(s)" in message
+    assert "solicitud_facts.offers" in detail
+    assert "analytics.audit_log" in hint
     assert market.rows("SELECT analytics.audit()") == [(0,)]
 
 
 CALLABLE = {
     # The contract of the role, and the two procedures' steps.
-    "analytics.tick()", "analytics.work()", "analytics.tick_step(text)",
+    "analytics.tick()",
+    "analytics.work()",
+    "analytics.tick_step(text)",
     "analytics.work_step(text,bigint,boolean,text,text)",
-    "analytics.trim_cron_history(integer)", "analytics.refresh_lock_key()",
-    "analytics.run_rebuild_steps(boolean,text,text)", "analytics.begin_rebuild(boolean)",
+    "analytics.trim_cron_history(integer)",
+    "analytics.refresh_lock_key()",
+    "analytics.run_rebuild_steps(boolean,text,text)",
+    "analytics.begin_rebuild(boolean)",
     "analytics.continue_rebuild(integer)",
     # The notifier's.
-    "analytics.take_notice()", "analytics.report_notice(bigint,text[],text)",
+    "analytics.take_notice()",
+    "analytics.report_notice(bigint,text[],text)",
     "analytics.update_alerts()",
 }
 
@@ -137,8 +155,10 @@ def test_scheduler_can_not_end_the_job_of_another_session(
         "VALUES ('request', 'RUNNING', 1, now(), 1)"
     )
     scheduler.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
-    scheduler.execute("SELECT analytics.work_step('fail', max_id, false, 'no', 'XX000') "
-                      "FROM (SELECT 1::bigint AS max_id) AS job")
+    scheduler.execute(
+        "SELECT analytics.work_step('fail', max_id, false, 'no', 'XX000') "
+        "FROM (SELECT 1::bigint AS max_id) AS job"
+    )
     assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("RUNNING",)]
     for step in ("no such step", None):
         with pytest.raises(psycopg.errors.InvalidParameterValue):
