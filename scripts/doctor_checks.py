@@ -846,6 +846,35 @@ def look_at_months(patient: Patient) -> Iterator[Finding]:
     )
 
 
+@check("source", "values that can't be counted", as_owner=True)
+def look_at_uncountable(patient: Patient) -> Iterator[Finding]:
+    """Name the rows whose values are out of range, or whose texts are too long."""
+    if not patient.with_counts:
+        yield unchecked("left out by --no-counts")
+        return
+    LOGGER.info("looking for values that can't be counted (--no-counts leaves it out)")
+    rows = patient.rows(
+        "SELECT table_name, count(*), string_agg(DISTINCT column_names, ', '), "
+        "(array_agg(row_id ORDER BY row_id))[1:3] "
+        "FROM analytics.uncountable_in_source(true) GROUP BY table_name ORDER BY table_name"
+    )
+    for table, count, columns, ids in rows:
+        yield warning(
+            f"{count} row(s) of {table} hold values that can't be counted, or that are cut: "
+            f"{columns}; id {', '.join(str(row_id) for row_id in ids)}"
+            + (" …" if count > len(ids) else ""),
+            statement(
+                f"SELECT * FROM analytics.uncountable_in_source(true) WHERE table_name = '{table}'",
+                "lists them; as analytics_owner",
+            ),
+            advice(
+                "Have the source's owner set them right: docs/source.md says what is countable."
+            ),
+        )
+    if not rows:
+        yield ok("none")
+
+
 # -- schedule ----------------------------------------------------------------------------------
 
 

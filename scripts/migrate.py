@@ -12,6 +12,7 @@ from psycopg import sql
 
 import capture
 import cron
+import locks
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
 from prerequisites import MIGRATE_LOCK, OWNER, SCHEMA, acting_as, scalar
@@ -329,7 +330,9 @@ class Migration:
         """Build a materialized view aside, populated where the present one is."""
         if not self.staged:
             # A refresh that is running ends first; one that comes now is told to wait.
-            self.connection.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
+            locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
+            # Which shows that this is no stranger (analytics.lock_holders).
+            self.connection.execute("LOCK TABLE analytics.refresh_lock IN EXCLUSIVE MODE")
             self.make_schema(STAGING)
         self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
         self.execute_file(item)
@@ -643,10 +646,7 @@ class Migration:
         connection.execute("SET LOCAL check_function_bodies = off")
         self.migrator = str(scalar(connection, "SELECT current_user"))
         prerequisites.check_server(connection)
-        lock = "(hashtextextended(%s, 0))"
-        if not scalar(connection, f"SELECT pg_try_advisory_xact_lock{lock}", MIGRATE_LOCK):
-            LOGGER.info("another migrate is at work on this database: waiting for it")
-            connection.execute(f"SELECT pg_advisory_xact_lock{lock}", [MIGRATE_LOCK])
+        locks.take(connection, MIGRATE_LOCK, "a migrate", by_refreshes=False)
         self.changes += prerequisites.set_up_roles(connection)
         self.changes += prerequisites.set_up_schema(connection)
         prerequisites.refuse_shadowing(

@@ -8,6 +8,7 @@ from psycopg import sql
 
 import capture
 import cron
+import locks
 import prerequisites
 from console import LOGGER, UserError, database_url, environment, report, set_up_logging
 from prerequisites import (
@@ -234,7 +235,7 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
     with prerequisites.connect(url, "uninstall") as connection:
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [MIGRATE_LOCK])
+        locks.take(connection, MIGRATE_LOCK, "a migrate", by_refreshes=False)
         is_installed = is_installed_here(connection)
         if not is_installed and not has_leftovers(connection):
             return None
@@ -243,11 +244,15 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
         if is_installed:
             with acting_as(connection):
                 # A refresh that is running ends first.
-                connection.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
-                # A tick too, and those that follow return at once.
-                connection.execute(
-                    "SELECT pg_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0))"
-                )
+                locks.take(connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
+                # A tick too, and those that follow return at once; an older version has no table.
+                for table in ("analytics.refresh_lock", "analytics.tick_lock"):
+                    if scalar(connection, "SELECT to_regclass(%s)", table):
+                        connection.execute(
+                            sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(
+                                sql.Identifier(*table.split("."))
+                            )
+                        )
                 created_cron = scalar(
                     connection, "SELECT pg_cron_created FROM analytics.installation"
                 )

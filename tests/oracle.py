@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from hashlib import md5
 from typing import cast
 from zoneinfo import ZoneInfo
 
@@ -189,6 +190,38 @@ def finite(text: str | None) -> Fraction | None:
     return Fraction(text)
 
 
+# Values beyond count as NULL: what no real row holds (docs/source.md).
+WHOLE_NUMBERS = {
+    "nivel_actual",
+    "cantidad",
+    "garantia_meses",
+    "tiempo_entrega_dias",
+    "tiempo_respuesta_seg",
+}
+KEYS = {"ciudad", "ciudad_origen", "marca_vehiculo"}
+
+
+def countable(text: str | None, column: str) -> Fraction | None:
+    """Return a number of the source; what is out of range counts as NULL."""
+    if text is None or len(text.partition(".")[0]) > 4000:
+        return None
+    value = finite(text)
+    if value is None:
+        return None
+    if column in WHOLE_NUMBERS:
+        return value if -(2**31) <= value < 2**31 else None
+    return value if abs(value) < 10**15 else None
+
+
+def cut(text: str | None, column: str) -> str | None:
+    """Return a text of the source; one that is too long is cut, with its digest."""
+    if text is None or column == "estado":
+        return text
+    if len(text.encode()) <= (500 if column in KEYS else 2000):
+        return text
+    return f"{text[:100]}… {md5(text.encode(), usedforsecurity=False).hexdigest()}"
+
+
 def read_table(
     connection: psycopg.Connection, schema: str, table: str, types: dict[str, str]
 ) -> list[Row]:
@@ -210,7 +243,14 @@ def read_table(
     for values in connection.execute(query):
         row: Row = {}
         for (column, kind), value in zip(types.items(), values, strict=True):
-            row[column] = finite(value) if kind in INSTANTS or kind in NUMBERS else value
+            if kind in INSTANTS:
+                row[column] = finite(value)
+            elif kind in NUMBERS:
+                row[column] = countable(value, column)
+            elif kind == "boolean":
+                row[column] = value
+            else:
+                row[column] = cut(value, column)
         rows.append(row)
     return rows
 

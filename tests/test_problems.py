@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 REFRESH = "SELECT * FROM analytics.refresh_all_mv()"
 PROBLEM_NAMES = re.findall(
-    r"^ +'(\w+)', '(?:unhealthy|degraded)',$",
+    r"^ +'(\w+)', (?:'(?:unhealthy|degraded)'|\w+\.severity),$",
     (ROOT / "sql" / "functions" / "health_problems.sql").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
@@ -233,6 +233,52 @@ def test_slot_that_waits_for_another_refresh_is_not_missed(patient: Patient) -> 
     assert patient.look() == ["raised missed_slot"]
 
 
+def test_clock(patient: Patient) -> None:
+    patient.run(
+        "UPDATE analytics.view_state SET last_success_at = last_success_at + interval '1 year'"
+    )
+    assert patient.look() == ["raised clock"]
+    patient.run("CALL analytics.work()")
+    assert patient.look() == []
+    patient.now += timedelta(minutes=61)
+    assert patient.look() == ["cleared clock"]
+
+
+def test_lock_blocked(patient: Patient) -> None:
+    patient.run("CREATE ROLE cualquiera LOGIN PASSWORD 'secret'")
+    try:
+        with patient.database.connect(patient.database.url_as("cualquiera", "secret")) as stranger:
+            stranger.execute(
+                "SELECT pg_advisory_lock(hashtextextended('teloo-analytics refresh', 0))"
+            )
+            seen_and_gone(patient, "lock_blocked", lambda: ended(patient, stranger))
+    finally:
+        patient.run("DROP ROLE cualquiera")
+
+
+def ended(patient: Patient, session: psycopg.Connection) -> None:
+    """End a session, and wait until the server has."""
+    pid = session.info.backend_pid
+    session.close()
+    while patient.database.rows(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") != [
+        (0,)
+    ]:
+        pass
+
+
+def test_uncountable_rows(patient: Patient) -> None:
+    """Noted as if it were: tests/test_poison.py has real ones, in wider columns."""
+    patient.run(
+        "INSERT INTO analytics.uncountable_rows (table_name, row_id, column_names) "
+        "SELECT 'usuarios', id, 'nombre' FROM public.usuarios LIMIT 1"
+    )
+    seen_and_gone(
+        patient,
+        "uncountable_rows",
+        lambda: patient.run("UPDATE public.usuarios SET nombre = nombre || 'x'", REFRESH),
+    )
+
+
 def test_quiet_day_raises_nothing(patient: Patient) -> None:
     for _ in range(25):
         patient.now += timedelta(hours=1)
@@ -250,7 +296,7 @@ def test_migrate_again_raises_nothing(patient: Patient) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 11
+    assert len(set(PROBLEM_NAMES)) == 14
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -53,6 +53,9 @@ BEGIN
         mode := 'full';
         v_changed_tables := analytics.rebuild_in_transaction(v_today);
         SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM analytics.month_totals;
+        IF requests <= 100000 THEN
+            PERFORM analytics.note_uncountable_rows(true);
+        END IF;
     ELSIF v_keys = 0 AND v_today = (SELECT engine_state.today FROM analytics.engine_state) THEN
         mode := 'unchanged';
         reason := 'nothing changed';
@@ -75,6 +78,12 @@ BEGIN
                 WHERE
                     derived_tables.table_name = 'solicitud_facts'
                     OR derived_tables.table_name LIKE 'month\_%'
+            );
+        END IF;
+        IF v_keys <= 1000 THEN
+            PERFORM analytics.note_uncountable_rows(
+                false, v_solicitud_ids, v_asesor_ids, v_usuario_ids, v_historica_ids,
+                v_notificacion_ids, v_auditoria_ids
             );
         END IF;
         -- Source tables that were read as a whole though little changed: an index would help.

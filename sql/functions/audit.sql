@@ -17,6 +17,7 @@ DECLARE
     v_zone constant text := analytics.setting('time_zone');
     v_month date;
     v_cells bigint := 0;
+    v_last_audit_id bigint;
     v_shares constant integer := greatest(p_parts - 1, 1);
 BEGIN
     IF p_parts IS NULL OR p_parts < 1 OR p_part < 1 OR p_part > p_parts THEN
@@ -25,17 +26,13 @@ BEGIN
                   DETAIL = format('Got part %s of %s.', p_part, p_parts),
                   HINT = 'Omit both for everything; else 1 <= p_part <= p_parts.';
     END IF;
-    IF NOT pg_try_advisory_xact_lock(analytics.refresh_lock_key()) THEN
-        RAISE EXCEPTION 'a refresh is already running'
-            USING ERRCODE = 'lock_not_available',
-                  HINT = 'Try again when it is done.';
-    END IF;
-    PERFORM analytics.show_refresh_start();
+    PERFORM analytics.hold_refresh_lock();
     PERFORM analytics.require_source();
     IF analytics.next_rebuild_reason() IS NOT NULL THEN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;
     END IF;
+    SELECT coalesce(max(audit_log.audit_id), 0) INTO v_last_audit_id FROM analytics.audit_log;
     IF p_part IS NULL OR p_part = 1 THEN
         v_cells := v_cells + analytics.audit_requests('-infinity', '-infinity');
     END IF;
@@ -71,6 +68,29 @@ BEGIN
     END LOOP;
     IF p_part IS NULL OR p_part = p_parts THEN
         v_cells := v_cells + analytics.audit_advisors();
+    END IF;
+    IF v_cells > 0 THEN
+        RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s), and set them right', v_cells
+            USING DETAIL = (
+                SELECT string_agg(
+                    format('%s in %s.%s', listed.cells, listed.table_name, listed.column_name), ', '
+                    ORDER BY listed.place
+                ) FILTER (WHERE listed.place <= 5) || CASE WHEN count(*) > 5 THEN ' …' ELSE '' END
+                FROM (
+                    SELECT
+                        found.table_name,
+                        found.column_name,
+                        sum(found.cells) AS cells,
+                        row_number() OVER (
+                            ORDER BY sum(found.cells) DESC, found.table_name, found.column_name
+                        ) AS place
+                    FROM analytics.audit_log AS found
+                    WHERE found.audit_id > v_last_audit_id
+                    GROUP BY found.table_name, found.column_name
+                ) AS listed
+            ),
+            HINT = format(
+                'SELECT * FROM analytics.audit_log WHERE audit_id > %s;', v_last_audit_id);
     END IF;
     RETURN v_cells;
 END;

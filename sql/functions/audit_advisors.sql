@@ -17,6 +17,20 @@ DECLARE
     v_cells bigint := 0;
     v_totals_columns text;
 BEGIN
+    PERFORM analytics.note_uncountable_rows(
+        false, NULL,
+        ARRAY(SELECT source.id FROM analytics.src_asesores AS source),
+        ARRAY(SELECT source.id FROM analytics.src_usuarios AS source),
+        ARRAY(
+            SELECT source.id FROM analytics.src_ofertas_historicas AS source
+            WHERE source.fecha >= analytics.today() - 29
+        ),
+        ARRAY(
+            SELECT source.id FROM analytics.src_historial_respuestas_ofertas AS source
+            WHERE source.fecha_envio >= analytics.now() - interval '31 days'
+        ),
+        ARRAY(SELECT source.id FROM analytics.src_auditorias_tiendas AS source)
+    );
     FOR v_part IN
         SELECT *
         FROM (VALUES

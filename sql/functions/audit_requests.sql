@@ -22,15 +22,17 @@ DECLARE
           AND local_day >= date_trunc(''month'', $2::timestamp))';
     v_known constant text := 'mes BETWEEN date_trunc(''month'', $2::timestamp) AND $3';
     v_keys record;
+    v_ids uuid[];
 BEGIN
+    v_ids := ARRAY(
+        SELECT audited.solicitud_id
+        FROM analytics.requests_of_days(p_from, p_until) AS audited
+    );
+    PERFORM analytics.note_uncountable_rows(false, v_ids);
     v_cells := analytics.audit_table(
         'solicitud_facts', 'SELECT * FROM analytics.recomputed_solicitud_facts($1)',
         'solicitud_id = ANY ($1)', 'SELECT solicitud_id FROM analytics.waiting_requests()',
-        ARRAY(
-            SELECT audited.solicitud_id
-            FROM analytics.requests_of_days(p_from, p_until) AS audited
-        ),
-        p_from, p_until
+        v_ids, p_from, p_until
     );
     IF v_cells > 0 THEN
         -- A fact that was healed may belong to any other month.

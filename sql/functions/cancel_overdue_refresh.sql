@@ -2,7 +2,7 @@
 --
 -- Invariant: touches only the session that holds the refresh lock. Cancels it at first; where it
 -- still holds the lock at the next tick, since it waits for its client and has nothing to cancel,
--- ends the session.
+-- ends the session. What shows no start, since it is no refresh, is as old as the ticks have seen it.
 -- SECURITY DEFINER: cancelling what others started needs the right pg_signal_backend, which
 -- analytics_owner has where migrate could grant it. A superuser's session it can't cancel.
 
@@ -19,6 +19,15 @@ DECLARE
     v_is_cancelled boolean;
 BEGIN
     SELECT running_refresh.* INTO v_running FROM analytics.running_refresh();
+    IF v_running.started_at IS NULL THEN
+        SELECT
+            holders.pid,
+            scheduler_state.lock_holder_since AS started_at
+        INTO v_running
+        FROM analytics.lock_holders() AS holders
+        INNER JOIN analytics.scheduler_state ON scheduler_state.lock_holder_pid = holders.pid
+        WHERE NOT holders.is_in_our_code;
+    END IF;
     IF v_max_minutes = 0
         OR v_running.pid IS NULL
         OR v_running.started_at IS NULL
@@ -51,4 +60,3 @@ COMMENT ON FUNCTION analytics.cancel_overdue_refresh() IS
 'the server''s log. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.cancel_overdue_refresh() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.cancel_overdue_refresh() TO analytics_scheduler;

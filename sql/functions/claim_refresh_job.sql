@@ -54,4 +54,3 @@ COMMENT ON FUNCTION analytics.claim_refresh_job() IS
 'what a dead session left. Internal to analytics.work(), which holds the refresh lock.';
 
 REVOKE ALL ON FUNCTION analytics.claim_refresh_job() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.claim_refresh_job() TO analytics_scheduler;

@@ -17,7 +17,7 @@ AS $compact_change_log$
 DECLARE
     v_taken bigint;
 BEGIN
-    PERFORM pg_advisory_xact_lock(analytics.change_log_lock_key());
+    PERFORM analytics.hold_change_log();
     IF NOT EXISTS (SELECT FROM analytics.change_log) THEN
         RETURN 0;
     END IF;

@@ -31,4 +31,3 @@ COMMENT ON FUNCTION analytics.fail_refresh_job(bigint, text, text) IS
 'Ends a job in state RUNNING as ERROR, with what broke it off. Internal to analytics.work().';
 
 REVOKE ALL ON FUNCTION analytics.fail_refresh_job(bigint, text, text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.fail_refresh_job(bigint, text, text) TO analytics_scheduler;

@@ -20,7 +20,7 @@ BEGIN
                   HINT = 'SELECT analytics.force_requests(''2026-01-01'', ''2026-01-31'');';
     END IF;
     PERFORM analytics.require_source();
-    PERFORM pg_advisory_xact_lock(analytics.change_log_lock_key());
+    PERFORM analytics.hold_change_log();
     INSERT INTO analytics.pending_changes (entity, key, epoch)
     SELECT 'solicitud', requests.solicitud_id, engine_state.epoch
     FROM analytics.requests_of_days(p_from, p_until) AS requests

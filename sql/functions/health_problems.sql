@@ -203,8 +203,30 @@ BEGIN
         FROM analytics.refresh_jobs AS missed
         WHERE
             missed.is_missed
+            AND NOT missed.is_void
             AND (analytics.last_success_at() > missed.requested_at) IS NOT TRUE
         HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'clock', clock.severity,
+            clock.message,
+            -- It happened, and may be over before the next tick.
+            interval '0'
+        FROM analytics.clock_problem() AS clock
+        WHERE clock.message IS NOT NULL
+        UNION ALL
+        SELECT
+            'lock_blocked', blocked.severity,
+            blocked.message,
+            NULL
+        FROM analytics.lock_blocked_problem() AS blocked
+        UNION ALL
+        SELECT
+            'uncountable_rows', 'degraded',
+            uncountable.message,
+            NULL
+        FROM (SELECT analytics.uncountable_problem() AS message OFFSET 0) AS uncountable
+        WHERE uncountable.message IS NOT NULL
         UNION ALL
         SELECT
             'capture_gap', 'unhealthy',

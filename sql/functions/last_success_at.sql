@@ -1,7 +1,7 @@
 -- When the last refresh in which every view succeeded had ended.
 --
 -- Invariant: one refresh runs at a time, so the last line written is the last to end. By that
--- line alone: the log may be long.
+-- line alone: the log may be long. One in the future is void: a clock was wrong.
 
 CREATE OR REPLACE FUNCTION analytics.last_success_at()
 RETURNS timestamptz
@@ -15,7 +15,10 @@ BEGIN
     RETURN (
         SELECT refresh_log.finished_at
         FROM analytics.refresh_log
-        WHERE refresh_log.view_name IS NULL AND refresh_log.refresh_status = 'SUCCESS'
+        WHERE
+            refresh_log.view_name IS NULL
+            AND refresh_log.refresh_status = 'SUCCESS'
+            AND refresh_log.finished_at <= clock_timestamp() + analytics.clock_tolerance()
         ORDER BY refresh_log.log_id DESC
         LIMIT 1
     );

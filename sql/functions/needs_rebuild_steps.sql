@@ -36,4 +36,3 @@ COMMENT ON FUNCTION analytics.needs_rebuild_steps(bigint) IS
 'Internal to analytics.work().';
 
 REVOKE ALL ON FUNCTION analytics.needs_rebuild_steps(bigint) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.needs_rebuild_steps(bigint) TO analytics_scheduler;

@@ -3,7 +3,8 @@
 -- Invariant: each local day of the zone that is set now has one slot; it is open until a slot of
 -- that day was queued, whatever time and zone were set then. What lies before the last queued
 -- slot is over: that refresh showed its data too. So are the days before the one on which the
--- schedule was changed: a new time makes no slot that nobody could have expected.
+-- schedule was changed: a new time makes no slot that nobody could have expected. What is stamped
+-- in the future counts for nothing: a clock was wrong (analytics.heal_clock).
 
 CREATE OR REPLACE FUNCTION analytics.open_slots()
 RETURNS TABLE (slot_date date, slot_at timestamptz)
@@ -18,12 +19,26 @@ AS $open_slots$
         SELECT
             analytics.setting('schedule_time')::time AS local_time,
             analytics.setting('schedule_time_zone') AS time_zone,
-            scheduler_state.scheduled_since,
-            greatest(
-                scheduler_state.scheduled_since, scheduler_state.schedule_changed_at
-            ) AS settled_at,
-            (SELECT max(refresh_jobs.slot_at) FROM analytics.refresh_jobs) AS last_slot_at
+            CASE
+                WHEN scheduler_state.scheduled_since <= latest.instant
+                    THEN scheduler_state.scheduled_since
+                ELSE coalesce(scheduler_state.scheduled_instead, analytics.now())
+            END AS scheduled_since,
+            CASE
+                WHEN scheduler_state.schedule_changed_at <= latest.instant
+                    THEN scheduler_state.schedule_changed_at
+                WHEN scheduler_state.schedule_changed_at IS NOT NULL
+                    THEN coalesce(scheduler_state.scheduled_instead, analytics.now())
+            END AS schedule_changed_at,
+            (
+                SELECT max(refresh_jobs.slot_at)
+                FROM analytics.refresh_jobs
+                WHERE refresh_jobs.slot_at <= latest.instant AND NOT refresh_jobs.is_void
+            ) AS last_slot_at
         FROM analytics.scheduler_state
+        CROSS JOIN (
+            SELECT analytics.now() + analytics.clock_tolerance() AS instant
+        ) AS latest
     ),
 
     days AS (
@@ -31,7 +46,10 @@ AS $open_slots$
             schedule.*,
             analytics.local_date(analytics.now(), schedule.time_zone) AS today,
             analytics.local_date(schedule.last_slot_at, schedule.time_zone) AS last_day,
-            analytics.local_date(schedule.settled_at, schedule.time_zone) AS first_day
+            analytics.local_date(
+                greatest(schedule.scheduled_since, schedule.schedule_changed_at),
+                schedule.time_zone
+            ) AS first_day
         FROM schedule
     ),
 

@@ -13,13 +13,13 @@ AS $queue_due_refresh$
 DECLARE
     v_grace constant interval := make_interval(
         mins => analytics.setting('schedule_grace_minutes')::integer);
-    v_is_running constant boolean := (
-        SELECT running_refresh.pid IS NOT NULL FROM analytics.running_refresh()
-    );
+    v_is_running boolean;
 BEGIN
-    UPDATE analytics.scheduler_state SET
-        last_tick_at = clock_timestamp(),
-        refresh_seen_at = CASE WHEN v_is_running THEN analytics.now() ELSE refresh_seen_at END;
+    PERFORM analytics.heal_clock();
+    v_is_running := analytics.watch_lock_holder();
+    IF v_is_running THEN
+        UPDATE analytics.scheduler_state SET refresh_seen_at = analytics.now();
+    END IF;
     UPDATE analytics.refresh_jobs SET is_missed = true
     FROM analytics.scheduler_state
     WHERE
@@ -27,10 +27,14 @@ BEGIN
         AND refresh_jobs.state = 'QUEUED'
         AND refresh_jobs.attempts = 0
         AND NOT refresh_jobs.is_missed
+        AND NOT refresh_jobs.is_void
         AND NOT v_is_running
         AND analytics.now() - greatest(
             refresh_jobs.slot_at,
-            scheduler_state.schedule_changed_at,
+            CASE
+                WHEN scheduler_state.schedule_changed_at <= analytics.now()
+                    THEN scheduler_state.schedule_changed_at
+            END,
             scheduler_state.refresh_seen_at
         ) > v_grace;
     RETURN analytics.queue_due_slots();
@@ -42,4 +46,3 @@ COMMENT ON FUNCTION analytics.queue_due_refresh() IS
 'as missed what was queued in time and did not begin. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.queue_due_refresh() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.queue_due_refresh() TO analytics_scheduler;

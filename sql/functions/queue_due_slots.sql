@@ -23,7 +23,13 @@ BEGIN
             open_slots.slot_at,
             open_slots.slot_at = max(open_slots.slot_at) OVER () AS is_last,
             -- A slot is not late for what was set only after it.
-            analytics.now() - greatest(open_slots.slot_at, scheduler_state.schedule_changed_at)
+            analytics.now() - greatest(
+                open_slots.slot_at,
+                CASE
+                    WHEN scheduler_state.schedule_changed_at <= analytics.now()
+                        THEN scheduler_state.schedule_changed_at
+                END
+            )
             > v_grace AS is_missed
         FROM analytics.open_slots()
         CROSS JOIN analytics.scheduler_state

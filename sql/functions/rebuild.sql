@@ -17,10 +17,7 @@ BEGIN
     COMMIT;
     SET LOCAL search_path = pg_catalog, pg_temp;
     IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
-        RAISE EXCEPTION 'a refresh is already running'
-            USING ERRCODE = 'lock_not_available',
-                  DETAIL = 'One refresh or rebuild runs at a time; nothing was changed.',
-                  HINT = 'Try again when it is done, or see analytics.rebuild_progress.';
+        PERFORM analytics.raise_refresh_running();
     END IF;
     v_start := analytics.show_refresh_start(true);
     CALL analytics.run_rebuild_steps(p_restart, v_message, v_sqlstate);

@@ -26,9 +26,8 @@ BEGIN
     END LOOP;
     PERFORM analytics.complete_rebuild(p_today);
     IF (SELECT engine_state.time_zone IS NULL FROM analytics.engine_state) THEN
-        -- There was nothing before: nobody has something to wait for.
-        PERFORM analytics.activate_set(v_suffix);
-        v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
+        -- There was nothing before: hardly anybody reads it.
+        v_changed_tables := analytics.publish_set(v_suffix);
     ELSE
         v_changed_tables := analytics.merge_set(v_suffix);
         PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);

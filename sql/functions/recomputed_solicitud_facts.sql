@@ -15,7 +15,16 @@ BEGIN ATOMIC
     -- Read first, and not joined with the ids, so that the planner knows how many there are.
     WITH request AS MATERIALIZED (
         SELECT
-            src_solicitudes.*,
+            src_solicitudes.id,
+            src_solicitudes.cliente_id,
+            src_solicitudes.estado,
+            src_solicitudes.nivel_actual,
+            src_solicitudes.ciudad_origen,
+            src_solicitudes.cliente_acepto,
+            src_solicitudes.fecha_respuesta_cliente,
+            src_solicitudes.fecha_evaluacion,
+            src_solicitudes.created_at,
+            src_solicitudes.updated_at,
             analytics.local_date(
                 src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
             ) AS created_on

@@ -35,7 +35,13 @@ BEGIN
 
     v_scans := analytics.scans_so_far(v_view.relation);
     IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN
-        v_changed := analytics.view_differs(p_view_name);
+        v_changed := analytics.view_differs(p_view_name) OR EXISTS (
+            SELECT FROM analytics.view_state
+            WHERE
+                view_state.view_name = p_view_name
+                -- A clock was wrong.
+                AND view_state.calculated_at > analytics.now() + analytics.clock_tolerance()
+        );
     END IF;
 
     IF v_changed THEN

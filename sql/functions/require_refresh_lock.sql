@@ -1,9 +1,12 @@
 -- Refuses a step whose session does not hold the refresh lock.
+--
+-- Invariant: a step that goes on also locks analytics.refresh_lock until its end, which a stranger
+-- can't, and so shows that it is one.
 
 CREATE OR REPLACE FUNCTION analytics.require_refresh_lock()
 RETURNS void
 LANGUAGE plpgsql
-STABLE PARALLEL UNSAFE
+VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $require_refresh_lock$
@@ -12,6 +15,7 @@ BEGIN
         SELECT FROM pg_locks
         WHERE
             pg_locks.locktype = 'advisory'
+            AND pg_locks.mode = 'ExclusiveLock'
             AND pg_locks.pid = pg_backend_pid()
             AND pg_locks.granted
             AND pg_locks.objsubid = 1
@@ -23,6 +27,7 @@ BEGIN
                   DETAIL = 'Without it, another refresh could be at work; nothing was changed.',
                   HINT = 'CALL analytics.work(); or CALL analytics.rebuild();';
     END IF;
+    LOCK TABLE analytics.refresh_lock IN EXCLUSIVE MODE NOWAIT;
 END;
 $require_refresh_lock$;
 

@@ -18,7 +18,11 @@ AS $retry_failed_refresh$
         * least(2.0 ^ (refresh_jobs.attempts - 1), 1000000)
         * interval '1 minute'
     WHERE
-        refresh_jobs.slot_at = (SELECT max(latest.slot_at) FROM analytics.refresh_jobs AS latest)
+        refresh_jobs.slot_at = (
+            SELECT max(latest.slot_at)
+            FROM analytics.refresh_jobs AS latest
+            WHERE NOT latest.is_void
+        )
         AND refresh_jobs.state = 'ERROR'
         AND refresh_jobs.attempts <= analytics.setting('refresh_retries')::integer
         AND (analytics.last_success_at() > refresh_jobs.finished_at) IS NOT TRUE
@@ -31,4 +35,3 @@ COMMENT ON FUNCTION analytics.retry_failed_refresh() IS
 'analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.retry_failed_refresh() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.retry_failed_refresh() TO analytics_scheduler;

@@ -35,13 +35,7 @@ BEGIN
                   HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
                          'COMMIT;';
     END IF;
-    IF NOT pg_try_advisory_xact_lock(analytics.refresh_lock_key()) THEN
-        RAISE EXCEPTION 'a refresh is already running'
-            USING ERRCODE = 'lock_not_available',
-                  DETAIL = 'One refresh runs at a time; nothing was changed.',
-                  HINT = 'Try again when it is done, or see analytics.refresh_log.';
-    END IF;
-    PERFORM analytics.show_refresh_start();
+    PERFORM analytics.hold_refresh_lock();
     -- A clock that is not right is an error of the run, not of each view.
     PERFORM analytics.today();
     v_run.run_id := nextval('analytics.refresh_run_id_seq');

@@ -32,4 +32,3 @@ COMMENT ON FUNCTION analytics.run_refresh_job(bigint, boolean) IS
 'analytics.work().';
 
 REVOKE ALL ON FUNCTION analytics.run_refresh_job(bigint, boolean) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.run_refresh_job(bigint, boolean) TO analytics_scheduler;

@@ -14,7 +14,7 @@ SET random_page_cost = 1.1
 SET jit = off
 AS $take_changes$
 BEGIN
-    PERFORM pg_advisory_xact_lock(analytics.change_log_lock_key());
+    PERFORM analytics.hold_change_log();
     IF EXISTS (SELECT FROM analytics.rebuild_batches) THEN
         PERFORM analytics.compact_change_log();
         RETURN QUERY

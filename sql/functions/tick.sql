@@ -1,9 +1,10 @@
 -- Every minute: decides what is due and queues it. Short; never refreshes.
 --
--- Invariant: ticks never pile up: while one is at work another returns at once. A step that
+-- Invariant: ticks never pile up: while one is at work another returns at once; where that keeps
+-- ticks away for 3 minutes it fails. A step that
 -- fails stops no other one, and its error is raised when the others are committed. The change log
 -- comes last, when all else is committed and other ticks may go on: it may be very long.
--- SECURITY INVOKER, like analytics.work(): the rights are in the functions it calls, and a
+-- SECURITY INVOKER, like analytics.work(): the rights are in analytics.tick_step(), and a
 -- definer can't COMMIT; for the same reason search_path is set here.
 
 CREATE OR REPLACE PROCEDURE analytics.tick()
@@ -22,7 +23,7 @@ BEGIN
     SET LOCAL jit = off;
     -- A lock that somebody keeps fails one step and not the ticks to come.
     SET LOCAL lock_timeout = '2s';
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('teloo-analytics tick', 0)) THEN
+    IF analytics.tick_step('begin') = 0 THEN
         RETURN;
     END IF;
     FOREACH v_step IN ARRAY ARRAY[
@@ -36,21 +37,11 @@ BEGIN
             SET LOCAL lock_timeout = '2s';
         END IF;
         BEGIN
-            CASE v_step
-                WHEN 'queue_due_refresh' THEN PERFORM analytics.queue_due_refresh();
-                WHEN 'close_orphaned_jobs' THEN PERFORM analytics.close_orphaned_jobs();
-                WHEN 'retry_failed_refresh' THEN PERFORM analytics.retry_failed_refresh();
-                WHEN 'cancel_overdue_refresh' THEN PERFORM analytics.cancel_overdue_refresh();
-                WHEN 'watch_change_capture' THEN PERFORM analytics.watch_change_capture();
-                WHEN 'watch_usage' THEN PERFORM analytics.watch_usage();
-                WHEN 'trim_logs' THEN
-                    v_cron_days := analytics.trim_logs();
-                    IF v_cron_days IS NOT NULL THEN
-                        PERFORM analytics.trim_cron_history(v_cron_days);
-                    END IF;
-                WHEN 'update_alerts' THEN PERFORM analytics.update_alerts();
-                WHEN 'tidy_change_log' THEN PERFORM analytics.tidy_change_log();
-            END CASE;
+            v_cron_days := analytics.tick_step(v_step);
+            IF v_step = 'trim_logs' AND v_cron_days IS NOT NULL THEN
+                -- With the rights of the caller, as pg_cron wants it.
+                PERFORM analytics.trim_cron_history(v_cron_days);
+            END IF;
         EXCEPTION WHEN OTHERS THEN
             RAISE WARNING 'teloo-analytics: ERROR in analytics.%() of a tick: % (SQLSTATE %)',
                 v_step, SQLERRM, SQLSTATE;

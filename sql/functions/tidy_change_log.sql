@@ -14,7 +14,7 @@ AS $tidy_change_log$
 BEGIN
     -- Counted, since the file keeps its size.
     IF NOT EXISTS (SELECT FROM analytics.change_log OFFSET 10000)
-        OR NOT pg_try_advisory_xact_lock(analytics.change_log_lock_key()) THEN
+        OR NOT analytics.hold_change_log(false) THEN
         RETURN 0;
     END IF;
     IF EXISTS (SELECT FROM analytics.source_problems(true) AS problems WHERE problems.is_fatal) THEN
@@ -31,4 +31,3 @@ COMMENT ON FUNCTION analytics.tidy_change_log() IS
 'returns how many rows it took. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.tidy_change_log() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.tidy_change_log() TO analytics_scheduler;

@@ -3,7 +3,8 @@
 -- Invariant: keeps the last scheduled slot, which says what is due next, each view's last
 -- lines, which say how it is, drift that is not healed, alerts of which a notice may still be
 -- delivered, and the use and the refreshes that analytics.usage_advice() judges by. What counters
--- had counted in the lines that go stays counted (analytics.trimmed_counts).
+-- had counted in the lines that go stays counted (analytics.trimmed_counts). A clock that is far
+-- ahead removes at most what a day makes old: what is taken for now moves on by a day at most.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.trim_logs()
@@ -14,21 +15,31 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $trim_logs$
 DECLARE
-    v_oldest constant timestamptz := clock_timestamp()
-        - make_interval(days => analytics.setting('log_retention_days')::integer);
-    v_oldest_judged constant timestamptz := least(
-        v_oldest,
-        clock_timestamp()
-        - make_interval(days => analytics.setting('usage_advice_days')::integer)
-    );
+    v_as_of timestamptz;
+    v_oldest timestamptz;
+    v_oldest_judged timestamptz;
 BEGIN
-    UPDATE analytics.scheduler_state SET last_trimmed_at = clock_timestamp()
+    UPDATE analytics.scheduler_state SET
+        last_trimmed_at = clock_timestamp(),
+        trimmed_as_of = least(
+            clock_timestamp(),
+            coalesce(scheduler_state.trimmed_as_of, scheduler_state.last_trimmed_at)
+            + interval '1 day'
+        )
     WHERE
         scheduler_state.last_trimmed_at IS NULL
-        OR scheduler_state.last_trimmed_at < clock_timestamp() - interval '1 hour';
+        OR scheduler_state.last_trimmed_at NOT BETWEEN clock_timestamp() - interval '1 hour'
+        AND clock_timestamp() + analytics.clock_tolerance()
+    RETURNING scheduler_state.trimmed_as_of INTO v_as_of;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    v_oldest := v_as_of
+        - make_interval(days => analytics.setting('log_retention_days')::integer);
+    v_oldest_judged := least(
+        v_oldest,
+        v_as_of - make_interval(days => analytics.setting('usage_advice_days')::integer)
+    );
     WITH gone AS (
         DELETE FROM analytics.refresh_log
         WHERE
@@ -65,7 +76,9 @@ BEGIN
         refresh_jobs.finished_at < v_oldest
         AND refresh_jobs.state IN ('SUCCESS', 'ERROR', 'MISSED')
         AND refresh_jobs.slot_at IS DISTINCT FROM (
-            SELECT max(latest.slot_at) FROM analytics.refresh_jobs AS latest
+            SELECT max(latest.slot_at)
+            FROM analytics.refresh_jobs AS latest
+            WHERE NOT latest.is_void
         );
     -- With its notices, unless one may still arrive. The last attempt, which gives it up, is an hour
     -- after its time at most.
@@ -73,7 +86,7 @@ BEGIN
     WHERE
         alerts.cleared_at < v_oldest
         AND NOT (
-            alerts.cleared_at > clock_timestamp() - make_interval(
+            alerts.cleared_at > v_as_of - make_interval(
                 hours => analytics.setting('alert_expiry_hours')::integer + 2)
             AND EXISTS (
                 SELECT FROM analytics.alert_outbox
@@ -84,15 +97,18 @@ BEGIN
             )
         );
     DELETE FROM analytics.usage_by_hour WHERE usage_by_hour.hour < v_oldest_judged;
-    RETURN analytics.setting('cron_retention_days')::integer;
+    RETURN CASE
+        WHEN v_as_of > clock_timestamp() - interval '1 day'
+            THEN analytics.setting('cron_retention_days')::integer
+    END;
 END;
 $trim_logs$;
 
 COMMENT ON FUNCTION analytics.trim_logs() IS
 'Once an hour removes refreshes, jobs, healed drift, cleared alerts and usage older than the '
 'setting log_retention_days, but nothing that is still to be delivered or that usage advice '
-'judges by; returns the setting cron_retention_days, or NULL in between. '
+'judges by; returns the setting cron_retention_days, or NULL in between and while the clock is not '
+'believed. '
 'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.trim_logs() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.trim_logs() TO analytics_scheduler;

@@ -18,9 +18,11 @@ DECLARE
     v_notice record;
     v_notices integer := 0;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('teloo-analytics alerts', 0)) THEN
+    BEGIN
+        LOCK TABLE analytics.alerts_lock IN EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
         RETURN 0;
-    END IF;
+    END;
     v_now := clock_timestamp();
     -- What is open but not among these is gone.
     MERGE INTO analytics.alerts AS alert

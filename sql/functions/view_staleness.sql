@@ -31,6 +31,9 @@ BEGIN
                 WHEN views.reads_else THEN 'it reads tables whose changes are not noted'
                 WHEN views.needed_version > coalesce(view_state.published_version, -1)
                     THEN 'data that it shows changed'
+                WHEN
+                    view_state.calculated_at > analytics.now() + analytics.clock_tolerance()
+                    THEN 'its calculado_at is in the future: a clock was wrong'
                 WHEN views.reads_today AND view_state.today <> analytics.today()
                     THEN 'the local day is another one'
             END

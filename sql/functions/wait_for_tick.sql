@@ -18,7 +18,8 @@ BEGIN
         SELECT FROM analytics.scheduler_state
         WHERE
             coalesce(scheduler_state.last_tick_at, scheduler_state.scheduled_since)
-            < clock_timestamp() - interval '30 seconds'
+            NOT BETWEEN clock_timestamp() - interval '30 seconds'
+            AND clock_timestamp() + interval '30 seconds'
     ) LOOP
         IF clock_timestamp() > v_until THEN
             RETURN false;
@@ -34,4 +35,3 @@ COMMENT ON FUNCTION analytics.wait_for_tick() IS
 'came. Internal to analytics.work().';
 
 REVOKE ALL ON FUNCTION analytics.wait_for_tick() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.wait_for_tick() TO analytics_scheduler;

@@ -70,4 +70,3 @@ COMMENT ON FUNCTION analytics.watch_change_capture() IS
 'analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.watch_change_capture() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.watch_change_capture() TO analytics_scheduler;

@@ -128,4 +128,3 @@ COMMENT ON FUNCTION analytics.watch_usage() IS
 'look; returns whether it looked. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.watch_usage() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.watch_usage() TO analytics_scheduler;

@@ -18,16 +18,18 @@ DECLARE
 BEGIN
     COMMIT;
     SET LOCAL search_path = pg_catalog, pg_temp;
-    PERFORM analytics.wait_for_tick();
+    PERFORM analytics.work_step('wait');
     COMMIT;
     SET LOCAL search_path = pg_catalog, pg_temp;
     IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
+        -- Another refresh is at work; if it is none, that is an error.
+        PERFORM analytics.work_step('refuse');
         RETURN;
     END IF;
     LOOP
         v_job_id := NULL;
         BEGIN
-            v_job_id := analytics.claim_refresh_job();
+            v_job_id := analytics.work_step('claim');
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
@@ -37,7 +39,7 @@ BEGIN
 
         -- What has to be computed again altogether is done in steps, not in one transaction.
         BEGIN
-            v_in_steps := analytics.needs_rebuild_steps(v_job_id);
+            v_in_steps := analytics.work_step('plan', v_job_id) = 1;
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
@@ -47,14 +49,18 @@ BEGIN
         END IF;
         BEGIN
             IF v_sqlstate IS NULL THEN
-                PERFORM analytics.run_refresh_job(v_job_id, v_in_steps);
+                PERFORM analytics.work_step(
+                    'run', v_job_id, p_is_rebuilt => v_in_steps
+                );
             END IF;
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
         IF v_sqlstate IS NOT NULL THEN
             BEGIN
-                PERFORM analytics.fail_refresh_job(v_job_id, v_message, v_sqlstate);
+                PERFORM analytics.work_step(
+                    'fail', v_job_id, p_message => v_message, p_sqlstate => v_sqlstate
+                );
             EXCEPTION WHEN query_canceled OR OTHERS THEN
                 RAISE WARNING 'teloo-analytics: ERROR noting that job % failed: % (SQLSTATE %)',
                     v_job_id, SQLERRM, SQLSTATE;
@@ -75,7 +81,8 @@ $work$;
 
 COMMENT ON PROCEDURE analytics.work IS
 'To be called every minute, outside a transaction block: runs the refreshes that '
-'analytics.tick() queued, oldest first. Returns at once while another refresh is running.';
+'analytics.tick() queued, oldest first. Returns at once while another refresh is running; 55P03 '
+'where the refresh lock is held by what is no refresh.';
 
 REVOKE ALL ON PROCEDURE analytics.work FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.work TO analytics_scheduler;

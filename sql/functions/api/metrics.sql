@@ -119,8 +119,8 @@ BEGIN
             jsonb_build_object('name', known.name), (problems.problem IS NOT NULL)::integer
         FROM unnest(ARRAY[
             'never_populated', 'stale', 'refresh_failed', 'scheduler_down', 'drift', 'aging',
-            'slow', 'missing_indexes', 'row_drop', 'capture_gap', 'missed_slot',
-            'source_moved', 'source_hidden'
+            'slow', 'missing_indexes', 'row_drop', 'capture_gap', 'missed_slot', 'clock',
+            'lock_blocked', 'uncountable_rows', 'source_moved', 'source_hidden'
         ]) AS known (name)
         LEFT JOIN problems ON problems.problem = known.name
         UNION ALL

@@ -15,6 +15,7 @@ SET statement_timeout = '15min'
 AS $refresh$
 DECLARE
     v_running record;
+    v_stranger text;
     v_answer json;
 BEGIN
     IF force NOT IN ('true', 'false') THEN
@@ -28,6 +29,14 @@ BEGIN
     END IF;
     FOR v_try IN 1..15 LOOP
         EXIT WHEN pg_try_advisory_xact_lock(analytics.refresh_lock_key());
+        -- Somebody who is no refresh is not waited for.
+        v_stranger := (
+            SELECT format('process %s of role %s', holders.pid, holders.role_name)
+            FROM analytics.lock_holders() AS holders
+            WHERE holders.is_stranger
+            LIMIT 1
+        );
+        EXIT WHEN v_stranger IS NOT NULL;
         v_running := analytics.running_refresh();
         EXIT WHEN v_running.started_at IS NOT NULL OR v_running.job_id IS NOT NULL;
         PERFORM pg_sleep(0.02);
@@ -62,6 +71,15 @@ BEGIN
         ) AS result;
     EXCEPTION
         WHEN lock_not_available OR serialization_failure OR deadlock_detected THEN
+            IF v_stranger IS NOT NULL THEN
+                PERFORM analytics.raise_http_error(
+                    409,
+                    'no refresh can begin: a session that is no refresh holds the lock',
+                    v_stranger,
+                    'GET /health tells a lector or operador who it is and how to end it '
+                    '(problem lock_blocked).'
+                );
+            END IF;
             v_running := analytics.running_refresh();
             PERFORM analytics.raise_http_error(
                 409,
