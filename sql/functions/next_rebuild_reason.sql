@@ -7,15 +7,20 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $next_rebuild_reason$
-    SELECT CASE
-        WHEN EXISTS (
-            SELECT FROM analytics.change_log WHERE change_log.entity = 'everything'
-            UNION ALL
-            SELECT FROM analytics.pending_changes
-            WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
-        ) THEN 'a source table was truncated'
-        ELSE analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests()))
-    END;
+    SELECT coalesce(
+        analytics.everything_reason(
+            ARRAY(
+                SELECT change_log.key FROM analytics.change_log
+                WHERE change_log.entity = 'everything'
+                UNION
+                SELECT pending_changes.key FROM analytics.pending_changes
+                WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
+                UNION
+                SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM analytics.lost_changes
+            )
+        ),
+        analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests()))
+    );
 $next_rebuild_reason$;
 
 COMMENT ON FUNCTION analytics.next_rebuild_reason() IS
