@@ -45,7 +45,7 @@ BEGIN
     reason := CASE
         WHEN p_force THEN 'it was forced'
         ELSE coalesce(
-            CASE WHEN v_everything IS NOT NULL THEN 'a source table was truncated' END,
+            analytics.everything_reason(v_everything),
             analytics.rebuild_reason(requests)
         )
     END;

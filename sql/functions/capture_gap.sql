@@ -19,6 +19,7 @@ BEGIN
             'change capture is not working on ' || string_agg(
                 DISTINCT captured.relation::regclass::text, ', '
             ) FILTER (WHERE NOT captured.is_lossless),
+            'change capture can''t note changes: ' || analytics.capture_obstacle(),
             (
                 SELECT string_agg(
                     format(
@@ -38,14 +39,12 @@ BEGIN
             )
         ), '')
         FROM analytics.capture_by_table() AS captured
-        WHERE NOT captured.is_lossless OR captured.subscription IS NOT NULL
-        HAVING count(*) > 0
     );
 END;
 $capture_gap$;
 
 COMMENT ON FUNCTION analytics.capture_gap() IS
-'Which source tables or partitions are without working change capture, and which subscriptions '
-'write past it; NULL when there is none.';
+'Which source tables or partitions are without working change capture, what keeps its triggers '
+'from noting changes, and which subscriptions write past it; NULL when there is nothing.';
 
 REVOKE ALL ON FUNCTION analytics.capture_gap() FROM public;

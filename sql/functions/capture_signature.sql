@@ -2,7 +2,8 @@
 --
 -- Invariant: under each table stands the same as in an earlier value only where none of its
 -- triggers was disabled, dropped or made anew in between (its catalog row was written). A partition
--- without working triggers stands with none.
+-- without working triggers stands with none. Under 0 stand the log, the trigger functions, the
+-- schema and the rights on them.
 
 CREATE OR REPLACE FUNCTION analytics.capture_signature()
 RETURNS jsonb
@@ -12,6 +13,9 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $capture_signature$
 BEGIN
+    IF analytics.capture_obstacle() IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
     RETURN (
         SELECT CASE
             WHEN bool_and(
@@ -20,7 +24,7 @@ BEGIN
             ) THEN jsonb_object_agg(
                 captured.relation,
                 jsonb_build_array(captured.view_name, captured.place, captured.row_version)
-            )
+            ) || jsonb_build_object('0', jsonb_build_array('', 'log', analytics.log_version()))
         END
         FROM analytics.capture_by_table() AS captured
         INNER JOIN pg_class ON pg_class.oid = captured.relation

@@ -84,7 +84,8 @@ BEGIN
             INNER JOIN pg_roles ON pg_roles.oid = pg_namespace.nspowner
             WHERE pg_namespace.nspname = 'analytics'
         ),
-        (SELECT sum(hashtextextended(pg_subscription_rel::text, 0)) FROM pg_subscription_rel)
+        (SELECT sum(hashtextextended(pg_subscription_rel::text, 0)) FROM pg_subscription_rel),
+        analytics.log_version()
     ));
 END;
 $catalog_fingerprint$;

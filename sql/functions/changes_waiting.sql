@@ -9,6 +9,7 @@ SET search_path = pg_catalog, pg_temp
 AS $changes_waiting$
     SELECT
         (SELECT count(*) FROM analytics.change_log)
+        + (SELECT count(*) FROM analytics.lost_changes)
         + (SELECT count(*) FROM analytics.pending_changes WHERE NOT pending_changes.is_applied);
 $changes_waiting$;
 

@@ -18,12 +18,24 @@ DECLARE
     v_taken bigint;
 BEGIN
     PERFORM analytics.hold_change_log();
-    IF NOT EXISTS (SELECT FROM analytics.change_log) THEN
+    IF NOT EXISTS (SELECT FROM analytics.change_log)
+        AND NOT EXISTS (SELECT FROM analytics.lost_changes) THEN
         RETURN 0;
     END IF;
-    WITH taken AS (
+    WITH logged AS (
         DELETE FROM analytics.change_log
         RETURNING change_log.entity, change_log.key
+    ),
+
+    lost AS (
+        DELETE FROM analytics.lost_changes
+        RETURNING lost_changes.relation
+    ),
+
+    taken AS (
+        SELECT logged.entity, logged.key FROM logged
+        UNION ALL
+        SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM lost
     ),
 
     distinct_key AS MATERIALIZED (

@@ -7,19 +7,27 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $next_rebuild_reason$
-    SELECT CASE
-        WHEN EXISTS (
-            SELECT FROM analytics.change_log WHERE change_log.entity = 'everything'
-            UNION ALL
-            SELECT FROM analytics.pending_changes
-            WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
-        ) THEN 'a source table was truncated'
-        WHEN NOT p_is_settled AND NOT analytics.is_settled() AND analytics.setting('change_capture') = 'on' AND EXISTS (
+    SELECT coalesce(
+        analytics.everything_reason(
+            ARRAY(
+                SELECT change_log.key FROM analytics.change_log
+                WHERE change_log.entity = 'everything'
+                UNION
+                SELECT pending_changes.key FROM analytics.pending_changes
+                WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
+                UNION
+                SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM analytics.lost_changes
+            )
+        ),
+        CASE
             -- A refresh notes the rows of these (analytics.settle_capture); a reader can't.
-            SELECT FROM analytics.capture_by_table() AS captured WHERE NOT captured.is_lossless
-        ) THEN analytics.capture_gap()
-        ELSE analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests()))
-    END;
+            WHEN NOT p_is_settled
+                AND NOT analytics.is_settled()
+                AND analytics.setting('change_capture') = 'on'
+                THEN analytics.capture_gap()
+        END,
+        analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests()))
+    );
 $next_rebuild_reason$;
 
 COMMENT ON FUNCTION analytics.next_rebuild_reason(boolean) IS

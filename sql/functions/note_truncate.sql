@@ -1,5 +1,6 @@
 -- Trigger function of change capture: notes that a whole table was emptied.
 --
+-- Invariant: never fails the writer, as analytics.note_changed_id().
 -- SECURITY DEFINER: writers have no right on schema analytics.
 
 CREATE OR REPLACE FUNCTION analytics.note_truncate()
@@ -8,9 +9,32 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $note_truncate$
+DECLARE
+    v_message text;
+    v_sqlstate text;
 BEGIN
-    INSERT INTO analytics.change_log (entity) VALUES ('everything');
+    BEGIN
+        INSERT INTO analytics.change_log (entity) SELECT 'everything' WHERE false;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+    END;
+    IF v_sqlstate IS NULL THEN
+        INSERT INTO analytics.change_log (entity)
+        SELECT 'everything' FROM analytics.sound_change_log();
+        IF FOUND THEN
+            RETURN NULL;
+        END IF;
+        v_message := 'analytics.change_log was altered';
+    END IF;
+    BEGIN
+        PERFORM analytics.note_lost_change(tg_relid, v_message, v_sqlstate);
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'teloo-analytics: a change of % could not be noted: % (SQLSTATE %)',
+            tg_relid::regclass, SQLERRM, SQLSTATE
+            USING HINT = 'The write is not affected. analytics.capture_gap() says what is wrong.';
+    END;
     RETURN NULL;
 END;
 $note_truncate$;

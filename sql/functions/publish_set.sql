@@ -1,9 +1,9 @@
 -- Makes the set that a rebuild filled the one that is read: by the views, or row by row.
 --
--- Invariant: bounded. Letting the views show another set waits for whoever has read one of them in a
--- transaction that is still open, 50 ms at a time, and makes nobody else wait longer. Who stays for
--- p_wait is named in a warning, and the rows that differ are written into the set that he reads, for
--- which nobody has to be waited.
+-- Invariant: bounded. Letting the views show another set waits for whoever has read one of them in
+-- a transaction that is still open, 50 ms at a time, and makes nobody else wait longer. Who stays
+-- for p_wait is named in a warning, and the rows that differ are written into the set that he
+-- reads, for which nobody has to be waited.
 
 CREATE OR REPLACE FUNCTION analytics.publish_set(
     p_suffix text, p_wait interval DEFAULT interval '20 seconds'

@@ -1,7 +1,7 @@
 -- Whether ticks come.
 --
--- Invariant: a new installation has three minutes for its first one. A tick in the future is none: a
--- clock was wrong.
+-- Invariant: a new installation has three minutes for its first one. A tick in the future is none:
+-- a clock was wrong.
 
 CREATE OR REPLACE FUNCTION analytics.scheduler_is_running()
 RETURNS boolean

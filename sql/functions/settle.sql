@@ -29,6 +29,12 @@ BEGIN
                 ON
                     pg_class.relnamespace = 'analytics'::regnamespace
                     AND pg_class.relname = source_contract.view_name
+            UNION
+            SELECT pg_class.oid
+            FROM pg_class
+            WHERE
+                pg_class.relnamespace = 'analytics'::regnamespace
+                AND pg_class.relname IN ('change_log', 'lost_changes')
         );
         v_fingerprint := analytics.catalog_fingerprint(v_relations);
         IF analytics.settle_capture()

@@ -28,6 +28,7 @@ BEGIN
         RETURN;
     END IF;
     IF NOT EXISTS (SELECT FROM analytics.change_log)
+        AND NOT EXISTS (SELECT FROM analytics.lost_changes)
         AND NOT EXISTS (SELECT FROM analytics.pending_changes) THEN
         RETURN;
     END IF;
@@ -35,6 +36,11 @@ BEGIN
     WITH logged AS (
         DELETE FROM analytics.change_log
         RETURNING change_log.entity, change_log.key
+    ),
+
+    lost AS (
+        DELETE FROM analytics.lost_changes
+        RETURNING lost_changes.relation
     ),
 
     waiting AS (
@@ -47,6 +53,8 @@ BEGIN
             logged.entity,
             coalesce(logged.key, '00000000-0000-0000-0000-000000000000') AS key
         FROM logged
+        UNION
+        SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM lost
         UNION
         SELECT waiting.entity, waiting.key FROM waiting
     ),
