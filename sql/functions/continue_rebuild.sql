@@ -1,8 +1,9 @@
--- Does one step of a rebuild: a batch or, without one, the completion and the swap.
+-- Does one step of a rebuild: a batch; without one, the completion and the swap; 0, the end.
 --
 -- Invariant: each step is a transaction of its own. The caller, a procedure, holds the refresh
--- lock for its session; without it nothing is done. Readers of the real-time view are waited
--- for 50 ms at a time, and wait no longer themselves.
+-- lock for its session; without it nothing is done. Nobody who reads keeps it from ending
+-- (analytics.publish_set), and readers wait for 50 ms at the most. The end empties the set that is
+-- read no more, in a step of its own, so that its space can be used again by the next rebuild.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.continue_rebuild(p_batch integer DEFAULT NULL)
@@ -15,10 +16,14 @@ AS $continue_rebuild$
 DECLARE
     v_suffix text;
     v_today constant date := analytics.today();
-    v_deadline timestamptz;
 BEGIN
     PERFORM analytics.require_refresh_lock();
-    IF p_batch IS NOT NULL THEN
+    IF p_batch = 0 THEN
+        IF NOT EXISTS (SELECT FROM analytics.rebuild_batches) THEN
+            PERFORM analytics.empty_set(analytics.inactive_set(), ARRAY[]::text []);
+        END IF;
+        RETURN 0;
+    ELSIF p_batch IS NOT NULL THEN
         RETURN analytics.run_rebuild_batch(p_batch);
     END IF;
     v_suffix := analytics.inactive_set();
@@ -27,27 +32,14 @@ BEGIN
     PERFORM analytics.note_derived_change(
         ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables)
     );
-    v_deadline := clock_timestamp() + interval '1 minute';
-    PERFORM set_config('lock_timeout', '50ms', true);
-    LOOP
-        BEGIN
-            PERFORM analytics.activate_set(v_suffix);
-            EXIT;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            IF clock_timestamp() > v_deadline THEN
-                RAISE;
-            END IF;
-        END;
-        PERFORM pg_sleep(0.2);
-    END LOOP;
+    PERFORM analytics.publish_set(v_suffix);
     RETURN 0;
 END;
 $continue_rebuild$;
 
 COMMENT ON FUNCTION analytics.continue_rebuild(integer) IS
 'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
-'set and makes it the one that is read. 55P03 when the facts are being read all the time. Internal '
-'to analytics.rebuild().';
+'set and makes it the one that is read; 0 empties the other one. Internal to analytics.rebuild().';
 
 REVOKE ALL ON FUNCTION analytics.continue_rebuild(integer) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.continue_rebuild(integer)
