@@ -6,7 +6,14 @@ import psycopg
 from psycopg import sql
 
 from console import LOGGER
-from prerequisites import SCHEDULER, acting_as, is_superuser, role_exists, scalar
+from prerequisites import (
+    SCHEDULER,
+    acting_as,
+    database_name,
+    is_superuser,
+    role_exists,
+    scalar,
+)
 
 JOBS = {
     "teloo-analytics tick": "CALL analytics.tick()",
@@ -84,7 +91,7 @@ def has_extension(connection: psycopg.Connection) -> bool:
 
 def _create_extension(connection: psycopg.Connection) -> bool:
     """Create pg_cron where that is possible; else say why not. True when it can be used."""
-    database = connection.info.dbname
+    database = database_name(connection)
     settings = (
         "add pg_cron to shared_preload_libraries, set cron.database_name = "
         f"'{database}' and restart the server"

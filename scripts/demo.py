@@ -135,10 +135,10 @@ def load(url: str, name: str, seed: int, moment: datetime) -> None:
     last_day = moment.astimezone(ZONE).date()
     started = time.monotonic()
     with psycopg.connect(url, application_name="teloo-analytics demo") as connection:
-        connection.execute("SET temp_buffers = '128MB'")
-        connection.execute("SET work_mem = '128MB'")
+        connection.execute("SET LOCAL temp_buffers = '128MB'")
+        connection.execute("SET LOCAL work_mem = '128MB'")
         # Compiling these statements takes longer than running them, batch after batch.
-        connection.execute("SET jit = off")
+        connection.execute("SET LOCAL jit = off")
         for file in ("source_schema.sql", "generate_helpers.sql", "generate_catalog.sql"):
             connection.execute(demo_sql(file))
         connection.execute(

@@ -132,7 +132,6 @@ def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
     url = psycopg.conninfo.make_conninfo(url, connect_timeout=CONNECT_SECONDS)
     with prerequisites.connect(url, "doctor") as connection:
         connection.read_only = True
-        connection.execute("SET default_transaction_read_only = on")
         patient = Patient(
             connection,
             url,

@@ -227,7 +227,7 @@ def look_at_connections(patient: Patient) -> Iterator[Finding]:
             statement(f"ALTER SYSTEM SET max_connections = {now + more}", "as a superuser"),
             advice("Restart the server; or give PostgREST a smaller pool (API_POOL)."),
         )
-    database = patient.connection.info.dbname
+    database = prerequisites.database_name(patient.connection)
     limits = patient.rows(
         "SELECT 'ROLE', rolname, rolconnlimit FROM pg_roles WHERE rolname = %s UNION ALL "
         "SELECT 'DATABASE', datname, datconnlimit FROM pg_database WHERE datname = %s",
@@ -292,7 +292,9 @@ def look_at_files(patient: Patient) -> Iterator[Finding]:
     run = Migration(patient.connection)
     run.read_ledger()
     if not run.ledger:
-        yield wrong(f"not installed in database {patient.connection.info.dbname}", MIGRATE)
+        yield wrong(
+            f"not installed in database {prerequisites.database_name(patient.connection)}", MIGRATE
+        )
         return
     waiting = [f"sql/{item.name} is not applied as it is here" for item in run.pending()]
     waiting += [f"{name} is applied and has no file here" for name in run.removed()]
@@ -781,7 +783,7 @@ def look_at_replication_role(patient: Patient) -> Iterator[Finding]:
         "FROM pg_db_role_setting LEFT JOIN pg_database ON pg_database.oid = setdatabase "
         "WHERE 'session_replication_role=replica' = ANY (setconfig) "
         "AND (setdatabase = 0 OR datname = %s) ORDER BY 1",
-        patient.connection.info.dbname,
+        prerequisites.database_name(patient.connection),
     )
     for (who,) in found:
         yield warning(
@@ -882,7 +884,7 @@ def look_at_uncountable(patient: Patient) -> Iterator[Finding]:
 def look_at_cron(patient: Patient) -> Iterator[Finding]:
     """Check the jobs of pg_cron, in whichever database it lives."""
     connection = patient.connection
-    ours = connection.info.dbname
+    ours = prerequisites.database_name(connection)
     role = patient.value("SELECT cron_role FROM analytics.installation")
     ticks = bool(
         patient.value(
@@ -923,8 +925,8 @@ def look_at_jobs(
     connection: psycopg.Connection, database: str, cron_role: str | None, ticks: bool
 ) -> Iterator[Finding]:
     """Check the jobs of one database: there, active, once, succeeding."""
-    is_elsewhere = connection.info.dbname != database
-    note = f"in database {connection.info.dbname}" if is_elsewhere else ""
+    is_elsewhere = prerequisites.database_name(connection) != database
+    note = f"in database {prerequisites.database_name(connection)}" if is_elsewhere else ""
     if not prerequisites.is_superuser(connection) and cron_role:
         # pg_cron shows everybody but superusers only what is theirs.
         connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(cron_role)))

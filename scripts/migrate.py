@@ -746,7 +746,8 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         if not scalar(
             connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA
         ) or not prerequisites.role_exists(connection, OWNER):
-            print(f"not installed in database {connection.info.dbname}: run make migrate")
+            database = prerequisites.database_name(connection)
+            print(f"not installed in database {database}: run make migrate")
             return 3
         path = prerequisites.database_search_path(connection) or default_path
         has_cron = cron.has_extension(connection)
@@ -767,7 +768,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         ).fetchone()
         if row is None:
             raise UserError("analytics.installation has lost its row")
-        print(f"database      {connection.info.dbname}")
+        print(f"database      {prerequisites.database_name(connection)}")
         print(f"version       {row[3]} ({row[4]} files, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
         print(f"source        schema {row[0]}, generation {row[1]}")
         print(

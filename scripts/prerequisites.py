@@ -123,6 +123,11 @@ def meet(
     return done
 
 
+def database_name(connection: psycopg.Connection) -> str:
+    """Return the name of this database; a pool may have another one for it."""
+    return str(scalar(connection, "SELECT pg_catalog.current_database()"))
+
+
 def check_server(connection: psycopg.Connection) -> None:
     """Refuse a server or a database on which the numbers would not be right."""
     version = connection.info.server_version
@@ -258,7 +263,7 @@ def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
 
 def schema_requirements(connection: psycopg.Connection) -> list[Requirement]:
     """Return our schemas, and the rights on the database that our roles need."""
-    database = sql.Identifier(connection.info.dbname)
+    database = sql.Identifier(database_name(connection))
     return [
         *(
             Requirement(
@@ -353,7 +358,7 @@ def database_search_path(connection: psycopg.Connection) -> str | None:
 
 def set_database_search_path(connection: psycopg.Connection, value: str | None) -> None:
     """Give the database a search_path, or with None take its own away."""
-    database = sql.Identifier(connection.info.dbname)
+    database = sql.Identifier(database_name(connection))
     if value is None:
         connection.execute(sql.SQL("ALTER DATABASE {} RESET search_path").format(database))
         return
@@ -367,9 +372,16 @@ def set_database_search_path(connection: psycopg.Connection, value: str | None) 
 
 
 def connect(url: str, purpose: str) -> psycopg.Connection:
-    """Connect for a tool: one READ COMMITTED transaction in UTF8, whatever the defaults are."""
+    """Connect for a tool: one READ COMMITTED transaction in UTF8, whatever the defaults are.
+
+    Leaves nothing in a session that a pool gives to others: statements are not prepared, and what
+    is set is set for a transaction.
+    """
     connection = psycopg.connect(
-        url, application_name=f"teloo-analytics {purpose}", client_encoding="UTF8"
+        url,
+        application_name=f"teloo-analytics {purpose}",
+        client_encoding="UTF8",
+        prepare_threshold=None,
     )
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.read_only = False
@@ -427,11 +439,12 @@ def append_to_search_path(connection: psycopg.Connection, default_path: str) -> 
             set_database_search_path(connection, after)
     except psycopg.errors.InsufficientPrivilege as error:
         raise UserError(
-            f"role {user} may not set the search_path of database {connection.info.dbname}; "
+            f"role {user} may not set the search_path of database "
+            f"{database_name(connection)}; "
             "nothing was changed",
             "Have the database's owner run this, then run migrate again:\n\n"
             + sql.SQL("    ALTER DATABASE {} SET search_path = {};")
-            .format(sql.Identifier(connection.info.dbname), sql.SQL(after))
+            .format(sql.Identifier(database_name(connection)), sql.SQL(after))
             .as_string(connection),
         ) from error
     with acting_as(connection):

@@ -27,11 +27,15 @@ def warn(diagnostic: psycopg.errors.Diagnostic) -> None:
 
 
 def connect(url: str, name: str) -> psycopg.Connection:
-    """Connect, each statement a transaction; what the connection string sets wins over ours."""
+    """Connect, each statement a transaction; what the connection string sets wins over ours.
+
+    Leaves nothing in a session that a pool gives to others.
+    """
     parameters: dict[str, Any] = CONNECTION | conninfo_to_dict(url)
     connection = psycopg.connect(
         make_conninfo(**parameters),
         autocommit=True,
+        prepare_threshold=None,
         application_name=f"teloo-analytics {name}",
     )
     connection.add_notice_handler(warn)

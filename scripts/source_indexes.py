@@ -4,6 +4,7 @@ import argparse
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
@@ -15,17 +16,17 @@ from console import LOGGER, UserError, database_url, environment, report, set_up
 PROGRESS = """
 SELECT phase, coalesce(round(100.0 * blocks_done / nullif(blocks_total, 0)), 0)::integer
 FROM pg_stat_progress_create_index
-WHERE pid = %s
+WHERE datname = current_database() AND relid = %s::regclass
 """
 
 
-def show_progress(url: str, pid: int, name: str, done: threading.Event) -> None:
-    """Log how far the build of an index is, each time it moved on."""
+def show_progress(url: str, table: str, name: str, done: threading.Event) -> None:
+    """Log how far the build of an index is, each time it moved on; a pool may have no place."""
     before = None
-    with prerequisites.connect(url, "indexes") as connection:
+    with suppress(psycopg.Error), prerequisites.connect(url, "indexes") as connection:
         connection.autocommit = True
         while not done.wait(1.0):
-            row = connection.execute(PROGRESS, [pid]).fetchone()
+            row = connection.execute(PROGRESS, [table]).fetchone()
             if row is not None and row != before:
                 LOGGER.info("%s: %s, %d %% of blocks", name, row[0], row[1])
                 before = row
@@ -48,9 +49,7 @@ def build(url: str, name: str, table: str, statement: str) -> None:
                 sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(*invalid))
             )
         done = threading.Event()
-        watcher = threading.Thread(
-            target=show_progress, args=(url, connection.info.backend_pid, name, done)
-        )
+        watcher = threading.Thread(target=show_progress, args=(url, table, name, done))
         watcher.start()
         started = time.monotonic()
         try:

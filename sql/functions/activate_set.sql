@@ -30,6 +30,6 @@ $activate_set$;
 
 COMMENT ON FUNCTION analytics.activate_set(text) IS
 'Makes a complete set (suffix _a or _b) the one that everybody reads. 55P03 when a view is '
-'being read longer than lock_timeout. Internal to the rebuild.';
+'being read longer than lock_timeout. Internal to analytics.publish_set().';
 
 REVOKE ALL ON FUNCTION analytics.activate_set(text) FROM public;

@@ -58,7 +58,9 @@ BEGIN
     IF v_changed_facts = 0 THEN
         RETURN 0;
     END IF;
-    IF v_changed_facts > 1000 THEN
+    -- A file that many changes left large would be taken for as many rows.
+    IF v_changed_facts > 1000
+        OR pg_relation_size('analytics.changed_solicitud_facts') > 262144 THEN
         ANALYZE analytics.changed_solicitud_facts;
     END IF;
 

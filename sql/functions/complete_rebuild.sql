@@ -19,6 +19,8 @@ BEGIN
     FROM analytics.rebuild_batches
     WHERE rebuild_batches.batch = 1;
     PERFORM analytics.empty_set(v_suffix, ARRAY['solicitud_facts']);
+    -- Its file may be larger than its rows, or known as that of an empty table.
+    EXECUTE format('ANALYZE analytics.%I', 'solicitud_facts' || v_suffix);
     PERFORM analytics.fill_months(v_suffix);
 
     FOREACH v_table_name IN ARRAY ARRAY['asesor_facts', 'auditoria_facts'] LOOP
@@ -54,6 +56,7 @@ BEGIN
             format('analytics.%I', derived_tables.table_name || v_suffix), ', '
         )
         FROM analytics.derived_tables
+        WHERE derived_tables.table_name <> 'solicitud_facts'
     );
 END;
 $complete_rebuild$;

@@ -1,8 +1,9 @@
--- Does one step of a rebuild: a batch or, without one, the completion and the swap.
+-- Does one step of a rebuild: a batch; without one, the completion and the swap; 0, the end.
 --
 -- Invariant: each step is a transaction of its own. The caller, a procedure, holds the refresh
--- lock for its session; without it nothing is done. Readers of the real-time view are waited
--- for 50 ms at a time, and wait no longer themselves (analytics.publish_set).
+-- lock for its session; without it nothing is done. Nobody who reads keeps it from ending
+-- (analytics.publish_set), and readers wait for 50 ms at the most. The end empties the set that is
+-- read no more, in a step of its own, so that its space can be used again by the next rebuild.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.continue_rebuild(p_batch integer DEFAULT NULL)
@@ -19,7 +20,12 @@ DECLARE
 BEGIN
     PERFORM analytics.require_refresh_lock();
     PERFORM analytics.require_source();
-    IF p_batch IS NOT NULL THEN
+    IF p_batch = 0 THEN
+        IF NOT EXISTS (SELECT FROM analytics.rebuild_batches) THEN
+            PERFORM analytics.empty_set(analytics.inactive_set(), ARRAY[]::text []);
+        END IF;
+        RETURN 0;
+    ELSIF p_batch IS NOT NULL THEN
         RETURN analytics.run_rebuild_batch(p_batch);
     END IF;
     v_suffix := analytics.inactive_set();
@@ -35,7 +41,7 @@ $continue_rebuild$;
 
 COMMENT ON FUNCTION analytics.continue_rebuild(integer) IS
 'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
-'set and makes it the one that is read. Internal to analytics.rebuild().';
+'set and makes it the one that is read; 0 empties the other one. Internal to analytics.rebuild().';
 
 REVOKE ALL ON FUNCTION analytics.continue_rebuild(integer) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.continue_rebuild(integer)

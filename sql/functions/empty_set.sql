@@ -1,4 +1,7 @@
 -- Empties the tables of a set that nobody reads, but for those to be kept.
+--
+-- Invariant: takes no lock that a reader or a dump could meet: TRUNCATE would make a parallel
+-- pg_dump fail. Autovacuum gives the space back; a table that is empty costs nothing.
 
 CREATE OR REPLACE FUNCTION analytics.empty_set(p_suffix text, p_kept_tables text[])
 RETURNS void
@@ -7,15 +10,17 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $empty_set$
+DECLARE
+    v_table_name text;
 BEGIN
-    EXECUTE (
-        SELECT 'TRUNCATE ' || string_agg(
-            format('analytics.%I', derived_tables.table_name || p_suffix), ', '
-            ORDER BY derived_tables.table_name
-        )
+    FOR v_table_name IN
+        SELECT derived_tables.table_name || p_suffix
         FROM analytics.derived_tables
         WHERE derived_tables.table_name <> ALL (p_kept_tables)
-    );
+        ORDER BY derived_tables.table_name
+    LOOP
+        EXECUTE format('DELETE FROM analytics.%I', v_table_name);
+    END LOOP;
 END;
 $empty_set$;
 

@@ -1,7 +1,8 @@
 -- Empties a work table of the refresh.
 --
--- Invariant: nobody but the one refresh that runs uses these tables. Small ones are emptied
--- by DELETE, which writes no catalog; large ones by TRUNCATE, which leaves no dead rows.
+-- Invariant: nobody but the one refresh that runs uses these tables. They are emptied by DELETE,
+-- which writes no catalog and takes no lock that a dump could meet; autovacuum gives the space of
+-- a large one back.
 
 CREATE OR REPLACE FUNCTION analytics.empty_work_table(p_table_name text)
 RETURNS void
@@ -11,11 +12,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $empty_work_table$
 BEGIN
-    IF pg_relation_size(format('analytics.%I', p_table_name)::regclass) > 262144 THEN
-        EXECUTE format('TRUNCATE analytics.%I', p_table_name);
-    ELSE
-        EXECUTE format('DELETE FROM analytics.%I', p_table_name);
-    END IF;
+    EXECUTE format('DELETE FROM analytics.%I', p_table_name);
 END;
 $empty_work_table$;
 

@@ -6,7 +6,7 @@
 -- reads, for which nobody has to be waited.
 
 CREATE OR REPLACE FUNCTION analytics.publish_set(
-    p_suffix text, p_wait interval DEFAULT interval '20 seconds'
+    p_suffix text, p_wait interval DEFAULT interval '5 seconds'
 )
 RETURNS text[]
 LANGUAGE plpgsql
@@ -18,7 +18,6 @@ DECLARE
     v_deadline constant timestamptz := clock_timestamp() + p_wait;
     v_lock_timeout constant text := current_setting('lock_timeout');
     v_readers text;
-    v_changed_tables text[];
 BEGIN
     PERFORM set_config('lock_timeout', '50ms', true);
     LOOP
@@ -55,9 +54,7 @@ BEGIN
         'written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
         USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, or '
             'SELECT pg_terminate_backend(pid);';
-    v_changed_tables := analytics.merge_set(p_suffix);
-    PERFORM analytics.empty_set(p_suffix, ARRAY[]::text []);
-    RETURN v_changed_tables;
+    RETURN analytics.merge_set(p_suffix);
 END;
 $publish_set$;
 

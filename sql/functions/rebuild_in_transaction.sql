@@ -2,6 +2,8 @@
 --
 -- Invariant: readers see the state before until the caller commits, and none of them
 -- waits. Uses the same steps as the procedure analytics.rebuild(), which commits between them.
+-- No view is replaced here: the caller goes on, and a dump that waits for the view could have what
+-- it needs next.
 
 CREATE OR REPLACE FUNCTION analytics.rebuild_in_transaction(p_today date)
 RETURNS text[]
@@ -12,10 +14,19 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $rebuild_in_transaction$
 DECLARE
-    v_suffix constant text := analytics.inactive_set();
+    v_is_first constant boolean := (
+        SELECT engine_state.time_zone IS NULL FROM analytics.engine_state
+    );
+    v_suffix text;
     v_changed_tables text[];
     v_batch integer;
 BEGIN
+    IF v_is_first THEN
+        -- There is nothing to be read before: the set that the views show is filled itself.
+        UPDATE analytics.engine_state
+        SET active_set = CASE engine_state.active_set WHEN 'a' THEN 'b' ELSE 'a' END;
+    END IF;
+    v_suffix := analytics.inactive_set();
     PERFORM analytics.plan_rebuild();
     FOR v_batch IN
         SELECT rebuild_batches.batch
@@ -25,9 +36,9 @@ BEGIN
         PERFORM analytics.run_rebuild_batch(v_batch);
     END LOOP;
     PERFORM analytics.complete_rebuild(p_today);
-    IF (SELECT engine_state.time_zone IS NULL FROM analytics.engine_state) THEN
-        -- There was nothing before: hardly anybody reads it.
-        v_changed_tables := analytics.publish_set(v_suffix);
+    IF v_is_first THEN
+        UPDATE analytics.engine_state SET active_set = right(v_suffix, 1);
+        v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
     ELSE
         v_changed_tables := analytics.merge_set(v_suffix);
         PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);

@@ -18,6 +18,7 @@ DECLARE
     v_view record;
     v_changed boolean := true;
     v_scans bigint;
+    v_lock_timeout text;
 BEGIN
     SELECT materialized_views.* INTO v_view
     FROM analytics.materialized_views()
@@ -55,7 +56,11 @@ BEGIN
                     'its readers wait during the refresh', p_view_name
                     USING HINT = 'make migrate builds the view again with its indexes.';
             END IF;
+            -- Needs the view for itself, and a dump that reads it may take hours.
+            v_lock_timeout := current_setting('lock_timeout');
+            PERFORM set_config('lock_timeout', '1min', true);
             EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
+            PERFORM set_config('lock_timeout', v_lock_timeout, true);
         END IF;
     END IF;
     INSERT INTO analytics.own_scans (relation, scans)

@@ -23,8 +23,8 @@ BEGIN
     END;
     COMMIT;
     SET LOCAL search_path = pg_catalog, pg_temp;
-    -- The NULL at the end stands for the completion.
-    FOREACH v_batch IN ARRAY v_batches || NULL::integer LOOP
+    -- The NULL stands for the completion, the 0 for what is tidied after it.
+    FOREACH v_batch IN ARRAY v_batches || NULL::integer || 0 LOOP
         EXIT WHEN p_sqlstate IS NOT NULL;
         BEGIN
             PERFORM analytics.continue_rebuild(v_batch);
@@ -34,7 +34,7 @@ BEGIN
         COMMIT;
         SET LOCAL search_path = pg_catalog, pg_temp;
         v_done := v_done + 1;
-        IF p_sqlstate IS NULL AND v_batch IS NOT NULL THEN
+        IF p_sqlstate IS NULL AND v_batch <> 0 THEN
             RAISE NOTICE 'teloo-analytics: rebuild: % of % batches', v_done,
                 cardinality(v_batches);
         END IF;

@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(12);
+SELECT plan(13);
 
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
@@ -71,6 +71,17 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT view_name FROM analytics.materialized_views() WHERE NOT has_unique_index$$,
     'every materialized view can be refreshed CONCURRENTLY'
+);
+SELECT is_empty(
+    $$SELECT oid::regclass FROM pg_class
+    WHERE relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace) AND relkind IN ('r', 'p')
+    AND relreplident <> 'f'
+    AND NOT EXISTS (
+        SELECT FROM pg_index
+        WHERE indrelid = pg_class.oid AND indisvalid AND indimmediate
+        AND CASE relreplident WHEN 'i' THEN indisreplident ELSE relreplident = 'd' AND indisprimary END
+    )$$,
+    'every table has a replica identity, so that a publication of all tables keeps nothing from it'
 );
 
 -- The whole surface, role by role: a grant that is not listed here is a fault.
