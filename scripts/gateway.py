@@ -7,6 +7,7 @@ and the files in config/systemd and config/compose.yaml.
 
 import argparse
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import secrets
 import shutil
 import signal
 import socket
+import string
 import sys
 import time
 import urllib.error
@@ -57,6 +59,7 @@ class Settings:
     rate: int = 500
     burst: int = 1000
     readers: int = 20
+    token_readers: int = 12
     retry_rate: int = 50
     retry_burst: int = 128
     pool: int = 24
@@ -158,8 +161,12 @@ def configuration(
     *,
     listen: str = "127.0.0.1",
     daemon: bool = True,
+    standby: bool = False,
 ) -> dict[str, str]:
-    """Return the text of nginx.conf and postgrest.conf for a folder and its ports."""
+    """Return the text of nginx.conf and postgrest.conf for a folder and its ports.
+
+    A standby has no notifications: PostgREST would try to listen again and again.
+    """
     settings.check()
     if len(set(ports.values())) < len(ports):
         raise UserError(
@@ -178,6 +185,7 @@ def configuration(
         "INNER_PORT": str(ports["inner"]),
         "PUBLIC_URL": settings.public_url or f"http://127.0.0.1:{ports['gateway']}",
         "AUDIENCE": AUDIENCE,
+        "CHANNEL": "false" if standby or settings.pooler == "transaction" else "true",
         "DAEMON": "on" if daemon else "off",
         # What a pool gives to others after each transaction must not be prepared or listened in.
         "OWN_SESSION": "false" if settings.pooler == "transaction" else "true",
@@ -186,6 +194,9 @@ def configuration(
         "RETRY_RATE": str(settings.retry_rate),
         "RETRY_BURST": str(settings.retry_burst),
         "READERS": str(settings.readers),
+        # Below the total, so that no token takes the places of all.
+        "TOKEN_READERS": str(max(1, min(settings.token_readers, settings.readers - 1))),
+        "HUGE_NUMBER": huge_number_in_base64(),
         "POOL": str(settings.pool),
         "READ_SECONDS": str(settings.read_seconds),
         "READ_SECONDS_AND_MORE": str(settings.read_seconds + 5),
@@ -201,6 +212,55 @@ def configuration(
         name: fill_in((CONFIG / name).read_text(encoding="utf-8"), values)
         for name in ("nginx.conf", "postgrest.conf")
     }
+
+
+def huge_number_in_base64() -> str:
+    """Return a regular expression for JSON in base64url that holds a number such as 1e99999.
+
+    It matches from the start of the payload: three bytes are four characters, so a colon, the
+    digits and the exponent can each stand in three places. Four characters of exponent are needed.
+    """
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    anything, colon, letter, digit = (bytes(range(256)),), (b":",), (b"eE",), (b"0123456789",)
+    digits, signed, exponent = (*digit, b"."), (*digit, b" ", b"-"), (*digit, b"+", b"-")
+
+    def quad(*three: tuple[bytes, ...]) -> str:
+        """Return what stands for three bytes, each of one of some sets."""
+        choices = []
+        for first, second, third in itertools.product(*three):
+            sextets = (
+                {a >> 2 for a in first},
+                {(a & 3) << 4 | b >> 4 for a in first for b in second},
+                {(b & 15) << 2 | c >> 6 for b in second for c in third},
+                {c & 63 for c in third},
+            )
+            choices.append(
+                "".join(
+                    "."
+                    if len(some) == 64
+                    else f"[{''.join(alphabet[one] for one in sorted(some))}]"
+                    for some in sextets
+                )
+            )
+        return "|".join(choices)
+
+    more, last = quad(digit, digit, digit), quad(digit, anything, anything)
+    begins = (
+        quad(colon, signed, digits),
+        quad(anything, colon, signed),
+        quad(anything, anything, colon),
+    )
+    inside = (quad(digits, digits, digits), quad(signed[1:], digit, digits))
+    ends = (
+        f"(?:{quad(letter, exponent, digit)})(?:{more})",
+        f"(?:{quad(digits, letter, exponent)})(?:{more})",
+        f"(?:{quad(digits, digits, letter)})(?:{quad(exponent, digit, digit)}){last}",
+    )
+    number = (
+        f"(?:{'|'.join(begins)})(?:{'|'.join(inside)})*(?:{'|'.join(ends)})"
+        f"|(?:{quad(colon, digit, letter)})(?:{quad(exponent, digit, digit)}){last}"
+    )
+    return f"(?:[A-Za-z0-9_-]{{4}})*?(?:{number})"
 
 
 def postgrest_binary() -> Path:
@@ -240,6 +300,12 @@ def write_static(directory: Path, openapi: Mapping[str, Any]) -> None:
         shutil.copyfile(source / name, page / name)
     for path in (CONFIG / "docs").iterdir():
         shutil.copyfile(path, page / path.name)
+
+
+def in_recovery(connection: psycopg.Connection) -> bool:
+    """Tell whether a connection is to a standby."""
+    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    return bool(row and row[0])
 
 
 def page_answers(url: str, statuses: tuple[int, ...] = (200,)) -> bool:
@@ -350,6 +416,9 @@ class Gateway:
             path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
         password = path.read_text(encoding="utf-8")
         with psycopg.connect(self.cluster.url(self.database)) as connection:
+            if in_recovery(connection):
+                # The primary's is here, too.
+                return password
             # Neither the log nor pg_stat_statements is to have it.
             connection.execute("SET LOCAL log_statement = 'none'")
             connection.execute("SET LOCAL log_min_error_statement = 'panic'")
@@ -370,11 +439,17 @@ class Gateway:
         """Write configuration, secrets, the OpenAPI document and its page."""
         secret = self.secret()
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        for name, text in configuration(self.directory, self.ports, self.settings).items():
+        for name, text in self.configuration().items():
             self.write(name, text)
         self.write("jwt-secret", secret)
         self.write("database-uri", self.database_uri(self.set_password()))
         self.write_page()
+
+    def configuration(self) -> dict[str, str]:
+        """Return the text of nginx.conf and postgrest.conf."""
+        with psycopg.connect(self.cluster.url(self.database)) as connection:
+            standby = in_recovery(connection)
+        return configuration(self.directory, self.ports, self.settings, standby=standby)
 
     def database_uri(self, password: str) -> str:
         """Return the connection string that PostgREST uses."""
@@ -431,7 +506,7 @@ class Gateway:
 
     def is_current(self) -> bool:
         """Tell whether what was written at the last start would be written again."""
-        wanted = configuration(self.directory, self.ports, self.settings)
+        wanted = self.configuration()
         wanted["jwt-secret"] = self.secret()
         wanted["database-uri"] = self.database_uri(self.set_password())
         return all(
@@ -573,12 +648,15 @@ def render(target: Path) -> None:
     if urlsplit(url).username != AUTHENTICATOR:
         LOGGER.warning("DATABASE_URL is not %s's: PostgREST would have other rights", AUTHENTICATOR)
     used_at = Path(os.environ.get("API_DIRECTORY") or target.resolve())
+    with psycopg.connect(admin) as connection:
+        standby = in_recovery(connection)
     files = configuration(
         used_at,
         ports_from(os.environ),
         settings_from(os.environ),
         listen=listen_address(os.environ),
         daemon=False,
+        standby=standby,
     )
     target.mkdir(mode=0o750, parents=True, exist_ok=True)
     secret = target / "jwt-secret"

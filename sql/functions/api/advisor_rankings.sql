@@ -43,6 +43,11 @@ EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();
         RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('advisor_rankings', SQLSTATE, SQLERRM);
+        RETURN NULL;
 END;
 $advisor_rankings$;
 

@@ -54,6 +54,11 @@ EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();
         RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('city_summary', SQLSTATE, SQLERRM);
+        RETURN NULL;
 END;
 $city_summary$;
 

@@ -1,6 +1,7 @@
 -- GET /health and /materialized-views/health: is all well, and if not, what to do.
 --
--- Invariant: 503 exactly when unhealthy. Who is not at least a reader is told what is wrong in
+-- Invariant: 503 exactly when unhealthy: PostgREST answers 533, with the body in a header, too, for
+-- the reasons in analytics.raise_http_error(). The body is small enough for a header. Who is not at least a reader is told what is wrong in
 -- general words; what to do, with statements and names of tables, is for the others.
 
 CREATE OR REPLACE FUNCTION api.health()
@@ -15,18 +16,44 @@ DECLARE
     v_in_full boolean;
     v_problems json;
     v_status text;
+    v_headers json := '[{"Cache-Control": "no-store"}]';
+    v_answer json;
 BEGIN
     -- The role that PostgREST became; current_user is the owner here.
     v_caller := coalesce(nullif(current_setting('role'), 'none'), session_user);
     v_in_full := pg_has_role(v_caller, 'analytics_lector', 'USAGE')
         OR pg_has_role(v_caller, 'analytics_operador', 'USAGE');
-    SELECT
-        coalesce(
-            json_agg(DISTINCT format('%s: %s', problems.problem, CASE
+    WITH problems AS MATERIALIZED (
+        SELECT found.problem, found.severity, found.message
+        FROM analytics.health_problems() AS found
+    ),
+
+    told AS (
+        SELECT
+            line.text,
+            row_number() OVER by_text AS number,
+            sum(octet_length(to_json(line.text)::text)) OVER by_text AS bytes
+        FROM (
+            SELECT DISTINCT left(format('%s: %s', problems.problem, CASE
                 WHEN v_in_full THEN problems.message
                 ELSE analytics.problem_in_short(problems.problem)
-            END)),
-            '[]'
+            END), 4000) AS text
+            FROM problems
+        ) AS line
+        WINDOW by_text AS (ORDER BY line.text)
+    )
+
+    SELECT
+        (
+            SELECT coalesce(json_agg(shown.text ORDER BY shown.number), '[]')
+            FROM (
+                SELECT told.text, told.number FROM told WHERE told.bytes <= 30000
+                UNION ALL
+                SELECT format('%s more problem(s): make doctor lists them all', count(*)), NULL
+                FROM told
+                WHERE told.bytes > 30000
+                HAVING count(*) > 0
+            ) AS shown
         ),
         CASE
             WHEN bool_or(problems.severity = 'unhealthy') THEN 'unhealthy'
@@ -34,12 +61,8 @@ BEGIN
             ELSE 'healthy'
         END
     INTO v_problems, v_status
-    FROM analytics.health_problems() AS problems;
-    IF v_status = 'unhealthy' THEN
-        PERFORM set_config('response.status', '503', true);
-    END IF;
-    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
-    RETURN json_build_object(
+    FROM problems;
+    v_answer := json_build_object(
         'status', v_status,
         'views_count', (SELECT count(*) FROM analytics.materialized_views()),
         'scheduler_running', analytics.scheduler_is_running(),
@@ -49,9 +72,20 @@ BEGIN
         'problems', v_problems,
         'checked_at', analytics.iso_instant(analytics.now())
     );
+    IF v_status = 'unhealthy' THEN
+        PERFORM set_config('response.status', '533', true);
+        v_headers := json_build_array(v_headers -> 0, json_build_object('X-Error-Body', v_answer::text));
+    END IF;
+    PERFORM set_config('response.headers', v_headers::text, true);
+    RETURN v_answer;
 EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('health', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $health$;

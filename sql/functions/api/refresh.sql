@@ -3,7 +3,8 @@
 -- Invariant: never lets a serialization failure out, which PostgREST would retry for ever. Says
 -- that another refresh is running only where one is: analytics.work() takes the lock for a moment
 -- each minute, also when nothing is queued. Has a time limit of its own, which PostgREST sets for
--- the request.
+-- the request. Reads the source inside EXCEPTION blocks only: a fault of the source is not the
+-- caller's.
 
 CREATE OR REPLACE FUNCTION api.refresh(force text DEFAULT NULL)
 RETURNS json
@@ -17,15 +18,25 @@ DECLARE
     v_running record;
     v_stranger text;
     v_answer json;
+    v_is_large boolean;
 BEGIN
     IF force NOT IN ('true', 'false') THEN
         PERFORM analytics.raise_bad_parameter('force', force, 'true or false');
     END IF;
-    IF force = 'true' AND EXISTS (
-        SELECT FROM analytics.src_solicitudes
-        OFFSET analytics.setting('api_forced_requests')::bigint
-    ) THEN
-        RETURN analytics.accepted(analytics.queue_refresh(true, analytics.requester()));
+    IF force = 'true' THEN
+        BEGIN
+            v_is_large := EXISTS (
+                SELECT FROM analytics.src_solicitudes
+                OFFSET analytics.setting('api_forced_requests')::bigint
+            );
+        EXCEPTION
+            -- The refresh meets the same fault of the source, logs it and answers with it.
+            WHEN OTHERS THEN
+                v_is_large := false;
+        END;
+        IF v_is_large THEN
+            RETURN analytics.accepted(analytics.queue_refresh(true, analytics.requester()));
+        END IF;
     END IF;
     FOR v_try IN 1..15 LOOP
         EXIT WHEN pg_try_advisory_xact_lock(analytics.refresh_lock_key());
@@ -102,6 +113,11 @@ BEGIN
 EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('refresh', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $refresh$;

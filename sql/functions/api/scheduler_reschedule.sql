@@ -31,6 +31,11 @@ EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();
         RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('scheduler_reschedule', SQLSTATE, SQLERRM);
+        RETURN NULL;
 END;
 $scheduler_reschedule$;
 

@@ -1,9 +1,11 @@
 -- GET /materialized-views/scheduler/status: the daily slot, what waits, the last 20 jobs.
+--
+-- Invariant: it writes nothing, so that PostgREST answers it on a standby, by POST too.
 
 CREATE OR REPLACE FUNCTION api.scheduler_status()
 RETURNS json
 LANGUAGE plpgsql
-VOLATILE PARALLEL UNSAFE
+STABLE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $scheduler_status$
@@ -89,6 +91,11 @@ BEGIN
 EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('scheduler_status', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $scheduler_status$;

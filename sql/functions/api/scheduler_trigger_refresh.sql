@@ -15,6 +15,11 @@ EXCEPTION
     WHEN query_canceled THEN
         PERFORM analytics.raise_timeout();
         RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('scheduler_trigger_refresh', SQLSTATE, SQLERRM);
+        RETURN NULL;
 END;
 $scheduler_trigger_refresh$;
 
