@@ -20,7 +20,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from cluster import DATABASE, LOCAL, Cluster
-from console import LOGGER, UserError, environment, report, set_up_logging
+from console import LOGGER, Parser, UserError, environment, report, run_tool, set_up_logging
 from demo_source import DEMO_DIRECTORY, demo_sql
 from gateway import Gateway, demo_gateway
 from jwt_token import is_key_set, mint
@@ -439,7 +439,7 @@ def moment_argument(text: str) -> datetime:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="demo.py",
         description="Starts the demo's cluster, loads a generated marketplace where it isn't "
         "there yet, migrates, refreshes, and shows the KPIs.",
@@ -492,4 +492,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

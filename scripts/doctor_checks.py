@@ -22,6 +22,7 @@ import cron
 import gateway
 import prerequisites
 from console import LOGGER, UserError, environment
+from farewell import setting_defaults
 from migrate import Migration
 from prerequisites import (
     API_ROLES,
@@ -34,7 +35,7 @@ from prerequisites import (
     Requirement,
     scalar,
 )
-from sql_files import SqlFile, load_migrations, load_objects, split_name
+from sql_files import SqlFile, load_objects, split_name
 
 OK, ADVICE, WARNING, WRONG = "ok", "advice", "warning", "wrong"
 UNCHECKED, FAILED = "unchecked", "failed"
@@ -73,6 +74,8 @@ class Finding:
     status: str
     message: str
     fixes: tuple[Fix, ...] = ()
+    # What it follows from, where another finding is the cause of it.
+    cause: str = ""
 
 
 def shell(command: str, note: str = "") -> Fix:
@@ -563,15 +566,6 @@ def look_at_grants(patient: Patient) -> Iterator[Finding]:
 
 
 # -- settings ----------------------------------------------------------------------------------
-
-
-def setting_defaults() -> dict[str, str]:
-    """Return the settings that the migrations insert, with the values they give them."""
-    return {
-        name: value
-        for item in load_migrations()
-        for name, value in re.findall(r"^\(\n    '(\w+)', '([^']*)',$", item.sql, re.MULTILINE)
-    }
 
 
 @check("settings", "values", as_owner=True)
@@ -1313,8 +1307,17 @@ def look_at_horizon(patient: Patient) -> Iterator[Finding]:
 @check("storage", "disk")
 def look_at_disk(patient: Patient) -> Iterator[Finding]:
     """Room for a rebuild, which writes everything a second time."""
-    directory = Path(str(patient.value("SELECT current_setting('data_directory')")))
     host = patient.connection.info.host
+    try:
+        with patient.connection.transaction():
+            name = patient.value("SELECT current_setting('data_directory')")
+    except psycopg.errors.InsufficientPrivilege:
+        yield unchecked(
+            "this role may not ask where the data are",
+            shell("df -h \"$(psql -XAtc 'SHOW data_directory')\"", "there, as a superuser"),
+        )
+        return
+    directory = Path(str(name))
     if not (host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")):
         yield unchecked(
             f"the server is on {host}: its disk can't be seen from here",

@@ -1,9 +1,7 @@
 """Brings a database to the current version of teloo-analytics, in one transaction."""
 
-import argparse
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +11,16 @@ from psycopg import sql
 import capture
 import cron
 import prerequisites
-from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    environment,
+    report,
+    run_tool,
+    set_up_logging,
+)
 from prerequisites import MIGRATE_LOCK, OWNER, SCHEMA, acting_as, scalar
 from sql_files import (
     SQL_DIRECTORY,
@@ -150,6 +157,11 @@ class Migration:
             if kind != "source view" and name not in here
         ]
 
+    def say(self, message: str, *values: object) -> None:
+        """Log what was done; nothing in a dry run, which does it only to roll it back."""
+        if not self.dry_run:
+            LOGGER.info(message, *values)
+
     # -- applying --------------------------------------------------------------------------
 
     def record(self, item: SqlFile, started: float) -> None:
@@ -177,7 +189,7 @@ class Migration:
         verb = "changed" if item.name in self.ledger else "applied"
         self.ledger[item.name] = (item.kind, item.checksum)
         self.changes.append(f"{verb} {item.name}")
-        LOGGER.info("%s %s (%.0f ms)", verb, item.name, (time.monotonic() - started) * 1000)
+        self.say("%s %s (%.0f ms)", verb, item.name, (time.monotonic() - started) * 1000)
 
     def execute_file(self, item: SqlFile) -> None:
         """Run the statements of a file; name the file when one fails."""
@@ -496,7 +508,7 @@ class Migration:
                 row,
             )
             self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
-            LOGGER.info("source: schema %s, generation %s", *row)
+            self.say("source: schema %s, generation %s", *row)
         return [
             SqlFile(name=view, kind="source view", sql=definition, object_name=view)
             for view, _, definition in definitions
@@ -580,6 +592,7 @@ class Migration:
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
         connection.execute("SET LOCAL check_function_bodies = off")
+        prerequisites.refuse_standby(connection)
         self.migrator = str(scalar(connection, "SELECT current_user"))
         prerequisites.check_server(connection)
         lock = "(hashtextextended(%s, 0))"
@@ -608,6 +621,8 @@ class Migration:
                 self.reindex_changed_functions()
                 self.swap_staged()
                 self.drop_removed()
+            else:
+                self.changes += [f"removed {name}" for name in self.removed()]
         if self.changes:
             # A PostgREST that runs reads the functions again when this commits.
             connection.execute("NOTIFY pgrst, 'reload schema'")
@@ -727,7 +742,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="migrate.py",
         description="Brings a database to the current version of teloo-analytics. "
         "All in one transaction: everything lands or nothing does.",
@@ -779,4 +794,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

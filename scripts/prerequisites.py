@@ -56,6 +56,24 @@ def role_exists(connection: psycopg.Connection, role: str) -> bool:
     return scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role) is True
 
 
+def refuse_standby(connection: psycopg.Connection) -> None:
+    """Stop on a server that is a standby: everything there is read-only."""
+    if not scalar(connection, "SELECT pg_is_in_recovery()"):
+        return
+    try:
+        with connection.transaction():
+            primary = scalar(
+                connection,
+                "SELECT sender_host || coalesce(':' || sender_port, '') FROM pg_stat_wal_receiver",
+            )
+    except psycopg.Error:
+        primary = None
+    raise UserError(
+        "this server is a standby, so it is read-only; nothing was changed: connect to its primary"
+        + (f", {primary}" if primary else "")
+    )
+
+
 def is_superuser(connection: psycopg.Connection) -> bool:
     """Tell whether the current role is a superuser."""
     return scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True

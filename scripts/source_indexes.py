@@ -1,7 +1,5 @@
 """Builds the indexes on the operational tables that the incremental refresh needs."""
 
-import argparse
-import sys
 import threading
 import time
 
@@ -10,7 +8,16 @@ from psycopg import sql
 from tabulate import tabulate
 
 import prerequisites
-from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    environment,
+    report,
+    run_tool,
+    set_up_logging,
+)
 
 PROGRESS = """
 SELECT phase, coalesce(round(100.0 * blocks_done / nullif(blocks_total, 0)), 0)::integer
@@ -75,6 +82,9 @@ def needed_indexes(url: str) -> list[tuple[str, str, str, bool, str, str]]:
 def build_missing(url: str) -> int:
     """Build the indexes that are missing, one after the other; return how many there were."""
     missing = [row for row in needed_indexes(url) if not row[3]]
+    if missing:
+        with prerequisites.connect(url, "indexes") as connection:
+            prerequisites.refuse_standby(connection)
     for table, _, _, _, name, statement in missing:
         build(url, name, table, statement)
     return len(missing)
@@ -82,7 +92,7 @@ def build_missing(url: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="source_indexes.py",
         description="Lists the indexes on the operational tables that make a refresh cost only "
         "what changed, and builds the missing ones without blocking writers.",
@@ -117,4 +127,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -160,6 +160,7 @@ SELECT results_eq(
     ('analytics_scheduler', 'analytics.retry_failed_refresh()'),
     ('analytics_scheduler', 'analytics.run_rebuild_steps(boolean,text,text)'),
     ('analytics_scheduler', 'analytics.run_refresh_job(bigint,boolean)'),
+    ('analytics_scheduler', 'analytics.scheduler_down_reason()'),
     ('analytics_scheduler', 'analytics.take_notice()'),
     ('analytics_scheduler', 'analytics.tick()'),
     ('analytics_scheduler', 'analytics.tidy_change_log()'),
