@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from console import LOGGER, UserError
-from prerequisites import acting_as, connect, details, pin_settings, scalar
+from prerequisites import acting_as, connect, details, note_event_triggers, pin_settings, scalar
 
 PATIENCE_SECONDS = 60.0
 BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -92,6 +92,7 @@ def apply(url: str) -> list[str]:
     """
     with connect(url, "change capture") as connection:
         pin_settings(connection)
+        note_event_triggers(connection)
         changed = set_triggers(connection)
     if not changed:
         return []

@@ -856,6 +856,7 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
             yield unchecked(
                 f"pg_cron lives in database {home}, which this role can't look into: "
                 f"{str(error).strip().splitlines()[-1]}",
+                *(() if ticks else jobs_from_elsewhere(ours, f"in database {home}, ")),
             )
             return
     elif cron.has_extension(connection):
@@ -863,11 +864,29 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
         return
     if ticks:
         yield ok("not in use; something else ticks")
+    elif not prerequisites.is_superuser(connection) and cron.cron_database(connection) is None:
+        # Only a superuser sees whether pg_cron lives in another database: it may stay there.
+        yield warning(
+            f"no pg_cron in database {ours}, and nothing ticks",
+            statement(
+                "SHOW cron.database_name", "as a superuser: where pg_cron lives, if anywhere"
+            ),
+            *jobs_from_elsewhere(ours, "in that database, "),
+            shell("make scheduler", "where there is no pg_cron, as a service"),
+        )
     else:
         yield warning(
             f"no pg_cron in database {home}, and nothing else ticks",
             shell("make scheduler", "as a service: config/systemd/teloo-scheduler.service"),
         )
+
+
+def jobs_from_elsewhere(database: str, where: str) -> tuple[Fix, ...]:
+    """Return what schedules our jobs from the database that pg_cron lives in."""
+    return tuple(
+        statement(cron.schedule_from_elsewhere(name, database), f"{where}as a superuser")
+        for name in cron.JOBS
+    )
 
 
 def look_at_jobs(

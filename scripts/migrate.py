@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from pathlib import Path
 
@@ -472,6 +473,12 @@ class Migration:
             self.apply_view(item)
         self.record(item, started)
 
+    def contract_tables(self) -> list[str]:
+        """Return the names of the operational tables, by the file of the contract."""
+        text = "".join(item.sql for item in self.objects if item.object_name == "source_contract")
+        names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
+        return list(dict.fromkeys([*names, "auditoria_tiendas"]))
+
     def source_views(self) -> list[SqlFile]:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
         bound = scalar(self.connection, "SELECT source_schema FROM analytics.installation")
@@ -595,11 +602,20 @@ class Migration:
         prerequisites.refuse_standby(connection)
         self.migrator = str(scalar(connection, "SELECT current_user"))
         prerequisites.check_server(connection)
+        prerequisites.note_event_triggers(connection)
         lock = "(hashtextextended(%s, 0))"
         if not scalar(connection, f"SELECT pg_try_advisory_xact_lock{lock}", MIGRATE_LOCK):
             LOGGER.info("another migrate is at work on this database: waiting for it")
             connection.execute(f"SELECT pg_advisory_xact_lock{lock}", [MIGRATE_LOCK])
-        self.changes += prerequisites.set_up_roles(connection)
+        self.changes += prerequisites.set_up_roles(
+            connection,
+            prerequisites.early_requirements(
+                connection,
+                self.source_schema,
+                self.contract_tables(),
+                prerequisites.database_search_path(connection) or default_path,
+            ),
+        )
         self.changes += prerequisites.set_up_schema(connection)
         prerequisites.refuse_shadowing(
             connection,

@@ -248,6 +248,7 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
         prerequisites.refuse_standby(connection)
+        prerequisites.note_event_triggers(connection)
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [MIGRATE_LOCK])
         is_installed = is_installed_here(connection)
         if not is_installed and not has_leftovers(connection):
