@@ -449,9 +449,9 @@ main() {
         esac
     done
     mkdir -p "$PROJECT/.local"
-    : >"$LOG"
     exec 9>"$PROJECT/.local/install.lock"
     flock 9
+    : >"$LOG"
     if $with_server; then
         choose_server_packages
         choose_gateway_packages

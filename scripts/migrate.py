@@ -215,6 +215,11 @@ class Migration:
     def make_schema(self, name: str) -> None:
         """Create a schema of this transaction's own: only the migrating role may."""
         with acting_as(self.connection, self.migrator):
+            prerequisites.meet(
+                self.connection,
+                [prerequisites.create_requirement(self.connection)],
+                "building views aside",
+            )
             self.connection.execute(
                 sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
                     sql.Identifier(name), sql.Identifier(OWNER)

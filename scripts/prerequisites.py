@@ -243,6 +243,8 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
     done = []
     user = str(scalar(connection, "SELECT current_user"))
     needed = [*role_requirements(), membership_requirement(connection, user)]
+    if scalar(connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
+        needed.append(create_requirement(connection))
     try:
         with connection.transaction():
             done += meet(connection, needed, "the roles")
@@ -252,7 +254,11 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
             [
                 *needed,
                 *schema_requirements(connection),
-                *others,
+                *(
+                    other
+                    for other in others
+                    if other.statement not in [r.statement for r in needed]
+                ),
                 cancel_requirement(),
                 usage_requirement(),
             ],
@@ -414,6 +420,17 @@ def grant_source(connection: psycopg.Connection, schema: str, tables: Iterable[s
     return meet(connection, source_requirements(schema, tables), "reading the operational tables")
 
 
+def create_requirement(connection: psycopg.Connection) -> Requirement:
+    """Return what lets the migrating role create a schema, in which views are built aside."""
+    return Requirement(
+        sql.SQL("SELECT has_database_privilege(current_database(), 'CREATE')").format(),
+        sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
+            sql.Identifier(connection.info.dbname),
+            sql.Identifier(str(scalar(connection, "SELECT current_user"))),
+        ),
+    )
+
+
 def early_requirements(
     connection: psycopg.Connection, source_schema: str | None, tables: Iterable[str], path: str
 ) -> list[Requirement]:
@@ -429,7 +446,7 @@ def early_requirements(
         "ORDER BY 1, 2",
         [schemas, list(tables)],
     ).fetchall()
-    requirements: list[Requirement] = []
+    requirements = [create_requirement(connection)]
     for schema in dict.fromkeys(schema for schema, _ in found):
         requirements += source_requirements(schema, [name for its, name in found if its == schema])
     if not is_on_path(path):
