@@ -601,10 +601,10 @@ class Migration:
     def run(self) -> list[str]:
         """Do everything; return what changed. The caller commits or rolls back."""
         connection = self.connection
+        prerequisites.refuse_standby(connection)
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
         connection.execute("SET LOCAL check_function_bodies = off")
-        prerequisites.refuse_standby(connection)
         self.migrator = str(scalar(connection, "SELECT current_user"))
         prerequisites.check_server(connection)
         prerequisites.note_event_triggers(connection)

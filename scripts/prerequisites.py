@@ -520,7 +520,8 @@ def connect(url: str, purpose: str) -> psycopg.Connection:
         url, application_name=f"teloo-analytics {purpose}", client_encoding="UTF8"
     )
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    connection.read_only = False
+    # READ WRITE is an error on a standby, before refuse_standby() could say so.
+    connection.read_only = connection.info.parameter_status("in_hot_standby") == "on"
     return connection
 
 

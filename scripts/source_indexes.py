@@ -82,9 +82,6 @@ def needed_indexes(url: str) -> list[tuple[str, str, str, bool, str, str]]:
 def build_missing(url: str) -> int:
     """Build the indexes that are missing, one after the other; return how many there were."""
     missing = [row for row in needed_indexes(url) if not row[3]]
-    if missing:
-        with prerequisites.connect(url, "indexes") as connection:
-            prerequisites.refuse_standby(connection)
     for table, _, _, _, name, statement in missing:
         build(url, name, table, statement)
     return len(missing)
@@ -106,6 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
         environment()
         url = database_url(options.database_url)
         rows = needed_indexes(url)
+        if not options.list:
+            with prerequisites.connect(url, "indexes") as connection:
+                prerequisites.refuse_standby(connection)
         print(
             tabulate(
                 [
