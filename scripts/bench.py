@@ -32,7 +32,7 @@ from bench_data import (
 )
 from bench_report import Result, as_json, chart, machine, publish, table
 from cluster import LOCAL, PROJECT, Cluster, connection_environment
-from console import LOGGER, UserError, report, set_up_logging
+from console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 from demo import DEFAULT_SEED, SCALES, progress, seed_argument
 
 CLUSTER = "bench-run"
@@ -750,7 +750,7 @@ def run_all(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench.py",
         description="Measures refreshes against full recomputation, what change capture costs "
         "the writers, memory, storage and readers' waits, on a cluster of its own below .local/, "
@@ -834,4 +834,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

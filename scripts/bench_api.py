@@ -24,7 +24,7 @@ from bench import RESULTS, SETTINGS
 from bench_data import connect, copy_database, ensure_source, install
 from bench_report import Result, as_json, machine, table
 from cluster import Cluster, connection_environment, free_port
-from console import LOGGER, UserError, report, set_up_logging
+from console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 from gateway import Gateway, Settings, wait_until
 from jwt_token import mint
 
@@ -296,7 +296,7 @@ def measure_restarts(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bench_api.py",
         description="Measures the HTTP API on a cluster of its own below .local/, against pgbench "
         "and against FastAPI + asyncpg.",
@@ -340,4 +340,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

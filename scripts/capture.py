@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from console import LOGGER, UserError
-from prerequisites import acting_as, connect, details, pin_settings, scalar
+from prerequisites import acting_as, connect, details, note_event_triggers, pin_settings, scalar
 
 PATIENCE_SECONDS = 60.0
 BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -43,6 +43,17 @@ def rights_of_owner(connection: psycopg.Connection) -> Iterator[None]:
             )
 
 
+def busy_sessions(connection: psycopg.Connection) -> str:
+    """Return who has locks on the operational tables now: the table, the session, its statement."""
+    with connection.transaction(force_rollback=True), rights_of_owner(connection):
+        holders = scalar(
+            connection,
+            "SELECT analytics.table_lockers("
+            "ARRAY(SELECT relation::oid FROM analytics.captured_tables()))",
+        )
+    return "" if holders is None else str(holders)
+
+
 def set_triggers(connection: psycopg.Connection) -> int:
     """Create or drop the triggers in the caller's transaction; return how many.
 
@@ -50,16 +61,20 @@ def set_triggers(connection: psycopg.Connection) -> int:
     Raises UserError where they stay busy or the role does not own them.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
+    holders = ""
     while True:
         try:
             with connection.transaction(), rights_of_owner(connection):
                 changed = scalar(connection, "SELECT analytics.set_capture_triggers()")
             connection.execute("SET LOCAL lock_timeout = 0")
         except BUSY as error:
+            holders = busy_sessions(connection) or holders
             if time.monotonic() > deadline:
                 raise UserError(
                     "the operational tables are busy all the time: change capture is as before",
-                    "Try again when long transactions are done (see pg_stat_activity).",
+                    f"{holders or 'Each time by another session.'}\n"
+                    "Try again when these transactions are done; or as the owner of the tables: "
+                    "CALL analytics.apply_change_capture();",
                 ) from error
             time.sleep(0.2)
         except psycopg.errors.InsufficientPrivilege as error:
@@ -77,6 +92,7 @@ def apply(url: str) -> list[str]:
     """
     with connect(url, "change capture") as connection:
         pin_settings(connection)
+        note_event_triggers(connection)
         changed = set_triggers(connection)
     if not changed:
         return []

@@ -5,7 +5,6 @@ user (as ``postgres`` when started by root), and lives below ``.local/``; where 
 user can't reach the folder, its data is put below ``/var/tmp`` and ``.local/`` keeps a pointer.
 """
 
-import argparse
 import importlib.util
 import os
 import pwd
@@ -14,7 +13,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +20,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from console import LOGGER, UserError, report, set_up_logging
+from console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOCAL = PROJECT / ".local"
@@ -371,7 +369,7 @@ def run_psql(cluster: Cluster) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="cluster.py", description="Runs the demo's PostgreSQL cluster, below .local/."
     )
     parser.add_argument("command", choices=["start", "stop", "remove", "psql", "url", "log"])
@@ -402,4 +400,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

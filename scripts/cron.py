@@ -89,6 +89,18 @@ def has_extension(connection: psycopg.Connection) -> bool:
     return scalar(connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'") is True
 
 
+def _statements_elsewhere(connection: psycopg.Connection) -> list[str]:
+    """Return what schedules our jobs from the database that pg_cron lives in."""
+    database = connection.info.dbname
+    with acting_as(connection):
+        days = scalar(connection, "SELECT analytics.setting('cron_retention_days')::integer")
+    return [
+        "CREATE EXTENSION IF NOT EXISTS pg_cron",
+        *(schedule_from_elsewhere(name, database) for name in JOBS),
+        trim_from_elsewhere(database, int(str(days))),
+    ]
+
+
 def _create_extension(connection: psycopg.Connection) -> bool:
     """Create pg_cron where that is possible; else say why not. True when it can be used."""
     database = database_name(connection)
@@ -100,16 +112,9 @@ def _create_extension(connection: psycopg.Connection) -> bool:
     home = cron_database(connection)
     if home not in (None, database):
         # pg_cron runs the jobs of one database, and ignores a copied cron.job elsewhere.
-        with acting_as(connection):
-            days = scalar(connection, "SELECT analytics.setting('cron_retention_days')::integer")
-        statements = [
-            "CREATE EXTENSION IF NOT EXISTS pg_cron",
-            *(schedule_from_elsewhere(name, database) for name in JOBS),
-            trim_from_elsewhere(database, int(str(days))),
-        ]
         _notice(
             f"pg_cron lives in database {home}",
-            f"have a superuser run there: {'; '.join(statements)}; "
+            f"have a superuser run there: {'; '.join(_statements_elsewhere(connection))}; "
             "(uninstall does not remove these jobs.)",
         )
         return False
@@ -123,10 +128,17 @@ def _create_extension(connection: psycopg.Connection) -> bool:
         return False
     if not is_superuser(connection):
         user = scalar(connection, "SELECT current_user")
+        here = (
+            f"CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user}; "
+            f"GRANT {SCHEDULER} TO {user}; {again}"
+        )
+        # Only a superuser sees where pg_cron is in use: it is not to be moved away from there.
         _notice(
             "this database has no extension pg_cron, and only a superuser can create it",
-            f"{settings}, and have a superuser run CREATE EXTENSION pg_cron; "
-            f"GRANT USAGE ON SCHEMA cron TO {SCHEDULER}, {user}; {again}",
+            "have a superuser run SHOW cron.database_name; If it names another database, leave "
+            f"pg_cron there, and run in that one: {'; '.join(_statements_elsewhere(connection))}; "
+            f"If it names {database}: {here} "
+            f"If there is no such setting, nobody uses pg_cron yet: {settings}, then {here}",
         )
         return False
     if home is None:

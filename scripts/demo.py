@@ -4,12 +4,14 @@ import argparse
 import fcntl
 import hashlib
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import NoReturn
 from zoneinfo import ZoneInfo
 
@@ -20,7 +22,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from cluster import DATABASE, LOCAL, Cluster
-from console import LOGGER, UserError, environment, report, set_up_logging
+from console import LOGGER, Parser, UserError, environment, report, run_tool, set_up_logging
 from demo_source import DEMO_DIRECTORY, demo_sql
 from gateway import Gateway, demo_gateway
 from jwt_token import is_key_set, mint
@@ -346,8 +348,19 @@ def refresh(connection: psycopg.Connection[TupleRow]) -> list[TupleRow]:
     return [row[:4] for row in rows]
 
 
-def show(cluster: Cluster) -> None:
-    """Refresh the views and print what they hold, and how to go on."""
+@dataclass(frozen=True)
+class Shown:
+    """What the demo prints."""
+
+    refreshed: list[TupleRow]
+    months: list[TupleRow]
+    advisors: list[TupleRow]
+    counts: TupleRow
+    next_run: str
+
+
+def collect(cluster: Cluster) -> Shown:
+    """Refresh the views and return what they hold."""
     with psycopg.connect(
         cluster.url(), application_name="teloo-analytics demo", autocommit=True
     ) as connection:
@@ -365,15 +378,20 @@ def show(cluster: Cluster) -> None:
     next_run = "not scheduled"
     if scheduled is not None and scheduled[0] is not None:
         next_run = f"{scheduled[0].astimezone(ZONE):%Y-%m-%d %H:%M} America/Bogota"
-    requests, offers, lines = counts
+    return Shown(refreshed, months, advisors, counts, next_run)
+
+
+def show(cluster: Cluster, shown: Shown) -> None:
+    """Print what the views hold, and how to go on."""
+    requests, offers, lines = shown.counts
     print(f"\nFrom {requests:,} solicitudes, {offers:,} ofertas, {lines:,} lines of offers")
     print("\nThe last 6 months (mv_metricas_mensuales; the newest is not over)\n")
-    print(table(months[::-1], MONTH_HEADERS))
+    print(table(shown.months[::-1], MONTH_HEADERS))
     print("\nThe top 5 advisors of the last 30 days (mv_ranking_asesores)\n")
-    print(table(advisors, ADVISOR_HEADERS))
+    print(table(shown.advisors, ADVISOR_HEADERS))
     print("\nThe refresh (SELECT * FROM refresh_all_mv();)\n")
-    print(table(refreshed, REFRESH_HEADERS))
-    print(f"\nNext scheduled refresh: {next_run}")
+    print(table(shown.refreshed, REFRESH_HEADERS))
+    print(f"\nNext scheduled refresh: {shown.next_run}")
     print(f"\nThe demo runs at postgresql://postgres@127.0.0.1:{cluster.port}/{DATABASE}")
     print(
         "  make psql    look around: SELECT * FROM mv_metricas_mensuales;\n"
@@ -408,6 +426,54 @@ curl -H "$OPERATOR" -X PUT '{below}/scheduler/reschedule?hour=1&minute=0'
   make logs                                    the logs of all parts""")
 
 
+class Phases:
+    """A line on standard error for each phase; all else goes into a log file, which it names.
+
+    Warnings and errors are shown as they come.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.started = time.monotonic()
+        self.name = ""
+        log.touch(mode=0o600)
+        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        for handler in LOGGER.handlers:
+            for own in handler.filters[:]:
+                file.addFilter(own)
+            handler.addFilter(self.is_shown)
+        LOGGER.addHandler(file)
+
+    @staticmethod
+    def is_shown(record: logging.LogRecord) -> bool:
+        """Tell whether a message is for the terminal."""
+        return record.levelno >= logging.WARNING or getattr(record, "is_phase", False)
+
+    def begin(self, name: str) -> None:
+        """End the phase before, with how long it took, and begin another one."""
+        self.end()
+        self.name, self.started = name, time.monotonic()
+
+    def end(self, result: str = "") -> None:
+        """Say that a phase is done."""
+        if self.name:
+            seconds = time.monotonic() - self.started
+            LOGGER.info(
+                "%-28s %6.1f s%s",
+                self.name,
+                seconds,
+                f"  {result}" if result else "",
+                extra={"is_phase": True},
+            )
+        self.name = ""
+
+    def failed(self) -> None:
+        """Name what failed and where its details are."""
+        if self.name:
+            LOGGER.error("failed: %s; the details are in %s", self.name, self.log)
+
+
 @contextmanager
 def only_one() -> Iterator[None]:
     """Let a second demo wait for the first."""
@@ -416,7 +482,7 @@ def only_one() -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            LOGGER.info("waiting for another make demo")
+            LOGGER.info("waiting for another make demo", extra={"is_phase": True})
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -439,7 +505,7 @@ def moment_argument(text: str) -> datetime:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="demo.py",
         description="Starts the demo's cluster, loads a generated marketplace where it isn't "
         "there yet, migrates, refreshes, and shows the KPIs.",
@@ -468,22 +534,38 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     set_up_logging()
     cluster = Cluster("demo")
+    LOCAL.mkdir(parents=True, exist_ok=True)
+    phases: Phases | None = None
     moment = options.moment or datetime.now(ZONE)
     try:
         environment()
         with only_one():
+            phases = Phases(LOCAL / "demo.log")
+            phases.begin("PostgreSQL")
             cluster.start()
+            phases.begin("demo data")
             ensure_data(cluster, options.scale, options.seed, reload=options.reload, moment=moment)
+            phases.begin("migrate")
             migrate(cluster.url())
+            phases.begin("source indexes")
             build_missing(cluster.url())
-            show(cluster)
+            phases.begin("refresh of the views")
+            shown = collect(cluster)
+            phases.begin("PostgREST and nginx")
             gateway = demo_gateway(cluster.name)
             gateway.start()
+            phases.end()
+            show(cluster, shown)
             show_api(gateway)
     except UserError as error:
-        return report(error)
+        code = report(error)
+        if phases:
+            phases.failed()
+        return code
     except psycopg.Error as error:
         LOGGER.error("%s", f"the database said: {error}".strip())
+        if phases:
+            phases.failed()
         return 1
     except KeyboardInterrupt:
         LOGGER.error("interrupted; make demo takes it up again")
@@ -492,4 +574,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -1,6 +1,5 @@
 """Checks everything about an installation; says what is wrong and what mends it."""
 
-import argparse
 import json
 import logging
 import re
@@ -8,13 +7,23 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import psycopg
 from psycopg import sql
 
 import prerequisites
-from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    environment,
+    report,
+    run_tool,
+    safe,
+    set_up_logging,
+)
 from doctor_checks import (
     ADVICE,
     CHECKS,
@@ -39,6 +48,7 @@ STATUSES = {
     ADVICE: "advice",
     OK: "ok",
 }
+NOT_INSTALLED = "teloo-analytics is not installed"
 CONNECT_SECONDS = 10
 LOCK_TIMEOUT = "2s"
 Result = tuple[Check, str, list[Finding]]
@@ -55,7 +65,7 @@ def from_user_error(error: UserError) -> Finding:
     return Finding(WRONG, message, (*([Fix("advice", words)] if words else []), *fixes))
 
 
-def from_error(error: psycopg.Error, patient: Patient, timeout: int) -> Finding:
+def from_error(error: psycopg.Error, check: Check, patient: Patient, timeout: int) -> Finding:
     """Return what became of a check that the server broke off."""
     message = f"{error.diag.message_primary or error} (SQLSTATE {error.sqlstate})"
     if isinstance(error, psycopg.errors.QueryCanceled):
@@ -63,7 +73,9 @@ def from_error(error: psycopg.Error, patient: Patient, timeout: int) -> Finding:
         return Finding(UNCHECKED, f"it took longer than {timeout} s", (advice,))
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return Finding(UNCHECKED, f"something holds a lock for over {LOCK_TIMEOUT}: {message}")
-    if isinstance(error, psycopg.errors.InsufficientPrivilege) and not patient.may_act_as_owner:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege) and not (
+        check.as_owner and patient.may_act_as_owner
+    ):
         role = patient.connection.info.user
         advice = Fix("advice", "Run the doctor as the role that ran migrate, or as a superuser.")
         return Finding(UNCHECKED, f"role {role} may not: {message}", (advice,))
@@ -118,10 +130,17 @@ def examine(check: Check, patient: Patient, timeout: int) -> list[Finding]:
     except psycopg.Error as error:
         if connection.closed:
             raise
-        findings.append(from_error(error, patient, timeout))
+        findings.append(from_error(error, check, patient, timeout))
     except Exception as error:
         findings.append(Finding(FAILED, f"the check itself failed: {error!r}"))
-    return findings
+    return [
+        Finding(
+            finding.status,
+            safe(finding.message),
+            tuple(Fix(fix.run, safe(fix.command), fix.note) for fix in finding.fixes),
+        )
+        for finding in findings
+    ]
 
 
 def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
@@ -132,26 +151,122 @@ def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
     url = psycopg.conninfo.make_conninfo(url, connect_timeout=CONNECT_SECONDS)
     with prerequisites.connect(url, "doctor") as connection:
         connection.read_only = True
+        prerequisites.refuse_standby(connection)
         patient = Patient(
             connection,
             url,
             prerequisites.default_search_path(connection),
             with_counts=with_counts,
         )
-        is_installed = patient.value("SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA)
+        is_installed = patient.value(
+            "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE nspname = %s AND relname = 'migration_ledger'",
+            SCHEMA,
+        )
         if prerequisites.role_exists(connection, OWNER):
             right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
             patient.may_act_as_owner = (
                 patient.value("SELECT pg_has_role(%s, %s)", OWNER, right) is True
             )
         connection.commit()
-        for check in CHECKS:
-            if check.needs_package and not is_installed:
-                findings = [Finding(UNCHECKED, "teloo-analytics is not installed here")]
+        for check in (
+            CHECKS if is_installed else sorted(CHECKS, key=lambda one: one.name != "files")
+        ):
+            if not is_installed and check.name == "files":
+                findings = [not_installed(patient)]
+            elif not is_installed and (check.needs_package or check.group == "roles"):
+                findings = [Finding(UNCHECKED, NOT_INSTALLED)]
             else:
                 findings = examine(check, patient, timeout)
             statuses = {finding.status for finding in findings} or {OK}
             yield check, next(name for name in STATUSES if name in statuses), findings
+
+
+def not_installed(patient: Patient) -> Finding:
+    """Return the one finding about a database without the package."""
+    text = f"{NOT_INSTALLED} in database {patient.connection.info.dbname}"
+    if patient.value("SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
+        return Finding(
+            WRONG,
+            f"{text}, but there is a schema {SCHEMA}",
+            (Fix("shell", "make migrate", "says what to do with it"),),
+        )
+    return Finding(WRONG, text, (Fix("shell", "make migrate", "installs it"),))
+
+
+# Objects that a message of the server, a check or a statement names as what is not right.
+CULPRITS = (
+    r"permission denied for (?:table|view|materialized view|schema|function|sequence|relation)"
+    r" ([\w.]+)",
+    r'(?:relation|function|schema|role|type|column|view|table) "?([\w.]+)"?'
+    r"(?:\([^)]*\))? (?:does not exist|is missing|is gone)",
+)
+# Of several findings about one object that with a statement for it is the cause.
+CAUSES = re.compile(r"\b(GRANT|CREATE|ALTER|make migrate)\b")
+
+
+def culprit_of(finding: Finding) -> str | None:
+    """Return the name, without its schema, of the object that a finding complains of."""
+    for pattern in CULPRITS:
+        found = re.search(pattern, finding.message)
+        if found:
+            return found[1].rpartition(".")[2]
+    return None
+
+
+def is_about(finding: Finding, name: str) -> bool:
+    """Tell whether a finding names an object, in its message or its statements."""
+    texts = [finding.message, *(fix.command for fix in finding.fixes)]
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for text in texts)
+
+
+def with_causes(results: list[Result]) -> list[Result]:
+    """Name for each finding that follows from another one its cause.
+
+    Several checks fail for one lost right, one role or table that is gone. The cause is the
+    finding of a check that was made for it, with the statement that mends it; where there is
+    none, the first one.
+    """
+    bad = [
+        (check, finding)
+        for check, _, findings in results
+        for finding in findings
+        if finding.status in (WRONG, FAILED, UNCHECKED)
+    ]
+    cause_of: dict[int, str] = {}
+    for name in dict.fromkeys(filter(None, (culprit_of(finding) for _, finding in bad))):
+        group = [
+            (check, finding)
+            for check, finding in bad
+            if id(finding) not in cause_of and is_about(finding, name)
+        ]
+        if len(group) < 2:
+            continue
+        causes = [
+            entry
+            for entry in group
+            if entry[1].status == WRONG
+            and any(CAUSES.search(fix.command) for fix in entry[1].fixes)
+            and entry[0].name != "health"
+        ]
+        # What is missing comes before a right on it.
+        first = min(causes or group, key=lambda entry: "is missing" not in entry[1].message)
+        for _, finding in group:
+            if finding is not first[1]:
+                cause_of[id(finding)] = f"{first[0].name}: {first[1].message}"
+    return [
+        (
+            check,
+            status,
+            [
+                replace(finding, cause=cause_of[id(finding)])
+                if id(finding) in cause_of
+                else finding
+                for finding in findings
+            ],
+        )
+        for check, status, findings in results
+    ]
 
 
 def summary_of(findings: list[Finding], status: str) -> str:
@@ -177,24 +292,54 @@ def print_report(results: Iterator[Result]) -> list[Result]:
     done = []
     group = ""
     for check, status, findings in results:
+        if is_missing(findings):
+            # All else follows from it.
+            list(results)
+            print(f"{findings[0].message}: {findings[0].fixes[0].command}")
+            return [(check, status, findings)]
+        if any(finding.message == NOT_INSTALLED for finding in findings):
+            continue
         if check.group != group:
             print(f"\n{check.group}" if group else check.group)
             group = check.group
         text = summary_of(findings, status)
         print(f"  {STATUSES[status]:13}{check.name:24} {text}".rstrip(), flush=True)
         done.append((check, status, findings))
-    number = 0
-    for check, _, findings in done:
-        for finding in findings:
-            if finding.status == OK:
-                continue
-            if not number:
-                print("\nWhat to do")
-            number += 1
-            print(f"\n{number}. {STATUSES[finding.status]}, {check.name}: {finding.message}")
-            for fix in finding.fixes:
-                print(f"     {printed(fix)}")
+    print_findings(done := with_causes(done))
     return done
+
+
+def is_missing(findings: list[Finding]) -> bool:
+    """Tell whether these are those of a database without the package."""
+    return any(
+        finding.status == WRONG and finding.message.startswith(NOT_INSTALLED)
+        for finding in findings
+    )
+
+
+def print_findings(results: list[Result]) -> None:
+    """Print what to do: causes with what follows from them first, then the others."""
+    found = [
+        (check, finding)
+        for check, _, findings in results
+        for finding in findings
+        if finding.status != OK
+    ]
+    hence: dict[str, list[str]] = {}
+    for check, finding in found:
+        if finding.cause:
+            hence.setdefault(finding.cause, []).append(f"{check.name}: {finding.message}")
+    heads = [(check, finding) for check, finding in found if not finding.cause]
+    heads.sort(key=lambda entry: f"{entry[0].name}: {entry[1].message}" not in hence)
+    for number, (check, finding) in enumerate(heads, 1):
+        if number == 1:
+            print("\nWhat to do")
+        print(f"\n{number}. {STATUSES[finding.status]}, {check.name}: {finding.message}")
+        for fix in finding.fixes:
+            print(f"     {printed(fix)}")
+        followers = hence.get(f"{check.name}: {finding.message}", [])
+        for follower in followers:
+            print(f"   hence {follower}")
 
 
 def as_json(results: list[Result], database: str) -> str:
@@ -205,6 +350,9 @@ def as_json(results: list[Result], database: str) -> str:
             "database": database,
             "status": next((name for name in STATUSES if counts[name]), OK),
             "counts": {name: counts[name] for name in STATUSES},
+            "causes": sorted(
+                {finding.cause for _, _, findings in results for finding in findings} - {""}
+            ),
             "checks": [
                 {
                     "group": check.group,
@@ -230,7 +378,7 @@ def exit_code(results: list[Result], *, strict: bool) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="doctor.py",
         description="Checks everything about an installation and prints what is wrong with the "
         "command that mends it. Changes nothing.",
@@ -257,7 +405,7 @@ def main(arguments: list[str] | None = None) -> int:
         url = database_url(options.database_url)
         results = diagnose(url, with_counts=not options.no_counts, timeout=options.timeout)
         if options.json:
-            done = list(results)
+            done = with_causes(list(results))
             print(as_json(done, str(psycopg.conninfo.conninfo_to_dict(url).get("dbname", ""))))
         else:
             done = print_report(results)
@@ -268,7 +416,7 @@ def main(arguments: list[str] | None = None) -> int:
         report(prerequisites.explained(error))
         return 2
     code = exit_code(done, strict=options.strict)
-    if not options.json:
+    if not options.json and not is_missing(done[0][2]):
         counts = Counter(status for _, status, _ in done)
         print(
             "\n"
@@ -279,4 +427,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -22,6 +22,7 @@ import cron
 import gateway
 import prerequisites
 from console import LOGGER, UserError, environment
+from farewell import setting_defaults
 from migrate import Migration
 from prerequisites import (
     API_ROLES,
@@ -34,7 +35,7 @@ from prerequisites import (
     Requirement,
     scalar,
 )
-from sql_files import SqlFile, load_migrations, load_objects, split_name
+from sql_files import SqlFile, load_objects, split_name
 
 OK, ADVICE, WARNING, WRONG = "ok", "advice", "warning", "wrong"
 UNCHECKED, FAILED = "unchecked", "failed"
@@ -73,6 +74,8 @@ class Finding:
     status: str
     message: str
     fixes: tuple[Fix, ...] = ()
+    # What it follows from, where another finding is the cause of it.
+    cause: str = ""
 
 
 def shell(command: str, note: str = "") -> Fix:
@@ -567,15 +570,6 @@ def look_at_grants(patient: Patient) -> Iterator[Finding]:
 # -- settings ----------------------------------------------------------------------------------
 
 
-def setting_defaults() -> dict[str, str]:
-    """Return the settings that the migrations insert, with the values they give them."""
-    return {
-        name: value
-        for item in load_migrations()
-        for name, value in re.findall(r"^\(\n    '(\w+)', '([^']*)',$", item.sql, re.MULTILINE)
-    }
-
-
 @check("settings", "values", as_owner=True)
 def look_at_settings(patient: Patient) -> Iterator[Finding]:
     """Each setting is there and has a value that its rule allows."""
@@ -907,6 +901,7 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
             yield unchecked(
                 f"pg_cron lives in database {home}, which this role can't look into: "
                 f"{str(error).strip().splitlines()[-1]}",
+                *(() if ticks else jobs_from_elsewhere(ours, f"in database {home}, ")),
             )
             return
     elif cron.has_extension(connection):
@@ -914,11 +909,29 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
         return
     if ticks:
         yield ok("not in use; something else ticks")
+    elif not prerequisites.is_superuser(connection) and cron.cron_database(connection) is None:
+        # Only a superuser sees whether pg_cron lives in another database: it may stay there.
+        yield warning(
+            f"no pg_cron in database {ours}, and nothing ticks",
+            statement(
+                "SHOW cron.database_name", "as a superuser: where pg_cron lives, if anywhere"
+            ),
+            *jobs_from_elsewhere(ours, "in that database, "),
+            shell("make scheduler", "where there is no pg_cron, as a service"),
+        )
     else:
         yield warning(
             f"no pg_cron in database {home}, and nothing else ticks",
             shell("make scheduler", "as a service: config/systemd/teloo-scheduler.service"),
         )
+
+
+def jobs_from_elsewhere(database: str, where: str) -> tuple[Fix, ...]:
+    """Return what schedules our jobs from the database that pg_cron lives in."""
+    return tuple(
+        statement(cron.schedule_from_elsewhere(name, database), f"{where}as a superuser")
+        for name in cron.JOBS
+    )
 
 
 def look_at_jobs(
@@ -1358,8 +1371,17 @@ def look_at_horizon(patient: Patient) -> Iterator[Finding]:
 @check("storage", "disk")
 def look_at_disk(patient: Patient) -> Iterator[Finding]:
     """Room for a rebuild, which writes everything a second time."""
-    directory = Path(str(patient.value("SELECT current_setting('data_directory')")))
     host = patient.connection.info.host
+    try:
+        with patient.connection.transaction():
+            name = patient.value("SELECT current_setting('data_directory')")
+    except psycopg.errors.InsufficientPrivilege:
+        yield unchecked(
+            "this role may not ask where the data are",
+            shell("df -h \"$(psql -XAtc 'SHOW data_directory')\"", "there, as a superuser"),
+        )
+        return
+    directory = Path(str(name))
     if not (host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")):
         yield unchecked(
             f"the server is on {host}: its disk can't be seen from here",

@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import string
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,13 +23,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
 
 from cluster import PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port
-from console import LOGGER, UserError, report, set_up_logging
+from console import LOGGER, Parser, UserError, checked_url, report, run_tool, set_up_logging
 from jwt_token import AUDIENCE, read_secret
 
 CONFIG = PROJECT / "config"
@@ -645,7 +643,9 @@ def render(target: Path) -> None:
             f"Set DATABASE_URL=postgresql://{AUTHENTICATOR}:…@host/teloo, and ADMIN_DATABASE_URL: "
             "the owner's or a superuser's, which is read here and kept nowhere.",
         )
-    if urlsplit(url).username != AUTHENTICATOR:
+    checked_url(url, "DATABASE_URL")
+    checked_url(admin, "ADMIN_DATABASE_URL")
+    if psycopg.conninfo.conninfo_to_dict(url).get("user") != AUTHENTICATOR:
         LOGGER.warning("DATABASE_URL is not %s's: PostgREST would have other rights", AUTHENTICATOR)
     used_at = Path(os.environ.get("API_DIRECTORY") or target.resolve())
     with psycopg.connect(admin) as connection:
@@ -682,6 +682,8 @@ def check(directory: Path) -> None:
                 f"there is no {name} in {directory}",
                 f"Write it: gateway.py render --directory {directory}",
             )
+    # PostgREST's log would show what libpq can't read, with the password in it.
+    checked_url((directory / "database-uri").read_text(encoding="utf-8"), "database-uri")
     read_secret(directory / "jwt-secret")
     LOGGER.info("the secret in %s is one that PostgREST can check tokens by", directory)
 
@@ -732,7 +734,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gateway.py",
         description="Runs PostgREST and nginx for the demo's cluster; render writes the "
         "configuration for the real thing, check looks at what it wrote before each start.",
@@ -758,4 +760,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -8,6 +8,7 @@ set -euo pipefail
 
 PROJECT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 readonly PROJECT
+readonly LOG="$PROJECT/.local/install.log"
 readonly VENV="$PROJECT/.local/venv"
 readonly STAMP="$VENV/.teloo-analytics"
 readonly NODE="$PROJECT/.local/node"
@@ -253,7 +254,13 @@ release_clusters() {
 run_apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         apt-get install -y -qq --no-install-recommends --no-upgrade -o Dpkg::Use-Pty=0 \
-        "${packages[@]}" </dev/null >&2
+        "${packages[@]}" </dev/null >>"$LOG" 2>&1
+}
+
+# The end of what apt said, and where the rest is.
+fail_of_apt() {
+    tail -n 20 "$LOG" >&2 || true
+    fail "apt-get install failed" "All that it said is in $LOG."
 }
 
 install_packages() {
@@ -276,9 +283,9 @@ install_packages() {
     guard_services
     if ! run_apt_install; then
         # Lists that are out of date name files that are gone.
-        $apt_is_updated && fail "apt-get install failed" "See its messages above."
+        $apt_is_updated && fail_of_apt
         update_apt
-        run_apt_install || fail "apt-get install failed" "See its messages above."
+        run_apt_install || fail_of_apt
     fi
     release_guards
     trap - EXIT
@@ -450,6 +457,7 @@ main() {
     mkdir -p "$PROJECT/.local"
     exec 9>"$PROJECT/.local/install.lock"
     flock 9
+    : >"$LOG"
     if $with_server; then
         choose_server_packages
         choose_gateway_packages

@@ -1,11 +1,9 @@
 """Mints a token of the HTTP API, signed with the secret of a gateway (see docs/api.md)."""
 
-import argparse
 import base64
 import json
 import os
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import jwt
 
 from cluster import LOCAL
-from console import UserError, report, set_up_logging
+from console import Parser, UserError, report, run_tool, set_up_logging
 
 AUDIENCE = "teloo-analytics"
 ROLES = ("analytics_lector", "analytics_operador")
@@ -183,7 +181,7 @@ def mint(secret: str, role: str, ttl: int = DEFAULT_TTL, subject: str | None = N
 
 def main(arguments: list[str] | None = None) -> int:
     """Print a token; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="jwt_token.py",
         description="Prints a token of the HTTP API. The secret is the demo's, or in the file "
         "that JWT_SECRET_FILE names.",
@@ -205,4 +203,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -1,9 +1,8 @@
 """Brings a database to the current version of teloo-analytics, in one transaction."""
 
-import argparse
 import logging
 import os
-import sys
+import re
 import time
 from pathlib import Path
 
@@ -14,7 +13,16 @@ import capture
 import cron
 import locks
 import prerequisites
-from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    environment,
+    report,
+    run_tool,
+    set_up_logging,
+)
 from prerequisites import MIGRATE_LOCK, OWNER, SCHEMA, acting_as, scalar
 from sql_files import (
     SQL_DIRECTORY,
@@ -158,6 +166,11 @@ class Migration:
             if kind != "source view" and name not in here
         ]
 
+    def say(self, message: str, *values: object) -> None:
+        """Log what was done; nothing in a dry run, which does it only to roll it back."""
+        if not self.dry_run:
+            LOGGER.info(message, *values)
+
     # -- applying --------------------------------------------------------------------------
 
     def record(self, item: SqlFile, started: float) -> None:
@@ -185,7 +198,7 @@ class Migration:
         verb = "changed" if item.name in self.ledger else "applied"
         self.ledger[item.name] = (item.kind, item.checksum)
         self.changes.append(f"{verb} {item.name}")
-        LOGGER.info("%s %s (%.0f ms)", verb, item.name, (time.monotonic() - started) * 1000)
+        self.say("%s %s (%.0f ms)", verb, item.name, (time.monotonic() - started) * 1000)
 
     def execute_file(self, item: SqlFile) -> None:
         """Run the statements of a file; name the file when one fails."""
@@ -210,6 +223,11 @@ class Migration:
     def make_schema(self, name: str) -> None:
         """Create a schema of this transaction's own: only the migrating role may."""
         with acting_as(self.connection, self.migrator):
+            prerequisites.meet(
+                self.connection,
+                [prerequisites.create_requirement(self.connection)],
+                "building views aside",
+            )
             self.connection.execute(
                 sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
                     sql.Identifier(name), sql.Identifier(OWNER)
@@ -524,6 +542,12 @@ class Migration:
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
             ) from error
 
+    def contract_tables(self) -> list[str]:
+        """Return the names of the operational tables, by the file of the contract."""
+        text = "".join(item.sql for item in self.objects if item.object_name == "source_contract")
+        names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
+        return list(dict.fromkeys([*names, "auditoria_tiendas"]))
+
     def source_views(self) -> list[SqlFile]:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
         schema = self.source_schema or self.bound_schema()
@@ -559,7 +583,7 @@ class Migration:
                 row,
             )
             self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
-            LOGGER.info("source: schema %s, generation %s", *row)
+            self.say("source: schema %s, generation %s", *row)
         self.find_moved()
         return [
             SqlFile(name=view, kind="source view", sql=definition, object_name=view)
@@ -641,13 +665,23 @@ class Migration:
     def run(self) -> list[str]:
         """Do everything; return what changed. The caller commits or rolls back."""
         connection = self.connection
+        prerequisites.refuse_standby(connection)
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
         connection.execute("SET LOCAL check_function_bodies = off")
         self.migrator = str(scalar(connection, "SELECT current_user"))
         prerequisites.check_server(connection)
+        prerequisites.note_event_triggers(connection)
         locks.take(connection, MIGRATE_LOCK, "a migrate", by_refreshes=False)
-        self.changes += prerequisites.set_up_roles(connection)
+        self.changes += prerequisites.set_up_roles(
+            connection,
+            prerequisites.early_requirements(
+                connection,
+                self.source_schema,
+                self.contract_tables(),
+                prerequisites.database_search_path(connection) or default_path,
+            ),
+        )
         self.changes += prerequisites.set_up_schema(connection)
         prerequisites.refuse_shadowing(
             connection,
@@ -669,6 +703,8 @@ class Migration:
                 self.reindex_changed_functions()
                 self.swap_staged()
                 self.drop_removed()
+            else:
+                self.changes += [f"removed {name}" for name in self.removed()]
         if self.changes:
             # A PostgREST that runs reads the functions again when this commits.
             connection.execute("NOTIFY pgrst, 'reload schema'")
@@ -789,7 +825,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="migrate.py",
         description="Brings a database to the current version of teloo-analytics. "
         "All in one transaction: everything lands or nothing does.",
@@ -841,4 +877,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

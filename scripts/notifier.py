@@ -1,17 +1,16 @@
 """Delivers the notices of analytics.alert_outbox to a webhook and by e-mail, at least once."""
 
-import argparse
 import logging
 import os
 import re
 import smtplib
+import socket
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -22,8 +21,18 @@ import httpx
 import psycopg
 from psycopg.rows import class_row
 
-from console import LOGGER, UserError, database_url, report, set_up_logging
-from service import check, connect, described, stop_on_signal
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    described,
+    report,
+    run_tool,
+    safe,
+    set_up_logging,
+)
+from service import check, connect, stop_on_signal
 
 FUNCTIONS = [
     "analytics.update_alerts()",
@@ -60,6 +69,10 @@ class Notice:
     attempt: int
     delivered_to: list[str]
     only_to: list[str] | None
+    # Which installation it is about, as this connection names it, and what only this role sees.
+    database: str = ""
+    host: str = ""
+    reason: str = ""
 
     @property
     def subject(self) -> str:
@@ -68,12 +81,25 @@ class Notice:
         return one_line(f"teloo-analytics: {self.problem} {what}")
 
     @property
+    def is_over(self) -> bool:
+        """Whether it tells that the problem is gone."""
+        return self.event == "cleared"
+
+    @property
     def text(self) -> str:
-        """What is wrong, since when, and what to do."""
+        """What is wrong where, since when, and what to do."""
         since = f"Since {self.first_seen_at.isoformat(timespec='seconds')}"
         if self.cleared_at:
             since += f", until {self.cleared_at.isoformat(timespec='seconds')}"
-        return f"{self.message}\n\n{since}. docs/runbook.md has a section {self.problem}."
+        where = f" Database {self.database} on {self.host}." if self.database else ""
+        manual = "" if self.is_over else f" docs/runbook.md has a section {self.problem}."
+        what = "\n".join(filter(None, [self.message, self.reason]))
+        return f"{what}\n\n{since}.{where}{manual}"
+
+    @property
+    def chat_text(self) -> str:
+        """Subject and text for a chat: nothing in it calls anybody, links or is set in bold."""
+        return plain_in_chat(f"{self.subject}\n{self.text}")
 
 
 class Way(Protocol):
@@ -114,12 +140,14 @@ class Webhook:
             headers=headers,
             timeout=ANSWER_SECONDS,
             json={
-                "text": f"{notice.subject}\n{notice.text}",
+                "text": notice.chat_text,
                 "notice_id": notice.notice_id,
                 "event": notice.event,
                 "problem": notice.problem,
                 "severity": notice.severity,
                 "message": notice.message,
+                "database": notice.database,
+                "host": notice.host,
                 "first_seen_at": notice.first_seen_at.isoformat(),
                 "cleared_at": notice.cleared_at and notice.cleared_at.isoformat(),
             },
@@ -207,6 +235,51 @@ class Email:
 def one_line(text: str) -> str:
     """Return a text without line breaks and what else is not to be printed."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+# What a chat would take for markup: of Slack (<!channel>, <https://…|…>), of Mattermost, Discord,
+# Teams and Google Chat (@here, [text](https://…), *bold*, `code`). Statements stay as they are.
+_CHAT_MARKUP = (
+    (re.compile("<"), "‹"),
+    (re.compile(">"), "›"),
+    (re.compile("&"), "＆"),
+    (re.compile("@"), "@\u200b"),
+    (re.compile("`"), "ˋ"),
+    (re.compile(r"\*(?=[^\s*])|(?<=[^\s*])\*|\*\*+"), "∗"),
+    (re.compile(r"\](?=[(\[])"), "]\u200b"),
+    (re.compile(r"~~|\|\||\\|(?<![\w.])_(?=\S)|(?<=\S)_(?![\w.(])"), "·"),
+    (re.compile("://"), ":\u200b//"),
+    (re.compile(r"^(\s*)([#+-])(?=\s)", re.MULTILINE), "\\1\u200b\\2"),
+)
+
+
+def plain_in_chat(text: str) -> str:
+    """Return a text that a chat shows as it is, whatever the data in it are."""
+    text = "\n".join(one_line(line) for line in text.splitlines())
+    for markup, instead in _CHAT_MARKUP:
+        text = markup.sub(instead, text)
+    return text
+
+
+def host_of(connection: psycopg.Connection) -> str:
+    """Return the server that a connection goes to; this machine for a socket."""
+    info = connection.info
+    host = socket.gethostname() if info.host.startswith("/") or not info.host else info.host
+    return f"{host}:{info.port}"
+
+
+def reason_for(notice: Notice, connection: psycopg.Connection) -> str:
+    """Return what analytics_scheduler sees of its own jobs in pg_cron, which our owner does not."""
+    if notice.problem != "scheduler_down" or notice.is_over:
+        return ""
+    try:
+        row = connection.execute("SELECT analytics.scheduler_down_reason()").fetchone()
+    except psycopg.Error:
+        if connection.closed:
+            raise
+        return ""
+    reason = str(row[0]) if row else ""
+    return "" if reason in notice.message else f"As seen by the notifier: {reason}"
 
 
 def is_address(text: str) -> bool:
@@ -317,6 +390,12 @@ class Notifier:
             notice = cursor.execute(TAKE).fetchone()
         if notice is None:
             return False
+        notice = replace(
+            notice,
+            database=connection.info.dbname,
+            host=host_of(connection),
+            reason=reason_for(notice, connection),
+        )
         left = [place for place in self.places if place not in notice.delivered_to]
         told = left if notice.only_to is None else notice.only_to
         errors = self._send(notice, [place for place in left if place in told])
@@ -331,7 +410,7 @@ class Notifier:
             for place in left
             if place not in told
         ]
-        reason = "; ".join(reasons + early)[:1000] or None
+        reason = safe("; ".join(reasons + early))[:1000] or None
         # Kept until the database has it: nobody is to be told twice because it restarts.
         self._unreported = (notice.notice_id, notice.delivered_to + arrived, reason)
         if reason is None:
@@ -415,7 +494,7 @@ class Notifier:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="notifier.py",
         description="Delivers alerts to a webhook (ALERT_WEBHOOK_URL, ALERT_WEBHOOK_TOKEN) and by "
         "e-mail (ALERT_SMTP_URL, ALERT_EMAIL_FROM, ALERT_EMAIL_TO), at least once. Best run as "
@@ -454,4 +533,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -4,7 +4,6 @@ Descriptions are the COMMENTs of the functions and of the views' columns, roles 
 what the database says is written nowhere else, and so can't drift from it.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import psycopg
 
 import prerequisites
-from console import UserError, database_url, report
+from console import Parser, UserError, database_url, report, run_tool, set_up_logging
 
 JsonObject = dict[str, Any]
 
@@ -702,10 +701,11 @@ def document(connection: psycopg.Connection) -> JsonObject:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the document of the database of DATABASE_URL; return the exit code."""
-    argparse.ArgumentParser(
+    Parser(
         prog="openapi.py",
         description="Prints the OpenAPI document of the database that DATABASE_URL names.",
     ).parse_args(arguments)
+    set_up_logging()
     try:
         with prerequisites.connect(database_url(None), "openapi") as connection:
             json.dump(document(connection), sys.stdout, indent=2, ensure_ascii=False)
@@ -718,4 +718,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

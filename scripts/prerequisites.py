@@ -33,6 +33,8 @@ ROLES = {
     ),
     SCHEDULER: ("LOGIN", "Runs the scheduled jobs of teloo-analytics, nothing else."),
 }
+# Of the database that was looked at last: name, function, owner.
+_event_triggers: list[tuple[str, str, str]] = []
 # Called without a schema by users; the materialized views come on top of these.
 UNQUALIFIED_FUNCTIONS = ("refresh_all_mv", "get_mv_stats")
 
@@ -56,14 +58,56 @@ def role_exists(connection: psycopg.Connection, role: str) -> bool:
     return scalar(connection, "SELECT true FROM pg_roles WHERE rolname = %s", role) is True
 
 
+def refuse_standby(connection: psycopg.Connection) -> None:
+    """Stop on a server that is a standby: everything there is read-only."""
+    if not scalar(connection, "SELECT pg_is_in_recovery()"):
+        return
+    try:
+        with connection.transaction():
+            primary = scalar(
+                connection,
+                "SELECT sender_host || coalesce(':' || sender_port, '') FROM pg_stat_wal_receiver",
+            )
+    except psycopg.Error:
+        primary = None
+    raise UserError(
+        "this server is a standby, so it is read-only; nothing was changed: connect to its primary"
+        + (f", {primary}" if primary else "")
+    )
+
+
 def is_superuser(connection: psycopg.Connection) -> bool:
     """Tell whether the current role is a superuser."""
     return scalar(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is True
 
 
 def details(error: psycopg.Error) -> str:
-    """Return the server's detail and hint of an error, a line each."""
-    return "\n".join(filter(None, [error.diag.message_detail, error.diag.message_hint]))
+    """Return the server's detail and hint of an error, a line each, and whose trigger raised it."""
+    words = [error.diag.message_detail, error.diag.message_hint, event_trigger_of(error)]
+    return "\n".join(filter(None, words))
+
+
+def event_trigger_of(error: psycopg.Error) -> str | None:
+    """Return words about the event trigger whose function raised an error, if one did."""
+    context = error.diag.context or ""
+    for name, function, owner in _event_triggers:
+        if re.search(rf"(?<!\w){re.escape(function)}\(\)", context):
+            return (
+                f"Event trigger {name} of this database raised it, by function {function}(): ask "
+                f"its owner {owner}, or have a superuser run:\n\n"
+                f"    ALTER EVENT TRIGGER {name} DISABLE;\n\n"
+                "try again, then ENABLE it again."
+            )
+    return None
+
+
+def note_event_triggers(connection: psycopg.Connection) -> None:
+    """Remember the event triggers of this database, to name one whose error ends the work."""
+    _event_triggers[:] = connection.execute(
+        "SELECT quote_ident(evtname), quote_ident(proname), "
+        "quote_ident(pg_get_userbyid(evtowner)) FROM pg_event_trigger "
+        "INNER JOIN pg_proc ON pg_proc.oid = evtfoid WHERE evtenabled <> 'D' ORDER BY 1"
+    ).fetchall()
 
 
 def explained(error: psycopg.Error) -> UserError:
@@ -104,6 +148,8 @@ def meet(
                 done.append(text)
         except (
             psycopg.errors.InsufficientPrivilege,
+            psycopg.errors.InvalidSchemaName,
+            psycopg.errors.UndefinedTable,
             psycopg.errors.InvalidGrantOperation,
             psycopg.errors.UndefinedObject,
         ):
@@ -114,18 +160,23 @@ def meet(
             done.remove(text)
             refused.append(text)
     if refused:
-        user = scalar(connection, "SELECT session_user")
-        raise UserError(
-            f"role {user} lacks rights for {what}; nothing was changed",
-            "Have a role that may (such as a superuser) run this, then try again:\n\n"
-            + "\n".join(f"    {statement};" for statement in refused),
-        )
+        raise refusal(connection, refused, what)
     return done
 
 
 def database_name(connection: psycopg.Connection) -> str:
     """Return the name of this database; a pool may have another one for it."""
     return str(scalar(connection, "SELECT pg_catalog.current_database()"))
+
+
+def refusal(connection: psycopg.Connection, statements: Iterable[str], what: str) -> UserError:
+    """Return the error that lists the statements that this role may not run."""
+    user = scalar(connection, "SELECT session_user")
+    return UserError(
+        f"role {user} lacks rights for {what}; nothing was changed",
+        "Have a role that may (such as a superuser) run this, then try again:\n\n"
+        + "\n".join(f"    {statement};" for statement in statements),
+    )
 
 
 def check_server(connection: psycopg.Connection) -> None:
@@ -188,31 +239,66 @@ def role_requirements() -> list[Requirement]:
     return requirements
 
 
-def set_up_roles(connection: psycopg.Connection) -> list[str]:
-    """Create the roles that are missing and let the migrating role act as the owner."""
-    done = meet(connection, role_requirements(), "the roles")
-    may_act_as = "SET" if connection.info.server_version >= 160000 else "MEMBER"
-    options = (
-        sql.SQL(" WITH SET TRUE, INHERIT TRUE")
-        if connection.info.server_version >= 160000
-        else sql.SQL("")
-    )
+def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] = ()) -> list[str]:
+    """Create the roles that are missing and let the migrating role act as the owner.
+
+    Where this role may not, the error lists what else it may not, too: ``others``, our schemas, and
+    what only makes things better. So a superuser is asked once.
+    """
+    done = []
     user = str(scalar(connection, "SELECT current_user"))
+    needed = [*role_requirements(), membership_requirement(connection, user)]
+    if scalar(connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
+        needed.append(create_requirement(connection))
+    try:
+        with connection.transaction():
+            done += meet(connection, needed, "the roles")
+    except UserError as error:
+        more = unmet_and_refused(
+            connection,
+            [
+                *needed,
+                *schema_requirements(connection),
+                *(
+                    other
+                    for other in others
+                    if other.statement not in [r.statement for r in needed]
+                ),
+                cancel_requirement(),
+                usage_requirement(),
+            ],
+        )
+        raise refusal(connection, more, "the roles and what they need") from error
     done += _let_owner_cancel(connection)
     # Without it there is a little less advice; the doctor says so.
-    done += _meet_where_allowed(connection, usage_requirement())
-    return done + meet(
-        connection,
-        [
-            Requirement(
-                sql.SQL("SELECT pg_has_role({}, {})").format(OWNER, may_act_as),
-                sql.SQL("GRANT {} TO {}{}").format(
-                    sql.Identifier(OWNER), sql.Identifier(user), options
-                ),
-            )
-        ],
-        "the roles",
+    return done + _meet_where_allowed(connection, usage_requirement())
+
+
+def membership_requirement(connection: psycopg.Connection, user: str) -> Requirement:
+    """Return what lets the migrating role act as the owner."""
+    is_new = connection.info.server_version >= 160000
+    return Requirement(
+        sql.SQL("SELECT pg_has_role({}, {})").format(OWNER, "SET" if is_new else "MEMBER"),
+        sql.SQL("GRANT {} TO {}{}").format(
+            sql.Identifier(OWNER),
+            sql.Identifier(user),
+            sql.SQL(" WITH SET TRUE, INHERIT TRUE" if is_new else ""),
+        ),
     )
+
+
+def unmet_and_refused(
+    connection: psycopg.Connection, requirements: Iterable[Requirement]
+) -> list[str]:
+    """Return the statements of what is not met and this role may not do; changes nothing."""
+    refused = []
+    with connection.transaction(force_rollback=True):
+        for requirement in requirements:
+            try:
+                meet(connection, [requirement], "")
+            except UserError:
+                refused.append(requirement.statement.as_string(connection))
+    return refused
 
 
 def cancel_requirement() -> Requirement:
@@ -339,6 +425,68 @@ def grant_source(connection: psycopg.Connection, schema: str, tables: Iterable[s
     return meet(connection, source_requirements(schema, tables), "reading the operational tables")
 
 
+def create_requirement(connection: psycopg.Connection) -> Requirement:
+    """Return what lets the migrating role create a schema, in which views are built aside."""
+    return Requirement(
+        sql.SQL("SELECT has_database_privilege(current_database(), 'CREATE')").format(),
+        sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
+            sql.Identifier(connection.info.dbname),
+            sql.Identifier(str(scalar(connection, "SELECT current_user"))),
+        ),
+    )
+
+
+def early_requirements(
+    connection: psycopg.Connection, source_schema: str | None, tables: Iterable[str], path: str
+) -> list[Requirement]:
+    """Return what the later steps of a first migrate need, before our schema is there to ask.
+
+    The rights on the operational tables, on the search_path of the database, and on pg_cron.
+    """
+    schemas = [source_schema] if source_schema else ["public", "teloo"]
+    found = connection.execute(
+        "SELECT nspname, relname FROM pg_class "
+        "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname = ANY (%s) AND relname = ANY (%s) AND relkind IN ('r', 'p', 'v', 'm', 'f') "
+        "ORDER BY 1, 2",
+        [schemas, list(tables)],
+    ).fetchall()
+    requirements = [create_requirement(connection)]
+    for schema in dict.fromkeys(schema for schema, _ in found):
+        requirements += source_requirements(schema, [name for its, name in found if its == schema])
+    if not is_on_path(path):
+        requirements.append(
+            Requirement(
+                sql.SQL(
+                    "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database "
+                    "WHERE datname = current_database()"
+                ).format(),
+                sql.SQL("ALTER DATABASE {} SET search_path = {}").format(
+                    sql.Identifier(connection.info.dbname),
+                    sql.SQL(f"{path}, {SCHEMA}" if path_elements(path) else SCHEMA),
+                ),
+            )
+        )
+    if scalar(connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'"):
+        requirements.append(
+            Requirement(
+                sql.SQL("SELECT has_schema_privilege({}, 'cron', 'USAGE')").format(SCHEDULER),
+                sql.SQL("GRANT USAGE ON SCHEMA cron TO {}").format(sql.Identifier(SCHEDULER)),
+            )
+        )
+        right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+        requirements.append(
+            Requirement(
+                sql.SQL("SELECT pg_has_role({}, {})").format(SCHEDULER, right),
+                sql.SQL("GRANT {} TO {}").format(
+                    sql.Identifier(SCHEDULER),
+                    sql.Identifier(str(scalar(connection, "SELECT current_user"))),
+                ),
+            )
+        )
+    return requirements
+
+
 def database_search_path(connection: psycopg.Connection) -> str | None:
     """Return the search_path that ALTER DATABASE … SET gave this database, or None."""
     value = scalar(
@@ -384,7 +532,8 @@ def connect(url: str, purpose: str) -> psycopg.Connection:
         prepare_threshold=None,
     )
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    connection.read_only = False
+    # READ WRITE is an error on a standby, before refuse_standby() could say so.
+    connection.read_only = connection.info.parameter_status("in_hot_standby") == "on"
     return connection
 
 

@@ -1,6 +1,5 @@
 """Runs all checks and tests and prints one summary; fails when any of them did not run."""
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
+
+from console import Parser, run_tool
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = PROJECT / ".local" / "venv" / "bin"
@@ -90,7 +91,7 @@ def run_together(checks: dict[str, list[str]]) -> list[tuple[str, bool, float]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return 0 when everything ran and passed, else 1."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="run_tests.py",
         description="Runs the linters, the type checker and all tests on clusters of their own.",
     )
@@ -108,4 +109,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -1,8 +1,6 @@
 """The schedule without pg_cron: calls analytics.tick() and analytics.work() every minute."""
 
-import argparse
 import logging
-import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -10,8 +8,17 @@ from datetime import UTC, datetime
 import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from console import LOGGER, UserError, database_url, report, set_up_logging
-from service import check, connect, described, stop_on_signal
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    described,
+    report,
+    run_tool,
+    set_up_logging,
+)
+from service import check, connect, stop_on_signal
 
 CALLS = {"tick": "CALL analytics.tick()", "work": "CALL analytics.work()"}
 CANCEL_SECONDS = 10
@@ -96,7 +103,7 @@ class Service:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="scheduler.py",
         description="Calls analytics.tick() and analytics.work() every minute, where pg_cron "
         "can't. Best run as role analytics_scheduler. Together with pg_cron it is harmless.",
@@ -132,4 +139,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

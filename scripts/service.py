@@ -8,6 +8,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from console import LOGGER, UserError
+from prerequisites import refuse_standby
 
 # A host that vanished without a word is noticed after a minute instead of two hours.
 CONNECTION = {
@@ -42,27 +43,15 @@ def connect(url: str, name: str) -> psycopg.Connection:
     return connection
 
 
-def described(error: psycopg.Error) -> str:
-    """Return an error of the database for the log."""
-    return f"{str(error).strip()} (SQLSTATE {error.sqlstate or 'none: the connection'})"
-
-
 def check(url: str, functions: list[str]) -> None:
     """Refuse a database in which this role can't call the functions; one that is away may return.
 
     ``functions`` are signatures such as ``analytics.tick()``. Raises UserError where one is missing
-    or may not be called, or where the connection string is none.
+    or may not be called, or where the database is a standby.
     """
     try:
-        conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        # What libpq says about it may hold the password.
-        raise UserError(
-            "the connection string is not right",
-            "Take one such as postgresql://me@host/teloo, special characters %-encoded",
-        ) from None
-    try:
         with connect(url, "check") as connection:
+            refuse_standby(connection)
             has_package, user = connection.execute(
                 "SELECT bool_and(to_regprocedure(name) IS NOT NULL), current_user "
                 "FROM unnest(%s::text[]) AS name",

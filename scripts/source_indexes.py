@@ -1,7 +1,5 @@
 """Builds the indexes on the operational tables that the incremental refresh needs."""
 
-import argparse
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -11,7 +9,16 @@ from psycopg import sql
 from tabulate import tabulate
 
 import prerequisites
-from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    environment,
+    report,
+    run_tool,
+    set_up_logging,
+)
 
 PROGRESS = """
 SELECT phase, coalesce(round(100.0 * blocks_done / nullif(blocks_total, 0)), 0)::integer
@@ -81,7 +88,7 @@ def build_missing(url: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="source_indexes.py",
         description="Lists the indexes on the operational tables that make a refresh cost only "
         "what changed, and builds the missing ones without blocking writers.",
@@ -95,6 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
         environment()
         url = database_url(options.database_url)
         rows = needed_indexes(url)
+        if not options.list:
+            with prerequisites.connect(url, "indexes") as connection:
+                prerequisites.refuse_standby(connection)
         print(
             tabulate(
                 [
@@ -116,4 +126,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

@@ -1,16 +1,23 @@
 """Takes teloo-analytics out of a database: every trace of it, and nothing of anybody else's."""
 
-import argparse
-import sys
-
 import psycopg
 from psycopg import sql
 
 import capture
 import cron
+import farewell
 import locks
 import prerequisites
-from console import LOGGER, UserError, database_url, environment, report, set_up_logging
+from console import (
+    LOGGER,
+    Parser,
+    UserError,
+    database_url,
+    environment,
+    report,
+    run_tool,
+    set_up_logging,
+)
 from prerequisites import (
     API_SCHEMA,
     MIGRATE_LOCK,
@@ -195,22 +202,25 @@ def has_leftovers(connection: psycopg.Connection) -> bool:
     return not has_schema and (prerequisites.is_on_path(path) or bool(has_rights))
 
 
-def drop_pg_cron(connection: psycopg.Connection) -> None:
-    """Drop pg_cron where migrate had created it, nobody else uses it and this role may."""
+def drop_pg_cron(connection: psycopg.Connection) -> list[str]:
+    """Drop pg_cron where migrate had created it, nobody else uses it and this role may.
+
+    Returns what was removed, for the report.
+    """
     if not cron.has_extension(connection):
-        return
+        return []
     try:
         with connection.transaction():
             if scalar(connection, "SELECT true FROM cron.job LIMIT 1"):
-                return
+                return []
             connection.execute("DROP EXTENSION pg_cron")
     except psycopg.errors.InsufficientPrivilege:
         LOGGER.warning(
             "extension pg_cron stays: it was created by migrate, and only a superuser may "
             "DROP EXTENSION pg_cron;"
         )
-        return
-    LOGGER.info("dropped extension pg_cron, which migrate had created")
+        return []
+    return ["extension pg_cron, which migrate had created"]
 
 
 def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
@@ -233,8 +243,13 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
 def remove(url: str, dry_run: bool) -> list[str] | None:
     """Remove the package as uninstall() does, once."""
     with prerequisites.connect(url, "uninstall") as connection:
+        done: list[str] = []
+        lost: list[str] = []
+        stays: list[str] = []
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
+        prerequisites.refuse_standby(connection)
+        prerequisites.note_event_triggers(connection)
         locks.take(connection, MIGRATE_LOCK, "a migrate", by_refreshes=False)
         is_installed = is_installed_here(connection)
         if not is_installed and not has_leftovers(connection):
@@ -256,17 +271,17 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
                 created_cron = scalar(
                     connection, "SELECT pg_cron_created FROM analytics.installation"
                 )
-            LOGGER.info("removed %d scheduled job(s)", cron.unschedule(connection))
+            lost, stays = farewell.losses(connection), farewell.leftovers(connection)
+            done.append(f"{cron.unschedule(connection)} scheduled job(s)")
             if created_cron:
-                drop_pg_cron(connection)
+                done += drop_pg_cron(connection)
         restore_search_path(connection, is_installed, default_path)
         if is_installed:
-            removed = capture.remove(connection)
-            LOGGER.info("removed %d trigger(s) of change capture", removed)
+            done.append(f"{capture.remove(connection)} trigger(s) of change capture")
         drop_objects(connection)
         if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
             raise UserError(f"schema {SCHEMA} belongs to somebody else by now; nothing was changed")
-        LOGGER.info("dropped schemas %s and %s, all rights of their roles", SCHEMA, API_SCHEMA)
+        done.append(f"schemas {SCHEMA} and {API_SCHEMA}, all rights of their roles")
         kept = drop_roles(connection)
         for role in joined:
             if role_exists(connection, role):
@@ -275,12 +290,19 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
                 )
         if dry_run:
             connection.rollback()
-        return kept
+    # Now it is true.
+    for what in done:
+        LOGGER.info("%s: %s", "would remove" if dry_run else "removed", what)
+    for what in lost:
+        LOGGER.info("%s", what)
+    for what in stays:
+        LOGGER.info("stays: %s", what)
+    return kept
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="uninstall.py",
         description="Removes teloo-analytics from a database: schedule, schema, search_path, "
         "rights, and the roles that no other database uses. Touches no source table.",
@@ -301,7 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
         LOGGER.info("teloo-analytics is not installed in this database: nothing to remove")
         return 0
     for role in kept:
-        LOGGER.info("kept role %s", role)
+        LOGGER.info("stays: role %s", role)
     if options.dry_run:
         LOGGER.info("dry run: nothing was changed")
         return 0
@@ -310,4 +332,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool(main)

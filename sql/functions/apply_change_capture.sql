@@ -14,6 +14,7 @@ AS $apply_change_capture$
 DECLARE
     v_deadline constant timestamptz := clock_timestamp() + p_patience;
     v_changed integer;
+    v_holders text;
 BEGIN
     COMMIT;
     LOOP
@@ -22,13 +23,20 @@ BEGIN
             v_changed := analytics.set_capture_triggers();
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             v_changed := NULL;
+            v_holders := coalesce(
+                analytics.table_lockers(ARRAY(
+                    SELECT captured.relation FROM analytics.captured_tables() AS captured
+                )),
+                v_holders
+            );
         END;
         COMMIT;
         EXIT WHEN v_changed IS NOT NULL;
         IF clock_timestamp() > v_deadline THEN
             RAISE EXCEPTION 'the operational tables are busy all the time: change capture is as before'
                 USING ERRCODE = 'lock_not_available',
-                      HINT = 'Try again when long transactions are done (see pg_stat_activity): '
+                      DETAIL = coalesce(v_holders, 'Each time by another session.'),
+                      HINT = 'Try again when these transactions are done: '
                              'CALL analytics.apply_change_capture();';
         END IF;
         PERFORM pg_sleep(0.2);

@@ -25,6 +25,7 @@ BEGIN
                 coalesce(pg_class.relispopulated, false) AS is_populated,
                 last_try.refresh_status,
                 last_try.error_message,
+                last_try.error_sqlstate,
                 last_try.rows_affected,
                 before.rows_affected AS rows_before
             FROM analytics.view_staleness() AS staleness
@@ -117,18 +118,25 @@ BEGIN
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
-            format('the last refresh of view %s failed: see analytics.refresh_log', views.view_name),
+            format('the last refresh of view %s failed: %s; see analytics.refresh_log',
+                views.view_name,
+                analytics.error_in_short(views.error_message, views.error_sqlstate)),
             NULL
         FROM views
         WHERE views.refresh_status = 'ERROR'
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
-            'the last refresh was broken off: SELECT * FROM analytics.refresh_log '
-            'ORDER BY log_id DESC LIMIT 1; says why',
+            format('the last refresh was broken off: %s; see SELECT * FROM analytics.refresh_log '
+                'ORDER BY log_id DESC LIMIT 1;',
+                analytics.error_in_short(run.error_message, run.error_sqlstate)),
             NULL
         FROM (
-            SELECT refresh_log.run_id, refresh_log.refresh_status
+            SELECT
+                refresh_log.run_id,
+                refresh_log.refresh_status,
+                refresh_log.error_message,
+                refresh_log.error_sqlstate
             FROM analytics.refresh_log
             WHERE refresh_log.view_name IS NULL
             ORDER BY refresh_log.log_id DESC
@@ -147,8 +155,7 @@ BEGIN
         UNION ALL
         SELECT
             'scheduler_down', 'unhealthy',
-            'no tick of the scheduler for 3 minutes: is pg_cron running? '
-            'See cron.job_run_details, or start scripts/scheduler.py',
+            format('no tick of the scheduler for 3 minutes: %s', analytics.scheduler_down_reason()),
             NULL
         WHERE NOT analytics.scheduler_is_running()
         UNION ALL

@@ -20,6 +20,11 @@ BEGIN
         RETURN;
     END IF;
     UPDATE analytics.engine_state SET database_identity = v_here;
+    -- The stamps of the ticks that came there. One of this transaction is of here.
+    IF v_before IS NOT NULL THEN
+        UPDATE analytics.scheduler_state SET last_tick_at = NULL
+        WHERE scheduler_state.last_tick_at < transaction_timestamp();
+    END IF;
     v_capture := analytics.capture_signature();
     IF v_before IS NULL OR v_capture IS NULL THEN
         RETURN;

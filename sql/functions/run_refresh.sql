@@ -15,6 +15,7 @@ SET search_path = pg_catalog, pg_temp
 AS $run_refresh$
 DECLARE
     v_run analytics.refresh_log;
+    v_context text;
     v_result analytics.refresh_log;
     v_view record;
     v_views integer := 0;
@@ -55,7 +56,9 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS
             v_run.error_message := MESSAGE_TEXT,
-            v_run.error_sqlstate := RETURNED_SQLSTATE;
+            v_run.error_sqlstate := RETURNED_SQLSTATE,
+            v_context := PG_EXCEPTION_CONTEXT;
+        v_run.error_message := concat(v_run.error_message, analytics.event_trigger_in(v_context));
         v_run.mode := 'none';
         RAISE WARNING 'teloo-analytics: ERROR in refresh % while applying changes: % (SQLSTATE %)',
             v_run.run_id, v_run.error_message, v_run.error_sqlstate
@@ -104,7 +107,10 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS
                 v_result.error_message := MESSAGE_TEXT,
-                v_result.error_sqlstate := RETURNED_SQLSTATE;
+                v_result.error_sqlstate := RETURNED_SQLSTATE,
+                v_context := PG_EXCEPTION_CONTEXT;
+            v_result.error_message := concat(
+                v_result.error_message, analytics.event_trigger_in(v_context));
             v_result.refresh_status := 'ERROR';
             RAISE WARNING 'teloo-analytics: ERROR in refresh % of view %: % (SQLSTATE %)',
                 v_run.run_id, v_view.view_name, v_result.error_message, v_result.error_sqlstate

@@ -16,10 +16,21 @@ AS $setting_problem$
                 WHEN NOT EXISTS (
                     SELECT FROM pg_timezone_names AS zone WHERE zone.name = p_value
                 ) THEN 'Take a name from pg_timezone_names, such as America/Bogota.'
-                -- Abbreviations go first, and have no summer time.
-                WHEN p_value IN ('CET', 'EET', 'MET', 'WET')
+                -- As CET, EST, HST, MET: abbreviations go first, and have no summer time.
+                WHEN
+                    p_value ~ '^[A-Z]{3,}$'
+                    AND p_value NOT IN ('UTC', 'GMT', 'UCT', 'PRC', 'ROC', 'ROK')
                     THEN 'PostgreSQL takes it for an offset without summer time: name a place, such as '
                         || 'Europe/Madrid.'
+                -- As EST5EDT: to one version of the time zone data the rules of a country, to
+                -- another those of New York.
+                WHEN p_value ~ '^[A-Z]{3,}[0-9]' AND p_value <> 'GMT0'
+                    THEN 'It is an old name without a place, which versions of the time zone data '
+                        || 'understand differently: name a place, such as America/New_York.'
+                -- What these mean is the server''s affair, or nothing.
+                WHEN p_value IN ('Factory', 'localtime', 'posixrules') OR p_value ~ '^(posix|right)/'
+                    THEN 'It means another zone on another server: name a place, such as '
+                        || 'America/Bogota.'
             END
         WHEN p_name = 'schedule_time' THEN
             CASE WHEN p_value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'

@@ -33,9 +33,9 @@ AS $source_columns$
             contract.*,
             pg_class.oid AS relation,
             pg_class.relrowsecurity AS has_row_security,
-            format_type(coalesce(base_type.oid, pg_type.oid), NULL) AS found_type,
-            coalesce(base_type.typcategory, pg_type.typcategory) AS type_category,
-            coalesce(base_type.oid, pg_type.oid) AS type_oid
+            format_type(base_type.oid, NULL) AS found_type,
+            base_type.typcategory AS type_category,
+            base_type.oid AS type_oid
         FROM contract
         LEFT JOIN pg_namespace ON pg_namespace.nspname = p_schema
         LEFT JOIN pg_class
@@ -47,9 +47,23 @@ AS $source_columns$
             AND pg_attribute.attname = contract.column_name
             AND pg_attribute.attnum > 0
             AND NOT pg_attribute.attisdropped
-        LEFT JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
-        LEFT JOIN pg_type AS base_type
-            ON base_type.oid = pg_type.typbasetype AND pg_type.typtype = 'd'
+        -- A domain may be over a domain.
+        LEFT JOIN LATERAL (
+            WITH RECURSIVE base AS (
+                SELECT pg_type.oid, pg_type.typtype, pg_type.typbasetype, pg_type.typcategory
+                FROM pg_type
+                WHERE pg_type.oid = pg_attribute.atttypid
+                UNION ALL
+                SELECT pg_type.oid, pg_type.typtype, pg_type.typbasetype, pg_type.typcategory
+                FROM base
+                INNER JOIN pg_type ON pg_type.oid = base.typbasetype
+                WHERE base.typtype = 'd'
+            )
+
+            SELECT base.oid, base.typcategory
+            FROM base
+            WHERE base.typtype <> 'd'
+        ) AS base_type ON true
     )
 
     SELECT

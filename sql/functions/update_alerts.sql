@@ -76,7 +76,11 @@ BEGIN
             alerts.alert_id,
             CASE WHEN alerts.cleared_at IS NULL THEN 'raised' ELSE 'cleared' END,
             alerts.severity,
-            alerts.message,
+            -- Who reads that it is over is not to read what was wrong as if it still were.
+            CASE
+                WHEN alerts.cleared_at IS NULL THEN alerts.message
+                ELSE format('%s is over', alerts.problem)
+            END,
             v_now,
             v_now
         FROM analytics.alerts

@@ -171,6 +171,7 @@ SELECT results_eq(
     ('analytics_scheduler', 'analytics.refresh_lock_key()'),
     ('analytics_scheduler', 'analytics.report_notice(bigint,text[],text)'),
     ('analytics_scheduler', 'analytics.run_rebuild_steps(boolean,text,text)'),
+    ('analytics_scheduler', 'analytics.scheduler_down_reason()'),
     ('analytics_scheduler', 'analytics.take_notice()'),
     ('analytics_scheduler', 'analytics.tick()'),
     ('analytics_scheduler', 'analytics.tick_step(text)'),
