@@ -513,8 +513,14 @@ class Migration:
         ).fetchall()
         return str(found[0][0] if len(found) == 1 else bound)
 
+    def has_binding(self) -> bool:
+        """Tell whether these files check the source by identity; older ones did not."""
+        return any(item.object_name == "source_problems" for item in self.objects)
+
     def find_moved(self) -> None:
         """Find the src_ views that have to be bound again: the names moved under them."""
+        if not self.has_binding():
+            return
         moved = self.connection.execute(
             "SELECT DISTINCT view_name, message FROM analytics.source_problems() "
             "WHERE view_name IS NOT NULL ORDER BY 1, 2"
@@ -525,6 +531,8 @@ class Migration:
 
     def note_binding(self) -> None:
         """Note what the src_ views read now; what is bound anew is computed again."""
+        if not self.has_binding():
+            return
         try:
             if scalar(
                 self.connection,

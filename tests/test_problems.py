@@ -139,14 +139,36 @@ def test_aging_then_stale(patient: Patient) -> None:
 
 
 def test_refresh_failed(patient: Patient) -> None:
-    patient.run("REVOKE SELECT ON public.solicitudes FROM analytics_owner")
-    patient.run("UPDATE public.solicitudes SET estado = 'ABIERTA'")
-    patient.run(REFRESH)
+    tables = ("month_totals_a", "month_totals_b")
+    patient.run(
+        *(f"ALTER TABLE analytics.{name} ADD CHECK (requests < 0) NOT VALID" for name in tables),
+        "UPDATE public.solicitudes SET estado = 'ABIERTA'",
+        REFRESH,
+    )
 
     def mend() -> None:
-        patient.run("GRANT SELECT ON public.solicitudes TO analytics_owner", REFRESH)
+        patient.run(
+            *(
+                f"ALTER TABLE analytics.{name} DROP CONSTRAINT {name}_requests_check"
+                for name in tables
+            ),
+            REFRESH,
+        )
 
     seen_and_gone(patient, "refresh_failed", mend)
+
+
+def test_source_moved(patient: Patient) -> None:
+    rename = "ALTER TABLE public.auditorias_tiendas RENAME TO {}"
+    back = "ALTER TABLE public.audits RENAME TO auditorias_tiendas"
+    patient.run(rename.format("audits"))
+    seen_and_gone(patient, "source_moved", lambda: patient.run(back))
+
+
+def test_source_hidden(patient: Patient) -> None:
+    policies = "ALTER TABLE public.ofertas {} ROW LEVEL SECURITY"
+    patient.run(policies.format("ENABLE"))
+    seen_and_gone(patient, "source_hidden", lambda: patient.run(policies.format("DISABLE")))
 
 
 def test_scheduler_down(patient: Patient) -> None:
