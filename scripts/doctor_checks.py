@@ -850,7 +850,7 @@ def look_at_uncountable(patient: Patient) -> Iterator[Finding]:
             f"{columns}; id {', '.join(str(row_id) for row_id in ids)}"
             + (" …" if count > len(ids) else ""),
             statement(
-                f"SELECT * FROM analytics.uncountable_in_source(true) WHERE table_name = '{table}'",
+                "SELECT * FROM analytics.uncountable_in_source(true)",
                 "lists them; as analytics_owner",
             ),
             advice(

@@ -2,8 +2,8 @@
 --
 -- Invariant: touches only the session that holds the refresh lock. Cancels it at first; where it
 -- still holds the lock at the next tick, since it waits for its client and has nothing to cancel,
--- ends the session. What shows no start, since it is no refresh, is as old as the ticks have seen it.
--- SECURITY DEFINER: cancelling what others started needs the right pg_signal_backend, which
+-- ends the session. What shows no start, since it is no refresh, is as old as the ticks have seen
+-- it. SECURITY DEFINER: cancelling what others started needs the right pg_signal_backend, which
 -- analytics_owner has where migrate could grant it. A superuser's session it can't cancel.
 
 CREATE OR REPLACE FUNCTION analytics.cancel_overdue_refresh()

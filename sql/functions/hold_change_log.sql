@@ -23,7 +23,7 @@ END;
 $hold_change_log$;
 
 COMMENT ON FUNCTION analytics.hold_change_log(boolean) IS
-'Takes the lock of those who take rows from analytics.change_log, for the transaction; false, where '
-'it is not to wait, while another session has it. Internal.';
+'Takes the lock of those who take rows from analytics.change_log, for the transaction; false, '
+'where it is not to wait, while another session has it. Internal.';
 
 REVOKE ALL ON FUNCTION analytics.hold_change_log(boolean) FROM public;

@@ -1,8 +1,9 @@
 -- Tells what keeps refreshes or ticks from going on, and how to end it.
 --
--- Invariant: needs no lock itself. A stranger who holds the refresh lock is told at once, a session
--- of ours that holds it and does nothing after five minutes of ticks, a refresh that waits for a lock
--- after p_wait, and whoever keeps ticks from beginning when none came for three minutes.
+-- Invariant: needs no lock itself. A stranger who holds the refresh lock is told at once, a
+-- session of ours that holds it and does nothing after five minutes of ticks, a refresh that
+-- waits for a lock after p_wait, and whoever keeps ticks from beginning when none came for three
+-- minutes.
 
 CREATE OR REPLACE FUNCTION analytics.lock_blocked_problem(
     p_wait interval DEFAULT interval '1 minute'
@@ -51,8 +52,8 @@ BEGIN
             LOOP
                 severity := 'degraded';
                 message := format(
-                    'the refresh of process %s waits since %s for a lock (%s) that process %s (role '
-                    '%I, application %L) holds or waits for before it: end that transaction, or '
+                    'the refresh of process %s waits since %s for a lock (%s) that process %s '
+                    '(role %I, application %L) holds or waits for before it: end that transaction, or '
                     'SELECT pg_terminate_backend(%s);',
                     v_holder.pid, analytics.iso_instant(v_blocker.waitstart), v_blocker.what,
                     v_blocker.pid, v_blocker.role_name, v_blocker.application, v_blocker.pid);

@@ -1,8 +1,8 @@
 -- Who holds the refresh lock, and whether it is a refresh.
 --
 -- Invariant: any login can take an advisory lock, and show a start in a second one. So a session
--- counts as ours only if its role may refresh, or if it is inside our code, which shows in a lock on
--- analytics.refresh_lock: nobody but the owner may take that. What is no refresh of ours is a
+-- counts as ours only if its role may refresh, or if it is inside our code, which shows in a lock
+-- on analytics.refresh_lock: nobody but the owner may take that. What is no refresh of ours is a
 -- stranger, whatever locks it holds.
 
 CREATE OR REPLACE FUNCTION analytics.lock_holders()

@@ -1,7 +1,7 @@
 -- Whether ticks come.
 --
--- Invariant: a new installation has three minutes for its first one. A tick in the future is none: a
--- clock was wrong.
+-- Invariant: a new installation has three minutes for its first one. A tick in the future is
+-- none: a clock was wrong.
 
 CREATE OR REPLACE FUNCTION analytics.scheduler_is_running()
 RETURNS boolean
@@ -12,7 +12,8 @@ SET search_path = pg_catalog, pg_temp
 AS $scheduler_is_running$
     SELECT
         coalesce(scheduler_state.last_tick_at, scheduler_state.scheduled_since)
-        BETWEEN clock_timestamp() - interval '3 minutes' AND clock_timestamp() + interval '3 minutes'
+        BETWEEN clock_timestamp() - interval '3 minutes'
+        AND clock_timestamp() + interval '3 minutes'
     FROM analytics.scheduler_state;
 $scheduler_is_running$;
 

@@ -1,8 +1,8 @@
 -- Does one step of a tick, with the rights of the owner.
 --
--- Invariant: the only function of a tick that the scheduler's role may call. Each step by itself does
--- what the next tick would do, whenever it is called.
--- SECURITY DEFINER: the scheduler's role reads and writes nothing by itself.
+-- Invariant: the only function of a tick that the scheduler's role may call. Each step by itself
+-- does what the next tick would do, whenever it is called. SECURITY DEFINER: the scheduler's role
+-- reads and writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.tick_step(p_step text)
 RETURNS integer

@@ -1,7 +1,7 @@
 -- The rows of the source with values that can't be counted.
 --
--- Invariant: the one place that goes through all src_ views for them. Of a request all that belongs to
--- it is looked at, by index; p_everything reads whole tables.
+-- Invariant: the one place that goes through all src_ views for them. Of a request all that
+-- belongs to it is looked at, by index; p_everything reads whole tables.
 
 CREATE OR REPLACE FUNCTION analytics.uncountable_in_source(
     p_everything boolean,
