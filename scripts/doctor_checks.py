@@ -851,16 +851,15 @@ def look_at_uncountable(patient: Patient) -> Iterator[Finding]:
     LOGGER.info("looking for values that can't be counted (--no-counts leaves it out)")
     rows = patient.rows(
         "SELECT table_name, count(*), string_agg(DISTINCT column_names, ', '), "
-        "(array_agg(row_id ORDER BY row_id))[1:3] "
+        "array_to_string((array_agg(row_id ORDER BY row_id))[1:3], ', ') "
         "FROM analytics.uncountable_in_source(true) GROUP BY table_name ORDER BY table_name"
     )
     for table, count, columns, ids in rows:
         yield warning(
             f"{count} row(s) of {table} hold values that can't be counted, or that are cut: "
-            f"{columns}; id {', '.join(str(row_id) for row_id in ids)}"
-            + (" …" if count > len(ids) else ""),
+            f"{columns}; id {ids}",
             statement(
-                f"SELECT * FROM analytics.uncountable_in_source(true) WHERE table_name = '{table}'",
+                "SELECT * FROM analytics.uncountable_in_source(true)",
                 "lists them; as analytics_owner",
             ),
             advice(

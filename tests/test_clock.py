@@ -7,12 +7,23 @@ import pytest
 from conftest import Database
 from marketplace import fill
 
-NOW = datetime(2026, 11, 21, 15, tzinfo=UTC)
+# Yesterday: what lies a few days ahead of it is ahead of the server's own clock, too.
+NOW = datetime.now(UTC).replace(hour=15, minute=0, second=0, microsecond=0) - timedelta(days=1)
+TODAY = NOW.date()
 HALF_A_YEAR = timedelta(days=182)
 SLOTS = (
     "SELECT slot_date::text, state FROM analytics.refresh_jobs "
     "WHERE slot_at IS NOT NULL AND NOT is_void ORDER BY slot_at"
 )
+
+
+def at_slot(days: int) -> datetime:
+    """Return 01:00 in Bogotá, so many days from NOW."""
+    return NOW.replace(hour=6) + timedelta(days=days)
+
+
+def day(days: int) -> str:
+    return str(TODAY + timedelta(days=days))
 
 
 def tick(database: Database, at: datetime, *then: str) -> None:
@@ -41,16 +52,16 @@ def alerts(database: Database) -> set[str]:
 
 @pytest.fixture
 def scheduled(migrated: Database) -> Database:
-    """An installation of 18 November that has run its slot of 21 November at 01:00 in Bogotá."""
+    """An installation of some days ago that has run today's slot at 01:00 in Bogotá."""
     with migrated.connect() as connection:
         fill(connection, 7, "A", NOW.date())
     migrated.execute(
-        "UPDATE analytics.scheduler_state SET scheduled_since = '2026-11-18 12:00:00-05'",
+        f"UPDATE analytics.scheduler_state SET scheduled_since = '{day(-3)} 12:00:00-05'",
         "SELECT analytics.set_setting('schedule_time', '01:00')",
         "UPDATE analytics.scheduler_state SET schedule_changed_at = NULL",
     )
-    for day in (19, 20, 21):
-        tick(migrated, datetime(2026, 11, day, 6, 1, tzinfo=UTC), "CALL analytics.work()")
+    for days in (-2, -1, 0):
+        tick(migrated, at_slot(days) + timedelta(minutes=1), "CALL analytics.work()")
     return migrated
 
 
@@ -63,7 +74,7 @@ def test_schedule_goes_on_after_a_clock_that_was_ahead(
         "SELECT asesor_id, ranking_nacional FROM mv_ranking_asesores ORDER BY 1"
     )
     tick(scheduled, NOW + ahead, "CALL analytics.work()")
-    assert next_refresh(scheduled, NOW) == datetime(2026, 11, 22, 6, tzinfo=UTC)
+    assert next_refresh(scheduled, NOW) == at_slot(1)
     assert "clock" in problems(scheduled, NOW)
     # The figures of another day are computed again at once.
     tick(scheduled, NOW, "CALL analytics.work()")
@@ -78,9 +89,9 @@ def test_schedule_goes_on_after_a_clock_that_was_ahead(
     ) == [(0,)]
     assert "clock" in alerts(scheduled)
     assert "missed_slot" not in problems(scheduled, NOW)
-    tick(scheduled, datetime(2026, 11, 22, 6, 0, 30, tzinfo=UTC), "CALL analytics.work()")
-    assert scheduled.rows(SLOTS) == [*before, ("2026-11-22", "SUCCESS")]
-    assert problems(scheduled, datetime(2026, 11, 22, 6, 2, tzinfo=UTC)).keys() <= {
+    tick(scheduled, at_slot(1) + timedelta(seconds=30), "CALL analytics.work()")
+    assert scheduled.rows(SLOTS) == [*before, (day(1), "SUCCESS")]
+    assert problems(scheduled, at_slot(1) + timedelta(minutes=2)).keys() <= {
         "missing_indexes",
         "slow",
     }
@@ -89,19 +100,19 @@ def test_schedule_goes_on_after_a_clock_that_was_ahead(
 def test_slot_of_a_clock_that_was_ahead_is_run_when_its_day_really_comes(
     scheduled: Database,
 ) -> None:
-    bogus = datetime(2026, 11, 24, 6, tzinfo=UTC)
+    bogus = at_slot(3)
     tick(scheduled, bogus + timedelta(minutes=1), "CALL analytics.work()")
     at = NOW
     while at < bogus + timedelta(hours=2):
         tick(scheduled, at, "CALL analytics.work()")
         at += timedelta(minutes=30)
-    assert [row for row in scheduled.rows(SLOTS) if str(row[0]) > "2026-11-21"] == [
-        ("2026-11-22", "SUCCESS"),
-        ("2026-11-23", "SUCCESS"),
-        ("2026-11-24", "SUCCESS"),
+    assert [row for row in scheduled.rows(SLOTS) if str(row[0]) > day(0)] == [
+        (day(1), "SUCCESS"),
+        (day(2), "SUCCESS"),
+        (day(3), "SUCCESS"),
     ]
     assert scheduled.rows(
-        "SELECT count(*) FROM analytics.refresh_jobs WHERE slot_at = '2026-11-24 01:00-05' "
+        f"SELECT count(*) FROM analytics.refresh_jobs WHERE slot_at = '{day(3)} 01:00-05' "
         "AND state = 'SUCCESS' AND NOT is_missed"
     ) == [(1,)]
 
@@ -117,23 +128,23 @@ def test_clock_that_was_back_repeats_no_slot_and_floods_nobody(
             tick(scheduled, NOW - HALF_A_YEAR + timedelta(minutes=minutes), "CALL analytics.work()")
     for minutes in range(3):
         tick(scheduled, NOW + timedelta(minutes=minutes), "CALL analytics.work()")
-    assert [row for row in scheduled.rows(SLOTS) if str(row[0]) > "2026-10"] == before
+    assert [row for row in scheduled.rows(SLOTS) if str(row[0]) > day(-9)] == before
     assert len(scheduled.rows(SLOTS)) <= len(before) + 1
     assert "missed_slot" not in alerts(scheduled)
     assert "stale" not in problems(scheduled, NOW)
-    assert scheduled.rows("SELECT today::text FROM analytics.engine_state") == [("2026-11-21",)]
-    assert next_refresh(scheduled, NOW) == datetime(2026, 11, 22, 6, tzinfo=UTC)
-    tick(scheduled, datetime(2026, 11, 22, 6, 0, 30, tzinfo=UTC), "CALL analytics.work()")
-    assert scheduled.rows(SLOTS)[-1] == ("2026-11-22", "SUCCESS")
+    assert scheduled.rows("SELECT today::text FROM analytics.engine_state") == [(day(0),)]
+    assert next_refresh(scheduled, NOW) == at_slot(1)
+    tick(scheduled, at_slot(1) + timedelta(seconds=30), "CALL analytics.work()")
+    assert scheduled.rows(SLOTS)[-1] == (day(1), "SUCCESS")
 
 
 def test_small_step_of_the_clock_repeats_nothing(scheduled: Database) -> None:
-    slot = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    slot = at_slot(1)
     tick(scheduled, slot + timedelta(seconds=1), "CALL analytics.work()")
     for seconds in (-2, 0, 2):
         tick(scheduled, slot + timedelta(seconds=seconds), "CALL analytics.work()")
     assert scheduled.rows(
-        "SELECT state, attempts FROM analytics.refresh_jobs WHERE slot_date = '2026-11-22'"
+        f"SELECT state, attempts FROM analytics.refresh_jobs WHERE slot_date = '{day(1)}'"
     ) == [("SUCCESS", 1)]
     assert "clock" not in problems(scheduled, slot)
 
@@ -143,10 +154,10 @@ def test_small_step_of_the_clock_repeats_nothing(scheduled: Database) -> None:
     [
         "last_tick_at = clock_timestamp() + interval '182 days'",
         "scheduled_since = scheduled_since + interval '182 days'",
-        "schedule_changed_at = '2027-05-20'",
-        "refresh_seen_at = '2027-05-20'",
+        "schedule_changed_at = '2099-05-20'",
+        "refresh_seen_at = '2099-05-20'",
         "last_trimmed_at = clock_timestamp() + interval '182 days'",
-        "usage_watched_at = '2027-05-20'",
+        "usage_watched_at = '2099-05-20'",
     ],
 )
 def test_stamp_of_the_scheduler_in_the_future_is_void(scheduled: Database, stamps: str) -> None:
@@ -155,14 +166,14 @@ def test_stamp_of_the_scheduler_in_the_future_is_void(scheduled: Database, stamp
     if "last_tick_at" in stamps:
         assert scheduled.rows("SELECT analytics.scheduler_is_running()") == [(False,)]
     tick(scheduled, at)
-    assert next_refresh(scheduled, at) == datetime(2026, 11, 22, 6, tzinfo=UTC)
+    assert next_refresh(scheduled, at) == at_slot(1)
     tick(scheduled, at + timedelta(hours=22))
-    assert scheduled.rows(SLOTS)[-1] == ("2026-11-22", "QUEUED")
+    assert scheduled.rows(SLOTS)[-1] == (day(1), "QUEUED")
     # It does not begin for longer than the time of grace.
     tick(scheduled, at + timedelta(hours=25))
     assert "missed_slot" in problems(scheduled, at + timedelta(hours=25))
     assert scheduled.rows(
-        "SELECT last_trimmed_at <= clock_timestamp(), usage_watched_at < '2027-01-01' "
+        "SELECT last_trimmed_at <= clock_timestamp(), usage_watched_at < '2099-01-01' "
         "FROM analytics.scheduler_state"
     ) == [(True, True)]
 
@@ -192,7 +203,7 @@ def test_retry_alert_and_notice_of_a_clock_that_was_ahead_do_not_wait_for_it(
     scheduled.execute(
         "UPDATE analytics.refresh_jobs SET state = 'QUEUED', "
         "finished_at = clock_timestamp() + interval '182 days', "
-        "run_after = clock_timestamp() + interval '182 days' WHERE slot_date = '2026-11-21'",
+        f"run_after = clock_timestamp() + interval '182 days' WHERE slot_date = '{day(0)}'",
         "INSERT INTO analytics.alerts (problem, severity, message, first_seen_at, last_seen_at, "
         "raised_at) SELECT 'stale', 'unhealthy', 'old', instant, instant, instant "
         "FROM (SELECT clock_timestamp() + interval '182 days' AS instant) AS ahead",
@@ -205,7 +216,7 @@ def test_retry_alert_and_notice_of_a_clock_that_was_ahead_do_not_wait_for_it(
     # In a retry's own time, by the wall clock.
     assert scheduled.rows(
         "SELECT run_after <= clock_timestamp(), finished_at <= clock_timestamp() "
-        "FROM analytics.refresh_jobs WHERE slot_date = '2026-11-21'"
+        f"FROM analytics.refresh_jobs WHERE slot_date = '{day(0)}'"
     ) == [(True, True)]
     assert scheduled.rows(
         "SELECT count(*) FROM analytics.alerts WHERE first_seen_at > clock_timestamp()"

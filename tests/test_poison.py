@@ -1,7 +1,7 @@
 """One poisoned row: whatever a column's type allows, it stops nothing, and is named."""
 
-import random
 from datetime import date
+from hashlib import sha256
 
 import pytest
 
@@ -12,8 +12,15 @@ from marketplace import Size, fill
 from migrate import migrate
 from test_engine import NOW, differences, session
 
-NOISE = "".join(chr(random.Random(25).randrange(0x4E00, 0x9FFF)) for _ in range(3200))
-HANGUL = "".join(chr(random.Random(26).randrange(0xAC00, 0xD7A3)) for _ in range(166))
+
+def noise(first: int, last: int, length: int) -> str:
+    """Return characters that can't be compressed, the same each time."""
+    numbers = (int(sha256(f"{number}".encode()).hexdigest(), 16) for number in range(length))
+    return "".join(chr(first + number % (last - first)) for number in numbers)
+
+
+NOISE = noise(0x4E00, 0x9FFF, 3200)
+HANGUL = noise(0xAC00, 0xD7A3, 166)
 # What the columns' types are widened to, as a source may have them.
 WIDER = {
     "asesores": {
@@ -92,7 +99,7 @@ def refresh(database: Database, *, force: bool = False) -> list[tuple[object, ..
 def poison(database: Database, table: str, column: str, value: str) -> str:
     """Poison the row that the next refresh has to look at, and return its id."""
     joined = {
-        "ofertas_detalle": "JOIN public.ofertas o ON o.id = p.oferta_id WHERE o.estado = 'ACEPTADA'",
+        "ofertas_detalle": "JOIN public.ofertas o ON o.id = oferta_id WHERE o.estado = 'ACEPTADA'",
         "usuarios": "JOIN public.asesores a ON a.usuario_id = p.id WHERE a.estado = 'ACTIVO'",
         "asesores": "WHERE p.estado = 'ACTIVO'",
         "historial_respuestas_ofertas": "WHERE p.respondio",

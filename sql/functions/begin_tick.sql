@@ -17,6 +17,15 @@ BEGIN
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     IF NOT analytics.scheduler_is_running() THEN
+        -- The first one after a while may be at work: for as long as lock_timeout says.
+        BEGIN
+            LOCK TABLE analytics.tick_lock IN EXCLUSIVE MODE;
+            RETURN true;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END IF;
+    IF NOT analytics.scheduler_is_running() THEN
         SELECT problem.message INTO v_message
         FROM analytics.lock_blocked_problem() AS problem
         WHERE problem.message LIKE '%keeps ticks from beginning%';

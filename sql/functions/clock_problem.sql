@@ -32,7 +32,9 @@ AS $clock_problem$
             (
                 SELECT max(view_state.last_success_at)
                 FROM analytics.view_state
-                WHERE view_state.last_success_at > analytics.now() + analytics.clock_tolerance()
+                WHERE
+                    view_state.last_success_at
+                    > greatest(analytics.now(), clock_timestamp()) + analytics.clock_tolerance()
             ) AS last_success_at,
             CASE
                 WHEN scheduler_state.last_tick_at > clock_timestamp() + analytics.clock_tolerance()

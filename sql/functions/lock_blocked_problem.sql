@@ -52,8 +52,8 @@ BEGIN
             LOOP
                 severity := 'degraded';
                 message := format(
-                    'the refresh of process %s waits since %s for a lock (%s) that process %s (role '
-                    '%I, application %L) holds or waits for before it: end that transaction, or '
+                    'the refresh of process %s waits since %s for a lock (%s) that process %s '
+                    '(role %I, application %L) holds or waits for before it: end that transaction, or '
                     'SELECT pg_terminate_backend(%s);',
                     v_holder.pid, analytics.iso_instant(v_blocker.waitstart), v_blocker.what,
                     v_blocker.pid, v_blocker.role_name, v_blocker.application, v_blocker.pid);

@@ -1,9 +1,9 @@
 -- Makes the set that a rebuild filled the one that is read: by the views, or row by row.
 --
--- Invariant: bounded. Letting the views show another set waits for whoever has read one of them in
--- a transaction that is still open, 50 ms at a time, and makes nobody else wait longer. Who stays
--- for p_wait is named in a warning, and the rows that differ are written into the set that he
--- reads, for which nobody has to be waited.
+-- Invariant: bounded. Letting the views show another set waits for whoever has read one of them
+-- in a transaction that is still open, 50 ms at a time, and makes nobody else wait longer. Who
+-- stays for p_wait is named in a warning, and the rows that differ are written into the set that
+-- he reads, for which nobody has to be waited.
 
 CREATE OR REPLACE FUNCTION analytics.publish_set(
     p_suffix text, p_wait interval DEFAULT interval '5 seconds'
@@ -50,10 +50,10 @@ BEGIN
         CROSS JOIN LATERAL pg_stat_get_activity(held.pid) AS session
         WHERE held.granted AND held.pid <> pg_backend_pid()
     ) AS reader;
-    RAISE WARNING 'teloo-analytics: the derived tables are being read for over % by %; what differs is '
-        'written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
-        USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, or '
-            'SELECT pg_terminate_backend(pid);';
+    RAISE WARNING 'teloo-analytics: the derived tables are being read for over % by %; what '
+        'differs is written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
+        USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, '
+            'or SELECT pg_terminate_backend(pid);';
     RETURN analytics.merge_set(p_suffix);
 END;
 $publish_set$;

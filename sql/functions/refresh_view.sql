@@ -41,7 +41,8 @@ BEGIN
             WHERE
                 view_state.view_name = p_view_name
                 -- A clock was wrong.
-                AND view_state.calculated_at > analytics.now() + analytics.clock_tolerance()
+                AND view_state.calculated_at
+                > greatest(analytics.now(), clock_timestamp()) + analytics.clock_tolerance()
         );
     END IF;
 

@@ -13,7 +13,8 @@ AS $scheduler_is_running$
     SELECT
         coalesce(engine_state.database_identity = analytics.database_identity(), true)
         AND coalesce(scheduler_state.last_tick_at, scheduler_state.scheduled_since)
-        BETWEEN clock_timestamp() - interval '3 minutes' AND clock_timestamp() + interval '3 minutes'
+        BETWEEN clock_timestamp() - interval '3 minutes'
+        AND clock_timestamp() + interval '3 minutes'
     FROM analytics.scheduler_state
     CROSS JOIN analytics.engine_state;
 $scheduler_is_running$;

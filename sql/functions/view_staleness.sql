@@ -32,7 +32,8 @@ BEGIN
                 WHEN views.needed_version > coalesce(view_state.published_version, -1)
                     THEN 'data that it shows changed'
                 WHEN
-                    view_state.calculated_at > analytics.now() + analytics.clock_tolerance()
+                    view_state.calculated_at
+                    > greatest(analytics.now(), clock_timestamp()) + analytics.clock_tolerance()
                     THEN 'its calculado_at is in the future: a clock was wrong'
                 WHEN views.reads_today AND view_state.today <> analytics.today()
                     THEN 'the local day is another one'

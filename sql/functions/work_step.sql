@@ -53,8 +53,8 @@ $work_step$;
 
 COMMENT ON FUNCTION analytics.work_step(text, bigint, boolean, text, text) IS
 'Does one step of analytics.work(): wait, refuse, claim (returns the job), plan (1: in steps), '
-'run, fail; the last three for a job that this session has claimed, else they do nothing. Errors:'
-' 22023 for no such step, 55000 without the refresh lock. Internal to analytics.work().';
+'run, fail; the last three for a job that this session has claimed, else they do nothing. Errors: '
+'22023 for no such step, 55000 without the refresh lock. Internal to analytics.work().';
 
 REVOKE ALL ON FUNCTION analytics.work_step(text, bigint, boolean, text, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.work_step(text, bigint, boolean, text, text)

@@ -53,8 +53,8 @@ CREATE TABLE analytics.uncountable_rows (
     PRIMARY KEY (table_name, row_id)
 );
 COMMENT ON TABLE analytics.uncountable_rows IS
-'Rows of the operational tables with values that can''t be counted: out of range, or texts that are '
-'too long. The values count as NULL or cut; what else the row holds counts.';
+'Rows of the operational tables with values that can''t be counted: out of range, or texts that '
+'are too long. The values count as NULL or cut; what else the row holds counts.';
 COMMENT ON COLUMN analytics.uncountable_rows.table_name IS 'Operational table.';
 COMMENT ON COLUMN analytics.uncountable_rows.row_id IS 'Id of the row.';
 COMMENT ON COLUMN analytics.uncountable_rows.column_names IS 'Which columns, by commas.';

@@ -210,6 +210,7 @@ SELECT results_eq(
     ('analytics_operador', 'analytics.refresh_log', 'SELECT'),
     ('analytics_operador', 'analytics.scheduler_state', 'SELECT'),
     ('analytics_operador', 'analytics.settings', 'SELECT'),
+    ('analytics_operador', 'analytics.uncountable_rows', 'SELECT'),
     ('analytics_operador', 'analytics.usage_by_hour', 'SELECT'),
     ('analytics_operador', 'analytics.v_kpis_en_vivo', 'SELECT'),
     ('analytics_operador', 'analytics.v_metricas_mensuales_tiempo_real', 'SELECT'),
