@@ -1,8 +1,9 @@
 -- GET /health and /materialized-views/health: is all well, and if not, what to do.
 --
 -- Invariant: 503 exactly when unhealthy: PostgREST answers 533, with the body in a header, too, for
--- the reasons in analytics.raise_http_error(). The body is small enough for a header. Who is not at least a reader is told what is wrong in
--- general words; what to do, with statements and names of tables, is for the others.
+-- the reasons in analytics.raise_http_error(); so the body is small enough for one. Who is not at
+-- least a reader is told what is wrong in general words; what to do, with statements and names of
+-- tables, is for the others.
 
 CREATE OR REPLACE FUNCTION api.health()
 RETURNS json
