@@ -17,7 +17,7 @@ DECLARE
     v_in_full boolean;
     v_problems json;
     v_status text;
-    v_headers json := '[{"Cache-Control": "no-store"}]';
+    v_headers json := json_build_array(json_build_object('Cache-Control', 'no-store'));
     v_answer json;
 BEGIN
     -- The role that PostgREST became; current_user is the owner here.
