@@ -160,10 +160,12 @@ def configuration(
     listen: str = "127.0.0.1",
     daemon: bool = True,
     standby: bool = False,
+    state: Path | None = None,
 ) -> dict[str, str]:
     """Return the text of nginx.conf and postgrest.conf for a folder and its ports.
 
-    A standby has no notifications: PostgREST would try to listen again and again.
+    A standby has no notifications: PostgREST would try to listen again and again. ``state`` is the
+    folder where nginx writes, by default the same.
     """
     settings.check()
     if len(set(ports.values())) < len(ports):
@@ -177,6 +179,7 @@ def configuration(
         )
     values = {
         "DIRECTORY": str(directory),
+        "STATE": str(state or directory),
         "LISTEN": f"{listen}:{ports['gateway']}",
         "POSTGREST_PORT": str(ports["postgrest"]),
         "ADMIN_PORT": str(ports["admin"]),
@@ -220,7 +223,7 @@ def huge_number_in_base64() -> str:
     """
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     anything, colon, letter, digit = (bytes(range(256)),), (b":",), (b"eE",), (b"0123456789",)
-    digits, signed, exponent = (*digit, b"."), (*digit, b" ", b"-"), (*digit, b"+", b"-")
+    mantissa, exponent = (*digit, b".", b" ", b"-"), (*digit, b"+", b"-")
 
     def quad(*three: tuple[bytes, ...]) -> str:
         """Return what stands for three bytes, each of one of some sets."""
@@ -232,31 +235,29 @@ def huge_number_in_base64() -> str:
                 {(b & 15) << 2 | c >> 6 for b in second for c in third},
                 {c & 63 for c in third},
             )
+            letters = ["".join(alphabet[one] for one in sorted(some)) for some in sextets]
             choices.append(
                 "".join(
-                    "."
-                    if len(some) == 64
-                    else f"[{''.join(alphabet[one] for one in sorted(some))}]"
-                    for some in sextets
+                    "." if len(some) == 64 else some if len(some) == 1 else f"[{some}]"
+                    for some in letters
                 )
             )
         return "|".join(choices)
 
     more, last = quad(digit, digit, digit), quad(digit, anything, anything)
     begins = (
-        quad(colon, signed, digits),
-        quad(anything, colon, signed),
+        quad(colon, mantissa, mantissa),
+        quad(anything, colon, mantissa),
         quad(anything, anything, colon),
     )
-    inside = (quad(digits, digits, digits), quad(signed[1:], digit, digits))
     ends = (
         f"(?:{quad(letter, exponent, digit)})(?:{more})",
-        f"(?:{quad(digits, letter, exponent)})(?:{more})",
-        f"(?:{quad(digits, digits, letter)})(?:{quad(exponent, digit, digit)}){last}",
+        f"(?:{quad(mantissa, letter, exponent)})(?:{more})",
+        f"(?:{quad(mantissa, mantissa, letter)})(?:{quad(exponent, digit, digit)}){last}",
     )
     number = (
-        f"(?:{'|'.join(begins)})(?:{'|'.join(inside)})*(?:{'|'.join(ends)})"
-        f"|(?:{quad(colon, digit, letter)})(?:{quad(exponent, digit, digit)}){last}"
+        f"(?:{'|'.join(begins)})(?:{quad(mantissa, mantissa, mantissa)})*(?:{'|'.join(ends)})"
+        f"|(?:{quad(colon, mantissa, letter)})(?:{quad(exponent, digit, digit)}){last}"
     )
     return f"(?:[A-Za-z0-9_-]{{4}})*?(?:{number})"
 
@@ -521,7 +522,8 @@ class Gateway:
             "starting PostgREST",
             "sh",
             "-c",
-            'setsid "$1" "$2" >>"$3" 2>&1 </dev/null & echo $! >"$4"',
+            # Beyond the heap of the unit in config/systemd it ends, before the machine does.
+            'GHCRTS=-M768m setsid "$1" "$2" >>"$3" 2>&1 </dev/null & echo $! >"$4"',
             "sh",
             self.program(),
             self.directory / "postgrest.conf",
@@ -657,8 +659,11 @@ def render(target: Path) -> None:
         listen=listen_address(os.environ),
         daemon=False,
         standby=standby,
+        state=used_at / "gateway",
     )
-    target.mkdir(mode=0o750, parents=True, exist_ok=True)
+    # nginx and PostgREST are different users: all may enter, and only the secrets are closed.
+    target.mkdir(mode=0o755, parents=True, exist_ok=True)
+    (target / "gateway").mkdir(mode=0o700, exist_ok=True)
     secret = target / "jwt-secret"
     if not secret.exists():
         secret.touch(mode=0o640)

@@ -199,7 +199,7 @@ def test_a_401_tells_to_send_a_token_and_where_one_comes_from(api: Api, path: st
     answers = [
         api.get(path),
         api.get(path, headers={"Authorization": "Basic eDp5"}),
-        api.get(path, token="x.y.z"),
+        api.get(path, token="x.y.z"),  # noqa: S106
         api.get(path, token=api.mint(expired)),
         api.get(path, token=api.mint(stranger)),
         api.get(path, token=api.mint({**expired, "exp": None})),

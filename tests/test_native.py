@@ -90,6 +90,7 @@ CASES = {
 }
 # Rows of the table with a test of their own.
 OTHERS = {
+    "a role in the token that does not exist",  # test_abuse.py
     "a parameter of a function given twice",
     "a reader's time limit",
     "a view that was never populated",

@@ -3,7 +3,7 @@
 -- Invariant: a token must end (exp), must be meant for us (aud) and must name a role of the
 -- API; PostgREST accepts one that leaves any of them out. Shows the request's id in
 -- application_name, so that it is in pg_stat_activity and in the server's log.
--- Claims that jsonb might refuse (an escaped NUL, a number beyond numeric, deep nesting) are left to
+-- Claims that jsonb might refuse (an escaped NUL, a number beyond numeric, deep nesting) are for
 -- analytics.check_token: the cast here would end as 400 or 413, and such a token is plainly 401.
 -- One expression, so that PostgreSQL puts it into PostgREST's prepared statement: every request
 -- pays for it.

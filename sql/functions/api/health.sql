@@ -1,8 +1,9 @@
 -- GET /health and /materialized-views/health: is all well, and if not, what to do.
 --
 -- Invariant: 503 exactly when unhealthy: PostgREST answers 533, with the body in a header, too, for
--- the reasons in analytics.raise_http_error(). The body is small enough for a header. Who is not at least a reader is told what is wrong in
--- general words; what to do, with statements and names of tables, is for the others.
+-- the reasons in analytics.raise_http_error(); so the body is small enough for one. Who is not at
+-- least a reader is told what is wrong in general words; what to do, with statements and names of
+-- tables, is for the others.
 
 CREATE OR REPLACE FUNCTION api.health()
 RETURNS json
@@ -16,7 +17,7 @@ DECLARE
     v_in_full boolean;
     v_problems json;
     v_status text;
-    v_headers json := '[{"Cache-Control": "no-store"}]';
+    v_headers json := json_build_array(json_build_object('Cache-Control', 'no-store'));
     v_answer json;
 BEGIN
     -- The role that PostgREST became; current_user is the owner here.

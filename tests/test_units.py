@@ -1,0 +1,134 @@
+"""What confines PostgREST and nginx: users, rights on files, memory, system calls."""
+
+import base64
+import configparser
+import contextlib
+import hmac
+import http.client
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import gateway
+from cluster import PROJECT
+from gateway import CONFIG, Settings
+from gateway_testing import Api, started
+from jwt_token import AUDIENCE
+
+LECTOR = "analytics_lector"
+UNITS = sorted((CONFIG / "systemd").glob("*.service"))
+
+
+def service(unit: Path) -> dict[str, list[str]]:
+    """Return the section Service of a unit; a setting may come more than once."""
+
+    class Values(dict[str, object]):
+        def __setitem__(self, key: str, value: object) -> None:
+            if isinstance(value, list) and key in self:
+                self[key].extend(value)  # type: ignore[attr-defined]
+            else:
+                super().__setitem__(key, value)
+
+    parser = configparser.RawConfigParser(dict_type=Values, strict=False)  # type: ignore[arg-type]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(unit.read_text(encoding="utf-8"))
+    return {name: str(value).split("\n") for name, value in parser["Service"].items()}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_each_unit_is_confined(unit: Path) -> None:
+    settings = service(unit)
+    assert int(re.sub("M$", "", settings["MemoryMax"][0].replace("1G", "1024M"))) <= 1024
+    assert settings["MemorySwapMax"] == ["0"]
+    assert settings["UMask"] == ["0077"]
+    assert settings["SystemCallFilter"][0] == "@system-service"
+    assert "~@privileged" in settings["SystemCallFilter"][1]
+    assert settings["CapabilityBoundingSet"] == [""]
+    assert settings["NoNewPrivileges"] == ["yes"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_finds_each_unit_little_exposed(unit: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    assert program, "systemd-analyze is missing: it is in the package systemd"
+    result = subprocess.run(
+        [program, "security", "--offline=true", "--threshold=20", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_nginx_and_postgrest_are_different_users() -> None:
+    users = [service(unit)["User"] for unit in UNITS]
+    assert len({user for (user,) in users}) == len(UNITS)
+    for unit in UNITS:
+        assert service(unit)["User"] == service(unit)["Group"]
+    # systemd would give a common folder to the one that starts last.
+    assert "StateDirectory" not in service(CONFIG / "systemd" / "teloo-postgrest.service")
+    nginx = service(CONFIG / "systemd" / "teloo-gateway.service")
+    assert nginx["StateDirectory"] == ["teloo-analytics/gateway"]
+
+
+def test_what_nginx_writes_is_beside_what_it_reads_and_secrets_are_closed(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://analytics_authenticator:x@127.0.0.1/x")
+    monkeypatch.setenv("ADMIN_DATABASE_URL", api.database.url)
+    target = tmp_path / "rendered"
+    assert gateway.main(["render", "--directory", str(target)]) == 0
+    for name in ("jwt-secret", "database-uri"):
+        assert (target / name).stat().st_mode & 0o007 == 0
+    for name in ("nginx.conf", "postgrest.conf", "static/openapi.json", "static/docs/index.html"):
+        assert (target / name).stat().st_mode & 0o004
+    for folder in (target, target / "static", target / "static" / "docs"):
+        assert folder.stat().st_mode & 0o005 == 0o005
+    written = re.findall(
+        r"^\s*(?:pid|error_log|access_log|\w+_temp_path|proxy_cache_path) (/\S+?);?(?:\s|$)",
+        (target / "nginx.conf").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert len(written) >= 9
+    assert all(path.startswith(f"{target}/gateway/") for path in written)
+    commands = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert "chown root:teloo-postgrest" in commands
+    assert "useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin teloo-gateway" in (
+        commands
+    )
+
+
+def test_a_signed_token_with_a_huge_number_does_not_fill_the_memory(api: Api) -> None:
+    """Sent to PostgREST itself, past the gateway: its heap is limited, as in its unit."""
+
+    def encoded(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    postgrest = service(CONFIG / "systemd" / "teloo-postgrest.service")
+    assert postgrest["Environment"] == ["GHCRTS=-M768m"]
+    claims = json.dumps({"role": LECTOR, "aud": AUDIENCE, "exp": "@"}).replace('"@"', "1e999999999")
+    text = f"{encoded(json.dumps({'alg': 'HS256'}).encode())}.{encoded(claims.encode())}"
+    secret = api.gateway.secret().encode()
+    token = f"{text}.{encoded(hmac.digest(secret, text.encode(), 'sha256'))}"
+    with started(api.database, "heap", Settings(workers="1")) as other:
+        pid = other.gateway.pid("postgrest")
+        assert pid
+        port = other.gateway.ports["postgrest"]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        with contextlib.suppress(http.client.HTTPException, OSError):
+            connection.request(
+                "GET", "/mv_metricas_mensuales", headers={"Authorization": f"Bearer {token}"}
+            )
+            assert connection.getresponse().status != 200
+        connection.close()
+        # It may have ended: the unit starts it again.
+        with contextlib.suppress(FileNotFoundError):
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            for peak in re.findall(r"VmHWM:\s+(\d+) kB", status):
+                assert int(peak) < 1024 * 1024
+        other.gateway.restart("postgrest")
+        assert other.get("/rest/mv_metricas_mensuales?limit=1", LECTOR).status == 200
