@@ -708,8 +708,10 @@ def look_at_foreign_code(patient: Patient) -> Iterator[Finding]:
         yield warning(
             f"{what} of {relation} calls {routine} of role {owner}: PostgreSQL may run it with "
             f"the rights of {OWNER} when it plans a refresh",
-            advice(f"let a superuser read the function, then own it: ALTER FUNCTION {routine} "
-                   "OWNER TO a superuser; or drop what calls it"),
+            advice(
+                f"let a superuser read the function, then own it: ALTER FUNCTION {routine} "
+                "OWNER TO a superuser; or drop what calls it"
+            ),
         )
 
 

@@ -104,15 +104,13 @@ def test_a_constraint_of_a_source_table_is_not_worked_out_by_a_refresh(
     with system_database.connect() as connection:
         connection.execute(f"SET ROLE {owner}")
         connection.execute("CREATE TABLE public.seen_as (name text)")
-        connection.execute(f"GRANT INSERT ON public.seen_as TO PUBLIC")
+        connection.execute("GRANT INSERT ON public.seen_as TO PUBLIC")
         connection.execute(
             "CREATE OR REPLACE FUNCTION public.evil(anyelement) RETURNS text LANGUAGE plpgsql "
             "IMMUTABLE AS 'BEGIN PERFORM set_config(''evil.ran_as'', current_user, false); "
             "RETURN ''x''; END'"
         )
-        connection.execute(
-            "ALTER TABLE public.ofertas ADD CHECK (public.evil(1) <> '') NOT VALID"
-        )
+        connection.execute("ALTER TABLE public.ofertas ADD CHECK (public.evil(1) <> '') NOT VALID")
     with system_database.connect() as connection:
         connection.execute("SET constraint_exclusion = on")
         connection.execute("SELECT * FROM analytics.refresh_all_mv(true)")

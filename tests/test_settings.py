@@ -70,6 +70,7 @@ def differences(database: Database, options: str) -> list[str]:
     # What reads the rows here in Python wants them as they are written by default.
     formats = " -c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1"
     formats += " -c timezone=UTC -c standard_conforming_strings=on -c transform_null_equals=off"
+    formats += " -c quote_all_identifiers=off"
     with connect(database, options + formats) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         return all_differences(compute(connection, TODAY), read_views(connection))
@@ -110,7 +111,7 @@ def test_everything_works_under_settings_of_the_database(
                 "SELECT api.health()",
                 "SELECT * FROM analytics.v_metricas_mensuales_tiempo_real",
             ):
-                connection.execute(query).fetchall()
+                connection.execute(query)
         # The jobs, and what commits, with the defaults as they are.
         jobs = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
         with connect(system_database, jobs) as connection:

@@ -184,7 +184,9 @@ def write(database: Database, role: str) -> list[str]:
                 "LIMIT 2"
             )
             connection.execute(f"UPDATE public.{table} SET created_at = created_at")
-            connection.execute(f"DELETE FROM public.{table} WHERE {key} IN (SELECT {key} FROM kept)")
+            connection.execute(
+                f"DELETE FROM public.{table} WHERE {key} IN (SELECT {key} FROM kept)"
+            )
             connection.execute(f"INSERT INTO public.{table} SELECT * FROM kept")
             connection.execute("DROP TABLE kept")
         connection.execute("TRUNCATE public.historial_respuestas_ofertas")

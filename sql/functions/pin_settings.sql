@@ -10,14 +10,14 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 BEGIN ATOMIC
     SELECT
-        set_config('standard_conforming_strings', 'on', true),
-        set_config('quote_all_identifiers', 'off', true),
-        set_config('datestyle', 'ISO, YMD', true),
-        set_config('intervalstyle', 'postgres', true),
-        set_config('extra_float_digits', '1', true),
-        set_config('bytea_output', 'hex', true),
-        set_config('constraint_exclusion', 'off', true),
-        set_config('idle_in_transaction_session_timeout', '0', true);
+        set_config('standard_conforming_strings', 'on', true) AS standard_conforming_strings,
+        set_config('quote_all_identifiers', 'off', true) AS quote_all_identifiers,
+        set_config('datestyle', 'ISO, YMD', true) AS datestyle,
+        set_config('intervalstyle', 'postgres', true) AS intervalstyle,
+        set_config('extra_float_digits', '1', true) AS extra_float_digits,
+        set_config('bytea_output', 'hex', true) AS bytea_output,
+        set_config('constraint_exclusion', 'off', true) AS constraint_exclusion,
+        set_config('idle_in_transaction_session_timeout', '0', true) AS idle_timeout;
 END;
 
 COMMENT ON FUNCTION analytics.pin_settings() IS
