@@ -708,6 +708,23 @@ def look_at_source_rights(patient: Patient) -> Iterator[Finding]:
         yield wrong(f"{OWNER} lacks a right: {text}", statement(text))
 
 
+@check("source", "code of others", as_owner=True)
+def look_at_foreign_code(patient: Patient) -> Iterator[Finding]:
+    """No function of a source table's owner can run with the rights of analytics_owner."""
+    for relation, what, routine, owner in patient.rows(
+        "SELECT relation::regclass::text, object, routine, owner FROM analytics.foreign_code() "
+        "ORDER BY 1, 2, 3"
+    ):
+        yield warning(
+            f"{what} of {relation} calls {routine} of role {owner}: PostgreSQL may run it with "
+            f"the rights of {OWNER} when it plans a refresh",
+            advice(
+                f"let a superuser read the function, then own it: ALTER FUNCTION {routine} "
+                "OWNER TO a superuser; or drop what calls it"
+            ),
+        )
+
+
 @check("source", "change capture", as_owner=True)
 def look_at_capture(patient: Patient) -> Iterator[Finding]:
     """Every write to an operational table is noted, unless the setting turns that off."""

@@ -35,6 +35,29 @@ ROLES = {
 }
 # Of the database that was looked at last: name, function, owner.
 _event_triggers: list[tuple[str, str, str]] = []
+# What statements of the tools rely on, whatever the database and the role have as defaults.
+PINNED_SETTINGS = {
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "escape_string_warning": "on",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_table_access_method": "heap",
+    "default_tablespace": "",
+}
+# A scheduled job has no limit but our own (setting refresh_max_minutes), whatever the database has.
+SCHEDULER_SETTINGS = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
 # Called without a schema by users; the materialized views come on top of these.
 UNQUALIFIED_FUNCTIONS = ("refresh_all_mv", "get_mv_stats")
 
@@ -270,6 +293,8 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
         )
         raise refusal(connection, more, "the roles and what they need") from error
     done += _let_owner_cancel(connection)
+    for requirement in scheduler_requirements():
+        done += _meet_where_allowed(connection, requirement)
     # Without it there is a little less advice; the doctor says so.
     return done + _meet_where_allowed(connection, usage_requirement())
 
@@ -307,6 +332,28 @@ def cancel_requirement() -> Requirement:
         sql.SQL("SELECT pg_has_role({}, 'pg_signal_backend', 'MEMBER')").format(OWNER),
         sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(OWNER)),
     )
+
+
+def scheduler_requirements() -> list[Requirement]:
+    """Return the settings of the scheduler's role that beat those of a database.
+
+    Needed only where this session, or any, begins with a limit; somebody else's choice stays.
+    """
+    return [
+        Requirement(
+            sql.SQL(
+                "SELECT EXISTS (SELECT FROM pg_roles, unnest(rolconfig) AS setting "
+                "WHERE rolname = {role} AND setting LIKE {pattern}) "
+                "OR (SELECT boot_val = reset_val FROM pg_settings WHERE name = {name}) "
+                "AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS setting "
+                "WHERE setrole = 0 AND setting LIKE {pattern})"
+            ).format(role=SCHEDULER, name=name, pattern=f"{name}=%"),
+            sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                sql.Identifier(SCHEDULER), sql.Identifier(name), value
+            ),
+        )
+        for name, value in SCHEDULER_SETTINGS.items()
+    ]
 
 
 def usage_requirement() -> Requirement:
@@ -540,7 +587,10 @@ def connect(url: str, purpose: str) -> psycopg.Connection:
 def pin_settings(connection: psycopg.Connection) -> None:
     """Set for this transaction what its statements rely on."""
     connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
-    connection.execute("SET LOCAL quote_all_identifiers = off")
+    for name, value in PINNED_SETTINGS.items():
+        connection.execute(
+            sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        )
 
 
 def default_search_path(connection: psycopg.Connection) -> str:
@@ -549,6 +599,8 @@ def default_search_path(connection: psycopg.Connection) -> str:
     To be asked before anything is SET. Where the role or the connection has one of its
     own, the server's configuration is hidden behind it, and PostgreSQL's default is taken.
     """
+    # A limit that the database sets must not end this query, nor those that follow.
+    connection.execute("SET LOCAL statement_timeout = 0")
     return str(
         scalar(
             connection,

@@ -18,6 +18,7 @@ DECLARE
 BEGIN
     COMMIT;
     LOOP
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
         BEGIN
             v_changed := analytics.set_capture_triggers();

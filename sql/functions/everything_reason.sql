@@ -6,7 +6,7 @@ LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN CASE
-    WHEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' = ANY (p_keys)
+    WHEN p_keys @> ARRAY['ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid]
         THEN 'a change of a source table could not be noted by key'
     WHEN cardinality(p_keys) > 0 THEN 'a source table was truncated'
 END;

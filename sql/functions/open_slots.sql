@@ -12,6 +12,12 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 ROWS 5
 SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $open_slots$

@@ -15,7 +15,9 @@ DECLARE
     v_start integer;
 BEGIN
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM analytics.pin_settings();
     IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
         PERFORM analytics.raise_refresh_running();
     END IF;
@@ -34,7 +36,9 @@ BEGIN
         END;
     END IF;
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM analytics.pin_settings();
     PERFORM pg_advisory_unlock_shared(
         analytics.refresh_start_lock_class()::bigint::integer, v_start);
     PERFORM pg_advisory_unlock(analytics.refresh_lock_key());

@@ -22,7 +22,9 @@ BEGIN
         GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
     END;
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM analytics.pin_settings();
     -- The NULL stands for the completion, the 0 for what is tidied after it.
     FOREACH v_batch IN ARRAY v_batches || NULL::integer || 0 LOOP
         EXIT WHEN p_sqlstate IS NOT NULL;
@@ -32,7 +34,9 @@ BEGIN
             GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
         END;
         COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
+        PERFORM analytics.pin_settings();
         v_done := v_done + 1;
         IF p_sqlstate IS NULL AND v_batch <> 0 THEN
             RAISE NOTICE 'teloo-analytics: rebuild: % of % batches', v_done,

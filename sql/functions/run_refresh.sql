@@ -33,8 +33,16 @@ BEGIN
         RAISE EXCEPTION 'a refresh must not run in a serializable transaction'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'It could make serializable writers fail; nothing was changed.',
-                  HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
+                  HINT = analytics.setting_origin('default_transaction_isolation', 'read committed')
+                         || 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
                          'COMMIT;';
+    END IF;
+    IF current_setting('transaction_read_only') = 'on' AND NOT pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'a refresh must not run in a read-only transaction'
+            USING ERRCODE = 'read_only_sql_transaction',
+                  DETAIL = 'Nothing was changed.',
+                  HINT = analytics.setting_origin('default_transaction_read_only', 'off')
+                         || 'BEGIN READ WRITE; SELECT * FROM refresh_all_mv(); COMMIT;';
     END IF;
     PERFORM analytics.hold_refresh_lock();
     -- A clock that is not right is an error of the run, not of each view.

@@ -33,6 +33,14 @@ AS $source_columns$
             contract.*,
             pg_class.oid AS relation,
             pg_class.relrowsecurity AS has_row_security,
+            -- What a view calls runs with the rights of whoever reads it: ours.
+            pg_class.relkind = 'v' AND NOT owner.rolsuper AND owner.rolname <> 'analytics_owner'
+            AS is_foreign_view,
+            owner.rolname AS owner_name,
+            EXISTS (
+                SELECT FROM pg_cast
+                WHERE pg_cast.castsource = base_type.oid AND pg_cast.castfunc >= 16384
+            ) AS has_foreign_cast,
             format_type(base_type.oid, NULL) AS found_type,
             base_type.typcategory AS type_category,
             base_type.oid AS type_oid
@@ -42,6 +50,7 @@ AS $source_columns$
             ON pg_class.relnamespace = pg_namespace.oid
             AND pg_class.relname = contract.table_name
             AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
+        LEFT JOIN pg_roles AS owner ON owner.oid = pg_class.relowner
         LEFT JOIN pg_attribute
             ON pg_attribute.attrelid = pg_class.oid
             AND pg_attribute.attname = contract.column_name
@@ -83,6 +92,19 @@ AS $source_columns$
                 format(
                     'table %I.%I has row-level security, which would hide rows: '
                     'ALTER ROLE analytics_owner BYPASSRLS', p_schema, found.table_name
+                )
+            WHEN found.is_foreign_view THEN
+                format(
+                    '%I.%I is a view of role %I, whose functions would run with the rights of '
+                    'analytics_owner: put a table or a materialized view in its place, or '
+                    'ALTER VIEW %1$I.%2$I OWNER TO a superuser', p_schema, found.table_name,
+                    found.owner_name
+                )
+            WHEN found.has_foreign_cast AND found.value_kind = 'text' THEN
+                format(
+                    'column %I.%I.%I has type %s with a cast function of somebody''s own, which '
+                    'would run with the rights of analytics_owner: DROP CAST', p_schema,
+                    found.table_name, found.column_name, found.found_type
                 )
             WHEN found.found_type IS NULL AND position(p_generation IN found.needed_in) > 0 THEN
                 format(

@@ -18,7 +18,11 @@ DECLARE
     v_message text;
     v_sqlstate text;
 BEGIN
+    -- In a transaction of its own, whatever database and role have as the default.
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM analytics.pin_settings();
     -- Compiling takes longer than any of these queries.
     SET LOCAL jit = off;
     -- A lock that somebody keeps fails one step and not the ticks to come.
@@ -33,7 +37,9 @@ BEGIN
     ] LOOP
         IF v_step = 'tidy_change_log' THEN
             COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
             SET LOCAL search_path = pg_catalog, pg_temp;
+            PERFORM analytics.pin_settings();
             SET LOCAL lock_timeout = '2s';
         END IF;
         BEGIN

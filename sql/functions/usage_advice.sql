@@ -9,6 +9,12 @@ RETURNS TABLE (advice text, subject text, message text, evidence jsonb, statemen
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $usage_advice$

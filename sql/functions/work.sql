@@ -17,10 +17,14 @@ DECLARE
     v_sqlstate text;
 BEGIN
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM analytics.pin_settings();
     PERFORM analytics.work_step('wait');
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM analytics.pin_settings();
     IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
         -- Another refresh is at work; if it is none, that is an error.
         PERFORM analytics.work_step('refuse');
@@ -34,7 +38,9 @@ BEGIN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
         COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
+        PERFORM analytics.pin_settings();
         EXIT WHEN v_job_id IS NULL OR v_sqlstate IS NOT NULL;
 
         -- What has to be computed again altogether is done in steps, not in one transaction.
@@ -67,7 +73,9 @@ BEGIN
             END;
         END IF;
         COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
+        PERFORM analytics.pin_settings();
         EXIT WHEN v_sqlstate IS NOT NULL;
     END LOOP;
     PERFORM pg_advisory_unlock(analytics.refresh_lock_key());

@@ -8,6 +8,12 @@ RETURNS api."text/plain" -- noqa: RF05
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $metrics$
 DECLARE

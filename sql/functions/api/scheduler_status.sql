@@ -7,6 +7,12 @@ RETURNS json
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $scheduler_status$
 DECLARE
