@@ -12,6 +12,9 @@ SET search_path = pg_catalog, pg_temp
 AS $begin_rebuild$
 BEGIN
     PERFORM analytics.require_refresh_lock();
+    IF NOT EXISTS (SELECT FROM analytics.engine_state) THEN
+        PERFORM analytics.raise_incomplete_restore();
+    END IF;
     IF p_restart OR NOT EXISTS (
         SELECT FROM analytics.rebuild_batches
         WHERE

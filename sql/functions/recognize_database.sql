@@ -15,11 +15,21 @@ DECLARE
     v_here constant text := analytics.database_identity();
     v_before constant text := (SELECT engine_state.database_identity FROM analytics.engine_state);
     v_capture text;
+    v_lost text;
 BEGIN
     IF v_before = v_here THEN
         RETURN;
+    ELSIF v_before IS NULL AND NOT EXISTS (SELECT FROM analytics.engine_state) THEN
+        PERFORM analytics.raise_incomplete_restore();
     END IF;
     UPDATE analytics.engine_state SET database_identity = v_here;
+    -- A dump may leave out the data of some tables: what they held is not known any more.
+    v_lost := analytics.lost_derived_table();
+    IF v_before IS NOT NULL AND v_lost IS NOT NULL THEN
+        UPDATE analytics.engine_state
+        SET rebuild_reason = format('%s came without its rows from a dump', v_lost)
+        WHERE engine_state.time_zone IS NOT NULL AND engine_state.rebuild_reason IS NULL;
+    END IF;
     v_capture := analytics.capture_signature();
     IF v_before IS NULL OR v_capture IS NULL THEN
         RETURN;
