@@ -24,6 +24,7 @@ from migrate import migrate
 from prerequisites import ROLES
 from sequences import refresh, view_differences
 from sql_files import SQL_DIRECTORY
+from test_problems import RUNBOOK
 from test_restore import program
 from uninstall import uninstall
 
@@ -247,23 +248,27 @@ def test_a_dump_of_the_operational_schema_alone_is_restored_without_our_triggers
 ) -> None:
     """By the commands of the runbook."""
     path = dump(working, working.url, "-n", "public")
+    section = RUNBOOK.partition("**The operational schema alone**")[2].partition("make migrate")[0]
+    commands = re.findall(r"^(?:psql|createdb|pg_restore) .*$", section, re.MULTILINE)
+    assert len(commands) == 4
     name = server.new_name("restored")
-    with server.janitor(name):
-        database = Database(server.cluster, name)
-        listed = f"{path}.list"
-        database.execute("DROP SCHEMA public")
-        program(
-            server.cluster,
-            database.url,
-            "bash",
-            "-ec",
-            f"pg_restore -l {path} | grep -v ' teloo_analytics_' > {listed}; "
-            f"pg_restore --exit-on-error -L {listed} -d {name} {path}; rm {listed}",
-        )
+    listed = f"{path}.list"
+    names = {"public.dump": str(path), "public.list": listed, "teloo": name}
+    script = re.sub(
+        r"\b(?:public\.dump|public\.list|teloo)\b(?!_)",
+        lambda found: names[found[0]],
+        "\n".join(commands),
+    )
+    postgres = Database(server.cluster, "postgres")
+    try:
+        program(server.cluster, postgres.url, "bash", "-ec", f"{script}\nrm {listed}")
         path.unlink()
+        database = Database(server.cluster, name)
         assert migrate(database.url)
         assert refresh(database, NOW)[0] == "full"
         assert view_differences(database, NOW) == []
+    finally:
+        postgres.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 def test_restoring_the_rows_of_the_operational_schema_over_itself_computes_everything_again(
