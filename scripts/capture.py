@@ -105,6 +105,8 @@ def remove(connection: psycopg.Connection) -> int:
     """Drop all triggers of change capture in the caller's transaction; return how many."""
     with acting_as(connection):
         connection.execute(
-            "UPDATE analytics.settings SET value = 'off' WHERE name = 'change_capture'"
+            # A restore without data leaves no settings.
+            "INSERT INTO analytics.settings (name, value, description) "
+            "VALUES ('change_capture', 'off', '') ON CONFLICT (name) DO UPDATE SET value = 'off'"
         )
     return set_triggers(connection)

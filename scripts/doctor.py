@@ -143,6 +143,23 @@ def examine(check: Check, patient: Patient, timeout: int) -> list[Finding]:
     ]
 
 
+def is_without_data(patient: Patient) -> bool:
+    """Tell whether the package was restored without its rows; False where that can't be seen."""
+    try:
+        with patient.connection.transaction(force_rollback=True):
+            prerequisites.pin_settings(patient.connection)
+            if patient.may_act_as_owner:
+                patient.connection.execute(
+                    sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER))
+                )
+            prerequisites.refuse_hollow(patient.connection)
+    except UserError:
+        return True
+    except psycopg.Error:
+        return False
+    return False
+
+
 def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
     """Run all checks, one after the other; yield each with its status and its findings.
 
@@ -169,6 +186,7 @@ def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
                 patient.value("SELECT pg_has_role(%s, %s)", OWNER, right) is True
             )
         connection.commit()
+        is_hollow = bool(is_installed) and is_without_data(patient)
         for check in (
             CHECKS if is_installed else sorted(CHECKS, key=lambda one: one.name != "files")
         ):
@@ -176,6 +194,8 @@ def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
                 findings = [not_installed(patient)]
             elif not is_installed and (check.needs_package or check.group == "roles"):
                 findings = [Finding(UNCHECKED, NOT_INSTALLED)]
+            elif check.needs_package and is_hollow:
+                findings = [Finding(UNCHECKED, f"schema {SCHEMA} was restored without its data")]
             else:
                 findings = examine(check, patient, timeout)
             statuses = {finding.status for finding in findings} or {OK}

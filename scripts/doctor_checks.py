@@ -473,6 +473,17 @@ def look_at_cancelling(patient: Patient) -> Iterator[Finding]:
         )
 
 
+@check("roles", "right to dump")
+def look_at_dumping(patient: Patient) -> Iterator[Finding]:
+    """Who could dump the database but for our schemas."""
+    for role, statements in prerequisites.dump_findings(patient.connection):
+        yield warning(
+            f"pg_dump of this database fails as role {role}, which may not read schema {SCHEMA}",
+            *(statement(text) for text in statements),
+            advice("Or, for all databases of the server, make it a member of pg_read_all_data."),
+        )
+
+
 @check("roles", "nothing for PUBLIC")
 def look_at_public(patient: Patient) -> Iterator[Finding]:
     """Nothing in schemas analytics and api is granted to PUBLIC."""

@@ -105,6 +105,7 @@ class Migration:
         """Read what was applied; refuse a ledger that these files do not continue."""
         if scalar(self.connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
             return
+        prerequisites.refuse_hollow(self.connection)
         rows = self.connection.execute(
             "SELECT name, kind, checksum FROM analytics.migration_ledger"
         ).fetchall()
@@ -713,6 +714,14 @@ class Migration:
                 self.drop_removed()
             else:
                 self.changes += [f"removed {name}" for name in self.removed()]
+        for role, statements in prerequisites.dump_findings(connection):
+            LOGGER.warning(
+                "pg_dump of this database fails as role %s, which may not read schema %s: run "
+                "%s; or make it a member of pg_read_all_data.",
+                role,
+                SCHEMA,
+                "; ".join(statements),
+            )
         if self.changes:
             # A PostgREST that runs reads the functions again when this commits.
             connection.execute("NOTIFY pgrst, 'reload schema'")

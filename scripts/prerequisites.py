@@ -443,6 +443,105 @@ def set_up_schema(connection: psycopg.Connection) -> list[str]:
     return meet(connection, schema_requirements(connection), f"schemas {SCHEMA} and {API_SCHEMA}")
 
 
+def refuse_hollow(connection: psycopg.Connection) -> None:
+    """Stop where our tables are there without the rows that they always have.
+
+    So they are after a restore of pg_dump --schema-only or --exclude-table-data. To be called as
+    the owner.
+    """
+    tables = ("migration_ledger", "installation", "settings", "engine_state", "scheduler_state")
+    for table in tables:
+        relation = sql.Identifier(SCHEMA, table)
+        if scalar(connection, "SELECT to_regclass(%s) IS NULL", f"{SCHEMA}.{table}"):
+            continue
+        if not scalar(connection, sql.SQL("SELECT true FROM {} LIMIT 1").format(relation)):
+            raise UserError(
+                f"schema {SCHEMA} was restored without its data: {SCHEMA}.{table} is empty; "
+                "nothing was changed",
+                "Take the empty tables away and install anew: make uninstall; make migrate; then "
+                "SELECT * FROM refresh_all_mv(); (docs/runbook.md, Backup and restore)",
+            )
+
+
+def dump_findings(connection: psycopg.Connection) -> list[tuple[str, list[str]]]:
+    """Return roles that could dump this database but for us, with the statements that let them.
+
+    These are the owner of the database, and who may read every table of others and owns none, as a
+    role for backups does. Superusers, and members of pg_read_all_data, read ours, too.
+    """
+    rows = connection.execute(
+        """
+        WITH dumped AS (
+            SELECT pg_class.oid, relowner, nspname = ANY (%(schemas)s) AS is_ours
+            FROM pg_class
+            INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE
+                relkind IN ('r', 'p', 'S') AND relpersistence <> 't'
+                AND nspname NOT LIKE 'pg\\_%%' AND nspname <> 'information_schema'
+                AND NOT EXISTS (
+                    SELECT FROM pg_depend
+                    WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e'
+                )
+        )
+
+        SELECT rolname
+        FROM pg_roles AS role
+        WHERE
+            NOT role.rolsuper
+            AND role.rolname <> ALL (%(roles)s)
+            AND (
+                EXISTS (
+                    SELECT FROM dumped
+                    WHERE is_ours AND NOT has_table_privilege(role.oid, dumped.oid, 'SELECT')
+                )
+                OR EXISTS (
+                    SELECT FROM pg_namespace
+                    WHERE
+                        nspname = ANY (%(schemas)s)
+                        AND NOT has_schema_privilege(role.oid, pg_namespace.oid, 'USAGE')
+                )
+            )
+            AND (
+                role.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
+                OR (
+                    role.rolcanlogin
+                    AND has_database_privilege(role.oid, current_database(), 'CONNECT')
+                    AND EXISTS (SELECT FROM dumped WHERE NOT is_ours)
+                    AND NOT EXISTS (
+                        SELECT FROM dumped
+                        WHERE
+                            NOT is_ours
+                            AND (
+                                relowner = role.oid
+                                OR NOT has_table_privilege(role.oid, dumped.oid, 'SELECT')
+                            )
+                    )
+                )
+            )
+        ORDER BY 1
+        """,
+        {"schemas": [SCHEMA, API_SCHEMA], "roles": list(ROLES)},
+    ).fetchall()
+    ours = f"SCHEMA {SCHEMA}, {API_SCHEMA}"
+    found = []
+    for (role,) in rows:
+        name = sql.Identifier(role).as_string(connection)
+        later = f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN {ours} GRANT SELECT ON"
+        found.append(
+            (
+                str(role),
+                [
+                    f"GRANT USAGE ON {ours} TO {name}",
+                    f"GRANT SELECT ON ALL TABLES IN {ours} TO {name}",
+                    f"GRANT SELECT ON ALL SEQUENCES IN {ours} TO {name}",
+                    f"{later} TABLES TO {name}",
+                    f"{later} SEQUENCES TO {name}",
+                ],
+            )
+        )
+    return found
+
+
 def source_requirements(schema: str, tables: Iterable[str]) -> list[Requirement]:
     """Return the rights that analytics_owner needs to read the operational tables."""
     requirements = [

@@ -20,6 +20,9 @@ SET row_security = off
 AS $begin_rebuild$
 BEGIN
     PERFORM analytics.require_refresh_lock();
+    IF NOT EXISTS (SELECT FROM analytics.engine_state) THEN
+        PERFORM analytics.raise_incomplete_restore();
+    END IF;
     PERFORM analytics.settle();
     IF p_restart OR NOT EXISTS (
         SELECT FROM analytics.rebuild_batches

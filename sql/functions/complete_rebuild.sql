@@ -50,13 +50,16 @@ BEGIN
         'INSERT INTO analytics.changed_asesor_ids SELECT DISTINCT asesor_id FROM analytics.%I',
         'auditoria_facts' || v_suffix
     );
+    -- Vacuum may have noted each as an empty table: what is joined is counted first.
+    ANALYZE analytics.changed_asesor_rows, analytics.changed_asesor_ids;
+    EXECUTE format(
+        'ANALYZE analytics.%I, analytics.%I, analytics.%I, analytics.%I',
+        'asesor_facts' || v_suffix, 'auditoria_facts' || v_suffix, 'historica_facts' || v_suffix,
+        'notificacion_facts' || v_suffix
+    );
     PERFORM analytics.apply_asesor_rows(v_suffix, p_today);
-    EXECUTE (
-        SELECT 'ANALYZE ' || string_agg(
-            format('analytics.%I', derived_tables.table_name || v_suffix), ', '
-        )
-        FROM analytics.derived_tables
-        WHERE derived_tables.table_name <> 'solicitud_facts'
+    EXECUTE format(
+        'ANALYZE analytics.%I, analytics.%I', 'month_totals' || v_suffix, 'asesor_totals' || v_suffix
     );
 END;
 $complete_rebuild$;

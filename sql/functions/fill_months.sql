@@ -19,6 +19,8 @@ BEGIN
             'INSERT INTO analytics.%I %s', v_keys.table_name || p_suffix,
             analytics.month_keys_query(v_facts, v_keys.keys_of_fact)
         );
+        -- Vacuum may have noted it as an empty table, and the totals join it.
+        EXECUTE format('ANALYZE analytics.%I', v_keys.table_name || p_suffix);
     END LOOP;
     EXECUTE format(
         'INSERT INTO analytics.%I %s', 'month_totals' || p_suffix,

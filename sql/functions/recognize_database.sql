@@ -15,15 +15,25 @@ DECLARE
     v_here constant text := analytics.database_identity();
     v_before constant text := (SELECT engine_state.database_identity FROM analytics.engine_state);
     v_capture jsonb;
+    v_lost text;
 BEGIN
     IF v_before = v_here THEN
         RETURN;
+    ELSIF v_before IS NULL AND NOT EXISTS (SELECT FROM analytics.engine_state) THEN
+        PERFORM analytics.raise_incomplete_restore();
     END IF;
     UPDATE analytics.engine_state SET database_identity = v_here;
-    -- The stamps of the ticks that came there. One of this transaction is of here.
     IF v_before IS NOT NULL THEN
+        -- The stamps of the ticks that came there. One of this transaction is of here.
         UPDATE analytics.scheduler_state SET last_tick_at = NULL
         WHERE scheduler_state.last_tick_at < transaction_timestamp();
+        -- A dump may leave out the data of some tables: what they held is not known any more.
+        v_lost := analytics.lost_derived_table();
+        IF v_lost IS NOT NULL THEN
+            UPDATE analytics.engine_state
+            SET rebuild_reason = format('%s came without its rows from a dump', v_lost)
+            WHERE engine_state.time_zone IS NOT NULL AND engine_state.rebuild_reason IS NULL;
+        END IF;
     END IF;
     v_capture := analytics.capture_signature();
     IF v_before IS NULL OR v_capture IS NULL THEN

@@ -16,6 +16,9 @@ BEGIN
     FROM analytics.settings
     WHERE settings.name = p_name;
     IF NOT FOUND THEN
+        IF NOT EXISTS (SELECT FROM analytics.settings) THEN
+            PERFORM analytics.raise_incomplete_restore();
+        END IF;
         RAISE EXCEPTION 'p_name must be the name of a setting'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('Got %L.', p_name),
