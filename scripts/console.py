@@ -51,7 +51,7 @@ _PATTERNS = (
         rf"\1{HIDDEN}",
     ),
     (
-        re.compile(r"(\bpassword\s+)(?:[eub]?&?'(?:[^']|'')*(?:'|$)|\$\w*\$.*)", re.I),
+        re.compile(r"(\bpassword\s+)(?:[eub]?&?'|\$\w*\$).*", re.I),
         rf"\1{HIDDEN}",
     ),
 )

@@ -2,10 +2,8 @@
 
 import base64
 import os
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +18,7 @@ import openapi
 import scheduler
 import source_indexes
 import uninstall
-from conftest import Database
+from conftest import Database, Server
 from demo_source import load_source_schema
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
@@ -186,12 +184,10 @@ def test_a_connection_string_that_works_is_used_as_it_is() -> None:
         "postgresql:///d?host=/var/run/postgresql",
         "postgres://me%40tenant:S3CRET%40x@db.example/d%40x",
         "postgresql://me:S3CRET@db.example/d@x",
-        "host=/var/run/postgresql dbname=d password='it''s'",
+        "host=/var/run/postgresql dbname=d password='it\\'s'",
         "service=teloo",
         "dbname=teloo",
     ):
-        if "it''s" in url:
-            continue
         assert console.checked_url(url) == url
 
 
@@ -201,31 +197,6 @@ def test_other_words_than_the_password_stay(capfd: pytest.CaptureFixture[str]) -
     console.set_up_logging()
     console.LOGGER.info("database teloo: the JWT secret; password authentication failed for ana")
     assert "teloo: the JWT secret; password authentication failed" in capfd.readouterr().err
-
-
-@pytest.fixture
-def parrot() -> Iterator[int]:
-    """A mail server that repeats what it does not understand; a test closes it by its end."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def talk() -> None:
-            while True:
-                try:
-                    peer, _ = server.accept()
-                except OSError:
-                    return
-                with peer, peer.makefile("rwb") as lines:
-                    lines.write(b"220 parrot\r\n")
-                    lines.flush()
-                    for line in lines:
-                        answer = b"500 what is " + line
-                        if line[:4].upper() == b"EHLO":
-                            answer = b"250-parrot\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n"
-                        lines.write(answer)
-                        lines.flush()
-
-        threading.Thread(target=talk, daemon=True).start()
-        yield server.getsockname()[1]
 
 
 def test_what_a_mail_server_repeats_of_a_login_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,11 +233,15 @@ def test_render_and_check_hand_no_wrong_connection_string_to_postgrest(
     assert (code, "database-uri is not right" in text, SECRET in text) == (1, True, False)
 
 
-@pytest.fixture
-def installed(system_database: Database) -> Database:
-    load_source_schema(system_database.url)
-    migrate.migrate(system_database.url)
-    return system_database
+@pytest.fixture(scope="module")
+def installed(system_server: Server) -> Iterator[Database]:
+    """One installation for all tests of pipes."""
+    name = system_server.new_name("pipes")
+    with system_server.janitor(name):
+        database = Database(system_server.cluster, name)
+        load_source_schema(database.url)
+        migrate.migrate(database.url)
+        yield database
 
 
 def ended_with(command: str, url: str) -> tuple[int, str]:

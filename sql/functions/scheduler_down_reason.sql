@@ -13,15 +13,21 @@ SET search_path = pg_catalog, pg_temp
 AS $scheduler_down_reason$
 DECLARE
     v_commands constant text[] := ARRAY['CALL analytics.tick()', 'CALL analytics.work()'];
+    -- Not a constant, which a checker would look up in a database without pg_cron.
+    v_schema text := 'cron';
     v_home text;
     v_sees_all constant boolean := pg_has_role('pg_read_all_stats', 'USAGE') OR EXISTS (
         SELECT FROM pg_roles WHERE pg_roles.rolname = current_user AND pg_roles.rolsuper
     );
     v_is_filtered boolean;
-    v_job record;
-    v_tick record;
-    v_run record;
-    v_jobs integer := 0;
+    v_jobs bigint;
+    v_job_id bigint;
+    v_is_active boolean;
+    v_role text;
+    v_schedule text;
+    v_is_here boolean;
+    v_status text;
+    v_message text;
 BEGIN
     BEGIN
         v_home := current_setting('cron.database_name', true);
@@ -47,58 +53,59 @@ BEGIN
     END IF;
     BEGIN
         v_is_filtered := row_security_active('cron.job');
-        FOR v_job IN EXECUTE
-            'SELECT command, jobid, active, username::text AS username, schedule, '
-            'nodeport = current_setting(''port'')::integer AS is_here FROM cron.job '
-            'WHERE database = current_database() AND command = ANY ($1) ORDER BY active DESC, jobid'
-        USING v_commands
-        LOOP
-            v_jobs := v_jobs + 1;
-            IF v_tick IS NULL AND v_job.command = v_commands[1] THEN
-                v_tick := v_job;
-            END IF;
-        END LOOP;
-        IF v_tick IS NULL THEN
+        EXECUTE format(
+            'SELECT count(*) OVER (), jobid, active, username::text, schedule, '
+            'nodeport = current_setting(''port'')::integer FROM %I.job '
+            'WHERE database = current_database() AND command = ANY ($1) '
+            'ORDER BY command = $1[1] DESC, active DESC, jobid LIMIT 1', v_schema
+        )
+        INTO v_jobs, v_job_id, v_is_active, v_role, v_schedule, v_is_here
+        USING v_commands;
+        EXECUTE format('SELECT command FROM %I.job WHERE jobid = $1', v_schema)
+        INTO v_message
+        USING v_job_id;
+        IF v_message IS DISTINCT FROM v_commands[1] THEN
             RETURN CASE
-                WHEN v_is_filtered AND v_jobs = 0 THEN
+                WHEN v_is_filtered AND v_jobs IS NULL THEN
                     format('role %s sees no job of pg_cron; whether there are others, and are '
                         'active, a superuser sees: make doctor', current_user)
                 ELSE 'the job of pg_cron that ticks is missing: make migrate'
             END;
         END IF;
-        IF NOT v_tick.active THEN
+        IF NOT v_is_active THEN
             RETURN format('job %s of pg_cron is not active: SELECT cron.alter_job(%s, '
-                'active := true);', v_tick.jobid, v_tick.jobid);
+                'active := true);', v_job_id, v_job_id);
         END IF;
-        IF NOT v_tick.is_here THEN
-            RETURN format('job %s of pg_cron calls another server: make migrate', v_tick.jobid);
+        IF NOT v_is_here THEN
+            RETURN format('job %s of pg_cron calls another server: make migrate', v_job_id);
         END IF;
         IF NOT EXISTS (
-            SELECT FROM pg_roles WHERE pg_roles.rolname = v_tick.username AND pg_roles.rolcanlogin
+            SELECT FROM pg_roles WHERE pg_roles.rolname = v_role AND pg_roles.rolcanlogin
         ) THEN
             RETURN format('role %I of job %s of pg_cron is gone or may not log in: make doctor',
-                v_tick.username, v_tick.jobid);
+                v_role, v_job_id);
         END IF;
-        EXECUTE
-            'SELECT status, return_message FROM cron.job_run_details '
+        EXECUTE format(
+            'SELECT status, return_message FROM %I.job_run_details '
             'WHERE jobid = $1 AND status IN (''succeeded'', ''failed'') '
-            'ORDER BY runid DESC LIMIT 1'
-        INTO v_run
-        USING v_tick.jobid;
-        IF v_run.status = 'failed' THEN
-            RETURN format('the last run of job %s of pg_cron failed: %s', v_tick.jobid,
+            'ORDER BY runid DESC LIMIT 1', v_schema
+        )
+        INTO v_status, v_message
+        USING v_job_id;
+        IF v_status = 'failed' THEN
+            RETURN format('the last run of job %s of pg_cron failed: %s', v_job_id,
                 left(regexp_replace(
-                    split_part(ltrim(v_run.return_message, E'\n\r '), E'\n', 1),
+                    split_part(ltrim(v_message, E'\n\r '), E'\n', 1),
                     '[^[:space:]"''<>@]+@[^[:space:]"''<>@]+', '…', 'g'
                 ), 200));
         END IF;
-        IF v_tick.schedule <> '* * * * *' THEN
+        IF v_schedule <> '* * * * *' THEN
             RETURN format('job %s of pg_cron runs at %s instead of every minute: make doctor',
-                v_tick.jobid, v_tick.schedule);
+                v_job_id, v_schedule);
         END IF;
         RETURN format('job %s of pg_cron is active, and its last run %s: is there a process '
-            '"pg_cron launcher"? The server''s log says more', v_tick.jobid,
-            coalesce(v_run.status, 'is not in cron.job_run_details'));
+            '"pg_cron launcher"? The server''s log says more', v_job_id,
+            coalesce(v_status, 'is not in cron.job_run_details'));
     EXCEPTION WHEN OTHERS THEN
         RETURN format('role %s may not look into pg_cron (%s); make doctor as a superuser says '
             'more', current_user, SQLSTATE);

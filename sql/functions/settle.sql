@@ -16,6 +16,9 @@ DECLARE
     v_relations oid[];
     v_fingerprint text;
 BEGIN
+    IF NOT EXISTS (SELECT FROM analytics.engine_state) THEN
+        PERFORM analytics.raise_incomplete_restore();
+    END IF;
     IF NOT analytics.is_settled() THEN
         PERFORM analytics.settle_source();
         PERFORM analytics.recognize_database();
