@@ -29,14 +29,41 @@ LINTERS: dict[str, list[str]] = {
         "tests/pgtap",
     ],
 }
-# Four parts at the same time, each with clusters of its own; a new file is in the last. The second
+# Five parts at the same time, each with clusters of its own; a new file is in the last. The second
 # and the third wait for pg_cron most of the time.
 PARTS = [
     [f"tests/test_{name}.py" for name in names]
     for names in (
-        ("capture", "engine", "live", "races", "sequences", "source_indexes"),
-        ("crashes", "cron", "restore"),
-        ("doctor", "notifier", "problems", "schedule", "scheduler_service", "usage"),
+        (
+            "capture",
+            "engine",
+            "live",
+            "poison",
+            "races",
+            "sequences",
+            "source_indexes",
+            "swap",
+        ),
+        ("backup_rights", "crashes", "cron", "neighbours", "pgbouncer", "restore", "standby"),
+        (
+            "clock",
+            "doctor",
+            "notifier",
+            "problems",
+            "schedule",
+            "scheduler_service",
+            "strangers",
+            "usage",
+        ),
+        (
+            "alert_texts",
+            "foreign_code",
+            "scripts",
+            "secrets",
+            "settings",
+            "source_binding",
+            "writers",
+        ),
     )
 ]
 TESTS: dict[str, list[str]] = {

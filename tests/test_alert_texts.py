@@ -63,7 +63,9 @@ def test_an_alert_names_cause_database_and_host_and_its_end_has_no_failure(
     deliver(migrated, migrated.url, **settings)
     posts = {body["event"]: body for _, body in hook.posts if body["problem"] == "refresh_failed"}
     where = f"Database {migrated.name} on 127.0.0.1:{migrated.cluster.port}."
-    assert "permission denied for table ofertas (SQLSTATE 42501)" in posts["raised"]["message"]
+    message = posts["raised"]["message"]
+    assert "role analytics_owner may not read any column of table public.ofertas" in message
+    assert "(SQLSTATE 55000)" in message
     assert posts["raised"]["database"] == migrated.name
     assert posts["raised"]["host"] == f"127.0.0.1:{migrated.cluster.port}"
     for event in ("raised", "cleared"):

@@ -95,7 +95,8 @@ BEGIN
         'the daily slot of ' || analytics.iso_instant(v_last_slot),
         'the last success of ' || analytics.iso_instant(v_last_success),
         'the start of the schedule at ' || CASE
-            WHEN v_state.scheduled_since > v_latest AND v_state.scheduled_instead IS NULL
+            WHEN v_state.scheduled_since > greatest(v_latest, v_latest_wall)
+                AND v_state.scheduled_instead IS NULL
                 THEN analytics.iso_instant(v_state.scheduled_since)
         END
     );
