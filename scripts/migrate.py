@@ -351,7 +351,8 @@ class Migration:
             # A refresh that is running ends first; one that comes now is told to wait.
             locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
             # Which shows that this is no stranger (analytics.lock_holders).
-            self.connection.execute("LOCK TABLE analytics.refresh_lock IN EXCLUSIVE MODE")
+            if scalar(self.connection, "SELECT to_regclass('analytics.refresh_lock') IS NOT NULL"):
+                self.connection.execute("LOCK TABLE analytics.refresh_lock IN EXCLUSIVE MODE")
             self.make_schema(STAGING)
         self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
         self.execute_file(item)
