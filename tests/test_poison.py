@@ -80,6 +80,15 @@ def wide(database: Database) -> Database:
             for column, kind in columns.items()
         )
     )
+    # Its own index would refuse what an e-mail may be without one.
+    unique = database.rows(
+        "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) "
+        "FROM pg_constraint WHERE conrelid = 'public.usuarios'::regclass AND contype = 'u' "
+        "UNION ALL SELECT format('DROP INDEX %s', indexrelid::regclass) FROM pg_index "
+        "WHERE indrelid = 'public.usuarios'::regclass AND NOT indisprimary "
+        "AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)"
+    )
+    database.execute(*(str(statement) for (statement,) in unique))
     with database.connect() as connection:
         fill(connection, 25, "A", date(2026, 11, 23), size=Size(requests=60))
     migrate(database.url)

@@ -9,6 +9,7 @@ LANGUAGE sql
 STABLE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $lost_derived_table$
     SELECT part.table_name
     FROM (VALUES

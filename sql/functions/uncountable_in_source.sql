@@ -17,6 +17,7 @@ LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 SET plan_cache_mode = force_custom_plan
 SET random_page_cost = 1.1
 SET jit = off
