@@ -783,12 +783,10 @@ def test_uninstall_refuses_where_names_are_quoted_too(source: Database) -> None:
     assert uninstall(source.url) is not None
 
 
-def test_timeout_of_the_session_is_named_as_what_it_is(
-    source: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source.execute(f"ALTER DATABASE {source.name} SET statement_timeout = '1ms'")
-    assert migrate_module.main(["--database-url", source.url]) == 1
-    assert "canceling statement due to statement timeout" in capsys.readouterr().err
+def test_timeout_of_the_database_does_not_matter(source: Database) -> None:
+    source.execute(f"ALTER DATABASE {source.name} SET statement_timeout = '200ms'")
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    source.execute(f"ALTER DATABASE {source.name} RESET statement_timeout")
 
 
 def test_latin1_client_is_no_hindrance(source: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -686,7 +686,8 @@ def test_counters_never_fall_when_logs_are_trimmed(scheduled: Database) -> None:
         scheduled.execute(
             f"UPDATE analytics.refresh_log SET finished_at = finished_at - interval '{days} days'",
             f"UPDATE analytics.audit_log SET audited_at = audited_at - interval '{days} days'",
-            "UPDATE analytics.scheduler_state SET last_trimmed_at = '2020-01-01'",
+            "UPDATE analytics.scheduler_state "
+            "SET last_trimmed_at = clock_timestamp() - interval '2 hours'",
             "CALL analytics.tick()",
         )
         assert scheduled.rows(counters) == before
