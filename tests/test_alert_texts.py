@@ -18,6 +18,7 @@ from migrate import migrate
 from test_notifier import Hook, Mailbox, hook, mail_settings, mailbox
 
 __all__ = ["hook", "mailbox"]
+SYSTEM_SERVER_IS_ENOUGH = True
 REASON = "SELECT analytics.scheduler_down_reason()"
 DOWN = "SELECT message FROM analytics.health_problems() WHERE problem = 'scheduler_down'"
 

@@ -25,6 +25,7 @@ from demo_source import load_source_schema
 from migrate import migrate
 from source_indexes import build_missing
 
+SYSTEM_SERVER_IS_ENOUGH = True
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 
 
