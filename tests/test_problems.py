@@ -22,6 +22,10 @@ PROBLEM_NAMES = re.findall(
     r"^ +'(\w+)', (?:'(?:unhealthy|degraded)'|\w+\.severity),$",
     (ROOT / "sql" / "functions" / "health_problems.sql").read_text(encoding="utf-8"),
     re.MULTILINE,
+) + re.findall(
+    r"^ +'(source_\w+)', (?:true|false), ",
+    (ROOT / "sql" / "functions" / "source_problems.sql").read_text(encoding="utf-8"),
+    re.MULTILINE,
 )
 
 
@@ -318,7 +322,7 @@ def test_migrate_again_raises_nothing(patient: Patient) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 14
+    assert len(set(PROBLEM_NAMES)) == 16
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -18,12 +18,12 @@ RETURN CASE p_problem
     WHEN 'missing_indexes' THEN 'refreshes are slower than they need to be'
     WHEN 'row_drop' THEN 'a view lost half of its rows'
     WHEN 'missed_slot' THEN 'a daily refresh did not start in time'
-    WHEN 'clock' THEN 'the server''s clock was wrong, or is'
+    WHEN 'clock' THEN 'the clock of the server was wrong or is wrong'
     WHEN 'lock_blocked' THEN 'a lock that somebody holds keeps refreshes from going on'
     WHEN 'uncountable_rows' THEN 'rows hold values that can not be counted'
     WHEN 'capture_gap' THEN 'changes are not noted'
     WHEN 'source_moved' THEN 'the operational tables changed and have to be bound again'
-    WHEN 'source_hidden' THEN 'the operational tables can''t be read in full'
+    WHEN 'source_hidden' THEN 'the operational tables can not be read in full'
     ELSE 'ask with a token for what it is'
 END;
 
