@@ -677,13 +677,12 @@ def look_at_contract(patient: Patient) -> Iterator[Finding]:
             else advice("Put it back as docs/source.md has it, then run: make migrate"),
         )
     moved = patient.rows(
-        "SELECT is_fatal, message, remedy FROM analytics.source_problems() "
+        "SELECT message, remedy FROM analytics.source_problems() "
         # The check of the rights says these, with the same statements.
-        "WHERE remedy NOT LIKE 'GRANT %' ORDER BY 1 DESC, 2"
+        "WHERE remedy NOT LIKE 'GRANT %' ORDER BY is_fatal DESC, 1"
     )
-    for is_fatal, message, cure in moved:
-        finding = wrong if is_fatal else warning
-        yield finding(str(message), remedy_of(str(cure)))
+    for message, cure in moved:
+        yield wrong(str(message), remedy_of(str(cure)))
     if not problems and not moved:
         run = Migration(patient.connection)
         run.read_ledger()

@@ -271,7 +271,12 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
     done = []
     user = str(scalar(connection, "SELECT current_user"))
     needed = [*role_requirements(), membership_requirement(connection, user)]
-    if scalar(connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
+    if not scalar(
+        connection,
+        # By the catalog: to_regclass() needs a right on the schema.
+        "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname = 'analytics' AND relname = 'migration_ledger'",
+    ):
         needed.append(create_requirement(connection))
     try:
         with connection.transaction():

@@ -99,6 +99,8 @@ CALLABLE = {
     "analytics.begin_rebuild(boolean)",
     "analytics.continue_rebuild(integer)",
     # The notifier's.
+    "analytics.pin_settings()",
+    "analytics.scheduler_down_reason()",
     "analytics.take_notice()",
     "analytics.report_notice(bigint,text[],text)",
     "analytics.update_alerts()",

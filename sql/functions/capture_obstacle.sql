@@ -23,9 +23,16 @@ BEGIN
             AND pg_class.relpersistence = 'p'
             AND pg_class.relnatts = wanted.columns
             AND pg_class.relchecks = 0
-            AND NOT pg_class.relhastriggers
-            AND NOT pg_class.relhasrules
-            AND NOT pg_class.relhasindex
+            -- The marks of pg_class stay until the next VACUUM.
+            AND NOT (pg_class.relhastriggers AND EXISTS (
+                SELECT FROM pg_trigger WHERE pg_trigger.tgrelid = pg_class.oid
+            ))
+            AND NOT (pg_class.relhasrules AND EXISTS (
+                SELECT FROM pg_rewrite WHERE pg_rewrite.ev_class = pg_class.oid
+            ))
+            AND NOT (pg_class.relhasindex AND EXISTS (
+                SELECT FROM pg_index WHERE pg_index.indrelid = pg_class.oid
+            ))
             AND NOT pg_class.relrowsecurity
             AND NOT pg_class.relispartition AS is_sound
         FROM (VALUES ('change_log', 2), ('lost_changes', 4)) AS wanted (name, columns)

@@ -17,9 +17,16 @@ BEGIN ATOMIC
         AND pg_class.relkind = 'r'
         AND pg_class.relnatts = 2
         AND pg_class.relchecks = 0
-        AND NOT pg_class.relhastriggers
-        AND NOT pg_class.relhasrules
-        AND NOT pg_class.relhasindex
+        -- The marks of pg_class stay until the next VACUUM.
+        AND NOT (pg_class.relhastriggers AND EXISTS (
+            SELECT FROM pg_catalog.pg_trigger WHERE pg_trigger.tgrelid = pg_class.oid
+        ))
+        AND NOT (pg_class.relhasrules AND EXISTS (
+            SELECT FROM pg_catalog.pg_rewrite WHERE pg_rewrite.ev_class = pg_class.oid
+        ))
+        AND NOT (pg_class.relhasindex AND EXISTS (
+            SELECT FROM pg_catalog.pg_index WHERE pg_index.indrelid = pg_class.oid
+        ))
         AND NOT pg_class.relrowsecurity
         AND NOT pg_class.relispartition
         AND pg_typeof((NULL::analytics.change_log).entity) = 'text'::pg_catalog.regtype
