@@ -39,6 +39,8 @@ CARRIED = (
 )
 # PostgREST's database library sets it in each new connection.
 OF_POSTGREST = ("client_min_messages",)
+# SET TRANSACTION sets these: PostgreSQL gives each new transaction the session's defaults again.
+OF_A_TRANSACTION = ("transaction_isolation", "transaction_read_only", "transaction_deferrable")
 
 
 class Pooler:
@@ -128,7 +130,7 @@ def left_behind(pooler: Pooler, user: str = SUPERUSER, password: str = "") -> di
     with psycopg.connect(pooler.url(user, password), prepare_threshold=None) as connection:
         queries = {
             "settings": "SELECT array_agg(name || ' = ' || setting ORDER BY name) FROM pg_settings "
-            "WHERE source = 'session' AND name <> ALL (%s)",
+            f"WHERE source = 'session' AND name NOT IN {OF_A_TRANSACTION} AND name <> ALL (%s)",
             "analytics.now": "SELECT nullif(current_setting('analytics.now', true), '')",
             "prepared": "SELECT array_agg(statement) FROM pg_prepared_statements",
             "cursors": "SELECT array_agg(name) FROM pg_cursors WHERE name <> ''",
