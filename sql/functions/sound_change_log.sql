@@ -19,13 +19,16 @@ BEGIN ATOMIC
         AND pg_class.relchecks = 0
         -- The marks of pg_class stay until the next VACUUM.
         AND NOT (pg_class.relhastriggers AND EXISTS (
-            SELECT FROM pg_catalog.pg_trigger WHERE pg_trigger.tgrelid = pg_class.oid
+            SELECT FROM pg_catalog.pg_trigger
+            WHERE pg_trigger.tgrelid = pg_class.oid
         ))
         AND NOT (pg_class.relhasrules AND EXISTS (
-            SELECT FROM pg_catalog.pg_rewrite WHERE pg_rewrite.ev_class = pg_class.oid
+            SELECT FROM pg_catalog.pg_rewrite
+            WHERE pg_rewrite.ev_class = pg_class.oid
         ))
         AND NOT (pg_class.relhasindex AND EXISTS (
-            SELECT FROM pg_catalog.pg_index WHERE pg_index.indrelid = pg_class.oid
+            SELECT FROM pg_catalog.pg_index
+            WHERE pg_index.indrelid = pg_class.oid
         ))
         AND NOT pg_class.relrowsecurity
         AND NOT pg_class.relispartition
