@@ -103,7 +103,8 @@ def test_a_kept_answer_is_revalidated_too(api: Api) -> None:
 @pytest.fixture(scope="module")
 def narrow(api: Api) -> Iterator[Api]:
     """Another gateway over the same database, with little room."""
-    settings = Settings(rate=5, burst=10, readers=2, retry_rate=1, retry_burst=1, workers="1")
+    # One token may take two of the three places.
+    settings = Settings(rate=5, burst=10, readers=3, retry_rate=1, retry_burst=1, workers="1")
     with started(api.database, "narrow", settings) as other:
         yield other
 
@@ -120,10 +121,12 @@ def test_too_many_requests_of_a_client_are_429(narrow: Api) -> None:
 
 def test_readers_leave_room_for_a_refresh(narrow: Api) -> None:
     time.sleep(2.5)
+    token = narrow.token(READER)
     with narrow.database.connect(autocommit=False) as other, ThreadPoolExecutor(6) as pool:
         other.execute("ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales RENAME TO busy")
         waiting = [
-            pool.submit(narrow.get, f"{MONTHLY}?limit={limit}", READER) for limit in range(1, 7)
+            pool.submit(narrow.get, f"{MONTHLY}?limit={limit}", token=token)
+            for limit in range(1, 7)
         ]
         time.sleep(2)
         # Two wait in the database; what writes and what watches has room.
@@ -144,9 +147,9 @@ def test_readers_leave_room_for_a_refresh(narrow: Api) -> None:
 
 @pytest.fixture(scope="module")
 def cramped(api: Api) -> Iterator[Api]:
-    """Another gateway over the same database, with 5 connections, 2 of them for readers."""
+    """Another gateway, with 6 connections, 3 of them for readers, 2 for those of one token."""
     settings = Settings(
-        rate=100000, burst=10000, readers=2, pool=5, retry_rate=1, retry_burst=1, workers="1"
+        rate=100000, burst=10000, readers=3, pool=6, retry_rate=1, retry_burst=1, workers="1"
     )
     with started(api.database, "cramped", settings) as other:
         yield other

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from gateway_testing import Api
+from jwt_token import AUDIENCE
 
 READERS = 16
 MONTHLY = "/materialized-views/monthly-metrics"
@@ -18,13 +19,24 @@ def load(api: Api) -> Iterator[list[tuple[float, int]]]:
     """Let readers ask all the time; hand out when each answer came and its status."""
     stop = threading.Event()
     answers: list[tuple[float, int]] = []
-    token = api.token("analytics_lector")
+    # One token may not take all places.
+    tokens = [
+        api.mint(
+            {
+                "role": "analytics_lector",
+                "aud": AUDIENCE,
+                "sub": f"reader {number}",
+                "exp": int(time.time()) + 300,
+            }
+        )
+        for number in range(READERS)
+    ]
 
     def read(number: int) -> None:
         while not stop.is_set():
             try:
                 # Other URLs share no answer.
-                status = api.get(f"{MONTHLY}?limit={number + 1}", token=token).status
+                status = api.get(f"{MONTHLY}?limit={number + 1}", token=tokens[number]).status
             except OSError:
                 status = 0
                 time.sleep(0.02)
