@@ -49,7 +49,7 @@ def promtool(*arguments: str | Path, feed: str | None = None) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
