@@ -339,7 +339,12 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
     ),
     (
         "change capture",
-        ["CREATE TABLE public.ofertas_2027 () INHERITS (public.ofertas)"],
+        [
+            "CREATE TABLE public.ofertas_2027 () INHERITS (public.ofertas)",
+            # Without a row there is nothing to miss.
+            "INSERT INTO public.ofertas_2027 (id, solicitud_id, asesor_id, tiempo_entrega_dias) "
+            "VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 3)",
+        ],
         "wrong",
         "public.ofertas_2027",
         ["DROP TABLE public.ofertas_2027"],

@@ -33,11 +33,6 @@ BEGIN
             UPDATE analytics.engine_state
             SET rebuild_reason = format('%s came without its rows from a dump', v_lost)
             WHERE engine_state.time_zone IS NOT NULL AND engine_state.rebuild_reason IS NULL;
-        ELSIF NOT EXISTS (SELECT FROM analytics.change_log) THEN
-            -- None may have been waiting, or the dump left them out: nobody can tell.
-            UPDATE analytics.engine_state
-            SET rebuild_reason = 'a dump brought no pending changes'
-            WHERE engine_state.time_zone IS NOT NULL AND engine_state.rebuild_reason IS NULL;
         END IF;
     END IF;
     v_capture := analytics.capture_signature();
