@@ -336,11 +336,15 @@ def test_noting_never_overflows_the_numbers_of_subtransactions(server_18: object
                     "VALUES (gen_random_uuid(), %s, 'Ruiz', '3', 'CLIENT')",
                     [str(number)],
                 )
-            assert writer.execute(
+            shown = writer.execute(
                 "SELECT subxact_count, subxact_overflowed FROM pg_stat_get_backend_idset() AS id, "
                 "pg_stat_get_backend_subxact(id) "
                 "WHERE pg_stat_get_backend_pid(id) = pg_backend_pid()"
-            ).fetchone() == (30, False)
+            ).fetchone()
+            # 20 that are counted, and those of the first millisecond.
+            assert shown is not None
+            assert 20 <= shown[0] < 50
+            assert shown[1] is False
 
 
 @pytest.mark.parametrize("options", [("-O", "-x"), ("-O",), ("-x",)])

@@ -17,13 +17,16 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $note_changed_solicitud_id$
 DECLARE
-    v_noted constant text := coalesce(current_setting('analytics.noted', true), '');
+    v_noted text;
     v_message text;
     v_sqlstate text;
 BEGIN
-    BEGIN
-        -- A mark for each statement of the transaction.
-        IF length(v_noted) < 30 THEN
+    -- Marks are dear. A transaction of a millisecond has not noted many statements.
+    IF clock_timestamp() > now() + interval '1 millisecond' THEN
+        v_noted := coalesce(current_setting('analytics.noted', true), '');
+    END IF;
+    IF v_noted IS NULL OR length(v_noted) < 20 THEN
+        BEGIN
             IF tg_op = 'INSERT' THEN
                 INSERT INTO analytics.change_log (entity, key)
                 SELECT tg_argv[0], new_row.solicitud_id
@@ -37,62 +40,81 @@ BEGIN
             ELSE
                 -- No join: a plan kept from an update of one row is quadratic for one of many.
                 INSERT INTO analytics.change_log (entity, key)
-                SELECT tg_argv[0], changed.key
-                FROM (
-                    SELECT new_row.solicitud_id FROM new_row
-                    UNION
-                    SELECT old_row.solicitud_id FROM old_row
-                ) AS changed (key)
-                WHERE changed.key IS NOT NULL;
+                SELECT tg_argv[0], new_row.solicitud_id
+                FROM new_row
+                WHERE new_row.solicitud_id IS NOT NULL
+                UNION ALL
+                SELECT tg_argv[0], old_row.solicitud_id
+                FROM old_row
+                WHERE
+                    old_row.solicitud_id IS NOT NULL
+                    AND old_row.solicitud_id IS DISTINCT FROM (
+                        SELECT new_row.solicitud_id FROM new_row LIMIT 1
+                    );
             END IF;
-            PERFORM set_config('analytics.noted', v_noted || '.', true);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+        END;
+        IF v_noted IS NOT NULL THEN
+            -- A mark for each statement of the transaction. PERFORM would be a query.
+            v_noted := set_config('analytics.noted', v_noted || '.', true);
+        END IF;
+        IF v_sqlstate IS NULL THEN
             RETURN NULL;
         END IF;
+    ELSE
         -- A rehearsal: it fails where the real thing would. It writes nothing, so that its
         -- subtransaction gets no number, of which a backend shows the others only 64.
-        IF tg_op = 'DELETE' THEN
-            INSERT INTO analytics.change_log (entity, key)
-            SELECT tg_argv[0], old_row.solicitud_id FROM old_row WHERE false;
-        ELSE
-            INSERT INTO analytics.change_log (entity, key)
-            SELECT tg_argv[0], new_row.solicitud_id FROM new_row WHERE false;
+        BEGIN
+            IF tg_op = 'DELETE' THEN
+                INSERT INTO analytics.change_log (entity, key)
+                SELECT tg_argv[0], old_row.solicitud_id FROM old_row WHERE false;
+            ELSE
+                INSERT INTO analytics.change_log (entity, key)
+                SELECT tg_argv[0], new_row.solicitud_id FROM new_row WHERE false;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+        END;
+        IF v_sqlstate IS NULL THEN
+            IF tg_op = 'INSERT' THEN
+                INSERT INTO analytics.change_log (entity, key)
+                SELECT tg_argv[0], new_row.solicitud_id
+                FROM new_row
+                WHERE
+                    new_row.solicitud_id IS NOT NULL
+                    AND (SELECT log.is_sound FROM analytics.sound_change_log() AS log);
+            ELSIF tg_op = 'DELETE' THEN
+                INSERT INTO analytics.change_log (entity, key)
+                SELECT tg_argv[0], old_row.solicitud_id
+                FROM old_row
+                WHERE
+                    old_row.solicitud_id IS NOT NULL
+                    AND (SELECT log.is_sound FROM analytics.sound_change_log() AS log);
+            ELSE
+                -- No join: a plan kept from an update of one row is quadratic for one of many.
+                INSERT INTO analytics.change_log (entity, key)
+                SELECT tg_argv[0], new_row.solicitud_id
+                FROM new_row
+                WHERE
+                    new_row.solicitud_id IS NOT NULL
+                    AND (SELECT log.is_sound FROM analytics.sound_change_log() AS log)
+                UNION ALL
+                SELECT tg_argv[0], old_row.solicitud_id
+                FROM old_row
+                WHERE
+                    old_row.solicitud_id IS NOT NULL
+                    AND old_row.solicitud_id IS DISTINCT FROM (
+                        SELECT new_row.solicitud_id FROM new_row LIMIT 1
+                    )
+                    AND (SELECT log.is_sound FROM analytics.sound_change_log() AS log);
+            END IF;
+            -- No row: none changed, or the log was altered.
+            IF FOUND OR EXISTS (SELECT FROM analytics.sound_change_log()) THEN
+                RETURN NULL;
+            END IF;
+            v_message := 'analytics.change_log was altered';
         END IF;
-    EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
-    END;
-    IF v_sqlstate IS NULL THEN
-        IF tg_op = 'INSERT' THEN
-            INSERT INTO analytics.change_log (entity, key)
-            SELECT tg_argv[0], new_row.solicitud_id
-            FROM new_row
-            WHERE
-                (SELECT log.is_sound FROM analytics.sound_change_log() AS log)
-                AND new_row.solicitud_id IS NOT NULL;
-        ELSIF tg_op = 'DELETE' THEN
-            INSERT INTO analytics.change_log (entity, key)
-            SELECT tg_argv[0], old_row.solicitud_id
-            FROM old_row
-            WHERE
-                (SELECT log.is_sound FROM analytics.sound_change_log() AS log)
-                AND old_row.solicitud_id IS NOT NULL;
-        ELSE
-            -- No join: a plan kept from an update of one row is quadratic for one of many.
-            INSERT INTO analytics.change_log (entity, key)
-            SELECT tg_argv[0], changed.key
-            FROM (
-                SELECT new_row.solicitud_id FROM new_row
-                UNION
-                SELECT old_row.solicitud_id FROM old_row
-            ) AS changed (key)
-            WHERE
-                (SELECT log.is_sound FROM analytics.sound_change_log() AS log)
-                AND changed.key IS NOT NULL;
-        END IF;
-        -- No row: none changed, or the log was altered.
-        IF FOUND OR EXISTS (SELECT FROM analytics.sound_change_log()) THEN
-            RETURN NULL;
-        END IF;
-        v_message := 'analytics.change_log was altered';
     END IF;
     BEGIN
         PERFORM analytics.note_lost_change(tg_relid, v_message, v_sqlstate);
