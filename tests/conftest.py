@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -175,7 +175,54 @@ def fresh_database(server: Server, template: str | None = None) -> Iterator[Data
     """Make a database, hand it out, drop it."""
     name = server.new_name("test")
     with server.janitor(name, template):
-        yield Database(server.cluster, name)
+        database = Database(server.cluster, name)
+        if template:
+            copy_settings(database, template)
+        yield database
+
+
+def copy_settings(database: Database, template: str) -> None:
+    """Give a copy the settings of its template, which CREATE DATABASE leaves behind."""
+    settings = database.rows(
+        "SELECT format('ALTER DATABASE %I SET %I = %s', current_database(), "
+        "split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)) "
+        "FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS setting WHERE setrole = 0 "
+        f"AND setdatabase = (SELECT oid FROM pg_database WHERE datname = '{template}')"
+    )
+    database.execute(*(str(statement) for (statement,) in settings))
+
+
+# By cluster and what was done.
+MADE: dict[tuple[str, str], str] = {}
+
+
+def made_once(database: Database, key: str, make: Callable[[Database], object]) -> None:
+    """Make an empty database what ``make`` would, by a copy of what it did the first time."""
+    postgres = Database(database.cluster, "postgres")
+    template = MADE.get((database.cluster.name, key))
+    if template is None:
+        template = f"made_{len(MADE)}"
+        postgres.execute(f"CREATE DATABASE {template}")
+        make(Database(database.cluster, template))
+        MADE[database.cluster.name, key] = template
+    postgres.execute(
+        f"DROP DATABASE {database.name}", f"CREATE DATABASE {database.name} TEMPLATE {template}"
+    )
+    copy_settings(database, template)
+
+
+def install(database: Database, generation: str = "A") -> None:
+    """Make an empty database an empty source of a generation, migrated."""
+    made_once(database, f"installed {generation}", lambda made: load_and_migrate(made, generation))
+
+
+def load_and_migrate(database: Database, generation: str) -> None:
+    """Load the empty source of a generation, and migrate."""
+    from demo_source import load_source_schema
+    from marketplace import load_schema_b
+
+    (load_source_schema if generation == "A" else load_schema_b)(database.url)
+    migrate(database.url)
 
 
 @pytest.fixture
@@ -190,26 +237,11 @@ def system_database(system_server: Server) -> Iterator[Database]:
     yield from fresh_database(system_server)
 
 
-@pytest.fixture(scope="session")
-def demo_template(server: Server) -> Iterator[str]:
-    """A database with the empty source schema (generation A), migrated; to be copied."""
-    from demo_source import load_source_schema
-
-    name = server.new_name("template")
-    with server.janitor(name):
-        url = server.cluster.url(name)
-        load_source_schema(url)
-        migrate(url)
-        yield name
-
-
 @pytest.fixture
-def migrated(server: Server, demo_template: str) -> Iterator[Database]:
+def migrated(database: Database) -> Database:
     """A migrated database over an empty source of generation A, on each server."""
-    for database in fresh_database(server, demo_template):
-        # A copy does not take the settings of its database along: migrate sets them again.
-        migrate(database.url)
-        yield database
+    install(database)
+    return database
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 import oracle
-from conftest import Database
-from demo_source import load_source_schema
+from conftest import Database, install, made_once
 from marketplace import (
     ADVISOR_STATES,
+    BASE_SEED,
     MOVES,
     SMALL,
     TABLES,
@@ -26,11 +26,10 @@ from marketplace import (
     Marketplace,
     audits_table,
     changes_of,
-    load_schema_b,
+    fill,
     schema_of,
     start,
 )
-from migrate import migrate
 from oracle import ZONE, Row, Source
 
 # Flip when v_metricas_mensuales_tiempo_real has to be there.
@@ -102,11 +101,7 @@ class Arena:
         self.schema = schema_of(generation)
         self.audits = audits_table(generation)
         self.tables = (*TABLES[:10], self.audits)
-        if generation == "A":
-            load_source_schema(database.url)
-        else:
-            load_schema_b(database.url)
-        migrate(database.url)
+        install(database, generation)
         self.grant_to_writer()
         self.refresher = database.connect()
         self.refresher.execute("SET statement_timeout = '60s'")
@@ -695,6 +690,19 @@ def literal(value: Cell) -> str:
 
 
 # -- for the tests that go step by step ----------------------------------------------------------
+
+
+def small_marketplace(database: Database, generation: Generation) -> Database:
+    """Make an empty database a small marketplace at noon of 2026-11-23, refreshed."""
+
+    def make(made: Database) -> None:
+        install(made, generation)
+        with made.connect() as connection:
+            fill(connection, BASE_SEED, generation, date(2026, 11, 23), size=SMALL)
+        assert refresh(made, "2026-11-23 12:00:00-05")[0] == "full"
+
+    made_once(database, f"small {generation}", make)
+    return database
 
 
 def refresh(database: Database, now: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from conftest import Database
+from conftest import Database, install, made_once
 from source_indexes import build_missing
 
 OUTBOX = (
@@ -17,16 +17,23 @@ OUTBOX = (
 
 
 @pytest.fixture
-def alerting(migrated: Database) -> Database:
+def alerting(database: Database) -> Database:
     """A filled database that is healthy and alerts at once."""
-    build_missing(migrated.url)
-    migrated.execute(
+    made_once(database, "alerting", make_alerting)
+    # Ticked just now.
+    database.execute("CALL analytics.tick()")
+    return database
+
+
+def make_alerting(database: Database) -> None:
+    install(database)
+    build_missing(database.url)
+    database.execute(
         "SELECT analytics.set_setting('alert_after_minutes', '0')",
         "SELECT * FROM analytics.refresh_all_mv()",
         "CALL analytics.tick()",
     )
-    assert migrated.rows("SELECT * FROM analytics.health_problems()") == []
-    return migrated
+    assert database.rows("SELECT * FROM analytics.health_problems()") == []
 
 
 def fail_a_refresh(database: Database) -> None:

@@ -15,7 +15,7 @@ import pytest
 import doctor
 import migrate as migrate_script
 import uninstall as uninstall_script
-from conftest import SERVERS, Database, Server, fresh_database, server_of_kind
+from conftest import SERVERS, Database, Server, fresh_database, install, made_once, server_of_kind
 from console import UserError
 from demo_source import load_source_schema
 from doctor_checks import OK, Finding
@@ -142,13 +142,18 @@ def test_a_role_for_backups_is_named_and_one_that_reads_everything_is_not(
 
 
 @pytest.fixture
-def working(migrated: Database) -> Database:
-    with migrated.connect() as connection:
+def working(database: Database) -> Database:
+    made_once(database, "twenty changes wait", make_working)
+    return database
+
+
+def make_working(database: Database) -> None:
+    install(database)
+    with database.connect() as connection:
         fill(connection, 7, "A", TODAY)
-    refresh(migrated, NOW)
-    with migrated.connect() as connection:
+    refresh(database, NOW)
+    with database.connect() as connection:
         change(connection, 9, "A", TODAY, count=20)
-    return migrated
 
 
 @contextmanager

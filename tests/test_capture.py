@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 import golden_data
-from conftest import Database, Server, fresh_database
+from conftest import Database, Server, fresh_database, install, made_once
 from demo_source import load_source_schema
 from golden_data import expected_views, load_change, load_source
 from marketplace import (
@@ -18,12 +18,11 @@ from marketplace import (
     Generation,
     audits_table,
     fill,
-    load_schema_b,
     schema_of,
 )
 from migrate import migrate
 from oracle import all_differences, compute, read_views
-from sequences import audited, refresh, view_differences
+from sequences import audited, refresh, small_marketplace, view_differences
 
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
@@ -47,19 +46,6 @@ PARENTS = {"solicitud_id": "solicitudes", "oferta_id": "ofertas"}
 TRIGGERS = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'teloo\\_analytics\\_%'"
 
 
-def filled(database: Database, generation: Generation) -> Database:
-    """Make a small marketplace, migrate, refresh."""
-    if generation == "A":
-        load_source_schema(database.url)
-    else:
-        load_schema_b(database.url)
-    migrate(database.url)
-    with database.connect() as connection:
-        fill(connection, BASE_SEED, generation, TODAY, size=SMALL)
-    assert refresh(database, NOW)[0] == "full"
-    return database
-
-
 @pytest.fixture(params=["A", "B"])
 def generation(request: pytest.FixtureRequest) -> Generation:
     """Each generation of the source schema."""
@@ -69,13 +55,13 @@ def generation(request: pytest.FixtureRequest) -> Generation:
 @pytest.fixture
 def market(system_database: Database, generation: Generation) -> Database:
     """A small marketplace of each generation."""
-    return filled(system_database, generation)
+    return small_marketplace(system_database, generation)
 
 
 @pytest.fixture
 def market_a(system_database: Database) -> Database:
     """A small marketplace of generation A."""
-    return filled(system_database, "A")
+    return small_marketplace(system_database, "A")
 
 
 @pytest.fixture
@@ -328,8 +314,7 @@ def test_a_disabled_trigger_makes_refreshes_full_and_the_reason_names_the_table(
 def capture_gaps(system_server: Server) -> Iterator[Database]:
     """One migrated database that many small cases share; each leaves it well."""
     for database in fresh_database(system_server):
-        load_source_schema(database.url)
-        migrate(database.url)
+        install(database)
         yield database
 
 
@@ -466,10 +451,15 @@ NEW_NOTICES = (
 @pytest.fixture
 def partitioned(system_database: Database) -> Database:
     """A small marketplace of generation A whose notifications are partitioned by month."""
-    load_source_schema(system_database.url)
-    system_database.execute(*PARTITIONED)
-    migrate(system_database.url)
-    with system_database.connect() as connection:
+    made_once(system_database, "partitioned", make_partitioned)
+    return system_database
+
+
+def make_partitioned(database: Database) -> None:
+    load_source_schema(database.url)
+    database.execute(*PARTITIONED)
+    migrate(database.url)
+    with database.connect() as connection:
         # Its notifications may lie anywhere: for the fill there is room, then it goes.
         connection.execute(
             "CREATE TABLE public.notices_rest PARTITION OF public.historial_respuestas_ofertas "
@@ -477,14 +467,13 @@ def partitioned(system_database: Database) -> Database:
         )
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
         connection.execute("DROP TABLE public.notices_rest")
-    refresh(system_database, NOW)
+    refresh(database, NOW)
     for table, day in (("older", "10"), ("newer", "20")):
-        system_database.execute(
+        database.execute(
             NEW_NOTICES.format(table=f"notices_{table}", instant=f"2026-11-{day} 12:00:00-05")
         )
-    assert refresh(system_database, NOW)[0] == "incremental"
-    assert view_differences(system_database, NOW) == []
-    return system_database
+    assert refresh(database, NOW)[0] == "incremental"
+    assert view_differences(database, NOW) == []
 
 
 def test_writes_through_the_parent_and_to_partitions_are_noted(partitioned: Database) -> None:

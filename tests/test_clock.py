@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conftest import Database
+from conftest import Database, install, made_once
 from marketplace import fill
 
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -52,18 +52,23 @@ def alerts(database: Database) -> set[str]:
 
 
 @pytest.fixture
-def scheduled(migrated: Database) -> Database:
+def scheduled(database: Database) -> Database:
     """An installation of some days ago that has run today's slot at 01:00 in Bogotá."""
-    with migrated.connect() as connection:
+    made_once(database, "scheduled for days", make_scheduled)
+    return database
+
+
+def make_scheduled(database: Database) -> None:
+    install(database)
+    with database.connect() as connection:
         fill(connection, 7, "A", NOW.date())
-    migrated.execute(
+    database.execute(
         f"UPDATE analytics.scheduler_state SET scheduled_since = '{day(-3)} 12:00:00-05'",
         "SELECT analytics.set_setting('schedule_time', '01:00')",
         "UPDATE analytics.scheduler_state SET schedule_changed_at = NULL",
     )
     for days in (-2, -1, 0):
-        tick(migrated, at_slot(days) + timedelta(minutes=1), "CALL analytics.work()")
-    return migrated
+        tick(database, at_slot(days) + timedelta(minutes=1), "CALL analytics.work()")
 
 
 @pytest.mark.parametrize("ahead", [HALF_A_YEAR, timedelta(days=3), timedelta(days=4000)])

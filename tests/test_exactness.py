@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from conftest import Database
+from conftest import Database, made_once
 from demo_source import load_source_schema
 from marketplace import BASE_SEED, CITIES, Generation, Size, change, fill, load_schema_b, schema_of
 from migrate import migrate
@@ -52,12 +52,13 @@ class Trial:
 
     def prepare(self, *statements: str) -> None:
         """Make the source tables, alter them, and migrate."""
-        if self.generation == "A":
-            load_source_schema(self.database.url)
-        else:
-            load_schema_b(self.database.url)
-        self.database.execute(*statements)
-        migrate(self.database.url)
+
+        def make(made: Database) -> None:
+            (load_source_schema if self.generation == "A" else load_schema_b)(made.url)
+            made.execute(*statements)
+            migrate(made.url)
+
+        made_once(self.database, f"{self.generation} {statements}", make)
         if self.zone != ZONE:
             self.database.execute(f"SELECT analytics.set_setting('time_zone', '{self.zone}')")
 

@@ -10,10 +10,8 @@ import psycopg
 import pytest
 
 import oracle
-from conftest import Database, Server, fresh_database
-from demo_source import load_source_schema
-from marketplace import BASE_SEED, SMALL, Generation, Size, change, load_schema_b, start
-from migrate import migrate
+from conftest import Database, Server, fresh_database, install
+from marketplace import BASE_SEED, SMALL, Generation, Size, change, start
 from oracle import Source, Value
 from sequences import REAL_TIME_VIEW, refresh
 
@@ -42,10 +40,8 @@ def templates(system_server: Server) -> Iterator[dict[Generation, str]]:
         "B": system_server.new_name("live_b"),
     }
     with system_server.janitor(names["A"]), system_server.janitor(names["B"]):
-        load_source_schema(system_server.cluster.url(names["A"]))
-        load_schema_b(system_server.cluster.url(names["B"]))
-        for name in names.values():
-            migrate(system_server.cluster.url(name))
+        for generation, name in names.items():
+            install(Database(system_server.cluster, name), generation)
         yield names
 
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from conftest import Database, Server, fresh_database
+from conftest import Database, Server, fresh_database, install
 from demo_source import load_source_schema
 from golden_data import NOW, TODAY, expected_views, load_source
 from migrate import migrate
@@ -221,8 +221,7 @@ def test_a_schedule_read_in_utc_fires_in_the_evening_before(golden: Database) ->
 
 def test_the_schedule_follows_a_zone_with_summer_time(system_database: Database) -> None:
     """One o'clock is one o'clock: 06:00 UTC in winter and 05:00 UTC in summer in New York."""
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
+    install(system_database)
     system_database.execute("SELECT analytics.set_schedule('01:00', 'America/New_York')")
     slots = system_database.rows(
         "SELECT (analytics.slot_instant(day, '01:00', value) AT TIME ZONE 'UTC')::text "

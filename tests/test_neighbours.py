@@ -7,10 +7,8 @@ from datetime import date
 
 import pytest
 
-from conftest import Database, Server
-from demo_source import load_source_schema
+from conftest import Database, Server, install, made_once
 from marketplace import change, fill
-from migrate import migrate
 from sequences import refresh, view_differences
 from source_indexes import build_missing
 from test_restore import program
@@ -49,8 +47,13 @@ def filled(database: Database) -> Database:
 
 
 @pytest.fixture
-def working(migrated: Database) -> Database:
-    return filled(migrated)
+def working(database: Database) -> Database:
+    def make(made: Database) -> None:
+        install(made)
+        filled(made)
+
+    made_once(database, "neighbours", make)
+    return database
 
 
 @contextmanager
@@ -231,8 +234,7 @@ def test_a_publication_of_all_tables_keeps_nothing_from_working(
     name = logical_server.new_name("published")
     with logical_server.janitor(name):
         database = Database(logical_server.cluster, name)
-        load_source_schema(database.url)
-        migrate(database.url)
+        install(database)
         filled(database)
         database.execute(
             f"CREATE PUBLICATION everything FOR {tables}",

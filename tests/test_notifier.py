@@ -21,7 +21,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 import notifier
 from cluster import Cluster, free_port
-from conftest import TEST_SETTINGS, Database
+from conftest import TEST_SETTINGS, Database, install, made_once
 from demo_source import load_source_schema
 from migrate import migrate
 from source_indexes import build_missing
@@ -159,15 +159,22 @@ def service(url: str, log: Path, interval: str, **settings: str) -> Iterator[sub
 
 
 @pytest.fixture
-def alerting(migrated: Database) -> Database:
+def alerting(database: Database) -> Database:
     """A filled database that is healthy and alerts at once."""
-    build_missing(migrated.url)
-    migrated.execute(
+    made_once(database, "alerting", make_alerting)
+    # Ticked just now.
+    database.execute("CALL analytics.tick()")
+    return database
+
+
+def make_alerting(database: Database) -> None:
+    install(database)
+    build_missing(database.url)
+    database.execute(
         "SELECT analytics.set_setting('alert_after_minutes', '0')",
         "SELECT * FROM analytics.refresh_all_mv()",
         "CALL analytics.tick()",
     )
-    return migrated
 
 
 def break_capture(database: Database) -> None:

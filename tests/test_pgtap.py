@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Database, Server
-from demo_source import load_source_schema
-from migrate import migrate
+from conftest import Database, Server, install
 
 FILES = sorted((Path(__file__).parent / "pgtap").glob("*_test.sql"))
 PGTAP_SQL = sorted(Path("/usr/share/postgresql").glob("*/extension/pgtap--[0-9.]*.sql"))
@@ -48,8 +46,7 @@ def test_pgtap(migrated: Database, file: Path) -> None:
 @pytest.mark.system_only("plpgsql_check")
 def test_plpgsql_check_finds_nothing(system_server: Server, system_database: Database) -> None:
     """Look into every function body, where linters don't."""
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
+    install(system_database)
     system_database.execute("CREATE EXTENSION plpgsql_check SCHEMA public")
     checked = system_database.rows(
         """

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from conftest import Database
+from conftest import Database, made_once
 from demo_source import load_source_schema
 from doctor import diagnose
 from marketplace import Size, fill
@@ -74,6 +74,11 @@ POISON = [
 @pytest.fixture
 def wide(database: Database) -> Database:
     """A marketplace whose columns are as wide as the contract with the source allows."""
+    made_once(database, "wide", make_wide)
+    return database
+
+
+def make_wide(database: Database) -> None:
     load_source_schema(database.url)
     database.execute(
         *(
@@ -95,7 +100,6 @@ def wide(database: Database) -> Database:
         fill(connection, 25, "A", date(2026, 11, 23), size=Size(requests=60))
     migrate(database.url)
     refresh(database)
-    return database
 
 
 def refresh(database: Database, *, force: bool = False) -> list[tuple[object, ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import Database
+from conftest import Database, install, made_once
 from marketplace import fill
 from migrate import migrate
 from source_indexes import build_missing
@@ -58,16 +58,24 @@ class Patient:
 
 
 @pytest.fixture
-def patient(migrated: Database) -> Patient:
+def patient(database: Database) -> Patient:
     """A filled, refreshed, healthy database, just after a daily refresh."""
-    ((now,),) = migrated.rows("SELECT clock_timestamp()")
+    made_once(database, "patient", make_patient)
+    ((now,),) = database.rows("SELECT last_tick_at FROM analytics.scheduler_state")
     assert isinstance(now, datetime)
-    with migrated.connect() as connection:
+    return Patient(database, now)
+
+
+def make_patient(database: Database) -> None:
+    install(database)
+    ((now,),) = database.rows("SELECT clock_timestamp()")
+    assert isinstance(now, datetime)
+    with database.connect() as connection:
         fill(connection, 5, "A", now.date())
-    build_missing(migrated.url)
+    build_missing(database.url)
     # The next slot is in 23 hours, whatever the time is now.
     slot = f"{(now - timedelta(hours=1)).astimezone(UTC):%H:%M}"
-    patient = Patient(migrated, now)
+    patient = Patient(database, now)
     patient.run(
         "SELECT analytics.set_setting('alert_after_minutes', '0')",
         "SELECT analytics.set_setting('slow_refresh_least_ms', '0')",
@@ -75,7 +83,6 @@ def patient(migrated: Database) -> Patient:
         REFRESH,
     )
     assert patient.look() == []
-    return patient
 
 
 def seen_and_gone(patient: Patient, problem: str, mend: Callable[[], object]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Database
 from marketplace import BASE_SEED, SMALL, fill
-from sequences import audited, last_run, refresh, view_differences
+from sequences import audited, last_run, refresh, small_marketplace, view_differences
 
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
@@ -41,13 +41,9 @@ NEW_AUDIT = (
 
 
 @pytest.fixture
-def market(migrated: Database) -> Database:
+def market(database: Database) -> Database:
     """A small marketplace whose views are up to date."""
-    with migrated.connect() as connection:
-        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
-    assert refresh(migrated, NOW)[0] == "full"
-    assert view_differences(migrated, NOW) == []
-    return migrated
+    return small_marketplace(database, "A")
 
 
 def some_request(database: Database) -> str:

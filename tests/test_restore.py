@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster, connection_environment
-from conftest import TEST_SETTINGS, Database, Server
+from conftest import TEST_SETTINGS, Database, Server, install, made_once
 from marketplace import change, fill
 from migrate import migrate
 from sequences import refresh, view_differences
@@ -47,16 +47,21 @@ def writes(database: Database, seed: int) -> None:
 
 
 @pytest.fixture
-def working(migrated: Database) -> Database:
+def working(database: Database) -> Database:
     """A refreshed marketplace in which changes wait."""
-    with migrated.connect() as connection:
+    made_once(database, "changes wait", make_working)
+    return database
+
+
+def make_working(database: Database) -> None:
+    install(database)
+    with database.connect() as connection:
         fill(connection, 7, "A", TODAY)
-    build_missing(migrated.url)
-    refresh(migrated, NOW)
-    writes(migrated, 8)
-    refresh(migrated, NOW)
-    writes(migrated, 9)
-    return migrated
+    build_missing(database.url)
+    refresh(database, NOW)
+    writes(database, 8)
+    refresh(database, NOW)
+    writes(database, 9)
 
 
 @pytest.fixture

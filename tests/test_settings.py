@@ -5,7 +5,7 @@ from datetime import date
 import psycopg
 import pytest
 
-from conftest import Database
+from conftest import Database, install
 from demo_source import load_source_schema
 from marketplace import BASE_SEED, SMALL, fill
 from migrate import migrate
@@ -158,8 +158,7 @@ def test_everything_works_under_settings_of_the_database(
 def test_a_refusal_names_the_default_that_causes_it_and_how_to_change_it(
     system_database: Database, setting: str, value: str, error: type[psycopg.Error]
 ) -> None:
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
+    install(system_database)
     with system_database.connect() as connection:
         connection.execute(f"ALTER DATABASE {system_database.name} SET {setting} = '{value}'")
     with system_database.connect() as connection:

@@ -13,9 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import psycopg
 import pytest
 
-from conftest import Database
-from demo_source import load_source_schema
-from migrate import migrate
+from conftest import Database, install
 
 LONG = os.environ.get("TELOO_LONG") == "1"
 FIRST = date(2026, 1, 1)
@@ -87,8 +85,7 @@ def slots_of(
 
 @pytest.mark.system_only("the same time zone files as Python")
 def test_slots_of_every_zone_are_those_of_python(system_database: Database) -> None:
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
+    install(system_database)
     with system_database.connect() as connection:
         known = known_zones(connection)
         tried = known if LONG else distinct(known)
@@ -250,8 +247,7 @@ class Years:
 
 @pytest.mark.system_only("the same time zone files as Python")
 def test_each_local_day_of_every_zone_runs_exactly_once(system_database: Database) -> None:
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
+    install(system_database)
     system_database.execute(
         "UPDATE analytics.settings SET value = 'on' WHERE name = 'allow_pinned_clock'",
         # Often committed: nothing clears away the row versions of one's own transaction.

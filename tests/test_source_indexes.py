@@ -7,10 +7,8 @@ import pytest
 
 import oracle
 import source_indexes
-from conftest import Database
-from demo_source import load_source_schema
+from conftest import Database, install
 from marketplace import BASE_SEED, SMALL, change, fill
-from migrate import migrate
 from sequences import audited, refresh, view_differences
 
 NOW = "2026-11-23 12:00:00-05"
@@ -120,8 +118,7 @@ def test_leftover_of_an_interrupted_build_is_replaced(migrated: Database) -> Non
 def test_index_that_does_not_serve_is_not_taken_for_one(
     system_database: Database, index: str
 ) -> None:
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
+    install(system_database)
     system_database.execute(DROP_ALL, f"CREATE INDEX of_somebody ON public.solicitudes {index}")
     assert ("solicitudes", "created_at", "teloo_analytics_solicitudes_created_at") in (
         system_database.rows(MISSING)
@@ -129,8 +126,7 @@ def test_index_that_does_not_serve_is_not_taken_for_one(
 
 
 def test_partitions_with_long_names_get_their_indexes(system_database: Database) -> None:
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
+    install(system_database)
     child = "ofertas_" + "of_a_very_long_name_" * 2 + "2026"
     system_database.execute(f"CREATE TABLE public.{child} () INHERITS (public.ofertas)")
     assert run(system_database) == 0

@@ -6,11 +6,8 @@ from datetime import date
 import psycopg
 import pytest
 
-from conftest import Database
-from demo_source import load_source_schema
-from marketplace import BASE_SEED, SMALL, fill
-from migrate import migrate
-from sequences import last_run, refresh, view_differences
+from conftest import Database, install
+from sequences import last_run, refresh, small_marketplace, view_differences
 
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
@@ -138,12 +135,7 @@ NOWHERE_TO_NOTE = (
 @pytest.fixture
 def market(system_database: Database) -> Database:
     """A small marketplace of generation A, refreshed."""
-    load_source_schema(system_database.url)
-    migrate(system_database.url)
-    with system_database.connect() as connection:
-        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
-    assert refresh(system_database, NOW)[0] == "full"
-    return system_database
+    return small_marketplace(system_database, "A")
 
 
 @pytest.fixture
@@ -327,8 +319,7 @@ def test_noting_never_overflows_the_numbers_of_subtransactions(server_18: object
 
     assert isinstance(server_18, Server)
     for database in fresh_database(server_18):
-        load_source_schema(database.url)
-        migrate(database.url)
+        install(database)
         with database.connect() as writer, writer.transaction():
             for number in range(100):
                 writer.execute(
