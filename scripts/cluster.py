@@ -169,12 +169,18 @@ class Cluster:
     # -- making ----------------------------------------------------------------------------
 
     def make_location(self) -> Path:
-        """Make the folder for data and log where the server's user can reach it."""
+        """Make the folder for data and log where the server's user can reach it.
+
+        It lies below .local, or below the folder that TELOO_CLUSTERS names.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         location = self.home / "server"
+        elsewhere = os.environ.get("TELOO_CLUSTERS")
+        if elsewhere:
+            location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir=elsewhere))
         if self.under_root:
             user = pwd.getpwnam(SERVER_USER_UNDER_ROOT)
-            if not self.is_reachable("-x", self.home):
+            if not elsewhere and not self.is_reachable("-x", self.home):
                 location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir="/var/tmp"))
             location.mkdir(mode=0o700, exist_ok=True)
             os.chown(location, user.pw_uid, user.pw_gid)

@@ -2,15 +2,17 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from cluster import SUPERUSER, Cluster, embedded_binaries, system_binaries
+from cluster import LOCAL, SUPERUSER, Cluster, embedded_binaries, system_binaries
 from marketplace import BASE_SEED
 from migrate import migrate
 
@@ -27,9 +29,19 @@ for name in ("DATABASE_URL", "SOURCE_SCHEMA"):
 TEST_SETTINGS = """
 fsync = off
 shared_buffers = 128MB
-max_wal_size = 1GB
+max_wal_size = 256MB
 log_min_messages = warning
 """
+MEMORY = Path("/dev/shm")  # noqa: S108
+GB = 1 << 30
+# Thousands of databases come and go: in memory, where there is enough, each takes a fourth.
+if (
+    "TELOO_CLUSTERS" not in os.environ
+    and MEMORY.is_mount()
+    and shutil.disk_usage(MEMORY).free > 6 * GB
+    and os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") > 10 * GB
+):
+    os.environ["TELOO_CLUSTERS"] = str(MEMORY)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +65,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_header() -> str:
     """Print the seed that the random marketplaces start from."""
     return f"random marketplaces: TELOO_SEED={BASE_SEED}"
+
+
+def pytest_sessionstart() -> None:
+    """Remove the clusters of runs that were killed."""
+    for home in LOCAL.glob("test-*-*-*"):
+        pid = home.name.split("-")[-2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            Cluster(home.name).remove()
 
 
 @pytest.hookimpl(trylast=True)
