@@ -212,6 +212,7 @@ def copy_settings(database: Database, template: str) -> None:
     database.execute(*(str(statement) for (statement,) in settings))
 
 
+TEMPLATE_NUMBERS = itertools.count(1)
 # By cluster and what was done.
 MADE: dict[tuple[str, str], str] = {}
 
@@ -221,7 +222,7 @@ def made_once(database: Database, key: str, make: Callable[[Database], object]) 
     postgres = Database(database.cluster, "postgres")
     template = MADE.get((database.cluster.name, key))
     if template is None:
-        template = f"made_{len(MADE)}"
+        template = f"made_{next(TEMPLATE_NUMBERS)}"
         postgres.execute(f"CREATE DATABASE {template}")
         make(Database(database.cluster, template))
         MADE[database.cluster.name, key] = template
