@@ -218,6 +218,7 @@ def not_installed(patient: Patient) -> Finding:
 CULPRITS = (
     r"permission denied for (?:table|view|materialized view|schema|function|sequence|relation)"
     r" ([\w.]+)",
+    r"may not read .*\b(?:of|in) (?:table|view) ([\w.]+)",
     r'(?:relation|function|schema|role|type|column|view|table) "?([\w.]+)"?'
     r"(?:\([^)]*\))? (?:does not exist|is missing|is gone)",
 )
