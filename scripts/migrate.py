@@ -86,6 +86,8 @@ class Migration:
         self.objects = load_objects(directory)
         self.changes: list[str] = []
         self.ledger: dict[str, tuple[str, str]] = {}
+        # By name; read once.
+        self.functions: dict[str, dict[str, tuple[str, str]]] | None = None
         # Everything that an object reads, directly or not.
         self.needs: dict[str, set[str]] = {}
         self.staged: list[SqlFile] = []
@@ -145,12 +147,13 @@ class Migration:
         find = self.function_identities if item.kind == "function" else self.relation_kind
         if not find(item.object_name):
             return True
-        return bool(
+        indexes = item.index_names()
+        return bool(indexes) and bool(
             scalar(
                 self.connection,
                 "SELECT true FROM unnest(%s::text[]) AS name "
                 "WHERE to_regclass(format('analytics.%%I', name)) IS NULL LIMIT 1",
-                item.index_names(),
+                indexes,
             )
         )
 
@@ -248,21 +251,44 @@ class Migration:
 
     def function_identities(self, name: str) -> dict[str, tuple[str, str]]:
         """Return the functions of a name: identity, kind and row version."""
-        schema, function = split_name(name)
+        if self.functions is None:
+            self.functions = self.read_functions()
+        return self.functions.get(name, {})
+
+    def functions_now(self, name: str) -> dict[str, tuple[str, str]]:
+        """Read the functions of a name anew, after a statement that changed them."""
+        known = self.read_functions(name).get(name, {})
+        if self.functions is not None:
+            self.functions[name] = known
+        return known
+
+    def read_functions(self, name: str | None = None) -> dict[str, dict[str, tuple[str, str]]]:
+        """Read the functions of our schemas, or those of one name."""
+        schema, function = split_name(name) if name else (None, None)
         rows = self.connection.execute(
             """
             SELECT
+                nspname,
+                proname,
                 format(
-                    '%%I.%%I(%%s)', %s::text, proname, pg_get_function_identity_arguments(oid)
+                    '%%I.%%I(%%s)', nspname, proname,
+                    pg_get_function_identity_arguments(pg_proc.oid)
                 ),
                 CASE prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                xmin::text
+                pg_proc.xmin::text
             FROM pg_proc
-            WHERE proname = %s AND pronamespace = to_regnamespace(%s)
+            INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
+            WHERE
+                nspname = ANY (%s)
+                AND (%s::text IS NULL OR proname = %s)
             """,
-            [schema, function, schema],
+            [[schema] if schema else [SCHEMA, "api"], function, function],
         ).fetchall()
-        return {identity: (kind, row_version) for identity, kind, row_version in rows}
+        found: dict[str, dict[str, tuple[str, str]]] = {}
+        for its_schema, its_name, identity, kind, row_version in rows:
+            key = its_name if its_schema == SCHEMA else f"{its_schema}.{its_name}"
+            found.setdefault(key, {})[identity] = (kind, row_version)
+        return found
 
     def relation_kind(self, name: str) -> str | None:
         """Return what kind of view there is under a name: MATERIALIZED VIEW, VIEW or None."""
@@ -281,24 +307,28 @@ class Migration:
 
     def apply_function(self, item: SqlFile) -> None:
         """Create or replace a function; other functions of its name are taken away."""
-        before = self.function_identities(item.object_name)
+        name = item.object_name
+        before = self.function_identities(name)
+        if not before:
+            self.execute_file(item)
+            self.functions_now(name)
+            return
         for identity, (kind, _) in before.items():
             self.withdraw_grants(f"{kind} {identity}")
-        before = self.function_identities(item.object_name)
+        before = self.functions_now(name)
         try:
             with self.connection.transaction():
                 self.execute_file(item)
-            if before:
-                self.changed_functions.append(item.object_name)
+            self.changed_functions.append(name)
         except CANNOT_REPLACE:
             for identity, (kind, _) in before.items():
-                self.set_aside(kind, identity, item.object_name)
+                self.set_aside(kind, identity, name)
             before = {}
             self.execute_file(item)
-        after = self.function_identities(item.object_name)
+        after = self.functions_now(name)
         for identity, (kind, row_version) in before.items():
             if after.get(identity) == (kind, row_version):
-                self.set_aside(kind, identity, item.object_name)
+                self.set_aside(kind, identity, name)
 
     def apply_view(self, item: SqlFile) -> None:
         """Create or replace a plain view."""
@@ -608,7 +638,7 @@ class Migration:
         for name in removed:
             object_name = object_name_of(name)
             if self.ledger[name][0] == "function":
-                functions = self.function_identities(object_name)
+                functions = self.functions_now(object_name)
                 identities += [f"{kind} {key}" for key, (kind, _) in functions.items()]
             elif kind := self.relation_kind(object_name):
                 identities.append(f"{kind} {quoted(object_name)}")

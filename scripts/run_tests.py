@@ -1,14 +1,9 @@
 """Runs all checks and tests and prints one summary; fails when any of them did not run."""
 
-import shutil
+import os
 import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
 
 from console import Parser, run_tool
 
@@ -29,91 +24,25 @@ LINTERS: dict[str, list[str]] = {
         "tests/pgtap",
     ],
 }
-# Five parts at the same time, each with clusters of its own; a new file is in the last. The second
-# and the third wait for pg_cron most of the time.
-PARTS = [
-    [f"tests/test_{name}.py" for name in names]
-    for names in (
-        (
-            "capture",
-            "engine",
-            "live",
-            "poison",
-            "races",
-            "sequences",
-            "source_indexes",
-            "swap",
-        ),
-        ("backup_rights", "crashes", "cron", "neighbours", "pgbouncer", "restore", "standby"),
-        (
-            "clock",
-            "doctor",
-            "notifier",
-            "problems",
-            "schedule",
-            "scheduler_service",
-            "strangers",
-            "usage",
-        ),
-        (
-            "alert_texts",
-            "foreign_code",
-            "scripts",
-            "secrets",
-            "settings",
-            "source_binding",
-            "writers",
-        ),
-    )
+# Each worker runs whole files on clusters of its own. More of them than cores: some wait for the
+# minute of pg_cron. tests/conftest.py puts what takes minutes first.
+WORKERS = max(4, 2 * (os.cpu_count() or 1))
+PYTEST = [
+    *("python", "-m", "pytest", "-n", str(WORKERS)),
+    *("--dist", "loadfile", "--no-loadscope-reorder"),
 ]
-TESTS: dict[str, list[str]] = {
-    **{
-        f"pytest {number}": ["python", "-m", "pytest", *part]
-        for number, part in enumerate(PARTS, start=1)
-    },
-    f"pytest {len(PARTS) + 1}": [
-        "python",
-        "-m",
-        "pytest",
-        *(f"--ignore={path}" for part in PARTS for path in part),
-    ],
-}
 
 
-def run(name: str, command: list[str], output: IO[str] | None = None) -> tuple[str, bool, float]:
+def run(name: str, command: list[str]) -> tuple[str, bool, float]:
     """Run one check; return its name, whether it passed, and its seconds."""
-    print(f"\n== {name}: {' '.join(command)}", flush=True, file=output)
+    print(f"\n== {name}: {' '.join(command)}", flush=True)
     started = time.monotonic()
     program = BIN / command[0]
     if not program.exists():
-        print(f"{program} is missing: run make install", flush=True, file=output)
+        print(f"{program} is missing: run make install", flush=True)
         return name, False, 0.0
-    result = subprocess.run(
-        [str(program), *command[1:]],
-        cwd=PROJECT,
-        check=False,
-        stdout=output,
-        stderr=subprocess.STDOUT if output else None,
-    )
+    result = subprocess.run([str(program), *command[1:]], cwd=PROJECT, check=False)
     return name, result.returncode == 0, time.monotonic() - started
-
-
-def run_together(checks: dict[str, list[str]]) -> list[tuple[str, bool, float]]:
-    """Run checks at the same time; show the last as it goes, the others when they are done."""
-    *others, last = checks.items()
-    with ThreadPoolExecutor() as pool, ExitStack() as stack:
-        outputs = [stack.enter_context(TemporaryFile("w+")) for _ in others]
-        running = [
-            pool.submit(run, name, command, output)
-            for (name, command), output in zip(others, outputs, strict=True)
-        ]
-        shown = run(*last)
-        results = []
-        for future, output in zip(running, outputs, strict=True):
-            results.append(future.result())
-            output.seek(0)
-            shutil.copyfileobj(output, sys.stdout)
-        return [*results, shown]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     results = [run(name, command) for name, command in LINTERS.items()]
     if not options.lint_only:
-        results += run_together(TESTS)
+        results.append(run("pytest", PYTEST))
     print("\n== summary")
     for name, passed, seconds in results:
         print(f"{'passed' if passed else 'FAILED':7} {name:12} {seconds:6.1f} s")

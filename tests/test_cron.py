@@ -20,6 +20,8 @@ from test_problems import RUNBOOK
 from test_restore import documented, program
 from uninstall import uninstall
 
+TAKES_MINUTES = True
+
 pytestmark = pytest.mark.system_only("pg_cron")
 SCHEDULED = ["scheduled teloo-analytics tick", "scheduled teloo-analytics work"]
 COMMANDS = ["CALL analytics.tick()", "CALL analytics.work()"]

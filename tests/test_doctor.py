@@ -28,6 +28,8 @@ from demo_source import load_source_schema
 from doctor_checks import Check
 from migrate import migrate
 
+TAKES_MINUTES = True
+
 SETTINGS = """
 wal_level = logical
 max_wal_senders = 4

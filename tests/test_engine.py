@@ -25,6 +25,8 @@ from sql_files import SQL_DIRECTORY
 from test_migrate import catalog
 from test_races import pid_of, wait_until_blocked
 
+TAKES_MINUTES = True
+
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 ZONE = "America/Bogota"

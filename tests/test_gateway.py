@@ -26,6 +26,8 @@ from gateway import CONFIG, Gateway, Settings, settings_from
 from gateway_testing import ERROR_KEYS, Api, raw, refused, started
 from openapi import ENDPOINTS, Endpoint
 
+TAKES_MINUTES = True
+
 LECTOR = "analytics_lector"
 OPERADOR = "analytics_operador"
 MONTHS = "/materialized-views/monthly-metrics"

@@ -24,6 +24,8 @@ from prerequisites import path_elements
 from sql_files import SQL_DIRECTORY, dependency_order, load_objects
 from uninstall import uninstall
 
+TAKES_MINUTES = True
+
 SCRIPTS = SQL_DIRECTORY.parent / "scripts"
 
 # Everything that a migrate makes or changes, as the catalogs know it, without oids.

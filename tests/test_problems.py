@@ -57,19 +57,24 @@ class Patient:
         return sorted(new)
 
 
+# By cluster: when the patient that all others are copies of was refreshed.
+REFRESHED_AT: dict[str, datetime] = {}
+
+
 @pytest.fixture
 def patient(database: Database) -> Patient:
     """A filled, refreshed, healthy database, just after a daily refresh."""
     made_once(database, "patient", make_patient)
-    ((now,),) = database.rows("SELECT last_tick_at FROM analytics.scheduler_state")
-    assert isinstance(now, datetime)
-    return Patient(database, now)
+    patient = Patient(database, REFRESHED_AT[database.cluster.name])
+    assert patient.look() == []
+    return patient
 
 
 def make_patient(database: Database) -> None:
     install(database)
     ((now,),) = database.rows("SELECT clock_timestamp()")
     assert isinstance(now, datetime)
+    REFRESHED_AT[database.cluster.name] = now
     with database.connect() as connection:
         fill(connection, 5, "A", now.date())
     build_missing(database.url)
