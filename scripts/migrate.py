@@ -30,7 +30,7 @@ from sql_files import (
     dependency_order,
     load_migrations,
     load_objects,
-    object_name_of,
+    rules_of,
     split_name,
 )
 
@@ -85,7 +85,9 @@ class Migration:
         self.migrations = load_migrations(directory)
         self.objects = load_objects(directory)
         self.changes: list[str] = []
-        self.ledger: dict[str, tuple[str, str]] = {}
+        # By name: kind, checksum of the code, checksum of the text, file, whether it is a rule.
+        self.ledger: dict[str, tuple[str, str, str, str, bool]] = {}
+        self.rules = rules_of(self.objects)
         # By name; read once.
         self.functions: dict[str, dict[str, tuple[str, str]]] | None = None
         # Everything that an object reads, directly or not.
@@ -109,11 +111,12 @@ class Migration:
             return
         prerequisites.refuse_hollow(self.connection)
         rows = self.connection.execute(
-            "SELECT name, kind, checksum FROM analytics.migration_ledger"
+            "SELECT name, kind, checksum, text_checksum, file, is_rule "
+            "FROM analytics.migration_ledger"
         ).fetchall()
-        self.ledger = {name: (kind, checksum) for name, kind, checksum in rows}
+        self.ledger = {row[0]: row[1:] for row in rows}
         here = {migration.name: migration for migration in self.migrations}
-        applied = sorted(name for name, (kind, _) in self.ledger.items() if kind == "migration")
+        applied = sorted(name for name, (kind, *_) in self.ledger.items() if kind == "migration")
         for name in applied:
             if name not in here:
                 raise UserError(
@@ -142,7 +145,7 @@ class Migration:
         """Tell whether an object has to be applied: new, changed, forced or gone."""
         if item.references() & self.names_set_aside or item.name in self.moved:
             return True
-        if self.ledger.get(item.name) != (item.kind, item.checksum):
+        if self.ledger.get(item.name, ())[:2] != (item.kind, item.checksum):
             return True
         find = self.function_identities if item.kind == "function" else self.relation_kind
         if not find(item.object_name):
@@ -166,7 +169,7 @@ class Migration:
         here = {item.name for item in [*self.migrations, *self.objects]}
         return [
             name
-            for name, (kind, _) in self.ledger.items()
+            for name, (kind, *_) in self.ledger.items()
             if kind != "source view" and name not in here
         ]
 
@@ -179,30 +182,82 @@ class Migration:
 
     def record(self, item: SqlFile, started: float) -> None:
         """Write the ledger row of a file that was just applied."""
+        verb = "changed" if item.name in self.ledger else "applied"
+        self.write_ledger(item, (time.monotonic() - started) * 1000)
+        self.changes.append(f"{verb} {item.label}")
+        self.say("%s %s (%.0f ms)", verb, item.label, (time.monotonic() - started) * 1000)
+
+    def write_ledger(self, item: SqlFile, milliseconds: float | None = None) -> None:
+        """Write the ledger row of a file; without a time, where its code was not applied."""
+        is_rule = item.name in self.rules
         self.connection.execute(
             """
             INSERT INTO analytics.migration_ledger AS ledger
-                (name, kind, version, checksum, duration_ms)
-            VALUES (%s, %s, %s, %s, round(%s::numeric, 3))
+                (name, kind, version, file, checksum, text_checksum, is_rule, duration_ms)
+            VALUES (
+                %(name)s, %(kind)s, %(version)s, %(file)s, %(checksum)s, %(text_checksum)s,
+                %(is_rule)s, round(%(milliseconds)s::numeric, 3)
+            )
             ON CONFLICT (name) DO UPDATE SET
                 kind = excluded.kind,
+                file = excluded.file,
                 checksum = excluded.checksum,
-                duration_ms = excluded.duration_ms,
+                text_checksum = excluded.text_checksum,
+                is_rule = excluded.is_rule,
+                duration_ms = coalesce(excluded.duration_ms, ledger.duration_ms),
                 applied_by = excluded.applied_by,
                 applied_at = excluded.applied_at
             """,
-            [
-                item.name,
-                item.kind,
-                item.version,
-                item.checksum,
-                (time.monotonic() - started) * 1000,
-            ],
+            {
+                "name": item.name,
+                "kind": item.kind,
+                "version": item.version,
+                "file": item.file,
+                "checksum": item.checksum,
+                "text_checksum": item.text_checksum,
+                "is_rule": is_rule,
+                "milliseconds": milliseconds,
+            },
         )
-        verb = "changed" if item.name in self.ledger else "applied"
-        self.ledger[item.name] = (item.kind, item.checksum)
-        self.changes.append(f"{verb} {item.name}")
-        self.say("%s %s (%.0f ms)", verb, item.name, (time.monotonic() - started) * 1000)
+        self.ledger[item.name] = (
+            item.kind,
+            item.checksum,
+            item.text_checksum,
+            item.file,
+            is_rule,
+        )
+
+    def note_text(self, item: SqlFile, *, comment: bool = False) -> None:
+        """Take over what is no code: a reworded comment, a file that moved, what is a rule.
+
+        With ``comment``, comments are made again even where they are the same.
+        """
+        _, _, text_checksum, file, is_rule = self.ledger[item.name]
+        if comment or text_checksum != item.text_checksum:
+            with self.connection.transaction():
+                self.connection.execute(f"SET LOCAL search_path = {SCHEMA}, pg_catalog, pg_temp")
+                for statement in item.comments():
+                    self.comment(item, statement)
+                self.connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+            self.changes.append(f"reworded {item.label}")
+            self.say("reworded %s", item.label)
+        elif (file, is_rule) == (item.file, item.name in self.rules):
+            return
+        self.write_ledger(item)
+
+    def comment(self, item: SqlFile, statement: str) -> None:
+        """Run a COMMENT statement; what a later migration took away has no comment any more."""
+        try:
+            with self.connection.transaction():
+                self.connection.execute(statement.encode())
+        except (
+            psycopg.errors.UndefinedObject,
+            psycopg.errors.UndefinedTable,
+            psycopg.errors.UndefinedColumn,
+            psycopg.errors.UndefinedFunction,
+        ):
+            if item.kind != "migration":
+                raise
 
     def execute_file(self, item: SqlFile) -> None:
         """Run the statements of a file; name the file when one fails."""
@@ -212,17 +267,23 @@ class Migration:
             raise
         except psycopg.Error as error:
             raise UserError(
-                f"{item.name} failed; nothing was changed: {error.diag.message_primary} "
+                f"{item.label} failed; nothing was changed: {error.diag.message_primary} "
                 f"(SQLSTATE {error.sqlstate})",
                 prerequisites.details(error),
             ) from error
 
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
-        for migration in self.pending_migrations():
-            started = time.monotonic()
-            self.execute_file(migration)
-            self.record(migration, started)
+        reworded = False
+        for migration in self.migrations:
+            if migration.name not in self.ledger:
+                started = time.monotonic()
+                self.execute_file(migration)
+                self.record(migration, started)
+            elif reworded or self.ledger[migration.name][2] != migration.text_checksum:
+                # A later one may have given the same thing another comment.
+                reworded = True
+                self.note_text(migration, comment=True)
 
     def make_schema(self, name: str) -> None:
         """Create a schema of this transaction's own: only the migrating role may."""
@@ -487,7 +548,7 @@ class Migration:
                 "%s was rebuilt without index %s, which is not in sql/%s",
                 item.object_name,
                 name,
-                item.name,
+                item.label,
             )
 
     def apply_objects(self, objects: list[SqlFile]) -> None:
@@ -510,6 +571,7 @@ class Migration:
     def apply_object(self, item: SqlFile) -> None:
         """Apply one object where it is pending."""
         if not self.is_pending(item):
+            self.note_text(item)
             return
         started = time.monotonic()
         if item.kind == "function":
@@ -636,12 +698,11 @@ class Migration:
         removed = sorted(set(self.ledger) - here)
         identities = list(reversed(self.replaced))
         for name in removed:
-            object_name = object_name_of(name)
             if self.ledger[name][0] == "function":
-                functions = self.functions_now(object_name)
+                functions = self.functions_now(name)
                 identities += [f"{kind} {key}" for key, (kind, _) in functions.items()]
-            elif kind := self.relation_kind(object_name):
-                identities.append(f"{kind} {quoted(object_name)}")
+            elif kind := self.relation_kind(name):
+                identities.append(f"{kind} {quoted(name)}")
         self.drop(identities)
         if self.replaced:
             self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
@@ -649,8 +710,9 @@ class Migration:
             self.connection.execute(
                 "DELETE FROM analytics.migration_ledger WHERE name = %s", [name]
             )
-            self.changes.append(f"removed {name}")
-            LOGGER.info("removed %s", name)
+            file = self.ledger[name][3] or name
+            self.changes.append(f"removed {file}")
+            LOGGER.info("removed %s", file)
 
     def drop(self, identities: list[str]) -> None:
         """Drop objects, readers first; stop where somebody else's object reads one of them."""
@@ -859,7 +921,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             f"schedule      {f'pg_cron, as {row[2]}' if row[2] and has_cron else 'not by pg_cron'}"
         )
         for item in pending:
-            print(f"pending       sql/{item.name}")
+            print(f"pending       sql/{item.label}")
         for name in removed:
             print(f"to be removed {name}")
         in_path = prerequisites.is_on_path(path)

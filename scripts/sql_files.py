@@ -12,6 +12,20 @@ from console import UserError
 
 SQL_DIRECTORY = Path(__file__).resolve().parent.parent / "sql"
 
+# The one statement of a file that makes its object. Materialized views have no schema there:
+# migrate builds them aside.
+_DEFINITION = re.compile(
+    r"^CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW|MATERIALIZED VIEW) (?:(\w+)\.)?(\w+)",
+    re.MULTILINE,
+)
+_KINDS = {"FUNCTION": "function", "PROCEDURE": "function"}
+# What is no code: comments, and white space that is in no literal. Literals and names in quotes are
+# taken whole, since they may look like comments.
+_TOKEN = re.compile(
+    r"""(?P<blank>(?:--[^\n]*|/\*.*?\*/|\s)+)|'(?:[^']|'')*'|"[^"]*"|[^'"/\s-]+|.""", re.DOTALL
+)
+_COMMENT_ON = re.compile(r"^COMMENT ON [^;']*? IS\s+(?:'(?:[^']|'')*'\s*)+;", re.MULTILINE)
+_RULE = re.compile(r"recomputed_\w+|\w+_query")
 # What PostgreSQL looks at only when a function runs, and so does not order anything:
 # comments, string literals, bodies between dollar quotes.
 _LATE_BOUND = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
@@ -22,7 +36,10 @@ _REFERENCE = re.compile(r"\b(?:analytics\.|(?=api\.))((?:api\.)?\w+)")
 class SqlFile:
     """A file (or a generated text) that defines one object, or one migration.
 
-    ``object_name`` is written without a schema in schema analytics, with it in schema api.
+    ``name`` is what the ledger knows it by: the object, or the number and name of a migration.
+    ``file`` is where it lies below sql/; it may move. ``object_name`` is written without a schema
+    in schema analytics, with it in schema api. ``checksum`` is the SHA-256 of the code, without
+    comments, COMMENT statements and white space; ``text_checksum`` that of the whole text.
     """
 
     name: str
@@ -30,11 +47,25 @@ class SqlFile:
     sql: str
     version: int | None = None
     object_name: str = ""
+    file: str = ""
     checksum: str = field(init=False)
+    text_checksum: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Compute the SHA-256 of the text."""
-        object.__setattr__(self, "checksum", hashlib.sha256(self.sql.encode()).hexdigest())
+        """Compute the checksums."""
+        # analytics.bind_source() writes that of a source view too, and can only take it whole.
+        code = self.sql if self.kind == "source view" else code_of(self.sql)
+        object.__setattr__(self, "checksum", sha256(code))
+        object.__setattr__(self, "text_checksum", sha256(self.sql))
+
+    @property
+    def label(self) -> str:
+        """How a person knows it: by its file, or by its name where it was generated."""
+        return self.file or self.name
+
+    def comments(self) -> list[str]:
+        """Return the COMMENT statements of the text."""
+        return [found[0] for found in _COMMENT_ON.finditer(self.sql)]
 
     def references(self) -> set[str]:
         """Return the names of objects that must exist before this one can."""
@@ -45,9 +76,25 @@ class SqlFile:
         names = frozenset(_REFERENCE.findall(_LATE_BOUND.sub(" ", self.sql)))
         return names - {self.object_name}
 
+    def mentions(self) -> set[str]:
+        """Return the names of our objects anywhere in the code, in bodies and literals too."""
+        return set(_REFERENCE.findall(code_of(self.sql)))
+
     def index_names(self) -> list[str]:
         """Return the names of the indexes that the text creates."""
         return re.findall(r"^CREATE (?:UNIQUE )?INDEX (\w+)", self.sql, re.MULTILINE)
+
+
+def sha256(text: str) -> str:
+    """Return the SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=1024)
+def code_of(text: str) -> str:
+    """Return SQL without comments, COMMENT statements and the white space between its words."""
+    code = _COMMENT_ON.sub("", text)
+    return _TOKEN.sub(lambda match: " " if match["blank"] else match[0], code).strip()
 
 
 def load_migrations(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
@@ -60,6 +107,7 @@ def load_migrations(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
         migrations.append(
             SqlFile(
                 name=f"migrations/{path.name}",
+                file=f"migrations/{path.name}",
                 kind="migration",
                 sql=path.read_text(encoding="utf-8"),
                 version=int(match[1]),
@@ -78,27 +126,61 @@ def split_name(object_name: str) -> tuple[str, str]:
     return schema or "analytics", name
 
 
-def object_name_of(file_name: str) -> str:
-    """Return the object that a file defines: ``functions/api/health.sql`` is api.health."""
-    path = Path(file_name)
-    return f"{path.parent.name}.{path.stem}" if path.parent.name == "api" else path.stem
-
-
 def load_objects(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
-    """Read ``functions/*.sql`` and ``views/*.sql``, one object each, named after its file.
+    """Read the files below ``functions`` and ``views``: one object each, named after its file.
 
-    Those below ``functions/api`` and ``views/api`` are objects of schema api.
+    The folders between say nothing: a file may move.
     """
-    objects = []
-    for folder in ("functions", "views", "functions/api", "views/api"):
-        for path in sorted((directory / folder).glob("*.sql")):
-            sql = path.read_text(encoding="utf-8")
-            kind = "function" if folder.startswith("functions") else "view"
-            if kind == "view" and re.search(r"^CREATE MATERIALIZED VIEW", sql, re.MULTILINE):
-                kind = "materialized view"
-            name = f"{folder}/{path.name}"
-            objects.append(SqlFile(name=name, kind=kind, sql=sql, object_name=object_name_of(name)))
-    return objects
+    objects: dict[str, SqlFile] = {}
+    paths = [
+        path for folder in ("functions", "views") for path in (directory / folder).rglob("*.sql")
+    ]
+    for path in sorted(paths):
+        item = read_object(path, path.relative_to(directory).as_posix())
+        if item.object_name in objects:
+            raise UserError(
+                f"sql/{objects[item.object_name].file} and sql/{item.file} make the same object"
+            )
+        objects[item.object_name] = item
+    return list(objects.values())
+
+
+def read_object(path: Path, file: str) -> SqlFile:
+    """Read the file of an object: its name and kind are in its CREATE statement."""
+    text = path.read_text(encoding="utf-8")
+    found = _DEFINITION.search(text)
+    if found is None:
+        raise UserError(
+            f"sql/{file} makes no function and no view", "It has to begin a line with CREATE."
+        )
+    kind, schema, name = found.groups()
+    if name != path.stem:
+        raise UserError(f"sql/{file} makes {name}; name the file {name}.sql")
+    object_name = name if schema in (None, "analytics") else f"{schema}.{name}"
+    return SqlFile(
+        name=object_name,
+        kind=_KINDS.get(kind, kind.lower()),
+        sql=text,
+        object_name=object_name,
+        file=file,
+    )
+
+
+def rules_of(objects: Iterable[SqlFile]) -> set[str]:
+    """Return the names of the objects that decide what is in a derived table.
+
+    The roots are the views ``recomputed_*`` and the queries ``*_query``; then everything that one
+    of these refers to, in its body and its literals too.
+    """
+    by_name = {item.object_name: item for item in objects}
+    waiting = [name for name in by_name if _RULE.fullmatch(name)]
+    rules: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in rules:
+            rules.add(name)
+            waiting += by_name[name].mentions() & by_name.keys()
+    return rules
 
 
 def dependency_order(objects: Iterable[SqlFile]) -> list[SqlFile]:

@@ -25,6 +25,7 @@ BEGIN
     END;
     UPDATE analytics.migration_ledger SET
         checksum = encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex'),
+        text_checksum = encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex'),
         applied_by = session_user,
         applied_at = clock_timestamp()
     FROM analytics.installation

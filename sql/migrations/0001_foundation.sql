@@ -20,8 +20,11 @@ CREATE TABLE analytics.migration_ledger (
         kind IN ('migration', 'function', 'view', 'materialized view', 'source view')
     ),
     version integer UNIQUE,
+    file text NOT NULL,
     checksum text NOT NULL,
-    duration_ms numeric NOT NULL,
+    text_checksum text NOT NULL,
+    is_rule boolean NOT NULL,
+    duration_ms numeric,
     applied_by text NOT NULL DEFAULT session_user,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CHECK ((kind = 'migration') = (version IS NOT NULL))
@@ -29,11 +32,18 @@ CREATE TABLE analytics.migration_ledger (
 COMMENT ON TABLE analytics.migration_ledger IS
 'What make migrate applied: one row per migration and per object file, as it is installed now.';
 COMMENT ON COLUMN analytics.migration_ledger.name IS
-'Path of the file below sql/, or the name of a generated src_ view.';
+'Name of the object, with its schema outside of analytics, or file of the migration.';
 COMMENT ON COLUMN analytics.migration_ledger.kind IS 'What the file holds.';
 COMMENT ON COLUMN analytics.migration_ledger.version IS
 'Number of a migration; NULL for objects that are applied again when they change.';
-COMMENT ON COLUMN analytics.migration_ledger.checksum IS 'SHA-256 of the file, in hexadecimal.';
+COMMENT ON COLUMN analytics.migration_ledger.file IS
+'Path of the file below sql/, which may move; empty for a generated src_ view.';
+COMMENT ON COLUMN analytics.migration_ledger.checksum IS
+'SHA-256 of the code, in hexadecimal: without comments, COMMENT statements and white space.';
+COMMENT ON COLUMN analytics.migration_ledger.text_checksum IS
+'SHA-256 of the whole file, in hexadecimal.';
+COMMENT ON COLUMN analytics.migration_ledger.is_rule IS
+'Whether it decides what is in a derived table: another checksum of it leads to a rebuild.';
 COMMENT ON COLUMN analytics.migration_ledger.duration_ms IS 'Milliseconds it took to apply.';
 COMMENT ON COLUMN analytics.migration_ledger.applied_by IS 'Database user who applied it.';
 COMMENT ON COLUMN analytics.migration_ledger.applied_at IS 'When it was applied.';
