@@ -148,6 +148,7 @@ def is_without_data(patient: Patient) -> bool:
     try:
         with patient.connection.transaction(force_rollback=True):
             prerequisites.pin_settings(patient.connection)
+            patient.connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             if patient.may_act_as_owner:
                 patient.connection.execute(
                     sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER))

@@ -668,19 +668,23 @@ def look_at_contract(patient: Patient) -> Iterator[Finding]:
         schema,
         generation,
     )
-    for (problem,) in problems:
-        _, _, remedy = str(problem).rpartition(": ")
-        yield wrong(
-            str(problem),
-            statement(remedy, "as a superuser")
-            if remedy.startswith("ALTER ")
-            else advice("Put it back as docs/source.md has it, then run: make migrate"),
-        )
     moved = patient.rows(
         "SELECT message, remedy FROM analytics.source_problems() "
         # The check of the rights says these, with the same statements.
         "WHERE remedy NOT LIKE 'GRANT %' ORDER BY is_fatal DESC, 1"
     )
+    for (problem,) in problems:
+        _, _, remedy = str(problem).rpartition(": ")
+        # What is missing may be there under another name.
+        gone = str(problem).removesuffix(" is missing") + " is gone"
+        same = [message for message, _ in moved if str(message).startswith(gone)]
+        moved = [found for found in moved if found[0] not in same]
+        yield wrong(
+            str(problem) + "".join(str(message).removeprefix(gone) for message in same),
+            statement(remedy, "as a superuser")
+            if remedy.startswith("ALTER ")
+            else advice("Put it back as docs/source.md has it, then run: make migrate"),
+        )
     for message, cure in moved:
         yield wrong(str(message), remedy_of(str(cure)))
     if not problems and not moved:

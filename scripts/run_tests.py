@@ -24,12 +24,12 @@ LINTERS: dict[str, list[str]] = {
         "tests/pgtap",
     ],
 }
-# Each worker runs whole files on clusters of its own. More of them than cores: some wait for the
-# minute of pg_cron. tests/conftest.py puts what takes minutes first.
+# Each worker runs whole files, for one of the servers, on clusters of its own. More of them than
+# cores: some wait for the minute of pg_cron. tests/conftest.py puts what takes minutes first.
 WORKERS = max(4, 2 * (os.cpu_count() or 1))
 PYTEST = [
     *("python", "-m", "pytest", "-n", str(WORKERS)),
-    *("--dist", "loadfile", "--no-loadscope-reorder"),
+    *("--dist", "loadgroup", "--no-loadscope-reorder"),
 ]
 
 

@@ -56,6 +56,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     items.sort(key=lambda item: not getattr(getattr(item, "module", None), "TAKES_MINUTES", False))
     for item in items:
+        # A worker takes a file, or its half for one of the servers.
+        kind = "postgresql-18" if "postgresql-18" in item.name else "system"
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kind}"))
         for marker in item.iter_markers("system_only"):
             item.user_properties.append(("system_only", marker.args[0]))
     doubled = [

@@ -26,6 +26,8 @@ from demo_source import load_source_schema
 from migrate import migrate
 from source_indexes import build_missing
 
+SYSTEM_SERVER_IS_ENOUGH = True
+
 TAKES_MINUTES = True
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "notifier.py"

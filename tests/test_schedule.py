@@ -14,6 +14,8 @@ from demo_source import load_source_schema
 from migrate import migrate
 from uninstall import uninstall
 
+SYSTEM_SERVER_IS_ENOUGH = True
+
 TAKES_MINUTES = True
 
 JOBS = "SELECT triggered_by, slot_date::text, state, attempts FROM analytics.refresh_jobs"

@@ -21,6 +21,8 @@ from demo_source import load_source_schema
 from migrate import migrate
 from service import connect
 
+SYSTEM_SERVER_IS_ENOUGH = True
+
 SCRIPT = PROJECT / "scripts" / "scheduler.py"
 LAST_TICK = "SELECT last_tick_at FROM analytics.scheduler_state"
 
