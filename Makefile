@@ -127,6 +127,11 @@ test: ## run all checks and tests, on clusters of their own
 	@scripts/install.sh --test
 	@$(PYTHON) scripts/run_tests.py
 
+.PHONY: test-fast
+test-fast: ## linters, pgTAP, golden data and a few marketplaces: two minutes
+	@scripts/install.sh --test
+	@$(PYTHON) scripts/run_tests.py --fast
+
 .PHONY: test-long
 test-long: ## daily slots of every zone over 10 years (minutes)
 	@scripts/install.sh --test

@@ -31,6 +31,15 @@ PYTEST = [
     *("python", "-m", "pytest", "-n", str(WORKERS)),
     *("--dist", "loadgroup", "--no-loadscope-reorder"),
 ]
+# A verdict in two minutes: everything that computes, by the oracle, on one server and on the other.
+FAST = [
+    "tests/test_pgtap.py",
+    "tests/test_golden.py",
+    "tests/test_exactness.py::test_views_equal_the_oracle_on_each_server",
+    "tests/test_exactness.py::test_an_empty_source_gives_no_rows_and_no_error",
+    "tests/test_exactness.py::test_city_key_is_the_oracle_s_for_every_nasty_spelling",
+    "tests/test_exactness.py::test_the_oracle_tells_a_wrong_cell_from_a_right_one",
+]
 
 
 def run(name: str, command: list[str]) -> tuple[str, bool, float]:
@@ -52,10 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
         description="Runs the linters, the type checker and all tests on clusters of their own.",
     )
     parser.add_argument("--lint-only", action="store_true", help="leave the tests out")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="of the tests only pgTAP, the golden data and a few marketplaces: two minutes",
+    )
     options = parser.parse_args(arguments)
     results = [run(name, command) for name, command in LINTERS.items()]
     if not options.lint_only:
-        results.append(run("pytest", PYTEST))
+        results.append(run("pytest", [*PYTEST, *(FAST if options.fast else [])]))
     print("\n== summary")
     for name, passed, seconds in results:
         print(f"{'passed' if passed else 'FAILED':7} {name:12} {seconds:6.1f} s")
