@@ -29,7 +29,7 @@ LINTERS: dict[str, list[str]] = {
 WORKERS = max(4, 2 * (os.cpu_count() or 1))
 PYTEST = [
     *("python", "-m", "pytest", "-n", str(WORKERS)),
-    *("--dist", "loadgroup", "--no-loadscope-reorder"),
+    *("--dist", "loadscope", "--no-loadscope-reorder"),
 ]
 # A verdict in two minutes: everything that computes, by the oracle, on one server and on the other.
 FAST = [

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster import LOCAL, SUPERUSER, Cluster, embedded_binaries, system_binaries
 from marketplace import BASE_SEED
@@ -49,6 +51,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "system_only(lacking): not on PostgreSQL 18, which lacks it")
 
 
+class ByServer(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker of pytest-xdist a whole file, or its half for one of the servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        kind = "postgresql-18" if "postgresql-18" in nodeid else "system"
+        return f"{nodeid.partition('::')[0]} {kind}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServer:
+    """Return what hands out the tests."""
+    return ByServer(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run modules on the system's server alone that say so: nothing in them knows the version.
 
@@ -56,9 +72,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     items.sort(key=lambda item: not getattr(getattr(item, "module", None), "TAKES_MINUTES", False))
     for item in items:
-        # A worker takes a file, or its half for one of the servers.
-        kind = "postgresql-18" if "postgresql-18" in item.name else "system"
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {kind}"))
         for marker in item.iter_markers("system_only"):
             item.user_properties.append(("system_only", marker.args[0]))
     doubled = [
