@@ -4,12 +4,10 @@ A rebuild is held by a trigger on the facts of the set that it fills, which take
 lock once a given number of batches is finished.
 """
 
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -21,8 +19,6 @@ from demo_source import load_source_schema
 from marketplace import BASE_SEED, SMALL, Size, change, fill
 from migrate import migrate
 from sequences import REAL_TIME_VIEW, audited, refresh
-from sql_files import SQL_DIRECTORY
-from test_migrate import catalog
 from test_races import pid_of, wait_until_blocked
 
 TAKES_MINUTES = True
@@ -52,8 +48,6 @@ SELECT gen_random_uuid(), (SELECT min(id::text)::uuid FROM public.clientes), 'Ca
     timestamptz '2026-09-01 12:00:00-05' + number * interval '1 minute'
 FROM generate_series(1, {count}) AS number
 """
-# The last commit before the incremental engine.
-BEFORE_THE_ENGINE = "84aa1005504dcfe7e747f98386a7072189b29ab1"
 
 
 @pytest.fixture(scope="module")
@@ -987,77 +981,3 @@ def test_tick_does_not_wait_for_a_refresh(market: Database) -> None:
         assert market.rows("SELECT count(*) FROM analytics.pending_changes") == [(0,)]
         refresher.commit()
     assert market.rows("SELECT count(*) FROM analytics.change_log") == [(0,)]
-
-
-# -- the installation before ----------------------------------------------------------------------
-
-
-def migrate_earlier(database: Database, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install what the commit before the engine had."""
-    archive = subprocess.run(
-        ["git", "-C", SQL_DIRECTORY.parent, "archive", BEFORE_THE_ENGINE, "sql"],
-        capture_output=True,
-        check=True,
-    ).stdout
-    subprocess.run(["tar", "-x", "-C", directory], input=archive, check=True)
-    with monkeypatch.context() as patch:
-        # Today's scripts ask for what that SQL did not have.
-        patch.setattr("capture.apply", lambda _url: [])
-        patch.setattr("cron.arrange", lambda _connection: [])
-        migrate(database.url, directory=directory / "sql")
-
-
-def test_upgrade_keeps_the_views_readable_and_ends_as_a_fresh_installation(
-    database: Database,
-    server: Server,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    load_source_schema(database.url)
-    with database.connect() as connection:
-        fill(connection, BASE_SEED, "A", TODAY)
-    migrate_earlier(database, tmp_path, monkeypatch)
-    with session(database) as connection:
-        rows = connection.execute("SELECT * FROM analytics.refresh_all_mv()").fetchall()
-        assert [row[1] for row in rows] == ["SUCCESS"] * 2
-    before = published(database)
-    assert before[0]
-    assert before[1]
-    # Migrate fills the new tables as of its own day.
-    database.execute(f"ALTER DATABASE {database.name} SET analytics.now = '{NOW}'")
-    migrate(database.url)
-    database.execute(f"ALTER DATABASE {database.name} RESET analytics.now")
-    assert published(database) == before
-    assert differences(database) == []
-    disturb(database, 18)
-    assert real_time_differences(database) == []
-    assert published(database) == before
-    assert refresh(database, NOW)[0] == "full"
-    assert differences(database) == []
-    disturb(database, 19)
-    assert refresh(database, NOW)[0] == "incremental"
-    assert differences(database) == []
-    assert audited(database) == 0
-    for fresh in fresh_database(server):
-        load_source_schema(fresh.url)
-        migrate(fresh.url)
-        with session(fresh) as connection:
-            connection.execute("SELECT * FROM analytics.refresh_all_mv()")
-        expected, actual = set(catalog(fresh)), set(catalog(database))
-        assert actual == expected
-
-
-def test_readers_do_not_wait_for_the_first_refresh_after_the_upgrade(
-    system_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load_source_schema(system_database.url)
-    with system_database.connect() as connection:
-        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
-    migrate_earlier(system_database, tmp_path, monkeypatch)
-    system_database.execute("SELECT * FROM analytics.refresh_all_mv()")
-    migrate(system_database.url)
-    with system_database.connect(autocommit=False) as refresher, session(system_database) as reader:
-        refresher.execute("SELECT * FROM analytics.refresh_all_mv()")
-        reader.execute("SET lock_timeout = '1s'")
-        for statement in READS:
-            reader.execute(statement)

@@ -1,6 +1,7 @@
 """Migrations: once, whole or not at all, by whom it may be, on both ends of PostgreSQL."""
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -817,3 +818,95 @@ def test_every_command_has_help(script: Path) -> None:
     assert run.stdout.startswith(f"usage: {script.name}")
     wrong = subprocess.run([sys.executable, script, "--wrong"], capture_output=True, check=False)
     assert wrong.returncode == 2
+
+
+# -- files and the objects that they make ----------------------------------------------------------
+
+
+def test_a_file_that_moves_changes_nothing(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT * FROM analytics.refresh_all_mv()")
+    before = catalog(source)
+    for folder in ("functions", "views"):
+        room = sql_copy / folder / "another" / "room"
+        room.mkdir(parents=True)
+        for path in (sql_copy / folder).glob("*.sql"):
+            path.rename(room / path.name)
+    assert migrate(source.url, directory=sql_copy) == []
+    assert catalog(source) == before
+    assert source.rows(
+        "SELECT file FROM analytics.migration_ledger WHERE name IN ('city_key', 'api.health') "
+        "ORDER BY name"
+    ) == [("functions/api/health.sql",), ("functions/another/room/city_key.sql",)]
+    assert source.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()") == [("unchanged",)]
+
+
+def test_a_reworded_comment_changes_nothing_but_the_comment(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT * FROM analytics.refresh_all_mv()")
+    code = "SELECT oid, xmin FROM pg_proc WHERE pronamespace = 'analytics'::regnamespace ORDER BY 1"
+    views = (
+        "SELECT oid, relfilenode FROM pg_class WHERE relnamespace = 'analytics'::regnamespace "
+        "ORDER BY 1"
+    )
+    before = source.rows(code), source.rows(views)
+    for path in sql_copy.rglob("*.sql"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            "-- Said in other words.\n" + re.sub(r" IS\n'", " IS\n'In other words: ", text),
+            encoding="utf-8",
+        )
+    changes = migrate(source.url, directory=sql_copy)
+    assert changes
+    assert all(change.startswith("reworded ") for change in changes), changes
+    assert (source.rows(code), source.rows(views)) == before
+    assert source.rows(
+        "SELECT left(obj_description('analytics.city_key(text)'::regprocedure), 15), "
+        "left(obj_description('analytics.mv_ranking_asesores'::regclass), 15), "
+        "left(obj_description('analytics.engine_state'::regclass), 14)"
+    ) == [("In other words:", "In other words:", "One row: what ")]
+    assert source.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()") == [("unchanged",)]
+    assert migrate(source.url, directory=sql_copy) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "mode"),
+    [
+        # Referred to by a rule, which no list named.
+        ("month_keys_query", "full"),
+        ("trim_white_space", "full"),
+        ("get_mv_stats", "unchanged"),
+        ("health_problems", "unchanged"),
+    ],
+)
+def test_what_decides_a_derived_table_follows_from_references(
+    source: Database, sql_copy: Path, file: str, mode: str
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT * FROM analytics.refresh_all_mv()")
+    path = sql_copy / "functions" / f"{file}.sql"
+    text = path.read_text(encoding="utf-8")
+    changed = text.replace("SET search_path = pg_catalog, pg_temp", "COST 200", 1)
+    changed = (
+        text.replace("PARALLEL SAFE", "PARALLEL RESTRICTED", 1) if changed == text else changed
+    )
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    migrate(source.url, directory=sql_copy)
+    assert source.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()") == [(mode,)]
+
+
+def test_two_files_of_one_object_are_refused(source: Database, sql_copy: Path) -> None:
+    (sql_copy / "functions" / "room").mkdir()
+    shutil.copy(sql_copy / "functions" / "city_key.sql", sql_copy / "functions" / "room")
+    with pytest.raises(UserError, match=r"city_key\.sql and .*city_key\.sql make the same object"):
+        migrate(source.url, directory=sql_copy)
+
+
+def test_a_file_is_named_after_its_object(source: Database, sql_copy: Path) -> None:
+    path = sql_copy / "functions" / "city_key.sql"
+    path.rename(path.with_name("city.sql"))
+    with pytest.raises(UserError, match=r"city\.sql makes city_key; name the file city_key\.sql"):
+        migrate(source.url, directory=sql_copy)
