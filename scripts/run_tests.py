@@ -18,7 +18,7 @@ LINTERS: dict[str, list[str]] = {
         "sqlfluff",
         "lint",
         "--nocolor",
-        "--disable-progress-bar",
+        *("--disable-progress-bar", "--processes", "0"),
         "sql",
         "tests/naive",
         "tests/pgtap",
