@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +170,13 @@ class Database:
             if today:
                 connection.execute("SELECT set_config('analytics.now', %s, false)", [today])
             return connection.execute(query).fetchall()
+
+    def wait_until(self, query: str) -> None:
+        """Return when a query answers true; 30 seconds at most."""
+        deadline = time.monotonic() + 30
+        while self.rows(query) != [(True,)]:
+            assert time.monotonic() < deadline, query
+            time.sleep(0.02)
 
 
 class Server:

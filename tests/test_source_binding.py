@@ -1,7 +1,6 @@
 """The operational tables move, change or hide under the KPIs: never a silent wrong number."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import get_args
@@ -446,21 +445,13 @@ def subscribed(market: Database, publisher: Database, tables: str) -> Iterator[s
         market.execute(f"DROP SUBSCRIPTION {name}")
 
 
-def wait_until(market: Database, condition: str) -> None:
-    """Wait until the subscription has brought something."""
-    deadline = time.monotonic() + 30
-    while market.rows(f"SELECT {condition}") != [(True,)]:
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.05)
-
-
 def test_where_a_subscription_writes_no_refresh_answers_unchanged_and_health_says_why(
     market: Database, publisher: Database
 ) -> None:
     with subscribed(market, publisher, "TABLE public.ofertas, public.ofertas_detalle") as name:
         market.execute("CALL analytics.tick()")
         publisher.execute("UPDATE public.ofertas SET estado = 'ACEPTADA', tiempo_entrega_dias = 9")
-        wait_until(market, "bool_and(estado = 'ACEPTADA') FROM public.ofertas")
+        market.wait_until("SELECT bool_and(estado = 'ACEPTADA') FROM public.ofertas")
         assert view_differences(market, NOW)
         for _ in range(2):
             mode, reason = refresh(market, NOW)
