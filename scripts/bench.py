@@ -783,7 +783,10 @@ def main(arguments: list[str] | None = None) -> int:
         "default: 5",
     )
     parser.add_argument(
-        "--seconds", type=int, default=5, help="seconds of pgbench for each pair; default: 5"
+        "--seconds",
+        type=int,
+        default=5,
+        help="measures of writers: so many pairs of a second for each of --pairs; default: 5",
     )
     parser.add_argument(
         "--only",

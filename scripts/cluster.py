@@ -177,6 +177,8 @@ class Cluster:
         location = self.home / "server"
         elsewhere = os.environ.get("TELOO_CLUSTERS")
         if elsewhere:
+            if not Path(elsewhere).is_dir():
+                raise UserError(f"TELOO_CLUSTERS names {elsewhere}, which is no folder")
             location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir=elsewhere))
         if self.under_root:
             user = pwd.getpwnam(SERVER_USER_UNDER_ROOT)

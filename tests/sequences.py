@@ -699,8 +699,10 @@ def small_marketplace(database: Database, generation: Generation) -> Database:
         install(made, generation)
         with made.connect() as connection:
             fill(connection, BASE_SEED, generation, date(2026, 11, 23), size=SMALL)
-        assert refresh(made, "2026-11-23 12:00:00-05")[0] == "full"
+        assert refresh(made, noon)[0] == "full"
+        assert view_differences(made, noon) == []
 
+    noon = "2026-11-23 12:00:00-05"
     made_once(database, f"small {generation}", make)
     return database
 

@@ -23,12 +23,6 @@ REASON = "SELECT analytics.scheduler_down_reason()"
 DOWN = "SELECT message FROM analytics.health_problems() WHERE problem = 'scheduler_down'"
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no handler of an earlier test write into a stream that is closed."""
-    monkeypatch.setattr(console.LOGGER, "handlers", [])
-
-
 def deliver(database: Database, url: str, **settings: str) -> None:
     """Deliver all notices of a database."""
     one = notifier.Notifier(notifier.ways_of(settings), threading.Event())

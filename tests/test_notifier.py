@@ -21,10 +21,12 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 import notifier
 from cluster import Cluster, free_port
-from conftest import TEST_SETTINGS, Database, install, made_once
+from conftest import TEST_SETTINGS, Database
 from demo_source import load_source_schema
 from migrate import migrate
-from source_indexes import build_missing
+from test_alerts import alerting
+
+__all__ = ["alerting"]
 
 SYSTEM_SERVER_IS_ENOUGH = True
 
@@ -160,25 +162,6 @@ def service(url: str, log: Path, interval: str, **settings: str) -> Iterator[sub
             yield process
         finally:
             process.kill()
-
-
-@pytest.fixture
-def alerting(database: Database) -> Database:
-    """A filled database that is healthy and alerts at once."""
-    made_once(database, "alerting", make_alerting)
-    # Ticked just now.
-    database.execute("CALL analytics.tick()")
-    return database
-
-
-def make_alerting(database: Database) -> None:
-    install(database)
-    build_missing(database.url)
-    database.execute(
-        "SELECT analytics.set_setting('alert_after_minutes', '0')",
-        "SELECT * FROM analytics.refresh_all_mv()",
-        "CALL analytics.tick()",
-    )
 
 
 def break_capture(database: Database) -> None:

@@ -1,7 +1,6 @@
 """Locks that anybody may take: nobody is silently still, and the holder is named."""
 
 import secrets
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,13 +37,6 @@ def problems(database: Database) -> dict[str, str]:
     return {
         str(name): f"{severity}: {message}" for name, severity, message in database.rows(MESSAGES)
     }
-
-
-def wait_until(database: Database, query: str) -> None:
-    deadline = time.monotonic() + 30
-    while database.rows(query) != [(True,)]:
-        assert time.monotonic() < deadline, query
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +77,7 @@ def test_stranger_who_holds_the_refresh_lock_is_named_and_no_refresh(
     )
     assert "missed_slot" in problems(migrated)
     migrated.execute(f"SELECT pg_terminate_backend({pid})")
-    wait_until(migrated, f"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {pid}")
+    migrated.wait_until(f"SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = {pid}")
     migrated.execute("CALL analytics.work()")
     assert problems(migrated).keys().isdisjoint({"lock_blocked", "missed_slot"})
 
@@ -109,7 +101,7 @@ def test_session_of_ours_that_holds_the_refresh_lock_and_does_nothing_is_told_in
         )
         # A superuser's session is not ended by the tick, but named.
         assert f"pg_terminate_backend({pid})" in problems(migrated)["lock_blocked"]
-    wait_until(migrated, "SELECT pid IS NULL FROM analytics.running_refresh()")
+    migrated.wait_until("SELECT pid IS NULL FROM analytics.running_refresh()")
     migrated.execute("CALL analytics.tick()")
     assert "lock_blocked" not in problems(migrated)
 
@@ -176,8 +168,8 @@ def test_refresh_that_waits_for_a_lock_on_a_source_table_is_told(migrated: Datab
         refreshing.execute("SET lock_timeout = 0")
         with ThreadPoolExecutor(1) as pool:
             refresh = pool.submit(refreshing.execute, "SELECT * FROM refresh_all_mv()")
-            wait_until(
-                migrated, f"SELECT count(*) > 0 FROM pg_locks WHERE pid = {pid} AND NOT granted"
+            migrated.wait_until(
+                f"SELECT count(*) > 0 FROM pg_locks WHERE pid = {pid} AND NOT granted"
             )
             assert migrated.rows("SELECT analytics.lock_blocked_problem('0 seconds')::text") != []
             ((told,),) = migrated.rows(

@@ -118,12 +118,14 @@ def scheduler(market: Database) -> psycopg.Connection:
 def test_scheduler_may_call_what_it_needs_and_nothing_else(
     market: Database, scheduler: psycopg.Connection
 ) -> None:
+    scheduler.execute("SET search_path = pg_catalog")
     rows = scheduler.execute(
         "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = ANY (ARRAY["
         "'analytics'::regnamespace, (SELECT oid FROM pg_namespace WHERE nspname = 'api')]) "
         "AND has_function_privilege(oid, 'EXECUTE')"
     ).fetchall()
     assert {row[0] for row in rows} == CALLABLE
+    scheduler.execute("RESET search_path")
     scheduler.execute("CALL analytics.tick()")
     scheduler.execute("CALL analytics.work()")
 

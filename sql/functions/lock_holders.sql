@@ -14,12 +14,15 @@ RETURNS TABLE (
     is_in_our_code boolean,
     started_at timestamptz
 )
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $lock_holders$
+BEGIN
+    -- In PL/pgSQL for its kept plan: a tick calls this five times.
+    RETURN QUERY
     WITH held AS MATERIALIZED (
         SELECT pg_locks.*
         FROM pg_locks
@@ -82,6 +85,7 @@ AS $lock_holders$
     FROM holder
     CROSS JOIN LATERAL pg_stat_get_activity(holder.pid) AS session
     WHERE session.usesysid IS NOT NULL;
+END;
 $lock_holders$;
 
 COMMENT ON FUNCTION analytics.lock_holders() IS

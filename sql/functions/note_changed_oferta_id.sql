@@ -21,7 +21,7 @@ DECLARE
     v_message text;
     v_sqlstate text;
 BEGIN
-    -- Marks are dear. A transaction of a millisecond has not noted many statements.
+    -- A mark costs time. A transaction younger than a millisecond has noted few statements.
     IF clock_timestamp() > now() + interval '1 millisecond' THEN
         v_noted := coalesce(current_setting('analytics.noted', true), '');
     END IF;
