@@ -233,7 +233,7 @@ class Bench:
         """Weigh derived tables against source tables, both with their indexes."""
         rows = self.market.connection.execute(
             "SELECT table_name, pg_total_relation_size(('analytics.' || table_name || '_' "
-            "|| (SELECT active_set FROM analytics.engine_state))::regclass) "
+            "|| active_set)::regclass) "
             "FROM analytics.derived_tables ORDER BY 2 DESC"
         ).fetchall()
         source = self.market.connection.execute(

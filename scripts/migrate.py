@@ -168,11 +168,11 @@ class Migration:
         return self.pending_migrations() + [item for item in self.objects if self.is_pending(item)]
 
     def removed(self) -> list[str]:
-        """Return the names of what was applied and has no file any more."""
+        """Return what was applied and has no file any more, by the file that it had."""
         here = {item.name for item in [*self.migrations, *self.objects]}
         return [
-            name
-            for name, (kind, *_) in self.ledger.items()
+            file or name
+            for name, (kind, _, _, file) in self.ledger.items()
             if kind != "source view" and name not in here
         ]
 
@@ -223,9 +223,7 @@ class Migration:
 
     def write_rules(self) -> None:
         """Write which objects decide what is in each derived table."""
-        rows = [
-            (table, rule) for table, rules in rules_of(self.objects).items() for rule in rules
-        ]
+        rows = [(table, rule) for table, rules in rules_of(self.objects).items() for rule in rules]
         self.connection.execute(
             """
             WITH wanted AS (

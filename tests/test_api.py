@@ -492,7 +492,7 @@ def test_a_forced_refresh_computes_everything(api: Api) -> None:
 
 
 def test_a_large_forced_refresh_is_queued(api: Api) -> None:
-    active = "SELECT active_set FROM analytics.engine_state"
+    active = "SELECT table_name, active_set FROM analytics.derived_tables ORDER BY 1"
     before = api.database.rows(active)
     api.database.execute("SELECT analytics.set_setting('api_forced_requests', '0')")
     try:

@@ -132,10 +132,9 @@ def held_rebuild(
 
     Yields what it will return, the connection that can open the gate and the held process.
     """
-    inactive = database.rows(
-        "SELECT 'analytics.solicitud_facts_' || translate(active_set, 'ab', 'ba') "
-        "FROM analytics.engine_state"
-    )[0][0]
+    inactive = database.rows("SELECT 'analytics.' || analytics.set_of('solicitud_facts', true)")[0][
+        0
+    ]
     database.execute(
         "CREATE OR REPLACE FUNCTION public.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN IF (SELECT count(finished_at) FROM analytics.rebuild_batches) = "
@@ -662,12 +661,22 @@ DRIFT: list[tuple[str, str, str]] = [
     ),
     (altered("asesor_totals", "asesor_id", "offers = offers + 7"), "asesor_totals", "offers"),
     (
-        altered("asesor_totals", "asesor_id", "latest_audit = '2026-11-22 00:00:00-05'"),
-        "asesor_totals",
+        altered("asesor_audits", "asesor_id", "latest_audit = '2026-11-22 00:00:00-05'"),
+        "asesor_audits",
         "latest_audit",
+    ),
+    (altered("asesor_audits", "asesor_id", "audits = audits + 1"), "asesor_audits", "audits"),
+    (
+        altered("month_distinct_counts", "mes", "asesores = asesores - 1"),
+        "month_distinct_counts",
+        "asesores",
     ),
     ("DELETE FROM analytics.asesor_totals", "asesor_totals", "row"),
 ]
+
+
+# Derived tables whose rows belong to no day.
+UNDATED = {"asesor_facts", "asesor_totals", "asesor_audits"}
 
 
 @pytest.mark.parametrize(("statement", "table", "column"), DRIFT)
@@ -683,7 +692,7 @@ def test_audit_finds_lists_counts_and_heals_drift(
     ]
     listed = market.rows("SELECT table_name, column_name, local_day::text FROM analytics.audit_log")
     assert (table, column) in [row[:2] for row in listed]
-    assert all((row[2] is None) == (row[0] in {"asesor_facts", "asesor_totals"}) for row in listed)
+    assert all((row[2] is None) == (row[0] in UNDATED) for row in listed)
     assert audited(market) == 0
     assert market.rows(
         "SELECT count(*) FROM public.solicitudes AS request "

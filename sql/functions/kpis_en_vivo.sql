@@ -51,7 +51,10 @@ BEGIN
         sum(totals.offers_pending),
         sum(totals.accepted_amount) FILTER (WHERE totals.mes = v_month)
     INTO solicitudes_abiertas, ofertas_pendientes_evaluacion, monto_aceptado_mes
-    FROM analytics.rows_now(NULL::analytics.month_totals) AS totals;
+    FROM analytics.rows_of_relation_now('analytics.month_totals') AS month (object)
+    CROSS JOIN LATERAL jsonb_populate_record(
+        NULL::analytics.month_totals, month.object
+    ) AS totals;
     solicitudes_abiertas := coalesce(solicitudes_abiertas, 0);
     ofertas_pendientes_evaluacion := coalesce(ofertas_pendientes_evaluacion, 0);
     monto_aceptado_mes := coalesce(monto_aceptado_mes, 0);
