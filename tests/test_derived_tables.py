@@ -22,64 +22,64 @@ CHANGE_SEED = BASE_SEED + 1000
 NEW_TABLES = {
     # Weeks, with a median.
     "week_closings": """
-CREATE OR REPLACE VIEW analytics.recomputed_week_closings AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_week_closings AS
 SELECT
     date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,
     count(*) AS requests,
     percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds) AS closing_median
-FROM analytics.solicitud_facts
+FROM kpi_engine.solicitud_facts
 WHERE isfinite(solicitud_facts.local_day)
 GROUP BY 1;
-COMMENT ON VIEW analytics.recomputed_week_closings IS 'Closing times by week.';
-COMMENT ON COLUMN analytics.recomputed_week_closings.semana IS 'Monday.';
-COMMENT ON COLUMN analytics.recomputed_week_closings.requests IS 'Requests.';
-COMMENT ON COLUMN analytics.recomputed_week_closings.closing_median IS 'Median.';
-SELECT analytics.declare_derived_table('week_closings', 'group', ARRAY['semana']
+COMMENT ON VIEW kpi_engine.recomputed_week_closings IS 'Closing times by week.';
+COMMENT ON COLUMN kpi_engine.recomputed_week_closings.semana IS 'Monday.';
+COMMENT ON COLUMN kpi_engine.recomputed_week_closings.requests IS 'Requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_week_closings.closing_median IS 'Median.';
+SELECT kpi_engine.declare_derived_table('week_closings', 'group', ARRAY['semana']
 );
 """,
     # Two key columns, one of which may move, and a distinct count.
     "month_cities": """
-CREATE OR REPLACE VIEW analytics.recomputed_month_cities AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_cities AS
 SELECT
     solicitud_facts.mes,
     solicitud_facts.ciudad_key,
     count(*) AS requests,
     count(DISTINCT solicitud_facts.cliente_id) AS clientes,
     max(solicitud_facts.estado) AS last_estado
-FROM analytics.solicitud_facts
+FROM kpi_engine.solicitud_facts
 WHERE solicitud_facts.ciudad_key <> ''
 GROUP BY solicitud_facts.mes, solicitud_facts.ciudad_key;
-COMMENT ON VIEW analytics.recomputed_month_cities IS 'Requests by month and city.';
-COMMENT ON COLUMN analytics.recomputed_month_cities.mes IS 'Month.';
-COMMENT ON COLUMN analytics.recomputed_month_cities.ciudad_key IS 'City.';
-COMMENT ON COLUMN analytics.recomputed_month_cities.requests IS 'Requests.';
-COMMENT ON COLUMN analytics.recomputed_month_cities.clientes IS 'Distinct clients.';
-COMMENT ON COLUMN analytics.recomputed_month_cities.last_estado IS 'Last state in byte order.';
-SELECT analytics.declare_derived_table('month_cities', 'group', ARRAY['mes', 'ciudad_key']
+COMMENT ON VIEW kpi_engine.recomputed_month_cities IS 'Requests by month and city.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.mes IS 'Month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.ciudad_key IS 'City.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests IS 'Requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.clientes IS 'Distinct clients.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.last_estado IS 'Last state in byte order.';
+SELECT kpi_engine.declare_derived_table('month_cities', 'group', ARRAY['mes', 'ciudad_key']
 );
 """,
     # No period in the key, over facts with a window: rows leave it when the day moves.
     "asesor_streaks": """
-CREATE OR REPLACE VIEW analytics.recomputed_asesor_streaks AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_streaks AS
 SELECT
     historica_facts.asesor_id,
     max(historica_facts.local_day) AS latest_day,
     percentile_disc(0.5) WITHIN GROUP (ORDER BY historica_facts.amount) AS amount_median
-FROM analytics.historica_facts
-CROSS JOIN analytics.window_end
+FROM kpi_engine.historica_facts
+CROSS JOIN kpi_engine.window_end
 WHERE historica_facts.local_day BETWEEN window_end.today - 6 AND window_end.today
 GROUP BY historica_facts.asesor_id;
-COMMENT ON VIEW analytics.recomputed_asesor_streaks IS 'The last seven days by advisor.';
-COMMENT ON COLUMN analytics.recomputed_asesor_streaks.asesor_id IS 'The advisor.';
-COMMENT ON COLUMN analytics.recomputed_asesor_streaks.latest_day IS 'Latest day.';
-COMMENT ON COLUMN analytics.recomputed_asesor_streaks.amount_median IS 'Median.';
-SELECT analytics.declare_derived_table(
+COMMENT ON VIEW kpi_engine.recomputed_asesor_streaks IS 'The last seven days by advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_streaks.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_streaks.latest_day IS 'Latest day.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_streaks.amount_median IS 'Median.';
+SELECT kpi_engine.declare_derived_table(
     'asesor_streaks', 'group', ARRAY['asesor_id'], p_window_days => ARRAY[7]
 );
 """,
     # By difference over a table that is kept by group itself; text and dates in the key.
     "city_totals": """
-CREATE OR REPLACE VIEW analytics.recomputed_city_totals AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_city_totals AS
 SELECT
     month_cities.ciudad_key,
     count(*) AS months,
@@ -87,12 +87,12 @@ SELECT
     max(month_cities.requests) AS busiest
 FROM analytics.month_cities
 GROUP BY month_cities.ciudad_key;
-COMMENT ON VIEW analytics.recomputed_city_totals IS 'Requests by city.';
-COMMENT ON COLUMN analytics.recomputed_city_totals.ciudad_key IS 'City.';
-COMMENT ON COLUMN analytics.recomputed_city_totals.months IS 'Months with a request.';
-COMMENT ON COLUMN analytics.recomputed_city_totals.requests IS 'Requests.';
-COMMENT ON COLUMN analytics.recomputed_city_totals.busiest IS 'Most requests of a month.';
-SELECT analytics.declare_derived_table(
+COMMENT ON VIEW kpi_engine.recomputed_city_totals IS 'Requests by city.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.ciudad_key IS 'City.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.months IS 'Months with a request.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.requests IS 'Requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.busiest IS 'Most requests of a month.';
+SELECT kpi_engine.declare_derived_table(
     'city_totals', 'difference', ARRAY['ciudad_key'], p_extremes => '{"busiest": "max"}'
 );
 """,
@@ -140,7 +140,7 @@ def wrong_rows(database: Database) -> dict[str, int]:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         for table, columns in connection.execute(
             "SELECT table_name, array_to_string(key_columns || value_columns, ', ') "
-            "FROM analytics.derived_tables"
+            "FROM kpi_engine.derived_tables"
         ).fetchall():
             kept = f"SELECT {columns} FROM analytics.{table}"
             right = f"SELECT {columns} FROM analytics.recomputed_{table}"
@@ -159,7 +159,7 @@ def versions(database: Database) -> dict[str, int]:
     return {
         str(name): int(str(version))
         for name, version in database.rows(
-            "SELECT table_name, changed_version FROM analytics.derived_tables"
+            "SELECT table_name, changed_version FROM kpi_engine.derived_tables"
         )
     }
 
@@ -200,7 +200,7 @@ def test_drift_of_a_new_table_is_found_and_healed(market: Database, tree: Path, 
     migrate(market.url, directory=tree)
     refresh(market, NOW)
     (value,) = market.rows(
-        f"SELECT value_columns[1] FROM analytics.derived_tables WHERE table_name = '{table}'"
+        f"SELECT value_columns[1] FROM kpi_engine.derived_tables WHERE table_name = '{table}'"
     )[0]
     for statement in (
         f"DELETE FROM analytics.{table}",
@@ -307,7 +307,9 @@ def test_a_table_whose_file_is_gone_is_dropped(market: Database, tree: Path) -> 
 
 def test_the_generated_statements_can_be_looked_at(market: Database) -> None:
     shown = market.rows("SELECT table_name, purpose FROM analytics.derived_statements()")
-    tables = {str(row[0]) for row in market.rows("SELECT table_name FROM analytics.derived_tables")}
+    tables = {
+        str(row[0]) for row in market.rows("SELECT table_name FROM kpi_engine.derived_tables")
+    }
     assert {row[0] for row in shown} == tables
     assert len(shown) == 3 * len(tables)
     with market.connect() as connection:
@@ -332,8 +334,8 @@ REFUSED = {
         "'difference', ARRAY['semana'], p_extremes => '{\"requests\": \"most\"}'",
     ),
     "must not join them": (
-        "FROM analytics.solicitud_facts",
-        "FROM analytics.solicitud_facts INNER JOIN analytics.month_totals USING (mes, offers)",
+        "FROM kpi_engine.solicitud_facts",
+        "FROM kpi_engine.solicitud_facts INNER JOIN kpi_engine.month_totals USING (mes, offers)",
     ),
 }
 

@@ -187,7 +187,7 @@ def test_dry_run_says_what_it_would_do_and_changes_nothing(
     before = catalog(source)
     assert migrate_module.main(["--database-url", source.url, "--dry-run"]) == 0
     said = capsys.readouterr().err
-    assert "would have: applied views/mv_ranking_asesores.sql" in said
+    assert "would have: applied views/kpis/mv_ranking_asesores.sql" in said
     assert catalog(source) == before
 
 
@@ -201,7 +201,7 @@ def test_status_tells_pending_from_up_to_date(
     assert "schema public, generation A" in capsys.readouterr().out
     source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'city_key'")
     assert migrate_module.main(["status", "--database-url", source.url]) == 3
-    assert "pending       sql/functions/city_key.sql" in capsys.readouterr().out
+    assert "pending       sql/functions/facts/city_key.sql" in capsys.readouterr().out
 
 
 def test_no_database_named_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,7 +273,7 @@ def test_source_column_that_is_added_is_bound_and_none_can_be_retyped_below_a_vi
     source.execute("ALTER TABLE public.asesores ADD COLUMN nivel_actual integer DEFAULT 4")
     assert "changed src_asesores" in migrate(source.url)
     assert "nivel_actual" in str(
-        source.rows("SELECT pg_get_viewdef('analytics.src_asesores'::regclass)")
+        source.rows("SELECT pg_get_viewdef('kpi_engine.src_asesores'::regclass)")
     )
     assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
 
@@ -320,13 +320,13 @@ def test_changed_function_with_another_signature_replaces_the_old_one(
 ) -> None:
     migrate(source.url, directory=sql_copy)
     source.execute("SELECT refresh_all_mv()")
-    file = sql_copy / "functions" / "city_key.sql"
+    file = sql_copy / "functions" / "facts" / "city_key.sql"
     file.write_text(
         file.read_text()
         .replace("city_key(p_ciudad text)", "city_key(p_ciudad text, p_more text DEFAULT '')")
         .replace("analytics.city_key(text)", "analytics.city_key(text, text)")
     )
-    assert "changed functions/city_key.sql" in migrate(source.url, directory=sql_copy)
+    assert "changed functions/facts/city_key.sql" in migrate(source.url, directory=sql_copy)
     assert source.rows(
         "SELECT pg_get_function_identity_arguments(oid) FROM pg_proc WHERE proname = 'city_key'"
     ) == [("p_ciudad text, p_more text",)]
@@ -341,15 +341,15 @@ def test_view_that_can_not_be_replaced_in_place_takes_those_that_read_it_along(
     migrate(source.url, directory=sql_copy)
     source.execute("SELECT refresh_all_mv()")
     fresh = catalog(source)
-    view = sql_copy / "views" / "mv_ranking_asesores_base.sql"
+    view = sql_copy / "views" / "kpis" / "mv_ranking_asesores_base.sql"
     original = view.read_text()
     changed = original.replace("AS\nSELECT\n", "AS\nSELECT\n    1 AS first_column,\n")
     assert changed != original
     view.write_text(changed)
     changes = migrate(source.url, directory=sql_copy)
-    assert "changed views/mv_ranking_asesores_base.sql" in changes
-    assert "changed views/mv_ranking_asesores.sql" in changes
-    assert "changed views/mv_metricas_mensuales.sql" not in changes
+    assert "changed views/kpis/mv_ranking_asesores_base.sql" in changes
+    assert "changed views/kpis/mv_ranking_asesores.sql" in changes
+    assert "changed views/kpis/mv_metricas_mensuales.sql" not in changes
     assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
     view.write_text(original)
     migrate(source.url, directory=sql_copy)
@@ -372,11 +372,11 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
     names = [row[0] for row in source.rows("SELECT view_name FROM refresh_all_mv()")]
     assert names == ["mv_metricas_mensuales", "mv_ranking_asesores", "mv_ciudades"]
     # A view that it reads is rebuilt: both are, and it reads the new one.
-    ranking = sql_copy / "views" / "mv_ranking_asesores.sql"
+    ranking = sql_copy / "views" / "kpis" / "mv_ranking_asesores.sql"
     ranking.write_text(ranking.read_text() + "SELECT;\n")
     changes = migrate(source.url, directory=sql_copy)
     assert changes == [
-        "changed views/mv_ranking_asesores.sql",
+        "changed views/kpis/mv_ranking_asesores.sql",
         "changed views/api/mv_ranking_asesores.sql",
         "changed views/mv_ciudades.sql",
     ]
@@ -391,16 +391,16 @@ def test_materialized_view_is_rebuilt_only_when_its_definition_changed(
 ) -> None:
     migrate(source.url, directory=sql_copy)
     before = source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid")
-    function = sql_copy / "functions" / "today.sql"
+    function = sql_copy / "functions" / "clock" / "today.sql"
     function.write_text(function.read_text() + "SELECT;\n")
-    assert migrate(source.url, directory=sql_copy) == ["changed functions/today.sql"]
+    assert migrate(source.url, directory=sql_copy) == ["changed functions/clock/today.sql"]
     assert source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid") == before
 
 
 def test_analysts_own_view_stops_a_rebuild_with_its_name(source: Database, sql_copy: Path) -> None:
     migrate(source.url, directory=sql_copy)
     source.execute("CREATE VIEW public.mine AS SELECT mes FROM analytics.mv_metricas_mensuales")
-    view = sql_copy / "views" / "mv_metricas_mensuales.sql"
+    view = sql_copy / "views" / "kpis" / "mv_metricas_mensuales.sql"
     view.write_text(view.read_text() + "SELECT;\n")
     before = catalog(source)
     with pytest.raises(UserError, match=r"view public\.mine depends"):
@@ -417,9 +417,9 @@ def test_object_dropped_by_hand_is_made_again(source: Database) -> None:
     source.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores CASCADE")
     source.execute("DROP FUNCTION analytics.get_mv_stats()")
     assert sorted(migrate(source.url)) == [
-        "changed functions/get_mv_stats.sql",
+        "changed functions/refresh/get_mv_stats.sql",
         "changed views/api/mv_ranking_asesores.sql",
-        "changed views/mv_ranking_asesores.sql",
+        "changed views/kpis/mv_ranking_asesores.sql",
     ]
     assert catalog(source) == before
 
@@ -610,7 +610,7 @@ def test_changed_parameter_name_of_a_function_that_a_source_view_reads(
     load_schema_b(database.url)
     migrate(database.url, directory=sql_copy)
     before = catalog(database)
-    function = sql_copy / "functions" / "local_date.sql"
+    function = sql_copy / "functions" / "facts" / "local_date.sql"
     original = function.read_text()
     function.write_text(original.replace("p_instant", "p_moment"))
     changes = migrate(database.url, directory=sql_copy)
@@ -633,7 +633,7 @@ def test_changed_body_of_an_indexed_function_builds_its_index_anew(
     migrate(source.url, directory=sql_copy)
     source.execute("SELECT refresh_all_mv()")
     # Indirectly: city_key reads trim_white_space.
-    function = sql_copy / "functions" / "trim_white_space.sql"
+    function = sql_copy / "functions" / "facts" / "trim_white_space.sql"
     function.write_text(
         function.read_text().replace("RETURN btrim(p_text,", "RETURN 'x' || btrim(p_text,")
     )
@@ -684,7 +684,7 @@ def test_rebuild_keeps_the_grants_of_others_and_names_the_indexes_it_loses(
         "CREATE INDEX of_a_dba ON analytics.mv_metricas_mensuales (ofertas_totales)",
     )
     try:
-        view = sql_copy / "views" / "mv_metricas_mensuales.sql"
+        view = sql_copy / "views" / "kpis" / "mv_metricas_mensuales.sql"
         view.write_text(view.read_text() + "SELECT;\n")
         migrate(source.url, directory=sql_copy)
         assert source.rows(
@@ -698,7 +698,7 @@ def test_rebuild_keeps_the_grants_of_others_and_names_the_indexes_it_loses(
 
 def test_grant_that_a_file_no_longer_gives_is_withdrawn(source: Database, sql_copy: Path) -> None:
     migrate(source.url, directory=sql_copy)
-    function = sql_copy / "functions" / "get_mv_stats.sql"
+    function = sql_copy / "functions" / "refresh" / "get_mv_stats.sql"
     function.write_text(function.read_text().replace("TO analytics_lector, ", "TO "))
     migrate(source.url, directory=sql_copy)
     allowed = "SELECT has_function_privilege('{}', 'analytics.get_mv_stats()', 'EXECUTE')"
@@ -711,7 +711,7 @@ def test_dropped_index_is_built_again_with_its_view(source: Database) -> None:
     before = catalog(source)
     source.execute("DROP INDEX analytics.mv_metricas_mensuales_mes")
     assert migrate(source.url) == [
-        "changed views/mv_metricas_mensuales.sql",
+        "changed views/kpis/mv_metricas_mensuales.sql",
         "changed views/api/mv_metricas_mensuales.sql",
     ]
     assert catalog(source) == before
@@ -865,7 +865,7 @@ def test_a_reworded_comment_changes_nothing_but_the_comment(
     assert source.rows(
         "SELECT left(obj_description('analytics.city_key(text)'::regprocedure), 15), "
         "left(obj_description('analytics.mv_ranking_asesores'::regclass), 15), "
-        "left(obj_description('analytics.engine_state'::regclass), 14)"
+        "left(obj_description('kpi_engine.engine_state'::regclass), 14)"
     ) == [("In other words:", "In other words:", "One row: what ")]
     assert source.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()") == [("unchanged",)]
     assert migrate(source.url, directory=sql_copy) == []
@@ -901,13 +901,13 @@ def test_what_decides_a_derived_table_follows_from_references(
 
 def test_two_files_of_one_object_are_refused(source: Database, sql_copy: Path) -> None:
     (sql_copy / "functions" / "room").mkdir()
-    shutil.copy(sql_copy / "functions" / "city_key.sql", sql_copy / "functions" / "room")
+    shutil.copy(sql_copy / "functions" / "facts" / "city_key.sql", sql_copy / "functions" / "room")
     with pytest.raises(UserError, match=r"city_key\.sql and .*city_key\.sql make the same object"):
         migrate(source.url, directory=sql_copy)
 
 
 def test_a_file_is_named_after_its_object(source: Database, sql_copy: Path) -> None:
-    path = sql_copy / "functions" / "city_key.sql"
+    path = sql_copy / "functions" / "facts" / "city_key.sql"
     path.rename(path.with_name("city.sql"))
     with pytest.raises(UserError, match=r"city\.sql makes city_key; name the file city_key\.sql"):
         migrate(source.url, directory=sql_copy)

@@ -5,7 +5,7 @@
 -- pass heals everything. What follows from requests and has a period in its key is audited with the
 -- days on which its periods begin.
 
-CREATE OR REPLACE FUNCTION analytics.audit_derived_tables(p_from date, p_until date)
+CREATE OR REPLACE FUNCTION kpi_engine.audit_derived_tables(p_from date, p_until date)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -26,15 +26,15 @@ BEGIN
     IF v_by_days THEN
         v_ids := ARRAY(
             SELECT audited.solicitud_id
-            FROM analytics.requests_of_days(p_from, p_until) AS audited
+            FROM kpi_engine.requests_of_days(p_from, p_until) AS audited
         );
-        PERFORM analytics.note_uncountable_rows(false, v_ids);
+        PERFORM kpi_engine.note_uncountable_rows(false, v_ids);
     ELSE
-        PERFORM analytics.note_uncountable_advisors();
+        PERFORM kpi_engine.note_uncountable_advisors();
     END IF;
     FOR v_table IN
         SELECT derived_tables.*, period.column_name AS period
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         LEFT JOIN LATERAL (
             SELECT listed.column_name
             FROM unnest(derived_tables.key_columns) AS listed (column_name)
@@ -49,10 +49,10 @@ BEGIN
         ORDER BY derived_tables.depth, derived_tables.table_name
     LOOP
         IF v_table.upkeep = 'key' AND v_by_days THEN
-            v_found := analytics.audit_table(
-                v_table.table_name, analytics.query_of_keys(v_table.table_name),
+            v_found := kpi_engine.audit_table(
+                v_table.table_name, kpi_engine.query_of_keys(v_table.table_name),
                 format('%I = ANY ($1)', v_table.key_columns[1]),
-                'SELECT solicitud_id FROM analytics.waiting_requests()', v_ids, p_from, p_until
+                'SELECT solicitud_id FROM kpi_engine.waiting_requests()', v_ids, p_from, p_until
             );
             IF v_found > 0 THEN
                 -- A row that was healed may belong to any other period.
@@ -62,15 +62,15 @@ BEGIN
         ELSIF v_table.upkeep = 'key' THEN
             v_condition := (
                 SELECT string_agg(
-                    analytics.not_waiting_condition(listed.value, listed.key), ' AND '
+                    kpi_engine.not_waiting_condition(listed.value, listed.key), ' AND '
                     ORDER BY listed.key
                 )
                 FROM jsonb_each_text(v_table.entities) AS listed
             );
-            v_found := analytics.audit_table(
+            v_found := kpi_engine.audit_table(
                 v_table.table_name,
                 format(
-                    'SELECT * FROM analytics.%I WHERE %s', 'recomputed_' || v_table.table_name,
+                    'SELECT * FROM kpi_engine.%I WHERE %s', 'recomputed_' || v_table.table_name,
                     v_condition
                 ),
                 v_condition, NULL, NULL, NULL, NULL
@@ -79,16 +79,16 @@ BEGIN
             v_condition := CASE
                 WHEN v_by_days THEN format('%I BETWEEN $2 AND $3', v_table.period) ELSE 'true'
             END;
-            v_found := analytics.audit_table(
+            v_found := kpi_engine.audit_table(
                 v_table.table_name,
                 format(
                     'SELECT * FROM (%s) AS computed WHERE (%s) AND %s',
-                    analytics.query_over(
-                        analytics.definition_of(v_table.table_name),
-                        CASE WHEN v_by_days THEN analytics.rows_of_days(v_table.reads) ELSE '{}' END
+                    kpi_engine.query_over(
+                        kpi_engine.definition_of(v_table.table_name),
+                        CASE WHEN v_by_days THEN kpi_engine.rows_of_days(v_table.reads) ELSE '{}' END
                     ),
-                    analytics.counts_something(
-                        (SELECT known FROM analytics.derived_tables AS known
+                    kpi_engine.counts_something(
+                        (SELECT known FROM kpi_engine.derived_tables AS known
                          WHERE known.table_name = v_table.table_name)
                     ),
                     v_condition
@@ -102,9 +102,9 @@ BEGIN
 END;
 $audit_derived_tables$;
 
-COMMENT ON FUNCTION analytics.audit_derived_tables(date, date) IS
+COMMENT ON FUNCTION kpi_engine.audit_derived_tables(date, date) IS
 'Compares derived tables with what they are computed from: those of requests, for the local days '
 'p_from to p_until, both included; with NULL all others. Heals and logs differences; returns how '
 'many cells differed. Internal to analytics.audit().';
 
-REVOKE ALL ON FUNCTION analytics.audit_derived_tables(date, date) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.audit_derived_tables(date, date) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: sign 1 are the rows as they are now, for windows that end today; sign -1 as they were,
 -- for windows that ended with the day $2.
 
-CREATE OR REPLACE FUNCTION analytics.changed_rows(p_reads text[], p_sign integer)
+CREATE OR REPLACE FUNCTION kpi_engine.changed_rows(p_reads text[], p_sign integer)
 RETURNS jsonb
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -22,8 +22,8 @@ AS $changed_rows$
     ) AS replacement;
 $changed_rows$;
 
-COMMENT ON FUNCTION analytics.changed_rows(text[], integer) IS
-'For analytics.query_over(): the rows of these derived tables that come (p_sign 1) or go (-1). '
+COMMENT ON FUNCTION kpi_engine.changed_rows(text[], integer) IS
+'For kpi_engine.query_over(): the rows of these derived tables that come (p_sign 1) or go (-1). '
 'Internal to the derived tables.';
 
-REVOKE ALL ON FUNCTION analytics.changed_rows(text[], integer) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.changed_rows(text[], integer) FROM public;

@@ -4,7 +4,7 @@
 -- what its sums move by, exactly. A row whose sums are all 0 is none. Where the row that held a
 -- lowest or highest value went, and none that came reaches it, that group is looked up again.
 
-CREATE OR REPLACE FUNCTION analytics.changes_by_difference(p_table analytics.derived_tables)
+CREATE OR REPLACE FUNCTION kpi_engine.changes_by_difference(p_table kpi_engine.derived_tables)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -18,7 +18,7 @@ AS $changes_by_difference$
              SELECT %3$s, %4$s%5$s FROM come FULL JOIN gone USING (%3$s)
          ),
          known AS MATERIALIZED (
-             SELECT %6$s FROM moved INNER JOIN analytics.%7$I AS kept USING (%3$s)
+             SELECT %6$s FROM moved INNER JOIN kpi_engine.%7$I AS kept USING (%3$s)
          ),
          %8$s
          fresh AS MATERIALIZED (
@@ -29,19 +29,19 @@ AS $changes_by_difference$
              ) AS summed
              WHERE %13$s
          )',
-        analytics.query_over(
-            analytics.definition_of(p_table.table_name),
-            analytics.changed_rows(p_table.reads, 1)
+        kpi_engine.query_over(
+            kpi_engine.definition_of(p_table.table_name),
+            kpi_engine.changed_rows(p_table.reads, 1)
         ),
-        analytics.query_over(
-            analytics.definition_of(p_table.table_name),
-            analytics.changed_rows(p_table.reads, -1)
+        kpi_engine.query_over(
+            kpi_engine.definition_of(p_table.table_name),
+            kpi_engine.changed_rows(p_table.reads, -1)
         ),
         part.keys,
-        analytics.column_list(part.sums, 'coalesce(come.%1$I, 0) - coalesce(gone.%1$I, 0) AS %1$I'),
-        ', ' || analytics.column_list(
+        kpi_engine.column_list(part.sums, 'coalesce(come.%1$I, 0) - coalesce(gone.%1$I, 0) AS %1$I'),
+        ', ' || kpi_engine.column_list(
             part.extremes, 'come.%1$I, gone.%1$I AS gone_%1$s'),
-        analytics.column_list(p_table.key_columns || p_table.value_columns, 'kept.%1$I'),
+        kpi_engine.column_list(p_table.key_columns || p_table.value_columns, 'kept.%1$I'),
         p_table.table_name,
         CASE WHEN part.extremes = ARRAY[]::text[] THEN '' ELSE format(
             'lost AS MATERIALIZED (
@@ -56,11 +56,11 @@ AS $changes_by_difference$
                 ), ' OR ')
                 FROM jsonb_each_text(p_table.extremes) AS extreme
             ),
-            analytics.column_list(part.extremes),
-            analytics.rows_of_groups(p_table, 'lost')
+            kpi_engine.column_list(part.extremes),
+            kpi_engine.rows_of_groups(p_table, 'lost')
         ) END,
-        analytics.column_list(p_table.key_columns || p_table.value_columns),
-        analytics.column_list(part.sums, 'coalesce(known.%1$I, 0) + moved.%1$I AS %1$I'),
+        kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
+        kpi_engine.column_list(part.sums, 'coalesce(known.%1$I, 0) + moved.%1$I AS %1$I'),
         (
             SELECT string_agg(format(
                 ', CASE WHEN lost.%2$I IS NULL THEN %3$s(known.%1$I, moved.%1$I) ELSE again.%1$I END '
@@ -73,11 +73,11 @@ AS $changes_by_difference$
         CASE WHEN part.extremes <> ARRAY[]::text[] THEN format(
             ' LEFT JOIN lost USING (%1$s) LEFT JOIN again USING (%1$s)', part.keys
         ) END,
-        analytics.counts_something(p_table)
+        kpi_engine.counts_something(p_table)
     )
     FROM (
         SELECT
-            analytics.column_list(p_table.key_columns) AS keys,
+            kpi_engine.column_list(p_table.key_columns) AS keys,
             ARRAY(SELECT jsonb_object_keys(p_table.extremes)) AS extremes,
             ARRAY(
                 SELECT listed.name
@@ -88,8 +88,8 @@ AS $changes_by_difference$
     ) AS part;
 $changes_by_difference$;
 
-COMMENT ON FUNCTION analytics.changes_by_difference(analytics.derived_tables) IS
+COMMENT ON FUNCTION kpi_engine.changes_by_difference(kpi_engine.derived_tables) IS
 'WITH queries fresh and known of a table that is kept by difference. Internal to '
-'analytics.upkeep_statement().';
+'kpi_engine.upkeep_statement().';
 
-REVOKE ALL ON FUNCTION analytics.changes_by_difference(analytics.derived_tables) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.changes_by_difference(kpi_engine.derived_tables) FROM public;

@@ -4,7 +4,7 @@
 -- holds for them. The condition is put where the source is read: the planner then looks few keys up
 -- by index, and reads whole tables for many.
 
-CREATE OR REPLACE FUNCTION analytics.changes_by_key(p_table analytics.derived_tables)
+CREATE OR REPLACE FUNCTION kpi_engine.changes_by_key(p_table kpi_engine.derived_tables)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -17,17 +17,17 @@ AS $changes_by_key$
          ),
          known AS MATERIALIZED (
              SELECT %1$s FROM unnest($1) AS wanted (%3$I)
-             INNER JOIN analytics.%4$I USING (%3$I)
+             INNER JOIN kpi_engine.%4$I USING (%3$I)
          )',
-        analytics.column_list(p_table.key_columns || p_table.value_columns),
-        analytics.query_of_keys(p_table.table_name),
+        kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
+        kpi_engine.query_of_keys(p_table.table_name),
         p_table.key_columns[1],
         p_table.table_name
     );
 $changes_by_key$;
 
-COMMENT ON FUNCTION analytics.changes_by_key(analytics.derived_tables) IS
+COMMENT ON FUNCTION kpi_engine.changes_by_key(kpi_engine.derived_tables) IS
 'WITH queries fresh and known of a table that is kept by key, for the keys $1. Internal to '
-'analytics.upkeep_statement().';
+'kpi_engine.upkeep_statement().';
 
-REVOKE ALL ON FUNCTION analytics.changes_by_key(analytics.derived_tables) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.changes_by_key(kpi_engine.derived_tables) FROM public;

@@ -1,6 +1,6 @@
 -- Writes what a derived table changes by: the rows that it holds, and those that it should hold.
 
-CREATE OR REPLACE FUNCTION analytics.changes_of(p_table analytics.derived_tables)
+CREATE OR REPLACE FUNCTION kpi_engine.changes_of(p_table kpi_engine.derived_tables)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -15,20 +15,20 @@ AS $changes_of$
              WHERE fresh.* IS DISTINCT FROM known.*
          )',
         CASE p_table.upkeep
-            WHEN 'key' THEN analytics.changes_by_key(p_table)
-            WHEN 'difference' THEN analytics.changes_by_difference(p_table)
-            ELSE analytics.changes_by_group(p_table)
+            WHEN 'key' THEN kpi_engine.changes_by_key(p_table)
+            WHEN 'difference' THEN kpi_engine.changes_by_difference(p_table)
+            ELSE kpi_engine.changes_by_group(p_table)
         END,
-        analytics.column_list(p_table.key_columns),
+        kpi_engine.column_list(p_table.key_columns),
         p_table.key_columns[1],
         p_table.key_columns[1],
-        analytics.column_list(p_table.key_columns)
+        kpi_engine.column_list(p_table.key_columns)
     );
 $changes_of$;
 
-COMMENT ON FUNCTION analytics.changes_of(analytics.derived_tables) IS
+COMMENT ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) IS
 'WITH queries fresh, known and different (keys whose rows differ) of a derived table, by its way '
 'of upkeep. They read the WITH queries changed_<table> and after_<table> of what it reads, the keys '
 '$1 and the day $2. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.changes_of(analytics.derived_tables) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) FROM public;

@@ -1,6 +1,6 @@
 -- Writes a list of columns, each by a pattern.
 
-CREATE OR REPLACE FUNCTION analytics.column_list(
+CREATE OR REPLACE FUNCTION kpi_engine.column_list(
     p_columns text[], p_pattern text DEFAULT '%1$I', p_separator text DEFAULT ', '
 )
 RETURNS text
@@ -13,8 +13,8 @@ AS $column_list$
     FROM unnest(p_columns) WITH ORDINALITY AS listed (name, ordinality);
 $column_list$;
 
-COMMENT ON FUNCTION analytics.column_list(text[], text, text) IS
+COMMENT ON FUNCTION kpi_engine.column_list(text[], text, text) IS
 'Names of columns as a part of a statement: each put into p_pattern as %1$I, with p_separator '
 'between them. Internal to the derived tables.';
 
-REVOKE ALL ON FUNCTION analytics.column_list(text[], text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.column_list(text[], text, text) FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: a row whose sums are all 0 is none, for the refresh, the rebuild and the audit alike.
 
-CREATE OR REPLACE FUNCTION analytics.counts_something(p_table analytics.derived_tables)
+CREATE OR REPLACE FUNCTION kpi_engine.counts_something(p_table kpi_engine.derived_tables)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -17,7 +17,7 @@ AS $counts_something$
     WHERE NOT p_table.extremes ? summed.name;
 $counts_something$;
 
-COMMENT ON FUNCTION analytics.counts_something(analytics.derived_tables) IS
+COMMENT ON FUNCTION kpi_engine.counts_something(kpi_engine.derived_tables) IS
 'Condition on the rows of the definition of a derived table that the table holds. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.counts_something(analytics.derived_tables) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.counts_something(kpi_engine.derived_tables) FROM public;

@@ -1,6 +1,6 @@
 -- The local days whose rows enter or leave a window when its last day moves.
 
-CREATE OR REPLACE FUNCTION analytics.days_at_the_edge(
+CREATE OR REPLACE FUNCTION kpi_engine.days_at_the_edge(
     p_window_days integer[], p_today_before date, p_today date
 )
 RETURNS date[]
@@ -21,8 +21,8 @@ AS $days_at_the_edge$
     );
 $days_at_the_edge$;
 
-COMMENT ON FUNCTION analytics.days_at_the_edge(integer[], date, date) IS
+COMMENT ON FUNCTION kpi_engine.days_at_the_edge(integer[], date, date) IS
 'Local days that enter or leave windows of these lengths when they end with p_today instead of the '
 'earlier p_today_before. Internal to the refresh.';
 
-REVOKE ALL ON FUNCTION analytics.days_at_the_edge(integer[], date, date) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.days_at_the_edge(integer[], date, date) FROM public;

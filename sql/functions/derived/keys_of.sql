@@ -1,6 +1,6 @@
 -- The ids of changed rows of one entity.
 
-CREATE OR REPLACE FUNCTION analytics.keys_of(p_changes analytics.changed_keys[], p_entity text)
+CREATE OR REPLACE FUNCTION kpi_engine.keys_of(p_changes analytics.changed_keys[], p_entity text)
 RETURNS uuid[]
 LANGUAGE plpgsql
 IMMUTABLE PARALLEL SAFE
@@ -19,7 +19,7 @@ BEGIN
 END;
 $keys_of$;
 
-COMMENT ON FUNCTION analytics.keys_of(analytics.changed_keys[], text) IS
+COMMENT ON FUNCTION kpi_engine.keys_of(analytics.changed_keys[], text) IS
 'The ids in p_changes of the entity p_entity, each once; an empty array for none. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.keys_of(analytics.changed_keys[], text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.keys_of(analytics.changed_keys[], text) FROM public;

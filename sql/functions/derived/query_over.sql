@@ -4,7 +4,7 @@
 -- the rows that changed, the other set. Each relation that is replaced becomes a WITH query of its
 -- own name, and the definition reads that instead.
 
-CREATE OR REPLACE FUNCTION analytics.query_over(p_definition text, p_replacements jsonb)
+CREATE OR REPLACE FUNCTION kpi_engine.query_over(p_definition text, p_replacements jsonb)
 RETURNS text
 LANGUAGE plpgsql
 IMMUTABLE PARALLEL SAFE
@@ -32,8 +32,8 @@ BEGIN
 END;
 $query_over$;
 
-COMMENT ON FUNCTION analytics.query_over(text, jsonb) IS
+COMMENT ON FUNCTION kpi_engine.query_over(text, jsonb) IS
 'The query p_definition, reading other rows: p_replacements has, by the name of a relation of '
 'schema analytics, the query that takes its place. Internal to the derived tables.';
 
-REVOKE ALL ON FUNCTION analytics.query_over(text, jsonb) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.query_over(text, jsonb) FROM public;

@@ -20,7 +20,7 @@ SET row_security = off
 AS $rows_now$
 DECLARE
     v_views constant text[] := ARRAY(
-        SELECT listed.view_name FROM analytics.materialized_views() AS listed
+        SELECT listed.view_name FROM kpi_engine.materialized_views() AS listed
     );
 BEGIN
     IF p_view_name IS NULL OR p_view_name <> ALL (v_views) THEN
@@ -30,7 +30,7 @@ BEGIN
                   HINT = format('One of %s.', array_to_string(v_views, ', '));
     END IF;
     RETURN QUERY
-        SELECT * FROM analytics.rows_of_relation_now(format('analytics.%I', p_view_name)::regclass);
+        SELECT * FROM kpi_engine.rows_of_relation_now(format('analytics.%I', p_view_name)::regclass);
 END;
 $rows_now$;
 

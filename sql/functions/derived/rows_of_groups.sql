@@ -4,8 +4,8 @@
 -- that period of local_day: rows are found by their days. A condition on any other key column
 -- reaches the rows through the GROUP BY, where an index may serve it.
 
-CREATE OR REPLACE FUNCTION analytics.rows_of_groups(
-    p_table analytics.derived_tables, p_groups text
+CREATE OR REPLACE FUNCTION kpi_engine.rows_of_groups(
+    p_table kpi_engine.derived_tables, p_groups text
 )
 RETURNS text
 LANGUAGE sql
@@ -15,8 +15,8 @@ SET search_path = pg_catalog, pg_temp
 AS $rows_of_groups$
     SELECT format(
         'SELECT * FROM (%1$s) AS computed WHERE %2$s AND (%3$s) IN (SELECT %3$s FROM %4$I)',
-        analytics.query_over(
-            analytics.definition_of(p_table.table_name),
+        kpi_engine.query_over(
+            kpi_engine.definition_of(p_table.table_name),
             (
                 SELECT jsonb_object_agg(read.name, format(
                     'SELECT * FROM %I%s', 'after_' || read.name,
@@ -41,24 +41,24 @@ AS $rows_of_groups$
                     ON
                         period.column_name = ANY (p_table.key_columns)
                         AND EXISTS (
-                            SELECT FROM analytics.derived_tables AS known
+                            SELECT FROM kpi_engine.derived_tables AS known
                             WHERE
                                 known.table_name = read.name
                                 AND 'local_day' = ANY (known.value_columns)
                         )
             )
         ),
-        analytics.column_list(
+        kpi_engine.column_list(
             p_table.key_columns, format('%%1$I = ANY (ARRAY(SELECT %%1$I FROM %I))', p_groups),
             ' AND '
         ),
-        analytics.column_list(p_table.key_columns),
+        kpi_engine.column_list(p_table.key_columns),
         p_groups
     );
 $rows_of_groups$;
 
-COMMENT ON FUNCTION analytics.rows_of_groups(analytics.derived_tables, text) IS
+COMMENT ON FUNCTION kpi_engine.rows_of_groups(kpi_engine.derived_tables, text) IS
 'Query for the rows of a derived table whose keys the WITH query p_groups holds, from all rows of '
 'what it reads (WITH queries after_<table>). Internal to the derived tables.';
 
-REVOKE ALL ON FUNCTION analytics.rows_of_groups(analytics.derived_tables, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.rows_of_groups(kpi_engine.derived_tables, text) FROM public;

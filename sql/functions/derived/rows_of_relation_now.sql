@@ -4,7 +4,7 @@
 -- a refresh, one derived table after the other, end in the definition of the view. Where the next
 -- refresh would compute everything again, or a window moves, everything is computed from the source.
 
-CREATE OR REPLACE FUNCTION analytics.rows_of_relation_now(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.rows_of_relation_now(p_relation regclass)
 RETURNS SETOF jsonb
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -17,11 +17,11 @@ SET jit = off
 AS $rows_of_relation_now$
 DECLARE
     v_today constant date := analytics.today();
-    v_today_before constant date := (SELECT engine_state.today FROM analytics.engine_state);
-    v_everything boolean := analytics.next_rebuild_reason() IS NOT NULL;
+    v_today_before constant date := (SELECT engine_state.today FROM kpi_engine.engine_state);
+    v_everything boolean := kpi_engine.next_rebuild_reason() IS NOT NULL;
     v_waiting analytics.changed_keys[];
     v_needed text[];
-    v_table analytics.derived_tables;
+    v_table kpi_engine.derived_tables;
     -- One list of keys for each table that is kept by key; $1 and $2 are of the statement.
     v_keys analytics.changed_keys[] := ARRAY[]::analytics.changed_keys[];
     v_with text := 'window_end AS (SELECT $3 AS today)';
@@ -29,28 +29,28 @@ DECLARE
     v_part text;
     v_place integer;
 BEGIN
-    PERFORM analytics.require_source();
-    v_needed := analytics.derived_tables_behind(p_relation);
+    PERFORM kpi_engine.require_source();
+    v_needed := kpi_engine.derived_tables_behind(p_relation);
     v_everything := v_everything OR (
         v_today IS DISTINCT FROM v_today_before AND EXISTS (
-            SELECT FROM analytics.derived_tables
+            SELECT FROM kpi_engine.derived_tables
             WHERE
                 derived_tables.table_name = ANY (v_needed)
                 AND derived_tables.window_days IS NOT NULL
         )
     );
-    v_waiting := CASE WHEN NOT v_everything THEN analytics.waiting_changes() END;
+    v_waiting := CASE WHEN NOT v_everything THEN kpi_engine.waiting_changes() END;
     FOR v_table IN
         SELECT derived_tables.*
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         WHERE derived_tables.table_name = ANY (v_needed)
         ORDER BY derived_tables.depth, derived_tables.table_name
     LOOP
         IF v_everything THEN
             v_part := format(
                 ', %I AS MATERIALIZED (%s)', 'after_' || v_table.table_name,
-                analytics.query_over(
-                    analytics.definition_of(v_table.table_name),
+                kpi_engine.query_over(
+                    kpi_engine.definition_of(v_table.table_name),
                     coalesce((
                         SELECT jsonb_object_agg(
                             read.name, format('SELECT * FROM %I', 'after_' || read.name))
@@ -62,24 +62,24 @@ BEGIN
             v_part := format(
                 ', %1$I AS MATERIALIZED (WITH %2$s %3$s),
                  %4$I AS NOT MATERIALIZED (
-                     SELECT %5$s FROM analytics.%6$I AS kept
+                     SELECT %5$s FROM kpi_engine.%6$I AS kept
                      WHERE NOT EXISTS (SELECT FROM %1$I AS changed WHERE %7$s)
                      UNION ALL
                      SELECT %5$s FROM %1$I WHERE sign = 1
                  )',
                 'changed_' || v_table.table_name,
-                analytics.changes_of(v_table),
-                analytics.rows_that_change(v_table),
+                kpi_engine.changes_of(v_table),
+                kpi_engine.rows_that_change(v_table),
                 'after_' || v_table.table_name,
-                analytics.column_list(v_table.key_columns || v_table.value_columns),
+                kpi_engine.column_list(v_table.key_columns || v_table.value_columns),
                 v_table.table_name,
-                analytics.column_list(v_table.key_columns, 'changed.%1$I = kept.%1$I', ' AND ')
+                kpi_engine.column_list(v_table.key_columns, 'changed.%1$I = kept.%1$I', ' AND ')
             );
             IF v_table.upkeep = 'key' THEN
                 v_place := cardinality(v_keys) + 1;
                 v_keys[v_place] := (
                     v_table.table_name,
-                    analytics.keys_to_recompute(v_table, v_waiting, v_today_before, v_today_before)
+                    kpi_engine.keys_to_recompute(v_table, v_waiting, v_today_before, v_today_before)
                 )::analytics.changed_keys;
                 v_part := regexp_replace(v_part, '\$1\M', format('($4)[%s].keys', v_place), 'g');
             END IF;
@@ -96,7 +96,7 @@ BEGIN
     RETURN QUERY EXECUTE format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
         regexp_replace(v_with, '\manalytics\.window_end\M', 'window_end', 'g'),
-        analytics.query_over(v_definition, (
+        kpi_engine.query_over(v_definition, (
             SELECT jsonb_object_agg(needed.name, format('SELECT * FROM %I', 'after_' || needed.name))
             FROM unnest(v_needed) AS needed (name)
         ))
@@ -104,8 +104,8 @@ BEGIN
 END;
 $rows_of_relation_now$;
 
-COMMENT ON FUNCTION analytics.rows_of_relation_now(regclass) IS
+COMMENT ON FUNCTION kpi_engine.rows_of_relation_now(regclass) IS
 'Rows, as objects, of a KPI view or derived table with the changes that wait for the next refresh. '
 'The cost follows what changed. Internal to analytics.rows_now() and kpis_en_vivo().';
 
-REVOKE ALL ON FUNCTION analytics.rows_of_relation_now(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.rows_of_relation_now(regclass) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: read in the caller's snapshot: what is not among them is in the derived tables as the
 -- source has it in the same snapshot.
 
-CREATE OR REPLACE FUNCTION analytics.waiting_changes()
+CREATE OR REPLACE FUNCTION kpi_engine.waiting_changes()
 RETURNS analytics.changed_keys[]
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -16,15 +16,15 @@ AS $waiting_changes$
     )
     FROM (
         SELECT 'solicitud' AS entity, array_agg(requests.solicitud_id) AS keys
-        FROM analytics.waiting_requests() AS requests
+        FROM kpi_engine.waiting_requests() AS requests
         HAVING count(*) > 0
         UNION ALL
         SELECT other.entity, array_agg(other.key)
         FROM (
-            SELECT change_log.entity, change_log.key FROM analytics.change_log
+            SELECT change_log.entity, change_log.key FROM kpi_engine.change_log
             WHERE change_log.entity NOT IN ('solicitud', 'oferta', 'everything')
             UNION
-            SELECT pending_changes.entity, pending_changes.key FROM analytics.pending_changes
+            SELECT pending_changes.entity, pending_changes.key FROM kpi_engine.pending_changes
             WHERE
                 pending_changes.entity NOT IN ('solicitud', 'everything')
                 AND NOT pending_changes.is_applied
@@ -33,7 +33,7 @@ AS $waiting_changes$
     ) AS waiting;
 $waiting_changes$;
 
-COMMENT ON FUNCTION analytics.waiting_changes() IS
+COMMENT ON FUNCTION kpi_engine.waiting_changes() IS
 'Ids of changed rows that wait for the next refresh, by entity, as far as committed. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.waiting_changes() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.waiting_changes() FROM public;

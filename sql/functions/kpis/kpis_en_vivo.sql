@@ -4,7 +4,7 @@
 -- the month of their request. An offer without a request belongs to nothing.
 -- SECURITY DEFINER: readers get sums, never a source table.
 
-CREATE OR REPLACE FUNCTION analytics.kpis_en_vivo()
+CREATE OR REPLACE FUNCTION kpi_engine.kpis_en_vivo()
 RETURNS TABLE (
     solicitudes_abiertas bigint,
     ofertas_pendientes_evaluacion bigint,
@@ -51,9 +51,9 @@ BEGIN
         sum(totals.offers_pending),
         sum(totals.accepted_amount) FILTER (WHERE totals.mes = v_month)
     INTO solicitudes_abiertas, ofertas_pendientes_evaluacion, monto_aceptado_mes
-    FROM analytics.rows_of_relation_now('analytics.month_totals') AS month (object)
+    FROM kpi_engine.rows_of_relation_now('kpi_engine.month_totals') AS month (object)
     CROSS JOIN LATERAL jsonb_populate_record(
-        NULL::analytics.month_totals, month.object
+        NULL::kpi_engine.month_totals, month.object
     ) AS totals;
     solicitudes_abiertas := coalesce(solicitudes_abiertas, 0);
     ofertas_pendientes_evaluacion := coalesce(ofertas_pendientes_evaluacion, 0);
@@ -64,8 +64,8 @@ BEGIN
         count(*)
     INTO ofertas_hoy, ofertas_mes_actual
     FROM (
-        SELECT analytics.local_date(src_ofertas.created_at, v_zone) AS local_day
-        FROM analytics.src_ofertas
+        SELECT kpi_engine.local_date(src_ofertas.created_at, v_zone) AS local_day
+        FROM kpi_engine.src_ofertas
         WHERE
             src_ofertas.created_at_as_stored >= v_month_begin
             AND src_ofertas.created_at_as_stored < v_month_end
@@ -75,26 +75,26 @@ BEGIN
 
     v_ids := ARRAY(
         SELECT src_solicitudes.id
-        FROM analytics.src_solicitudes
+        FROM kpi_engine.src_solicitudes
         WHERE
             src_solicitudes.created_at_as_stored >= v_day_begin
             AND src_solicitudes.created_at_as_stored < v_day_begin + interval '3 days'
-            AND analytics.local_date(src_solicitudes.created_at, v_zone) = v_today
+            AND kpi_engine.local_date(src_solicitudes.created_at, v_zone) = v_today
     );
     solicitudes_hoy := cardinality(v_ids);
     EXECUTE format(
         'SELECT count(*) FILTER (WHERE is_accepted) FROM (%s) AS fact',
-        analytics.query_of_keys('solicitud_facts')
+        kpi_engine.query_of_keys('solicitud_facts')
     ) INTO v_accepted USING v_ids;
-    tasa_conversion_hoy_pct := analytics.percentage(v_accepted, solicitudes_hoy);
+    tasa_conversion_hoy_pct := kpi_engine.percentage(v_accepted, solicitudes_hoy);
     calculado_at := analytics.now();
     RETURN NEXT;
 END;
 $kpis_en_vivo$;
 
-COMMENT ON FUNCTION analytics.kpis_en_vivo() IS
+COMMENT ON FUNCTION kpi_engine.kpis_en_vivo() IS
 'The row of analytics.v_kpis_en_vivo, at this moment; local day and month in the zone of the '
 'setting time_zone.';
 
-REVOKE ALL ON FUNCTION analytics.kpis_en_vivo() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.kpis_en_vivo() TO analytics_lector, analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.kpis_en_vivo() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.kpis_en_vivo() TO analytics_lector, analytics_operador;

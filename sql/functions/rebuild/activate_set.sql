@@ -4,7 +4,7 @@
 -- is waited for, for a moment only (lock_timeout of the caller); readers of the
 -- materialized views are not concerned.
 
-CREATE OR REPLACE FUNCTION analytics.activate_set()
+CREATE OR REPLACE FUNCTION kpi_engine.activate_set()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -16,23 +16,23 @@ DECLARE
 BEGIN
     FOR v_table_name IN
         SELECT derived_tables.table_name
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         WHERE derived_tables.rebuilding_by IS NOT NULL
         ORDER BY derived_tables.table_name
     LOOP
         EXECUTE format(
-            'CREATE OR REPLACE VIEW analytics.%I AS SELECT * FROM analytics.%I',
-            v_table_name, analytics.set_of(v_table_name, true)
+            'CREATE OR REPLACE VIEW kpi_engine.%I AS SELECT * FROM kpi_engine.%I',
+            v_table_name, kpi_engine.set_of(v_table_name, true)
         );
     END LOOP;
-    UPDATE analytics.derived_tables
+    UPDATE kpi_engine.derived_tables
     SET active_set = translate(derived_tables.active_set, 'ab', 'ba')
     WHERE derived_tables.rebuilding_by IS NOT NULL;
 END;
 $activate_set$;
 
-COMMENT ON FUNCTION analytics.activate_set() IS
+COMMENT ON FUNCTION kpi_engine.activate_set() IS
 'Makes the complete sets of a rebuild the ones that everybody reads. 55P03 when a view is '
-'being read longer than lock_timeout. Internal to analytics.publish_set().';
+'being read longer than lock_timeout. Internal to kpi_engine.publish_set().';
 
-REVOKE ALL ON FUNCTION analytics.activate_set() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.activate_set() FROM public;

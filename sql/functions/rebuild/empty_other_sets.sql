@@ -3,7 +3,7 @@
 -- Invariant: takes no lock that a reader or a dump could meet: TRUNCATE would make a parallel
 -- pg_dump fail. Autovacuum gives the space back; a table that is empty costs nothing.
 
-CREATE OR REPLACE FUNCTION analytics.empty_other_sets()
+CREATE OR REPLACE FUNCTION kpi_engine.empty_other_sets()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -14,16 +14,16 @@ DECLARE
     v_set text;
 BEGIN
     FOR v_set IN
-        SELECT analytics.set_of(derived_tables.table_name, true)
-        FROM analytics.derived_tables
+        SELECT kpi_engine.set_of(derived_tables.table_name, true)
+        FROM kpi_engine.derived_tables
         ORDER BY derived_tables.table_name
     LOOP
-        EXECUTE format('DELETE FROM analytics.%I', v_set);
+        EXECUTE format('DELETE FROM kpi_engine.%I', v_set);
     END LOOP;
 END;
 $empty_other_sets$;
 
-COMMENT ON FUNCTION analytics.empty_other_sets() IS
+COMMENT ON FUNCTION kpi_engine.empty_other_sets() IS
 'Empties, for each derived table, the set that its view does not show. Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.empty_other_sets() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.empty_other_sets() FROM public;

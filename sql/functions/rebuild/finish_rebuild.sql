@@ -3,7 +3,7 @@
 -- Invariant: called in the transaction in which the rebuilt sets become the ones that are read.
 -- Where only some tables were computed again, pending changes are still to be applied.
 
-CREATE OR REPLACE FUNCTION analytics.finish_rebuild(p_today date)
+CREATE OR REPLACE FUNCTION kpi_engine.finish_rebuild(p_today date)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -12,34 +12,34 @@ SET search_path = pg_catalog, pg_temp
 AS $finish_rebuild$
 BEGIN
     IF NOT EXISTS (
-        SELECT FROM analytics.derived_tables WHERE derived_tables.rebuilding_by IS NULL
+        SELECT FROM kpi_engine.derived_tables WHERE derived_tables.rebuilding_by IS NULL
     ) THEN
-        UPDATE analytics.engine_state SET
+        UPDATE kpi_engine.engine_state SET
             time_zone = batch.time_zone,
             capture_signature = batch.capture_signature,
-            database_identity = analytics.database_identity(),
+            database_identity = kpi_engine.database_identity(),
             today = p_today,
             rebuild_reason = NULL
-        FROM analytics.rebuild_batches AS batch
+        FROM kpi_engine.rebuild_batches AS batch
         WHERE batch.batch = 1;
-        DELETE FROM analytics.pending_changes
-        USING analytics.engine_state
+        DELETE FROM kpi_engine.pending_changes
+        USING kpi_engine.engine_state
         WHERE pending_changes.epoch < engine_state.epoch;
-        UPDATE analytics.pending_changes SET is_applied = false WHERE pending_changes.is_applied;
+        UPDATE kpi_engine.pending_changes SET is_applied = false WHERE pending_changes.is_applied;
     ELSE
         -- What the active sets have already was kept for a rebuild that this one took the place of.
-        DELETE FROM analytics.pending_changes WHERE pending_changes.is_applied;
+        DELETE FROM kpi_engine.pending_changes WHERE pending_changes.is_applied;
     END IF;
-    UPDATE analytics.derived_tables SET
+    UPDATE kpi_engine.derived_tables SET
         rules_checksum = derived_tables.rebuilding_by,
         rebuilding_by = NULL
     WHERE derived_tables.rebuilding_by IS NOT NULL;
-    DELETE FROM analytics.rebuild_batches;
+    DELETE FROM kpi_engine.rebuild_batches;
 END;
 $finish_rebuild$;
 
-COMMENT ON FUNCTION analytics.finish_rebuild(date) IS
+COMMENT ON FUNCTION kpi_engine.finish_rebuild(date) IS
 'Notes that the derived tables were computed again, for windows that end with p_today. '
 'Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.finish_rebuild(date) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.finish_rebuild(date) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: asked once after a restore. Where a table is rightly empty it may be named, too: then
 -- everything is computed again for nothing, once. Never the other way round for a whole table.
 
-CREATE OR REPLACE FUNCTION analytics.lost_derived_table()
+CREATE OR REPLACE FUNCTION kpi_engine.lost_derived_table()
 RETURNS text
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -12,20 +12,20 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $lost_derived_table$
 DECLARE
-    v_table analytics.derived_tables;
+    v_table kpi_engine.derived_tables;
     v_is_lost boolean;
 BEGIN
     FOR v_table IN
         SELECT derived_tables.*
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         ORDER BY derived_tables.depth, derived_tables.table_name
     LOOP
         EXECUTE format(
-            'SELECT NOT EXISTS (SELECT FROM analytics.%I) AND (%s)',
+            'SELECT NOT EXISTS (SELECT FROM kpi_engine.%I) AND (%s)',
             v_table.table_name,
-            analytics.column_list(
+            kpi_engine.column_list(
                 array_remove(v_table.reads || v_table.source_view, NULL),
-                'EXISTS (SELECT FROM analytics.%1$I)', ' OR '
+                'EXISTS (SELECT FROM kpi_engine.%1$I)', ' OR '
             )
         ) INTO v_is_lost;
         IF v_is_lost THEN
@@ -36,8 +36,8 @@ BEGIN
 END;
 $lost_derived_table$;
 
-COMMENT ON FUNCTION analytics.lost_derived_table() IS
+COMMENT ON FUNCTION kpi_engine.lost_derived_table() IS
 'A derived table that has no rows though it should have some, as after a dump that left them out; '
-'NULL where there is none. Internal to analytics.recognize_database().';
+'NULL where there is none. Internal to kpi_engine.recognize_database().';
 
-REVOKE ALL ON FUNCTION analytics.lost_derived_table() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.lost_derived_table() FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: only rows that differ are written, and nobody who reads waits: this is how a
 -- rebuild inside one transaction ends. Returns the tables that changed.
 
-CREATE OR REPLACE FUNCTION analytics.merge_set()
+CREATE OR REPLACE FUNCTION kpi_engine.merge_set()
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -21,38 +21,38 @@ BEGIN
     FOR v_table IN
         SELECT
             derived_tables.table_name,
-            analytics.set_of(derived_tables.table_name, true) AS set_name,
+            kpi_engine.set_of(derived_tables.table_name, true) AS set_name,
             derived_tables.key_columns || derived_tables.value_columns AS columns,
             derived_tables.value_columns,
-            analytics.column_list(
+            kpi_engine.column_list(
                 derived_tables.key_columns, 'known.%1$I = fresh.%1$I', ' AND '
             ) AS same_key
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         WHERE derived_tables.rebuilding_by IS NOT NULL
         ORDER BY derived_tables.table_name
     LOOP
         EXECUTE format(
-            'DELETE FROM analytics.%1$I AS known
-             WHERE NOT EXISTS (SELECT FROM analytics.%2$I AS fresh WHERE %3$s)',
+            'DELETE FROM kpi_engine.%1$I AS known
+             WHERE NOT EXISTS (SELECT FROM kpi_engine.%2$I AS fresh WHERE %3$s)',
             v_table.table_name, v_table.set_name, v_table.same_key
         );
         GET DIAGNOSTICS v_deleted := ROW_COUNT;
         EXECUTE format(
-            'UPDATE analytics.%1$I AS known SET (%4$s) = ROW(%5$s)
-             FROM analytics.%2$I AS fresh
+            'UPDATE kpi_engine.%1$I AS known SET (%4$s) = ROW(%5$s)
+             FROM kpi_engine.%2$I AS fresh
              WHERE %3$s AND ROW(%6$s) IS DISTINCT FROM ROW(%5$s)',
             v_table.table_name, v_table.set_name, v_table.same_key,
-            analytics.column_list(v_table.value_columns),
-            analytics.column_list(v_table.value_columns, 'fresh.%1$I'),
-            analytics.column_list(v_table.value_columns, 'known.%1$I')
+            kpi_engine.column_list(v_table.value_columns),
+            kpi_engine.column_list(v_table.value_columns, 'fresh.%1$I'),
+            kpi_engine.column_list(v_table.value_columns, 'known.%1$I')
         );
         GET DIAGNOSTICS v_updated := ROW_COUNT;
         EXECUTE format(
-            'INSERT INTO analytics.%1$I (%4$s)
-             SELECT %4$s FROM analytics.%2$I AS fresh
-             WHERE NOT EXISTS (SELECT FROM analytics.%1$I AS known WHERE %3$s)',
+            'INSERT INTO kpi_engine.%1$I (%4$s)
+             SELECT %4$s FROM kpi_engine.%2$I AS fresh
+             WHERE NOT EXISTS (SELECT FROM kpi_engine.%1$I AS known WHERE %3$s)',
             v_table.table_name, v_table.set_name, v_table.same_key,
-            analytics.column_list(v_table.columns)
+            kpi_engine.column_list(v_table.columns)
         );
         GET DIAGNOSTICS v_inserted := ROW_COUNT;
         IF v_deleted + v_updated + v_inserted > 0 THEN
@@ -63,8 +63,8 @@ BEGIN
 END;
 $merge_set$;
 
-COMMENT ON FUNCTION analytics.merge_set() IS
+COMMENT ON FUNCTION kpi_engine.merge_set() IS
 'Makes the active sets equal to the complete ones of a rebuild; returns the names of '
 'the derived tables that changed. Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.merge_set() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.merge_set() FROM public;

@@ -5,7 +5,7 @@
 -- stays for p_wait is named in a warning, and the rows that differ are written into the set that
 -- he reads, for which nobody has to be waited.
 
-CREATE OR REPLACE FUNCTION analytics.publish_set(p_wait interval DEFAULT interval '5 seconds')
+CREATE OR REPLACE FUNCTION kpi_engine.publish_set(p_wait interval DEFAULT interval '5 seconds')
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -20,10 +20,10 @@ BEGIN
     PERFORM set_config('lock_timeout', '50ms', true);
     LOOP
         BEGIN
-            PERFORM analytics.activate_set();
+            PERFORM kpi_engine.activate_set();
             PERFORM set_config('lock_timeout', v_lock_timeout, true);
             RETURN ARRAY(
-                SELECT derived_tables.table_name FROM analytics.derived_tables
+                SELECT derived_tables.table_name FROM kpi_engine.derived_tables
                 WHERE derived_tables.rebuilding_by IS NOT NULL
             );
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
@@ -35,7 +35,7 @@ BEGIN
     SELECT string_agg(
         format(
             'process %s (role %I, application %L%s)', reader.pid, reader.role_name,
-            reader.application, ', transaction since ' || analytics.iso_instant(reader.xact_start)
+            reader.application, ', transaction since ' || kpi_engine.iso_instant(reader.xact_start)
         ), ', '
     )
     INTO v_readers
@@ -46,8 +46,8 @@ BEGIN
             session.application_name AS application,
             session.xact_start
         FROM pg_locks AS held
-        INNER JOIN analytics.derived_tables
-            ON held.relation = to_regclass(format('analytics.%I', derived_tables.table_name))
+        INNER JOIN kpi_engine.derived_tables
+            ON held.relation = to_regclass(format('kpi_engine.%I', derived_tables.table_name))
         CROSS JOIN LATERAL pg_stat_get_activity(held.pid) AS session
         WHERE held.granted AND held.pid <> pg_backend_pid()
     ) AS reader;
@@ -55,13 +55,13 @@ BEGIN
         'differs is written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
         USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, '
             'or SELECT pg_terminate_backend(pid);';
-    RETURN analytics.merge_set();
+    RETURN kpi_engine.merge_set();
 END;
 $publish_set$;
 
-COMMENT ON FUNCTION analytics.publish_set(interval) IS
+COMMENT ON FUNCTION kpi_engine.publish_set(interval) IS
 'Makes the complete sets of a rebuild the ones that are read; where somebody reads the views for '
 'longer than p_wait, writes the differences into the active sets, with a warning that names him. '
 'Returns the derived tables that changed. Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.publish_set(interval) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.publish_set(interval) FROM public;

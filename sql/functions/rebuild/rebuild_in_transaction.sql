@@ -5,7 +5,7 @@
 -- No view is replaced here: the caller goes on, and a dump that waits for the view could have what
 -- it needs next.
 
-CREATE OR REPLACE FUNCTION analytics.rebuild_in_transaction(p_today date, p_table_names text[])
+CREATE OR REPLACE FUNCTION kpi_engine.rebuild_in_transaction(p_today date, p_table_names text[])
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -15,40 +15,40 @@ SET row_security = off
 AS $rebuild_in_transaction$
 DECLARE
     v_is_first constant boolean := (
-        SELECT engine_state.time_zone IS NULL FROM analytics.engine_state
+        SELECT engine_state.time_zone IS NULL FROM kpi_engine.engine_state
     );
     v_changed_tables text[];
     v_batch integer;
 BEGIN
     IF v_is_first THEN
         -- There is nothing to be read before: the set that the views show is filled itself.
-        UPDATE analytics.derived_tables
+        UPDATE kpi_engine.derived_tables
         SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
     END IF;
-    PERFORM analytics.plan_rebuild(p_table_names);
+    PERFORM kpi_engine.plan_rebuild(p_table_names);
     FOR v_batch IN
         SELECT rebuild_batches.batch
-        FROM analytics.rebuild_batches
+        FROM kpi_engine.rebuild_batches
         ORDER BY rebuild_batches.batch
     LOOP
-        PERFORM analytics.run_rebuild_batch(v_batch);
+        PERFORM kpi_engine.run_rebuild_batch(v_batch);
     END LOOP;
-    PERFORM analytics.complete_rebuild(p_today);
+    PERFORM kpi_engine.complete_rebuild(p_today);
     IF v_is_first THEN
-        UPDATE analytics.derived_tables
+        UPDATE kpi_engine.derived_tables
         SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
-        v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
+        v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables);
     ELSE
-        v_changed_tables := analytics.merge_set();
-        PERFORM analytics.empty_other_sets();
+        v_changed_tables := kpi_engine.merge_set();
+        PERFORM kpi_engine.empty_other_sets();
     END IF;
-    PERFORM analytics.finish_rebuild(p_today);
+    PERFORM kpi_engine.finish_rebuild(p_today);
     RETURN v_changed_tables;
 END;
 $rebuild_in_transaction$;
 
-COMMENT ON FUNCTION analytics.rebuild_in_transaction(date, text[]) IS
+COMMENT ON FUNCTION kpi_engine.rebuild_in_transaction(date, text[]) IS
 'Computes these derived tables again, or all (NULL), for windows that end with p_today; returns '
 'those that changed. Internal: the caller holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION analytics.rebuild_in_transaction(date, text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.rebuild_in_transaction(date, text[]) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: a batch is marked finished in the transaction that computed it, so an
 -- interrupted rebuild goes on after the last one that was committed.
 
-CREATE OR REPLACE FUNCTION analytics.run_rebuild_batch(p_batch integer)
+CREATE OR REPLACE FUNCTION kpi_engine.run_rebuild_batch(p_batch integer)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -15,23 +15,23 @@ SET enable_mergejoin = off
 SET jit = off
 AS $run_rebuild_batch$
 DECLARE
-    v_batch analytics.rebuild_batches;
+    v_batch kpi_engine.rebuild_batches;
     v_started_at constant timestamptz := clock_timestamp();
     v_ids uuid[];
     v_requests bigint := 0;
-    v_table analytics.derived_tables;
+    v_table kpi_engine.derived_tables;
 BEGIN
     SELECT rebuild_batches.* INTO STRICT v_batch
-    FROM analytics.rebuild_batches
+    FROM kpi_engine.rebuild_batches
     WHERE rebuild_batches.batch = p_batch;
-    PERFORM analytics.hold_time_zone(v_batch.time_zone);
+    PERFORM kpi_engine.hold_time_zone(v_batch.time_zone);
     -- Where only tables that follow from others are computed again, there is one batch, of nothing.
     EXECUTE format(
-        'SELECT array_agg(src_solicitudes.id) FROM analytics.src_solicitudes WHERE %s',
+        'SELECT array_agg(src_solicitudes.id) FROM kpi_engine.src_solicitudes WHERE %s',
         CASE
             WHEN v_batch.created_after IS NULL AND v_batch.created_until IS NULL
                 THEN format('%L', v_batch.requests > 0 OR NOT EXISTS (
-                    SELECT FROM analytics.derived_tables
+                    SELECT FROM kpi_engine.derived_tables
                     WHERE derived_tables.rebuilding_by IS NULL
                 ))
             WHEN v_batch.created_after IS NULL
@@ -42,7 +42,7 @@ BEGIN
     ) INTO v_ids USING v_batch.created_after, v_batch.created_until;
     FOR v_table IN
         SELECT derived_tables.*
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         WHERE
             derived_tables.source_view = 'src_solicitudes'
             AND derived_tables.rebuilding_by IS NOT NULL
@@ -50,15 +50,15 @@ BEGIN
     LOOP
         -- A request that was moved meanwhile may come twice; it is in the log then.
         EXECUTE format(
-            'INSERT INTO analytics.%1$I (%2$s) SELECT %2$s FROM (%3$s) AS computed
+            'INSERT INTO kpi_engine.%1$I (%2$s) SELECT %2$s FROM (%3$s) AS computed
              ON CONFLICT DO NOTHING',
-            analytics.set_of(v_table.table_name, true),
-            analytics.column_list(v_table.key_columns || v_table.value_columns),
-            analytics.query_of_keys(v_table.table_name)
+            kpi_engine.set_of(v_table.table_name, true),
+            kpi_engine.column_list(v_table.key_columns || v_table.value_columns),
+            kpi_engine.query_of_keys(v_table.table_name)
         ) USING coalesce(v_ids, ARRAY[]::uuid[]);
         GET DIAGNOSTICS v_requests := ROW_COUNT;
     END LOOP;
-    UPDATE analytics.rebuild_batches SET
+    UPDATE kpi_engine.rebuild_batches SET
         requests = v_requests,
         started_at = v_started_at,
         finished_at = clock_timestamp()
@@ -67,8 +67,8 @@ BEGIN
 END;
 $run_rebuild_batch$;
 
-COMMENT ON FUNCTION analytics.run_rebuild_batch(integer) IS
+COMMENT ON FUNCTION kpi_engine.run_rebuild_batch(integer) IS
 'Computes the rows of one batch of requests into the sets that are being filled; returns how many '
 'requests. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.run_rebuild_batch(integer) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.run_rebuild_batch(integer) FROM public;
