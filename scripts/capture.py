@@ -48,8 +48,8 @@ def busy_sessions(connection: psycopg.Connection) -> str:
     with connection.transaction(force_rollback=True), rights_of_owner(connection):
         holders = scalar(
             connection,
-            "SELECT analytics.table_lockers("
-            "ARRAY(SELECT relation::oid FROM analytics.captured_tables()))",
+            "SELECT kpi_engine.table_lockers("
+            "ARRAY(SELECT relation::oid FROM kpi_engine.captured_tables()))",
         )
     return "" if holders is None else str(holders)
 
@@ -65,7 +65,7 @@ def set_triggers(connection: psycopg.Connection) -> int:
     while True:
         try:
             with connection.transaction(), rights_of_owner(connection):
-                changed = scalar(connection, "SELECT analytics.set_capture_triggers()")
+                changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers()")
             connection.execute("SET LOCAL lock_timeout = 0")
         except BUSY as error:
             holders = busy_sessions(connection) or holders
@@ -106,7 +106,7 @@ def remove(connection: psycopg.Connection) -> int:
     with acting_as(connection):
         connection.execute(
             # A restore without data leaves no settings.
-            "INSERT INTO analytics.settings (name, value, description) "
+            "INSERT INTO kpi_engine.settings (name, value, description) "
             "VALUES ('change_capture', 'off', '') ON CONFLICT (name) DO UPDATE SET value = 'off'"
         )
     return set_triggers(connection)

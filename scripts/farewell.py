@@ -34,7 +34,7 @@ def losses(connection: psycopg.Connection) -> list[str]:
     with acting_as(connection):
         lines = lost_history(connection)
         statements = changed_settings(connection) + foreign_grants(connection)
-        schema = scalar(connection, "SELECT source_schema FROM analytics.installation")
+        schema = scalar(connection, "SELECT source_schema FROM kpi_engine.installation")
     if schema not in (None, "public", "teloo"):
         lines.append(
             f"lost: the tables are bound in schema {schema}; again: SOURCE_SCHEMA={schema} "
@@ -68,13 +68,13 @@ def lost_history(connection: psycopg.Connection) -> list[str]:
 
 def changed_settings(connection: psycopg.Connection) -> list[str]:
     """Return statements for the settings that are not as a new migrate would have them."""
-    if scalar(connection, "SELECT to_regclass('analytics.settings')") is None:
+    if scalar(connection, "SELECT to_regclass('kpi_engine.settings')") is None:
         return []
     defaults = setting_defaults()
     return [
         sql.SQL("SELECT analytics.set_setting({}, {})").format(name, value).as_string(connection)
         for name, value in connection.execute(
-            "SELECT name, value FROM analytics.settings ORDER BY name"
+            "SELECT name, value FROM kpi_engine.settings ORDER BY name"
         ).fetchall()
         # allow_pinned_clock follows ENVIRONMENT at the next migrate.
         if defaults.get(name, value) != value and name != "allow_pinned_clock"

@@ -107,12 +107,12 @@ class Migration:
 
     def read_ledger(self) -> None:
         """Read what was applied; refuse a ledger that these files do not continue."""
-        if scalar(self.connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
+        if scalar(self.connection, "SELECT to_regclass('kpi_engine.migration_ledger') IS NULL"):
             return
         prerequisites.refuse_hollow(self.connection)
         rows = self.connection.execute(
             "SELECT name, kind, checksum, text_checksum, file, is_rule "
-            "FROM analytics.migration_ledger"
+            "FROM kpi_engine.migration_ledger"
         ).fetchall()
         self.ledger = {row[0]: row[1:] for row in rows}
         here = {migration.name: migration for migration in self.migrations}
@@ -192,7 +192,7 @@ class Migration:
         is_rule = item.name in self.rules
         self.connection.execute(
             """
-            INSERT INTO analytics.migration_ledger AS ledger
+            INSERT INTO kpi_engine.migration_ledger AS ledger
                 (name, kind, version, file, checksum, text_checksum, is_rule, duration_ms)
             VALUES (
                 %(name)s, %(kind)s, %(version)s, %(file)s, %(checksum)s, %(text_checksum)s,
@@ -442,8 +442,8 @@ class Migration:
             # A refresh that is running ends first; one that comes now is told to wait.
             locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
             # Which shows that this is no stranger (analytics.lock_holders).
-            if scalar(self.connection, "SELECT to_regclass('analytics.refresh_lock') IS NOT NULL"):
-                self.connection.execute("LOCK TABLE analytics.refresh_lock IN EXCLUSIVE MODE")
+            if scalar(self.connection, "SELECT to_regclass('kpi_engine.refresh_lock') IS NOT NULL"):
+                self.connection.execute("LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE")
             self.make_schema(STAGING)
         self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
         self.execute_file(item)
@@ -457,8 +457,8 @@ class Migration:
             LOGGER.info("building %s aside", item.object_name)
             # Facts that were never built would leave readers with an empty view.
             self.connection.execute(
-                "SELECT analytics.rebuild_in_transaction(analytics.today()) "
-                "FROM analytics.engine_state WHERE time_zone IS NULL"
+                "SELECT kpi_engine.rebuild_in_transaction(analytics.today()) "
+                "FROM kpi_engine.engine_state WHERE time_zone IS NULL"
             )
             self.connection.execute(
                 sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
@@ -584,7 +584,7 @@ class Migration:
 
     def bound_schema(self) -> str | None:
         """Return the schema that was bound, under the name that it has now; None: find it."""
-        bound = scalar(self.connection, "SELECT source_schema FROM analytics.installation")
+        bound = scalar(self.connection, "SELECT source_schema FROM kpi_engine.installation")
         if bound is None or scalar(
             self.connection, "SELECT to_regnamespace(%s)", quoted_name(bound)
         ):
@@ -602,7 +602,7 @@ class Migration:
             INNER JOIN pg_namespace ON pg_namespace.oid = source.relnamespace
             WHERE
                 view.relnamespace = 'analytics'::regnamespace
-                AND view.relname IN (SELECT view_name FROM analytics.source_contract())
+                AND view.relname IN (SELECT view_name FROM kpi_engine.source_contract())
             """
         ).fetchall()
         return str(found[0][0] if len(found) == 1 else bound)
@@ -630,15 +630,15 @@ class Migration:
         try:
             if scalar(
                 self.connection,
-                "SELECT database_identity <> analytics.database_identity() "
-                "FROM analytics.engine_state",
+                "SELECT database_identity <> kpi_engine.database_identity() "
+                "FROM kpi_engine.engine_state",
             ):
                 # Restored from a dump: the tables have other numbers and are the same.
-                self.connection.execute("SELECT analytics.settle_source()")
-                self.connection.execute("SELECT analytics.recognize_database()")
-            elif scalar(self.connection, "SELECT analytics.note_source_binding()"):
+                self.connection.execute("SELECT kpi_engine.settle_source()")
+                self.connection.execute("SELECT kpi_engine.recognize_database()")
+            elif scalar(self.connection, "SELECT kpi_engine.note_source_binding()"):
                 self.changes.append("noted what the source views read")
-            self.connection.execute("SELECT analytics.require_source()")
+            self.connection.execute("SELECT kpi_engine.require_source()")
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
@@ -655,7 +655,7 @@ class Migration:
         schema = self.source_schema or self.bound_schema()
         try:
             row = self.connection.execute(
-                "SELECT source_schema, source_generation FROM analytics.find_source(%s)",
+                "SELECT source_schema, source_generation FROM kpi_engine.find_source(%s)",
                 [schema],
             ).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.AmbiguousParameter) as error:
@@ -664,10 +664,10 @@ class Migration:
                 prerequisites.details(error),
             ) from error
         if row is None:
-            raise UserError("analytics.find_source() found nothing and raised nothing")
+            raise UserError("kpi_engine.find_source() found nothing and raised nothing")
         definitions = self.connection.execute(
             "SELECT view_name, table_name, definition "
-            "FROM analytics.source_view_definitions(%s, %s)",
+            "FROM kpi_engine.source_view_definitions(%s, %s)",
             row,
         ).fetchall()
         with acting_as(self.connection, self.migrator):
@@ -677,11 +677,11 @@ class Migration:
         if not scalar(
             self.connection,
             "SELECT (source_schema, source_generation) IS NOT DISTINCT FROM (%s, %s) "
-            "FROM analytics.installation",
+            "FROM kpi_engine.installation",
             *row,
         ):
             self.connection.execute(
-                "UPDATE analytics.installation SET source_schema = %s, source_generation = %s",
+                "UPDATE kpi_engine.installation SET source_schema = %s, source_generation = %s",
                 row,
             )
             self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
@@ -708,7 +708,7 @@ class Migration:
             self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
         for name in removed:
             self.connection.execute(
-                "DELETE FROM analytics.migration_ledger WHERE name = %s", [name]
+                "DELETE FROM kpi_engine.migration_ledger WHERE name = %s", [name]
             )
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
@@ -738,15 +738,15 @@ class Migration:
         """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
         names = [item.object_name for item in self.objects if item.kind == "materialized view"]
         self.connection.execute(
-            "DELETE FROM analytics.view_state WHERE view_name <> ALL (%s) AND view_name NOT IN "
-            "(SELECT view_name FROM analytics.materialized_views())",
+            "DELETE FROM kpi_engine.view_state WHERE view_name <> ALL (%s) AND view_name NOT IN "
+            "(SELECT view_name FROM kpi_engine.materialized_views())",
             [names],
         )
         for name in names:
             self.connection.execute(
-                "INSERT INTO analytics.view_state (view_name, today, calculated_at) "
+                "INSERT INTO kpi_engine.view_state (view_name, today, calculated_at) "
                 "SELECT %(name)s, analytics.today(), analytics.now() WHERE NOT EXISTS "
-                "(SELECT FROM analytics.view_state WHERE view_name = %(name)s)",
+                "(SELECT FROM kpi_engine.view_state WHERE view_name = %(name)s)",
                 {"name": name},
             )
         first_time = "applied migrations/0001_foundation.sql" in self.changes
@@ -908,12 +908,12 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         pending, removed = run.pending(), run.removed()
         row = connection.execute(
             "SELECT source_schema, source_generation, cron_role, "
-            "(SELECT max(version) FROM analytics.migration_ledger), "
-            "(SELECT count(*) FROM analytics.migration_ledger), "
-            "(SELECT max(applied_at) FROM analytics.migration_ledger) FROM analytics.installation"
+            "(SELECT max(version) FROM kpi_engine.migration_ledger), "
+            "(SELECT count(*) FROM kpi_engine.migration_ledger), "
+            "(SELECT max(applied_at) FROM kpi_engine.migration_ledger) FROM kpi_engine.installation"
         ).fetchone()
         if row is None:
-            raise UserError("analytics.installation has lost its row")
+            raise UserError("kpi_engine.installation has lost its row")
         print(f"database      {prerequisites.database_name(connection)}")
         print(f"version       {row[3]} ({row[4]} files, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
         print(f"source        schema {row[0]}, generation {row[1]}")

@@ -659,7 +659,7 @@ def document(connection: psycopg.Connection) -> JsonObject:
             connection, endpoint, schemas
         )
     version = prerequisites.scalar(
-        connection, "SELECT max(version) FROM analytics.migration_ledger"
+        connection, "SELECT max(version) FROM kpi_engine.migration_ledger"
     )
     return {
         "openapi": "3.1.0",

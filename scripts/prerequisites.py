@@ -754,7 +754,7 @@ def append_to_search_path(connection: psycopg.Connection, default_path: str) -> 
         ) from error
     with acting_as(connection):
         connection.execute(
-            "UPDATE analytics.installation SET search_path_before = %s, search_path_after = %s",
+            "UPDATE kpi_engine.installation SET search_path_before = %s, search_path_after = %s",
             [before, after],
         )
     return True

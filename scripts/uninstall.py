@@ -85,7 +85,7 @@ def restore_search_path(
     if is_installed:
         with acting_as(connection):
             row = connection.execute(
-                "SELECT search_path_before FROM analytics.installation "
+                "SELECT search_path_before FROM kpi_engine.installation "
                 "WHERE search_path_after = %s",
                 [now],
             ).fetchone()
@@ -261,7 +261,7 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
                 # A refresh that is running ends first.
                 locks.take(connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
                 # A tick too, and those that follow return at once; an older version has no table.
-                for table in ("analytics.refresh_lock", "analytics.tick_lock"):
+                for table in ("kpi_engine.refresh_lock", "kpi_engine.tick_lock"):
                     if scalar(connection, "SELECT to_regclass(%s)", table):
                         connection.execute(
                             sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(
@@ -269,7 +269,7 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
                             )
                         )
                 created_cron = scalar(
-                    connection, "SELECT pg_cron_created FROM analytics.installation"
+                    connection, "SELECT pg_cron_created FROM kpi_engine.installation"
                 )
             lost, stays = farewell.losses(connection), farewell.leftovers(connection)
             done.append(f"{cron.unschedule(connection)} scheduled job(s)")

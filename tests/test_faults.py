@@ -66,16 +66,16 @@ def never_populated(api: Api) -> Iterator[str]:
 def out_of_room(api: Api) -> Iterator[str]:
     """Let a function fail as on a server without room; hand out the path that answers 503 then."""
     api.database.execute(
-        "ALTER FUNCTION analytics.iso_instant(timestamptz) RENAME TO kept_instant",
-        "CREATE FUNCTION analytics.iso_instant(timestamptz) RETURNS text LANGUAGE plpgsql AS "
+        "ALTER FUNCTION kpi_engine.iso_instant(timestamptz) RENAME TO kept_instant",
+        "CREATE FUNCTION kpi_engine.iso_instant(timestamptz) RETURNS text LANGUAGE plpgsql AS "
         "$$BEGIN RAISE EXCEPTION 'no space left in base/1/2' USING ERRCODE = 'disk_full'; END$$",
-        "GRANT EXECUTE ON FUNCTION analytics.iso_instant(timestamptz) TO analytics_owner",
+        "GRANT EXECUTE ON FUNCTION kpi_engine.iso_instant(timestamptz) TO analytics_owner",
     )
     try:
         yield "/materialized-views/city-summary"
     finally:
         api.database.execute(
-            "DROP FUNCTION analytics.iso_instant(timestamptz)",
+            "DROP FUNCTION kpi_engine.iso_instant(timestamptz)",
             "ALTER FUNCTION analytics.kept_instant(timestamptz) RENAME TO iso_instant",
         )
 
@@ -190,8 +190,8 @@ FAULTS = {
     ),
     "a table that is gone": (
         "ALTER TABLE solicitudes RENAME TO solicitudes_kept;"
-        "ALTER VIEW analytics.src_solicitudes RENAME TO src_kept",
-        "ALTER VIEW analytics.src_kept RENAME TO src_solicitudes;"
+        "ALTER VIEW kpi_engine.src_solicitudes RENAME TO src_kept",
+        "ALTER VIEW kpi_engine.src_kept RENAME TO src_solicitudes;"
         "ALTER TABLE solicitudes_kept RENAME TO solicitudes",
     ),
 }

@@ -273,7 +273,7 @@ def test_source_column_that_is_added_is_bound_and_none_can_be_retyped_below_a_vi
     source.execute("ALTER TABLE public.asesores ADD COLUMN nivel_actual integer DEFAULT 4")
     assert "changed src_asesores" in migrate(source.url)
     assert "nivel_actual" in str(
-        source.rows("SELECT pg_get_viewdef('analytics.src_asesores'::regclass)")
+        source.rows("SELECT pg_get_viewdef('kpi_engine.src_asesores'::regclass)")
     )
     assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
 
@@ -865,7 +865,7 @@ def test_a_reworded_comment_changes_nothing_but_the_comment(
     assert source.rows(
         "SELECT left(obj_description('analytics.city_key(text)'::regprocedure), 15), "
         "left(obj_description('analytics.mv_ranking_asesores'::regclass), 15), "
-        "left(obj_description('analytics.engine_state'::regclass), 14)"
+        "left(obj_description('kpi_engine.engine_state'::regclass), 14)"
     ) == [("In other words:", "In other words:", "One row: what ")]
     assert source.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()") == [("unchanged",)]
     assert migrate(source.url, directory=sql_copy) == []

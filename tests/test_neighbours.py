@@ -21,10 +21,10 @@ UPDATE solicitudes SET updated_at = updated_at
 """
 # As many changes leave it.
 LARGE = """
-ALTER TABLE analytics.changed_solicitud_facts SET (autovacuum_enabled = off);
-INSERT INTO analytics.changed_solicitud_facts
-SELECT 1, fact.* FROM analytics.solicitud_facts AS fact CROSS JOIN generate_series(1, 200);
-DELETE FROM analytics.changed_solicitud_facts
+ALTER TABLE kpi_engine.changed_solicitud_facts SET (autovacuum_enabled = off);
+INSERT INTO kpi_engine.changed_solicitud_facts
+SELECT 1, fact.* FROM kpi_engine.solicitud_facts AS fact CROSS JOIN generate_series(1, 200);
+DELETE FROM kpi_engine.changed_solicitud_facts
 """
 DUMPED = """
 SELECT pg_locks.relation::regclass::text, pg_locks.mode
@@ -90,10 +90,10 @@ def call(database: Database, statement: str, seconds: int = 20) -> list[tuple[ob
     [
         ("SELECT 1", "SELECT * FROM analytics.refresh_all_mv(true)"),
         (f"{LARGE}; {MANY}", "SELECT * FROM analytics.refresh_all_mv()"),
-        ("UPDATE analytics.engine_state SET today = today - 9", "SELECT * FROM refresh_all_mv()"),
-        ("DELETE FROM analytics.month_totals", "SELECT analytics.audit()"),
+        ("UPDATE kpi_engine.engine_state SET today = today - 9", "SELECT * FROM refresh_all_mv()"),
+        ("DELETE FROM kpi_engine.month_totals", "SELECT analytics.audit()"),
         ("TRUNCATE ofertas CASCADE", "SELECT * FROM analytics.refresh_all_mv()"),
-        ("SELECT 1", "SELECT analytics.trim_logs()"),
+        ("SELECT 1", "SELECT kpi_engine.trim_logs()"),
     ],
     ids=["forced", "large", "another day", "audit", "truncated source", "trims"],
 )
@@ -192,9 +192,9 @@ def test_parallel_dumps_and_refreshes_at_the_same_time_all_succeed(working: Data
 
 def test_a_rebuild_leaves_the_set_that_is_read_no_more_empty(working: Database) -> None:
     call(working, "CALL analytics.rebuild(true)")
-    suffix = working.rows("SELECT analytics.inactive_set()")[0][0]
-    assert working.rows(f"SELECT count(*) FROM analytics.solicitud_facts{suffix}") == [(0,)]
-    assert working.rows("SELECT count(*) > 0 FROM analytics.solicitud_facts") == [(True,)]
+    suffix = working.rows("SELECT kpi_engine.inactive_set()")[0][0]
+    assert working.rows(f"SELECT count(*) FROM kpi_engine.solicitud_facts{suffix}") == [(0,)]
+    assert working.rows("SELECT count(*) > 0 FROM kpi_engine.solicitud_facts") == [(True,)]
 
 
 def test_a_small_refresh_after_a_large_one_reads_no_whole_table(working: Database) -> None:
@@ -207,7 +207,7 @@ def test_a_small_refresh_after_a_large_one_reads_no_whole_table(working: Databas
     refresh(working, NOW)
     assert working.rows(
         "SELECT reltuples < 100 FROM pg_class "
-        "WHERE oid = 'analytics.changed_solicitud_facts'::regclass"
+        "WHERE oid = 'kpi_engine.changed_solicitud_facts'::regclass"
     ) == [(True,)]
 
 
@@ -252,9 +252,9 @@ def test_a_publication_of_all_tables_keeps_nothing_from_working(
                 "CALL analytics.tick()",
                 "CALL analytics.work()",
                 "SELECT analytics.audit()",
-                "SELECT analytics.trim_logs()",
+                "SELECT kpi_engine.trim_logs()",
                 "SELECT * FROM analytics.refresh_all_mv()",
-                "SELECT analytics.watch_usage()",
+                "SELECT kpi_engine.watch_usage()",
             ):
                 call(database, statement)
             assert view_differences(database, NOW) == []

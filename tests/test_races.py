@@ -137,7 +137,7 @@ def test_change_that_commits_after_the_refresh_took_the_log_is_in_the_next_one(
         # The same requests as those the refresh is at work on, and others, and advisors.
         market.execute(PRICES, NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT)
         open_gate(held)
-    assert market.rows("SELECT DISTINCT entity FROM analytics.change_log ORDER BY entity") == [
+    assert market.rows("SELECT DISTINCT entity FROM kpi_engine.change_log ORDER BY entity") == [
         ("auditoria",),
         ("notificacion",),
         ("oferta",),
@@ -177,7 +177,7 @@ def test_writer_that_is_open_across_two_refreshes_is_in_the_one_after_its_commit
         market.execute(NEW_AUDIT)
         writer.execute(NEW_OFFER.format(request=request))
         assert refresh(market, NOW)[0] == "incremental"
-        market.execute("SELECT analytics.compact_change_log()")
+        market.execute("SELECT kpi_engine.compact_change_log()")
         assert view_differences(market, NOW) == []
         writer.execute("COMMIT")
     assert view_differences(market, NOW)
@@ -231,7 +231,7 @@ def test_writers_wait_neither_for_each_other_nor_for_a_refresh(market: Database)
         run_refresh(writer)
         assert last_run(writer)[0] == "incremental"
         writer.execute("CALL analytics.tick()")
-        writer.execute("SELECT analytics.compact_change_log()")
+        writer.execute("SELECT kpi_engine.compact_change_log()")
         assert view_differences(market, NOW) == []
         writer.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
         assert view_differences(market, NOW) == []

@@ -255,7 +255,7 @@ def test_busy_tables_are_named_with_who_holds_them(
 
 def test_a_prepared_transaction_that_holds_a_table_is_named(migrated: Database) -> None:
     assert migrated.rows(
-        "SELECT analytics.table_lockers(ARRAY['public.ofertas'::regclass]) IS NULL"
+        "SELECT kpi_engine.table_lockers(ARRAY['public.ofertas'::regclass]) IS NULL"
     ) == [(True,)]
 
 

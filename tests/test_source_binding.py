@@ -219,10 +219,10 @@ MOVES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "a src_ view changed by hand": (
         (
-            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW analytics.src_ofertas AS ' || "
-            "replace(pg_get_viewdef('analytics.src_ofertas'::regclass), ';', ' LIMIT 3'); END $$",
+            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW kpi_engine.src_ofertas AS ' || "
+            "replace(pg_get_viewdef('kpi_engine.src_ofertas'::regclass), ';', ' LIMIT 3'); END $$",
         ),
-        ("view analytics.src_ofertas was changed by hand",),
+        ("view kpi_engine.src_ofertas was changed by hand",),
         (),
     ),
 }
@@ -502,7 +502,7 @@ def test_a_restart_with_an_unlogged_table_computes_everything_again(market: Data
     refresh(market, NOW)
     assert refresh(market, NOW)[0] == "unchanged"
     market.execute(
-        "UPDATE analytics.engine_state SET catalog_fingerprint = NULL, "
+        "UPDATE kpi_engine.engine_state SET catalog_fingerprint = NULL, "
         "capture_signature = jsonb_set(capture_signature, "
         "ARRAY['public.auditorias_tiendas'::regclass::oid::text, '2'], '\"before\"')"
     )

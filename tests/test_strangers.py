@@ -144,7 +144,7 @@ def test_other_locks_of_ours_are_not_for_strangers(
 def test_tick_that_can_not_begin_is_not_silent(migrated: Database) -> None:
     migrated.execute("CALL analytics.tick()")
     with migrated.connect(autocommit=False) as keeper:
-        keeper.execute("LOCK TABLE analytics.tick_lock IN EXCLUSIVE MODE")
+        keeper.execute("LOCK TABLE kpi_engine.tick_lock IN EXCLUSIVE MODE")
         pid = keeper.info.backend_pid
         # Another tick is at work: it may be.
         migrated.execute("CALL analytics.tick()")

@@ -137,7 +137,7 @@ def test_what_advice_judges_by_outlasts_logs_that_keep_less(usage: Usage) -> Non
     usage.now = datetime.now(UTC)
     refreshes(usage, 4)
     usage.run(
-        "UPDATE analytics.usage_watched SET watched_since = now() - interval '20 days'",
+        "UPDATE kpi_engine.usage_watched SET watched_since = now() - interval '20 days'",
         "UPDATE analytics.usage_by_hour SET hour = now() - interval '8 days'",
         "UPDATE analytics.refresh_log SET started_at = now() - interval '8 days', "
         "finished_at = now() - interval '8 days'",
@@ -188,7 +188,7 @@ def refreshes(usage: Usage, number: int, mode: str = "incremental") -> None:
     usage.run(
         "INSERT INTO analytics.refresh_log (run_id, triggered_by, requested_by, mode, started_at, "
         "finished_at, refresh_status, refresh_time_ms) "
-        "SELECT nextval('analytics.refresh_run_id_seq'), 'schedule', 'x', "
+        "SELECT nextval('kpi_engine.refresh_run_id_seq'), 'schedule', 'x', "
         f"'{mode}', analytics.now(), analytics.now(), 'SUCCESS', 1000 "
         f"FROM generate_series(1, {number})"
     )
@@ -307,7 +307,7 @@ def test_doctor_shows_advice_and_calls_nothing_wrong(
     migrated.execute(
         REFRESH,
         "CALL analytics.tick()",
-        "UPDATE analytics.usage_watched SET watched_since = watched_since - interval '15 days'",
+        "UPDATE kpi_engine.usage_watched SET watched_since = watched_since - interval '15 days'",
     )
     code = doctor.main(["--database-url", migrated.url, "--json", "--strict"])
     report = json.loads(capsys.readouterr().out)

@@ -33,31 +33,31 @@ BEGIN
                   DETAIL = format('Got part %s of %s.', p_part, p_parts),
                   HINT = 'Omit both for everything; else 1 <= p_part <= p_parts.';
     END IF;
-    PERFORM analytics.hold_refresh_lock();
-    PERFORM analytics.require_source();
-    IF analytics.next_rebuild_reason() IS NOT NULL THEN
+    PERFORM kpi_engine.hold_refresh_lock();
+    PERFORM kpi_engine.require_source();
+    IF kpi_engine.next_rebuild_reason() IS NOT NULL THEN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;
     END IF;
-    SELECT coalesce(max(audit_log.audit_id), 0) INTO v_last_audit_id FROM analytics.audit_log;
+    SELECT coalesce(max(audit_log.audit_id), 0) INTO v_last_audit_id FROM kpi_engine.audit_log;
     IF p_part IS NULL OR p_part = 1 THEN
-        v_cells := v_cells + analytics.audit_requests('-infinity', '-infinity');
+        v_cells := v_cells + kpi_engine.audit_requests('-infinity', '-infinity');
     END IF;
     FOR v_month IN
         SELECT month.first_day
         FROM (
             SELECT fact.mes AS first_day
-            FROM analytics.solicitud_facts AS fact
+            FROM kpi_engine.solicitud_facts AS fact
             WHERE fact.mes > '-infinity'
             UNION
             SELECT month_totals.mes
-            FROM analytics.month_totals
+            FROM kpi_engine.month_totals
             WHERE month_totals.mes > '-infinity'
             UNION
-            SELECT date_trunc('month', analytics.local_date(
+            SELECT date_trunc('month', kpi_engine.local_date(
                 source.created_at, v_zone
             )::timestamp)::date
-            FROM analytics.src_solicitudes AS source
+            FROM kpi_engine.src_solicitudes AS source
             WHERE
                 source.created_at_as_stored >= '1999-12-30'
                 AND source.created_at_as_stored < '2100-01-02'
@@ -69,12 +69,12 @@ BEGIN
             )::integer % v_shares = p_part - 1
         ORDER BY month.first_day
     LOOP
-        v_cells := v_cells + analytics.audit_requests(
+        v_cells := v_cells + kpi_engine.audit_requests(
             v_month, (v_month + interval '1 month')::date - 1
         );
     END LOOP;
     IF p_part IS NULL OR p_part = p_parts THEN
-        v_cells := v_cells + analytics.audit_advisors();
+        v_cells := v_cells + kpi_engine.audit_advisors();
     END IF;
     IF v_cells > 0 THEN
         RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s), and set them right', v_cells
@@ -91,7 +91,7 @@ BEGIN
                         row_number() OVER (
                             ORDER BY sum(found.cells) DESC, found.table_name, found.column_name
                         ) AS place
-                    FROM analytics.audit_log AS found
+                    FROM kpi_engine.audit_log AS found
                     WHERE found.audit_id > v_last_audit_id
                     GROUP BY found.table_name, found.column_name
                 ) AS listed

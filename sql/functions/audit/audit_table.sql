@@ -4,7 +4,7 @@
 -- that is committed meanwhile is no difference. Every difference is
 -- written to analytics.audit_log, by day and column, and healed in the same statement.
 
-CREATE OR REPLACE FUNCTION analytics.audit_table(
+CREATE OR REPLACE FUNCTION kpi_engine.audit_table(
     p_table_name text,
     p_right_query text,
     p_known_condition text,
@@ -49,11 +49,11 @@ BEGIN
         AND pg_attribute.attnum > 0
         AND NOT pg_attribute.attisdropped
     WHERE
-        pg_index.indrelid = format('analytics.%I', p_table_name || '_a')::regclass
+        pg_index.indrelid = format('kpi_engine.%I', p_table_name || '_a')::regclass
         AND pg_index.indisprimary;
     EXECUTE format(
         'WITH fresh (%2$s) AS MATERIALIZED (%3$s),
-         known AS MATERIALIZED (SELECT %2$s FROM analytics.%1$I WHERE %4$s),
+         known AS MATERIALIZED (SELECT %2$s FROM kpi_engine.%1$I WHERE %4$s),
          different AS MATERIALIZED (
              SELECT
                  %5$s,
@@ -66,16 +66,16 @@ BEGIN
              WHERE fresh.* IS DISTINCT FROM known.*%13$s
          ),
          gone AS (
-             DELETE FROM analytics.%1$I AS known USING different AS fresh
+             DELETE FROM kpi_engine.%1$I AS known USING different AS fresh
              WHERE fresh.is_extra AND %8$s
          ),
          come AS (
-             INSERT INTO analytics.%1$I (%2$s)
+             INSERT INTO kpi_engine.%1$I (%2$s)
              SELECT fresh.* FROM fresh INNER JOIN different AS known ON %8$s
              ON CONFLICT (%9$s) DO UPDATE SET (%10$s) = ROW(%11$s)
          ),
          noted AS (
-             INSERT INTO analytics.audit_log
+             INSERT INTO kpi_engine.audit_log
                  (table_name, local_day, column_name, cells, is_healed)
              SELECT %12$L, different.audited_day, cell.column_name, count(*), false
              FROM different
@@ -115,7 +115,7 @@ BEGIN
         ) END
     ) INTO v_cells USING p_ids, p_from, p_until;
     IF v_cells > 0 THEN
-        PERFORM analytics.note_derived_change(ARRAY[p_table_name]);
+        PERFORM kpi_engine.note_derived_change(ARRAY[p_table_name]);
         -- For the server's log; analytics.audit() tells its client once.
         RAISE LOG 'teloo-analytics: the audit found % wrong cell(s) in %, and set them right',
             v_cells, p_table_name;
@@ -124,10 +124,10 @@ BEGIN
 END;
 $audit_table$;
 
-COMMENT ON FUNCTION analytics.audit_table(text, text, text, text, uuid[], date, date) IS
+COMMENT ON FUNCTION kpi_engine.audit_table(text, text, text, text, uuid[], date, date) IS
 'Compares the rows of a derived table that fulfil p_known_condition with p_right_query, but for '
 'keys that p_waiting_query gives (NULL: none), which changed since. All three may refer to $1 '
 'p_ids, $2 p_from and $3 p_until. Heals, logs and counts the cells that differed. Internal.';
 
 REVOKE ALL ON FUNCTION
-analytics.audit_table(text, text, text, text, uuid[], date, date) FROM public;
+kpi_engine.audit_table(text, text, text, text, uuid[], date, date) FROM public;

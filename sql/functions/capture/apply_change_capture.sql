@@ -21,12 +21,12 @@ BEGIN
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
         BEGIN
-            v_changed := analytics.set_capture_triggers();
+            v_changed := kpi_engine.set_capture_triggers();
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             v_changed := NULL;
             v_holders := coalesce(
-                analytics.table_lockers(ARRAY(
-                    SELECT captured.relation FROM analytics.captured_tables() AS captured
+                kpi_engine.table_lockers(ARRAY(
+                    SELECT captured.relation FROM kpi_engine.captured_tables() AS captured
                 )),
                 v_holders
             );

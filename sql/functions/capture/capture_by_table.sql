@@ -4,7 +4,7 @@
 -- where nothing can have been missed all the same: a partition without a row and without triggers
 -- of its own has nothing to miss, since what went through the tables above it was noted there.
 
-CREATE OR REPLACE FUNCTION analytics.capture_by_table()
+CREATE OR REPLACE FUNCTION kpi_engine.capture_by_table()
 RETURNS TABLE (
     relation oid,
     view_name text,
@@ -39,7 +39,7 @@ BEGIN
             triggers.is_working OR (
                 triggers.place = 'part'
                 AND triggers.relation_kind IN ('r', 'p')
-                AND NOT analytics.has_rows(triggers.relation)
+                AND NOT kpi_engine.has_rows(triggers.relation)
             ),
             CASE WHEN v_is_subscriber THEN (
                 SELECT min(pg_subscription.subname::text)
@@ -63,7 +63,7 @@ BEGIN
                 string_agg(
                     capture_triggers.row_version, ' ' ORDER BY capture_triggers.trigger_name
                 ) AS row_versions
-            FROM analytics.capture_triggers(p_with_strays => false)
+            FROM kpi_engine.capture_triggers(p_with_strays => false)
             GROUP BY
                 capture_triggers.relation, capture_triggers.relation_kind,
                 capture_triggers.view_name, capture_triggers.place
@@ -72,9 +72,9 @@ BEGIN
 END;
 $capture_by_table$;
 
-COMMENT ON FUNCTION analytics.capture_by_table() IS
+COMMENT ON FUNCTION kpi_engine.capture_by_table() IS
 'For each source table and partition: whether all its triggers of change capture work, whether '
 'nothing can be missed, the subscription that writes it past the triggers (NULL: none), and the '
 'versions of its triggers (NULL: they do not all work). Internal.';
 
-REVOKE ALL ON FUNCTION analytics.capture_by_table() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.capture_by_table() FROM public;

@@ -10,7 +10,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $capture_gap$
 BEGIN
-    IF analytics.is_settled() THEN
+    IF kpi_engine.is_settled() THEN
         RETURN NULL;
     END IF;
     RETURN (
@@ -19,7 +19,7 @@ BEGIN
             'change capture is not working on ' || string_agg(
                 DISTINCT captured.relation::regclass::text, ', '
             ) FILTER (WHERE NOT captured.is_lossless),
-            'change capture can''t note changes: ' || analytics.capture_obstacle(),
+            'change capture can''t note changes: ' || kpi_engine.capture_obstacle(),
             (
                 SELECT string_agg(
                     format(
@@ -32,13 +32,13 @@ BEGIN
                         written.subscription AS name,
                         string_agg(written.relation::regclass::text, ', ' ORDER BY written.relation)
                             AS tables
-                    FROM analytics.capture_by_table() AS written
+                    FROM kpi_engine.capture_by_table() AS written
                     WHERE written.subscription IS NOT NULL
                     GROUP BY written.subscription
                 ) AS subscribed
             )
         ), '')
-        FROM analytics.capture_by_table() AS captured
+        FROM kpi_engine.capture_by_table() AS captured
     );
 END;
 $capture_gap$;

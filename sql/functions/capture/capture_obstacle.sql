@@ -3,7 +3,7 @@
 -- Invariant: NULL exactly where a trigger that fires finds its column, the log and the right to
 -- write to it, as migrate made them.
 
-CREATE OR REPLACE FUNCTION analytics.capture_obstacle()
+CREATE OR REPLACE FUNCTION kpi_engine.capture_obstacle()
 RETURNS text
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -17,7 +17,7 @@ BEGIN
     WITH log AS (
         SELECT
             wanted.name,
-            format('analytics.%s', wanted.name) AS full_name,
+            format('kpi_engine.%s', wanted.name) AS full_name,
             pg_class.oid AS relation,
             pg_class.relkind = 'r'
             AND pg_class.relpersistence = 'p'
@@ -38,7 +38,7 @@ BEGIN
         FROM (VALUES ('change_log', 2), ('lost_changes', 4)) AS wanted (name, columns)
         LEFT JOIN pg_class
             ON pg_class.relname = wanted.name
-            AND pg_class.relnamespace = 'analytics'::regnamespace
+            AND pg_class.relnamespace = 'kpi_engine'::regnamespace
     ),
 
     noting AS (
@@ -49,7 +49,7 @@ BEGIN
             pg_proc.prosecdef
         FROM pg_proc
         WHERE
-            pg_proc.pronamespace = 'analytics'::regnamespace
+            pg_proc.pronamespace = 'kpi_engine'::regnamespace
             AND pg_proc.proname IN (
                 'note_changed_id', 'note_changed_solicitud_id', 'note_changed_oferta_id',
                 'note_truncate'
@@ -78,11 +78,11 @@ BEGIN
         UNION ALL
         SELECT CASE
             WHEN NOT noting.prosecdef
-                THEN format('function analytics.%s() is not SECURITY DEFINER', noting.proname)
-            WHEN NOT has_schema_privilege(noting.proowner, 'analytics'::regnamespace, 'USAGE')
+                THEN format('function kpi_engine.%s() is not SECURITY DEFINER', noting.proname)
+            WHEN NOT has_schema_privilege(noting.proowner, 'kpi_engine'::regnamespace, 'USAGE')
                 OR NOT has_table_privilege(noting.proowner, log.relation, 'INSERT')
                 THEN format(
-                    'role %I, owner of function analytics.%s(), may not insert into %s',
+                    'role %I, owner of function kpi_engine.%s(), may not insert into %s',
                     pg_get_userbyid(noting.proowner), noting.proname, log.full_name
                 )
         END
@@ -112,8 +112,8 @@ BEGIN
 END;
 $capture_obstacle$;
 
-COMMENT ON FUNCTION analytics.capture_obstacle() IS
+COMMENT ON FUNCTION kpi_engine.capture_obstacle() IS
 'Why the triggers of change capture that are there can''t note changes by key: a column of a '
-'source table, analytics.change_log or a right was changed. NULL when they can. Internal.';
+'source table, kpi_engine.change_log or a right was changed. NULL when they can. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.capture_obstacle() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.capture_obstacle() FROM public;

@@ -5,7 +5,7 @@
 -- without working triggers stands with none. Under 0 stand the log, the trigger functions, the
 -- schema and the rights on them.
 
-CREATE OR REPLACE FUNCTION analytics.capture_signature()
+CREATE OR REPLACE FUNCTION kpi_engine.capture_signature()
 RETURNS jsonb
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -13,7 +13,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $capture_signature$
 BEGIN
-    IF analytics.capture_obstacle() IS NOT NULL THEN
+    IF kpi_engine.capture_obstacle() IS NOT NULL THEN
         RETURN NULL;
     END IF;
     RETURN (
@@ -24,16 +24,16 @@ BEGIN
             ) THEN jsonb_object_agg(
                 captured.relation,
                 jsonb_build_array(captured.view_name, captured.place, captured.row_version)
-            ) || jsonb_build_object('0', jsonb_build_array('', 'log', analytics.log_version()))
+            ) || jsonb_build_object('0', jsonb_build_array('', 'log', kpi_engine.log_version()))
         END
-        FROM analytics.capture_by_table() AS captured
+        FROM kpi_engine.capture_by_table() AS captured
         INNER JOIN pg_class ON pg_class.oid = captured.relation
     );
 END;
 $capture_signature$;
 
-COMMENT ON FUNCTION analytics.capture_signature() IS
+COMMENT ON FUNCTION kpi_engine.capture_signature() IS
 'For each table of change capture its src_ view, its place and the versions of its triggers; NULL '
 'where a table is without a working trigger, or a subscription writes past them. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.capture_signature() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.capture_signature() FROM public;

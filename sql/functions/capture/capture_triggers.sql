@@ -5,7 +5,7 @@
 -- not needed has no definition.
 -- In PL/pgSQL for its kept plan: each refresh and each tick asks.
 
-CREATE OR REPLACE FUNCTION analytics.capture_triggers(p_with_strays boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION kpi_engine.capture_triggers(p_with_strays boolean DEFAULT true)
 RETURNS TABLE (
     relation oid,
     relation_kind char,
@@ -42,7 +42,7 @@ BEGIN
                 event.operation,
                 event.referencing,
                 event.event_bit
-            FROM analytics.captured_tables()
+            FROM kpi_engine.captured_tables()
             CROSS JOIN (VALUES
                 ('teloo_analytics_insert', 'INSERT', 'REFERENCING NEW TABLE AS new_row ', 4),
                 (
@@ -62,7 +62,7 @@ BEGIN
             needed.trigger_name,
             format(
                 'CREATE OR REPLACE TRIGGER %I AFTER %s ON %s %sFOR EACH STATEMENT '
-                'EXECUTE FUNCTION analytics.%I(%s)',
+                'EXECUTE FUNCTION kpi_engine.%I(%s)',
                 needed.trigger_name, needed.operation, needed.relation::regclass,
                 needed.referencing, needed.function_name,
                 CASE WHEN needed.operation <> 'TRUNCATE' THEN quote_literal(needed.entity) END
@@ -85,7 +85,7 @@ BEGIN
         LEFT JOIN pg_proc
             ON
                 pg_proc.oid = pg_trigger.tgfoid
-                AND pg_proc.pronamespace = 'analytics'::regnamespace
+                AND pg_proc.pronamespace = 'kpi_engine'::regnamespace
         UNION ALL
         SELECT
             pg_trigger.tgrelid, NULL, NULL, NULL, pg_trigger.tgname::text, NULL, true, false,
@@ -94,7 +94,7 @@ BEGIN
         INNER JOIN pg_proc
             ON
                 pg_proc.oid = pg_trigger.tgfoid
-                AND pg_proc.pronamespace = 'analytics'::regnamespace
+                AND pg_proc.pronamespace = 'kpi_engine'::regnamespace
         WHERE
             p_with_strays
             AND pg_trigger.tgname LIKE 'teloo\_analytics\_%'
@@ -107,8 +107,8 @@ BEGIN
 END;
 $capture_triggers$;
 
-COMMENT ON FUNCTION analytics.capture_triggers(boolean) IS
+COMMENT ON FUNCTION kpi_engine.capture_triggers(boolean) IS
 'Triggers of change capture that are needed or, with p_with_strays, there: the statement that '
 'creates it (NULL where it is not needed), whether it is there, and whether it works.';
 
-REVOKE ALL ON FUNCTION analytics.capture_triggers(boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.capture_triggers(boolean) FROM public;

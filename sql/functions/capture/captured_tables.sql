@@ -6,7 +6,7 @@
 -- captured. place is table for what a src_ view reads or what has the name; part for what lies
 -- below; whole for what one of these is a part of.
 
-CREATE OR REPLACE FUNCTION analytics.captured_tables()
+CREATE OR REPLACE FUNCTION kpi_engine.captured_tables()
 RETURNS TABLE (
     relation oid,
     relation_kind char,
@@ -36,7 +36,7 @@ BEGIN
                 captured.entity,
                 captured.function_name,
                 installation.source_schema
-            FROM analytics.installation
+            FROM kpi_engine.installation
             CROSS JOIN (VALUES
                 ('usuarios', NULL, 'usuario', 'note_changed_id'),
                 ('asesores', NULL, 'asesor', 'note_changed_id'),
@@ -65,7 +65,7 @@ BEGIN
             FROM contract
             INNER JOIN pg_class AS view
                 ON
-                    view.relnamespace = 'analytics'::regnamespace
+                    view.relnamespace = 'kpi_engine'::regnamespace
                     AND view.relname = contract.view_name
             INNER JOIN pg_rewrite ON pg_rewrite.ev_class = view.oid
             INNER JOIN pg_depend
@@ -107,9 +107,9 @@ BEGIN
 END;
 $captured_tables$;
 
-COMMENT ON FUNCTION analytics.captured_tables() IS
+COMMENT ON FUNCTION kpi_engine.captured_tables() IS
 'Source tables and partitions on which change capture needs triggers, what their keys identify, '
 'the trigger function that notes them, the src_ view that shows their rows, and whether they are '
 'what it reads (table), a partition of it (part), or what it is a partition of (whole).';
 
-REVOKE ALL ON FUNCTION analytics.captured_tables() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.captured_tables() FROM public;

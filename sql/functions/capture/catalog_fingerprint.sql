@@ -6,7 +6,7 @@
 -- told, by index: a name that now means another table was taken from one of these first.
 -- In PL/pgSQL for its kept plan: each refresh and each tick asks.
 
-CREATE OR REPLACE FUNCTION analytics.catalog_fingerprint(p_relations oid[])
+CREATE OR REPLACE FUNCTION kpi_engine.catalog_fingerprint(p_relations oid[])
 RETURNS text
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -68,10 +68,10 @@ BEGIN
         ),
         (
             SELECT concat(pg_namespace.oid, ' ', pg_namespace.xmin)
-            FROM analytics.installation
+            FROM kpi_engine.installation
             INNER JOIN pg_namespace ON pg_namespace.nspname = installation.source_schema
         ),
-        (SELECT concat(installation.source_generation, installation.xmin) FROM analytics.installation),
+        (SELECT concat(installation.source_generation, installation.xmin) FROM kpi_engine.installation),
         (
             SELECT concat(
                 pg_roles.rolsuper, pg_roles.rolbypassrls, pg_roles.rolinherit,
@@ -82,16 +82,16 @@ BEGIN
             )
             FROM pg_namespace
             INNER JOIN pg_roles ON pg_roles.oid = pg_namespace.nspowner
-            WHERE pg_namespace.nspname = 'analytics'
+            WHERE pg_namespace.nspname = 'kpi_engine'
         ),
         (SELECT sum(hashtextextended(pg_subscription_rel::text, 0)) FROM pg_subscription_rel),
-        analytics.log_version()
+        kpi_engine.log_version()
     ));
 END;
 $catalog_fingerprint$;
 
-COMMENT ON FUNCTION analytics.catalog_fingerprint(oid[]) IS
+COMMENT ON FUNCTION kpi_engine.catalog_fingerprint(oid[]) IS
 'Fingerprint of what the catalog holds about these tables and views, and about who reads them. '
-'Internal to analytics.is_settled().';
+'Internal to kpi_engine.is_settled().';
 
-REVOKE ALL ON FUNCTION analytics.catalog_fingerprint(oid[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.catalog_fingerprint(oid[]) FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: differs after a restore from a dump into a new database, a copy, pg_upgrade.
 
-CREATE OR REPLACE FUNCTION analytics.database_identity()
+CREATE OR REPLACE FUNCTION kpi_engine.database_identity()
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -15,7 +15,7 @@ AS $database_identity$
     WHERE pg_database.datname = current_database();
 $database_identity$;
 
-COMMENT ON FUNCTION analytics.database_identity() IS
+COMMENT ON FUNCTION kpi_engine.database_identity() IS
 'Number of the cluster and of the database in it. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.database_identity() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.database_identity() FROM public;

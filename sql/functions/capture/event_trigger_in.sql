@@ -3,7 +3,7 @@
 -- Invariant: NULL for any other error. Event triggers belong to somebody else: who reads the error
 -- of one is to know whom to ask.
 
-CREATE OR REPLACE FUNCTION analytics.event_trigger_in(p_context text)
+CREATE OR REPLACE FUNCTION kpi_engine.event_trigger_in(p_context text)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -27,8 +27,8 @@ AS $event_trigger_in$
     LIMIT 1;
 $event_trigger_in$;
 
-COMMENT ON FUNCTION analytics.event_trigger_in(text) IS
+COMMENT ON FUNCTION kpi_engine.event_trigger_in(text) IS
 'Words about the event trigger whose function is in the context of an error, to be appended to its '
 'message; NULL where there is none. Internal to the refresh.';
 
-REVOKE ALL ON FUNCTION analytics.event_trigger_in(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.event_trigger_in(text) FROM public;

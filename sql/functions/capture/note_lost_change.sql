@@ -3,7 +3,7 @@
 -- Invariant: the next refresh computes everything again, once for each transaction that lost
 -- something. The mark of the transaction goes with a savepoint that is rolled back.
 
-CREATE OR REPLACE FUNCTION analytics.note_lost_change(
+CREATE OR REPLACE FUNCTION kpi_engine.note_lost_change(
     p_relation oid, p_message text, p_sqlstate text
 )
 RETURNS void
@@ -19,10 +19,10 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        INSERT INTO analytics.lost_changes (relation, message, sqlstate)
+        INSERT INTO kpi_engine.lost_changes (relation, message, sqlstate)
         VALUES (p_relation::regclass::text, p_message, p_sqlstate);
     EXCEPTION WHEN OTHERS THEN
-        INSERT INTO analytics.change_log (entity, key)
+        INSERT INTO kpi_engine.change_log (entity, key)
         VALUES ('everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
     END;
     PERFORM set_config('analytics.lost_change', v_transaction, true);
@@ -33,8 +33,8 @@ BEGIN
 END;
 $note_lost_change$;
 
-COMMENT ON FUNCTION analytics.note_lost_change(oid, text, text) IS
-'Notes in analytics.lost_changes why a change of a source table could not be noted by key: the '
+COMMENT ON FUNCTION kpi_engine.note_lost_change(oid, text, text) IS
+'Notes in kpi_engine.lost_changes why a change of a source table could not be noted by key: the '
 'next refresh computes everything again. Internal to the triggers of change capture.';
 
-REVOKE ALL ON FUNCTION analytics.note_lost_change(oid, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_lost_change(oid, text, text) FROM public;

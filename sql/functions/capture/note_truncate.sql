@@ -1,9 +1,9 @@
 -- Trigger function of change capture: notes that a whole table was emptied.
 --
--- Invariant: never fails the writer, as analytics.note_changed_id().
--- SECURITY DEFINER: writers have no right on schema analytics.
+-- Invariant: never fails the writer, as kpi_engine.note_changed_id().
+-- SECURITY DEFINER: writers have no right on schema kpi_engine.
 
-CREATE OR REPLACE FUNCTION analytics.note_truncate()
+CREATE OR REPLACE FUNCTION kpi_engine.note_truncate()
 RETURNS trigger
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -16,20 +16,20 @@ DECLARE
     v_sqlstate text;
 BEGIN
     BEGIN
-        INSERT INTO analytics.change_log (entity) SELECT 'everything' WHERE false;
+        INSERT INTO kpi_engine.change_log (entity) SELECT 'everything' WHERE false;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
     END;
     IF v_sqlstate IS NULL THEN
-        INSERT INTO analytics.change_log (entity)
-        SELECT 'everything' FROM analytics.sound_change_log();
+        INSERT INTO kpi_engine.change_log (entity)
+        SELECT 'everything' FROM kpi_engine.sound_change_log();
         IF FOUND THEN
             RETURN NULL;
         END IF;
-        v_message := 'analytics.change_log was altered';
+        v_message := 'kpi_engine.change_log was altered';
     END IF;
     BEGIN
-        PERFORM analytics.note_lost_change(tg_relid, v_message, v_sqlstate);
+        PERFORM kpi_engine.note_lost_change(tg_relid, v_message, v_sqlstate);
     EXCEPTION WHEN OTHERS THEN
         RAISE WARNING 'teloo-analytics: a change of % could not be noted: % (SQLSTATE %)',
             tg_relid::regclass, SQLERRM, SQLSTATE
@@ -39,8 +39,8 @@ BEGIN
 END;
 $note_truncate$;
 
-COMMENT ON FUNCTION analytics.note_truncate() IS
+COMMENT ON FUNCTION kpi_engine.note_truncate() IS
 'TRUNCATE trigger of change capture on operational tables: the next refresh computes '
 'everything again.';
 
-REVOKE ALL ON FUNCTION analytics.note_truncate() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_truncate() FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: touches only tables that need it, in one attempt: it waits for locks for
 -- 100 ms altogether, and then fails with 55P03 with everything as it was.
 
-CREATE OR REPLACE FUNCTION analytics.set_capture_triggers()
+CREATE OR REPLACE FUNCTION kpi_engine.set_capture_triggers()
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -20,7 +20,7 @@ DECLARE
 BEGIN
     FOR v_trigger IN
         SELECT capture_triggers.*, capture_triggers.relation::regclass AS table_name
-        FROM analytics.capture_triggers()
+        FROM kpi_engine.capture_triggers()
         WHERE
             CASE
                 WHEN v_wanted AND capture_triggers.definition IS NOT NULL
@@ -69,9 +69,9 @@ BEGIN
 END;
 $set_capture_triggers$;
 
-COMMENT ON FUNCTION analytics.set_capture_triggers() IS
+COMMENT ON FUNCTION kpi_engine.set_capture_triggers() IS
 'Creates the triggers of change capture that are missing, or drops them where the setting '
 'change_capture is off; returns how many. Errors: 55P03 when a table is busy, 42501 for a role '
 'that does not own the tables. Internal: CALL analytics.apply_change_capture().';
 
-REVOKE ALL ON FUNCTION analytics.set_capture_triggers() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.set_capture_triggers() FROM public;

@@ -7,7 +7,7 @@
 -- A partition with rows and without triggers is noted whole, each time: what was deleted from it
 -- directly shows as vanished.
 
-CREATE OR REPLACE FUNCTION analytics.settle_capture()
+CREATE OR REPLACE FUNCTION kpi_engine.settle_capture()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -23,8 +23,8 @@ DECLARE
     v_gone_views text[];
     v_part record;
 BEGIN
-    SELECT engine_state.capture_signature INTO STRICT v_known FROM analytics.engine_state;
-    v_now := analytics.capture_signature();
+    SELECT engine_state.capture_signature INTO STRICT v_known FROM kpi_engine.engine_state;
+    v_now := kpi_engine.capture_signature();
     IF v_known IS NULL OR v_now IS NULL THEN
         RETURN false;
     END IF;
@@ -67,7 +67,7 @@ BEGIN
         WHERE
             known.value ->> 2 IS NULL
             AND v_now ? known.key
-            AND analytics.has_rows(known.key::oid)
+            AND kpi_engine.has_rows(known.key::oid)
     ) AS lost;
 
     FOR v_part IN
@@ -80,8 +80,8 @@ BEGIN
                 WHEN 'note_changed_oferta_id' THEN 'oferta_id'
             END AS key_column,
             root.relation AS root
-        FROM analytics.captured_tables() AS captured
-        INNER JOIN analytics.captured_tables() AS root
+        FROM kpi_engine.captured_tables() AS captured
+        INNER JOIN kpi_engine.captured_tables() AS root
             ON root.view_name = captured.view_name AND root.place = 'table'
         WHERE
             captured.relation = ANY (v_come)
@@ -91,31 +91,31 @@ BEGIN
     LOOP
         -- Through the table that may be read; the partition itself may be closed to us.
         EXECUTE format(
-            'INSERT INTO analytics.change_log (entity, key)
+            'INSERT INTO kpi_engine.change_log (entity, key)
              SELECT $1, source.%1$I FROM %2$s AS source
              WHERE source.tableoid = $2 AND source.%1$I IS NOT NULL',
             v_part.key_column, v_part.root::regclass
         ) USING v_part.entity, v_part.relation;
     END LOOP;
     IF v_gone_views IS NOT NULL AND EXISTS (
-        SELECT FROM analytics.engine_state WHERE engine_state.time_zone IS NOT NULL
+        SELECT FROM kpi_engine.engine_state WHERE engine_state.time_zone IS NOT NULL
     ) THEN
-        INSERT INTO analytics.change_log (entity, key)
+        INSERT INTO kpi_engine.change_log (entity, key)
         SELECT vanished.entity, vanished.key
         FROM unnest(v_gone_views) AS gone (view_name)
-        CROSS JOIN LATERAL analytics.vanished_keys(gone.view_name) AS vanished;
+        CROSS JOIN LATERAL kpi_engine.vanished_keys(gone.view_name) AS vanished;
     END IF;
-    UPDATE analytics.engine_state SET capture_signature = v_now
+    UPDATE kpi_engine.engine_state SET capture_signature = v_now
     WHERE engine_state.capture_signature <> v_now;
-    UPDATE analytics.rebuild_batches SET capture_signature = v_now
+    UPDATE kpi_engine.rebuild_batches SET capture_signature = v_now
     WHERE rebuild_batches.capture_signature = v_known;
     RETURN true;
 END;
 $settle_capture$;
 
-COMMENT ON FUNCTION analytics.settle_capture() IS
-'Notes in analytics.change_log what partitions that were created, attached, detached or dropped '
+COMMENT ON FUNCTION kpi_engine.settle_capture() IS
+'Notes in kpi_engine.change_log what partitions that were created, attached, detached or dropped '
 'have changed; true where nothing else can have been missed since the last time. Internal to the '
 'refresh and the tick.';
 
-REVOKE ALL ON FUNCTION analytics.settle_capture() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.settle_capture() FROM public;

@@ -1,6 +1,6 @@
 -- How many changed keys wait for the next refresh.
 
-CREATE OR REPLACE FUNCTION analytics.changes_waiting()
+CREATE OR REPLACE FUNCTION kpi_engine.changes_waiting()
 RETURNS bigint
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -8,13 +8,13 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $changes_waiting$
     SELECT
-        (SELECT count(*) FROM analytics.change_log)
-        + (SELECT count(*) FROM analytics.lost_changes)
-        + (SELECT count(*) FROM analytics.pending_changes WHERE NOT pending_changes.is_applied);
+        (SELECT count(*) FROM kpi_engine.change_log)
+        + (SELECT count(*) FROM kpi_engine.lost_changes)
+        + (SELECT count(*) FROM kpi_engine.pending_changes WHERE NOT pending_changes.is_applied);
 $changes_waiting$;
 
-COMMENT ON FUNCTION analytics.changes_waiting() IS
+COMMENT ON FUNCTION kpi_engine.changes_waiting() IS
 'Keys in the change log and among the compacted ones that no refresh has applied yet; one '
 'that changed several times may be counted several times.';
 
-REVOKE ALL ON FUNCTION analytics.changes_waiting() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.changes_waiting() FROM public;

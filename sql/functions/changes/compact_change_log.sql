@@ -4,7 +4,7 @@
 -- the next time. An offer is resolved to its request here: whoever moves it to another
 -- request later notes both requests. Waits for whoever else takes from the log.
 
-CREATE OR REPLACE FUNCTION analytics.compact_change_log()
+CREATE OR REPLACE FUNCTION kpi_engine.compact_change_log()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -17,18 +17,18 @@ AS $compact_change_log$
 DECLARE
     v_taken bigint;
 BEGIN
-    PERFORM analytics.hold_change_log();
-    IF NOT EXISTS (SELECT FROM analytics.change_log)
-        AND NOT EXISTS (SELECT FROM analytics.lost_changes) THEN
+    PERFORM kpi_engine.hold_change_log();
+    IF NOT EXISTS (SELECT FROM kpi_engine.change_log)
+        AND NOT EXISTS (SELECT FROM kpi_engine.lost_changes) THEN
         RETURN 0;
     END IF;
     WITH logged AS (
-        DELETE FROM analytics.change_log
+        DELETE FROM kpi_engine.change_log
         RETURNING change_log.entity, change_log.key
     ),
 
     lost AS (
-        DELETE FROM analytics.lost_changes
+        DELETE FROM kpi_engine.lost_changes
         RETURNING lost_changes.relation
     ),
 
@@ -45,7 +45,7 @@ BEGIN
     ),
 
     noted AS (
-        INSERT INTO analytics.pending_changes AS pending (entity, key, epoch)
+        INSERT INTO kpi_engine.pending_changes AS pending (entity, key, epoch)
         SELECT resolved.entity, resolved.key, engine_state.epoch
         FROM (
             SELECT
@@ -56,10 +56,10 @@ BEGIN
             UNION
             SELECT 'solicitud', src_ofertas.solicitud_id
             FROM distinct_key
-            INNER JOIN analytics.src_ofertas ON src_ofertas.id = distinct_key.key
+            INNER JOIN kpi_engine.src_ofertas ON src_ofertas.id = distinct_key.key
             WHERE distinct_key.entity = 'oferta' AND src_ofertas.solicitud_id IS NOT NULL
         ) AS resolved
-        CROSS JOIN analytics.engine_state
+        CROSS JOIN kpi_engine.engine_state
         ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false
     )
 
@@ -68,8 +68,8 @@ BEGIN
 END;
 $compact_change_log$;
 
-COMMENT ON FUNCTION analytics.compact_change_log() IS
-'Moves what writers have committed to analytics.change_log into analytics.pending_changes, each '
+COMMENT ON FUNCTION kpi_engine.compact_change_log() IS
+'Moves what writers have committed to kpi_engine.change_log into kpi_engine.pending_changes, each '
 'key once; returns how many rows of the log it took. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.compact_change_log() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.compact_change_log() FROM public;

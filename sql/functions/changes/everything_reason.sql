@@ -1,6 +1,6 @@
 -- Says why everything was noted to be computed again.
 
-CREATE OR REPLACE FUNCTION analytics.everything_reason(p_keys uuid[])
+CREATE OR REPLACE FUNCTION kpi_engine.everything_reason(p_keys uuid[])
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -11,8 +11,8 @@ RETURN CASE
     WHEN cardinality(p_keys) > 0 THEN 'a source table was truncated'
 END;
 
-COMMENT ON FUNCTION analytics.everything_reason(uuid[]) IS
+COMMENT ON FUNCTION kpi_engine.everything_reason(uuid[]) IS
 'The reason for computing everything again by the keys that were noted for everything; NULL '
 'for none. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.everything_reason(uuid[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.everything_reason(uuid[]) FROM public;

@@ -25,12 +25,12 @@ BEGIN
                   DETAIL = format('Got %s and %s.', p_from, p_until),
                   HINT = 'SELECT analytics.force_requests(''2026-01-01'', ''2026-01-31'');';
     END IF;
-    PERFORM analytics.require_source();
-    PERFORM analytics.hold_change_log();
-    INSERT INTO analytics.pending_changes (entity, key, epoch)
+    PERFORM kpi_engine.require_source();
+    PERFORM kpi_engine.hold_change_log();
+    INSERT INTO kpi_engine.pending_changes (entity, key, epoch)
     SELECT 'solicitud', requests.solicitud_id, engine_state.epoch
-    FROM analytics.requests_of_days(p_from, p_until) AS requests
-    CROSS JOIN analytics.engine_state
+    FROM kpi_engine.requests_of_days(p_from, p_until) AS requests
+    CROSS JOIN kpi_engine.engine_state
     ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false;
     GET DIAGNOSTICS v_marked := ROW_COUNT;
     RETURN v_marked;

@@ -4,7 +4,7 @@
 -- somebody put a constraint, a trigger, a rule, an index, a policy or a column on the log. Without
 -- a SET clause and with RETURNS TABLE, so that the planner puts it into the triggers' statements.
 
-CREATE OR REPLACE FUNCTION analytics.sound_change_log()
+CREATE OR REPLACE FUNCTION kpi_engine.sound_change_log()
 RETURNS TABLE (is_sound boolean)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -13,7 +13,7 @@ BEGIN ATOMIC
     SELECT true
     FROM pg_catalog.pg_class
     WHERE
-        pg_class.oid = 'analytics.change_log'::pg_catalog.regclass
+        pg_class.oid = 'kpi_engine.change_log'::pg_catalog.regclass
         AND pg_class.relkind = 'r'
         AND pg_class.relnatts = 2
         AND pg_class.relchecks = 0
@@ -32,12 +32,12 @@ BEGIN ATOMIC
         ))
         AND NOT pg_class.relrowsecurity
         AND NOT pg_class.relispartition
-        AND pg_typeof((NULL::analytics.change_log).entity) = 'text'::pg_catalog.regtype
-        AND pg_typeof((NULL::analytics.change_log).key) = 'uuid'::pg_catalog.regtype;
+        AND pg_typeof((NULL::kpi_engine.change_log).entity) = 'text'::pg_catalog.regtype
+        AND pg_typeof((NULL::kpi_engine.change_log).key) = 'uuid'::pg_catalog.regtype;
 END;
 
-COMMENT ON FUNCTION analytics.sound_change_log() IS
-'One row where analytics.change_log is as migrate made it, else none. Internal to the triggers of '
+COMMENT ON FUNCTION kpi_engine.sound_change_log() IS
+'One row where kpi_engine.change_log is as migrate made it, else none. Internal to the triggers of '
 'change capture.';
 
-REVOKE ALL ON FUNCTION analytics.sound_change_log() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.sound_change_log() FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: what is returned is no longer waiting when the transaction commits, and waits
 -- again when it does not. An unfinished rebuild still gets to see it (is_applied).
 
-CREATE OR REPLACE FUNCTION analytics.take_changes()
+CREATE OR REPLACE FUNCTION kpi_engine.take_changes()
 RETURNS TABLE (entity text, keys uuid[])
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -14,12 +14,12 @@ SET random_page_cost = 1.1
 SET jit = off
 AS $take_changes$
 BEGIN
-    PERFORM analytics.hold_change_log();
-    IF EXISTS (SELECT FROM analytics.rebuild_batches) THEN
-        PERFORM analytics.compact_change_log();
+    PERFORM kpi_engine.hold_change_log();
+    IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
+        PERFORM kpi_engine.compact_change_log();
         RETURN QUERY
         WITH taken AS (
-            UPDATE analytics.pending_changes SET is_applied = true
+            UPDATE kpi_engine.pending_changes SET is_applied = true
             WHERE NOT pending_changes.is_applied
             RETURNING pending_changes.entity, pending_changes.key
         )
@@ -27,24 +27,24 @@ BEGIN
         SELECT taken.entity, array_agg(taken.key) FROM taken GROUP BY taken.entity;
         RETURN;
     END IF;
-    IF NOT EXISTS (SELECT FROM analytics.change_log)
-        AND NOT EXISTS (SELECT FROM analytics.lost_changes)
-        AND NOT EXISTS (SELECT FROM analytics.pending_changes) THEN
+    IF NOT EXISTS (SELECT FROM kpi_engine.change_log)
+        AND NOT EXISTS (SELECT FROM kpi_engine.lost_changes)
+        AND NOT EXISTS (SELECT FROM kpi_engine.pending_changes) THEN
         RETURN;
     END IF;
     RETURN QUERY
     WITH logged AS (
-        DELETE FROM analytics.change_log
+        DELETE FROM kpi_engine.change_log
         RETURNING change_log.entity, change_log.key
     ),
 
     lost AS (
-        DELETE FROM analytics.lost_changes
+        DELETE FROM kpi_engine.lost_changes
         RETURNING lost_changes.relation
     ),
 
     waiting AS (
-        DELETE FROM analytics.pending_changes
+        DELETE FROM kpi_engine.pending_changes
         RETURNING pending_changes.entity, pending_changes.key
     ),
 
@@ -66,7 +66,7 @@ BEGIN
         UNION
         SELECT 'solicitud', src_ofertas.solicitud_id
         FROM distinct_key
-        INNER JOIN analytics.src_ofertas ON src_ofertas.id = distinct_key.key
+        INNER JOIN kpi_engine.src_ofertas ON src_ofertas.id = distinct_key.key
         WHERE distinct_key.entity = 'oferta' AND src_ofertas.solicitud_id IS NOT NULL
     )
 
@@ -74,8 +74,8 @@ BEGIN
 END;
 $take_changes$;
 
-COMMENT ON FUNCTION analytics.take_changes() IS
-'Takes what waits in analytics.change_log and analytics.pending_changes: for each entity the '
+COMMENT ON FUNCTION kpi_engine.take_changes() IS
+'Takes what waits in kpi_engine.change_log and kpi_engine.pending_changes: for each entity the '
 'keys, each once. Internal: the caller holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION analytics.take_changes() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.take_changes() FROM public;

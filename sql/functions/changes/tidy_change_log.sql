@@ -4,7 +4,7 @@
 -- anyway stays for the next refresh.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.tidy_change_log()
+CREATE OR REPLACE FUNCTION kpi_engine.tidy_change_log()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -20,8 +20,8 @@ SET search_path = pg_catalog, pg_temp
 AS $tidy_change_log$
 BEGIN
     -- Counted, since the file keeps its size.
-    IF NOT EXISTS (SELECT FROM analytics.change_log OFFSET 10000)
-        OR NOT analytics.hold_change_log(false) THEN
+    IF NOT EXISTS (SELECT FROM kpi_engine.change_log OFFSET 10000)
+        OR NOT kpi_engine.hold_change_log(false) THEN
         RETURN 0;
     END IF;
     IF EXISTS (SELECT FROM analytics.source_problems(true) AS problems WHERE problems.is_fatal) THEN
@@ -29,12 +29,12 @@ BEGIN
         -- when the source is bound again.
         RETURN 0;
     END IF;
-    RETURN analytics.compact_change_log();
+    RETURN kpi_engine.compact_change_log();
 END;
 $tidy_change_log$;
 
-COMMENT ON FUNCTION analytics.tidy_change_log() IS
-'Moves a change log of more than 10,000 rows into analytics.pending_changes, each key once; '
+COMMENT ON FUNCTION kpi_engine.tidy_change_log() IS
+'Moves a change log of more than 10,000 rows into kpi_engine.pending_changes, each key once; '
 'returns how many rows it took. Internal to analytics.tick().';
 
-REVOKE ALL ON FUNCTION analytics.tidy_change_log() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.tidy_change_log() FROM public;

@@ -10,7 +10,7 @@ SECURITY INVOKER
 RETURN CASE
     -- After RESET a custom parameter is '' and not NULL.
     WHEN coalesce(current_setting('analytics.now', true), '') = '' THEN pg_catalog.now()
-    ELSE analytics.pinned_now()
+    ELSE kpi_engine.pinned_now()
 END;
 
 COMMENT ON FUNCTION analytics.now() IS

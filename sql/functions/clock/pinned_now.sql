@@ -3,7 +3,7 @@
 -- Invariant: a pinned clock that is not allowed is an error, so that nobody takes
 -- numbers of another day for today's.
 
-CREATE OR REPLACE FUNCTION analytics.pinned_now()
+CREATE OR REPLACE FUNCTION kpi_engine.pinned_now()
 RETURNS timestamptz
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -35,9 +35,9 @@ BEGIN
 END;
 $pinned_now$;
 
-COMMENT ON FUNCTION analytics.pinned_now() IS
+COMMENT ON FUNCTION kpi_engine.pinned_now() IS
 'What SET analytics.now pins, where the setting allow_pinned_clock is on. Errors: 42501 not '
 'allowed, 22023 not an instant.';
 
-REVOKE ALL ON FUNCTION analytics.pinned_now() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.pinned_now() TO analytics_lector, analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.pinned_now() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.pinned_now() TO analytics_lector, analytics_operador;

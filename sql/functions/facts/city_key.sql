@@ -12,7 +12,7 @@ RETURN upper(
     regexp_replace(
         normalize(
             regexp_replace(
-                analytics.trim_white_space(p_ciudad),
+                kpi_engine.trim_white_space(p_ciudad),
                 U&'[\0020\0009\000A\000B\000C\000D\0085\2028\2029\00A0]+', ' ', 'g'
             ),
             NFD -- noqa: CP02

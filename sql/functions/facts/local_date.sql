@@ -4,7 +4,7 @@
 -- that PostgreSQL can store, so what lies outside the years 1900 to 2199 is given the
 -- date of that bound; nothing that far away belongs to a month or a window.
 
-CREATE OR REPLACE FUNCTION analytics.local_date(p_instant timestamptz, p_time_zone text)
+CREATE OR REPLACE FUNCTION kpi_engine.local_date(p_instant timestamptz, p_time_zone text)
 RETURNS date
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -15,8 +15,8 @@ RETURN CASE
     ELSE (p_instant AT TIME ZONE p_time_zone)::date
 END;
 
-COMMENT ON FUNCTION analytics.local_date(timestamptz, text) IS
+COMMENT ON FUNCTION kpi_engine.local_date(timestamptz, text) IS
 'Calendar date of an instant in a zone; 1900-01-01 or 2200-01-01 for what lies beyond. '
 'NULL gives NULL.';
 
-REVOKE ALL ON FUNCTION analytics.local_date(timestamptz, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.local_date(timestamptz, text) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: a view that reads one of them shows an older data version than the table's
 -- from here on, and so is published again, also when that fails the first time.
 
-CREATE OR REPLACE FUNCTION analytics.note_derived_change(p_table_names text[])
+CREATE OR REPLACE FUNCTION kpi_engine.note_derived_change(p_table_names text[])
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -14,14 +14,14 @@ BEGIN
     IF coalesce(cardinality(p_table_names), 0) = 0 THEN
         RETURN;
     END IF;
-    UPDATE analytics.engine_state SET data_version = data_version + 1;
-    UPDATE analytics.derived_tables SET changed_version = engine_state.data_version
-    FROM analytics.engine_state
+    UPDATE kpi_engine.engine_state SET data_version = data_version + 1;
+    UPDATE kpi_engine.derived_tables SET changed_version = engine_state.data_version
+    FROM kpi_engine.engine_state
     WHERE derived_tables.table_name = ANY (p_table_names);
 END;
 $note_derived_change$;
 
-COMMENT ON FUNCTION analytics.note_derived_change(text[]) IS
+COMMENT ON FUNCTION kpi_engine.note_derived_change(text[]) IS
 'Begins a new data version in which these derived tables changed; none changes nothing. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.note_derived_change(text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_derived_change(text[]) FROM public;

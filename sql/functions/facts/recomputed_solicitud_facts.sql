@@ -6,8 +6,8 @@
 -- SECURITY INVOKER and bound when created, so that the planner inlines it: with few ids
 -- it looks rows up by index, with many it may read whole tables.
 
-CREATE OR REPLACE FUNCTION analytics.recomputed_solicitud_facts(p_solicitud_ids uuid[])
-RETURNS SETOF analytics.solicitud_facts
+CREATE OR REPLACE FUNCTION kpi_engine.recomputed_solicitud_facts(p_solicitud_ids uuid[])
+RETURNS SETOF kpi_engine.solicitud_facts
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
@@ -25,10 +25,10 @@ BEGIN ATOMIC
             src_solicitudes.fecha_evaluacion,
             src_solicitudes.created_at,
             src_solicitudes.updated_at,
-            analytics.local_date(
+            kpi_engine.local_date(
                 src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
             ) AS created_on
-        FROM analytics.src_solicitudes
+        FROM kpi_engine.src_solicitudes
         WHERE src_solicitudes.id = ANY (p_solicitud_ids) -- noqa: CP03, LT01, LT06, RF03
     ),
 
@@ -41,13 +41,13 @@ BEGIN ATOMIC
             src_ofertas.tiempo_entrega_dias,
             src_ofertas.created_at
         FROM request
-        INNER JOIN analytics.src_ofertas ON src_ofertas.solicitud_id = request.id
+        INNER JOIN kpi_engine.src_ofertas ON src_ofertas.solicitud_id = request.id
     ),
 
     awarded_offer AS (
         SELECT DISTINCT src_adjudicaciones_repuesto.oferta_id AS id
         FROM offer
-        INNER JOIN analytics.src_adjudicaciones_repuesto
+        INNER JOIN kpi_engine.src_adjudicaciones_repuesto
             ON src_adjudicaciones_repuesto.oferta_id = offer.id
         -- The others won by their state already.
         WHERE coalesce(offer.estado NOT IN ('GANADORA', 'ACEPTADA'), true)
@@ -87,7 +87,7 @@ BEGIN ATOMIC
                 WHERE offer.estado = 'ACEPTADA'
             ) AS accepted_amount
         FROM offer
-        INNER JOIN analytics.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
+        INNER JOIN kpi_engine.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
         GROUP BY offer.solicitud_id
     ),
 
@@ -99,10 +99,10 @@ BEGIN ATOMIC
             SELECT
                 request.id AS solicitud_id,
                 upper(
-                    analytics.trim_white_space(src_repuestos_solicitados.marca_vehiculo)
+                    kpi_engine.trim_white_space(src_repuestos_solicitados.marca_vehiculo)
                 ) AS marca
             FROM request
-            INNER JOIN analytics.src_repuestos_solicitados
+            INNER JOIN kpi_engine.src_repuestos_solicitados
                 ON src_repuestos_solicitados.solicitud_id = request.id
         ) AS branded
         WHERE branded.marca <> ''
@@ -177,8 +177,8 @@ BEGIN ATOMIC
     LEFT JOIN parts ON parts.solicitud_id = dated.id;
 END;
 
-COMMENT ON FUNCTION analytics.recomputed_solicitud_facts(uuid[]) IS
+COMMENT ON FUNCTION kpi_engine.recomputed_solicitud_facts(uuid[]) IS
 'Facts of the requests with these ids (each named once), from the source tables at this '
 'moment, local days in the zone of the setting time_zone. An id that is no request gives no row.';
 
-REVOKE ALL ON FUNCTION analytics.recomputed_solicitud_facts(uuid[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.recomputed_solicitud_facts(uuid[]) FROM public;

@@ -1,9 +1,9 @@
 -- The cause of a failure in one line, for alerts and the health.
 --
--- Invariant: as analytics.public_error(), and no address of e-mail, no password, no line end: it
+-- Invariant: as kpi_engine.public_error(), and no address of e-mail, no password, no line end: it
 -- leaves the database by mail and chat.
 
-CREATE OR REPLACE FUNCTION analytics.error_in_short(p_message text, p_sqlstate text)
+CREATE OR REPLACE FUNCTION kpi_engine.error_in_short(p_message text, p_sqlstate text)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -21,7 +21,7 @@ AS $error_in_short$
             regexp_replace(
                 split_part(
                     ltrim(translate(
-                        coalesce(analytics.public_error(p_message, p_sqlstate), ''), E'\r', E'\n'
+                        coalesce(kpi_engine.public_error(p_message, p_sqlstate), ''), E'\r', E'\n'
                     ), E'\n\t '),
                     E'\n', 1
                 ),
@@ -32,8 +32,8 @@ AS $error_in_short$
     ) AS line;
 $error_in_short$;
 
-COMMENT ON FUNCTION analytics.error_in_short(text, text) IS
+COMMENT ON FUNCTION kpi_engine.error_in_short(text, text) IS
 'First line of an error''s message, at most 200 characters, with its SQLSTATE; as '
-'analytics.public_error(), and without addresses of e-mail and passwords.';
+'kpi_engine.public_error(), and without addresses of e-mail and passwords.';
 
-REVOKE ALL ON FUNCTION analytics.error_in_short(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.error_in_short(text, text) FROM public;

@@ -28,19 +28,19 @@ BEGIN
                 last_try.error_sqlstate,
                 last_try.rows_affected,
                 before.rows_affected AS rows_before
-            FROM analytics.view_staleness() AS staleness
+            FROM kpi_engine.view_staleness() AS staleness
             LEFT JOIN pg_class ON pg_class.oid = staleness.relation
-            LEFT JOIN analytics.view_state USING (view_name)
+            LEFT JOIN kpi_engine.view_state USING (view_name)
             LEFT JOIN LATERAL (
                 SELECT refresh_log.*
-                FROM analytics.refresh_log
+                FROM kpi_engine.refresh_log
                 WHERE refresh_log.view_name = staleness.view_name
                 ORDER BY refresh_log.log_id DESC
                 LIMIT 1
             ) AS last_try ON true
             LEFT JOIN LATERAL (
                 SELECT refresh_log.rows_affected
-                FROM analytics.refresh_log
+                FROM kpi_engine.refresh_log
                 WHERE
                     refresh_log.view_name = staleness.view_name
                     AND refresh_log.log_id < last_try.log_id
@@ -52,7 +52,7 @@ BEGIN
 
         last_run AS (
             SELECT refresh_log.log_id, refresh_log.mode, refresh_log.refresh_time_ms
-            FROM analytics.refresh_log
+            FROM kpi_engine.refresh_log
             WHERE refresh_log.view_name IS NULL AND refresh_log.refresh_status = 'SUCCESS'
             ORDER BY refresh_log.log_id DESC
             LIMIT 1
@@ -67,7 +67,7 @@ BEGIN
             FROM last_run
             CROSS JOIN LATERAL (
                 SELECT refresh_log.refresh_time_ms
-                FROM analytics.refresh_log
+                FROM kpi_engine.refresh_log
                 WHERE
                     refresh_log.view_name IS NULL
                     AND refresh_log.refresh_status = 'SUCCESS'
@@ -120,7 +120,7 @@ BEGIN
             'refresh_failed', 'unhealthy',
             format('the last refresh of view %s failed: %s; see analytics.refresh_log',
                 views.view_name,
-                analytics.error_in_short(views.error_message, views.error_sqlstate)),
+                kpi_engine.error_in_short(views.error_message, views.error_sqlstate)),
             NULL
         FROM views
         WHERE views.refresh_status = 'ERROR'
@@ -129,7 +129,7 @@ BEGIN
             'refresh_failed', 'unhealthy',
             format('the last refresh was broken off: %s; see SELECT * FROM analytics.refresh_log '
                 'ORDER BY log_id DESC LIMIT 1;',
-                analytics.error_in_short(run.error_message, run.error_sqlstate)),
+                kpi_engine.error_in_short(run.error_message, run.error_sqlstate)),
             NULL
         FROM (
             SELECT
@@ -137,7 +137,7 @@ BEGIN
                 refresh_log.refresh_status,
                 refresh_log.error_message,
                 refresh_log.error_sqlstate
-            FROM analytics.refresh_log
+            FROM kpi_engine.refresh_log
             WHERE refresh_log.view_name IS NULL
             ORDER BY refresh_log.log_id DESC
             LIMIT 1
@@ -146,7 +146,7 @@ BEGIN
             run.refresh_status = 'ERROR'
             -- A view that failed says so itself.
             AND NOT EXISTS (
-                SELECT FROM analytics.refresh_log
+                SELECT FROM kpi_engine.refresh_log
                 WHERE
                     refresh_log.run_id = run.run_id
                     AND refresh_log.view_name IS NOT NULL
@@ -157,7 +157,7 @@ BEGIN
             'scheduler_down', 'unhealthy',
             format('no tick of the scheduler for 3 minutes: %s', analytics.scheduler_down_reason()),
             NULL
-        WHERE NOT analytics.scheduler_is_running()
+        WHERE NOT kpi_engine.scheduler_is_running()
         UNION ALL
         SELECT
             'drift', 'unhealthy',
@@ -165,7 +165,7 @@ BEGIN
                 'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
                 'WHERE NOT is_healed;)', sum(audit_log.cells)),
             NULL
-        FROM analytics.audit_log
+        FROM kpi_engine.audit_log
         WHERE NOT audit_log.is_healed
         HAVING count(*) > 0
         UNION ALL
@@ -207,11 +207,11 @@ BEGIN
                 count(*), max(missed.slot_date)),
             -- It happened, and may be over before the next tick.
             interval '0'
-        FROM analytics.refresh_jobs AS missed
+        FROM kpi_engine.refresh_jobs AS missed
         WHERE
             missed.is_missed
             AND NOT missed.is_void
-            AND (analytics.last_success_at() > missed.requested_at) IS NOT TRUE
+            AND (kpi_engine.last_success_at() > missed.requested_at) IS NOT TRUE
         HAVING count(*) > 0
         UNION ALL
         SELECT
@@ -219,7 +219,7 @@ BEGIN
             clock.message,
             -- It happened, and may be over before the next tick.
             interval '0'
-        FROM analytics.clock_problem() AS clock
+        FROM kpi_engine.clock_problem() AS clock
         WHERE clock.message IS NOT NULL
         UNION ALL
         SELECT
@@ -232,7 +232,7 @@ BEGIN
             'uncountable_rows', 'degraded',
             uncountable.message,
             NULL
-        FROM (SELECT analytics.uncountable_problem() AS message OFFSET 0) AS uncountable
+        FROM (SELECT kpi_engine.uncountable_problem() AS message OFFSET 0) AS uncountable
         WHERE uncountable.message IS NOT NULL
         UNION ALL
         SELECT

@@ -21,7 +21,7 @@ BEGIN
     FOR v_holder IN
         SELECT holders.*, scheduler_state.lock_holder_since
         FROM analytics.lock_holders() AS holders
-        LEFT JOIN analytics.scheduler_state ON scheduler_state.lock_holder_pid = holders.pid
+        LEFT JOIN kpi_engine.scheduler_state ON scheduler_state.lock_holder_pid = holders.pid
     LOOP
         IF v_holder.is_stranger
             OR NOT v_holder.is_in_our_code
@@ -31,7 +31,7 @@ BEGIN
                 'process %s (role %I, application %L) holds the refresh lock%s and is no refresh, '
                 'so that no refresh can begin: SELECT pg_terminate_backend(%s);',
                 v_holder.pid, v_holder.role_name, v_holder.application,
-                ' since ' || analytics.iso_instant(v_holder.lock_holder_since), v_holder.pid);
+                ' since ' || kpi_engine.iso_instant(v_holder.lock_holder_since), v_holder.pid);
             RETURN NEXT;
         ELSE
             FOR v_blocker IN
@@ -55,13 +55,13 @@ BEGIN
                     'the refresh of process %s waits since %s for a lock (%s) that process %s '
                     '(role %I, application %L) holds or waits for before it: end that transaction, or '
                     'SELECT pg_terminate_backend(%s);',
-                    v_holder.pid, analytics.iso_instant(v_blocker.waitstart), v_blocker.what,
+                    v_holder.pid, kpi_engine.iso_instant(v_blocker.waitstart), v_blocker.what,
                     v_blocker.pid, v_blocker.role_name, v_blocker.application, v_blocker.pid);
                 RETURN NEXT;
             END LOOP;
         END IF;
     END LOOP;
-    IF NOT analytics.scheduler_is_running() THEN
+    IF NOT kpi_engine.scheduler_is_running() THEN
         FOR v_holder IN
             SELECT
                 pg_locks.pid,
@@ -70,7 +70,7 @@ BEGIN
             FROM pg_locks
             CROSS JOIN LATERAL pg_stat_get_activity(pg_locks.pid) AS session
             WHERE
-                pg_locks.relation = 'analytics.tick_lock'::regclass
+                pg_locks.relation = 'kpi_engine.tick_lock'::regclass
                 AND pg_locks.granted
                 AND pg_locks.mode = ANY (ARRAY[
                     'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',

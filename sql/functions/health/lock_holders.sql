@@ -2,7 +2,7 @@
 --
 -- Invariant: any login can take an advisory lock, and show a start in a second one. So a session
 -- counts as ours only if its role may refresh, or if it is inside our code, which shows in a lock
--- on analytics.refresh_lock: nobody but the owner may take that. What is no refresh of ours is a
+-- on kpi_engine.refresh_lock: nobody but the owner may take that. What is no refresh of ours is a
 -- stranger, whatever locks it holds.
 
 CREATE OR REPLACE FUNCTION analytics.lock_holders()
@@ -30,7 +30,7 @@ BEGIN
             pg_locks.granted
             AND (
                 pg_locks.locktype = 'advisory'
-                OR pg_locks.relation = 'analytics.refresh_lock'::regclass
+                OR pg_locks.relation = 'kpi_engine.refresh_lock'::regclass
                 AND pg_locks.mode = 'ExclusiveLock'
             )
             AND pg_locks.database = (
@@ -51,7 +51,7 @@ BEGIN
         WHERE
             held.locktype = 'advisory'
             AND held.objsubid = 1
-            AND (held.classid::bigint << 32) | held.objid::bigint = analytics.refresh_lock_key()
+            AND (held.classid::bigint << 32) | held.objid::bigint = kpi_engine.refresh_lock_key()
     )
 
     SELECT
@@ -79,8 +79,8 @@ BEGIN
                 start.locktype = 'advisory'
                 AND start.pid = holder.pid
                 AND start.objsubid = 2
-                AND start.classid = analytics.refresh_start_lock_class()
-                AND shown.instant <= clock_timestamp() + analytics.clock_tolerance()
+                AND start.classid = kpi_engine.refresh_start_lock_class()
+                AND shown.instant <= clock_timestamp() + kpi_engine.clock_tolerance()
         )
     FROM holder
     CROSS JOIN LATERAL pg_stat_get_activity(holder.pid) AS session

@@ -2,7 +2,7 @@
 --
 -- Invariant: no statement, no table, no path, no figure: GET /health shows them without a token.
 
-CREATE OR REPLACE FUNCTION analytics.problem_in_short(p_problem text)
+CREATE OR REPLACE FUNCTION kpi_engine.problem_in_short(p_problem text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -27,8 +27,8 @@ RETURN CASE p_problem
     ELSE 'ask with a token for what it is'
 END;
 
-COMMENT ON FUNCTION analytics.problem_in_short(text) IS
+COMMENT ON FUNCTION kpi_engine.problem_in_short(text) IS
 'General words for a problem of analytics.health_problems(), for who has no token of the HTTP '
 'API.';
 
-REVOKE ALL ON FUNCTION analytics.problem_in_short(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.problem_in_short(text) FROM public;

@@ -5,7 +5,7 @@
 -- arrived, whoever reports late.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.report_notice(
+CREATE OR REPLACE FUNCTION kpi_engine.report_notice(
     p_notice_id bigint, p_delivered_to text[], p_error text
 )
 RETURNS void
@@ -20,7 +20,7 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $report_notice$
-    UPDATE analytics.alert_outbox SET
+    UPDATE kpi_engine.alert_outbox SET
         delivered_to = alert_outbox.delivered_to || ARRAY(
             SELECT place
             FROM unnest(p_delivered_to) WITH ORDINALITY AS arrived (place, position)
@@ -35,10 +35,10 @@ AS $report_notice$
     WHERE alert_outbox.notice_id = p_notice_id AND alert_outbox.delivered_at IS NULL;
 $report_notice$;
 
-COMMENT ON FUNCTION analytics.report_notice(bigint, text[], text) IS
-'Notes where a notice taken by analytics.take_notice() has arrived (webhook, '
+COMMENT ON FUNCTION kpi_engine.report_notice(bigint, text[], text) IS
+'Notes where a notice taken by kpi_engine.take_notice() has arrived (webhook, '
 'email:ana@example.com), and why the rest failed: p_error NULL means that nothing is left to '
 'do. For scripts/notifier.py.';
 
-REVOKE ALL ON FUNCTION analytics.report_notice(bigint, text[], text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.report_notice(bigint, text[], text) TO analytics_scheduler;
+REVOKE ALL ON FUNCTION kpi_engine.report_notice(bigint, text[], text) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.report_notice(bigint, text[], text) TO analytics_scheduler;

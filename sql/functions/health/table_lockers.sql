@@ -4,7 +4,7 @@
 -- another role runs is shown to who may see it in pg_stat_activity.
 -- SECURITY INVOKER: as the current role sees pg_stat_activity.
 
-CREATE OR REPLACE FUNCTION analytics.table_lockers(p_relations oid[])
+CREATE OR REPLACE FUNCTION kpi_engine.table_lockers(p_relations oid[])
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL RESTRICTED
@@ -64,9 +64,9 @@ AS $table_lockers$
     LEFT JOIN pg_stat_activity AS activity ON activity.pid = held.pid;
 $table_lockers$;
 
-COMMENT ON FUNCTION analytics.table_lockers(oid[]) IS
+COMMENT ON FUNCTION kpi_engine.table_lockers(oid[]) IS
 'A line for each session that has a lock on one of these tables: the tables, process, role, '
 'application, since when, its statement. NULL: none. For messages of migrate and of '
 'analytics.apply_change_capture().';
 
-REVOKE ALL ON FUNCTION analytics.table_lockers(oid[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.table_lockers(oid[]) FROM public;

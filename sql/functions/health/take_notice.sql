@@ -5,7 +5,7 @@
 -- and where the alert has arrived, that it is gone waits for no other place.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.take_notice()
+CREATE OR REPLACE FUNCTION kpi_engine.take_notice()
 RETURNS TABLE (
     notice_id bigint,
     event text,
@@ -36,8 +36,8 @@ DECLARE
     v_given_up text;
 BEGIN
     WITH given_up AS (
-        UPDATE analytics.alert_outbox SET next_attempt_at = 'infinity'
-        FROM analytics.alerts
+        UPDATE kpi_engine.alert_outbox SET next_attempt_at = 'infinity'
+        FROM kpi_engine.alerts
         WHERE
             alert_outbox.delivered_at IS NULL
             -- Of what is being delivered the result is still to come.
@@ -62,9 +62,9 @@ BEGIN
             SELECT
                 notice.notice_id,
                 raised.delivered_to AS only_to
-            FROM analytics.alert_outbox AS notice
+            FROM kpi_engine.alert_outbox AS notice
             -- What the notice of an alert's end has to wait for.
-            LEFT JOIN analytics.alert_outbox AS raised
+            LEFT JOIN kpi_engine.alert_outbox AS raised
                 ON
                     notice.event = 'cleared'
                     AND raised.event = 'raised'
@@ -83,10 +83,10 @@ BEGIN
             FOR UPDATE OF notice SKIP LOCKED
         )
 
-        UPDATE analytics.alert_outbox SET
+        UPDATE kpi_engine.alert_outbox SET
             attempts = alert_outbox.attempts + 1,
             next_attempt_at = clock_timestamp() + interval '2 minutes'
-        FROM oldest, analytics.alerts
+        FROM oldest, kpi_engine.alerts
         WHERE
             alert_outbox.notice_id = oldest.notice_id
             AND alerts.alert_id = alert_outbox.alert_id
@@ -107,11 +107,11 @@ BEGIN
 END;
 $take_notice$;
 
-COMMENT ON FUNCTION analytics.take_notice() IS
+COMMENT ON FUNCTION kpi_engine.take_notice() IS
 'Takes one notice of analytics.alert_outbox for delivery, or returns no row; its result goes '
-'to analytics.report_notice() within two minutes. only_to: where it may go so far, NULL means '
+'to kpi_engine.report_notice() within two minutes. only_to: where it may go so far, NULL means '
 'everywhere. A notice older than the setting alert_expiry_hours is given up, with a warning: '
 'its next_attempt_at is infinity then. For scripts/notifier.py.';
 
-REVOKE ALL ON FUNCTION analytics.take_notice() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.take_notice() TO analytics_scheduler;
+REVOKE ALL ON FUNCTION kpi_engine.take_notice() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.take_notice() TO analytics_scheduler;

@@ -4,7 +4,7 @@
 -- often and by how many this is called. A problem that is gone before leaves nothing.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.update_alerts()
+CREATE OR REPLACE FUNCTION kpi_engine.update_alerts()
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -25,13 +25,13 @@ DECLARE
     v_notices integer := 0;
 BEGIN
     BEGIN
-        LOCK TABLE analytics.alerts_lock IN EXCLUSIVE MODE NOWAIT;
+        LOCK TABLE kpi_engine.alerts_lock IN EXCLUSIVE MODE NOWAIT;
     EXCEPTION WHEN lock_not_available THEN
         RETURN 0;
     END;
     v_now := clock_timestamp();
     -- What is open but not among these is gone.
-    MERGE INTO analytics.alerts AS alert
+    MERGE INTO kpi_engine.alerts AS alert
     USING (
         SELECT
             coalesce(health.problem, opened.problem) AS problem,
@@ -50,7 +50,7 @@ BEGIN
             GROUP BY found.problem
         ) AS health
         FULL JOIN (
-            SELECT alerts.problem FROM analytics.alerts WHERE alerts.cleared_at IS NULL
+            SELECT alerts.problem FROM kpi_engine.alerts WHERE alerts.cleared_at IS NULL
         ) AS opened ON opened.problem = health.problem
     ) AS seen
         ON seen.problem = alert.problem AND alert.cleared_at IS NULL
@@ -75,7 +75,7 @@ BEGIN
         UPDATE SET cleared_at = v_now;
 
     FOR v_notice IN
-        INSERT INTO analytics.alert_outbox (
+        INSERT INTO kpi_engine.alert_outbox (
             alert_id, event, severity, message, created_at, next_attempt_at
         )
         SELECT
@@ -89,7 +89,7 @@ BEGIN
             END,
             v_now,
             v_now
-        FROM analytics.alerts
+        FROM kpi_engine.alerts
         WHERE alerts.raised_at = v_now OR alerts.cleared_at = v_now
         ORDER BY alerts.alert_id
         RETURNING alert_outbox.*
@@ -103,7 +103,7 @@ BEGIN
             -- NOTIFY takes less than 8000 bytes.
             'message', left(v_notice.message, 1000)
         )::text)
-        FROM analytics.alerts
+        FROM kpi_engine.alerts
         WHERE alerts.alert_id = v_notice.alert_id;
         RAISE LOG 'teloo-analytics: alert % %: % (%)',
             v_notice.alert_id, v_notice.event, v_notice.message, v_notice.severity;
@@ -112,12 +112,12 @@ BEGIN
 END;
 $update_alerts$;
 
-COMMENT ON FUNCTION analytics.update_alerts() IS
+COMMENT ON FUNCTION kpi_engine.update_alerts() IS
 'Compares analytics.alerts with analytics.health_problems(); puts a notice into '
 'analytics.alert_outbox for each problem that has lasted long enough (the setting '
 'alert_after_minutes, or what the problem says) and for each alert that is gone, and sends it '
 'on channel teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. '
 'Returns the number of notices; 0 also while another session does the same.';
 
-REVOKE ALL ON FUNCTION analytics.update_alerts() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.update_alerts() TO analytics_scheduler;
+REVOKE ALL ON FUNCTION kpi_engine.update_alerts() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.update_alerts() TO analytics_scheduler;

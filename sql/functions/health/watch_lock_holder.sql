@@ -3,7 +3,7 @@
 -- Invariant: a refresh shows its start or has a job; for whoever shows nothing, only the ticks know
 -- since when. Returns whether a refresh is running, as far as that is known.
 
-CREATE OR REPLACE FUNCTION analytics.watch_lock_holder()
+CREATE OR REPLACE FUNCTION kpi_engine.watch_lock_holder()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -27,20 +27,20 @@ BEGIN
         ) THEN
         v_holder.pid := NULL;
     END IF;
-    UPDATE analytics.scheduler_state SET
+    UPDATE kpi_engine.scheduler_state SET
         lock_holder_pid = v_holder.pid,
         lock_holder_since = CASE WHEN v_holder.pid IS NOT NULL THEN clock_timestamp() END
     WHERE
         scheduler_state.lock_holder_pid IS DISTINCT FROM v_holder.pid
         OR scheduler_state.lock_holder_since > clock_timestamp();
-    SELECT scheduler_state.lock_holder_since INTO v_since FROM analytics.scheduler_state;
+    SELECT scheduler_state.lock_holder_since INTO v_since FROM kpi_engine.scheduler_state;
     RETURN v_running.pid IS NOT NULL
         AND (v_since < clock_timestamp() - interval '5 minutes') IS NOT TRUE;
 END;
 $watch_lock_holder$;
 
-COMMENT ON FUNCTION analytics.watch_lock_holder() IS
+COMMENT ON FUNCTION kpi_engine.watch_lock_holder() IS
 'Notes who holds the refresh lock without being a refresh, in analytics.scheduler_state; returns '
-'whether a refresh is running. Internal to analytics.queue_due_refresh().';
+'whether a refresh is running. Internal to kpi_engine.queue_due_refresh().';
 
-REVOKE ALL ON FUNCTION analytics.watch_lock_holder() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.watch_lock_holder() FROM public;

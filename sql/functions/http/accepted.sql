@@ -1,6 +1,6 @@
 -- The answer to a request that goes on in the background.
 
-CREATE OR REPLACE FUNCTION analytics.accepted(p_job analytics.refresh_jobs)
+CREATE OR REPLACE FUNCTION kpi_engine.accepted(p_job kpi_engine.refresh_jobs)
 RETURNS json
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -14,13 +14,13 @@ BEGIN
         'success', true,
         'message', format('refresh %s is queued; it runs within a minute', p_job.job_id),
         'job_id', p_job.job_id,
-        'scheduled_at', analytics.iso_instant(
+        'scheduled_at', kpi_engine.iso_instant(
             date_trunc('minute', clock_timestamp()) + interval '1 minute')
     );
 END;
 $accepted$;
 
-COMMENT ON FUNCTION analytics.accepted(analytics.refresh_jobs) IS
+COMMENT ON FUNCTION kpi_engine.accepted(kpi_engine.refresh_jobs) IS
 'Answer 202 of the HTTP API for a queued refresh: job_id and the minute in which it starts.';
 
-REVOKE ALL ON FUNCTION analytics.accepted(analytics.refresh_jobs) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.accepted(kpi_engine.refresh_jobs) FROM public;

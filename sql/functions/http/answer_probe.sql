@@ -4,23 +4,23 @@
 -- caller's. On a standby every transaction that writes is refused before a function of ours begins.
 -- The statuses are for the gateway alone: 534 on a standby, 535 elsewhere.
 
-CREATE OR REPLACE FUNCTION analytics.answer_probe()
+CREATE OR REPLACE FUNCTION kpi_engine.answer_probe()
 RETURNS void
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $answer_probe$
-    SELECT analytics.raise_http_error(
+    SELECT kpi_engine.raise_http_error(
         CASE WHEN pg_is_in_recovery() THEN 534 ELSE 535 END,
         'this answer is for the gateway'
     );
 $answer_probe$;
 
-COMMENT ON FUNCTION analytics.answer_probe() IS
+COMMENT ON FUNCTION kpi_engine.answer_probe() IS
 'Ends a request that the gateway sends to learn whose fault another one was: status 534 on a '
 'standby, 535 elsewhere. Raises SQLSTATE PGRST.';
 
-REVOKE ALL ON FUNCTION analytics.answer_probe() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.answer_probe()
+REVOKE ALL ON FUNCTION kpi_engine.answer_probe() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.answer_probe()
 TO analytics_anon, analytics_lector, analytics_operador;

@@ -3,7 +3,7 @@
 -- Invariant: the ETag changes with every refresh that may have changed what the view shows.
 -- Raises 503 instead of answering from a view that was never populated.
 
-CREATE OR REPLACE FUNCTION analytics.begin_reading(p_view_name text)
+CREATE OR REPLACE FUNCTION kpi_engine.begin_reading(p_view_name text)
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -18,24 +18,24 @@ BEGIN
             json_build_object('ETag', format(
                 'W/"%s-%s-%s"', view_state.published_version,
                 extract(EPOCH FROM view_state.calculated_at)::bigint,
-                analytics.is_stale(view_state)::integer
+                kpi_engine.is_stale(view_state)::integer
             )),
             json_build_object('X-Data-Version', view_state.published_version::text),
-            json_build_object('X-Calculated-At', analytics.iso_instant(view_state.calculated_at)),
+            json_build_object('X-Calculated-At', kpi_engine.iso_instant(view_state.calculated_at)),
             json_build_object(
-                'X-Refreshed-At', analytics.iso_instant(view_state.last_success_at)),
-            json_build_object('X-Stale', analytics.is_stale(view_state)::text)
+                'X-Refreshed-At', kpi_engine.iso_instant(view_state.last_success_at)),
+            json_build_object('X-Stale', kpi_engine.is_stale(view_state)::text)
         )::text,
         true
     )
-    FROM analytics.view_state
+    FROM kpi_engine.view_state
     INNER JOIN pg_class
         ON pg_class.relname = view_state.view_name
         AND pg_class.relnamespace = 'analytics'::regnamespace
         AND pg_class.relispopulated
     WHERE view_state.view_name = p_view_name AND view_state.last_success_at IS NOT NULL;
     IF NOT FOUND THEN
-        PERFORM analytics.raise_http_error(
+        PERFORM kpi_engine.raise_http_error(
             503,
             format('view %s was never populated', p_view_name),
             'There is no data to answer from yet.',
@@ -45,8 +45,8 @@ BEGIN
 END;
 $begin_reading$;
 
-COMMENT ON FUNCTION analytics.begin_reading(text) IS
+COMMENT ON FUNCTION kpi_engine.begin_reading(text) IS
 'Headers of a reading answer: ETag and X-Data-Version by data version, X-Calculated-At, '
 'X-Refreshed-At, X-Stale. Error: status 503 where the view was never populated.';
 
-REVOKE ALL ON FUNCTION analytics.begin_reading(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.begin_reading(text) FROM public;

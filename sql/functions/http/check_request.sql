@@ -4,7 +4,7 @@
 -- API; PostgREST accepts one that leaves any of them out. Shows the request's id in
 -- application_name, so that it is in pg_stat_activity and in the server's log.
 -- Claims that jsonb might refuse (an escaped NUL, a number beyond numeric, deep nesting) are for
--- analytics.check_token: the cast here would end as 400 or 413, and such a token is plainly 401.
+-- kpi_engine.check_token: the cast here would end as 400 or 413, and such a token is plainly 401.
 -- One expression, so that PostgreSQL puts it into PostgREST's prepared statement: every request
 -- pays for it.
 
@@ -32,13 +32,13 @@ RETURN CASE
             true
         ) IS NULL
         THEN NULL
-    -- The gateway's question, see analytics.answer_probe(). No value can hold an unescaped quote.
+    -- The gateway's question, see kpi_engine.answer_probe(). No value can hold an unescaped quote.
     WHEN current_setting('request.headers', true) LIKE '%"x-probe":%'
-        THEN analytics.answer_probe()
+        THEN kpi_engine.answer_probe()
     WHEN
         length(current_setting('request.jwt.claims', true)) > 4000
         OR current_setting('request.jwt.claims', true) ~ '\\|[0-9][eE]|[[{]{8}'
-        THEN analytics.check_token(
+        THEN kpi_engine.check_token(
             current_setting('request.jwt.claims', true),
             current_setting('app.settings.api_audience', true)
         )
@@ -53,7 +53,7 @@ RETURN CASE
             )
         )
         THEN NULL
-    ELSE analytics.check_token(
+    ELSE kpi_engine.check_token(
         current_setting('request.jwt.claims', true),
         current_setting('app.settings.api_audience', true)
     )

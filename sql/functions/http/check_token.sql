@@ -4,7 +4,7 @@
 -- Without an audience to compare with, no token is right. Without a token there is
 -- the role analytics_anon, and nothing else in the claims.
 
-CREATE OR REPLACE FUNCTION analytics.check_token(p_claims text, p_audience text)
+CREATE OR REPLACE FUNCTION kpi_engine.check_token(p_claims text, p_audience text)
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -30,7 +30,7 @@ BEGIN
     EXCEPTION
         -- A NUL, a number beyond numeric, nesting beyond the stack.
         WHEN OTHERS THEN
-            PERFORM analytics.raise_http_error(
+            PERFORM kpi_engine.raise_http_error(
                 401, v_message,
                 'It holds a claim that can not be read: a NUL, or a number that is too large.',
                 v_hint
@@ -55,15 +55,15 @@ BEGIN
             THEN 'Its role is not analytics_lector or analytics_operador.'
     END;
     IF v_problem IS NOT NULL THEN
-        PERFORM analytics.raise_http_error(401, v_message, v_problem, v_hint);
+        PERFORM kpi_engine.raise_http_error(401, v_message, v_problem, v_hint);
     END IF;
 END;
 $check_token$;
 
-COMMENT ON FUNCTION analytics.check_token(text, text) IS
+COMMENT ON FUNCTION kpi_engine.check_token(text, text) IS
 'Refuses the claims of a token that lacks exp, the right aud or a role of the API, with the '
 'reason (status 401). Passes those of a request without a token.';
 
-REVOKE ALL ON FUNCTION analytics.check_token(text, text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.check_token(text, text)
+REVOKE ALL ON FUNCTION kpi_engine.check_token(text, text) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.check_token(text, text)
 TO analytics_anon, analytics_lector, analytics_operador;

@@ -3,7 +3,7 @@
 -- Invariant: true for each Accept that lets PostgREST choose text/csv. The gateway hands on one
 -- media type where CSV is in the list, so that true means CSV.
 
-CREATE OR REPLACE FUNCTION analytics.csv_is_wanted()
+CREATE OR REPLACE FUNCTION kpi_engine.csv_is_wanted()
 RETURNS boolean
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -12,8 +12,8 @@ RETURN coalesce(
     nullif(current_setting('request.headers', true), '')::json ->> 'accept' ~* 'text/csv', false
 );
 
-COMMENT ON FUNCTION analytics.csv_is_wanted() IS
+COMMENT ON FUNCTION kpi_engine.csv_is_wanted() IS
 'True in an HTTP request that accepts text/csv, as PostgREST shows its headers.';
 
-REVOKE ALL ON FUNCTION analytics.csv_is_wanted() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.csv_is_wanted() TO analytics_lector, analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.csv_is_wanted() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.csv_is_wanted() TO analytics_lector, analytics_operador;

@@ -3,7 +3,7 @@
 -- Invariant: what begins with =, +, -, @, tab or CR gets an apostrophe before it, so that a
 -- spreadsheet shows it and does not run it. For texts only: a negative number is no text.
 
-CREATE OR REPLACE FUNCTION analytics.csv_text(p_text text)
+CREATE OR REPLACE FUNCTION kpi_engine.csv_text(p_text text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -13,9 +13,9 @@ RETURN CASE
     ELSE p_text
 END;
 
-COMMENT ON FUNCTION analytics.csv_text(text) IS
+COMMENT ON FUNCTION kpi_engine.csv_text(text) IS
 'A text for a cell of CSV: with an apostrophe before it where a spreadsheet would take it for a '
 'formula (it begins with =, +, -, @, tab or CR). NULL gives NULL.';
 
-REVOKE ALL ON FUNCTION analytics.csv_text(text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.csv_text(text) TO analytics_lector, analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.csv_text(text) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.csv_text(text) TO analytics_lector, analytics_operador;

@@ -2,7 +2,7 @@
 --
 -- Invariant: what is returned lies between p_least and p_greatest, or is p_default.
 
-CREATE OR REPLACE FUNCTION analytics.integer_parameter(
+CREATE OR REPLACE FUNCTION kpi_engine.integer_parameter(
     p_name text, p_value text, p_least integer, p_greatest integer, p_default integer
 )
 RETURNS integer
@@ -18,15 +18,15 @@ RETURN CASE
         THEN p_value::integer
     -- Always raises.
     WHEN
-        analytics.raise_bad_parameter(
+        kpi_engine.raise_bad_parameter(
             p_name, p_value, format('a whole number from %s to %s', p_least, p_greatest)
         ) IS NULL
         THEN NULL
 END;
 
-COMMENT ON FUNCTION analytics.integer_parameter(text, text, integer, integer, integer) IS
+COMMENT ON FUNCTION kpi_engine.integer_parameter(text, text, integer, integer, integer) IS
 'Parameter p_name of a request as a whole number from p_least to p_greatest; p_default '
 'where it is missing (NULL: it is required). Error: status 400.';
 
-REVOKE ALL ON FUNCTION analytics.integer_parameter(text, text, integer, integer, integer)
+REVOKE ALL ON FUNCTION kpi_engine.integer_parameter(text, text, integer, integer, integer)
 FROM public;

@@ -1,6 +1,6 @@
 -- Reads a month that came as a parameter of a request.
 
-CREATE OR REPLACE FUNCTION analytics.month_parameter(p_name text, p_value text)
+CREATE OR REPLACE FUNCTION kpi_engine.month_parameter(p_name text, p_value text)
 RETURNS date
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -11,14 +11,14 @@ RETURN CASE
         THEN (p_value || '-01')::date
     -- Always raises.
     WHEN
-        analytics.raise_bad_parameter(
+        kpi_engine.raise_bad_parameter(
             p_name, p_value, 'a month as YYYY-MM, such as 2026-01'
         ) IS NULL
         THEN NULL
 END;
 
-COMMENT ON FUNCTION analytics.month_parameter(text, text) IS
+COMMENT ON FUNCTION kpi_engine.month_parameter(text, text) IS
 'Parameter p_name of a request as the first day of a month (YYYY-MM); NULL where it is '
 'missing. Error: status 400.';
 
-REVOKE ALL ON FUNCTION analytics.month_parameter(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.month_parameter(text, text) FROM public;

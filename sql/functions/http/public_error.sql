@@ -3,7 +3,7 @@
 -- Invariant: no path of the server and no value of the source leaves: the classes of SQLSTATE
 -- whose messages hold them are told in general words. The full text stays in the logs.
 
-CREATE OR REPLACE FUNCTION analytics.public_error(p_message text, p_sqlstate text)
+CREATE OR REPLACE FUNCTION kpi_engine.public_error(p_message text, p_sqlstate text)
 RETURNS text
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -32,9 +32,9 @@ BEGIN
 END;
 $public_error$;
 
-COMMENT ON FUNCTION analytics.public_error(text, text) IS
+COMMENT ON FUNCTION kpi_engine.public_error(text, text) IS
 'Message of a failed refresh for the HTTP API: general words where those of its SQLSTATE may '
 'hold paths or data (classes 22, 53, 58, XX; a file that may not be opened), else as it is. '
 'NULL gives NULL.';
 
-REVOKE ALL ON FUNCTION analytics.public_error(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.public_error(text, text) FROM public;

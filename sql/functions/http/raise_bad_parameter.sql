@@ -1,6 +1,6 @@
 -- Ends a request of the HTTP API that has a parameter that is not right.
 
-CREATE OR REPLACE FUNCTION analytics.raise_bad_parameter(
+CREATE OR REPLACE FUNCTION kpi_engine.raise_bad_parameter(
     p_name text, p_value text, p_right_values text
 )
 RETURNS void
@@ -9,7 +9,7 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $raise_bad_parameter$
-    SELECT analytics.raise_http_error(
+    SELECT kpi_engine.raise_http_error(
         400,
         format('parameter %s must be %s', p_name, p_right_values),
         CASE
@@ -20,8 +20,8 @@ AS $raise_bad_parameter$
     );
 $raise_bad_parameter$;
 
-COMMENT ON FUNCTION analytics.raise_bad_parameter(text, text, text) IS
+COMMENT ON FUNCTION kpi_engine.raise_bad_parameter(text, text, text) IS
 'Ends a request of the HTTP API with status 400: the name of the parameter, what was given, '
 'and which values are right. Raises SQLSTATE PGRST.';
 
-REVOKE ALL ON FUNCTION analytics.raise_bad_parameter(text, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.raise_bad_parameter(text, text, text) FROM public;

@@ -5,7 +5,7 @@
 -- missing right of the caller, which PostgreSQL raises before the function begins. It is in the
 -- server's log, with the function. Only an operator reads the text, which names objects.
 
-CREATE OR REPLACE FUNCTION analytics.raise_fault(
+CREATE OR REPLACE FUNCTION kpi_engine.raise_fault(
     p_function text, p_sqlstate text, p_message text
 )
 RETURNS void
@@ -19,14 +19,14 @@ DECLARE
     v_caller constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
     v_text constant text := CASE
         WHEN pg_has_role(v_caller, 'analytics_operador', 'USAGE')
-            THEN rtrim(left(analytics.public_error(p_message, p_sqlstate), 500), '.') || ' '
+            THEN rtrim(left(kpi_engine.public_error(p_message, p_sqlstate), 500), '.') || ' '
         ELSE ''
     END;
 BEGIN
     RAISE WARNING 'teloo-analytics: ERROR in api.%: % (SQLSTATE %)',
         p_function, p_message, p_sqlstate
         USING HINT = 'make doctor says what is missing, with the commands that mend it.';
-    PERFORM analytics.raise_http_error(
+    PERFORM kpi_engine.raise_http_error(
         -- Out of room or connections, or stopped by an administrator: later it may work.
         CASE WHEN p_sqlstate ~ '^(53|57P|08)' THEN 503 ELSE 500 END,
         'the API could not do its own work in the database',
@@ -37,9 +37,9 @@ BEGIN
 END;
 $raise_fault$;
 
-COMMENT ON FUNCTION analytics.raise_fault(text, text, text) IS
+COMMENT ON FUNCTION kpi_engine.raise_fault(text, text, text) IS
 'Logs a failure inside a function of schema api and ends the request with status 500, or 503 where '
 'the database server lacks a resource: never with a status that blames the caller. Raises '
 'SQLSTATE PGRST.';
 
-REVOKE ALL ON FUNCTION analytics.raise_fault(text, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.raise_fault(text, text, text) FROM public;

@@ -7,7 +7,7 @@
 -- again. So our own 503 leaves PostgREST as 533, and the gateway makes it 503. nginx drops the body
 -- of an answer whose status it changes: for these statuses the body is in a header, too.
 
-CREATE OR REPLACE FUNCTION analytics.raise_http_error(
+CREATE OR REPLACE FUNCTION kpi_engine.raise_http_error(
     p_status integer, p_message text, p_details text DEFAULT NULL, p_hint text DEFAULT NULL
 )
 RETURNS void
@@ -38,8 +38,8 @@ BEGIN
 END;
 $raise_http_error$;
 
-COMMENT ON FUNCTION analytics.raise_http_error(integer, text, text, text) IS
+COMMENT ON FUNCTION kpi_engine.raise_http_error(integer, text, text, text) IS
 'Ends a request of the HTTP API: HTTP status, message, details and hint. Raises SQLSTATE '
 'PGRST. PostgREST answers 533 for 503, which the gateway turns back.';
 
-REVOKE ALL ON FUNCTION analytics.raise_http_error(integer, text, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.raise_http_error(integer, text, text, text) FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: only PostgREST's login can speak for others: its claims were signed.
 
-CREATE OR REPLACE FUNCTION analytics.requester()
+CREATE OR REPLACE FUNCTION kpi_engine.requester()
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -21,8 +21,8 @@ AS $requester$
     );
 $requester$;
 
-COMMENT ON FUNCTION analytics.requester() IS
+COMMENT ON FUNCTION kpi_engine.requester() IS
 'Who asked for something: session_user, or, in an HTTP request, subject and role of its '
 'token.';
 
-REVOKE ALL ON FUNCTION analytics.requester() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.requester() FROM public;

@@ -4,7 +4,7 @@
 -- the month of their request. An offer without a request belongs to nothing.
 -- SECURITY DEFINER: readers get sums, never a source table.
 
-CREATE OR REPLACE FUNCTION analytics.kpis_en_vivo()
+CREATE OR REPLACE FUNCTION kpi_engine.kpis_en_vivo()
 RETURNS TABLE (
     solicitudes_abiertas bigint,
     ofertas_pendientes_evaluacion bigint,
@@ -50,7 +50,7 @@ BEGIN
         sum(totals.offers_pending),
         sum(totals.accepted_amount) FILTER (WHERE totals.mes = v_month)
     INTO solicitudes_abiertas, ofertas_pendientes_evaluacion, monto_aceptado_mes
-    FROM analytics.month_totals_now() AS totals;
+    FROM kpi_engine.month_totals_now() AS totals;
     solicitudes_abiertas := coalesce(solicitudes_abiertas, 0);
     ofertas_pendientes_evaluacion := coalesce(ofertas_pendientes_evaluacion, 0);
     monto_aceptado_mes := coalesce(monto_aceptado_mes, 0);
@@ -60,8 +60,8 @@ BEGIN
         count(*)
     INTO ofertas_hoy, ofertas_mes_actual
     FROM (
-        SELECT analytics.local_date(src_ofertas.created_at, v_zone) AS local_day
-        FROM analytics.src_ofertas
+        SELECT kpi_engine.local_date(src_ofertas.created_at, v_zone) AS local_day
+        FROM kpi_engine.src_ofertas
         WHERE
             src_ofertas.created_at_as_stored >= v_month_begin
             AND src_ofertas.created_at_as_stored < v_month_end
@@ -71,25 +71,25 @@ BEGIN
 
     v_ids := ARRAY(
         SELECT src_solicitudes.id
-        FROM analytics.src_solicitudes
+        FROM kpi_engine.src_solicitudes
         WHERE
             src_solicitudes.created_at_as_stored >= v_day_begin
             AND src_solicitudes.created_at_as_stored < v_day_begin + interval '3 days'
-            AND analytics.local_date(src_solicitudes.created_at, v_zone) = v_today
+            AND kpi_engine.local_date(src_solicitudes.created_at, v_zone) = v_today
     );
     solicitudes_hoy := cardinality(v_ids);
-    SELECT analytics.percentage(
+    SELECT kpi_engine.percentage(
         count(*) FILTER (WHERE fact.is_accepted), solicitudes_hoy
     ) INTO tasa_conversion_hoy_pct
-    FROM analytics.recomputed_solicitud_facts(v_ids) AS fact;
+    FROM kpi_engine.recomputed_solicitud_facts(v_ids) AS fact;
     calculado_at := analytics.now();
     RETURN NEXT;
 END;
 $kpis_en_vivo$;
 
-COMMENT ON FUNCTION analytics.kpis_en_vivo() IS
+COMMENT ON FUNCTION kpi_engine.kpis_en_vivo() IS
 'The row of analytics.v_kpis_en_vivo, at this moment; local day and month in the zone of the '
 'setting time_zone.';
 
-REVOKE ALL ON FUNCTION analytics.kpis_en_vivo() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.kpis_en_vivo() TO analytics_lector, analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.kpis_en_vivo() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.kpis_en_vivo() TO analytics_lector, analytics_operador;

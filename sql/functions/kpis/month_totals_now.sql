@@ -5,8 +5,8 @@
 -- next refresh would compute everything again, so does this.
 -- SECURITY DEFINER: readers get sums, never a source table.
 
-CREATE OR REPLACE FUNCTION analytics.month_totals_now()
-RETURNS SETOF analytics.month_totals
+CREATE OR REPLACE FUNCTION kpi_engine.month_totals_now()
+RETURNS SETOF kpi_engine.month_totals
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY DEFINER
@@ -27,30 +27,30 @@ DECLARE
     v_everything boolean;
     v_ids uuid[];
 BEGIN
-    PERFORM analytics.require_source();
-    v_everything := analytics.next_rebuild_reason() IS NOT NULL;
+    PERFORM kpi_engine.require_source();
+    v_everything := kpi_engine.next_rebuild_reason() IS NOT NULL;
     IF v_everything THEN
-        v_ids := ARRAY(SELECT src_solicitudes.id FROM analytics.src_solicitudes);
+        v_ids := ARRAY(SELECT src_solicitudes.id FROM kpi_engine.src_solicitudes);
     ELSE
-        v_ids := ARRAY(SELECT waiting.solicitud_id FROM analytics.waiting_requests() AS waiting);
+        v_ids := ARRAY(SELECT waiting.solicitud_id FROM kpi_engine.waiting_requests() AS waiting);
         IF cardinality(v_ids) = 0 THEN
-            RETURN QUERY SELECT month_totals.* FROM analytics.month_totals;
+            RETURN QUERY SELECT month_totals.* FROM kpi_engine.month_totals;
             RETURN;
         END IF;
     END IF;
 
     RETURN QUERY EXECUTE format(
         'WITH fresh AS MATERIALIZED (
-             SELECT * FROM analytics.recomputed_solicitud_facts($1)
+             SELECT * FROM kpi_engine.recomputed_solicitud_facts($1)
          ),
          known AS MATERIALIZED (
              SELECT solicitud_facts.*
              FROM unnest($1) AS changed (solicitud_id)
-             INNER JOIN analytics.solicitud_facts USING (solicitud_id)
+             INNER JOIN kpi_engine.solicitud_facts USING (solicitud_id)
              WHERE NOT $2
          ),
          settled AS MATERIALIZED (
-             SELECT * FROM analytics.month_totals WHERE NOT $2
+             SELECT * FROM kpi_engine.month_totals WHERE NOT $2
          ),
          signed AS MATERIALIZED (
              SELECT 1::smallint AS sign, * FROM fresh
@@ -74,7 +74,7 @@ BEGIN
              %3$s,
              least(extreme.new_minimum, CASE
                  WHEN extreme.old_minimum = settled.price_minimum THEN (
-                     SELECT min(fact.price_minimum) FROM analytics.solicitud_facts AS fact
+                     SELECT min(fact.price_minimum) FROM kpi_engine.solicitud_facts AS fact
                      WHERE fact.local_day >= extreme.mes
                      AND fact.local_day < extreme.mes + interval ''1 month''
                      AND fact.solicitud_id NOT IN (SELECT solicitud_id FROM known)
@@ -83,7 +83,7 @@ BEGIN
              END),
              greatest(extreme.new_maximum, CASE
                  WHEN extreme.old_maximum = settled.price_maximum THEN (
-                     SELECT max(fact.price_maximum) FROM analytics.solicitud_facts AS fact
+                     SELECT max(fact.price_maximum) FROM kpi_engine.solicitud_facts AS fact
                      WHERE fact.local_day >= extreme.mes
                      AND fact.local_day < extreme.mes + interval ''1 month''
                      AND fact.solicitud_id NOT IN (SELECT solicitud_id FROM known)
@@ -94,7 +94,7 @@ BEGIN
          FULL JOIN difference USING (mes)
          LEFT JOIN extreme USING (mes)%5$s
          WHERE coalesce(settled.requests, 0) + coalesce(difference.requests, 0) > 0',
-        analytics.month_sums_query('signed'),
+        kpi_engine.month_sums_query('signed'),
         (
             SELECT string_agg(format(
                 ', moved_%3$s AS MATERIALIZED (
@@ -109,21 +109,21 @@ BEGIN
                          GROUP BY fact.mes, keys.key
                          HAVING sum(fact.sign) <> 0
                      ) AS moved
-                     LEFT JOIN analytics.%1$I AS known_keys
+                     LEFT JOIN kpi_engine.%1$I AS known_keys
                          ON known_keys.mes = moved.mes AND known_keys.%2$I = moved.key AND NOT $2
                      GROUP BY moved.mes
                  )',
                 month_keys.table_name, month_keys.key_column, month_keys.total_column,
                 month_keys.keys_of_fact
             ), '' ORDER BY month_keys.ordinal)
-            FROM analytics.month_keys()
+            FROM kpi_engine.month_keys()
         ),
         (
             SELECT string_agg(
                 format('coalesce(settled.%1$I, 0) + coalesce(difference.%1$I, 0)', name), ', '
                 ORDER BY ordinality
             )
-            FROM unnest(analytics.month_sum_columns()) WITH ORDINALITY AS sums (name, ordinality)
+            FROM unnest(kpi_engine.month_sum_columns()) WITH ORDINALITY AS sums (name, ordinality)
         ),
         (
             SELECT string_agg(
@@ -132,22 +132,22 @@ BEGIN
                     month_keys.total_column
                 ), '' ORDER BY month_keys.ordinal
             )
-            FROM analytics.month_keys()
+            FROM kpi_engine.month_keys()
         ),
         (
             SELECT string_agg(
                 format(' LEFT JOIN moved_%s USING (mes)', month_keys.total_column), ''
                 ORDER BY month_keys.ordinal
             )
-            FROM analytics.month_keys()
+            FROM kpi_engine.month_keys()
         )
     ) USING v_ids, v_everything;
 END;
 $month_totals_now$;
 
-COMMENT ON FUNCTION analytics.month_totals_now() IS
-'Rows of analytics.month_totals as they would be after a refresh at this moment: for the '
+COMMENT ON FUNCTION kpi_engine.month_totals_now() IS
+'Rows of kpi_engine.month_totals as they would be after a refresh at this moment: for the '
 'real-time views. The cost follows what changed since the last refresh.';
 
-REVOKE ALL ON FUNCTION analytics.month_totals_now() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.month_totals_now() TO analytics_lector, analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.month_totals_now() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.month_totals_now() TO analytics_lector, analytics_operador;

@@ -3,8 +3,8 @@
 -- Invariant: the one place with the formulas: the materialized view and the real-time view
 -- both ask here. Rounded once, at the end. A month without totals is zeros and NULLs.
 
-CREATE OR REPLACE FUNCTION analytics.monthly_metrics(
-    p_mes date, p_totals analytics.month_totals
+CREATE OR REPLACE FUNCTION kpi_engine.monthly_metrics(
+    p_mes date, p_totals kpi_engine.month_totals
 )
 RETURNS TABLE (
     mes date,
@@ -41,39 +41,39 @@ BEGIN ATOMIC
         coalesce((p_totals).requests_rejected, 0) AS solicitudes_rechazadas,
         coalesce((p_totals).requests_expired, 0) AS solicitudes_expiradas,
         coalesce((p_totals).requests_without_offers, 0) AS solicitudes_sin_ofertas,
-        analytics.rounded_quotient(
+        kpi_engine.rounded_quotient(
             (p_totals).closing_seconds_sum, (p_totals).closing_seconds_count
         ) AS tiempo_promedio_cierre_seg,
         coalesce((p_totals).offers, 0) AS ofertas_totales,
         coalesce((p_totals).offers_won, 0) AS ofertas_ganadoras,
         coalesce((p_totals).offers_accepted, 0) AS ofertas_aceptadas,
-        analytics.rounded_quotient((p_totals).price_sum, (p_totals).price_count)
+        kpi_engine.rounded_quotient((p_totals).price_sum, (p_totals).price_count)
             AS precio_promedio_ofertas,
         (p_totals).price_minimum AS precio_minimo_ofertas,
         (p_totals).price_maximum AS precio_maximo_ofertas,
-        analytics.rounded_quotient(
+        kpi_engine.rounded_quotient(
             (p_totals).delivery_days_sum, (p_totals).delivery_days_count
         ) AS tiempo_entrega_promedio,
-        analytics.rounded_quotient(
+        kpi_engine.rounded_quotient(
             (p_totals).warranty_months_sum, (p_totals).warranty_months_count
         ) AS garantia_promedio_meses,
         coalesce((p_totals).clientes, 0) AS clientes_activos,
         coalesce((p_totals).asesores, 0) AS asesores_activos,
         coalesce((p_totals).marcas, 0) AS marcas_vehiculos_solicitadas,
         coalesce((p_totals).accepted_amount, 0) AS volumen_transaccional_total,
-        analytics.percentage((p_totals).requests_accepted, (p_totals).requests)
+        kpi_engine.percentage((p_totals).requests_accepted, (p_totals).requests)
             AS tasa_aceptacion_pct,
-        analytics.percentage((p_totals).offers_won, (p_totals).offers)
+        kpi_engine.percentage((p_totals).offers_won, (p_totals).offers)
             AS tasa_conversion_ofertas_pct,
         coalesce(
-            analytics.rounded_quotient((p_totals).offers, (p_totals).requests), 0.00
+            kpi_engine.rounded_quotient((p_totals).offers, (p_totals).requests), 0.00
         ) AS ofertas_promedio_por_solicitud;
 END;
 
-COMMENT ON FUNCTION analytics.monthly_metrics(date, analytics.month_totals) IS
+COMMENT ON FUNCTION kpi_engine.monthly_metrics(date, kpi_engine.month_totals) IS
 'The columns of mv_metricas_mensuales for the month p_mes with these totals; NULL totals are a '
 'month without requests.';
 
-REVOKE ALL ON FUNCTION analytics.monthly_metrics(date, analytics.month_totals) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.monthly_metrics(date, analytics.month_totals)
+REVOKE ALL ON FUNCTION kpi_engine.monthly_metrics(date, kpi_engine.month_totals) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.monthly_metrics(date, kpi_engine.month_totals)
 TO analytics_lector, analytics_operador;

@@ -4,7 +4,7 @@
 -- is waited for, for a moment only (lock_timeout of the caller); readers of the
 -- materialized views are not concerned.
 
-CREATE OR REPLACE FUNCTION analytics.activate_set(p_suffix text)
+CREATE OR REPLACE FUNCTION kpi_engine.activate_set(p_suffix text)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -16,20 +16,20 @@ DECLARE
 BEGIN
     FOR v_table_name IN
         SELECT derived_tables.table_name
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         ORDER BY derived_tables.table_name
     LOOP
         EXECUTE format(
-            'CREATE OR REPLACE VIEW analytics.%I AS SELECT * FROM analytics.%I',
+            'CREATE OR REPLACE VIEW kpi_engine.%I AS SELECT * FROM kpi_engine.%I',
             v_table_name, v_table_name || p_suffix
         );
     END LOOP;
-    UPDATE analytics.engine_state SET active_set = right(p_suffix, 1);
+    UPDATE kpi_engine.engine_state SET active_set = right(p_suffix, 1);
 END;
 $activate_set$;
 
-COMMENT ON FUNCTION analytics.activate_set(text) IS
+COMMENT ON FUNCTION kpi_engine.activate_set(text) IS
 'Makes a complete set (suffix _a or _b) the one that everybody reads. 55P03 when a view is '
-'being read longer than lock_timeout. Internal to analytics.publish_set().';
+'being read longer than lock_timeout. Internal to kpi_engine.publish_set().';
 
-REVOKE ALL ON FUNCTION analytics.activate_set(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.activate_set(text) FROM public;

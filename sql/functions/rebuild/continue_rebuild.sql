@@ -2,11 +2,11 @@
 --
 -- Invariant: each step is a transaction of its own. The caller, a procedure, holds the refresh
 -- lock for its session; without it nothing is done. Nobody who reads keeps it from ending
--- (analytics.publish_set), and readers wait for 50 ms at the most. The end empties the set that is
+-- (kpi_engine.publish_set), and readers wait for 50 ms at the most. The end empties the set that is
 -- read no more, in a step of its own, so that its space can be used again by the next rebuild.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
-CREATE OR REPLACE FUNCTION analytics.continue_rebuild(p_batch integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION kpi_engine.continue_rebuild(p_batch integer DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -25,31 +25,31 @@ DECLARE
     v_suffix text;
     v_today constant date := analytics.today();
 BEGIN
-    PERFORM analytics.require_refresh_lock();
-    PERFORM analytics.require_source();
+    PERFORM kpi_engine.require_refresh_lock();
+    PERFORM kpi_engine.require_source();
     IF p_batch = 0 THEN
-        IF NOT EXISTS (SELECT FROM analytics.rebuild_batches) THEN
-            PERFORM analytics.empty_set(analytics.inactive_set(), ARRAY[]::text []);
+        IF NOT EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
+            PERFORM kpi_engine.empty_set(kpi_engine.inactive_set(), ARRAY[]::text []);
         END IF;
         RETURN 0;
     ELSIF p_batch IS NOT NULL THEN
-        RETURN analytics.run_rebuild_batch(p_batch);
+        RETURN kpi_engine.run_rebuild_batch(p_batch);
     END IF;
-    v_suffix := analytics.inactive_set();
-    PERFORM analytics.complete_rebuild(v_today);
-    PERFORM analytics.finish_rebuild(v_today);
-    PERFORM analytics.note_derived_change(
-        ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables)
+    v_suffix := kpi_engine.inactive_set();
+    PERFORM kpi_engine.complete_rebuild(v_today);
+    PERFORM kpi_engine.finish_rebuild(v_today);
+    PERFORM kpi_engine.note_derived_change(
+        ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables)
     );
-    PERFORM analytics.publish_set(v_suffix);
+    PERFORM kpi_engine.publish_set(v_suffix);
     RETURN 0;
 END;
 $continue_rebuild$;
 
-COMMENT ON FUNCTION analytics.continue_rebuild(integer) IS
+COMMENT ON FUNCTION kpi_engine.continue_rebuild(integer) IS
 'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
 'set and makes it the one that is read; 0 empties the other one. Internal to analytics.rebuild().';
 
-REVOKE ALL ON FUNCTION analytics.continue_rebuild(integer) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.continue_rebuild(integer)
+REVOKE ALL ON FUNCTION kpi_engine.continue_rebuild(integer) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.continue_rebuild(integer)
 TO analytics_operador, analytics_scheduler;

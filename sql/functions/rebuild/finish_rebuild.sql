@@ -2,7 +2,7 @@
 --
 -- Invariant: called in the transaction in which the rebuilt set becomes the one that is read.
 
-CREATE OR REPLACE FUNCTION analytics.finish_rebuild(p_today date)
+CREATE OR REPLACE FUNCTION kpi_engine.finish_rebuild(p_today date)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -10,25 +10,25 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $finish_rebuild$
 BEGIN
-    UPDATE analytics.engine_state SET
+    UPDATE kpi_engine.engine_state SET
         time_zone = batch.time_zone,
         rules_checksum = batch.rules_checksum,
         capture_signature = batch.capture_signature,
-        database_identity = analytics.database_identity(),
+        database_identity = kpi_engine.database_identity(),
         today = p_today,
         rebuild_reason = NULL
-    FROM analytics.rebuild_batches AS batch
+    FROM kpi_engine.rebuild_batches AS batch
     WHERE batch.batch = 1;
-    DELETE FROM analytics.pending_changes
-    USING analytics.engine_state
+    DELETE FROM kpi_engine.pending_changes
+    USING kpi_engine.engine_state
     WHERE pending_changes.epoch < engine_state.epoch;
-    UPDATE analytics.pending_changes SET is_applied = false WHERE pending_changes.is_applied;
-    DELETE FROM analytics.rebuild_batches;
+    UPDATE kpi_engine.pending_changes SET is_applied = false WHERE pending_changes.is_applied;
+    DELETE FROM kpi_engine.rebuild_batches;
 END;
 $finish_rebuild$;
 
-COMMENT ON FUNCTION analytics.finish_rebuild(date) IS
+COMMENT ON FUNCTION kpi_engine.finish_rebuild(date) IS
 'Notes that the derived tables were computed again, for windows that end with p_today. '
 'Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.finish_rebuild(date) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.finish_rebuild(date) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: false only where there is certainly none. By the size of the files, which everybody
 -- may ask for; for something without files of ours, such as a foreign table, true.
 
-CREATE OR REPLACE FUNCTION analytics.has_rows(p_relation oid)
+CREATE OR REPLACE FUNCTION kpi_engine.has_rows(p_relation oid)
 RETURNS boolean
 LANGUAGE sql
 VOLATILE PARALLEL SAFE
@@ -27,7 +27,7 @@ AS $has_rows$
     INNER JOIN pg_class ON pg_class.oid = tree.relation;
 $has_rows$;
 
-COMMENT ON FUNCTION analytics.has_rows(oid) IS
+COMMENT ON FUNCTION kpi_engine.has_rows(oid) IS
 'Whether a table or one of its partitions may hold a row. Internal to change capture.';
 
-REVOKE ALL ON FUNCTION analytics.has_rows(oid) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.has_rows(oid) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: only rows that differ are written, and nobody who reads waits: this is how a
 -- rebuild inside one transaction ends. Returns the tables that changed.
 
-CREATE OR REPLACE FUNCTION analytics.merge_set(p_suffix text)
+CREATE OR REPLACE FUNCTION kpi_engine.merge_set(p_suffix text)
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -29,10 +29,10 @@ BEGIN
             ) FILTER (
                 WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
             ) AS same_key
-        FROM analytics.derived_tables
+        FROM kpi_engine.derived_tables
         INNER JOIN pg_index
             ON pg_index.indrelid
-            = format('analytics.%I', derived_tables.table_name || p_suffix)::regclass
+            = format('kpi_engine.%I', derived_tables.table_name || p_suffix)::regclass
             AND pg_index.indisprimary
         INNER JOIN pg_attribute
             ON pg_attribute.attrelid = pg_index.indrelid
@@ -42,14 +42,14 @@ BEGIN
         ORDER BY derived_tables.table_name
     LOOP
         EXECUTE format(
-            'DELETE FROM analytics.%1$I AS known
-             WHERE NOT EXISTS (SELECT FROM analytics.%2$I AS fresh WHERE %3$s)',
+            'DELETE FROM kpi_engine.%1$I AS known
+             WHERE NOT EXISTS (SELECT FROM kpi_engine.%2$I AS fresh WHERE %3$s)',
             v_table.table_name, v_table.table_name || p_suffix, v_table.same_key
         );
         GET DIAGNOSTICS v_deleted := ROW_COUNT;
         EXECUTE format(
-            'UPDATE analytics.%1$I AS known SET (%4$s) = ROW(%5$s)
-             FROM analytics.%2$I AS fresh
+            'UPDATE kpi_engine.%1$I AS known SET (%4$s) = ROW(%5$s)
+             FROM kpi_engine.%2$I AS fresh
              WHERE %3$s AND (%6$s) IS DISTINCT FROM (%5$s)',
             v_table.table_name, v_table.table_name || p_suffix, v_table.same_key,
             (SELECT string_agg(quote_ident(name), ', ')
@@ -61,9 +61,9 @@ BEGIN
         );
         GET DIAGNOSTICS v_updated := ROW_COUNT;
         EXECUTE format(
-            'INSERT INTO analytics.%1$I
-             SELECT fresh.* FROM analytics.%2$I AS fresh
-             WHERE NOT EXISTS (SELECT FROM analytics.%1$I AS known WHERE %3$s)',
+            'INSERT INTO kpi_engine.%1$I
+             SELECT fresh.* FROM kpi_engine.%2$I AS fresh
+             WHERE NOT EXISTS (SELECT FROM kpi_engine.%1$I AS known WHERE %3$s)',
             v_table.table_name, v_table.table_name || p_suffix, v_table.same_key
         );
         GET DIAGNOSTICS v_inserted := ROW_COUNT;
@@ -75,8 +75,8 @@ BEGIN
 END;
 $merge_set$;
 
-COMMENT ON FUNCTION analytics.merge_set(text) IS
+COMMENT ON FUNCTION kpi_engine.merge_set(text) IS
 'Makes the active set equal to another, complete one (suffix _a or _b); returns the names of '
 'the derived tables that changed. Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.merge_set(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.merge_set(text) FROM public;

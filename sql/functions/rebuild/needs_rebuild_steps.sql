@@ -3,7 +3,7 @@
 -- Invariant: false where the reason would still be there afterwards (no change capture).
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.needs_rebuild_steps(p_job_id bigint)
+CREATE OR REPLACE FUNCTION kpi_engine.needs_rebuild_steps(p_job_id bigint)
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -20,25 +20,25 @@ AS $needs_rebuild_steps$
 BEGIN
     -- Where the operational tables moved, the refresh says so.
     BEGIN
-        PERFORM analytics.settle();
+        PERFORM kpi_engine.settle();
     EXCEPTION WHEN object_not_in_prerequisite_state THEN
         RETURN false;
     END;
     RETURN
         analytics.setting('change_capture') = 'on'
-        AND analytics.capture_signature() IS NOT NULL
+        AND kpi_engine.capture_signature() IS NOT NULL
         AND (
-            analytics.next_rebuild_reason(p_is_settled => true) IS NOT NULL
+            kpi_engine.next_rebuild_reason(p_is_settled => true) IS NOT NULL
             OR EXISTS (
-                SELECT FROM analytics.refresh_jobs
+                SELECT FROM kpi_engine.refresh_jobs
                 WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.force
             )
         );
 END;
 $needs_rebuild_steps$;
 
-COMMENT ON FUNCTION analytics.needs_rebuild_steps(bigint) IS
+COMMENT ON FUNCTION kpi_engine.needs_rebuild_steps(bigint) IS
 'True when everything has to be computed again, or the job asks for it, and change capture works. '
 'Internal to analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.needs_rebuild_steps(bigint) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.needs_rebuild_steps(bigint) FROM public;

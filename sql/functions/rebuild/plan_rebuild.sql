@@ -3,7 +3,7 @@
 -- Invariant: changes that were committed before are covered by the batches, whose
 -- snapshots are later; later ones carry the new epoch and are applied after the swap.
 
-CREATE OR REPLACE FUNCTION analytics.plan_rebuild()
+CREATE OR REPLACE FUNCTION kpi_engine.plan_rebuild()
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,18 +13,18 @@ SET row_security = off
 SET jit = off
 AS $plan_rebuild$
 DECLARE
-    v_suffix constant text := analytics.inactive_set();
+    v_suffix constant text := kpi_engine.inactive_set();
     v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
-    v_capture constant jsonb := analytics.capture_signature();
+    v_capture constant jsonb := kpi_engine.capture_signature();
     v_batches integer;
 BEGIN
-    PERFORM analytics.compact_change_log();
-    PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);
-    DELETE FROM analytics.rebuild_batches;
-    UPDATE analytics.engine_state SET epoch = epoch + 1;
+    PERFORM kpi_engine.compact_change_log();
+    PERFORM kpi_engine.empty_set(v_suffix, ARRAY[]::text []);
+    DELETE FROM kpi_engine.rebuild_batches;
+    UPDATE kpi_engine.engine_state SET epoch = epoch + 1;
 
     -- Bounds are instants, so that the requests of a batch lie together in the source.
-    INSERT INTO analytics.rebuild_batches (
+    INSERT INTO kpi_engine.rebuild_batches (
         batch, created_after, created_until, requests, epoch, time_zone, rules_checksum,
         capture_signature
     )
@@ -33,7 +33,7 @@ BEGIN
             src_solicitudes.created_at_as_stored AS created_at,
             (row_number() OVER (ORDER BY src_solicitudes.created_at_as_stored) - 1)
             / v_batch_requests AS bucket
-        FROM analytics.src_solicitudes
+        FROM kpi_engine.src_solicitudes
         WHERE src_solicitudes.created_at_as_stored IS NOT NULL
     ),
 
@@ -61,28 +61,28 @@ BEGIN
         bounded.requests,
         engine_state.epoch,
         analytics.setting('time_zone'),
-        analytics.rules_checksum(),
+        kpi_engine.rules_checksum(),
         v_capture
     FROM bounded
-    CROSS JOIN analytics.engine_state
+    CROSS JOIN kpi_engine.engine_state
     WINDOW ordered AS (ORDER BY bounded.created_until);
     GET DIAGNOSTICS v_batches := ROW_COUNT;
     IF v_batches = 0 THEN
-        INSERT INTO analytics.rebuild_batches (
+        INSERT INTO kpi_engine.rebuild_batches (
             batch, requests, epoch, time_zone, rules_checksum, capture_signature
         )
         SELECT
-            1, 0, engine_state.epoch, analytics.setting('time_zone'), analytics.rules_checksum(),
+            1, 0, engine_state.epoch, analytics.setting('time_zone'), kpi_engine.rules_checksum(),
             v_capture
-        FROM analytics.engine_state;
+        FROM kpi_engine.engine_state;
         v_batches := 1;
     END IF;
     RETURN v_batches;
 END;
 $plan_rebuild$;
 
-COMMENT ON FUNCTION analytics.plan_rebuild() IS
+COMMENT ON FUNCTION kpi_engine.plan_rebuild() IS
 'Begins a rebuild of the derived tables and returns into how many batches it was cut; an '
 'unfinished one is given up. Internal: the caller holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION analytics.plan_rebuild() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.plan_rebuild() FROM public;

@@ -5,7 +5,7 @@
 -- stays for p_wait is named in a warning, and the rows that differ are written into the set that
 -- he reads, for which nobody has to be waited.
 
-CREATE OR REPLACE FUNCTION analytics.publish_set(
+CREATE OR REPLACE FUNCTION kpi_engine.publish_set(
     p_suffix text, p_wait interval DEFAULT interval '5 seconds'
 )
 RETURNS text[]
@@ -22,9 +22,9 @@ BEGIN
     PERFORM set_config('lock_timeout', '50ms', true);
     LOOP
         BEGIN
-            PERFORM analytics.activate_set(p_suffix);
+            PERFORM kpi_engine.activate_set(p_suffix);
             PERFORM set_config('lock_timeout', v_lock_timeout, true);
-            RETURN ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
+            RETURN ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables);
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             EXIT WHEN clock_timestamp() > v_deadline;
         END;
@@ -34,7 +34,7 @@ BEGIN
     SELECT string_agg(
         format(
             'process %s (role %I, application %L%s)', reader.pid, reader.role_name,
-            reader.application, ', transaction since ' || analytics.iso_instant(reader.xact_start)
+            reader.application, ', transaction since ' || kpi_engine.iso_instant(reader.xact_start)
         ), ', '
     )
     INTO v_readers
@@ -45,8 +45,8 @@ BEGIN
             session.application_name AS application,
             session.xact_start
         FROM pg_locks AS held
-        INNER JOIN analytics.derived_tables
-            ON held.relation = to_regclass(format('analytics.%I', derived_tables.table_name))
+        INNER JOIN kpi_engine.derived_tables
+            ON held.relation = to_regclass(format('kpi_engine.%I', derived_tables.table_name))
         CROSS JOIN LATERAL pg_stat_get_activity(held.pid) AS session
         WHERE held.granted AND held.pid <> pg_backend_pid()
     ) AS reader;
@@ -54,13 +54,13 @@ BEGIN
         'differs is written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
         USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, '
             'or SELECT pg_terminate_backend(pid);';
-    RETURN analytics.merge_set(p_suffix);
+    RETURN kpi_engine.merge_set(p_suffix);
 END;
 $publish_set$;
 
-COMMENT ON FUNCTION analytics.publish_set(text, interval) IS
+COMMENT ON FUNCTION kpi_engine.publish_set(text, interval) IS
 'Makes a complete set (suffix _a or _b) the one that is read; where somebody reads the views for '
 'longer than p_wait, writes its differences into the active set, with a warning that names him. '
 'Returns the derived tables that changed. Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.publish_set(text, interval) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.publish_set(text, interval) FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: always raises. Its caller has just found that a row is missing that is never deleted.
 
-CREATE OR REPLACE FUNCTION analytics.raise_incomplete_restore()
+CREATE OR REPLACE FUNCTION kpi_engine.raise_incomplete_restore()
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -19,9 +19,9 @@ BEGIN
 END;
 $raise_incomplete_restore$;
 
-COMMENT ON FUNCTION analytics.raise_incomplete_restore() IS
+COMMENT ON FUNCTION kpi_engine.raise_incomplete_restore() IS
 'Raises 55000: the package was restored without its data, and has to be installed anew. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.raise_incomplete_restore() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.raise_incomplete_restore()
+REVOKE ALL ON FUNCTION kpi_engine.raise_incomplete_restore() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.raise_incomplete_restore()
 TO analytics_lector, analytics_operador;

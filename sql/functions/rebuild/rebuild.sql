@@ -17,12 +17,12 @@ BEGIN
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
-    PERFORM analytics.pin_settings();
-    IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
-        PERFORM analytics.raise_refresh_running();
+    PERFORM kpi_engine.pin_settings();
+    IF NOT pg_try_advisory_lock(kpi_engine.refresh_lock_key()) THEN
+        PERFORM kpi_engine.raise_refresh_running();
     END IF;
-    v_start := analytics.show_refresh_start(true);
-    CALL analytics.run_rebuild_steps(p_restart, v_message, v_sqlstate);
+    v_start := kpi_engine.show_refresh_start(true);
+    CALL kpi_engine.run_rebuild_steps(p_restart, v_message, v_sqlstate);
     SET LOCAL search_path = pg_catalog, pg_temp;
     IF v_sqlstate IS NULL THEN
         BEGIN
@@ -38,10 +38,10 @@ BEGIN
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
-    PERFORM analytics.pin_settings();
+    PERFORM kpi_engine.pin_settings();
     PERFORM pg_advisory_unlock_shared(
-        analytics.refresh_start_lock_class()::bigint::integer, v_start);
-    PERFORM pg_advisory_unlock(analytics.refresh_lock_key());
+        kpi_engine.refresh_start_lock_class()::bigint::integer, v_start);
+    PERFORM pg_advisory_unlock(kpi_engine.refresh_lock_key());
     IF v_sqlstate IS NOT NULL THEN
         RAISE EXCEPTION 'the rebuild ended early: %', v_message
             USING ERRCODE = v_sqlstate,

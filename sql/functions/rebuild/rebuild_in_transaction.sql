@@ -5,7 +5,7 @@
 -- No view is replaced here: the caller goes on, and a dump that waits for the view could have what
 -- it needs next.
 
-CREATE OR REPLACE FUNCTION analytics.rebuild_in_transaction(p_today date)
+CREATE OR REPLACE FUNCTION kpi_engine.rebuild_in_transaction(p_today date)
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -15,7 +15,7 @@ SET row_security = off
 AS $rebuild_in_transaction$
 DECLARE
     v_is_first constant boolean := (
-        SELECT engine_state.time_zone IS NULL FROM analytics.engine_state
+        SELECT engine_state.time_zone IS NULL FROM kpi_engine.engine_state
     );
     v_suffix text;
     v_changed_tables text[];
@@ -23,33 +23,33 @@ DECLARE
 BEGIN
     IF v_is_first THEN
         -- There is nothing to be read before: the set that the views show is filled itself.
-        UPDATE analytics.engine_state
+        UPDATE kpi_engine.engine_state
         SET active_set = CASE engine_state.active_set WHEN 'a' THEN 'b' ELSE 'a' END;
     END IF;
-    v_suffix := analytics.inactive_set();
-    PERFORM analytics.plan_rebuild();
+    v_suffix := kpi_engine.inactive_set();
+    PERFORM kpi_engine.plan_rebuild();
     FOR v_batch IN
         SELECT rebuild_batches.batch
-        FROM analytics.rebuild_batches
+        FROM kpi_engine.rebuild_batches
         ORDER BY rebuild_batches.batch
     LOOP
-        PERFORM analytics.run_rebuild_batch(v_batch);
+        PERFORM kpi_engine.run_rebuild_batch(v_batch);
     END LOOP;
-    PERFORM analytics.complete_rebuild(p_today);
+    PERFORM kpi_engine.complete_rebuild(p_today);
     IF v_is_first THEN
-        UPDATE analytics.engine_state SET active_set = right(v_suffix, 1);
-        v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
+        UPDATE kpi_engine.engine_state SET active_set = right(v_suffix, 1);
+        v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables);
     ELSE
-        v_changed_tables := analytics.merge_set(v_suffix);
-        PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);
+        v_changed_tables := kpi_engine.merge_set(v_suffix);
+        PERFORM kpi_engine.empty_set(v_suffix, ARRAY[]::text []);
     END IF;
-    PERFORM analytics.finish_rebuild(p_today);
+    PERFORM kpi_engine.finish_rebuild(p_today);
     RETURN v_changed_tables;
 END;
 $rebuild_in_transaction$;
 
-COMMENT ON FUNCTION analytics.rebuild_in_transaction(date) IS
+COMMENT ON FUNCTION kpi_engine.rebuild_in_transaction(date) IS
 'Computes all derived tables again from the source, for windows that end with p_today; returns '
 'those that changed. Internal: the caller holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION analytics.rebuild_in_transaction(date) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.rebuild_in_transaction(date) FROM public;

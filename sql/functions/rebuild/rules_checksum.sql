@@ -4,7 +4,7 @@
 -- when the source is bound differently; so an upgrade of the rules leads to a rebuild by itself.
 -- migrate says in the ledger which files these are: by what refers to what.
 
-CREATE OR REPLACE FUNCTION analytics.rules_checksum()
+CREATE OR REPLACE FUNCTION kpi_engine.rules_checksum()
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -12,11 +12,11 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $rules_checksum$
     SELECT md5(string_agg(migration_ledger.checksum, ',' ORDER BY migration_ledger.name))
-    FROM analytics.migration_ledger
+    FROM kpi_engine.migration_ledger
     WHERE migration_ledger.kind = 'source view' OR migration_ledger.is_rule;
 $rules_checksum$;
 
-COMMENT ON FUNCTION analytics.rules_checksum() IS
+COMMENT ON FUNCTION kpi_engine.rules_checksum() IS
 'Checksum of the rules by which the derived tables are computed, and of the source binding.';
 
-REVOKE ALL ON FUNCTION analytics.rules_checksum() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.rules_checksum() FROM public;

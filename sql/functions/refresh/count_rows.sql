@@ -1,9 +1,9 @@
 -- Counts the rows of a materialized view, exactly, without looking like one of its readers.
 --
 -- Invariant: a scan by TABLESAMPLE is not among the scans of pg_stat_all_tables, and SYSTEM (100)
--- takes every block; so what remains there is what readers did (analytics.watch_usage()).
+-- takes every block; so what remains there is what readers did (kpi_engine.watch_usage()).
 
-CREATE OR REPLACE FUNCTION analytics.count_rows(p_view regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.count_rows(p_view regclass)
 RETURNS bigint
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -18,7 +18,7 @@ BEGIN
 END;
 $count_rows$;
 
-COMMENT ON FUNCTION analytics.count_rows(regclass) IS
+COMMENT ON FUNCTION kpi_engine.count_rows(regclass) IS
 'Exact number of rows of a populated materialized view. The statistics don''t count it as a scan.';
 
-REVOKE ALL ON FUNCTION analytics.count_rows(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.count_rows(regclass) FROM public;

@@ -1,7 +1,7 @@
 -- Says what the next refresh will do with each view, and why.
 --
--- Invariant: decides by the same functions as the refresh: analytics.next_rebuild_reason()
--- and analytics.view_staleness(). Changes nothing.
+-- Invariant: decides by the same functions as the refresh: kpi_engine.next_rebuild_reason()
+-- and kpi_engine.view_staleness(). Changes nothing.
 -- SECURITY DEFINER: readers may know what waits without reading the log of changes.
 
 CREATE OR REPLACE FUNCTION analytics.explain_refresh()
@@ -31,10 +31,10 @@ AS $explain_refresh$
 DECLARE
     v_waiting jsonb;
     v_new_day constant boolean := (
-        SELECT engine_state.today IS DISTINCT FROM analytics.today() FROM analytics.engine_state
+        SELECT engine_state.today IS DISTINCT FROM analytics.today() FROM kpi_engine.engine_state
     );
     v_request_tables constant text[] := ARRAY(
-        SELECT derived_tables.table_name FROM analytics.derived_tables
+        SELECT derived_tables.table_name FROM kpi_engine.derived_tables
         WHERE
             derived_tables.table_name = 'solicitud_facts'
             OR derived_tables.table_name LIKE 'month\_%'
@@ -43,35 +43,35 @@ DECLARE
     v_requests bigint;
     v_advisor_keys bigint;
 BEGIN
-    PERFORM analytics.require_source();
+    PERFORM kpi_engine.require_source();
     SELECT coalesce(jsonb_object_agg(waiting.entity, waiting.keys), '{}') INTO v_waiting
     FROM (
         SELECT keys.entity, count(*) AS keys
         FROM (
-            SELECT change_log.entity, change_log.key FROM analytics.change_log
+            SELECT change_log.entity, change_log.key FROM kpi_engine.change_log
             WHERE change_log.entity NOT IN ('solicitud', 'oferta', 'everything')
             UNION
-            SELECT pending_changes.entity, pending_changes.key FROM analytics.pending_changes
+            SELECT pending_changes.entity, pending_changes.key FROM kpi_engine.pending_changes
             WHERE
                 pending_changes.entity NOT IN ('solicitud', 'everything')
                 AND NOT pending_changes.is_applied
         ) AS keys
         GROUP BY keys.entity
     ) AS waiting;
-    SELECT count(*) INTO v_requests FROM analytics.waiting_requests();
+    SELECT count(*) INTO v_requests FROM kpi_engine.waiting_requests();
     SELECT coalesce(sum(waiting.value::bigint), 0) INTO v_advisor_keys
     FROM jsonb_each_text(v_waiting) AS waiting;
 
-    mode_reason := analytics.next_rebuild_reason();
+    mode_reason := kpi_engine.next_rebuild_reason();
     changed_keys := v_requests + v_advisor_keys;
     requests_to_recompute := v_requests;
     mode := 'incremental';
     IF mode_reason IS NOT NULL THEN
         mode := 'full';
-        SELECT count(*) INTO requests_to_recompute FROM analytics.src_solicitudes;
+        SELECT count(*) INTO requests_to_recompute FROM kpi_engine.src_solicitudes;
     ELSIF changed_keys = 0 AND NOT v_new_day THEN
         IF EXISTS (
-            SELECT FROM analytics.view_staleness() AS staleness
+            SELECT FROM kpi_engine.view_staleness() AS staleness
             WHERE staleness.reason IS NOT NULL AND staleness.relation IS NOT NULL
         ) THEN
             mode_reason := 'only publishing was left';
@@ -101,7 +101,7 @@ BEGIN
     INTO about_ms
     FROM (
         SELECT refresh_log.refresh_time_ms, refresh_log.requests_recomputed
-        FROM analytics.refresh_log
+        FROM kpi_engine.refresh_log
         WHERE
             refresh_log.view_name IS NULL
             AND refresh_log.refresh_status = 'SUCCESS'
@@ -112,8 +112,8 @@ BEGIN
 
     FOR v_view IN
         SELECT staleness.view_name, staleness.reason, listed.derived_tables
-        FROM analytics.view_staleness() AS staleness
-        LEFT JOIN analytics.materialized_views() AS listed
+        FROM kpi_engine.view_staleness() AS staleness
+        LEFT JOIN kpi_engine.materialized_views() AS listed
             ON listed.view_name = staleness.view_name
     LOOP
         view_name := v_view.view_name;

@@ -27,8 +27,8 @@ DECLARE
 BEGIN
     FOR v_view IN
         SELECT materialized_views.*, view_state.last_success_at
-        FROM analytics.materialized_views()
-        LEFT JOIN analytics.view_state USING (view_name)
+        FROM kpi_engine.materialized_views()
+        LEFT JOIN kpi_engine.view_state USING (view_name)
     LOOP
         view_name := v_view.view_name;
         is_populated := v_view.is_populated;
@@ -37,7 +37,7 @@ BEGIN
         row_count := NULL;
         IF is_populated THEN
             BEGIN
-                row_count := analytics.count_rows(v_view.relation);
+                row_count := kpi_engine.count_rows(v_view.relation);
             EXCEPTION WHEN insufficient_privilege THEN
                 RAISE WARNING 'teloo-analytics: view % belongs to somebody else: not counted',
                     view_name

@@ -2,7 +2,7 @@
 --
 -- Invariant: what is computed in several statements is computed in one zone.
 
-CREATE OR REPLACE FUNCTION analytics.hold_time_zone(p_expected text)
+CREATE OR REPLACE FUNCTION kpi_engine.hold_time_zone(p_expected text)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,7 +13,7 @@ DECLARE
     v_time_zone text;
 BEGIN
     SELECT settings.value INTO STRICT v_time_zone
-    FROM analytics.settings
+    FROM kpi_engine.settings
     WHERE settings.name = 'time_zone'
     FOR SHARE;
     IF v_time_zone <> p_expected THEN
@@ -25,8 +25,8 @@ BEGIN
 END;
 $hold_time_zone$;
 
-COMMENT ON FUNCTION analytics.hold_time_zone(text) IS
+COMMENT ON FUNCTION kpi_engine.hold_time_zone(text) IS
 'Locks the setting time_zone against changes until the end of the transaction; 55000 when it is '
 'not p_expected (NULL expects any). Internal to the refresh.';
 
-REVOKE ALL ON FUNCTION analytics.hold_time_zone(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.hold_time_zone(text) FROM public;

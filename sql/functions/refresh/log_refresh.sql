@@ -3,17 +3,17 @@
 -- Invariant: what is returned is what is stored, with its number and duration. The
 -- notification goes out when the line can be seen, and never when it is rolled back.
 
-CREATE OR REPLACE FUNCTION analytics.log_refresh(p_line analytics.refresh_log)
-RETURNS analytics.refresh_log
+CREATE OR REPLACE FUNCTION kpi_engine.log_refresh(p_line kpi_engine.refresh_log)
+RETURNS kpi_engine.refresh_log
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $log_refresh$
 DECLARE
-    v_line analytics.refresh_log;
+    v_line kpi_engine.refresh_log;
 BEGIN
-    INSERT INTO analytics.refresh_log (
+    INSERT INTO kpi_engine.refresh_log (
         run_id, view_name, triggered_by, requested_by, mode, started_at, finished_at,
         refresh_status, refresh_time_ms, rows_affected, error_message, error_sqlstate, reason,
         requests_recomputed, data_version
@@ -39,9 +39,9 @@ BEGIN
 END;
 $log_refresh$;
 
-COMMENT ON FUNCTION analytics.log_refresh(analytics.refresh_log) IS
+COMMENT ON FUNCTION kpi_engine.log_refresh(kpi_engine.refresh_log) IS
 'Stores one line of analytics.refresh_log, numbered and with its duration in milliseconds. '
 'The line of a run is also sent on channel teloo_analytics_refresh when it is committed, as '
-'JSON {run_id, status, mode, data_version, finished_at}. Internal to analytics.run_refresh().';
+'JSON {run_id, status, mode, data_version, finished_at}. Internal to kpi_engine.run_refresh().';
 
-REVOKE ALL ON FUNCTION analytics.log_refresh(analytics.refresh_log) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.log_refresh(kpi_engine.refresh_log) FROM public;

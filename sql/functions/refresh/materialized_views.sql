@@ -4,7 +4,7 @@
 -- The catalog says so, nobody keeps a list: a new view is a new file, nothing else.
 -- reads_else is true where a view reads anything whose changes the engine does not see.
 
-CREATE OR REPLACE FUNCTION analytics.materialized_views()
+CREATE OR REPLACE FUNCTION kpi_engine.materialized_views()
 RETURNS TABLE (
     view_name text,
     relation regclass,
@@ -45,10 +45,10 @@ BEGIN
                 pg_class.oid,
                 pg_class.relkind,
                 derived_tables.table_name,
-                pg_class.oid = 'analytics.view_state'::regclass AND pg_depend.refobjsubid = (
+                pg_class.oid = 'kpi_engine.view_state'::regclass AND pg_depend.refobjsubid = (
                     SELECT pg_attribute.attnum FROM pg_attribute
                     WHERE
-                        pg_attribute.attrelid = 'analytics.view_state'::regclass
+                        pg_attribute.attrelid = 'kpi_engine.view_state'::regclass
                         AND pg_attribute.attname = 'today'
                 ),
                 path.depth + 1
@@ -63,8 +63,8 @@ BEGIN
             INNER JOIN pg_class
                 ON pg_class.oid = pg_depend.refobjid
                 AND pg_class.relkind IN ('v', 'm', 'r', 'p', 'f')
-            LEFT JOIN analytics.derived_tables
-                ON pg_class.relnamespace = 'analytics'::regnamespace
+            LEFT JOIN kpi_engine.derived_tables
+                ON pg_class.relnamespace = 'kpi_engine'::regnamespace
                 AND derived_tables.table_name = pg_class.relname
             WHERE path.derived_table IS NULL
         ),
@@ -82,7 +82,7 @@ BEGIN
                     path.depth > 0
                     AND path.derived_table IS NULL
                     AND path.relkind <> 'v'
-                    AND path.reached <> 'analytics.view_state'::regclass
+                    AND path.reached <> 'kpi_engine.view_state'::regclass
                 ) AS reads_else
             FROM path
             GROUP BY path.view_oid
@@ -112,7 +112,7 @@ BEGIN
             coalesce(view_reads.derived_tables, ARRAY[]::text []),
             (
                 SELECT max(derived_tables.changed_version)
-                FROM analytics.derived_tables
+                FROM kpi_engine.derived_tables
                 WHERE derived_tables.table_name = ANY (view_reads.derived_tables)
             ),
             view_reads.reads_today,
@@ -124,9 +124,9 @@ BEGIN
 END;
 $materialized_views$;
 
-COMMENT ON FUNCTION analytics.materialized_views() IS
+COMMENT ON FUNCTION kpi_engine.materialized_views() IS
 'All materialized views of schema analytics, each after those it reads; has_unique_index: '
 'there is one that REFRESH … CONCURRENTLY can use; derived_tables that it reads and the data '
 'version in which they last changed; whether it reads the day, or something else.';
 
-REVOKE ALL ON FUNCTION analytics.materialized_views() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.materialized_views() FROM public;

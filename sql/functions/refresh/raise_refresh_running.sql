@@ -3,7 +3,7 @@
 -- SECURITY DEFINER: analytics.rebuild() and work() ask with the rights of their caller, who may not
 -- read what says who the holder is.
 
-CREATE OR REPLACE FUNCTION analytics.raise_refresh_running(p_only_strangers boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION kpi_engine.raise_refresh_running(p_only_strangers boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -35,9 +35,9 @@ BEGIN
 END;
 $raise_refresh_running$;
 
-COMMENT ON FUNCTION analytics.raise_refresh_running(boolean) IS
+COMMENT ON FUNCTION kpi_engine.raise_refresh_running(boolean) IS
 'Raises 55P03, naming the session that holds the refresh lock where that is none of ours; '
 'p_only_strangers: only then. Internal to what takes the lock.';
 
-REVOKE ALL ON FUNCTION analytics.raise_refresh_running(boolean) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.raise_refresh_running(boolean) TO analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.raise_refresh_running(boolean) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.raise_refresh_running(boolean) TO analytics_operador;

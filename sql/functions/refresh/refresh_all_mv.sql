@@ -31,7 +31,7 @@ AS $refresh_all_mv$
         result.error_message,
         result.rows_affected,
         result.error_sqlstate
-    FROM analytics.run_refresh('manual', analytics.requester(), force) AS result
+    FROM kpi_engine.run_refresh('manual', kpi_engine.requester(), force) AS result
     WHERE result.view_name IS NOT NULL;
 $refresh_all_mv$;
 

@@ -1,9 +1,9 @@
 -- Refuses a step whose session does not hold the refresh lock.
 --
--- Invariant: a step that goes on also locks analytics.refresh_lock until its end, which a stranger
+-- Invariant: a step that goes on also locks kpi_engine.refresh_lock until its end, which a stranger
 -- can't, and so shows that it is one.
 
-CREATE OR REPLACE FUNCTION analytics.require_refresh_lock()
+CREATE OR REPLACE FUNCTION kpi_engine.require_refresh_lock()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -20,19 +20,19 @@ BEGIN
             AND pg_locks.granted
             AND pg_locks.objsubid = 1
             AND (pg_locks.classid::bigint << 32) | pg_locks.objid::bigint
-            = analytics.refresh_lock_key()
+            = kpi_engine.refresh_lock_key()
     ) THEN
         RAISE EXCEPTION 'the session does not hold the refresh lock'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'Without it, another refresh could be at work; nothing was changed.',
                   HINT = 'CALL analytics.work(); or CALL analytics.rebuild();';
     END IF;
-    LOCK TABLE analytics.refresh_lock IN EXCLUSIVE MODE NOWAIT;
+    LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE NOWAIT;
 END;
 $require_refresh_lock$;
 
-COMMENT ON FUNCTION analytics.require_refresh_lock() IS
+COMMENT ON FUNCTION kpi_engine.require_refresh_lock() IS
 'Raises 55000 unless this session holds the refresh lock. Internal to the steps of '
 'analytics.work() and analytics.rebuild().';
 
-REVOKE ALL ON FUNCTION analytics.require_refresh_lock() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.require_refresh_lock() FROM public;

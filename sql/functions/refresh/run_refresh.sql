@@ -4,19 +4,19 @@
 -- others and is tried again by the next run; every view's result is in analytics.refresh_log
 -- when the caller commits, and in the server's log whether it commits or not.
 
-CREATE OR REPLACE FUNCTION analytics.run_refresh(
+CREATE OR REPLACE FUNCTION kpi_engine.run_refresh(
     p_triggered_by text, p_requested_by text, p_force boolean
 )
-RETURNS SETOF analytics.refresh_log
+RETURNS SETOF kpi_engine.refresh_log
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $run_refresh$
 DECLARE
-    v_run analytics.refresh_log;
+    v_run kpi_engine.refresh_log;
     v_context text;
-    v_result analytics.refresh_log;
+    v_result kpi_engine.refresh_log;
     v_view record;
     v_views integer := 0;
     v_published integer := 0;
@@ -33,7 +33,7 @@ BEGIN
         RAISE EXCEPTION 'a refresh must not run in a serializable transaction'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'It could make serializable writers fail; nothing was changed.',
-                  HINT = analytics.setting_origin('default_transaction_isolation', 'read committed')
+                  HINT = kpi_engine.setting_origin('default_transaction_isolation', 'read committed')
                          || 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
                          'COMMIT;';
     END IF;
@@ -41,13 +41,13 @@ BEGIN
         RAISE EXCEPTION 'a refresh must not run in a read-only transaction'
             USING ERRCODE = 'read_only_sql_transaction',
                   DETAIL = 'Nothing was changed.',
-                  HINT = analytics.setting_origin('default_transaction_read_only', 'off')
+                  HINT = kpi_engine.setting_origin('default_transaction_read_only', 'off')
                          || 'BEGIN READ WRITE; SELECT * FROM refresh_all_mv(); COMMIT;';
     END IF;
-    PERFORM analytics.hold_refresh_lock();
+    PERFORM kpi_engine.hold_refresh_lock();
     -- A clock that is not right is an error of the run, not of each view.
     PERFORM analytics.today();
-    v_run.run_id := nextval('analytics.refresh_run_id_seq');
+    v_run.run_id := nextval('kpi_engine.refresh_run_id_seq');
     v_run.triggered_by := p_triggered_by;
     v_run.requested_by := p_requested_by;
     v_run.started_at := clock_timestamp();
@@ -57,24 +57,24 @@ BEGIN
     BEGIN
         SELECT applied.mode, applied.reason, applied.requests
         INTO STRICT v_run.mode, v_run.reason, v_run.requests_recomputed
-        FROM analytics.apply_changes(p_force) AS applied;
+        FROM kpi_engine.apply_changes(p_force) AS applied;
         IF p_triggered_by = 'schedule' THEN
-            PERFORM analytics.audit_next_part();
+            PERFORM kpi_engine.audit_next_part();
         END IF;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS
             v_run.error_message := MESSAGE_TEXT,
             v_run.error_sqlstate := RETURNED_SQLSTATE,
             v_context := PG_EXCEPTION_CONTEXT;
-        v_run.error_message := concat(v_run.error_message, analytics.event_trigger_in(v_context));
+        v_run.error_message := concat(v_run.error_message, kpi_engine.event_trigger_in(v_context));
         v_run.mode := 'none';
         RAISE WARNING 'teloo-analytics: ERROR in refresh % while applying changes: % (SQLSTATE %)',
             v_run.run_id, v_run.error_message, v_run.error_sqlstate
             USING DETAIL = 'All changes wait for the next refresh; the views keep their contents.';
     END;
-    SELECT engine_state.data_version INTO v_run.data_version FROM analytics.engine_state;
+    SELECT engine_state.data_version INTO v_run.data_version FROM kpi_engine.engine_state;
 
-    FOR v_view IN SELECT * FROM analytics.view_staleness() LOOP
+    FOR v_view IN SELECT * FROM kpi_engine.view_staleness() LOOP
         v_views := v_views + 1;
         v_result := NULL;
         v_result.run_id := v_run.run_id;
@@ -93,7 +93,7 @@ BEGIN
                 v_result.error_sqlstate := v_run.error_sqlstate;
             ELSE
                 IF p_force OR v_view.reason IS NOT NULL THEN
-                    IF analytics.refresh_view(v_view.view_name, p_force) THEN
+                    IF kpi_engine.refresh_view(v_view.view_name, p_force) THEN
                         v_result.mode := CASE
                             WHEN v_view.reads_derived_tables THEN v_run.mode
                             ELSE 'full'
@@ -105,11 +105,11 @@ BEGIN
                         v_published := v_published + 1;
                     END IF;
                 END IF;
-                UPDATE analytics.view_state SET
+                UPDATE kpi_engine.view_state SET
                     last_success_at = analytics.now(),
                     published_version = v_run.data_version
                 WHERE view_state.view_name = v_view.view_name;
-                v_result.rows_affected := analytics.count_rows(v_view.relation);
+                v_result.rows_affected := kpi_engine.count_rows(v_view.relation);
                 v_run.rows_affected := coalesce(v_run.rows_affected, 0) + v_result.rows_affected;
             END IF;
         EXCEPTION WHEN OTHERS THEN
@@ -118,7 +118,7 @@ BEGIN
                 v_result.error_sqlstate := RETURNED_SQLSTATE,
                 v_context := PG_EXCEPTION_CONTEXT;
             v_result.error_message := concat(
-                v_result.error_message, analytics.event_trigger_in(v_context));
+                v_result.error_message, kpi_engine.event_trigger_in(v_context));
             v_result.refresh_status := 'ERROR';
             RAISE WARNING 'teloo-analytics: ERROR in refresh % of view %: % (SQLSTATE %)',
                 v_run.run_id, v_view.view_name, v_result.error_message, v_result.error_sqlstate
@@ -129,7 +129,7 @@ BEGIN
             v_failed_views := v_failed_views || v_view.view_name;
         END IF;
         v_result.finished_at := clock_timestamp();
-        RETURN NEXT analytics.log_refresh(v_result);
+        RETURN NEXT kpi_engine.log_refresh(v_result);
     END LOOP;
 
     v_run.finished_at := clock_timestamp();
@@ -148,10 +148,10 @@ BEGIN
     END IF;
     IF v_run.error_message IS NULL THEN
         -- What the audit set right in the derived tables is now right in the views, too.
-        UPDATE analytics.audit_log SET is_healed = true WHERE NOT audit_log.is_healed;
+        UPDATE kpi_engine.audit_log SET is_healed = true WHERE NOT audit_log.is_healed;
     END IF;
     v_run.refresh_status := CASE WHEN v_run.error_message IS NULL THEN 'SUCCESS' ELSE 'ERROR' END;
-    v_run := analytics.log_refresh(v_run);
+    v_run := kpi_engine.log_refresh(v_run);
     RAISE LOG 'teloo-analytics: refresh % ended: %, % (%), % view(s), % published, % row(s), % ms%',
         v_run.run_id, v_run.refresh_status, v_run.mode, v_run.reason, v_views, v_published,
         v_run.rows_affected, v_run.refresh_time_ms, coalesce('; ' || v_run.error_message, '');
@@ -159,10 +159,10 @@ BEGIN
 END;
 $run_refresh$;
 
-COMMENT ON FUNCTION analytics.run_refresh(text, text, boolean) IS
+COMMENT ON FUNCTION kpi_engine.run_refresh(text, text, boolean) IS
 'One refresh: applies what changed and publishes the materialized views that show it. Returns '
 'its rows of analytics.refresh_log, the views in dependency order, then the run (view_name NULL). '
 'p_force computes everything again from the source. 55P03 while another one runs, 55000 in a '
 'serializable transaction. Internal to refresh_all_mv() and the scheduler.';
 
-REVOKE ALL ON FUNCTION analytics.run_refresh(text, text, boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.run_refresh(text, text, boolean) FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: pid is NULL exactly when no session of ours holds the refresh lock; a stranger who
 -- holds it is no refresh (analytics.lock_holders). A refresh shows its start in a second lock
--- (analytics.show_refresh_start), since nothing else of an open transaction is visible; a job in
+-- (kpi_engine.show_refresh_start), since nothing else of an open transaction is visible; a job in
 -- state RUNNING is that of the session that claimed it, and of no other.
 
 CREATE OR REPLACE FUNCTION analytics.running_refresh(
@@ -24,7 +24,7 @@ AS $running_refresh$
         job.requested_by
     FROM (VALUES (true)) AS one_row (present)
     LEFT JOIN analytics.lock_holders() AS holder ON NOT holder.is_stranger
-    LEFT JOIN analytics.refresh_jobs AS job
+    LEFT JOIN kpi_engine.refresh_jobs AS job
         ON job.state = 'RUNNING'
         AND job.pid = holder.pid
         AND (

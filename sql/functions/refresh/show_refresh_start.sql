@@ -4,7 +4,7 @@
 -- transaction is visible to others (analytics.running_refresh). Until the end of the
 -- transaction, or, where the caller commits between its steps, until it is unlocked.
 
-CREATE OR REPLACE FUNCTION analytics.show_refresh_start(p_for_session boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION kpi_engine.show_refresh_start(p_for_session boolean DEFAULT false)
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -12,7 +12,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $show_refresh_start$
 DECLARE
-    v_class constant integer := analytics.refresh_start_lock_class()::bigint::integer;
+    v_class constant integer := kpi_engine.refresh_start_lock_class()::bigint::integer;
     v_seconds constant integer := floor(extract(
         EPOCH FROM clock_timestamp() - timestamptz '2020-01-01 00:00:00Z'
     ));
@@ -26,10 +26,10 @@ BEGIN
 END;
 $show_refresh_start$;
 
-COMMENT ON FUNCTION analytics.show_refresh_start(boolean) IS
+COMMENT ON FUNCTION kpi_engine.show_refresh_start(boolean) IS
 'Shows the start of a refresh to other sessions; returns the second key of the lock that does, '
 'for a caller that holds it for its session and has to let go of it. Internal to '
-'analytics.run_refresh(), rebuild() and audit().';
+'kpi_engine.run_refresh(), rebuild() and audit().';
 
-REVOKE ALL ON FUNCTION analytics.show_refresh_start(boolean) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.show_refresh_start(boolean) TO analytics_operador;
+REVOKE ALL ON FUNCTION kpi_engine.show_refresh_start(boolean) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.show_refresh_start(boolean) TO analytics_operador;

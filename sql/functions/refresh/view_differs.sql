@@ -3,7 +3,7 @@
 -- Invariant: calculado_at is left out. Where there is a view of the same name with _base, from
 -- which everything else follows, its rows decide, and the search ends at the first that differs.
 
-CREATE OR REPLACE FUNCTION analytics.view_differs(p_view_name text)
+CREATE OR REPLACE FUNCTION kpi_engine.view_differs(p_view_name text)
 RETURNS boolean
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -13,7 +13,7 @@ SET jit = off
 AS $view_differs$
 DECLARE
     v_published constant regclass := format('analytics.%I', p_view_name)::regclass;
-    v_base constant regclass := to_regclass(format('analytics.%I', p_view_name || '_base'));
+    v_base constant regclass := to_regclass(format('kpi_engine.%I', p_view_name || '_base'));
     v_columns text[];
     v_same_key text;
     v_differs boolean;
@@ -70,8 +70,8 @@ BEGIN
 END;
 $view_differs$;
 
-COMMENT ON FUNCTION analytics.view_differs(text) IS
+COMMENT ON FUNCTION kpi_engine.view_differs(text) IS
 'True when a populated materialized view of schema analytics shows something else, calculado_at '
-'left out, than its definition gives at this moment. Internal to analytics.refresh_view().';
+'left out, than its definition gives at this moment. Internal to kpi_engine.refresh_view().';
 
-REVOKE ALL ON FUNCTION analytics.view_differs(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.view_differs(text) FROM public;

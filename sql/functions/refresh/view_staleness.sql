@@ -4,7 +4,7 @@
 -- refresh and analytics.explain_refresh() both decide here. A view that is gone is listed
 -- too: it was refreshed before, and its absence is a failure, not less work.
 
-CREATE OR REPLACE FUNCTION analytics.view_staleness()
+CREATE OR REPLACE FUNCTION kpi_engine.view_staleness()
 RETURNS TABLE (view_name text, relation regclass, reads_derived_tables boolean, reason text)
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -17,7 +17,7 @@ BEGIN
     RETURN QUERY
         WITH views AS (
             SELECT listed.*, row_number() OVER () AS position
-            FROM analytics.materialized_views() AS listed
+            FROM kpi_engine.materialized_views() AS listed
         )
 
         SELECT
@@ -33,19 +33,19 @@ BEGIN
                     THEN 'data that it shows changed'
                 WHEN
                     view_state.calculated_at
-                    > greatest(analytics.now(), clock_timestamp()) + analytics.clock_tolerance()
+                    > greatest(analytics.now(), clock_timestamp()) + kpi_engine.clock_tolerance()
                     THEN 'its calculado_at is in the future: a clock was wrong'
                 WHEN views.reads_today AND view_state.today <> analytics.today()
                     THEN 'the local day is another one'
             END
         FROM views
-        FULL JOIN analytics.view_state ON view_state.view_name = views.view_name
+        FULL JOIN kpi_engine.view_state ON view_state.view_name = views.view_name
         ORDER BY views.position NULLS LAST, view_state.view_name;
 END;
 $view_staleness$;
 
-COMMENT ON FUNCTION analytics.view_staleness() IS
+COMMENT ON FUNCTION kpi_engine.view_staleness() IS
 'All materialized views of schema analytics in dependency order, and why each has to be '
 'refreshed; NULL where it has not. Internal to the refresh and its explanation.';
 
-REVOKE ALL ON FUNCTION analytics.view_staleness() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.view_staleness() FROM public;

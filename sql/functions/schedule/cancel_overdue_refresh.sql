@@ -7,7 +7,7 @@
 -- SECURITY DEFINER: cancelling what others started needs the right pg_signal_backend, which
 -- analytics_owner has where migrate could grant it. A superuser's session it can't cancel.
 
-CREATE OR REPLACE FUNCTION analytics.cancel_overdue_refresh()
+CREATE OR REPLACE FUNCTION kpi_engine.cancel_overdue_refresh()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -32,7 +32,7 @@ BEGIN
             scheduler_state.lock_holder_since AS started_at
         INTO v_running
         FROM analytics.lock_holders() AS holders
-        INNER JOIN analytics.scheduler_state ON scheduler_state.lock_holder_pid = holders.pid
+        INNER JOIN kpi_engine.scheduler_state ON scheduler_state.lock_holder_pid = holders.pid
         WHERE NOT holders.is_in_our_code;
     END IF;
     IF v_max_minutes = 0
@@ -42,14 +42,14 @@ BEGIN
         RETURN false;
     END IF;
     SELECT scheduler_state.refresh_cancelled_at >= v_running.started_at IS TRUE INTO v_is_cancelled
-    FROM analytics.scheduler_state;
+    FROM kpi_engine.scheduler_state;
     RAISE WARNING 'teloo-analytics: the refresh of process % runs since %, over % minutes: %',
         v_running.pid, v_running.started_at, v_max_minutes,
         CASE WHEN v_is_cancelled THEN 'its session is ended' ELSE 'cancelled' END;
     IF v_is_cancelled THEN
         RETURN pg_terminate_backend(v_running.pid);
     END IF;
-    UPDATE analytics.scheduler_state SET refresh_cancelled_at = clock_timestamp();
+    UPDATE kpi_engine.scheduler_state SET refresh_cancelled_at = clock_timestamp();
     RETURN pg_cancel_backend(v_running.pid);
 EXCEPTION
     WHEN insufficient_privilege THEN
@@ -61,9 +61,9 @@ EXCEPTION
 END;
 $cancel_overdue_refresh$;
 
-COMMENT ON FUNCTION analytics.cancel_overdue_refresh() IS
+COMMENT ON FUNCTION kpi_engine.cancel_overdue_refresh() IS
 'Cancels the running refresh when it runs for longer than the setting refresh_max_minutes, '
 'and ends its session when that was of no use; true when it did. Where it may not, it warns in '
 'the server''s log. Internal to analytics.tick().';
 
-REVOKE ALL ON FUNCTION analytics.cancel_overdue_refresh() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.cancel_overdue_refresh() FROM public;

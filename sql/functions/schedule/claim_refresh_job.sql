@@ -4,7 +4,7 @@
 -- no other refresh is alive: a job that is still RUNNING lost its session.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.claim_refresh_job()
+CREATE OR REPLACE FUNCTION kpi_engine.claim_refresh_job()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -22,16 +22,16 @@ DECLARE
     v_now constant timestamptz := analytics.now();
     v_job_id bigint;
 BEGIN
-    PERFORM analytics.require_refresh_lock();
-    PERFORM analytics.close_orphaned_jobs(false);
+    PERFORM kpi_engine.require_refresh_lock();
+    PERFORM kpi_engine.close_orphaned_jobs(false);
     -- What another refresh has done since is not tried again.
-    UPDATE analytics.refresh_jobs SET state = 'ERROR', run_after = NULL
+    UPDATE kpi_engine.refresh_jobs SET state = 'ERROR', run_after = NULL
     WHERE
         refresh_jobs.state = 'QUEUED'
         AND refresh_jobs.triggered_by = 'schedule'
-        AND refresh_jobs.finished_at < analytics.last_success_at();
+        AND refresh_jobs.finished_at < kpi_engine.last_success_at();
 
-    UPDATE analytics.refresh_jobs SET
+    UPDATE kpi_engine.refresh_jobs SET
         state = 'RUNNING',
         attempts = attempts + 1,
         pid = pg_backend_pid(),
@@ -43,7 +43,7 @@ BEGIN
         error = NULL
     WHERE refresh_jobs.job_id = (
         SELECT queued.job_id
-        FROM analytics.refresh_jobs AS queued
+        FROM kpi_engine.refresh_jobs AS queued
         WHERE
             queued.state = 'QUEUED'
             AND (queued.run_after IS NULL OR queued.run_after <= v_now)
@@ -55,8 +55,8 @@ BEGIN
 END;
 $claim_refresh_job$;
 
-COMMENT ON FUNCTION analytics.claim_refresh_job() IS
+COMMENT ON FUNCTION kpi_engine.claim_refresh_job() IS
 'Marks the oldest queued refresh as RUNNING and returns its number, or NULL; queues again '
 'what a dead session left. Internal to analytics.work(), which holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION analytics.claim_refresh_job() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.claim_refresh_job() FROM public;

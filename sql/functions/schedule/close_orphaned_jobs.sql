@@ -5,7 +5,7 @@
 -- closed is queued again as often as one that failed, at least once, and its end is in the log.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.close_orphaned_jobs(p_holder_lives boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION kpi_engine.close_orphaned_jobs(p_holder_lives boolean DEFAULT true)
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -19,15 +19,15 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $close_orphaned_jobs$
 DECLARE
-    v_orphan analytics.refresh_jobs;
+    v_orphan kpi_engine.refresh_jobs;
     v_closed integer := 0;
 BEGIN
     -- Nearly always, and spares a look at all locks.
-    IF NOT EXISTS (SELECT FROM analytics.refresh_jobs WHERE refresh_jobs.state = 'RUNNING') THEN
+    IF NOT EXISTS (SELECT FROM kpi_engine.refresh_jobs WHERE refresh_jobs.state = 'RUNNING') THEN
         RETURN 0;
     END IF;
     FOR v_orphan IN
-        UPDATE analytics.refresh_jobs SET
+        UPDATE kpi_engine.refresh_jobs SET
             state = CASE
                 -- Once in any case: a server that dies is not the refresh's fault.
                 WHEN attempts <= greatest(1, analytics.setting('refresh_retries')::integer)
@@ -35,7 +35,7 @@ BEGIN
                 ELSE 'ERROR'
             END,
             finished_at = clock_timestamp(),
-            run_id = nextval('analytics.refresh_run_id_seq'),
+            run_id = nextval('kpi_engine.refresh_run_id_seq'),
             error = 'its session ended before it was done'
         WHERE
             refresh_jobs.state = 'RUNNING'
@@ -53,7 +53,7 @@ BEGIN
         RETURNING refresh_jobs.*
     LOOP
         v_closed := v_closed + 1;
-        PERFORM analytics.log_broken_job(v_orphan, 'crashed: ' || v_orphan.error, '57P02');
+        PERFORM kpi_engine.log_broken_job(v_orphan, 'crashed: ' || v_orphan.error, '57P02');
         RAISE WARNING 'teloo-analytics: the session of refresh job % ended before it was done '
             '(attempt %): now %', v_orphan.job_id, v_orphan.attempts, v_orphan.state;
     END LOOP;
@@ -61,9 +61,9 @@ BEGIN
 END;
 $close_orphaned_jobs$;
 
-COMMENT ON FUNCTION analytics.close_orphaned_jobs(boolean) IS
+COMMENT ON FUNCTION kpi_engine.close_orphaned_jobs(boolean) IS
 'Closes the jobs in state RUNNING whose session does not hold the refresh lock, or, not '
 'p_holder_lives, all of them, because the caller holds it: queued again, or ERROR after the last '
 'attempt. Returns how many. Internal to analytics.tick() and analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.close_orphaned_jobs(boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.close_orphaned_jobs(boolean) FROM public;

@@ -2,7 +2,7 @@
 --
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.fail_refresh_job(
+CREATE OR REPLACE FUNCTION kpi_engine.fail_refresh_job(
     p_job_id bigint, p_message text, p_sqlstate text
 )
 RETURNS void
@@ -18,22 +18,22 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $fail_refresh_job$
 DECLARE
-    v_job analytics.refresh_jobs;
+    v_job kpi_engine.refresh_jobs;
 BEGIN
-    UPDATE analytics.refresh_jobs SET
+    UPDATE kpi_engine.refresh_jobs SET
         state = 'ERROR',
         error = format('%s (SQLSTATE %s)', p_message, p_sqlstate),
-        run_id = nextval('analytics.refresh_run_id_seq'),
+        run_id = nextval('kpi_engine.refresh_run_id_seq'),
         finished_at = clock_timestamp()
     WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.state = 'RUNNING'
     RETURNING refresh_jobs.* INTO v_job;
     IF FOUND THEN
-        PERFORM analytics.log_broken_job(v_job, p_message, p_sqlstate);
+        PERFORM kpi_engine.log_broken_job(v_job, p_message, p_sqlstate);
     END IF;
 END;
 $fail_refresh_job$;
 
-COMMENT ON FUNCTION analytics.fail_refresh_job(bigint, text, text) IS
+COMMENT ON FUNCTION kpi_engine.fail_refresh_job(bigint, text, text) IS
 'Ends a job in state RUNNING as ERROR, with what broke it off. Internal to analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.fail_refresh_job(bigint, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.fail_refresh_job(bigint, text, text) FROM public;

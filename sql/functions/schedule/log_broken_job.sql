@@ -2,8 +2,8 @@
 --
 -- Invariant: what a broken transaction had written is gone: this is all there is of that run.
 
-CREATE OR REPLACE FUNCTION analytics.log_broken_job(
-    p_job analytics.refresh_jobs, p_message text, p_sqlstate text
+CREATE OR REPLACE FUNCTION kpi_engine.log_broken_job(
+    p_job kpi_engine.refresh_jobs, p_message text, p_sqlstate text
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -12,7 +12,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $log_broken_job$
 DECLARE
-    v_line analytics.refresh_log;
+    v_line kpi_engine.refresh_log;
 BEGIN
     v_line.run_id := p_job.run_id;
     v_line.triggered_by := p_job.triggered_by;
@@ -23,12 +23,12 @@ BEGIN
     v_line.refresh_status := 'ERROR';
     v_line.error_message := p_message;
     v_line.error_sqlstate := p_sqlstate;
-    PERFORM analytics.log_refresh(v_line);
+    PERFORM kpi_engine.log_refresh(v_line);
 END;
 $log_broken_job$;
 
-COMMENT ON FUNCTION analytics.log_broken_job(analytics.refresh_jobs, text, text) IS
+COMMENT ON FUNCTION kpi_engine.log_broken_job(kpi_engine.refresh_jobs, text, text) IS
 'Stores the run of a job that was broken off, as an error. Internal to '
-'analytics.close_orphaned_jobs() and fail_refresh_job().';
+'kpi_engine.close_orphaned_jobs() and fail_refresh_job().';
 
-REVOKE ALL ON FUNCTION analytics.log_broken_job(analytics.refresh_jobs, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.log_broken_job(kpi_engine.refresh_jobs, text, text) FROM public;

@@ -1,6 +1,6 @@
 -- When the next daily refresh is due.
 --
--- Invariant: the slot that analytics.queue_due_refresh() will queue next: the last one that has
+-- Invariant: the slot that kpi_engine.queue_due_refresh() will queue next: the last one that has
 -- come, else the first one to come.
 -- SECURITY DEFINER: readers may know the schedule without reading its tables.
 
@@ -21,7 +21,7 @@ AS $next_scheduled_refresh$
         max(open_slots.slot_at) FILTER (WHERE open_slots.slot_at <= analytics.now()),
         min(open_slots.slot_at)
     )
-    FROM analytics.open_slots();
+    FROM kpi_engine.open_slots();
 $next_scheduled_refresh$;
 
 COMMENT ON FUNCTION analytics.next_scheduled_refresh() IS

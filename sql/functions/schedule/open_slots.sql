@@ -4,9 +4,9 @@
 -- that day was queued, whatever time and zone were set then. What lies before the last queued
 -- slot is over: that refresh showed its data too. So are the days before the one on which the
 -- schedule was changed: a new time makes no slot that nobody could have expected. What is stamped
--- in the future counts for nothing: a clock was wrong (analytics.heal_clock).
+-- in the future counts for nothing: a clock was wrong (kpi_engine.heal_clock).
 
-CREATE OR REPLACE FUNCTION analytics.open_slots()
+CREATE OR REPLACE FUNCTION kpi_engine.open_slots()
 RETURNS TABLE (slot_date date, slot_at timestamptz)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -38,21 +38,21 @@ AS $open_slots$
             END AS schedule_changed_at,
             (
                 SELECT max(refresh_jobs.slot_at)
-                FROM analytics.refresh_jobs
+                FROM kpi_engine.refresh_jobs
                 WHERE refresh_jobs.slot_at <= latest.instant AND NOT refresh_jobs.is_void
             ) AS last_slot_at
-        FROM analytics.scheduler_state
+        FROM kpi_engine.scheduler_state
         CROSS JOIN (
-            SELECT analytics.now() + analytics.clock_tolerance() AS instant
+            SELECT analytics.now() + kpi_engine.clock_tolerance() AS instant
         ) AS latest
     ),
 
     days AS (
         SELECT
             schedule.*,
-            analytics.local_date(analytics.now(), schedule.time_zone) AS today,
-            analytics.local_date(schedule.last_slot_at, schedule.time_zone) AS last_day,
-            analytics.local_date(
+            kpi_engine.local_date(analytics.now(), schedule.time_zone) AS today,
+            kpi_engine.local_date(schedule.last_slot_at, schedule.time_zone) AS last_day,
+            kpi_engine.local_date(
                 greatest(schedule.scheduled_since, schedule.schedule_changed_at),
                 schedule.time_zone
             ) AS first_day
@@ -62,7 +62,7 @@ AS $open_slots$
     slots AS (
         SELECT
             day_number.day,
-            analytics.slot_instant(day_number.day, days.local_time, days.time_zone) AS slot_at,
+            kpi_engine.slot_instant(day_number.day, days.local_time, days.time_zone) AS slot_at,
             days.scheduled_since,
             days.last_slot_at
         FROM days
@@ -84,7 +84,7 @@ AS $open_slots$
         AND (slots.last_slot_at IS NULL OR slots.slot_at > slots.last_slot_at);
 $open_slots$;
 
-COMMENT ON FUNCTION analytics.open_slots() IS
+COMMENT ON FUNCTION kpi_engine.open_slots() IS
 'Daily slots, past and coming, that were not queued yet: local day and instant.';
 
-REVOKE ALL ON FUNCTION analytics.open_slots() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.open_slots() FROM public;

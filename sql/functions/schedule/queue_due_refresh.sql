@@ -3,7 +3,7 @@
 -- A slot that waits is late when its refresh has not begun in time though no other was at work.
 -- SECURITY DEFINER: the scheduler's role may tick, and write nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.queue_due_refresh()
+CREATE OR REPLACE FUNCTION kpi_engine.queue_due_refresh()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -21,13 +21,13 @@ DECLARE
         mins => analytics.setting('schedule_grace_minutes')::integer);
     v_is_running boolean;
 BEGIN
-    PERFORM analytics.heal_clock();
-    v_is_running := analytics.watch_lock_holder();
+    PERFORM kpi_engine.heal_clock();
+    v_is_running := kpi_engine.watch_lock_holder();
     IF v_is_running THEN
-        UPDATE analytics.scheduler_state SET refresh_seen_at = analytics.now();
+        UPDATE kpi_engine.scheduler_state SET refresh_seen_at = analytics.now();
     END IF;
-    UPDATE analytics.refresh_jobs SET is_missed = true
-    FROM analytics.scheduler_state
+    UPDATE kpi_engine.refresh_jobs SET is_missed = true
+    FROM kpi_engine.scheduler_state
     WHERE
         refresh_jobs.triggered_by = 'schedule'
         AND refresh_jobs.state = 'QUEUED'
@@ -43,12 +43,12 @@ BEGIN
             END,
             scheduler_state.refresh_seen_at
         ) > v_grace;
-    RETURN analytics.queue_due_slots();
+    RETURN kpi_engine.queue_due_slots();
 END;
 $queue_due_refresh$;
 
-COMMENT ON FUNCTION analytics.queue_due_refresh() IS
+COMMENT ON FUNCTION kpi_engine.queue_due_refresh() IS
 'Queues the daily refresh if its slot has come and was not queued; returns the job, or NULL. Marks '
 'as missed what was queued in time and did not begin. Internal to analytics.tick().';
 
-REVOKE ALL ON FUNCTION analytics.queue_due_refresh() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.queue_due_refresh() FROM public;

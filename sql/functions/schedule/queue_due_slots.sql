@@ -4,7 +4,7 @@
 -- analytics.scheduler_state lets one at a time decide. After downtime one refresh makes up for
 -- all slots; those before the last are noted as MISSED.
 
-CREATE OR REPLACE FUNCTION analytics.queue_due_slots()
+CREATE OR REPLACE FUNCTION kpi_engine.queue_due_slots()
 RETURNS bigint
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -16,7 +16,7 @@ DECLARE
         mins => analytics.setting('schedule_grace_minutes')::integer);
     v_job_id bigint;
 BEGIN
-    PERFORM FROM analytics.scheduler_state FOR UPDATE;
+    PERFORM FROM kpi_engine.scheduler_state FOR UPDATE;
     WITH due AS (
         SELECT
             open_slots.slot_date,
@@ -31,13 +31,13 @@ BEGIN
                 END
             )
             > v_grace AS is_missed
-        FROM analytics.open_slots()
-        CROSS JOIN analytics.scheduler_state
+        FROM kpi_engine.open_slots()
+        CROSS JOIN kpi_engine.scheduler_state
         WHERE open_slots.slot_at <= analytics.now()
     ),
 
     queued AS (
-        INSERT INTO analytics.refresh_jobs (
+        INSERT INTO kpi_engine.refresh_jobs (
             triggered_by, slot_date, slot_at, state, finished_at, error, is_missed
         )
         SELECT
@@ -59,9 +59,9 @@ BEGIN
 END;
 $queue_due_slots$;
 
-COMMENT ON FUNCTION analytics.queue_due_slots() IS
+COMMENT ON FUNCTION kpi_engine.queue_due_slots() IS
 'Queues the last slot that has come and was not queued; returns its job, or NULL. Slots before it '
 'are noted as MISSED; is_missed says of each whether it was seen too late. Internal to '
-'analytics.queue_due_refresh() and to what changes the schedule.';
+'kpi_engine.queue_due_refresh() and to what changes the schedule.';
 
-REVOKE ALL ON FUNCTION analytics.queue_due_slots() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.queue_due_slots() FROM public;

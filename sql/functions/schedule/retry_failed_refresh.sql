@@ -4,7 +4,7 @@
 -- says, and not when another refresh has succeeded since.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.retry_failed_refresh()
+CREATE OR REPLACE FUNCTION kpi_engine.retry_failed_refresh()
 RETURNS bigint
 LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
@@ -17,7 +17,7 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $retry_failed_refresh$
-    UPDATE analytics.refresh_jobs SET
+    UPDATE kpi_engine.refresh_jobs SET
         state = 'QUEUED',
         run_after = refresh_jobs.finished_at
         + analytics.setting('refresh_retry_minutes')::integer
@@ -26,18 +26,18 @@ AS $retry_failed_refresh$
     WHERE
         refresh_jobs.slot_at = (
             SELECT max(latest.slot_at)
-            FROM analytics.refresh_jobs AS latest
+            FROM kpi_engine.refresh_jobs AS latest
             WHERE NOT latest.is_void
         )
         AND refresh_jobs.state = 'ERROR'
         AND refresh_jobs.attempts <= analytics.setting('refresh_retries')::integer
-        AND (analytics.last_success_at() > refresh_jobs.finished_at) IS NOT TRUE
+        AND (kpi_engine.last_success_at() > refresh_jobs.finished_at) IS NOT TRUE
     RETURNING refresh_jobs.job_id;
 $retry_failed_refresh$;
 
-COMMENT ON FUNCTION analytics.retry_failed_refresh() IS
+COMMENT ON FUNCTION kpi_engine.retry_failed_refresh() IS
 'Queues the last scheduled refresh again when it failed, after a wait that doubles each time '
 '(settings refresh_retries, refresh_retry_minutes); returns its job, or NULL. Internal to '
 'analytics.tick().';
 
-REVOKE ALL ON FUNCTION analytics.retry_failed_refresh() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.retry_failed_refresh() FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: the job ends as SUCCESS only when every view was refreshed.
 -- SECURITY DEFINER: refreshing needs the owner of the views.
 
-CREATE OR REPLACE FUNCTION analytics.run_refresh_job(p_job_id bigint, p_is_rebuilt boolean)
+CREATE OR REPLACE FUNCTION kpi_engine.run_refresh_job(p_job_id bigint, p_is_rebuilt boolean)
 RETURNS void
 LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
@@ -17,13 +17,13 @@ SET bytea_output = hex
 SET constraint_exclusion = off
 SET search_path = pg_catalog, pg_temp
 AS $run_refresh_job$
-    UPDATE analytics.refresh_jobs SET
+    UPDATE kpi_engine.refresh_jobs SET
         state = run.refresh_status,
         run_id = run.run_id,
         error = run.error_message,
         finished_at = clock_timestamp()
-    FROM analytics.refresh_jobs AS job
-    CROSS JOIN LATERAL analytics.run_refresh(
+    FROM kpi_engine.refresh_jobs AS job
+    CROSS JOIN LATERAL kpi_engine.run_refresh(
         job.triggered_by, job.requested_by, job.force AND NOT p_is_rebuilt
     ) AS run
     WHERE
@@ -33,9 +33,9 @@ AS $run_refresh_job$
         AND run.view_name IS NULL;
 $run_refresh_job$;
 
-COMMENT ON FUNCTION analytics.run_refresh_job(bigint, boolean) IS
+COMMENT ON FUNCTION kpi_engine.run_refresh_job(bigint, boolean) IS
 'Runs the refresh of a job in state RUNNING and stores its outcome; p_is_rebuilt: '
 'everything was just computed again, so that a forced one need not. Internal to '
 'analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.run_refresh_job(bigint, boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.run_refresh_job(bigint, boolean) FROM public;

@@ -5,7 +5,7 @@
 -- that is the next day, as 23:30 in America/Nuuk in spring, as much before the gap as the time is
 -- before its end. NULL for a day that a zone left out, such as 2011-12-30 in Pacific/Apia.
 
-CREATE OR REPLACE FUNCTION analytics.slot_instant(p_day date, p_time time, p_time_zone text)
+CREATE OR REPLACE FUNCTION kpi_engine.slot_instant(p_day date, p_time time, p_time_zone text)
 RETURNS timestamptz
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -31,9 +31,9 @@ BEGIN
 END;
 $slot_instant$;
 
-COMMENT ON FUNCTION analytics.slot_instant(date, time, text) IS
+COMMENT ON FUNCTION kpi_engine.slot_instant(date, time, text) IS
 'Instant of a local time on a local day of a zone: the first one where the clock is put back, '
 'after the gap where it is put forward (before it where that is the next day), NULL where the '
 'zone has no such day.';
 
-REVOKE ALL ON FUNCTION analytics.slot_instant(date, time, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.slot_instant(date, time, text) FROM public;

@@ -4,7 +4,7 @@
 -- ticks away for 3 minutes it fails. A step that
 -- fails stops no other one, and its error is raised when the others are committed. The change log
 -- comes last, when all else is committed and other ticks may go on: it may be very long.
--- SECURITY INVOKER, like analytics.work(): the rights are in analytics.tick_step(), and a
+-- SECURITY INVOKER, like analytics.work(): the rights are in kpi_engine.tick_step(), and a
 -- definer can't COMMIT; for the same reason search_path is set here.
 
 CREATE OR REPLACE PROCEDURE analytics.tick()
@@ -22,12 +22,12 @@ BEGIN
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
-    PERFORM analytics.pin_settings();
+    PERFORM kpi_engine.pin_settings();
     -- Compiling takes longer than any of these queries.
     SET LOCAL jit = off;
     -- A lock that somebody keeps fails one step and not the ticks to come.
     SET LOCAL lock_timeout = '2s';
-    IF analytics.tick_step('begin') = 0 THEN
+    IF kpi_engine.tick_step('begin') = 0 THEN
         RETURN;
     END IF;
     FOREACH v_step IN ARRAY ARRAY[
@@ -39,17 +39,17 @@ BEGIN
             COMMIT;
             SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
             SET LOCAL search_path = pg_catalog, pg_temp;
-            PERFORM analytics.pin_settings();
+            PERFORM kpi_engine.pin_settings();
             SET LOCAL lock_timeout = '2s';
         END IF;
         BEGIN
-            v_cron_days := analytics.tick_step(v_step);
+            v_cron_days := kpi_engine.tick_step(v_step);
             IF v_step = 'trim_logs' AND v_cron_days IS NOT NULL THEN
                 -- With the rights of the caller, as pg_cron wants it.
                 PERFORM analytics.trim_cron_history(v_cron_days);
             END IF;
         EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING 'teloo-analytics: ERROR in analytics.%() of a tick: % (SQLSTATE %)',
+            RAISE WARNING 'teloo-analytics: ERROR in kpi_engine.%() of a tick: % (SQLSTATE %)',
                 v_step, SQLERRM, SQLSTATE;
             v_failed_step := v_step;
             v_message := SQLERRM;
@@ -58,7 +58,7 @@ BEGIN
     END LOOP;
     IF v_failed_step IS NOT NULL THEN
         COMMIT;
-        RAISE EXCEPTION 'analytics.%() failed: %', v_failed_step, v_message
+        RAISE EXCEPTION 'kpi_engine.%() failed: %', v_failed_step, v_message
             USING ERRCODE = v_sqlstate,
                   DETAIL = 'The other steps of this tick are done.';
     END IF;

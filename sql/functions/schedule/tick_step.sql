@@ -4,7 +4,7 @@
 -- does what the next tick would do, whenever it is called.
 -- SECURITY DEFINER: the scheduler's role reads and writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.tick_step(p_step text)
+CREATE OR REPLACE FUNCTION kpi_engine.tick_step(p_step text)
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,16 +13,16 @@ SET search_path = pg_catalog, pg_temp
 AS $tick_step$
 BEGIN
     CASE p_step
-        WHEN 'begin' THEN RETURN analytics.begin_tick()::integer;
-        WHEN 'queue_due_refresh' THEN PERFORM analytics.queue_due_refresh();
-        WHEN 'close_orphaned_jobs' THEN PERFORM analytics.close_orphaned_jobs();
-        WHEN 'retry_failed_refresh' THEN PERFORM analytics.retry_failed_refresh();
-        WHEN 'cancel_overdue_refresh' THEN PERFORM analytics.cancel_overdue_refresh();
-        WHEN 'watch_change_capture' THEN PERFORM analytics.watch_change_capture();
-        WHEN 'watch_usage' THEN PERFORM analytics.watch_usage();
-        WHEN 'trim_logs' THEN RETURN analytics.trim_logs();
-        WHEN 'update_alerts' THEN PERFORM analytics.update_alerts();
-        WHEN 'tidy_change_log' THEN PERFORM analytics.tidy_change_log();
+        WHEN 'begin' THEN RETURN kpi_engine.begin_tick()::integer;
+        WHEN 'queue_due_refresh' THEN PERFORM kpi_engine.queue_due_refresh();
+        WHEN 'close_orphaned_jobs' THEN PERFORM kpi_engine.close_orphaned_jobs();
+        WHEN 'retry_failed_refresh' THEN PERFORM kpi_engine.retry_failed_refresh();
+        WHEN 'cancel_overdue_refresh' THEN PERFORM kpi_engine.cancel_overdue_refresh();
+        WHEN 'watch_change_capture' THEN PERFORM kpi_engine.watch_change_capture();
+        WHEN 'watch_usage' THEN PERFORM kpi_engine.watch_usage();
+        WHEN 'trim_logs' THEN RETURN kpi_engine.trim_logs();
+        WHEN 'update_alerts' THEN PERFORM kpi_engine.update_alerts();
+        WHEN 'tidy_change_log' THEN PERFORM kpi_engine.tidy_change_log();
         ELSE
             RAISE EXCEPTION 'a tick has no step %', quote_nullable(p_step)
                 USING ERRCODE = 'invalid_parameter_value',
@@ -32,10 +32,10 @@ BEGIN
 END;
 $tick_step$;
 
-COMMENT ON FUNCTION analytics.tick_step(text) IS
+COMMENT ON FUNCTION kpi_engine.tick_step(text) IS
 'Does one step of analytics.tick(). begin: 0 while another tick is at work, else 1; trim_logs: the '
 'days for analytics.trim_cron_history(), or NULL. Errors: 22023 for no such step, and those of the '
 'step. Internal to analytics.tick().';
 
-REVOKE ALL ON FUNCTION analytics.tick_step(text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.tick_step(text) TO analytics_scheduler;
+REVOKE ALL ON FUNCTION kpi_engine.tick_step(text) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.tick_step(text) TO analytics_scheduler;

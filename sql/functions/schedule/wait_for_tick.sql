@@ -4,7 +4,7 @@
 -- minute at the same second: without it what a tick queues would wait for the next minute.
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.wait_for_tick()
+CREATE OR REPLACE FUNCTION kpi_engine.wait_for_tick()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -21,7 +21,7 @@ DECLARE
     v_until constant timestamptz := clock_timestamp() + interval '2 seconds';
 BEGIN
     WHILE EXISTS (
-        SELECT FROM analytics.scheduler_state
+        SELECT FROM kpi_engine.scheduler_state
         WHERE
             coalesce(scheduler_state.last_tick_at, scheduler_state.scheduled_since)
             NOT BETWEEN clock_timestamp() - interval '30 seconds'
@@ -36,8 +36,8 @@ BEGIN
 END;
 $wait_for_tick$;
 
-COMMENT ON FUNCTION analytics.wait_for_tick() IS
+COMMENT ON FUNCTION kpi_engine.wait_for_tick() IS
 'Waits up to two seconds for a tick, where the last one is over 30 seconds ago; false when none '
 'came. Internal to analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.wait_for_tick() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.wait_for_tick() FROM public;

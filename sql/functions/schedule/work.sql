@@ -19,43 +19,43 @@ BEGIN
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
-    PERFORM analytics.pin_settings();
-    PERFORM analytics.work_step('wait');
+    PERFORM kpi_engine.pin_settings();
+    PERFORM kpi_engine.work_step('wait');
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
-    PERFORM analytics.pin_settings();
-    IF NOT pg_try_advisory_lock(analytics.refresh_lock_key()) THEN
+    PERFORM kpi_engine.pin_settings();
+    IF NOT pg_try_advisory_lock(kpi_engine.refresh_lock_key()) THEN
         -- Another refresh is at work; if it is none, that is an error.
-        PERFORM analytics.work_step('refuse');
+        PERFORM kpi_engine.work_step('refuse');
         RETURN;
     END IF;
     LOOP
         v_job_id := NULL;
         BEGIN
-            v_job_id := analytics.work_step('claim');
+            v_job_id := kpi_engine.work_step('claim');
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
-        PERFORM analytics.pin_settings();
+        PERFORM kpi_engine.pin_settings();
         EXIT WHEN v_job_id IS NULL OR v_sqlstate IS NOT NULL;
 
         -- What has to be computed again altogether is done in steps, not in one transaction.
         BEGIN
-            v_in_steps := analytics.work_step('plan', v_job_id) = 1;
+            v_in_steps := kpi_engine.work_step('plan', v_job_id) = 1;
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
         IF v_sqlstate IS NULL AND v_in_steps THEN
-            CALL analytics.run_rebuild_steps(false, v_message, v_sqlstate);
+            CALL kpi_engine.run_rebuild_steps(false, v_message, v_sqlstate);
             SET LOCAL search_path = pg_catalog, pg_temp;
         END IF;
         BEGIN
             IF v_sqlstate IS NULL THEN
-                PERFORM analytics.work_step(
+                PERFORM kpi_engine.work_step(
                     'run', v_job_id, p_is_rebuilt => v_in_steps
                 );
             END IF;
@@ -64,7 +64,7 @@ BEGIN
         END;
         IF v_sqlstate IS NOT NULL THEN
             BEGIN
-                PERFORM analytics.work_step(
+                PERFORM kpi_engine.work_step(
                     'fail', v_job_id, p_message => v_message, p_sqlstate => v_sqlstate
                 );
             EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -75,10 +75,10 @@ BEGIN
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
-        PERFORM analytics.pin_settings();
+        PERFORM kpi_engine.pin_settings();
         EXIT WHEN v_sqlstate IS NOT NULL;
     END LOOP;
-    PERFORM pg_advisory_unlock(analytics.refresh_lock_key());
+    PERFORM pg_advisory_unlock(kpi_engine.refresh_lock_key());
     IF v_sqlstate IS NOT NULL THEN
         RAISE EXCEPTION 'refresh job % failed: %', v_job_id, v_message
             USING ERRCODE = v_sqlstate,

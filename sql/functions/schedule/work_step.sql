@@ -5,7 +5,7 @@
 -- refresh lock.
 -- SECURITY DEFINER: the scheduler's role reads and writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.work_step(
+CREATE OR REPLACE FUNCTION kpi_engine.work_step(
     p_step text,
     p_job_id bigint DEFAULT NULL,
     p_is_rebuilt boolean DEFAULT false,
@@ -20,11 +20,11 @@ SET search_path = pg_catalog, pg_temp
 AS $work_step$
 BEGIN
     CASE p_step
-        WHEN 'wait' THEN RETURN analytics.wait_for_tick()::integer;
+        WHEN 'wait' THEN RETURN kpi_engine.wait_for_tick()::integer;
         WHEN 'refuse' THEN
-            PERFORM analytics.raise_refresh_running(true);
+            PERFORM kpi_engine.raise_refresh_running(true);
             RETURN NULL;
-        WHEN 'claim' THEN RETURN analytics.claim_refresh_job();
+        WHEN 'claim' THEN RETURN kpi_engine.claim_refresh_job();
         ELSE NULL;
     END CASE;
     IF p_step IS NULL OR p_step NOT IN ('plan', 'run', 'fail') THEN
@@ -32,9 +32,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'CALL analytics.work();';
     END IF;
-    PERFORM analytics.require_refresh_lock();
+    PERFORM kpi_engine.require_refresh_lock();
     IF NOT EXISTS (
-        SELECT FROM analytics.refresh_jobs
+        SELECT FROM kpi_engine.refresh_jobs
         WHERE
             refresh_jobs.job_id = p_job_id
             AND refresh_jobs.state = 'RUNNING'
@@ -43,19 +43,19 @@ BEGIN
         RETURN NULL;
     END IF;
     CASE p_step
-        WHEN 'plan' THEN RETURN analytics.needs_rebuild_steps(p_job_id)::integer;
-        WHEN 'run' THEN PERFORM analytics.run_refresh_job(p_job_id, p_is_rebuilt);
-        WHEN 'fail' THEN PERFORM analytics.fail_refresh_job(p_job_id, p_message, p_sqlstate);
+        WHEN 'plan' THEN RETURN kpi_engine.needs_rebuild_steps(p_job_id)::integer;
+        WHEN 'run' THEN PERFORM kpi_engine.run_refresh_job(p_job_id, p_is_rebuilt);
+        WHEN 'fail' THEN PERFORM kpi_engine.fail_refresh_job(p_job_id, p_message, p_sqlstate);
     END CASE;
     RETURN NULL;
 END;
 $work_step$;
 
-COMMENT ON FUNCTION analytics.work_step(text, bigint, boolean, text, text) IS
+COMMENT ON FUNCTION kpi_engine.work_step(text, bigint, boolean, text, text) IS
 'Does one step of analytics.work(): wait, refuse, claim (returns the job), plan (1: in steps), '
 'run, fail; the last three for a job that this session has claimed, else they do nothing. Errors: '
 '22023 for no such step, 55000 without the refresh lock. Internal to analytics.work().';
 
-REVOKE ALL ON FUNCTION analytics.work_step(text, bigint, boolean, text, text) FROM public;
-GRANT EXECUTE ON FUNCTION analytics.work_step(text, bigint, boolean, text, text)
+REVOKE ALL ON FUNCTION kpi_engine.work_step(text, bigint, boolean, text, text) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.work_step(text, bigint, boolean, text, text)
 TO analytics_scheduler;

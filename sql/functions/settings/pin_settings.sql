@@ -3,7 +3,7 @@
 -- For procedures: they commit, and so can't have SET clauses. Functions that are called from
 -- outside have the same in theirs.
 
-CREATE OR REPLACE FUNCTION analytics.pin_settings()
+CREATE OR REPLACE FUNCTION kpi_engine.pin_settings()
 RETURNS void
 LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
@@ -20,9 +20,9 @@ BEGIN ATOMIC
         set_config('idle_in_transaction_session_timeout', '0', true) AS idle_timeout;
 END;
 
-COMMENT ON FUNCTION analytics.pin_settings() IS
+COMMENT ON FUNCTION kpi_engine.pin_settings() IS
 'Sets for the rest of the transaction the settings on which our functions depend. Internal to the '
 'procedures that commit.';
 
-REVOKE ALL ON FUNCTION analytics.pin_settings() FROM public;
-GRANT EXECUTE ON FUNCTION analytics.pin_settings() TO analytics_operador, analytics_scheduler;
+REVOKE ALL ON FUNCTION kpi_engine.pin_settings() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.pin_settings() TO analytics_operador, analytics_scheduler;

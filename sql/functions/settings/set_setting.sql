@@ -15,10 +15,10 @@ BEGIN
         RAISE EXCEPTION 'p_value must not be NULL'
             USING ERRCODE = 'null_value_not_allowed',
                   DETAIL = format('Setting %I.', p_name),
-                  HINT = (SELECT settings.description FROM analytics.settings
+                  HINT = (SELECT settings.description FROM kpi_engine.settings
                           WHERE settings.name = p_name);
     END IF;
-    UPDATE analytics.settings SET value = p_value WHERE settings.name = p_name;
+    UPDATE kpi_engine.settings SET value = p_value WHERE settings.name = p_name;
 END;
 $set_setting$;
 

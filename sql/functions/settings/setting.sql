@@ -13,18 +13,18 @@ DECLARE
     v_value text;
 BEGIN
     SELECT settings.value INTO v_value
-    FROM analytics.settings
+    FROM kpi_engine.settings
     WHERE settings.name = p_name;
     IF NOT FOUND THEN
-        IF NOT EXISTS (SELECT FROM analytics.settings) THEN
-            PERFORM analytics.raise_incomplete_restore();
+        IF NOT EXISTS (SELECT FROM kpi_engine.settings) THEN
+            PERFORM kpi_engine.raise_incomplete_restore();
         END IF;
         RAISE EXCEPTION 'p_name must be the name of a setting'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('Got %L.', p_name),
                   HINT = format('One of: %s.', (
                       SELECT string_agg(settings.name, ', ' ORDER BY settings.name)
-                      FROM analytics.settings));
+                      FROM kpi_engine.settings));
     END IF;
     RETURN v_value;
 END;

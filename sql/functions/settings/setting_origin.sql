@@ -1,6 +1,6 @@
 -- Says where the session's value of a setting of PostgreSQL comes from and how to change it.
 
-CREATE OR REPLACE FUNCTION analytics.setting_origin(p_name text, p_value text)
+CREATE OR REPLACE FUNCTION kpi_engine.setting_origin(p_name text, p_value text)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -31,8 +31,8 @@ AS $setting_origin$
     WHERE pg_settings.name = p_name;
 $setting_origin$;
 
-COMMENT ON FUNCTION analytics.setting_origin(text, text) IS
+COMMENT ON FUNCTION kpi_engine.setting_origin(text, text) IS
 'The beginning of a hint: whether a setting of PostgreSQL comes from the database or the role, and '
 'the statement that sets it to p_value there; empty where the session set it. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.setting_origin(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.setting_origin(text, text) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: NULL exactly where the setting exists and may have the value. Each rule is here and
 -- nowhere else: the trigger of analytics.settings and the doctor ask.
 
-CREATE OR REPLACE FUNCTION analytics.setting_problem(p_name text, p_value text)
+CREATE OR REPLACE FUNCTION kpi_engine.setting_problem(p_name text, p_value text)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -66,7 +66,7 @@ AS $setting_problem$
     END;
 $setting_problem$;
 
-COMMENT ON FUNCTION analytics.setting_problem(text, text) IS
+COMMENT ON FUNCTION kpi_engine.setting_problem(text, text) IS
 'Which values a setting may have; NULL where the given one is right.';
 
-REVOKE ALL ON FUNCTION analytics.setting_problem(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.setting_problem(text, text) FROM public;

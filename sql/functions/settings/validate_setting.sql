@@ -1,9 +1,9 @@
 -- Trigger function: refuses a setting whose value is not right.
 --
 -- Invariant: what analytics.settings holds can be used without checking it again.
--- A new setting gets its row in a migration and its rule in analytics.setting_problem().
+-- A new setting gets its row in a migration and its rule in kpi_engine.setting_problem().
 
-CREATE OR REPLACE FUNCTION analytics.validate_setting()
+CREATE OR REPLACE FUNCTION kpi_engine.validate_setting()
 RETURNS trigger
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,7 +13,7 @@ AS $validate_setting$
 DECLARE
     v_right_values text;
 BEGIN
-    v_right_values := analytics.setting_problem(new.name, new.value);
+    v_right_values := kpi_engine.setting_problem(new.name, new.value);
     IF v_right_values IS NOT NULL THEN
         RAISE EXCEPTION 'setting % has no right value', quote_ident(new.name)
             USING ERRCODE = 'invalid_parameter_value',
@@ -26,20 +26,20 @@ BEGIN
         -- of one transaction nothing is due, nor by a schedule that is being set right.
         IF TG_OP = 'UPDATE'
             AND EXISTS (
-                SELECT FROM analytics.scheduler_state
+                SELECT FROM kpi_engine.scheduler_state
                 WHERE scheduler_state.schedule_changed_at IS DISTINCT FROM analytics.now()
             )
             AND NOT EXISTS (
-                SELECT FROM analytics.settings
+                SELECT FROM kpi_engine.settings
                 WHERE
                     settings.name IN (
                         'schedule_time', 'schedule_time_zone', 'schedule_grace_minutes'
                     )
-                    AND analytics.setting_problem(settings.name, settings.value) IS NOT NULL
+                    AND kpi_engine.setting_problem(settings.name, settings.value) IS NOT NULL
             ) THEN
-            PERFORM analytics.queue_due_slots();
+            PERFORM kpi_engine.queue_due_slots();
         END IF;
-        UPDATE analytics.scheduler_state SET schedule_changed_at = analytics.now();
+        UPDATE kpi_engine.scheduler_state SET schedule_changed_at = analytics.now();
     END IF;
     new.updated_at := clock_timestamp();
     new.updated_by := session_user;
@@ -47,14 +47,14 @@ BEGIN
 END;
 $validate_setting$;
 
-COMMENT ON FUNCTION analytics.validate_setting() IS
+COMMENT ON FUNCTION kpi_engine.validate_setting() IS
 'Trigger of analytics.settings: refuses values that are not right (22023) and stamps the change; '
 'before the schedule changes it queues what is due.';
 
-REVOKE ALL ON FUNCTION analytics.validate_setting() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.validate_setting() FROM public;
 
 CREATE OR REPLACE TRIGGER validate_setting
-BEFORE INSERT OR UPDATE ON analytics.settings
-FOR EACH ROW EXECUTE FUNCTION analytics.validate_setting();
+BEFORE INSERT OR UPDATE ON kpi_engine.settings
+FOR EACH ROW EXECUTE FUNCTION kpi_engine.validate_setting();
 
-COMMENT ON TRIGGER validate_setting ON analytics.settings IS 'Keeps settings right.';
+COMMENT ON TRIGGER validate_setting ON kpi_engine.settings IS 'Keeps settings right.';

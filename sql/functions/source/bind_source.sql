@@ -16,20 +16,20 @@ DECLARE
     v_moved text[];
 BEGIN
     BEGIN
-        v_moved := analytics.bind_source_views();
+        v_moved := kpi_engine.bind_source_views();
     EXCEPTION WHEN invalid_table_definition THEN
         RAISE EXCEPTION 'the operational tables have columns of other types: %', SQLERRM
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'What reads the src_ views has to be made again, too; nothing was changed.',
                   HINT = 'make migrate';
     END;
-    UPDATE analytics.migration_ledger SET
+    UPDATE kpi_engine.migration_ledger SET
         checksum = encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex'),
         text_checksum = encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex'),
         applied_by = session_user,
         applied_at = clock_timestamp()
-    FROM analytics.installation
-    CROSS JOIN LATERAL analytics.source_view_definitions(
+    FROM kpi_engine.installation
+    CROSS JOIN LATERAL kpi_engine.source_view_definitions(
         installation.source_schema, installation.source_generation
     ) AS definitions
     WHERE
@@ -37,8 +37,8 @@ BEGIN
         AND migration_ledger.name = definitions.view_name
         AND migration_ledger.checksum
         <> encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex');
-    PERFORM analytics.note_source_binding();
-    PERFORM analytics.require_source();
+    PERFORM kpi_engine.note_source_binding();
+    PERFORM kpi_engine.require_source();
     RETURN v_moved;
 END;
 $bind_source$;

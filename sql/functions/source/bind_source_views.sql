@@ -3,7 +3,7 @@
 -- Invariant: afterwards each src_ view reads the tables and columns that have these names. Returns
 -- the views that read something else before, told by their text as PostgreSQL shows it.
 
-CREATE OR REPLACE FUNCTION analytics.bind_source_views()
+CREATE OR REPLACE FUNCTION kpi_engine.bind_source_views()
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -18,17 +18,17 @@ DECLARE
     v_moved text[] := ARRAY[]::text[];
 BEGIN
     SELECT found.* INTO STRICT v_source
-    FROM analytics.installation
-    CROSS JOIN analytics.find_source(installation.source_schema) AS found;
+    FROM kpi_engine.installation
+    CROSS JOIN kpi_engine.find_source(installation.source_schema) AS found;
     FOR v_view IN
         SELECT definitions.*
-        FROM analytics.source_view_definitions(
+        FROM kpi_engine.source_view_definitions(
             v_source.source_schema, v_source.source_generation
         ) AS definitions
     LOOP
-        v_before := pg_get_viewdef(to_regclass(format('analytics.%I', v_view.view_name)));
+        v_before := pg_get_viewdef(to_regclass(format('kpi_engine.%I', v_view.view_name)));
         EXECUTE v_view.definition;
-        IF v_before IS DISTINCT FROM pg_get_viewdef(format('analytics.%I', v_view.view_name)::regclass)
+        IF v_before IS DISTINCT FROM pg_get_viewdef(format('kpi_engine.%I', v_view.view_name)::regclass)
         THEN
             v_moved := v_moved || v_view.view_name;
         END IF;
@@ -37,9 +37,9 @@ BEGIN
 END;
 $bind_source_views$;
 
-COMMENT ON FUNCTION analytics.bind_source_views() IS
+COMMENT ON FUNCTION kpi_engine.bind_source_views() IS
 'Creates the src_ views again over the operational tables as they are called now; returns those '
 'that read something else before. Errors: 42P01 lists what does not fit the contract. Internal to '
-'analytics.settle_source() and analytics.bind_source().';
+'kpi_engine.settle_source() and analytics.bind_source().';
 
-REVOKE ALL ON FUNCTION analytics.bind_source_views() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.bind_source_views() FROM public;

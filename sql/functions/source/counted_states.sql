@@ -1,6 +1,6 @@
 -- The states that the rules of the KPIs name.
 
-CREATE OR REPLACE FUNCTION analytics.counted_states()
+CREATE OR REPLACE FUNCTION kpi_engine.counted_states()
 RETURNS text[]
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -10,8 +10,8 @@ RETURN ARRAY[
     'CERRADA_SIN_OFERTAS', 'ENVIADA', 'GANADORA', 'ACTIVO'
 ];
 
-COMMENT ON FUNCTION analytics.counted_states() IS
+COMMENT ON FUNCTION kpi_engine.counted_states() IS
 'Values of the columns estado that the rules of the KPIs name: under another name a row would be '
 'counted as something else.';
 
-REVOKE ALL ON FUNCTION analytics.counted_states() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.counted_states() FROM public;

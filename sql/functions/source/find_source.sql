@@ -3,7 +3,7 @@
 -- Invariant: returns a schema that fulfils the contract, or raises one error that
 -- lists everything that is missing; nothing is changed either way.
 
-CREATE OR REPLACE FUNCTION analytics.find_source(p_schema text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION kpi_engine.find_source(p_schema text DEFAULT NULL)
 RETURNS TABLE (source_schema text, source_generation text)
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -53,7 +53,7 @@ BEGIN
         AND pg_class.relname IN ('auditorias_tiendas', 'auditoria_tiendas', 'usuarios');
 
     SELECT array_agg(DISTINCT source_columns.problem) INTO v_problems
-    FROM analytics.source_columns(source_schema, source_generation)
+    FROM kpi_engine.source_columns(source_schema, source_generation)
     WHERE source_columns.problem IS NOT NULL;
 
     IF v_problems IS NOT NULL THEN
@@ -68,9 +68,9 @@ BEGIN
 END;
 $find_source$;
 
-COMMENT ON FUNCTION analytics.find_source(text) IS
+COMMENT ON FUNCTION kpi_engine.find_source(text) IS
 'Schema and generation of the operational tables. Looks into p_schema, or into public and '
 'teloo. Errors: 42P01 lists all tables and columns that are missing or of a wrong type; '
 '42P08 when both schemas hold them.';
 
-REVOKE ALL ON FUNCTION analytics.find_source(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.find_source(text) FROM public;

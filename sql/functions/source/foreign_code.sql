@@ -4,7 +4,7 @@
 -- plan a query PostgreSQL works out constant parts of the expressions of indexes, statistics and
 -- partition keys of a table, with the rights of whoever asks. What a superuser owns is trusted.
 
-CREATE OR REPLACE FUNCTION analytics.foreign_code()
+CREATE OR REPLACE FUNCTION kpi_engine.foreign_code()
 RETURNS TABLE (relation oid, object text, routine text, owner text)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -12,7 +12,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $foreign_code$
     WITH source AS (
-        SELECT DISTINCT captured_tables.relation FROM analytics.captured_tables()
+        SELECT DISTINCT captured_tables.relation FROM kpi_engine.captured_tables()
         UNION
         -- What the src_ views really read, also when names have moved.
         SELECT dependency.refobjid
@@ -23,7 +23,7 @@ AS $foreign_code$
             AND dependency.objid = pg_rewrite.oid
             AND dependency.refclassid = 'pg_class'::regclass
         WHERE
-            pg_class.relnamespace = 'analytics'::regnamespace
+            pg_class.relnamespace = 'kpi_engine'::regnamespace
             AND pg_class.relname LIKE 'src\_%'
             AND dependency.refobjid <> pg_class.oid
     ),
@@ -71,9 +71,9 @@ AS $foreign_code$
     WHERE NOT owner.rolsuper AND owner.rolname <> 'analytics_owner';
 $foreign_code$;
 
-COMMENT ON FUNCTION analytics.foreign_code() IS
+COMMENT ON FUNCTION kpi_engine.foreign_code() IS
 'Functions of others, not superusers, in the expressions of indexes, statistics, partition keys, '
 'views and policies of the source tables: PostgreSQL may run them with the rights of '
 'analytics_owner. No row: none. For the doctor.';
 
-REVOKE ALL ON FUNCTION analytics.foreign_code() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.foreign_code() FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: NULL for a type that is no enum: text may hold any state.
 
-CREATE OR REPLACE FUNCTION analytics.missing_states(
+CREATE OR REPLACE FUNCTION kpi_engine.missing_states(
     p_type oid, p_table_name text, p_column_name text, p_generation text
 )
 RETURNS text
@@ -36,8 +36,8 @@ AS $missing_states$
         );
 $missing_states$;
 
-COMMENT ON FUNCTION analytics.missing_states(oid, text, text, text) IS
+COMMENT ON FUNCTION kpi_engine.missing_states(oid, text, text, text) IS
 'States that the rules of the KPIs need in an enum column of the source and that its type lacks, '
-'as a list; NULL where none is missing. Internal to analytics.source_columns().';
+'as a list; NULL where none is missing. Internal to kpi_engine.source_columns().';
 
-REVOKE ALL ON FUNCTION analytics.missing_states(oid, text, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.missing_states(oid, text, text, text) FROM public;

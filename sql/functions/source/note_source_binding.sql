@@ -2,7 +2,7 @@
 --
 -- Invariant: where they are bound to something else than before, everything is computed again.
 
-CREATE OR REPLACE FUNCTION analytics.note_source_binding(p_is_moved boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION kpi_engine.note_source_binding(p_is_moved boolean DEFAULT true)
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,20 +13,20 @@ DECLARE
     v_now record;
     v_is_changed boolean;
 BEGIN
-    v_now := analytics.source_now();
+    v_now := kpi_engine.source_now();
     SELECT
         engine_state.source_binding IS NOT NULL
         AND (engine_state.source_binding, engine_state.source_values)
         IS DISTINCT FROM (v_now.binding, v_now.enum_values)
     INTO STRICT v_is_changed
-    FROM analytics.engine_state;
-    UPDATE analytics.engine_state SET
+    FROM kpi_engine.engine_state;
+    UPDATE kpi_engine.engine_state SET
         source_binding = v_now.binding,
         source_values = v_now.enum_values,
         database_identity = CASE
-            -- In another database than before this is for analytics.recognize_database() to note.
+            -- In another database than before this is for kpi_engine.recognize_database() to note.
             WHEN engine_state.source_binding IS NULL
-                THEN coalesce(engine_state.database_identity, analytics.database_identity())
+                THEN coalesce(engine_state.database_identity, kpi_engine.database_identity())
             ELSE engine_state.database_identity
         END,
         rebuild_reason = CASE
@@ -41,9 +41,9 @@ BEGIN
 END;
 $note_source_binding$;
 
-COMMENT ON FUNCTION analytics.note_source_binding(boolean) IS
+COMMENT ON FUNCTION kpi_engine.note_source_binding(boolean) IS
 'Notes the tables and columns that the src_ views read; true where they are others than before. '
 'Then, with p_is_moved, the next refresh computes everything again. Internal to make migrate, '
-'analytics.settle_source() and analytics.bind_source().';
+'kpi_engine.settle_source() and analytics.bind_source().';
 
-REVOKE ALL ON FUNCTION analytics.note_source_binding(boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_source_binding(boolean) FROM public;

@@ -4,7 +4,7 @@
 -- everything in a large source, nothing is looked at here; the daily self-audit goes through all in
 -- turn. At most 1,000 rows are noted at a time.
 
-CREATE OR REPLACE FUNCTION analytics.note_uncountable_rows(
+CREATE OR REPLACE FUNCTION kpi_engine.note_uncountable_rows(
     p_everything boolean,
     p_solicitud_ids uuid[] DEFAULT NULL,
     p_asesor_ids uuid[] DEFAULT NULL,
@@ -23,18 +23,18 @@ DECLARE
     v_found record;
     v_ids jsonb;
 BEGIN
-    IF EXISTS (SELECT FROM analytics.uncountable_rows) THEN
+    IF EXISTS (SELECT FROM kpi_engine.uncountable_rows) THEN
         SELECT jsonb_object_agg(known.table_name, known.ids) INTO v_ids
         FROM (
             SELECT uncountable_rows.table_name, array_agg(uncountable_rows.row_id) AS ids
-            FROM analytics.uncountable_rows
+            FROM kpi_engine.uncountable_rows
             GROUP BY uncountable_rows.table_name
         ) AS known;
         FOR v_found IN SELECT known.key AS table_name FROM jsonb_each(v_ids) AS known LOOP
             EXECUTE format(
-                'DELETE FROM analytics.uncountable_rows AS known
+                'DELETE FROM kpi_engine.uncountable_rows AS known
                  WHERE known.table_name = %1$L AND NOT EXISTS (
-                     SELECT FROM analytics.%2$I AS source
+                     SELECT FROM kpi_engine.%2$I AS source
                      WHERE source.id = known.row_id AND source.uncountable IS NOT NULL
                  )',
                 v_found.table_name,
@@ -42,9 +42,9 @@ BEGIN
             );
         END LOOP;
     END IF;
-    INSERT INTO analytics.uncountable_rows AS known (table_name, row_id, column_names)
+    INSERT INTO kpi_engine.uncountable_rows AS known (table_name, row_id, column_names)
     SELECT found.table_name, found.row_id, max(found.column_names)
-    FROM analytics.uncountable_in_source(
+    FROM kpi_engine.uncountable_in_source(
         p_everything, p_solicitud_ids, p_asesor_ids, p_usuario_ids, p_historica_ids,
         p_notificacion_ids, p_auditoria_ids
     ) AS found
@@ -55,12 +55,12 @@ BEGIN
 END;
 $note_uncountable_rows$;
 
-COMMENT ON FUNCTION analytics.note_uncountable_rows(
+COMMENT ON FUNCTION kpi_engine.note_uncountable_rows(
     boolean, uuid[], uuid[], uuid[], uuid[], uuid[], uuid[]
 ) IS
 'Brings analytics.uncountable_rows up to date for these keys, or for everything. Internal to the '
 'refresh and the self-audit.';
 
-REVOKE ALL ON FUNCTION analytics.note_uncountable_rows(
+REVOKE ALL ON FUNCTION kpi_engine.note_uncountable_rows(
     boolean, uuid[], uuid[], uuid[], uuid[], uuid[], uuid[]
 ) FROM public;

@@ -32,10 +32,10 @@ BEGIN
                     pg_attribute.attname
                 ), ', ' ORDER BY pg_attribute.attnum
             ) AS columns
-        FROM (SELECT DISTINCT source_contract.view_name FROM analytics.source_contract()) AS contract
+        FROM (SELECT DISTINCT source_contract.view_name FROM kpi_engine.source_contract()) AS contract
         INNER JOIN pg_class
             ON
-                pg_class.relnamespace = 'analytics'::regnamespace
+                pg_class.relnamespace = 'kpi_engine'::regnamespace
                 AND pg_class.relname = contract.view_name
         INNER JOIN pg_attribute
             ON
@@ -45,7 +45,7 @@ BEGIN
         GROUP BY pg_class.relname
     LOOP
         EXECUTE format(
-            'CREATE OR REPLACE VIEW analytics.%I AS SELECT %s FROM analytics.released_source()',
+            'CREATE OR REPLACE VIEW kpi_engine.%I AS SELECT %s FROM kpi_engine.released_source()',
             v_view.relname, v_view.columns
         );
         v_released := v_released + 1;

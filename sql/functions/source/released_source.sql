@@ -1,7 +1,7 @@
 -- What a src_ view reads while the operational tables are released: an error, never an empty
 -- answer.
 
-CREATE OR REPLACE FUNCTION analytics.released_source()
+CREATE OR REPLACE FUNCTION kpi_engine.released_source()
 RETURNS SETOF integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -16,7 +16,7 @@ BEGIN
 END;
 $released_source$;
 
-COMMENT ON FUNCTION analytics.released_source() IS
+COMMENT ON FUNCTION kpi_engine.released_source() IS
 'Raises 55000: the src_ views read it after analytics.release_source().';
 
-REVOKE ALL ON FUNCTION analytics.released_source() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.released_source() FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: when this returns, each src_ view reads, in full, what the contract names. Figures
 -- of another table, or of a part of the rows, would be wrong without a word.
 
-CREATE OR REPLACE FUNCTION analytics.require_source(p_even_restored boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION kpi_engine.require_source(p_even_restored boolean DEFAULT false)
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -36,8 +36,8 @@ BEGIN
 END;
 $require_source$;
 
-COMMENT ON FUNCTION analytics.require_source(boolean) IS
+COMMENT ON FUNCTION kpi_engine.require_source(boolean) IS
 'Raises 55000 where the operational tables are not what the src_ views read, or can''t be read in '
 'full; says what changed and what mends it. Internal: asked before anything reads the source.';
 
-REVOKE ALL ON FUNCTION analytics.require_source(boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.require_source(boolean) FROM public;

@@ -5,7 +5,7 @@
 -- has the name, and its text stays the same. So it is after a restore. Everything else is for make
 -- migrate, and raises by name until then.
 
-CREATE OR REPLACE FUNCTION analytics.settle_source()
+CREATE OR REPLACE FUNCTION kpi_engine.settle_source()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,19 +13,19 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $settle_source$
 DECLARE
-    v_state analytics.engine_state;
+    v_state kpi_engine.engine_state;
     v_now record;
     v_is_restored boolean;
     v_moved text[];
 BEGIN
-    v_now := analytics.source_now();
-    SELECT engine_state.* INTO STRICT v_state FROM analytics.engine_state;
+    v_now := kpi_engine.source_now();
+    SELECT engine_state.* INTO STRICT v_state FROM kpi_engine.engine_state;
     IF v_state.source_binding = v_now.binding
         AND v_state.source_values = v_now.enum_values
         AND v_now.is_readable THEN
         RETURN;
     END IF;
-    v_is_restored := v_state.database_identity <> analytics.database_identity();
+    v_is_restored := v_state.database_identity <> kpi_engine.database_identity();
     IF v_state.source_binding IS NULL
         OR (
             (v_is_restored OR v_state.source_binding <> v_now.binding)
@@ -35,11 +35,11 @@ BEGIN
             )
         ) THEN
         BEGIN
-            v_moved := analytics.bind_source_views();
+            v_moved := kpi_engine.bind_source_views();
             IF cardinality(v_moved) > 0 THEN
                 RAISE EXCEPTION 'moved' USING ERRCODE = 'TL001';
             END IF;
-            PERFORM analytics.note_source_binding(NOT coalesce(v_is_restored, false));
+            PERFORM kpi_engine.note_source_binding(NOT coalesce(v_is_restored, false));
             RETURN;
         EXCEPTION
             -- Undone: what is wrong is told below.
@@ -48,12 +48,12 @@ BEGIN
                 NULL;
         END;
     END IF;
-    PERFORM analytics.require_source(true);
+    PERFORM kpi_engine.require_source(true);
     -- An enum value that no rule names, or the expression of a generated column.
-    UPDATE analytics.engine_state SET
+    UPDATE kpi_engine.engine_state SET
         source_values = v_now.enum_values,
         rebuild_reason = CASE
-            WHEN analytics.same_values(engine_state.source_values, v_now.enum_values)
+            WHEN kpi_engine.same_values(engine_state.source_values, v_now.enum_values)
                 THEN engine_state.rebuild_reason
             ELSE coalesce(engine_state.rebuild_reason, 'values of the source got other names')
         END
@@ -61,9 +61,9 @@ BEGIN
 END;
 $settle_source$;
 
-COMMENT ON FUNCTION analytics.settle_source() IS
+COMMENT ON FUNCTION kpi_engine.settle_source() IS
 'Checks that the src_ views read the tables and columns that have the names of the contract, and '
 'binds again after a restore. Errors: 55000 says what was moved, renamed, dropped or hidden, and '
 'what mends it. Internal to the refresh and the tick.';
 
-REVOKE ALL ON FUNCTION analytics.settle_source() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.settle_source() FROM public;

@@ -1,9 +1,9 @@
 -- The contract laid over the tables that really are in one schema.
 --
--- Invariant: one row per row of analytics.source_contract(); problem is NULL exactly
+-- Invariant: one row per row of kpi_engine.source_contract(); problem is NULL exactly
 -- where the column can be read as the contract wants it.
 
-CREATE OR REPLACE FUNCTION analytics.source_columns(p_schema text, p_generation text)
+CREATE OR REPLACE FUNCTION kpi_engine.source_columns(p_schema text, p_generation text)
 RETURNS TABLE (
     view_name text,
     column_position integer,
@@ -25,7 +25,7 @@ AS $source_columns$
                 WHEN 'A' THEN source_contract.table_in_a
                 ELSE source_contract.table_in_b
             END AS table_name
-        FROM analytics.source_contract()
+        FROM kpi_engine.source_contract()
     ),
 
     found AS (
@@ -139,15 +139,15 @@ AS $source_columns$
         END
     FROM found
     CROSS JOIN LATERAL (
-        SELECT analytics.missing_states(
+        SELECT kpi_engine.missing_states(
             found.type_oid, found.table_name, found.column_name, p_generation
         ) AS labels
     ) AS missing
     ORDER BY found.column_position;
 $source_columns$;
 
-COMMENT ON FUNCTION analytics.source_columns(text, text) IS
+COMMENT ON FUNCTION kpi_engine.source_columns(text, text) IS
 'The source contract laid over one schema, read as generation A or B: for each column its '
 'type there and what is wrong with it, or NULL.';
 
-REVOKE ALL ON FUNCTION analytics.source_columns(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.source_columns(text, text) FROM public;

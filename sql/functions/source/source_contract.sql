@@ -4,7 +4,7 @@
 -- generations that its row names; where it is not needed it is used if it is there,
 -- and NULL otherwise. Spelled out in docs/source.md.
 
-CREATE OR REPLACE FUNCTION analytics.source_contract()
+CREATE OR REPLACE FUNCTION kpi_engine.source_contract()
 RETURNS TABLE (
     view_name text,
     column_position integer,
@@ -93,8 +93,8 @@ AS $source_contract$
     ) AS contract (table_name, column_name, value_kind, needed_in);
 $source_contract$;
 
-COMMENT ON FUNCTION analytics.source_contract() IS
+COMMENT ON FUNCTION kpi_engine.source_contract() IS
 'Every table and column of the operational database that this package reads, the kind of '
 'value expected there, and the generations (A, B) in which it is needed.';
 
-REVOKE ALL ON FUNCTION analytics.source_contract() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.source_contract() FROM public;

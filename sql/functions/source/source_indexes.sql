@@ -32,7 +32,7 @@ BEGIN
             SELECT
                 pg_class.oid AS relation,
                 contract.*
-            FROM analytics.installation
+            FROM kpi_engine.installation
             CROSS JOIN (VALUES
                 ('solicitudes', 'id', 'changed requests'),
                 ('solicitudes', 'created_at', 'rebuild, audit and live KPIs by day'),

@@ -5,7 +5,7 @@
 -- column that was swapped by rename has another identity under the same name.
 -- In PL/pgSQL for its kept plan: each refresh and each tick asks.
 
-CREATE OR REPLACE FUNCTION analytics.source_now(
+CREATE OR REPLACE FUNCTION kpi_engine.source_now(
     OUT binding jsonb, OUT enum_values jsonb, OUT is_readable boolean
 )
 RETURNS record
@@ -29,8 +29,8 @@ BEGIN
                 ELSE source_contract.table_in_b
             END AS table_name,
             installation.source_schema
-        FROM analytics.source_contract()
-        CROSS JOIN analytics.installation
+        FROM kpi_engine.source_contract()
+        CROSS JOIN kpi_engine.installation
     ),
 
     bound AS MATERIALIZED (
@@ -64,7 +64,7 @@ BEGIN
             AND source.relname = named.table_name
             AND source.relkind IN ('r', 'p', 'v', 'm', 'f')
         LEFT JOIN pg_class AS view
-            ON view.relnamespace = 'analytics'::regnamespace
+            ON view.relnamespace = 'kpi_engine'::regnamespace
             AND view.relname = named.view_name
         LEFT JOIN pg_rewrite AS rule ON rule.ev_class = view.oid AND rule.rulename = '_RETURN'
     ),
@@ -121,7 +121,7 @@ BEGIN
             bound.relation IS NOT NULL
             AND bound.reader IS NOT NULL
             AND coalesce(listed.is_readable, true)
-            AND NOT analytics.hides_rows(
+            AND NOT kpi_engine.hides_rows(
                 bound.reader, bound.relowner, bound.relrowsecurity, bound.relforcerowsecurity
             )
         )
@@ -142,11 +142,11 @@ BEGIN
 END;
 $source_now$;
 
-COMMENT ON FUNCTION analytics.source_now() IS
+COMMENT ON FUNCTION kpi_engine.source_now() IS
 'What the names of the source contract mean now: binding, for each src_ view the oid and kind of '
 'the table that has the name, the oid of the table that the view reads, the row version of its '
 'rule, and for each column its number and type; enum_values, the labels of enum columns and the '
 'versions of generated ones; is_readable, whether the owner of the views may read all rows. '
 'Internal.';
 
-REVOKE ALL ON FUNCTION analytics.source_now() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.source_now() FROM public;

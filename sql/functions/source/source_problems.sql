@@ -16,24 +16,24 @@ SET jit = off
 AS $source_problems$
 #variable_conflict use_column
 DECLARE
-    v_state analytics.engine_state;
+    v_state kpi_engine.engine_state;
     v_now record;
 BEGIN
-    IF analytics.is_settled() THEN
+    IF kpi_engine.is_settled() THEN
         RETURN;
     END IF;
-    SELECT engine_state.* INTO v_state FROM analytics.engine_state;
-    v_now := analytics.source_now();
+    SELECT engine_state.* INTO v_state FROM kpi_engine.engine_state;
+    v_now := kpi_engine.source_now();
     IF v_state.source_binding IS NULL
         OR (
             v_state.source_binding = v_now.binding
             AND v_state.source_values = v_now.enum_values
             AND v_now.is_readable
         )
-        -- After a restore every table has another number: analytics.settle_source() binds again.
+        -- After a restore every table has another number: kpi_engine.settle_source() binds again.
         OR (
             NOT p_even_restored
-            AND v_state.database_identity <> analytics.database_identity()
+            AND v_state.database_identity <> kpi_engine.database_identity()
         ) THEN
         RETURN;
     END IF;
@@ -48,7 +48,7 @@ BEGIN
                 (fresh.value ->> 'reads')::oid AS reads,
                 format('%I.%I', installation.source_schema, contract.table_name) AS name
             FROM jsonb_each(v_state.source_binding) AS known
-            CROSS JOIN analytics.installation
+            CROSS JOIN kpi_engine.installation
             LEFT JOIN jsonb_each(v_now.binding) AS fresh ON fresh.key = known.key
             INNER JOIN (
                 SELECT DISTINCT
@@ -57,8 +57,8 @@ BEGIN
                         WHEN 'A' THEN source_contract.table_in_a
                         ELSE source_contract.table_in_b
                     END AS table_name
-                FROM analytics.source_contract()
-                CROSS JOIN analytics.installation
+                FROM kpi_engine.source_contract()
+                CROSS JOIN kpi_engine.installation
             ) AS contract ON contract.view_name = known.key
         ),
 
@@ -96,27 +96,27 @@ BEGIN
                     'table %s is gone%s', source.name,
                     CASE
                         WHEN source.reads IS NOT NULL THEN format(
-                            '; analytics.%I reads %s', source.view_name, source.reads::regclass)
-                        ELSE format(', and view analytics.%I with it', source.view_name)
+                            '; kpi_engine.%I reads %s', source.view_name, source.reads::regclass)
+                        ELSE format(', and view kpi_engine.%I with it', source.view_name)
                     END
                 )
                 WHEN source.reads IS NULL AND NOT EXISTS (
                     SELECT FROM pg_class
                     WHERE
-                        pg_class.relnamespace = 'analytics'::regnamespace
+                        pg_class.relnamespace = 'kpi_engine'::regnamespace
                         AND pg_class.relname = source.view_name
                 )
-                    THEN format('view analytics.%I over table %s is gone',
+                    THEN format('view kpi_engine.%I over table %s is gone',
                         source.view_name, source.name)
                 WHEN source.reads IS NULL THEN format(
-                    'view analytics.%I was released from table %s', source.view_name, source.name)
+                    'view kpi_engine.%I was released from table %s', source.view_name, source.name)
                 WHEN source.reads <> source.relation THEN format(
-                    '%s is another table than the one that analytics.%I reads, which is %s now',
+                    '%s is another table than the one that kpi_engine.%I reads, which is %s now',
                     source.name, source.view_name, source.reads::regclass
                 )
                 WHEN source.relation <> source.known_relation
                     THEN format('table %s was made again', source.name)
-                ELSE format('view analytics.%I was changed by hand', source.view_name)
+                ELSE format('view kpi_engine.%I was changed by hand', source.view_name)
             END,
             'make migrate'
         FROM source
@@ -140,7 +140,7 @@ BEGIN
                     )
                 )
                 WHEN known_column.number <> known_column.known_number THEN format(
-                    'column %s.%I is another column than the one that analytics.%I reads%s',
+                    'column %s.%I is another column than the one that kpi_engine.%I reads%s',
                     known_column.name, known_column.column_name, known_column.view_name,
                     (
                         SELECT format(', which is called %I now', pg_attribute.attname)
@@ -152,7 +152,7 @@ BEGIN
                     )
                 )
                 ELSE format(
-                    'column %s.%I has type %s, analytics.%I was made for %s',
+                    'column %s.%I has type %s, kpi_engine.%I was made for %s',
                     known_column.name, known_column.column_name,
                     format_type(known_column.type, NULL), known_column.view_name,
                     format_type(known_column.known_type, NULL)
@@ -177,12 +177,12 @@ BEGIN
         INNER JOIN pg_enum ON pg_enum.oid = label.number
         WHERE
             label.label <> label.known_label
-            AND label.known_label = ANY (analytics.counted_states())
+            AND label.known_label = ANY (kpi_engine.counted_states())
         UNION ALL
         SELECT
             'source_moved', false, source.view_name,
             format(
-                'column %s.%I is new, and analytics.%I does not read it yet',
+                'column %s.%I is new, and kpi_engine.%I does not read it yet',
                 source.name, added.key, source.view_name
             ),
             'make migrate'
@@ -198,10 +198,10 @@ BEGIN
             format('ALTER ROLE %I BYPASSRLS; as a superuser', owner.name)
         FROM source
         INNER JOIN pg_class AS view
-            ON view.relnamespace = 'analytics'::regnamespace AND view.relname = source.view_name
+            ON view.relnamespace = 'kpi_engine'::regnamespace AND view.relname = source.view_name
         INNER JOIN pg_class AS table_read ON table_read.oid = source.relation
         CROSS JOIN LATERAL (SELECT pg_get_userbyid(view.relowner) AS name) AS owner
-        WHERE analytics.hides_rows(
+        WHERE kpi_engine.hides_rows(
             view.relowner, table_read.relowner, table_read.relrowsecurity,
             table_read.relforcerowsecurity
         )
@@ -224,7 +224,7 @@ BEGIN
             FROM known_column
             INNER JOIN pg_class AS view
                 ON
-                    view.relnamespace = 'analytics'::regnamespace
+                    view.relnamespace = 'kpi_engine'::regnamespace
                     AND view.relname = known_column.view_name
             CROSS JOIN LATERAL (
                 SELECT coalesce(has_column_privilege(

@@ -7,7 +7,7 @@
 -- sum, a column or an index, is NULL or cut; the last column, uncountable, names such columns of a
 -- row, and costs nothing where it is not read.
 
-CREATE OR REPLACE FUNCTION analytics.source_view_definitions(p_schema text, p_generation text)
+CREATE OR REPLACE FUNCTION kpi_engine.source_view_definitions(p_schema text, p_generation text)
 RETURNS TABLE (view_name text, table_name text, definition text)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -73,7 +73,7 @@ AS $source_view_definitions$
                     THEN format(
                         CASE source_columns.value_kind
                             WHEN 'day' THEN
-                                'analytics.local_date(CASE WHEN isfinite(source.%1$I) '
+                                'kpi_engine.local_date(CASE WHEN isfinite(source.%1$I) '
                                 'THEN source.%1$I%2$s END, '
                                 '(SELECT analytics.setting(''time_zone'')))'
                             ELSE 'CASE WHEN isfinite(source.%1$I) THEN source.%1$I%2$s END'
@@ -109,7 +109,7 @@ AS $source_view_definitions$
                             ELSE source_columns.found_type
                         END)
             END AS fault
-        FROM analytics.source_columns(p_schema, p_generation)
+        FROM kpi_engine.source_columns(p_schema, p_generation)
         CROSS JOIN LATERAL (
             SELECT
                 CASE
@@ -132,9 +132,9 @@ AS $source_view_definitions$
         columns.view_name,
         columns.table_name,
         format(
-            E'CREATE OR REPLACE VIEW analytics.%1$I AS\nSELECT\n%2$s,\n    %6$s AS uncountable\n'
+            E'CREATE OR REPLACE VIEW kpi_engine.%1$I AS\nSELECT\n%2$s,\n    %6$s AS uncountable\n'
             'FROM %3$I.%4$I AS source;\n'
-            'COMMENT ON VIEW analytics.%1$I IS %5$L;\nREVOKE ALL ON analytics.%1$I FROM public;',
+            'COMMENT ON VIEW kpi_engine.%1$I IS %5$L;\nREVOKE ALL ON kpi_engine.%1$I FROM public;',
             columns.view_name,
             string_agg(
                 format('    %s AS %I', columns.expression, columns.output_name), E',\n'
@@ -162,8 +162,8 @@ AS $source_view_definitions$
     ORDER BY columns.view_name;
 $source_view_definitions$;
 
-COMMENT ON FUNCTION analytics.source_view_definitions(text, text) IS
+COMMENT ON FUNCTION kpi_engine.source_view_definitions(text, text) IS
 'The statements that create the src_ views over the operational tables of one schema and '
 'generation; make migrate runs those that changed.';
 
-REVOKE ALL ON FUNCTION analytics.source_view_definitions(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.source_view_definitions(text, text) FROM public;

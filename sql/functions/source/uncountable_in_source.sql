@@ -3,7 +3,7 @@
 -- Invariant: the one place that goes through all src_ views for them. Of a request all that
 -- belongs to it is looked at, by index; p_everything reads whole tables.
 
-CREATE OR REPLACE FUNCTION analytics.uncountable_in_source(
+CREATE OR REPLACE FUNCTION kpi_engine.uncountable_in_source(
     p_everything boolean,
     p_solicitud_ids uuid[] DEFAULT NULL,
     p_asesor_ids uuid[] DEFAULT NULL,
@@ -27,32 +27,32 @@ BEGIN
     IF p_everything OR cardinality(p_solicitud_ids) > 0 THEN
         RETURN QUERY
             SELECT 'solicitudes', source.id, source.uncountable
-            FROM analytics.src_solicitudes AS source
+            FROM kpi_engine.src_solicitudes AS source
             WHERE
                 (p_everything OR source.id = ANY (p_solicitud_ids))
                 AND source.uncountable IS NOT NULL
             UNION ALL
             SELECT 'repuestos_solicitados', source.id, source.uncountable
-            FROM analytics.src_repuestos_solicitados AS source
+            FROM kpi_engine.src_repuestos_solicitados AS source
             WHERE
                 (p_everything OR source.solicitud_id = ANY (p_solicitud_ids))
                 AND source.uncountable IS NOT NULL
             UNION ALL
             SELECT 'ofertas', source.id, source.uncountable
-            FROM analytics.src_ofertas AS source
+            FROM kpi_engine.src_ofertas AS source
             WHERE
                 (p_everything OR source.solicitud_id = ANY (p_solicitud_ids))
                 AND source.uncountable IS NOT NULL;
         IF p_everything THEN
             RETURN QUERY
                 SELECT 'ofertas_detalle', source.id, source.uncountable
-                FROM analytics.src_ofertas_detalle AS source
+                FROM kpi_engine.src_ofertas_detalle AS source
                 WHERE source.uncountable IS NOT NULL;
         ELSE
             RETURN QUERY
                 SELECT 'ofertas_detalle', source.id, source.uncountable
-                FROM analytics.src_ofertas AS offer
-                INNER JOIN analytics.src_ofertas_detalle AS source ON source.oferta_id = offer.id
+                FROM kpi_engine.src_ofertas AS offer
+                INNER JOIN kpi_engine.src_ofertas_detalle AS source ON source.oferta_id = offer.id
                 WHERE
                     offer.solicitud_id = ANY (p_solicitud_ids)
                     AND source.uncountable IS NOT NULL;
@@ -61,7 +61,7 @@ BEGIN
     IF p_everything OR cardinality(p_asesor_ids) > 0 THEN
         RETURN QUERY
             SELECT 'asesores', source.id, source.uncountable
-            FROM analytics.src_asesores AS source
+            FROM kpi_engine.src_asesores AS source
             WHERE
                 (p_everything OR source.id = ANY (p_asesor_ids))
                 AND source.uncountable IS NOT NULL;
@@ -69,7 +69,7 @@ BEGIN
     IF p_everything OR cardinality(p_usuario_ids) > 0 THEN
         RETURN QUERY
             SELECT 'usuarios', source.id, source.uncountable
-            FROM analytics.src_usuarios AS source
+            FROM kpi_engine.src_usuarios AS source
             WHERE
                 (p_everything OR source.id = ANY (p_usuario_ids))
                 AND source.uncountable IS NOT NULL;
@@ -77,7 +77,7 @@ BEGIN
     IF p_everything OR cardinality(p_historica_ids) > 0 THEN
         RETURN QUERY
             SELECT 'ofertas_historicas', source.id, source.uncountable
-            FROM analytics.src_ofertas_historicas AS source
+            FROM kpi_engine.src_ofertas_historicas AS source
             WHERE
                 (p_everything OR source.id = ANY (p_historica_ids))
                 AND source.uncountable IS NOT NULL;
@@ -85,7 +85,7 @@ BEGIN
     IF p_everything OR cardinality(p_notificacion_ids) > 0 THEN
         RETURN QUERY
             SELECT 'historial_respuestas_ofertas', source.id, source.uncountable
-            FROM analytics.src_historial_respuestas_ofertas AS source
+            FROM kpi_engine.src_historial_respuestas_ofertas AS source
             WHERE
                 (p_everything OR source.id = ANY (p_notificacion_ids))
                 AND source.uncountable IS NOT NULL;
@@ -99,8 +99,8 @@ BEGIN
                 END,
                 source.id,
                 source.uncountable
-            FROM analytics.src_auditorias_tiendas AS source
-            CROSS JOIN analytics.installation
+            FROM kpi_engine.src_auditorias_tiendas AS source
+            CROSS JOIN kpi_engine.installation
             WHERE
                 (p_everything OR source.id = ANY (p_auditoria_ids))
                 AND source.uncountable IS NOT NULL;
@@ -108,12 +108,12 @@ BEGIN
 END;
 $uncountable_in_source$;
 
-COMMENT ON FUNCTION analytics.uncountable_in_source(
+COMMENT ON FUNCTION kpi_engine.uncountable_in_source(
     boolean, uuid[], uuid[], uuid[], uuid[], uuid[], uuid[]
 ) IS
 'Rows of the operational tables with values out of range or texts that are too long, and which '
 'columns these are: all of them, or those that belong to these keys. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.uncountable_in_source(
+REVOKE ALL ON FUNCTION kpi_engine.uncountable_in_source(
     boolean, uuid[], uuid[], uuid[], uuid[], uuid[], uuid[]
 ) FROM public;

@@ -1,6 +1,6 @@
 -- Tells which rows of the source hold values that can't be counted.
 
-CREATE OR REPLACE FUNCTION analytics.uncountable_problem()
+CREATE OR REPLACE FUNCTION kpi_engine.uncountable_problem()
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -23,12 +23,12 @@ AS $uncountable_problem$
         SELECT
             uncountable_rows.*,
             row_number() OVER (ORDER BY uncountable_rows.seen_at, uncountable_rows.row_id) AS place
-        FROM analytics.uncountable_rows
+        FROM kpi_engine.uncountable_rows
     ) AS listed
     HAVING count(*) > 0;
 $uncountable_problem$;
 
-COMMENT ON FUNCTION analytics.uncountable_problem() IS
+COMMENT ON FUNCTION kpi_engine.uncountable_problem() IS
 'Text of the problem uncountable_rows: how many rows, the first five by table and id; NULL: none.';
 
-REVOKE ALL ON FUNCTION analytics.uncountable_problem() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.uncountable_problem() FROM public;

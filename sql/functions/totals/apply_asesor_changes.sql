@@ -4,7 +4,7 @@
 -- and the totals moved by exactly the difference. Returns the derived tables whose
 -- visible contents changed.
 
-CREATE OR REPLACE FUNCTION analytics.apply_asesor_changes(
+CREATE OR REPLACE FUNCTION kpi_engine.apply_asesor_changes(
     p_today date,
     p_asesor_ids uuid[],
     p_usuario_ids uuid[],
@@ -24,16 +24,16 @@ SET enable_mergejoin = off
 SET jit = off
 AS $apply_asesor_changes$
 DECLARE
-    v_today_before constant date := (SELECT engine_state.today FROM analytics.engine_state);
+    v_today_before constant date := (SELECT engine_state.today FROM kpi_engine.engine_state);
     v_asesor_ids uuid[];
     v_changed_tables text[] := ARRAY[]::text[];
     v_rows bigint;
 BEGIN
-    PERFORM analytics.empty_work_table('changed_asesor_rows');
-    PERFORM analytics.empty_work_table('changed_asesor_ids');
+    PERFORM kpi_engine.empty_work_table('changed_asesor_rows');
+    PERFORM kpi_engine.empty_work_table('changed_asesor_ids');
     IF p_today > v_today_before THEN
-        PERFORM analytics.move_asesor_windows(v_today_before, p_today);
-        UPDATE analytics.engine_state SET today = p_today;
+        PERFORM kpi_engine.move_asesor_windows(v_today_before, p_today);
+        UPDATE kpi_engine.engine_state SET today = p_today;
     END IF;
 
     IF coalesce(cardinality(p_asesor_ids), 0) + coalesce(cardinality(p_usuario_ids), 0) > 0 THEN
@@ -42,17 +42,17 @@ BEGIN
             UNION
             SELECT asesor_facts.asesor_id
             FROM unnest(p_usuario_ids) AS changed (usuario_id)
-            INNER JOIN analytics.asesor_facts ON asesor_facts.usuario_id = changed.usuario_id
+            INNER JOIN kpi_engine.asesor_facts ON asesor_facts.usuario_id = changed.usuario_id
         );
         WITH fresh AS MATERIALIZED (
             SELECT recomputed.*
-            FROM analytics.recomputed_asesor_facts AS recomputed
+            FROM kpi_engine.recomputed_asesor_facts AS recomputed
             WHERE recomputed.asesor_id = ANY (v_asesor_ids)
         ),
 
         known AS MATERIALIZED (
             SELECT asesor_facts.*
-            FROM analytics.asesor_facts
+            FROM kpi_engine.asesor_facts
             WHERE asesor_facts.asesor_id = ANY (v_asesor_ids)
         ),
 
@@ -66,13 +66,13 @@ BEGIN
         ),
 
         gone AS (
-            DELETE FROM analytics.asesor_facts
+            DELETE FROM kpi_engine.asesor_facts
             USING different
             WHERE different.is_gone AND asesor_facts.asesor_id = different.asesor_id
         ),
 
         come AS (
-            INSERT INTO analytics.asesor_facts
+            INSERT INTO kpi_engine.asesor_facts
             SELECT fresh.*
             FROM fresh
             INNER JOIN different ON different.asesor_id = fresh.asesor_id
@@ -102,7 +102,7 @@ BEGIN
         WITH fresh AS MATERIALIZED (
             SELECT recomputed.*
             FROM unnest(p_historica_ids) AS changed (historica_id)
-            INNER JOIN analytics.recomputed_historica_facts AS recomputed
+            INNER JOIN kpi_engine.recomputed_historica_facts AS recomputed
                 ON recomputed.historica_id = changed.historica_id
             WHERE recomputed.local_day >= p_today - 29
         ),
@@ -110,7 +110,7 @@ BEGIN
         known AS MATERIALIZED (
             SELECT historica_facts.*
             FROM unnest(p_historica_ids) AS changed (historica_id)
-            INNER JOIN analytics.historica_facts USING (historica_id)
+            INNER JOIN kpi_engine.historica_facts USING (historica_id)
         ),
 
         different AS MATERIALIZED (
@@ -123,13 +123,13 @@ BEGIN
         ),
 
         gone AS (
-            DELETE FROM analytics.historica_facts
+            DELETE FROM kpi_engine.historica_facts
             USING different
             WHERE different.is_gone AND historica_facts.historica_id = different.historica_id
         ),
 
         come AS (
-            INSERT INTO analytics.historica_facts
+            INSERT INTO kpi_engine.historica_facts
             SELECT fresh.*
             FROM fresh
             INNER JOIN different ON different.historica_id = fresh.historica_id
@@ -143,7 +143,7 @@ BEGIN
                 amount = excluded.amount
         )
 
-        INSERT INTO analytics.changed_asesor_rows (
+        INSERT INTO kpi_engine.changed_asesor_rows (
             sign, asesor_id, offers, offers_won, offers_accepted, offers_delivered,
             response_seconds, amount
         )
@@ -169,7 +169,7 @@ BEGIN
         WITH fresh AS MATERIALIZED (
             SELECT recomputed.*
             FROM unnest(p_notificacion_ids) AS changed (notificacion_id)
-            INNER JOIN analytics.recomputed_notificacion_facts AS recomputed
+            INNER JOIN kpi_engine.recomputed_notificacion_facts AS recomputed
                 ON recomputed.notificacion_id = changed.notificacion_id
             WHERE recomputed.local_day >= p_today - 29
         ),
@@ -177,7 +177,7 @@ BEGIN
         known AS MATERIALIZED (
             SELECT notificacion_facts.*
             FROM unnest(p_notificacion_ids) AS changed (notificacion_id)
-            INNER JOIN analytics.notificacion_facts USING (notificacion_id)
+            INNER JOIN kpi_engine.notificacion_facts USING (notificacion_id)
         ),
 
         different AS MATERIALIZED (
@@ -190,7 +190,7 @@ BEGIN
         ),
 
         gone AS (
-            DELETE FROM analytics.notificacion_facts
+            DELETE FROM kpi_engine.notificacion_facts
             USING different
             WHERE
                 different.is_gone
@@ -198,7 +198,7 @@ BEGIN
         ),
 
         come AS (
-            INSERT INTO analytics.notificacion_facts
+            INSERT INTO kpi_engine.notificacion_facts
             SELECT fresh.*
             FROM fresh
             INNER JOIN different ON different.notificacion_id = fresh.notificacion_id
@@ -209,7 +209,7 @@ BEGIN
                 response_seconds = excluded.response_seconds
         )
 
-        INSERT INTO analytics.changed_asesor_rows (
+        INSERT INTO kpi_engine.changed_asesor_rows (
             sign, asesor_id, notifications, notifications_answered, answer_seconds
         )
         SELECT
@@ -231,18 +231,18 @@ BEGIN
         WITH fresh AS MATERIALIZED (
             SELECT recomputed.*
             FROM unnest(p_auditoria_ids) AS changed (auditoria_id)
-            INNER JOIN analytics.recomputed_auditoria_facts AS recomputed
+            INNER JOIN kpi_engine.recomputed_auditoria_facts AS recomputed
                 ON recomputed.auditoria_id = changed.auditoria_id
         ),
 
         known AS MATERIALIZED (
             SELECT auditoria_facts.*
             FROM unnest(p_auditoria_ids) AS changed (auditoria_id)
-            INNER JOIN analytics.auditoria_facts USING (auditoria_id)
+            INNER JOIN kpi_engine.auditoria_facts USING (auditoria_id)
         ),
 
         gone AS (
-            DELETE FROM analytics.auditoria_facts
+            DELETE FROM kpi_engine.auditoria_facts
             USING known
             WHERE
                 auditoria_facts.auditoria_id = known.auditoria_id
@@ -250,7 +250,7 @@ BEGIN
         ),
 
         come AS (
-            INSERT INTO analytics.auditoria_facts
+            INSERT INTO kpi_engine.auditoria_facts
             SELECT fresh.* FROM fresh
             ON CONFLICT (auditoria_id) DO UPDATE SET
                 asesor_id = excluded.asesor_id,
@@ -259,25 +259,25 @@ BEGIN
                 score = excluded.score
         )
 
-        INSERT INTO analytics.changed_asesor_ids (asesor_id)
+        INSERT INTO kpi_engine.changed_asesor_ids (asesor_id)
         SELECT fresh.asesor_id FROM fresh
         UNION
         SELECT known.asesor_id FROM known
         ON CONFLICT (asesor_id) DO NOTHING;
     END IF;
 
-    IF analytics.apply_asesor_rows('', p_today) THEN
+    IF kpi_engine.apply_asesor_rows('', p_today) THEN
         v_changed_tables := v_changed_tables || 'asesor_totals'::text;
     END IF;
     RETURN v_changed_tables;
 END;
 $apply_asesor_changes$;
 
-COMMENT ON FUNCTION analytics.apply_asesor_changes(date, uuid[], uuid[], uuid[], uuid[], uuid[])
+COMMENT ON FUNCTION kpi_engine.apply_asesor_changes(date, uuid[], uuid[], uuid[], uuid[], uuid[])
 IS
 'Moves the advisors'' windows to p_today (not before the day they end with) and recomputes these '
 'advisors, users, historical offers, notifications and audits from the source; returns which '
 'of asesor_facts and asesor_totals changed. Internal.';
 
 REVOKE ALL ON FUNCTION
-analytics.apply_asesor_changes(date, uuid[], uuid[], uuid[], uuid[], uuid[]) FROM public;
+kpi_engine.apply_asesor_changes(date, uuid[], uuid[], uuid[], uuid[], uuid[]) FROM public;

@@ -1,10 +1,10 @@
--- Adds to the advisors' totals what analytics.changed_asesor_rows holds, and adds up
--- the audits of analytics.changed_asesor_ids again.
+-- Adds to the advisors' totals what kpi_engine.changed_asesor_rows holds, and adds up
+-- the audits of kpi_engine.changed_asesor_ids again.
 --
 -- Invariant: totals move by the difference, exactly; rows that cancel out move nothing. An
 -- advisor for whom nothing is left has no row.
 
-CREATE OR REPLACE FUNCTION analytics.apply_asesor_rows(p_suffix text, p_today date)
+CREATE OR REPLACE FUNCTION kpi_engine.apply_asesor_rows(p_suffix text, p_today date)
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -21,22 +21,22 @@ BEGIN
     SELECT array_agg(pg_attribute.attname::text ORDER BY pg_attribute.attnum) INTO v_sums
     FROM pg_attribute
     WHERE
-        pg_attribute.attrelid = 'analytics.asesor_totals_a'::regclass
+        pg_attribute.attrelid = 'kpi_engine.asesor_totals_a'::regclass
         AND pg_attribute.attnum BETWEEN 2 AND (
             SELECT last_sum.attnum FROM pg_attribute AS last_sum
             WHERE
-                last_sum.attrelid = 'analytics.asesor_totals_a'::regclass
+                last_sum.attrelid = 'kpi_engine.asesor_totals_a'::regclass
                 AND last_sum.attname = 'answer_seconds_count'
         );
     EXECUTE format(
-        'INSERT INTO analytics.%1$I AS totals (asesor_id, %2$s)
+        'INSERT INTO kpi_engine.%1$I AS totals (asesor_id, %2$s)
          SELECT asesor_id, %2$s
          FROM (%3$s) AS difference
          WHERE (%2$s) IS DISTINCT FROM (%4$s)
          ON CONFLICT (asesor_id) DO UPDATE SET %5$s',
         v_totals,
         array_to_string(v_sums, ', '),
-        analytics.asesor_sums_query('analytics.changed_asesor_rows'),
+        kpi_engine.asesor_sums_query('kpi_engine.changed_asesor_rows'),
         array_to_string(array_fill(0, ARRAY[cardinality(v_sums)]), ', '),
         (SELECT string_agg(format('%1$I = totals.%1$I + excluded.%1$I', name), ', ')
          FROM unnest(v_sums) AS name)
@@ -45,7 +45,7 @@ BEGIN
     v_changed := v_rows > 0;
 
     EXECUTE format(
-        'INSERT INTO analytics.%1$I AS totals
+        'INSERT INTO kpi_engine.%1$I AS totals
              (asesor_id, audits, score_sum, score_count, latest_audit)
          SELECT
              changed.asesor_id,
@@ -53,8 +53,8 @@ BEGIN
              coalesce(sum(auditoria.score) FILTER (WHERE auditoria.local_day >= $1 - 89), 0),
              count(auditoria.score) FILTER (WHERE auditoria.local_day >= $1 - 89),
              max(auditoria.fecha_revision)
-         FROM analytics.changed_asesor_ids AS changed
-         LEFT JOIN analytics.%2$I AS auditoria
+         FROM kpi_engine.changed_asesor_ids AS changed
+         LEFT JOIN kpi_engine.%2$I AS auditoria
              ON auditoria.asesor_id = changed.asesor_id AND auditoria.local_day <= $1
          GROUP BY changed.asesor_id
          ON CONFLICT (asesor_id) DO UPDATE SET
@@ -72,20 +72,20 @@ BEGIN
 
     IF v_changed THEN
         EXECUTE format(
-            'DELETE FROM analytics.%I
+            'DELETE FROM kpi_engine.%I
              WHERE offers = 0 AND notifications = 0 AND audits = 0 AND latest_audit IS NULL',
             v_totals
         );
     END IF;
-    PERFORM analytics.empty_work_table('changed_asesor_rows');
-    PERFORM analytics.empty_work_table('changed_asesor_ids');
+    PERFORM kpi_engine.empty_work_table('changed_asesor_rows');
+    PERFORM kpi_engine.empty_work_table('changed_asesor_ids');
     RETURN v_changed;
 END;
 $apply_asesor_rows$;
 
-COMMENT ON FUNCTION analytics.apply_asesor_rows(text, date) IS
+COMMENT ON FUNCTION kpi_engine.apply_asesor_rows(text, date) IS
 'Applies the work tables changed_asesor_rows and changed_asesor_ids to the totals of a set (_a, '
 '_b, or nothing for the active one) for windows that end with p_today, and empties them; true '
 'when a total changed. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.apply_asesor_rows(text, date) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.apply_asesor_rows(text, date) FROM public;

@@ -4,7 +4,7 @@
 -- Rows carry a sign: -1 leaves the window, 1 enters it. The result has the columns of
 -- asesor_totals from offers to answer_seconds_count, in their order.
 
-CREATE OR REPLACE FUNCTION analytics.asesor_sums_query(p_signed_rows text)
+CREATE OR REPLACE FUNCTION kpi_engine.asesor_sums_query(p_signed_rows text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -36,8 +36,8 @@ AS $asesor_sums_query$
         $query$, p_signed_rows);
 $asesor_sums_query$;
 
-COMMENT ON FUNCTION analytics.asesor_sums_query(text) IS
+COMMENT ON FUNCTION kpi_engine.asesor_sums_query(text) IS
 'Query that adds up p_signed_rows (a relation or a subquery in parentheses, with the columns '
 'of changed_asesor_rows) by advisor. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.asesor_sums_query(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.asesor_sums_query(text) FROM public;

@@ -3,7 +3,7 @@
 --
 -- Invariant: historical offers and notifications are rows of their own, never joined.
 
-CREATE OR REPLACE FUNCTION analytics.asesor_window_query(p_suffix text)
+CREATE OR REPLACE FUNCTION kpi_engine.asesor_window_query(p_suffix text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -24,18 +24,18 @@ AS $asesor_window_query$
             0 AS notifications_answered,
             NULL::numeric AS answer_seconds,
             historica.local_day
-        FROM analytics.%I AS historica
+        FROM kpi_engine.%I AS historica
         UNION ALL
         SELECT
             1::smallint, notificacion.asesor_id, 0, 0, 0, 0, NULL, NULL,
             1, notificacion.is_answered::integer, notificacion.response_seconds,
             notificacion.local_day
-        FROM analytics.%I AS notificacion
+        FROM kpi_engine.%I AS notificacion
         $query$, 'historica_facts' || p_suffix, 'notificacion_facts' || p_suffix);
 $asesor_window_query$;
 
-COMMENT ON FUNCTION analytics.asesor_window_query(text) IS
+COMMENT ON FUNCTION kpi_engine.asesor_window_query(text) IS
 'Query for the historical offers and notifications of a set (_a, _b, or nothing for the active '
 'one), in the shape of changed_asesor_rows with sign 1, and their local_day. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.asesor_window_query(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.asesor_window_query(text) FROM public;

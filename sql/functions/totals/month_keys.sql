@@ -3,7 +3,7 @@
 -- Invariant: a key counts for a month while at least one of its requests has it, so a
 -- distinct count moves by the keys that appear and vanish, whatever the month's size.
 
-CREATE OR REPLACE FUNCTION analytics.month_keys()
+CREATE OR REPLACE FUNCTION kpi_engine.month_keys()
 RETURNS TABLE (
     ordinal integer, table_name text, key_column text, keys_of_fact text, total_column text
 )
@@ -21,9 +21,9 @@ AS $month_keys$
     (3, 'month_marcas', 'marca', 'unnest(fact.marcas)', 'marcas');
 $month_keys$;
 
-COMMENT ON FUNCTION analytics.month_keys() IS
+COMMENT ON FUNCTION kpi_engine.month_keys() IS
 'The reference-count tables in the order of their columns in month_totals: name, column of the '
 'key, the keys of a fact (a FROM item that may refer to fact), and the column of month_totals '
 'that counts them.';
 
-REVOKE ALL ON FUNCTION analytics.month_keys() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.month_keys() FROM public;

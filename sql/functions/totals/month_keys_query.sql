@@ -1,6 +1,6 @@
 -- Writes the query that counts the requests by month and key, from facts.
 
-CREATE OR REPLACE FUNCTION analytics.month_keys_query(p_facts text, p_keys_of_fact text)
+CREATE OR REPLACE FUNCTION kpi_engine.month_keys_query(p_facts text, p_keys_of_fact text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -16,9 +16,9 @@ AS $month_keys_query$
     );
 $month_keys_query$;
 
-COMMENT ON FUNCTION analytics.month_keys_query(text, text) IS
+COMMENT ON FUNCTION kpi_engine.month_keys_query(text, text) IS
 'Query for rows of a reference-count table: requests by month and key over p_facts (a relation '
-'or a subquery in parentheses), with the keys of a fact as analytics.month_keys() has them. '
+'or a subquery in parentheses), with the keys of a fact as kpi_engine.month_keys() has them. '
 'Internal.';
 
-REVOKE ALL ON FUNCTION analytics.month_keys_query(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.month_keys_query(text, text) FROM public;

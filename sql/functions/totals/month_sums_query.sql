@@ -5,7 +5,7 @@
 -- give the difference. The result has the columns of month_totals in their order, without
 -- those that are no sums: lowest and highest price, and the distinct counts.
 
-CREATE OR REPLACE FUNCTION analytics.month_sums_query(p_signed_facts text)
+CREATE OR REPLACE FUNCTION kpi_engine.month_sums_query(p_signed_facts text)
 RETURNS text
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -46,8 +46,8 @@ AS $month_sums_query$
         $query$, p_signed_facts);
 $month_sums_query$;
 
-COMMENT ON FUNCTION analytics.month_sums_query(text) IS
+COMMENT ON FUNCTION kpi_engine.month_sums_query(text) IS
 'Query that adds up p_signed_facts (a relation or a subquery in parentheses: sign and the '
 'columns of solicitud_facts) by month: mes and the sums of month_totals. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.month_sums_query(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.month_sums_query(text) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: said here only, for the lines that are there and for those that are trimmed. A view
 -- that was refreshed belongs to none.
 
-CREATE OR REPLACE FUNCTION analytics.counted_as(
+CREATE OR REPLACE FUNCTION kpi_engine.counted_as(
     p_view_name text,
     p_triggered_by text,
     p_mode text,
@@ -30,8 +30,8 @@ AS $counted_as$
         END;
 $counted_as$;
 
-COMMENT ON FUNCTION analytics.counted_as(text, text, text, text, text) IS
+COMMENT ON FUNCTION kpi_engine.counted_as(text, text, text, text, text) IS
 'Name without prefix and labels of the counter that counts a line of analytics.refresh_log; NULL '
-'where none does. Internal to analytics.counters() and trim_logs().';
+'where none does. Internal to kpi_engine.counters() and trim_logs().';
 
-REVOKE ALL ON FUNCTION analytics.counted_as(text, text, text, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.counted_as(text, text, text, text, text) FROM public;

@@ -1,9 +1,9 @@
 -- What the counters of GET /metrics have counted.
 --
--- Invariant: a counter never falls: what analytics.trim_logs() takes out of the logs it adds to
--- analytics.trimmed_counts.
+-- Invariant: a counter never falls: what kpi_engine.trim_logs() takes out of the logs it adds to
+-- kpi_engine.trimmed_counts.
 
-CREATE OR REPLACE FUNCTION analytics.counters()
+CREATE OR REPLACE FUNCTION kpi_engine.counters()
 RETURNS TABLE (metric text, labels jsonb, number numeric)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -22,26 +22,26 @@ AS $counters$
                 refresh_log.refresh_status,
                 refresh_log.error_sqlstate,
                 count(*) AS number
-            FROM analytics.refresh_log
+            FROM kpi_engine.refresh_log
             GROUP BY 1, 2, 3, 4, 5
         ) AS lines
-        CROSS JOIN LATERAL analytics.counted_as(
+        CROSS JOIN LATERAL kpi_engine.counted_as(
             lines.view_name, lines.triggered_by, lines.mode, lines.refresh_status,
             lines.error_sqlstate
         ) AS counter
         WHERE counter.metric IS NOT NULL
         UNION ALL
         SELECT 'drift_cells_total', '{}', coalesce(sum(audit_log.cells), 0)
-        FROM analytics.audit_log
+        FROM kpi_engine.audit_log
         UNION ALL
         SELECT trimmed_counts.metric, trimmed_counts.labels, trimmed_counts.number
-        FROM analytics.trimmed_counts
+        FROM kpi_engine.trimmed_counts
     ) AS counted
     GROUP BY counted.metric, counted.labels;
 $counters$;
 
-COMMENT ON FUNCTION analytics.counters() IS
+COMMENT ON FUNCTION kpi_engine.counters() IS
 'The counters of GET /metrics: name without prefix, labels, and what was counted since the '
 'installation. Internal to api.metrics().';
 
-REVOKE ALL ON FUNCTION analytics.counters() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.counters() FROM public;

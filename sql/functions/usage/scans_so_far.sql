@@ -3,7 +3,7 @@
 -- Invariant: only a difference within one statement says anything: what has reached PostgreSQL's
 -- statistics is not in it any more, and it gets there between statements.
 
-CREATE OR REPLACE FUNCTION analytics.scans_so_far(p_relation oid)
+CREATE OR REPLACE FUNCTION kpi_engine.scans_so_far(p_relation oid)
 RETURNS bigint
 LANGUAGE sql
 STABLE PARALLEL RESTRICTED
@@ -17,8 +17,8 @@ AS $scans_so_far$
     ), 0);
 $scans_so_far$;
 
-COMMENT ON FUNCTION analytics.scans_so_far(oid) IS
+COMMENT ON FUNCTION kpi_engine.scans_so_far(oid) IS
 'Scans of a table or materialized view and through its indexes by this session that the '
-'statistics do not show yet. Internal to analytics.refresh_view().';
+'statistics do not show yet. Internal to kpi_engine.refresh_view().';
 
-REVOKE ALL ON FUNCTION analytics.scans_so_far(oid) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.scans_so_far(oid) FROM public;

@@ -36,14 +36,14 @@ BEGIN
                 usage.name,
                 sum(usage.uses)::bigint AS uses,
                 count(*) AS hours
-            FROM analytics.usage_by_hour AS usage
+            FROM kpi_engine.usage_by_hour AS usage
             WHERE usage.hour >= v_since
             GROUP BY usage.kind, usage.name
         ),
 
         watched AS MATERIALIZED (
             SELECT usage_watched.*
-            FROM analytics.usage_watched
+            FROM kpi_engine.usage_watched
             WHERE usage_watched.watched_since <= v_since
         ),
 
@@ -61,7 +61,7 @@ BEGIN
                 round(percentile_cont(0.5) WITHIN GROUP (
                     ORDER BY refresh_log.refresh_time_ms::double precision
                 )::numeric / 1000, 3) AS median_seconds
-            FROM analytics.refresh_log
+            FROM kpi_engine.refresh_log
             WHERE
                 refresh_log.started_at >= v_since
                 AND refresh_log.refresh_status = 'SUCCESS'
@@ -72,7 +72,7 @@ BEGIN
             SELECT
                 count(DISTINCT usage.hour) AS hours,
                 coalesce(sum(usage.uses), 0) AS scans
-            FROM analytics.usage_by_hour AS usage
+            FROM kpi_engine.usage_by_hour AS usage
             WHERE usage.kind = 'view' AND usage.hour >= v_since
         ),
 
@@ -169,7 +169,7 @@ BEGIN
                 frequency.hours, v_days, frequency.all_runs, frequency.median_seconds),
             frequency.evidence || jsonb_build_object(
                 'median_seconds', frequency.median_seconds,
-                'changes_waiting', analytics.changes_waiting()
+                'changes_waiting', kpi_engine.changes_waiting()
             ),
             'SELECT cron.schedule(''teloo hourly refresh'', ''30 * * * *'', '
             || '''SELECT * FROM analytics.refresh_all_mv()'')'

@@ -6,7 +6,7 @@
 -- reset, and a view that was built again, count from 0.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
-CREATE OR REPLACE FUNCTION analytics.watch_usage()
+CREATE OR REPLACE FUNCTION kpi_engine.watch_usage()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -20,7 +20,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $watch_usage$
 BEGIN
-    UPDATE analytics.scheduler_state SET usage_watched_at = analytics.now()
+    UPDATE kpi_engine.scheduler_state SET usage_watched_at = analytics.now()
     WHERE
         scheduler_state.usage_watched_at IS NULL
         OR analytics.now() - scheduler_state.usage_watched_at >= interval '1 hour'
@@ -31,7 +31,7 @@ BEGIN
     END IF;
 
     WITH own AS MATERIALIZED (
-        DELETE FROM analytics.own_scans RETURNING own_scans.relation, own_scans.scans
+        DELETE FROM kpi_engine.own_scans RETURNING own_scans.relation, own_scans.scans
     ),
 
     noted AS MATERIALIZED (
@@ -86,13 +86,13 @@ BEGIN
                     - coalesce(noted.scans, 0)
             END AS uses
         FROM seen
-        LEFT JOIN analytics.usage_watched AS watched
+        LEFT JOIN kpi_engine.usage_watched AS watched
             ON watched.kind = seen.kind AND watched.name = seen.name
         LEFT JOIN noted ON noted.relation = seen.oid AND seen.kind = 'view'
     ),
 
     watched AS (
-        INSERT INTO analytics.usage_watched AS known (
+        INSERT INTO kpi_engine.usage_watched AS known (
             kind, name, object_id, watched_since, counter, own_scans
         )
         SELECT
@@ -107,14 +107,14 @@ BEGIN
     ),
 
     gone AS (
-        DELETE FROM analytics.usage_watched AS known
+        DELETE FROM kpi_engine.usage_watched AS known
         WHERE NOT EXISTS (
             SELECT FROM compared
             WHERE compared.kind = known.kind AND compared.name = known.name
         )
     )
 
-    INSERT INTO analytics.usage_by_hour AS known (kind, name, hour, uses)
+    INSERT INTO kpi_engine.usage_by_hour AS known (kind, name, hour, uses)
     SELECT used.kind, used.name, date_trunc('hour', analytics.now()), used.uses
     FROM (
         SELECT compared.kind, compared.name, compared.uses FROM compared
@@ -129,8 +129,8 @@ BEGIN
 END;
 $watch_usage$;
 
-COMMENT ON FUNCTION analytics.watch_usage() IS
+COMMENT ON FUNCTION kpi_engine.watch_usage() IS
 'Once an hour (of analytics.now()) adds to analytics.usage_by_hour what was used since the last '
 'look; returns whether it looked. Internal to analytics.tick().';
 
-REVOKE ALL ON FUNCTION analytics.watch_usage() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.watch_usage() FROM public;

@@ -40,18 +40,18 @@ SELECT
     mv_ranking_asesores.calculado_at,
     analytics.city_key(mv_ranking_asesores.ciudad) AS ciudad_key
 FROM analytics.mv_ranking_asesores
-WHERE NOT analytics.csv_is_wanted()
+WHERE NOT kpi_engine.csv_is_wanted()
 UNION ALL
 SELECT
     mv_ranking_asesores.asesor_id,
-    analytics.csv_text(mv_ranking_asesores.asesor_nombre) AS asesor_nombre,
-    analytics.csv_text(mv_ranking_asesores.asesor_email) AS asesor_email,
-    analytics.csv_text(mv_ranking_asesores.ciudad) AS ciudad,
-    analytics.csv_text(mv_ranking_asesores.departamento) AS departamento,
-    analytics.csv_text(mv_ranking_asesores.punto_venta) AS punto_venta,
+    kpi_engine.csv_text(mv_ranking_asesores.asesor_nombre) AS asesor_nombre,
+    kpi_engine.csv_text(mv_ranking_asesores.asesor_email) AS asesor_email,
+    kpi_engine.csv_text(mv_ranking_asesores.ciudad) AS ciudad,
+    kpi_engine.csv_text(mv_ranking_asesores.departamento) AS departamento,
+    kpi_engine.csv_text(mv_ranking_asesores.punto_venta) AS punto_venta,
     mv_ranking_asesores.confianza,
     mv_ranking_asesores.nivel_actual,
-    analytics.csv_text(mv_ranking_asesores.estado_asesor) AS estado_asesor,
+    kpi_engine.csv_text(mv_ranking_asesores.estado_asesor) AS estado_asesor,
     mv_ranking_asesores.actividad_reciente_pct,
     mv_ranking_asesores.desempeno_historico_pct,
     mv_ranking_asesores.ofertas_historicas_total,
@@ -75,9 +75,9 @@ SELECT
     mv_ranking_asesores.percentil_ofertas_ganadoras_ciudad,
     mv_ranking_asesores.percentil_ofertas_ganadoras_nacional,
     mv_ranking_asesores.calculado_at,
-    analytics.csv_text(analytics.city_key(mv_ranking_asesores.ciudad)) AS ciudad_key
+    kpi_engine.csv_text(analytics.city_key(mv_ranking_asesores.ciudad)) AS ciudad_key
 FROM analytics.mv_ranking_asesores
-WHERE analytics.csv_is_wanted();
+WHERE kpi_engine.csv_is_wanted();
 
 COMMENT ON VIEW api.mv_ranking_asesores IS
 'Advisor ranking: read-only, with all columns of analytics.mv_ranking_asesores, then ciudad_key. '

@@ -3,7 +3,7 @@
 -- Invariant: one row per advisor, also those who are not active or have no user, so that
 -- a change of their user finds them.
 
-CREATE OR REPLACE VIEW analytics.recomputed_asesor_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_facts AS
 SELECT
     src_asesores.id AS asesor_id,
     src_asesores.usuario_id,
@@ -21,10 +21,10 @@ SELECT
     src_asesores.actividad_reciente_pct,
     src_asesores.desempeno_historico_pct,
     src_asesores.nivel_actual::integer AS nivel_actual
-FROM analytics.src_asesores
-LEFT JOIN analytics.src_usuarios ON src_usuarios.id = src_asesores.usuario_id;
+FROM kpi_engine.src_asesores
+LEFT JOIN kpi_engine.src_usuarios ON src_usuarios.id = src_asesores.usuario_id;
 
-COMMENT ON VIEW analytics.recomputed_asesor_facts IS
-'analytics.asesor_facts computed from the source tables at this moment.';
+COMMENT ON VIEW kpi_engine.recomputed_asesor_facts IS
+'kpi_engine.asesor_facts computed from the source tables at this moment.';
 
-REVOKE ALL ON analytics.recomputed_asesor_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_asesor_facts FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: a row without advisor or date belongs to nothing.
 
-CREATE OR REPLACE VIEW analytics.recomputed_auditoria_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_auditoria_facts AS
 SELECT
     dated.id AS auditoria_id,
     dated.asesor_id,
@@ -12,16 +12,16 @@ SELECT
 FROM (
     SELECT
         src_auditorias_tiendas.*,
-        analytics.local_date(
+        kpi_engine.local_date(
             src_auditorias_tiendas.fecha_revision, (SELECT analytics.setting('time_zone'))
         ) AS local_day
-    FROM analytics.src_auditorias_tiendas
+    FROM kpi_engine.src_auditorias_tiendas
 ) AS dated
 WHERE
     dated.asesor_id IS NOT NULL
     AND dated.local_day IS NOT NULL;
 
-COMMENT ON VIEW analytics.recomputed_auditoria_facts IS
-'analytics.auditoria_facts, computed from the source table at this moment.';
+COMMENT ON VIEW kpi_engine.recomputed_auditoria_facts IS
+'kpi_engine.auditoria_facts, computed from the source table at this moment.';
 
-REVOKE ALL ON analytics.recomputed_auditoria_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_auditoria_facts FROM public;

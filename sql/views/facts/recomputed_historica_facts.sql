@@ -2,7 +2,7 @@
 --
 -- Invariant: a row without advisor or date belongs to nothing.
 
-CREATE OR REPLACE VIEW analytics.recomputed_historica_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_historica_facts AS
 SELECT
     src_ofertas_historicas.id AS historica_id,
     src_ofertas_historicas.asesor_id,
@@ -13,12 +13,12 @@ SELECT
     -- 0 seconds means unknown here, unlike in the notifications.
     nullif(src_ofertas_historicas.tiempo_respuesta_seg, 0)::numeric AS response_seconds,
     src_ofertas_historicas.monto_total AS amount
-FROM analytics.src_ofertas_historicas
+FROM kpi_engine.src_ofertas_historicas
 WHERE
     src_ofertas_historicas.asesor_id IS NOT NULL
     AND src_ofertas_historicas.fecha IS NOT NULL;
 
-COMMENT ON VIEW analytics.recomputed_historica_facts IS
-'analytics.historica_facts of all time, computed from the source table at this moment.';
+COMMENT ON VIEW kpi_engine.recomputed_historica_facts IS
+'kpi_engine.historica_facts of all time, computed from the source table at this moment.';
 
-REVOKE ALL ON analytics.recomputed_historica_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_historica_facts FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: a row without advisor or date belongs to nothing.
 
-CREATE OR REPLACE VIEW analytics.recomputed_notificacion_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_notificacion_facts AS
 SELECT
     dated.id AS notificacion_id,
     dated.asesor_id,
@@ -14,17 +14,17 @@ SELECT
 FROM (
     SELECT
         src_historial_respuestas_ofertas.*,
-        analytics.local_date(
+        kpi_engine.local_date(
             src_historial_respuestas_ofertas.fecha_envio,
             (SELECT analytics.setting('time_zone'))
         ) AS local_day
-    FROM analytics.src_historial_respuestas_ofertas
+    FROM kpi_engine.src_historial_respuestas_ofertas
 ) AS dated
 WHERE
     dated.asesor_id IS NOT NULL
     AND dated.local_day IS NOT NULL;
 
-COMMENT ON VIEW analytics.recomputed_notificacion_facts IS
-'analytics.notificacion_facts of all time, computed from the source table at this moment.';
+COMMENT ON VIEW kpi_engine.recomputed_notificacion_facts IS
+'kpi_engine.notificacion_facts of all time, computed from the source table at this moment.';
 
-REVOKE ALL ON analytics.recomputed_notificacion_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_notificacion_facts FROM public;

@@ -9,14 +9,14 @@ WITH calendar AS (
         generate_series(
             min(month_totals.mes)::timestamp, max(month_totals.mes)::timestamp, interval '1 month'
         )::date AS mes
-    FROM analytics.month_totals
+    FROM kpi_engine.month_totals
     WHERE isfinite(month_totals.mes)
 )
 
 SELECT metrics.* -- noqa: AM04
 FROM calendar
-LEFT JOIN analytics.month_totals ON month_totals.mes = calendar.mes -- noqa: ST11
-CROSS JOIN LATERAL analytics.monthly_metrics(calendar.mes, month_totals) AS metrics
+LEFT JOIN kpi_engine.month_totals ON month_totals.mes = calendar.mes -- noqa: ST11
+CROSS JOIN LATERAL kpi_engine.monthly_metrics(calendar.mes, month_totals) AS metrics
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_metricas_mensuales_mes ON mv_metricas_mensuales (mes);

@@ -48,23 +48,23 @@ SELECT
             advisor.confianza DESC NULLS LAST
     ) AS ranking_nacional,
     -- percent_rank() is a double: the same quotient, (rank - 1) / (rows - 1), is exact.
-    analytics.percentage(
+    kpi_engine.percentage(
         rank() OVER (
             PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C" -- noqa: RF01
             ORDER BY advisor.ofertas_ganadoras
         ) - 1,
         count(*) OVER (PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C") - 1 -- noqa: RF01
     ) AS percentil_ofertas_ganadoras_ciudad,
-    analytics.percentage(
+    kpi_engine.percentage(
         rank() OVER (ORDER BY advisor.ofertas_ganadoras) - 1,
         count(*) OVER () - 1
     ) AS percentil_ofertas_ganadoras_nacional,
     (
         SELECT view_state.calculated_at
-        FROM analytics.view_state
+        FROM kpi_engine.view_state
         WHERE view_state.view_name = 'mv_ranking_asesores'
     ) AS calculado_at
-FROM analytics.mv_ranking_asesores_base AS advisor
+FROM kpi_engine.mv_ranking_asesores_base AS advisor
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_ranking_asesores_asesor_id ON mv_ranking_asesores (asesor_id);

@@ -4,7 +4,7 @@
 -- mv_ranking_asesores is published again only when these rows changed. A refresh looks for a
 -- view named after the materialized view with _base and compares that.
 
-CREATE OR REPLACE VIEW analytics.mv_ranking_asesores_base AS
+CREATE OR REPLACE VIEW kpi_engine.mv_ranking_asesores_base AS
 SELECT
     asesor_facts.asesor_id,
     asesor_facts.nombre AS asesor_nombre,
@@ -22,39 +22,39 @@ SELECT
     coalesce(asesor_totals.offers_won, 0) AS ofertas_ganadoras,
     coalesce(asesor_totals.offers_accepted, 0) AS ofertas_aceptadas_cliente,
     coalesce(asesor_totals.offers_delivered, 0) AS entregas_exitosas,
-    analytics.rounded_quotient(
+    kpi_engine.rounded_quotient(
         asesor_totals.response_seconds_sum, asesor_totals.response_seconds_count
     ) AS tiempo_promedio_respuesta_seg,
-    analytics.rounded_quotient(
+    kpi_engine.rounded_quotient(
         asesor_totals.amount_sum, asesor_totals.amount_count
     ) AS monto_promedio_ofertas,
     coalesce(asesor_totals.amount_sum, 0) AS volumen_total_ofertas,
     coalesce(
-        analytics.rounded_quotient(asesor_totals.score_sum, asesor_totals.score_count),
+        kpi_engine.rounded_quotient(asesor_totals.score_sum, asesor_totals.score_count),
         asesor_facts.confianza
     ) AS confianza_auditada,
     coalesce(asesor_totals.audits, 0) AS auditorias_realizadas,
     asesor_totals.latest_audit AS ultima_auditoria,
     coalesce(asesor_totals.notifications, 0) AS notificaciones_recibidas,
     coalesce(asesor_totals.notifications_answered, 0) AS notificaciones_respondidas,
-    analytics.rounded_quotient(
+    kpi_engine.rounded_quotient(
         asesor_totals.answer_seconds_sum, asesor_totals.answer_seconds_count
     ) AS tiempo_promedio_respuesta_notif_seg,
-    analytics.percentage(
+    kpi_engine.percentage(
         asesor_totals.notifications_answered, asesor_totals.notifications
     ) AS tasa_respuesta_pct,
-    analytics.percentage(
+    kpi_engine.percentage(
         asesor_totals.offers_won, asesor_totals.offers
     ) AS tasa_conversion_ofertas_pct,
-    analytics.percentage(
+    kpi_engine.percentage(
         asesor_totals.offers_complete, asesor_totals.offers
     ) AS tasa_exito_completo_pct
-FROM analytics.asesor_facts
-LEFT JOIN analytics.asesor_totals ON asesor_totals.asesor_id = asesor_facts.asesor_id
+FROM kpi_engine.asesor_facts
+LEFT JOIN kpi_engine.asesor_totals ON asesor_totals.asesor_id = asesor_facts.asesor_id
 WHERE asesor_facts.estado = 'ACTIVO' AND asesor_facts.has_usuario;
 
-COMMENT ON VIEW analytics.mv_ranking_asesores_base IS
+COMMENT ON VIEW kpi_engine.mv_ranking_asesores_base IS
 'mv_ranking_asesores without ranks, percentiles and calculado_at, and with the city key: what a '
 'refresh compares to know whether there is something new to publish.';
 
-REVOKE ALL ON analytics.mv_ranking_asesores_base FROM public;
+REVOKE ALL ON kpi_engine.mv_ranking_asesores_base FROM public;

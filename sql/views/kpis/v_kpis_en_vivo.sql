@@ -10,7 +10,7 @@ SELECT
     kpis.monto_aceptado_mes,
     kpis.tasa_conversion_hoy_pct,
     kpis.calculado_at
-FROM analytics.kpis_en_vivo() AS kpis;
+FROM kpi_engine.kpis_en_vivo() AS kpis;
 
 COMMENT ON VIEW analytics.v_kpis_en_vivo IS
 'Live KPIs at the moment of the query: open requests, offers waiting for evaluation, requests '

@@ -5,7 +5,7 @@ WITH month_now AS MATERIALIZED (
     SELECT
         totals.mes,
         totals
-    FROM analytics.month_totals_now() AS totals
+    FROM kpi_engine.month_totals_now() AS totals
     WHERE isfinite(totals.mes)
 ),
 
@@ -20,7 +20,7 @@ calendar AS (
 SELECT metrics.* -- noqa: AM04
 FROM calendar
 LEFT JOIN month_now ON month_now.mes = calendar.mes
-CROSS JOIN LATERAL analytics.monthly_metrics(calendar.mes, month_now.totals) AS metrics
+CROSS JOIN LATERAL kpi_engine.monthly_metrics(calendar.mes, month_now.totals) AS metrics
 ORDER BY metrics.mes;
 
 COMMENT ON VIEW analytics.v_metricas_mensuales_tiempo_real IS

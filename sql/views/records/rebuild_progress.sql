@@ -8,7 +8,7 @@ SELECT
         sum(rebuild_batches.requests) FILTER (WHERE rebuild_batches.finished_at IS NOT NULL), 0
     ) AS requests_done,
     sum(rebuild_batches.requests) AS requests,
-    analytics.percentage(
+    kpi_engine.percentage(
         coalesce(
             sum(rebuild_batches.requests) FILTER (
                 WHERE rebuild_batches.finished_at IS NOT NULL
@@ -27,7 +27,7 @@ SELECT
             ), 0
         ) - 1
     )::double precision AS about_left
-FROM analytics.rebuild_batches
+FROM kpi_engine.rebuild_batches
 HAVING count(*) > 0;
 
 COMMENT ON VIEW analytics.rebuild_progress IS
