@@ -8,7 +8,16 @@ import psycopg
 from psycopg import sql
 
 from console import LOGGER, UserError
-from prerequisites import acting_as, connect, details, note_event_triggers, pin_settings, scalar
+from prerequisites import (
+    ENGINE_SCHEMA,
+    SCHEMA,
+    acting_as,
+    connect,
+    details,
+    note_event_triggers,
+    pin_settings,
+    scalar,
+)
 
 PATIENCE_SECONDS = 60.0
 BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -16,19 +25,20 @@ BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 @contextmanager
 def rights_of_owner(connection: psycopg.Connection) -> Iterator[None]:
-    """Let the current role use schema analytics until the end of the block.
+    """Let the current role use our schemas until the end of the block.
 
     Triggers belong to the owner of a table, and their functions to analytics_owner: a role
     that is a member of it without inheriting has both only with rights of its own.
     """
     user = sql.Identifier(str(scalar(connection, "SELECT current_user")))
-    if scalar(connection, "SELECT has_schema_privilege('analytics', 'USAGE')"):
+    if scalar(connection, "SELECT has_schema_privilege(%s, 'USAGE')", ENGINE_SCHEMA):
         yield
         return
+    ours = f"SCHEMA {SCHEMA}, {ENGINE_SCHEMA}"
     rights = (
-        ("USAGE", "SCHEMA analytics"),
-        ("EXECUTE", "ALL ROUTINES IN SCHEMA analytics"),
-        ("SELECT", "ALL TABLES IN SCHEMA analytics"),
+        ("USAGE", ours),
+        ("EXECUTE", f"ALL ROUTINES IN {ours}"),
+        ("SELECT", f"ALL TABLES IN {ours}"),
     )
     with acting_as(connection):
         for right, what in rights:

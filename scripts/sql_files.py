@@ -29,7 +29,8 @@ _RULE = re.compile(r"recomputed_\w+|\w+_query")
 # What PostgreSQL looks at only when a function runs, and so does not order anything:
 # comments, string literals, bodies between dollar quotes.
 _LATE_BOUND = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
-_REFERENCE = re.compile(r"\b(?:analytics\.|(?=api\.))((?:api\.)?\w+)")
+# Names in schema analytics are known without it.
+_REFERENCE = re.compile(r"\b(?:analytics\.|(?=(?:kpi_engine|api)\.))((?:(?:kpi_engine|api)\.)?\w+)")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class SqlFile:
 
     ``name`` is what the ledger knows it by: the object, or the number and name of a migration.
     ``file`` is where it lies below sql/; it may move. ``object_name`` is written without a schema
-    in schema analytics, with it in schema api. ``checksum`` is the SHA-256 of the code, without
+    in schema analytics, with it in the others. ``checksum`` is the SHA-256 of the code, without
     comments, COMMENT statements and white space; ``text_checksum`` that of the whole text.
     """
 
@@ -173,7 +174,7 @@ def rules_of(objects: Iterable[SqlFile]) -> set[str]:
     of these refers to, in its body and its literals too.
     """
     by_name = {item.object_name: item for item in objects}
-    waiting = [name for name in by_name if _RULE.fullmatch(name)]
+    waiting = [name for name in by_name if _RULE.fullmatch(split_name(name)[1])]
     rules: set[str] = set()
     while waiting:
         name = waiting.pop()

@@ -59,7 +59,8 @@ BEGIN
     );
     PERFORM kpi_engine.apply_asesor_rows(v_suffix, p_today);
     EXECUTE format(
-        'ANALYZE kpi_engine.%I, kpi_engine.%I', 'month_totals' || v_suffix, 'asesor_totals' || v_suffix
+        'ANALYZE kpi_engine.%I, kpi_engine.%I',
+        'month_totals' || v_suffix, 'asesor_totals' || v_suffix
     );
 END;
 $complete_rebuild$;

@@ -23,5 +23,3 @@ COMMENT ON FUNCTION kpi_engine.raise_incomplete_restore() IS
 'Raises 55000: the package was restored without its data, and has to be installed anew. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.raise_incomplete_restore() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.raise_incomplete_restore()
-TO analytics_lector, analytics_operador;
