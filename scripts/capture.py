@@ -64,18 +64,19 @@ def busy_sessions(connection: psycopg.Connection) -> str:
     return "" if holders is None else str(holders)
 
 
-def set_triggers(connection: psycopg.Connection) -> int:
+def set_triggers(connection: psycopg.Connection, wanted: bool | None = None) -> int:
     """Create or drop the triggers in the caller's transaction; return how many.
 
-    Waits for busy tables in attempts of 100 ms, holding nothing in between, for a minute.
-    Raises UserError where they stay busy or the role does not own them.
+    Without ``wanted`` the setting change_capture says which. Waits for busy tables in attempts of
+    100 ms, holding nothing in between, for a minute. Raises UserError where they stay busy or the
+    role does not own them.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     holders = ""
     while True:
         try:
             with connection.transaction(), rights_of_owner(connection):
-                changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers()")
+                changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers(%s)", wanted)
             connection.execute("SET LOCAL lock_timeout = 0")
         except BUSY as error:
             holders = busy_sessions(connection) or holders
@@ -113,10 +114,4 @@ def apply(url: str) -> list[str]:
 
 def remove(connection: psycopg.Connection) -> int:
     """Drop all triggers of change capture in the caller's transaction; return how many."""
-    with acting_as(connection):
-        connection.execute(
-            # A restore without data leaves no settings.
-            "INSERT INTO kpi_engine.settings (name, value, description) "
-            "VALUES ('change_capture', 'off', '') ON CONFLICT (name) DO UPDATE SET value = 'off'"
-        )
-    return set_triggers(connection)
+    return set_triggers(connection, wanted=False)

@@ -970,7 +970,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         for item in pending:
             print(f"pending       sql/{item.label}")
         for name in removed:
-            print(f"to be removed {name}")
+            print(f"to be removed {run.ledger[name][3] or name}")
         in_path = prerequisites.is_on_path(path)
         if not in_path:
             print(f"pending       schema {SCHEMA} on the search_path of the database")

@@ -192,10 +192,11 @@ def is_installed_here(connection: psycopg.Connection) -> bool:
 def has_leftovers(connection: psycopg.Connection) -> bool:
     """Tell whether an installation that was dropped by hand left rights or a search_path."""
     path = prerequisites.database_search_path(connection) or ""
-    has_schema = scalar(
+    is_of_others = scalar(
         connection,
-        "SELECT true FROM pg_namespace WHERE nspname = ANY (%s) LIMIT 1",
-        [SCHEMA, ENGINE_SCHEMA],
+        "SELECT true FROM pg_namespace WHERE nspname = %s AND pg_get_userbyid(nspowner) <> %s",
+        SCHEMA,
+        OWNER,
     )
     has_rights = scalar(
         connection,
@@ -204,7 +205,7 @@ def has_leftovers(connection: psycopg.Connection) -> bool:
         "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1",
         list(ROLES),
     )
-    return not has_schema and (prerequisites.is_on_path(path) or bool(has_rights))
+    return not is_of_others and (prerequisites.is_on_path(path) or bool(has_rights))
 
 
 def drop_pg_cron(connection: psycopg.Connection) -> list[str]:

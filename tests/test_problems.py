@@ -22,11 +22,11 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 REFRESH = "SELECT * FROM analytics.refresh_all_mv()"
 PROBLEM_NAMES = re.findall(
     r"^ +'(\w+)', (?:'(?:unhealthy|degraded)'|\w+\.severity),$",
-    (ROOT / "sql" / "functions" / "health_problems.sql").read_text(encoding="utf-8"),
+    (ROOT / "sql" / "functions" / "health" / "health_problems.sql").read_text(encoding="utf-8"),
     re.MULTILINE,
 ) + re.findall(
     r"^ +'(source_\w+)', (?:true|false), ",
-    (ROOT / "sql" / "functions" / "source_problems.sql").read_text(encoding="utf-8"),
+    (ROOT / "sql" / "functions" / "source" / "source_problems.sql").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
 

@@ -166,7 +166,7 @@ def test_index_that_nothing_uses(usage: Usage) -> None:
     index = found["mv_ranking_asesores_nacional"]
     assert index["scans"] == 0
     assert index["bytes"] >= 65536
-    assert "sql/views/mv_ranking_asesores.sql" in index["message"]
+    assert "sql/views/kpis/mv_ranking_asesores.sql" in index["message"]
     assert "mv_ranking_asesores_asesor_id" not in found, "it is unique: refreshes need it"
     usage.run("SELECT * FROM mv_ranking_asesores ORDER BY ranking_nacional, asesor_id LIMIT 5")
     usage.later(hours=1)
