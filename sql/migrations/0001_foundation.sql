@@ -2,7 +2,8 @@
 --
 -- Runs as analytics_owner in the empty schemas analytics, for what users read and call, and
 -- kpi_engine, for the engine's own objects. All tables are the engine's: people read them through
--- views of schema analytics. Nothing is granted to PUBLIC, not even what PostgreSQL grants by default.
+-- views of schema analytics. Nothing is granted to PUBLIC, not even what PostgreSQL grants by
+-- default.
 
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
 ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM public;

@@ -42,7 +42,7 @@ BEGIN
                 EXECUTE v_trigger.definition;
                 EXECUTE format(
                     'COMMENT ON TRIGGER %I ON %s IS %L', v_trigger.trigger_name,
-                    v_trigger.table_name, 'Change capture of teloo-analytics: see schema analytics.'
+                    v_trigger.table_name, 'Change capture of teloo-analytics: see schema kpi_engine.'
                 );
                 -- Also for writers with session_replication_role = replica.
                 EXECUTE format(

@@ -17,6 +17,6 @@ END;
 $empty_work_table$;
 
 COMMENT ON FUNCTION kpi_engine.empty_work_table(text) IS
-'Empties a work table in schema analytics. Internal to the refresh.';
+'Empties a work table. Internal to the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.empty_work_table(text) FROM public;
