@@ -74,7 +74,8 @@ $set_capture_triggers$;
 
 COMMENT ON FUNCTION kpi_engine.set_capture_triggers(boolean) IS
 'Creates the triggers of change capture that are missing, or drops them where p_wanted is false '
-'(without it, where the setting change_capture is off); returns how many. Errors: 55P03 when a table is busy, 42501 for a role '
-'that does not own the tables. Internal: CALL analytics.apply_change_capture().';
+'(without it, where the setting change_capture is off); returns how many. Errors: 55P03 when a '
+'table is busy, 42501 for a role that does not own the tables. Internal: CALL '
+'analytics.apply_change_capture().';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_capture_triggers(boolean) FROM public;
