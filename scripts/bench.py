@@ -232,7 +232,7 @@ class Bench:
     def storage(self) -> None:
         """Weigh derived tables against source tables, both with their indexes."""
         rows = self.market.connection.execute(
-            "SELECT table_name, pg_total_relation_size(('analytics.' || table_name || '_' "
+            "SELECT table_name, pg_total_relation_size(('kpi_engine.' || table_name || '_' "
             "|| active_set)::regclass) "
             "FROM kpi_engine.derived_tables ORDER BY 2 DESC"
         ).fetchall()

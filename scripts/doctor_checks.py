@@ -23,15 +23,15 @@ import gateway
 import prerequisites
 from console import LOGGER, UserError, environment
 from farewell import setting_defaults
-from migrate import Migration
+from migrate import Migration, source_view
 from prerequisites import (
     API_ROLES,
-    API_SCHEMA,
     AUTHENTICATOR,
     OWNER,
     ROLES,
     SCHEDULER,
     SCHEMA,
+    SCHEMAS,
     Requirement,
     scalar,
 )
@@ -352,7 +352,7 @@ def look_at_owners(patient: Patient) -> Iterator[Finding]:
         WHERE nspname = ANY (%s) AND owner <> %s
         ORDER BY 1, 2
         """,
-        [SCHEMA, API_SCHEMA],
+        list(SCHEMAS),
         OWNER,
     )
     for kind, identity, owner in found:
@@ -478,7 +478,8 @@ def look_at_dumping(patient: Patient) -> Iterator[Finding]:
     """Who could dump the database but for our schemas."""
     for role, statements in prerequisites.dump_findings(patient.connection):
         yield warning(
-            f"pg_dump of this database fails as role {role}, which may not read schema {SCHEMA}",
+            f"pg_dump of this database fails as role {role}, which may not read schemas "
+            f"{', '.join(SCHEMAS)}",
             *(statement(text) for text in statements),
             advice("Or, for all databases of the server, make it a member of pg_read_all_data."),
         )
@@ -486,7 +487,7 @@ def look_at_dumping(patient: Patient) -> Iterator[Finding]:
 
 @check("roles", "nothing for PUBLIC")
 def look_at_public(patient: Patient) -> Iterator[Finding]:
-    """Nothing in schemas analytics and api is granted to PUBLIC."""
+    """Nothing in our schemas is granted to PUBLIC."""
     found = patient.rows(
         """
         WITH ours AS (SELECT oid, nspname, nspacl FROM pg_namespace WHERE nspname = ANY (%s))
@@ -513,7 +514,7 @@ def look_at_public(patient: Patient) -> Iterator[Finding]:
         FROM pg_type INNER JOIN ours ON ours.oid = typnamespace
         WHERE typtype IN ('d', 'e', 'r')
         """,
-        [SCHEMA, API_SCHEMA],
+        list(SCHEMAS),
     )
     for identity, columns, rights in found:
         if rights is not None and patient.value(
@@ -550,8 +551,8 @@ def look_at_grants(patient: Patient) -> Iterator[Finding]:
         FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE nspname = ANY (%s) AND relkind IN ('v', 'm')
         """,
-        [SCHEMA, API_SCHEMA],
-        [SCHEMA, API_SCHEMA],
+        list(SCHEMAS),
+        list(SCHEMAS),
     )
     ours = set(ROLES) - {OWNER}
     for schema, name, identity, rights in objects:
@@ -697,7 +698,7 @@ def look_at_contract(patient: Patient) -> Iterator[Finding]:
                 schema,
                 generation,
             )
-            if run.is_pending(SqlFile(str(view), "source view", str(definition), None, str(view)))
+            if run.is_pending(source_view(str(view), str(definition)))
         ]
         if changed:
             yield wrong(
@@ -1277,13 +1278,13 @@ def look_at_usage(patient: Patient) -> Iterator[Finding]:
 
 
 def package_bytes(patient: Patient) -> int:
-    """Return the size of everything in schema analytics."""
+    """Return the size of all our tables and views."""
     return int(
         str(
             patient.value(
                 "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class "
-                "WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'm')",
-                SCHEMA,
+                "WHERE relnamespace = ANY (%s::regnamespace[]) AND relkind IN ('r', 'm')",
+                list(SCHEMAS),
             )
         )
     )
@@ -1294,9 +1295,9 @@ def look_at_size(patient: Patient) -> Iterator[Finding]:
     """How large the package is, and what vacuum left."""
     for table, dead, living in patient.rows(
         "SELECT format('%%I.%%I', schemaname, relname), n_dead_tup, n_live_tup "
-        "FROM pg_stat_all_tables WHERE schemaname = %s AND n_dead_tup > %s "
+        "FROM pg_stat_all_tables WHERE schemaname = ANY (%s) AND n_dead_tup > %s "
         "AND n_dead_tup > n_live_tup ORDER BY 1",
-        SCHEMA,
+        list(SCHEMAS),
         DEAD_ROWS,
     ):
         yield warning(
@@ -1312,9 +1313,9 @@ def look_at_autovacuum(patient: Patient) -> Iterator[Finding]:
     for kind, table in patient.rows(
         "SELECT CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END, "
         "oid::regclass::text FROM pg_class CROSS JOIN LATERAL pg_options_to_table(reloptions) "
-        "WHERE relnamespace = %s::regnamespace AND option_name = 'autovacuum_enabled' "
+        "WHERE relnamespace = ANY (%s::regnamespace[]) AND option_name = 'autovacuum_enabled' "
         "AND NOT option_value::boolean ORDER BY 2",
-        SCHEMA,
+        list(SCHEMAS),
     ):
         yield warning(
             f"autovacuum is off for {table}",
@@ -1328,8 +1329,8 @@ def look_at_invalid_indexes(patient: Patient) -> Iterator[Finding]:
     for (index,) in patient.rows(
         "SELECT indexrelid::regclass::text FROM pg_index "
         "INNER JOIN pg_class ON pg_class.oid = indrelid "
-        "WHERE relnamespace = %s::regnamespace AND NOT indisvalid ORDER BY 1",
-        SCHEMA,
+        "WHERE relnamespace = ANY (%s::regnamespace[]) AND NOT indisvalid ORDER BY 1",
+        list(SCHEMAS),
     ):
         # What REINDEX CONCURRENTLY leaves when it is interrupted.
         leftover = re.search(r"_cc(new|old)\d*\"?$", str(index))

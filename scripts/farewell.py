@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 import cron
-from prerequisites import API_SCHEMA, OWNER, ROLES, SCHEMA, acting_as, scalar
+from prerequisites import ENGINE_SCHEMA, OWNER, ROLES, SCHEMAS, acting_as, scalar
 from sql_files import load_migrations
 
 HISTORY = {
@@ -52,16 +52,16 @@ def lost_history(connection: psycopg.Connection) -> list[str]:
     """Return the tables of history that have rows, and how to keep each."""
     lines = []
     for table, words in HISTORY.items():
-        if scalar(connection, "SELECT to_regclass(%s)", f"{SCHEMA}.{table}") is None:
+        if scalar(connection, "SELECT to_regclass(%s)", f"{ENGINE_SCHEMA}.{table}") is None:
             continue
         count = scalar(
             connection,
-            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(SCHEMA, table)),
+            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(ENGINE_SCHEMA, table)),
         )
         if count:
             lines.append(
                 f"lost: {words}, {count} row(s); to keep them, before: "
-                f"\\copy {SCHEMA}.{table} TO '{table}.csv' CSV HEADER"
+                f"\\copy {ENGINE_SCHEMA}.{table} TO '{table}.csv' CSV HEADER"
             )
     return lines
 
@@ -127,7 +127,7 @@ def foreign_grants(connection: psycopg.Connection) -> list[str]:
             AND pg_get_userbyid(grantee) <> session_user
         ORDER BY 1
         """,
-        {"schemas": [SCHEMA, API_SCHEMA], "roles": list(ROLES)},
+        {"schemas": list(SCHEMAS), "roles": list(ROLES)},
     ).fetchall()
     members = connection.execute(
         "SELECT format('GRANT %%I TO %%I', granted.rolname, member.rolname) FROM pg_auth_members "

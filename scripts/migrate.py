@@ -23,7 +23,7 @@ from console import (
     run_tool,
     set_up_logging,
 )
-from prerequisites import MIGRATE_LOCK, OWNER, SCHEMA, acting_as, scalar
+from prerequisites import ENGINE_SCHEMA, MIGRATE_LOCK, OWNER, SCHEMA, SCHEMAS, acting_as, scalar
 from sql_files import (
     SQL_DIRECTORY,
     SqlFile,
@@ -37,7 +37,7 @@ from sql_files import (
 
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
-SOURCE_VIEW_PREFIX = "src_"
+SOURCE_VIEW_PREFIX = f"{ENGINE_SCHEMA}.src_"
 SWAP_LOCK_TIMEOUT = "50ms"
 SWAP_PATIENCE_SECONDS = 60.0
 
@@ -67,6 +67,12 @@ def quoted(object_name: str) -> str:
     """Return the name of a relation, as ``SqlFile.object_name`` has it, for a statement."""
     schema, name = split_name(object_name)
     return f'{schema}."{name}"'
+
+
+def source_view(view_name: str, definition: str) -> SqlFile:
+    """Return the generated text of a src_ view as an object to apply."""
+    name = f"{ENGINE_SCHEMA}.{view_name}"
+    return SqlFile(name=name, kind="source view", sql=definition, object_name=name)
 
 
 class Migration:
@@ -151,7 +157,7 @@ class Migration:
         find = self.function_identities if item.kind == "function" else self.relation_kind
         if not find(item.object_name):
             return True
-        if item.derived_table and not self.relation_kind(item.derived_table):
+        if item.derived_table and not self.relation_kind(f"kpi_engine.{item.derived_table}"):
             return True
         indexes = item.index_names()
         return bool(indexes) and bool(
@@ -367,7 +373,7 @@ class Migration:
                 nspname = ANY (%s)
                 AND (%s::text IS NULL OR proname = %s)
             """,
-            [[schema] if schema else [SCHEMA, prerequisites.API_SCHEMA], function, function],
+            [[schema] if schema else list(SCHEMAS), function, function],
         ).fetchall()
         found: dict[str, dict[str, tuple[str, str]]] = {}
         for its_schema, its_name, identity, kind, row_version in rows:
@@ -432,8 +438,10 @@ class Migration:
         rows = self.connection.execute(
             """
             WITH RECURSIVE changed AS (
-                SELECT oid FROM pg_proc
-                WHERE pronamespace = 'analytics'::regnamespace AND proname = ANY (%s)
+                SELECT pg_proc.oid
+                FROM unnest(%s::text[], %s::text[]) AS named (schema_name, name)
+                INNER JOIN pg_namespace ON nspname = named.schema_name
+                INNER JOIN pg_proc ON pronamespace = pg_namespace.oid AND proname = named.name
                 UNION
                 SELECT pg_depend.objid
                 FROM changed
@@ -443,20 +451,25 @@ class Migration:
                     AND pg_depend.classid = 'pg_proc'::regclass
             )
 
-            SELECT DISTINCT relname
+            SELECT DISTINCT nspname, relname
             FROM changed
             INNER JOIN pg_depend
                 ON pg_depend.refclassid = 'pg_proc'::regclass
                 AND pg_depend.refobjid = changed.oid
                 AND pg_depend.classid = 'pg_class'::regclass
             INNER JOIN pg_class ON pg_class.oid = pg_depend.objid AND pg_class.relkind = 'i'
-            WHERE relnamespace = 'analytics'::regnamespace
+            INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE nspname = ANY (%s)
             """,
-            [self.changed_functions],
+            [
+                [split_name(name)[0] for name in self.changed_functions],
+                [split_name(name)[1] for name in self.changed_functions],
+                list(SCHEMAS),
+            ],
         ).fetchall()
-        for (name,) in rows:
+        for schema, name in rows:
             self.connection.execute(
-                sql.SQL("REINDEX INDEX {}").format(sql.Identifier(SCHEMA, name))
+                sql.SQL("REINDEX INDEX {}").format(sql.Identifier(schema, name))
             )
             self.changes.append(f"built index {name} anew")
 
@@ -625,7 +638,7 @@ class Migration:
             INNER JOIN pg_class AS source ON source.oid = refobjid
             INNER JOIN pg_namespace ON pg_namespace.oid = source.relnamespace
             WHERE
-                view.relnamespace = 'analytics'::regnamespace
+                view.relnamespace = 'kpi_engine'::regnamespace
                 AND view.relname IN (SELECT view_name FROM kpi_engine.source_contract())
             """
         ).fetchall()
@@ -643,7 +656,7 @@ class Migration:
             "SELECT DISTINCT view_name, message FROM analytics.source_problems() "
             "WHERE view_name IS NOT NULL ORDER BY 1, 2"
         ).fetchall()
-        self.moved = {str(view) for view, _ in moved}
+        self.moved = {f"{ENGINE_SCHEMA}.{view}" for view, _ in moved}
         for _, message in moved:
             LOGGER.warning("%s: bound again, the next refresh computes everything", message)
 
@@ -670,7 +683,8 @@ class Migration:
 
     def contract_tables(self) -> list[str]:
         """Return the names of the operational tables, by the file of the contract."""
-        text = "".join(item.sql for item in self.objects if item.object_name == "source_contract")
+        contract = f"{ENGINE_SCHEMA}.source_contract"
+        text = "".join(item.sql for item in self.objects if item.object_name == contract)
         names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
         return list(dict.fromkeys([*names, "auditoria_tiendas"]))
 
@@ -711,10 +725,7 @@ class Migration:
             self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
             self.say("source: schema %s, generation %s", *row)
         self.find_moved()
-        return [
-            SqlFile(name=view, kind="source view", sql=definition, object_name=view)
-            for view, _, definition in definitions
-        ]
+        return [source_view(view, definition) for view, _, definition in definitions]
 
     def drop_removed(self) -> None:
         """Drop what was set aside, then the objects whose files are gone."""
@@ -759,6 +770,41 @@ class Migration:
                     "Drop them, run migrate again, and create them again.",
                 ) from refusal
             identities = left
+
+    def comment_records(self) -> None:
+        """Give the views that show our tables to people the comments of these tables."""
+        comments = self.connection.execute(
+            """
+            SELECT format(
+                'COMMENT ON %%s %%I.%%I%%s IS %%L',
+                CASE WHEN attname IS NULL THEN 'VIEW' ELSE 'COLUMN' END,
+                nspname, view.relname, '.' || quote_ident(attname), wanted
+            )
+            FROM pg_class AS view
+            INNER JOIN pg_namespace ON pg_namespace.oid = view.relnamespace
+            INNER JOIN pg_class AS record
+                ON record.relname = view.relname
+                AND record.relnamespace = %s::regnamespace
+                AND record.relkind = 'r'
+            CROSS JOIN LATERAL (
+                SELECT NULL, obj_description(view.oid), obj_description(record.oid)
+                UNION ALL
+                SELECT
+                    shown.attname,
+                    col_description(view.oid, shown.attnum),
+                    col_description(record.oid, source.attnum)
+                FROM pg_attribute AS shown
+                INNER JOIN pg_attribute AS source
+                    ON source.attrelid = record.oid AND source.attname = shown.attname
+                WHERE shown.attrelid = view.oid
+            ) AS comment (attname, present, wanted)
+            WHERE
+                nspname = %s AND view.relkind = 'v' AND present IS DISTINCT FROM wanted
+            """,
+            [ENGINE_SCHEMA, SCHEMA],
+        ).fetchall()
+        for (comment,) in comments:
+            self.connection.execute(comment)
 
     def settle(self) -> None:
         """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
@@ -827,6 +873,7 @@ class Migration:
             self.read_ledger()
             self.apply_migrations()
             self.apply_all_objects()
+            self.comment_records()
             self.settle()
         if prerequisites.append_to_search_path(connection, default_path):
             self.changes.append(f"appended {SCHEMA} to the search_path of the database")
@@ -842,10 +889,10 @@ class Migration:
                 self.changes += [f"removed {name}" for name in self.removed()]
         for role, statements in prerequisites.dump_findings(connection):
             LOGGER.warning(
-                "pg_dump of this database fails as role %s, which may not read schema %s: run "
+                "pg_dump of this database fails as role %s, which may not read schemas %s: run "
                 "%s; or make it a member of pg_read_all_data.",
                 role,
-                SCHEMA,
+                ", ".join(SCHEMAS),
                 "; ".join(statements),
             )
         if self.changes:
@@ -957,7 +1004,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         for item in pending:
             print(f"pending       sql/{item.label}")
         for name in removed:
-            print(f"to be removed {name}")
+            print(f"to be removed {run.ledger[name][3] or name}")
         in_path = prerequisites.is_on_path(path)
         if not in_path:
             print(f"pending       schema {SCHEMA} on the search_path of the database")

@@ -19,11 +19,12 @@ from console import (
     set_up_logging,
 )
 from prerequisites import (
-    API_SCHEMA,
+    ENGINE_SCHEMA,
     MIGRATE_LOCK,
     OWNER,
     ROLES,
     SCHEMA,
+    SCHEMAS,
     acting_as,
     is_superuser,
     role_exists,
@@ -65,7 +66,7 @@ def refuse_foreign_objects(connection: psycopg.Connection) -> None:
             )
         ORDER BY 2
         """,
-        {"roles": list(ROLES), "schemas": [SCHEMA, API_SCHEMA]},
+        {"roles": list(ROLES), "schemas": list(SCHEMAS)},
     ).fetchall()
     if rows:
         raise UserError(
@@ -183,7 +184,7 @@ def is_installed_here(connection: psycopg.Connection) -> bool:
             connection,
             "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
             "WHERE nspname = %s AND relname = 'migration_ledger'",
-            SCHEMA,
+            ENGINE_SCHEMA,
         )
     )
 
@@ -191,7 +192,12 @@ def is_installed_here(connection: psycopg.Connection) -> bool:
 def has_leftovers(connection: psycopg.Connection) -> bool:
     """Tell whether an installation that was dropped by hand left rights or a search_path."""
     path = prerequisites.database_search_path(connection) or ""
-    has_schema = scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA)
+    is_of_others = scalar(
+        connection,
+        "SELECT true FROM pg_namespace WHERE nspname = %s AND pg_get_userbyid(nspowner) <> %s",
+        SCHEMA,
+        OWNER,
+    )
     has_rights = scalar(
         connection,
         "SELECT true FROM pg_shdepend INNER JOIN pg_roles ON pg_roles.oid = refobjid "
@@ -199,7 +205,7 @@ def has_leftovers(connection: psycopg.Connection) -> bool:
         "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1",
         list(ROLES),
     )
-    return not has_schema and (prerequisites.is_on_path(path) or bool(has_rights))
+    return not is_of_others and (prerequisites.is_on_path(path) or bool(has_rights))
 
 
 def drop_pg_cron(connection: psycopg.Connection) -> list[str]:
@@ -279,9 +285,12 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
         if is_installed:
             done.append(f"{capture.remove(connection)} trigger(s) of change capture")
         drop_objects(connection)
-        if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
-            raise UserError(f"schema {SCHEMA} belongs to somebody else by now; nothing was changed")
-        done.append(f"schemas {SCHEMA} and {API_SCHEMA}, all rights of their roles")
+        for schema in (SCHEMA, ENGINE_SCHEMA):
+            if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", schema):
+                raise UserError(
+                    f"schema {schema} belongs to somebody else by now; nothing was changed"
+                )
+        done.append(f"schemas {', '.join(SCHEMAS)}, all rights of their roles")
         kept = drop_roles(connection)
         for role in joined:
             if role_exists(connection, role):

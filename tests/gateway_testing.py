@@ -142,7 +142,7 @@ def locked(api: Api, relation: str) -> Iterator[None]:
         if relation.startswith("mv_"):
             other.execute(f"ALTER MATERIALIZED VIEW analytics.{relation} RENAME TO busy")
         else:
-            other.execute(f"LOCK TABLE analytics.{relation} IN ACCESS EXCLUSIVE MODE")
+            other.execute(f"LOCK TABLE kpi_engine.{relation} IN ACCESS EXCLUSIVE MODE")
         yield
         other.rollback()
 

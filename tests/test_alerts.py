@@ -206,7 +206,7 @@ def test_step_of_a_tick_that_fails_stops_no_other_one_and_is_not_hidden(
         (True,)
     ]
     migrated.execute(
-        "ALTER TABLE analytics.audit_log_gone RENAME TO audit_log", "CALL analytics.tick()"
+        "ALTER TABLE kpi_engine.audit_log_gone RENAME TO audit_log", "CALL analytics.tick()"
     )
 
 

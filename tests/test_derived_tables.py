@@ -85,7 +85,7 @@ SELECT
     count(*) AS months,
     sum(month_cities.requests) AS requests,
     max(month_cities.requests) AS busiest
-FROM analytics.month_cities
+FROM kpi_engine.month_cities
 GROUP BY month_cities.ciudad_key;
 COMMENT ON VIEW kpi_engine.recomputed_city_totals IS 'Requests by city.';
 COMMENT ON COLUMN kpi_engine.recomputed_city_totals.ciudad_key IS 'City.';
@@ -142,8 +142,8 @@ def wrong_rows(database: Database) -> dict[str, int]:
             "SELECT table_name, array_to_string(key_columns || value_columns, ', ') "
             "FROM kpi_engine.derived_tables"
         ).fetchall():
-            kept = f"SELECT {columns} FROM analytics.{table}"
-            right = f"SELECT {columns} FROM analytics.recomputed_{table}"
+            kept = f"SELECT {columns} FROM kpi_engine.{table}"
+            right = f"SELECT {columns} FROM kpi_engine.recomputed_{table}"
             query = (
                 f"SELECT count(*) FROM (({kept} EXCEPT ALL {right}) "
                 f"UNION ALL ({right} EXCEPT ALL {kept})) AS different"
@@ -172,9 +172,9 @@ def test_each_way_of_upkeep_gives_what_the_definition_gives_after_random_changes
     migrate(market.url, directory=tree)
     assert refresh(market, NOW)[0] == "full"
     assert wrong_rows(market) == {}
-    assert market.rows("SELECT count(*) > 3 FROM analytics.week_closings") == [(True,)]
-    assert market.rows("SELECT count(*) > 3 FROM analytics.month_cities") == [(True,)]
-    assert market.rows("SELECT count(*) > 0 FROM analytics.asesor_streaks") == [(True,)]
+    assert market.rows("SELECT count(*) > 3 FROM kpi_engine.week_closings") == [(True,)]
+    assert market.rows("SELECT count(*) > 3 FROM kpi_engine.month_cities") == [(True,)]
+    assert market.rows("SELECT count(*) > 0 FROM kpi_engine.asesor_streaks") == [(True,)]
     changed = set()
     for seed in range(6):
         before = versions(market)
@@ -203,8 +203,8 @@ def test_drift_of_a_new_table_is_found_and_healed(market: Database, tree: Path, 
         f"SELECT value_columns[1] FROM kpi_engine.derived_tables WHERE table_name = '{table}'"
     )[0]
     for statement in (
-        f"DELETE FROM analytics.{table}",
-        f"UPDATE analytics.{table} SET {value} = NULL",
+        f"DELETE FROM kpi_engine.{table}",
+        f"UPDATE kpi_engine.{table} SET {value} = NULL",
     ):
         market.execute(statement)
         assert table in wrong_rows(market)
@@ -250,7 +250,7 @@ def test_a_new_column_is_filled_by_computing_that_table_and_its_readers_again(
     path.write_text(
         path.read_text().replace(
             "\nREVOKE",
-            f"COMMENT ON COLUMN analytics.recomputed_{table}.{column} IS 'New.';\n\nREVOKE",
+            f"COMMENT ON COLUMN kpi_engine.recomputed_{table}.{column} IS 'New.';\n\nREVOKE",
         )
     )
     before = market.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY mes")
@@ -270,7 +270,7 @@ def test_a_new_column_is_filled_by_computing_that_table_and_its_readers_again(
     assert wrong_rows(market) == {}
     moved = {name for name, version in versions(market).items() if version > unchanged[name]}
     assert moved == {table}
-    assert market.rows(f"SELECT count({column}) > 0 FROM analytics.{table}") == [(True,)]
+    assert market.rows(f"SELECT count({column}) > 0 FROM kpi_engine.{table}") == [(True,)]
     # Changes are noted meanwhile and after it.
     with market.connect() as connection:
         change(connection, CHANGE_SEED, "A", TODAY)

@@ -644,7 +644,8 @@ def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Databa
         assert findings_of(patient, "jobs") == []
         # As kpi_engine.show_refresh_start() shows a start, but of seven hours ago.
         running.execute(
-            "SELECT pg_advisory_lock_shared(kpi_engine.refresh_start_lock_class()::bigint::integer, "
+            "SELECT pg_advisory_lock_shared("
+            "kpi_engine.refresh_start_lock_class()::bigint::integer, "
             "extract(epoch FROM now() - interval '7 hours' "
             "- timestamptz '2020-01-01 00:00:00Z')::integer)"
         )

@@ -576,7 +576,7 @@ MISSING = (
     "kpi_engine.solicitud_facts WHERE {condition} ORDER BY solicitud_id LIMIT 1)"
 )
 CTID = (
-    "UPDATE analytics.{table} SET {change} WHERE {key} IN (SELECT {key} FROM analytics.{table} "
+    "UPDATE kpi_engine.{table} SET {change} WHERE {key} IN (SELECT {key} FROM kpi_engine.{table} "
     "WHERE {condition} ORDER BY {key} LIMIT 1)"
 )
 

@@ -76,7 +76,7 @@ def out_of_room(api: Api) -> Iterator[str]:
     finally:
         api.database.execute(
             "DROP FUNCTION kpi_engine.iso_instant(timestamptz)",
-            "ALTER FUNCTION analytics.kept_instant(timestamptz) RENAME TO iso_instant",
+            "ALTER FUNCTION kpi_engine.kept_instant(timestamptz) RENAME TO iso_instant",
         )
 
 
@@ -246,13 +246,14 @@ def test_work_of_ours_that_fails_inside_is_500_for_a_good_token(api: Api, endpoi
     """Whatever PostgREST would make of the SQLSTATE: 42501 is 403 there, 42P01 404, P0001 400."""
     path = endpoint.path + ("?hour=1" if endpoint.method == "put" else "")  # type: ignore[attr-defined]
     method = endpoint.method.upper()  # type: ignore[attr-defined]
-    rights = "REVOKE {} ON ALL TABLES IN SCHEMA analytics {} analytics_owner"
+    rights = "REVOKE {} ON ALL TABLES IN SCHEMA analytics, kpi_engine {} analytics_owner"
     api.forget_cache()
     size = log_size(api.database)
     with api.database.connect() as connection:
         rows = connection.execute(
             "SELECT oid::regclass::text, relacl::text FROM pg_class "
-            "WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'v', 'm', 'S')"
+            "WHERE relnamespace = ANY ('{analytics, kpi_engine}'::regnamespace[]) "
+            "AND relkind IN ('r', 'v', 'm', 'S')"
         ).fetchall()
         connection.execute(rights.format("ALL", "FROM"))
         try:

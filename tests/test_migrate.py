@@ -31,13 +31,17 @@ SCRIPTS = SQL_DIRECTORY.parent / "scripts"
 
 # Everything that a migrate makes or changes, as the catalogs know it, without oids.
 CATALOG = """
+WITH ours AS (
+    SELECT oid FROM pg_namespace WHERE nspname IN ('analytics', 'kpi_engine', 'api')
+)
+
 SELECT kind, name, definition FROM (
     SELECT 'relation' AS kind, c.oid::regclass::text AS name, concat_ws(
         ' ', c.relkind, c.relowner::regrole, c.relacl::text, obj_description(c.oid, 'pg_class'),
         CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
         CASE WHEN c.relkind = 'i' THEN pg_get_indexdef(c.oid) END
     ) AS definition
-    FROM pg_class AS c WHERE c.relnamespace = to_regnamespace('analytics')
+    FROM pg_class AS c WHERE c.relnamespace IN (SELECT oid FROM ours)
     UNION ALL
     SELECT 'column', a.attrelid::regclass || '.' || a.attname, concat_ws(
         ' ', format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -46,16 +50,16 @@ SELECT kind, name, definition FROM (
     FROM pg_attribute AS a
     INNER JOIN pg_class AS c ON c.oid = a.attrelid
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    WHERE c.relnamespace = to_regnamespace('analytics') AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relnamespace IN (SELECT oid FROM ours) AND a.attnum > 0 AND NOT a.attisdropped
     UNION ALL
     SELECT 'function', p.oid::regprocedure::text, concat_ws(
         ' ', pg_get_functiondef(p.oid), p.proowner::regrole, p.proacl::text,
         obj_description(p.oid, 'pg_proc')
     )
-    FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('analytics')
+    FROM pg_proc AS p WHERE p.pronamespace IN (SELECT oid FROM ours)
     UNION ALL
     SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
-    FROM pg_constraint WHERE connamespace = to_regnamespace('analytics')
+    FROM pg_constraint WHERE connamespace IN (SELECT oid FROM ours)
     UNION ALL
     SELECT 'schema', nspname, concat_ws(' ', nspowner::regrole, nspacl::text)
     FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
@@ -144,7 +148,7 @@ def test_after_migrate_the_three_statements_work_unqualified(source: Database) -
 def test_edited_migration_stops_it_and_is_named(source: Database, sql_copy: Path) -> None:
     migrate(source.url, directory=sql_copy)
     file = sql_copy / "migrations" / "0001_foundation.sql"
-    file.write_text(file.read_text() + "\nSELECT;\n")
+    file.write_text(file.read_text() + "\nSELECT 1;\n")
     before = catalog(source)
     with pytest.raises(UserError, match=r"sql/migrations/0001_foundation\.sql was edited"):
         migrate(source.url, directory=sql_copy)
@@ -271,7 +275,7 @@ def test_source_column_that_is_added_is_bound_and_none_can_be_retyped_below_a_vi
     with pytest.raises(psycopg.errors.FeatureNotSupported):
         source.execute("ALTER TABLE public.asesores ALTER COLUMN confianza TYPE double precision")
     source.execute("ALTER TABLE public.asesores ADD COLUMN nivel_actual integer DEFAULT 4")
-    assert "changed src_asesores" in migrate(source.url)
+    assert "changed kpi_engine.src_asesores" in migrate(source.url)
     assert "nivel_actual" in str(
         source.rows("SELECT pg_get_viewdef('kpi_engine.src_asesores'::regclass)")
     )
@@ -373,7 +377,7 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
     assert names == ["mv_metricas_mensuales", "mv_ranking_asesores", "mv_ciudades"]
     # A view that it reads is rebuilt: both are, and it reads the new one.
     ranking = sql_copy / "views" / "kpis" / "mv_ranking_asesores.sql"
-    ranking.write_text(ranking.read_text() + "SELECT;\n")
+    ranking.write_text(ranking.read_text() + "SELECT 1;\n")
     changes = migrate(source.url, directory=sql_copy)
     assert changes == [
         "changed views/kpis/mv_ranking_asesores.sql",
@@ -392,7 +396,7 @@ def test_materialized_view_is_rebuilt_only_when_its_definition_changed(
     migrate(source.url, directory=sql_copy)
     before = source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid")
     function = sql_copy / "functions" / "clock" / "today.sql"
-    function.write_text(function.read_text() + "SELECT;\n")
+    function.write_text(function.read_text() + "SELECT 1;\n")
     assert migrate(source.url, directory=sql_copy) == ["changed functions/clock/today.sql"]
     assert source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid") == before
 
@@ -401,7 +405,7 @@ def test_analysts_own_view_stops_a_rebuild_with_its_name(source: Database, sql_c
     migrate(source.url, directory=sql_copy)
     source.execute("CREATE VIEW public.mine AS SELECT mes FROM analytics.mv_metricas_mensuales")
     view = sql_copy / "views" / "kpis" / "mv_metricas_mensuales.sql"
-    view.write_text(view.read_text() + "SELECT;\n")
+    view.write_text(view.read_text() + "SELECT 1;\n")
     before = catalog(source)
     with pytest.raises(UserError, match=r"view public\.mine depends"):
         migrate(source.url, directory=sql_copy)
@@ -430,8 +434,8 @@ def test_rebuild_waits_for_a_long_reader_without_blocking_the_others(
     migrate(source.url, directory=sql_copy)
     source.execute("SELECT refresh_all_mv()")
     for name in ("mv_metricas_mensuales", "mv_ranking_asesores"):
-        view = sql_copy / "views" / f"{name}.sql"
-        view.write_text(view.read_text() + "SELECT;\n")
+        view = sql_copy / "views" / "kpis" / f"{name}.sql"
+        view.write_text(view.read_text() + "SELECT 1;\n")
     with source.connect(autocommit=False) as reader, ThreadPoolExecutor(1) as pool:
         reader.execute("SELECT count(*) FROM mv_ranking_asesores")
         migrating = pool.submit(migrate, source.url, directory=sql_copy)
@@ -574,8 +578,8 @@ def test_production_forbids_pinned_clocks_and_writes_json(
 
 def test_objects_are_ordered_by_what_they_need() -> None:
     ordered = [item.object_name for item in dependency_order(load_objects())]
-    assert ordered.index("trim_white_space") < ordered.index("city_key")
-    assert ordered.index("city_key") < ordered.index("recomputed_asesor_facts")
+    assert ordered.index("kpi_engine.trim_white_space") < ordered.index("city_key")
+    assert ordered.index("city_key") < ordered.index("kpi_engine.recomputed_asesor_facts")
     assert {item.object_name for item in load_objects()} == set(ordered)
     of_analytics = [name for name in ordered if not name.startswith("api.")]
     assert of_analytics[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
@@ -614,7 +618,7 @@ def test_changed_parameter_name_of_a_function_that_a_source_view_reads(
     original = function.read_text()
     function.write_text(original.replace("p_instant", "p_moment"))
     changes = migrate(database.url, directory=sql_copy)
-    assert "changed src_ofertas_historicas" in changes
+    assert "changed kpi_engine.src_ofertas_historicas" in changes
     function.write_text(original)
     migrate(database.url, directory=sql_copy)
     assert catalog(database) == before
@@ -685,7 +689,7 @@ def test_rebuild_keeps_the_grants_of_others_and_names_the_indexes_it_loses(
     )
     try:
         view = sql_copy / "views" / "kpis" / "mv_metricas_mensuales.sql"
-        view.write_text(view.read_text() + "SELECT;\n")
+        view.write_text(view.read_text() + "SELECT 1;\n")
         migrate(source.url, directory=sql_copy)
         assert source.rows(
             "SELECT has_table_privilege('grafana', 'analytics.mv_metricas_mensuales', "
@@ -762,10 +766,13 @@ def test_uninstall_takes_only_our_schema_off_a_search_path_that_was_changed_sinc
     assert source.rows("SHOW search_path") == [('"a,b", public, pg_catalog',)]
 
 
-def test_uninstall_clears_up_after_a_schema_that_was_dropped_by_hand(source: Database) -> None:
+@pytest.mark.parametrize("schemas", ["analytics, kpi_engine", "analytics", "kpi_engine"])
+def test_uninstall_clears_up_after_a_schema_that_was_dropped_by_hand(
+    source: Database, schemas: str
+) -> None:
     before, source_before = catalog(source), source.rows(SOURCE)
     migrate(source.url)
-    source.execute("DROP SCHEMA analytics CASCADE")
+    source.execute(f"DROP SCHEMA {schemas} CASCADE")
     assert uninstall(source.url) is not None
     assert source.rows(SOURCE) == source_before
     assert catalog(source) == before
@@ -830,8 +837,9 @@ def test_a_file_that_moves_changes_nothing(source: Database, sql_copy: Path) -> 
     for folder in ("functions", "views"):
         room = sql_copy / folder / "another" / "room"
         room.mkdir(parents=True)
-        for path in (sql_copy / folder).glob("*.sql"):
-            path.rename(room / path.name)
+        for path in (sql_copy / folder).rglob("*.sql"):
+            if path.parent.name != "api":
+                path.rename(room / path.name)
     assert migrate(source.url, directory=sql_copy) == []
     assert catalog(source) == before
     assert source.rows(
@@ -846,11 +854,9 @@ def test_a_reworded_comment_changes_nothing_but_the_comment(
 ) -> None:
     migrate(source.url, directory=sql_copy)
     source.execute("SELECT * FROM analytics.refresh_all_mv()")
-    code = "SELECT oid, xmin FROM pg_proc WHERE pronamespace = 'analytics'::regnamespace ORDER BY 1"
-    views = (
-        "SELECT oid, relfilenode FROM pg_class WHERE relnamespace = 'analytics'::regnamespace "
-        "ORDER BY 1"
-    )
+    ours = "ANY ('{analytics, kpi_engine, api}'::regnamespace[])"
+    code = f"SELECT oid, xmin FROM pg_proc WHERE pronamespace = {ours} ORDER BY 1"
+    views = f"SELECT oid, relfilenode FROM pg_class WHERE relnamespace = {ours} ORDER BY 1"
     before = source.rows(code), source.rows(views)
     for path in sql_copy.rglob("*.sql"):
         text = path.read_text(encoding="utf-8")

@@ -63,8 +63,7 @@ def dump_at_work(database: Database) -> Iterator[None]:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         names = dump.execute(
             "SELECT relkind = 'r', oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'v') "
-            "AND relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace, "
-            "'public'::regnamespace)"
+            "AND relnamespace = ANY ('{analytics, kpi_engine, api, public}'::regnamespace[])"
         ).fetchall()
         for is_table, name in names:
             dump.execute(f"LOCK TABLE {name} IN ACCESS SHARE MODE".encode())
@@ -226,7 +225,7 @@ def logical_server() -> Iterator[Server]:
         server.cluster.remove()
 
 
-@pytest.mark.parametrize("tables", ["ALL TABLES", "TABLES IN SCHEMA analytics, api, public"])
+@pytest.mark.parametrize("tables", ["ALL TABLES", "TABLES IN SCHEMA kpi_engine, api, public"])
 def test_a_publication_of_all_tables_keeps_nothing_from_working(
     logical_server: Server, tables: str
 ) -> None:

@@ -159,7 +159,7 @@ def test_aging_then_stale(patient: Patient) -> None:
 def test_refresh_failed(patient: Patient) -> None:
     tables = ("month_totals_a", "month_totals_b")
     patient.run(
-        *(f"ALTER TABLE analytics.{name} ADD CHECK (requests < 0) NOT VALID" for name in tables),
+        *(f"ALTER TABLE kpi_engine.{name} ADD CHECK (requests < 0) NOT VALID" for name in tables),
         "UPDATE public.solicitudes SET estado = 'ABIERTA'",
         REFRESH,
     )
@@ -167,7 +167,7 @@ def test_refresh_failed(patient: Patient) -> None:
     def mend() -> None:
         patient.run(
             *(
-                f"ALTER TABLE analytics.{name} DROP CONSTRAINT {name}_requests_check"
+                f"ALTER TABLE kpi_engine.{name} DROP CONSTRAINT {name}_requests_check"
                 for name in tables
             ),
             REFRESH,

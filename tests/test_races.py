@@ -98,7 +98,7 @@ def held_refresh(
     database.execute(
         "CREATE OR REPLACE FUNCTION public.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock({GATE}); RETURN NULL; END $$",
-        f"CREATE TRIGGER gate BEFORE {event} ON analytics.{table} "
+        f"CREATE TRIGGER gate BEFORE {event} ON kpi_engine.{table} "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
     )
     with (
@@ -114,7 +114,7 @@ def held_refresh(
         finally:
             keeper.execute("SELECT pg_advisory_unlock_all()")
             result.result(timeout=60)
-    database.execute(f"DROP TRIGGER gate ON analytics.{table}")
+    database.execute(f"DROP TRIGGER gate ON kpi_engine.{table}")
 
 
 def open_gate(held: tuple[Future[Refreshed], psycopg.Connection]) -> Refreshed:

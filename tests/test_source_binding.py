@@ -400,8 +400,9 @@ def test_a_policy_that_bypassrls_passes_hides_nothing_until_that_is_lost(market:
 def test_nothing_that_reads_the_source_obeys_a_policy(market: Database) -> None:
     """Also where the check did not see it: PostgreSQL itself refuses."""
     rows = market.rows(
-        "SELECT proname FROM pg_proc WHERE pronamespace = 'analytics'::regnamespace "
-        "AND prosqlbody IS NULL AND prosrc ~ 'analytics\\.(src_|recomputed_)' "
+        "SELECT proname FROM pg_proc "
+        "WHERE pronamespace = ANY ('{analytics, kpi_engine}'::regnamespace[]) "
+        "AND prosqlbody IS NULL AND prosrc ~ 'kpi_engine\\.(src_|recomputed_)' "
         "AND prosrc !~ 'pg_get_viewdef' "
         "AND NOT coalesce('row_security=off' = ANY (proconfig), false) ORDER BY 1"
     )

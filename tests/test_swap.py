@@ -120,8 +120,8 @@ def test_scheduler_may_call_what_it_needs_and_nothing_else(
 ) -> None:
     scheduler.execute("SET search_path = pg_catalog")
     rows = scheduler.execute(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = ANY (ARRAY["
-        "'analytics'::regnamespace, (SELECT oid FROM pg_namespace WHERE nspname = 'api')]) "
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = ANY ("
+        "'{analytics, kpi_engine, api}'::regnamespace[]) "
         "AND has_function_privilege(oid, 'EXECUTE')"
     ).fetchall()
     assert {row[0] for row in rows} == CALLABLE

@@ -20,14 +20,14 @@ NOTING = (
 RAISING = """
     CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
     AS 'BEGIN RAISE EXCEPTION ''no''; END';
-    CREATE TRIGGER refuse BEFORE INSERT ON analytics.{table}
+    CREATE TRIGGER refuse BEFORE INSERT ON kpi_engine.{table}
     FOR EACH ROW EXECUTE FUNCTION public.refuse()
 """
 
 
 def of_each(action: str) -> str:
     """Return one statement that alters all trigger functions."""
-    return "; ".join(f"ALTER FUNCTION analytics.{name} {action}" for name in NOTING)
+    return "; ".join(f"ALTER FUNCTION kpi_engine.{name} {action}" for name in NOTING)
 
 
 # What is done to the database behind our back, and how it is undone (None: it can't be).
@@ -55,13 +55,13 @@ BREAKS: dict[str, tuple[str, str | None]] = {
         "ALTER TABLE public.ofertas_historicas ALTER COLUMN id TYPE text",
         None,
     ),
-    "schema analytics is renamed": (
-        "ALTER SCHEMA analytics RENAME TO analytics_old",
-        "ALTER SCHEMA analytics_old RENAME TO analytics",
+    "schema kpi_engine is renamed": (
+        "ALTER SCHEMA kpi_engine RENAME TO kpi_engine_old",
+        "ALTER SCHEMA kpi_engine_old RENAME TO kpi_engine",
     ),
     "the log is renamed": (
         "ALTER TABLE kpi_engine.change_log RENAME TO change_log_old",
-        "ALTER TABLE analytics.change_log_old RENAME TO change_log",
+        "ALTER TABLE kpi_engine.change_log_old RENAME TO change_log",
     ),
     "the log is dropped": ("DROP TABLE kpi_engine.change_log CASCADE", None),
     "a column of the log is renamed": (
@@ -82,7 +82,7 @@ BREAKS: dict[str, tuple[str, str | None]] = {
     ),
     "the log gets a unique index": (
         "CREATE UNIQUE INDEX one ON kpi_engine.change_log ((1))",
-        "DROP INDEX analytics.one",
+        "DROP INDEX kpi_engine.one",
     ),
     "the log gets a rule": (
         "CREATE RULE none AS ON INSERT TO kpi_engine.change_log DO INSTEAD NOTHING",
@@ -109,8 +109,8 @@ BREAKS: dict[str, tuple[str, str | None]] = {
         "GRANT INSERT ON kpi_engine.change_log, kpi_engine.lost_changes TO analytics_owner",
     ),
     "the owner may not use the schema": (
-        "REVOKE USAGE ON SCHEMA analytics FROM analytics_owner",
-        "GRANT USAGE ON SCHEMA analytics TO analytics_owner",
+        "REVOKE USAGE ON SCHEMA kpi_engine FROM analytics_owner",
+        "GRANT USAGE ON SCHEMA kpi_engine TO analytics_owner",
     ),
     "the trigger functions belong to somebody else": (
         of_each("OWNER TO {role}"),
@@ -123,7 +123,7 @@ BREAKS: dict[str, tuple[str, str | None]] = {
 }
 
 NOWHERE_TO_NOTE = (
-    "schema analytics is renamed",
+    "schema kpi_engine is renamed",
     "both logs get a trigger that fails",
     "the owner may not write to either log",
     "the owner may not use the schema",

@@ -1,14 +1,22 @@
 -- The package's own tables: ledger, installation, settings, state, log, queue.
 --
--- Runs as analytics_owner in the empty schema analytics. Nothing is granted to
--- PUBLIC, not even what PostgreSQL grants by default.
+-- Runs as analytics_owner in the empty schemas analytics, for what users read and call, and
+-- kpi_engine, for the engine's own objects. All tables are the engine's: people read them through
+-- views of schema analytics. Nothing is granted to PUBLIC, not even what PostgreSQL grants by
+-- default.
 
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
 ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM public;
 
 GRANT USAGE ON SCHEMA analytics
 TO analytics_lector, analytics_operador, analytics_scheduler;
+-- For the steps of procedures that commit, and so run with the rights of their caller: rebuild(),
+-- tick(), work(); and for the notifier.
+GRANT USAGE ON SCHEMA kpi_engine TO analytics_operador, analytics_scheduler;
 
+COMMENT ON SCHEMA kpi_engine IS
+'The engine of teloo-analytics: its tables, derived tables and internal functions. On nobody''s '
+'search_path; users read and call what is in schema analytics.';
 COMMENT ON SCHEMA analytics IS
 'TeLOO historical KPIs: materialized views, their refresh, its schedule and its log. '
 'Installed by make migrate, removed by make uninstall.';
@@ -89,8 +97,6 @@ COMMENT ON COLUMN kpi_engine.settings.description IS 'What it does and which val
 COMMENT ON COLUMN kpi_engine.settings.updated_at IS 'When it was last changed.';
 COMMENT ON COLUMN kpi_engine.settings.updated_by IS 'Database user who last changed it.';
 
-GRANT SELECT ON kpi_engine.settings TO analytics_lector, analytics_operador;
-
 INSERT INTO kpi_engine.settings (name, value, description) VALUES
 (
     'time_zone', 'America/Bogota',
@@ -167,8 +173,6 @@ COMMENT ON COLUMN kpi_engine.refresh_log.rows_affected IS
 COMMENT ON COLUMN kpi_engine.refresh_log.error_message IS 'Message of the failure, or NULL.';
 COMMENT ON COLUMN kpi_engine.refresh_log.error_sqlstate IS 'SQLSTATE of the failure, or NULL.';
 
-GRANT SELECT ON kpi_engine.refresh_log TO analytics_lector, analytics_operador;
-
 CREATE SEQUENCE kpi_engine.refresh_run_id_seq AS bigint OWNED BY kpi_engine.refresh_log.run_id;
 COMMENT ON SEQUENCE kpi_engine.refresh_run_id_seq IS 'Numbers of refresh runs.';
 
@@ -212,8 +216,6 @@ COMMENT ON COLUMN kpi_engine.refresh_jobs.finished_at IS 'End of the last attemp
 COMMENT ON COLUMN kpi_engine.refresh_jobs.run_id IS 'Its run in analytics.refresh_log.';
 COMMENT ON COLUMN kpi_engine.refresh_jobs.error IS 'What failed, or NULL.';
 
-GRANT SELECT ON kpi_engine.refresh_jobs TO analytics_lector, analytics_operador;
-
 
 CREATE TABLE kpi_engine.scheduler_state (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -227,8 +229,6 @@ COMMENT ON COLUMN kpi_engine.scheduler_state.scheduled_since IS
 'Slots before this instant are not due: an installation at noon does not make up for 01:00.';
 COMMENT ON COLUMN kpi_engine.scheduler_state.last_tick_at IS
 'Last analytics.tick(), by the wall clock; NULL before the first.';
-
-GRANT SELECT ON kpi_engine.scheduler_state TO analytics_lector, analytics_operador;
 
 INSERT INTO kpi_engine.installation DEFAULT VALUES;
 INSERT INTO kpi_engine.scheduler_state (scheduled_since) VALUES (clock_timestamp());

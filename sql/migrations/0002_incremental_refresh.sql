@@ -250,7 +250,6 @@ COMMENT ON COLUMN kpi_engine.audit_log.column_name IS
 'Column that differed; row: a row too many or too few.';
 COMMENT ON COLUMN kpi_engine.audit_log.cells IS 'How many cells of that day and column differed.';
 COMMENT ON COLUMN kpi_engine.audit_log.is_healed IS 'Whether they were set right.';
-GRANT SELECT ON kpi_engine.audit_log TO analytics_lector, analytics_operador;
 
 
 -- -- the refresh log and the views' state say more ---------------------------------------------

@@ -54,7 +54,6 @@ COMMENT ON COLUMN kpi_engine.alerts.last_seen_at IS 'When it was last seen.';
 COMMENT ON COLUMN kpi_engine.alerts.raised_at IS
 'When it had lasted long enough for a notice; NULL before.';
 COMMENT ON COLUMN kpi_engine.alerts.cleared_at IS 'When it was found to be gone; NULL: it is open.';
-GRANT SELECT ON kpi_engine.alerts TO analytics_lector, analytics_operador;
 
 CREATE TABLE kpi_engine.alert_outbox (
     notice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -88,4 +87,3 @@ COMMENT ON COLUMN kpi_engine.alert_outbox.delivered_at IS
 COMMENT ON COLUMN kpi_engine.alert_outbox.next_attempt_at IS
 'Nobody else takes it before: it is being delivered, or waits after a failure.';
 COMMENT ON COLUMN kpi_engine.alert_outbox.last_error IS 'Why the last attempt failed.';
-GRANT SELECT ON kpi_engine.alert_outbox TO analytics_operador;

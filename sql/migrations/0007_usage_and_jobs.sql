@@ -66,7 +66,6 @@ COMMENT ON COLUMN kpi_engine.usage_by_hour.hour IS 'Start of the hour.';
 COMMENT ON COLUMN kpi_engine.usage_by_hour.uses IS
 'Scans by readers of a view or through an index, calls of an endpoint, scans of a whole source '
 'table by incremental refreshes.';
-GRANT SELECT ON kpi_engine.usage_by_hour TO analytics_operador;
 
 -- Append-only, as the change log: a refresh must not wait for a tick, nor a tick for a refresh.
 CREATE TABLE kpi_engine.own_scans (

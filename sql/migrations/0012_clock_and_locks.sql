@@ -59,4 +59,3 @@ COMMENT ON COLUMN kpi_engine.uncountable_rows.table_name IS 'Operational table.'
 COMMENT ON COLUMN kpi_engine.uncountable_rows.row_id IS 'Id of the row.';
 COMMENT ON COLUMN kpi_engine.uncountable_rows.column_names IS 'Which columns, by commas.';
 COMMENT ON COLUMN kpi_engine.uncountable_rows.seen_at IS 'When it was first found so.';
-GRANT SELECT ON kpi_engine.uncountable_rows TO analytics_operador;

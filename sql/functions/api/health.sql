@@ -74,7 +74,8 @@ BEGIN
         'views_count', (SELECT count(*) FROM kpi_engine.materialized_views()),
         'scheduler_running', kpi_engine.scheduler_is_running(),
         'last_refresh', (
-            SELECT kpi_engine.iso_instant(max(view_state.last_success_at)) FROM kpi_engine.view_state
+            SELECT kpi_engine.iso_instant(max(view_state.last_success_at))
+            FROM kpi_engine.view_state
         ),
         'problems', v_problems,
         'checked_at', kpi_engine.iso_instant(analytics.now())

@@ -96,7 +96,10 @@ BEGIN
         UNION ALL
         SELECT
             10, 'last_tick_timestamp_seconds', 'gauge', 'Last tick of the scheduler.', '{}',
-            (SELECT extract(EPOCH FROM scheduler_state.last_tick_at) FROM kpi_engine.scheduler_state)
+            (
+                SELECT extract(EPOCH FROM scheduler_state.last_tick_at)
+                FROM kpi_engine.scheduler_state
+            )
         UNION ALL
         SELECT
             11, 'scheduled_refresh_lag_seconds', 'gauge',

@@ -71,7 +71,10 @@ BEGIN
             FROM kpi_engine.installation
             INNER JOIN pg_namespace ON pg_namespace.nspname = installation.source_schema
         ),
-        (SELECT concat(installation.source_generation, installation.xmin) FROM kpi_engine.installation),
+        (
+            SELECT concat(installation.source_generation, installation.xmin)
+            FROM kpi_engine.installation
+        ),
         (
             SELECT concat(
                 pg_roles.rolsuper, pg_roles.rolbypassrls, pg_roles.rolinherit,

@@ -1,9 +1,9 @@
--- Creates or drops the triggers of change capture, as the setting change_capture says.
+-- Creates or drops the triggers of change capture, as the setting change_capture says, or as told.
 --
 -- Invariant: touches only tables that need it, in one attempt: it waits for locks for
 -- 100 ms altogether, and then fails with 55P03 with everything as it was.
 
-CREATE OR REPLACE FUNCTION kpi_engine.set_capture_triggers()
+CREATE OR REPLACE FUNCTION kpi_engine.set_capture_triggers(p_wanted boolean DEFAULT NULL)
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,11 +13,14 @@ SET lock_timeout = '100ms'
 AS $set_capture_triggers$
 DECLARE
     v_started_at constant timestamptz := clock_timestamp();
-    v_wanted constant boolean := analytics.setting('change_capture') = 'on';
+    v_wanted boolean := p_wanted;
     v_trigger record;
     v_changed integer := 0;
     v_refused text[];
 BEGIN
+    IF v_wanted IS NULL THEN
+        v_wanted := analytics.setting('change_capture') = 'on';
+    END IF;
     FOR v_trigger IN
         SELECT capture_triggers.*, capture_triggers.relation::regclass AS table_name
         FROM kpi_engine.capture_triggers()
@@ -39,7 +42,7 @@ BEGIN
                 EXECUTE v_trigger.definition;
                 EXECUTE format(
                     'COMMENT ON TRIGGER %I ON %s IS %L', v_trigger.trigger_name,
-                    v_trigger.table_name, 'Change capture of teloo-analytics: see schema analytics.'
+                    v_trigger.table_name, 'Change capture of teloo-analytics: see schema kpi_engine.'
                 );
                 -- Also for writers with session_replication_role = replica.
                 EXECUTE format(
@@ -69,9 +72,10 @@ BEGIN
 END;
 $set_capture_triggers$;
 
-COMMENT ON FUNCTION kpi_engine.set_capture_triggers() IS
-'Creates the triggers of change capture that are missing, or drops them where the setting '
-'change_capture is off; returns how many. Errors: 55P03 when a table is busy, 42501 for a role '
-'that does not own the tables. Internal: CALL analytics.apply_change_capture().';
+COMMENT ON FUNCTION kpi_engine.set_capture_triggers(boolean) IS
+'Creates the triggers of change capture that are missing, or drops them where p_wanted is false '
+'(without it, where the setting change_capture is off); returns how many. Errors: 55P03 when a '
+'table is busy, 42501 for a role that does not own the tables. Internal: CALL '
+'analytics.apply_change_capture().';
 
-REVOKE ALL ON FUNCTION kpi_engine.set_capture_triggers() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.set_capture_triggers(boolean) FROM public;

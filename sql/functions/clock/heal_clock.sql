@@ -90,7 +90,8 @@ BEGIN
     v_found := concat_ws(
         ', ',
         'the last tick of ' || CASE
-            WHEN v_state.last_tick_at > v_latest_wall THEN kpi_engine.iso_instant(v_state.last_tick_at)
+            WHEN v_state.last_tick_at > v_latest_wall
+                THEN kpi_engine.iso_instant(v_state.last_tick_at)
         END,
         'the daily slot of ' || kpi_engine.iso_instant(v_last_slot),
         'the last success of ' || kpi_engine.iso_instant(v_last_success),

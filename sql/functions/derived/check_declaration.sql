@@ -38,7 +38,7 @@ BEGIN
             cardinality(p_reads) > 1
             AND regexp_replace(
                 kpi_engine.definition_of(p_table_name),
-                'CROSS JOIN (analytics\.window_end|LATERAL)', '', 'g'
+                'CROSS JOIN (kpi_engine\.window_end|LATERAL)', '', 'g'
             ) ~ 'JOIN'
             THEN format('a definition that reads several derived tables (%s) must not join them',
                 array_to_string(p_reads, ', '))

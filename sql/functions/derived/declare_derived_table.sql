@@ -43,7 +43,7 @@ BEGIN
             AND pg_depend.refobjid <> pg_rewrite.ev_class
         INNER JOIN pg_class
             ON pg_class.oid = pg_depend.refobjid
-            AND pg_class.relnamespace = 'analytics'::regnamespace
+            AND pg_class.relnamespace = 'kpi_engine'::regnamespace
         INNER JOIN kpi_engine.derived_tables ON derived_tables.table_name = pg_class.relname
         WHERE pg_rewrite.ev_class = v_definition
         ORDER BY derived_tables.table_name

@@ -17,7 +17,7 @@ DECLARE
 BEGIN
     FOR v_replacement IN SELECT * FROM jsonb_object_keys(p_replacements) AS listed (name) LOOP
         v_definition := regexp_replace(
-            v_definition, format('\manalytics\.%s\M', v_replacement.name), v_replacement.name, 'g'
+            v_definition, format('\mkpi_engine\.%s\M', v_replacement.name), v_replacement.name, 'g'
         );
     END LOOP;
     RETURN coalesce(

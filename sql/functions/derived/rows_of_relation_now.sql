@@ -95,7 +95,7 @@ BEGIN
     END;
     RETURN QUERY EXECUTE format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
-        regexp_replace(v_with, '\manalytics\.window_end\M', 'window_end', 'g'),
+        regexp_replace(v_with, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
         kpi_engine.query_over(v_definition, (
             SELECT jsonb_object_agg(needed.name, format('SELECT * FROM %I', 'after_' || needed.name))
             FROM unnest(v_needed) AS needed (name)

@@ -115,8 +115,8 @@ $scheduler_down_reason$;
 
 COMMENT ON FUNCTION analytics.scheduler_down_reason() IS
 'Why no tick comes, as far as the current role can see: no pg_cron, its jobs missing or inactive, '
-'its launcher gone, the last run failed. To be asked only when kpi_engine.scheduler_is_running() is '
-'false.';
+'its launcher gone, the last run failed. To be asked only when no tick comes '
+'(kpi_engine.scheduler_is_running()).';
 
 REVOKE ALL ON FUNCTION analytics.scheduler_down_reason() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.scheduler_down_reason() TO analytics_scheduler;

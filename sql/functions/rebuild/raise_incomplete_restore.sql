@@ -10,7 +10,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $raise_incomplete_restore$
 BEGIN
-    RAISE EXCEPTION 'schema analytics was restored without its data'
+    RAISE EXCEPTION 'teloo-analytics was restored without its data'
         USING ERRCODE = 'object_not_in_prerequisite_state',
               DETAIL = 'Its own tables are empty, as after pg_dump --schema-only or '
                        '--exclude-table-data; nothing was changed.',
@@ -23,5 +23,3 @@ COMMENT ON FUNCTION kpi_engine.raise_incomplete_restore() IS
 'Raises 55000: the package was restored without its data, and has to be installed anew. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.raise_incomplete_restore() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.raise_incomplete_restore()
-TO analytics_lector, analytics_operador;

@@ -33,7 +33,8 @@ BEGIN
         RAISE EXCEPTION 'a refresh must not run in a serializable transaction'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'It could make serializable writers fail; nothing was changed.',
-                  HINT = kpi_engine.setting_origin('default_transaction_isolation', 'read committed')
+                  HINT = kpi_engine.setting_origin(
+                             'default_transaction_isolation', 'read committed')
                          || 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
                          'COMMIT;';
     END IF;

@@ -1,12 +1,13 @@
 -- Reads one setting.
 --
 -- Invariant: a name that does not exist is an error, never NULL.
+-- SECURITY DEFINER: readers have no right on the table.
 
 CREATE OR REPLACE FUNCTION analytics.setting(p_name text)
 RETURNS text
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
-SECURITY INVOKER
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $setting$
 DECLARE

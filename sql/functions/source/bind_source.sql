@@ -34,7 +34,7 @@ BEGIN
     ) AS definitions
     WHERE
         migration_ledger.kind = 'source view'
-        AND migration_ledger.name = definitions.view_name
+        AND migration_ledger.name = 'kpi_engine.' || definitions.view_name
         AND migration_ledger.checksum
         <> encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex');
     PERFORM kpi_engine.note_source_binding();

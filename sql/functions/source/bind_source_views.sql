@@ -15,6 +15,7 @@ DECLARE
     v_source record;
     v_view record;
     v_before text;
+    v_name text;
     v_moved text[] := ARRAY[]::text[];
 BEGIN
     SELECT found.* INTO STRICT v_source
@@ -26,10 +27,10 @@ BEGIN
             v_source.source_schema, v_source.source_generation
         ) AS definitions
     LOOP
-        v_before := pg_get_viewdef(to_regclass(format('kpi_engine.%I', v_view.view_name)));
+        v_name := format('kpi_engine.%I', v_view.view_name);
+        v_before := pg_get_viewdef(to_regclass(v_name));
         EXECUTE v_view.definition;
-        IF v_before IS DISTINCT FROM pg_get_viewdef(format('kpi_engine.%I', v_view.view_name)::regclass)
-        THEN
+        IF v_before IS DISTINCT FROM pg_get_viewdef(v_name::regclass) THEN
             v_moved := v_moved || v_view.view_name;
         END IF;
     END LOOP;

@@ -32,7 +32,9 @@ BEGIN
                     pg_attribute.attname
                 ), ', ' ORDER BY pg_attribute.attnum
             ) AS columns
-        FROM (SELECT DISTINCT source_contract.view_name FROM kpi_engine.source_contract()) AS contract
+        FROM (
+            SELECT DISTINCT source_contract.view_name FROM kpi_engine.source_contract()
+        ) AS contract
         INNER JOIN pg_class
             ON
                 pg_class.relnamespace = 'kpi_engine'::regnamespace

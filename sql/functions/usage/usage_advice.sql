@@ -131,8 +131,11 @@ BEGIN
             'unused_index',
             watched.name,
             format('nothing has used index %s of view %s for %s days, and each refresh writes it: '
-                'take it out of sql/views/%2$s.sql, then make migrate',
-                watched.name, pg_class.relname, v_days),
+                'take it out of sql/%s, then make migrate',
+                watched.name, pg_class.relname, v_days, (
+                    SELECT migration_ledger.file FROM kpi_engine.migration_ledger
+                    WHERE migration_ledger.name = pg_class.relname
+                )),
             jsonb_build_object(
                 'days', v_days,
                 'scans', 0,
