@@ -52,7 +52,7 @@ SELECT
     ) AS ofertas_promedio_por_solicitud
 FROM calendar
 LEFT JOIN kpi_engine.month_totals ON month_totals.mes = calendar.mes
-LEFT JOIN analytics.month_distinct_counts ON month_distinct_counts.mes = calendar.mes
+LEFT JOIN kpi_engine.month_distinct_counts ON month_distinct_counts.mes = calendar.mes
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_metricas_mensuales_mes ON mv_metricas_mensuales (mes);

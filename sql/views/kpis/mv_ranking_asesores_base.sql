@@ -51,7 +51,7 @@ SELECT
     ) AS tasa_exito_completo_pct
 FROM kpi_engine.asesor_facts
 LEFT JOIN kpi_engine.asesor_totals ON asesor_totals.asesor_id = asesor_facts.asesor_id
-LEFT JOIN analytics.asesor_audits ON asesor_audits.asesor_id = asesor_facts.asesor_id
+LEFT JOIN kpi_engine.asesor_audits ON asesor_audits.asesor_id = asesor_facts.asesor_id
 WHERE asesor_facts.estado = 'ACTIVO' AND asesor_facts.has_usuario;
 
 COMMENT ON VIEW kpi_engine.mv_ranking_asesores_base IS

@@ -10,7 +10,6 @@ SELECT
     migration_ledger.file,
     migration_ledger.checksum,
     migration_ledger.text_checksum,
-    migration_ledger.is_rule,
     migration_ledger.duration_ms,
     migration_ledger.applied_by,
     migration_ledger.applied_at
