@@ -748,8 +748,10 @@ class Migration:
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)
-        forgotten = scalar(self.connection, "SELECT kpi_engine.forget_derived_tables()")
-        self.changes += [f"dropped derived table {name}" for name in forgotten or []]
+        forgotten = self.connection.execute(
+            "SELECT unnest(kpi_engine.forget_derived_tables())"
+        ).fetchall()
+        self.changes += [f"dropped derived table {name}" for (name,) in forgotten]
 
     def drop(self, identities: list[str]) -> None:
         """Drop objects, readers first; stop where somebody else's object reads one of them."""
