@@ -163,8 +163,8 @@ COMMENT ON COLUMN kpi_engine.derived_rules.table_name IS 'The derived table.';
 COMMENT ON COLUMN kpi_engine.derived_rules.rule_name IS
 'Name of the object in analytics.migration_ledger.';
 
-CREATE TYPE analytics.changed_keys AS (entity text, keys uuid[]);
-COMMENT ON TYPE analytics.changed_keys IS
+CREATE TYPE kpi_engine.changed_keys AS (entity text, keys uuid[]);
+COMMENT ON TYPE kpi_engine.changed_keys IS
 'Ids of changed rows of one entity of the change log, each once.';
 
 

@@ -85,7 +85,10 @@ BEGIN
                     'SELECT * FROM (%s) AS computed WHERE (%s) AND %s',
                     kpi_engine.query_over(
                         kpi_engine.definition_of(v_table.table_name),
-                        CASE WHEN v_by_days THEN kpi_engine.rows_of_days(v_table.reads) ELSE '{}' END
+                        CASE
+                            WHEN v_by_days THEN kpi_engine.rows_of_days(v_table.reads)
+                            ELSE '{}'
+                        END
                     ),
                     kpi_engine.counts_something(
                         (SELECT known FROM kpi_engine.derived_tables AS known

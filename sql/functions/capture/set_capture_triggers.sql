@@ -41,8 +41,9 @@ BEGIN
             IF v_wanted AND v_trigger.definition IS NOT NULL THEN
                 EXECUTE v_trigger.definition;
                 EXECUTE format(
-                    'COMMENT ON TRIGGER %I ON %s IS %L', v_trigger.trigger_name,
-                    v_trigger.table_name, 'Change capture of teloo-analytics: see schema kpi_engine.'
+                    'COMMENT ON TRIGGER %I ON %s IS %L',
+                    v_trigger.trigger_name, v_trigger.table_name,
+                    'Change capture of teloo-analytics: see schema kpi_engine.'
                 );
                 -- Also for writers with session_replication_role = replica.
                 EXECUTE format(

@@ -8,7 +8,8 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $comment_derived_table$
 DECLARE
-    v_definition constant regclass := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
+    v_definition constant regclass
+        := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
     v_relation record;
     v_column record;
 BEGIN

@@ -25,7 +25,8 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $declare_derived_table$
 DECLARE
-    v_definition constant regclass := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
+    v_definition constant regclass
+        := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
     v_reads text[];
     v_columns text[];
     v_column record;

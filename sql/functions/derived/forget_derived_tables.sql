@@ -13,7 +13,8 @@ DECLARE
     v_forgotten constant text[] := ARRAY(
         SELECT derived_tables.table_name
         FROM kpi_engine.derived_tables
-        WHERE to_regclass(format('kpi_engine.%I', 'recomputed_' || derived_tables.table_name)) IS NULL
+        WHERE
+            to_regclass(format('kpi_engine.%I', 'recomputed_' || derived_tables.table_name)) IS NULL
         ORDER BY derived_tables.depth DESC, derived_tables.table_name
     );
     v_table_name text;

@@ -25,7 +25,8 @@ COMMENT ON VIEW kpi_engine.recomputed_auditoria_facts IS
 'All audits.';
 COMMENT ON COLUMN kpi_engine.recomputed_auditoria_facts.auditoria_id IS 'Id of the audit.';
 COMMENT ON COLUMN kpi_engine.recomputed_auditoria_facts.asesor_id IS 'The advisor.';
-COMMENT ON COLUMN kpi_engine.recomputed_auditoria_facts.local_day IS 'Local date of fecha_revision.';
+COMMENT ON COLUMN kpi_engine.recomputed_auditoria_facts.local_day IS
+'Local date of fecha_revision.';
 COMMENT ON COLUMN kpi_engine.recomputed_auditoria_facts.fecha_revision IS 'As stored.';
 COMMENT ON COLUMN kpi_engine.recomputed_auditoria_facts.score IS 'puntaje_confianza.';
 

@@ -30,7 +30,8 @@ COMMENT ON VIEW kpi_engine.recomputed_notificacion_facts IS
 COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.notificacion_id IS
 'historial_respuestas_ofertas.id.';
 COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.asesor_id IS 'The advisor.';
-COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.local_day IS 'Local date of fecha_envio.';
+COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.local_day IS
+'Local date of fecha_envio.';
 COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.is_answered IS 'respondio is true.';
 COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.response_seconds IS
 'tiempo_respuesta_seg where it was answered.';

@@ -51,17 +51,20 @@ COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests_without_offers IS
 'Of those, with estado CERRADA_SIN_OFERTAS.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests_open IS
 'Of those, with estado ABIERTA.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_totals.closing_seconds_sum IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.closing_seconds_sum IS
+'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.closing_seconds_count IS 'Closed requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers IS 'Offers for its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers_won IS 'Of those, ever selected.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers_accepted IS 'Of those, ACEPTADA.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers_pending IS 'Of those, ENVIADA.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.delivery_days_sum IS 'Sum over its requests.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_totals.delivery_days_count IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.delivery_days_count IS
+'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_sum IS 'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_count IS 'Sum over its requests.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_totals.warranty_months_sum IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.warranty_months_sum IS
+'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.warranty_months_count IS
 'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.accepted_amount IS 'Sum over its requests.';

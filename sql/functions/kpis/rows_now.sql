@@ -30,7 +30,8 @@ BEGIN
                   HINT = format('One of %s.', array_to_string(v_views, ', '));
     END IF;
     RETURN QUERY
-        SELECT * FROM kpi_engine.rows_of_relation_now(format('analytics.%I', p_view_name)::regclass);
+        SELECT *
+        FROM kpi_engine.rows_of_relation_now(format('analytics.%I', p_view_name)::regclass);
 END;
 $rows_now$;
 

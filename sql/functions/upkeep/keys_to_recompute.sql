@@ -5,7 +5,7 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.keys_to_recompute(
     p_table kpi_engine.derived_tables,
-    p_changes analytics.changed_keys[],
+    p_changes kpi_engine.changed_keys[],
     p_today_before date,
     p_today date
 )
@@ -41,7 +41,8 @@ BEGIN
         EXECUTE format(
             'SELECT array_agg(%1$I) FROM kpi_engine.%2$I WHERE local_day = ANY ($1)',
             p_table.key_columns[1], p_table.table_name
-        ) INTO v_more USING kpi_engine.days_at_the_edge(p_table.window_days, p_today_before, p_today);
+        ) INTO v_more
+        USING kpi_engine.days_at_the_edge(p_table.window_days, p_today_before, p_today);
         v_keys := ARRAY(SELECT unnest(v_keys) UNION SELECT unnest(v_more));
     END IF;
     RETURN v_keys;
@@ -49,11 +50,11 @@ END;
 $keys_to_recompute$;
 
 COMMENT ON FUNCTION kpi_engine.keys_to_recompute(
-    kpi_engine.derived_tables, analytics.changed_keys[], date, date
+    kpi_engine.derived_tables, kpi_engine.changed_keys[], date, date
 ) IS
 'Keys of a derived table to compute again, each once: of the changes, and of the rows that leave '
 'its windows when these end with p_today instead of p_today_before. Internal to the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.keys_to_recompute(
-    kpi_engine.derived_tables, analytics.changed_keys[], date, date
+    kpi_engine.derived_tables, kpi_engine.changed_keys[], date, date
 ) FROM public;

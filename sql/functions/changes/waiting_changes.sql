@@ -4,15 +4,15 @@
 -- source has it in the same snapshot.
 
 CREATE OR REPLACE FUNCTION kpi_engine.waiting_changes()
-RETURNS analytics.changed_keys[]
+RETURNS kpi_engine.changed_keys[]
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $waiting_changes$
     SELECT coalesce(
-        array_agg(ROW(waiting.entity, waiting.keys)::analytics.changed_keys),
-        ARRAY[]::analytics.changed_keys[]
+        array_agg(ROW(waiting.entity, waiting.keys)::kpi_engine.changed_keys),
+        ARRAY[]::kpi_engine.changed_keys[]
     )
     FROM (
         SELECT 'solicitud' AS entity, array_agg(requests.solicitud_id) AS keys

@@ -19,11 +19,11 @@ DECLARE
     v_today constant date := analytics.today();
     v_today_before constant date := (SELECT engine_state.today FROM kpi_engine.engine_state);
     v_everything boolean := kpi_engine.next_rebuild_reason() IS NOT NULL;
-    v_waiting analytics.changed_keys[];
+    v_waiting kpi_engine.changed_keys[];
     v_needed text[];
     v_table kpi_engine.derived_tables;
     -- One list of keys for each table that is kept by key; $1 and $2 are of the statement.
-    v_keys analytics.changed_keys[] := ARRAY[]::analytics.changed_keys[];
+    v_keys kpi_engine.changed_keys[] := ARRAY[]::kpi_engine.changed_keys[];
     v_with text := 'window_end AS (SELECT $3 AS today)';
     v_definition text;
     v_part text;
@@ -80,7 +80,7 @@ BEGIN
                 v_keys[v_place] := (
                     v_table.table_name,
                     kpi_engine.keys_to_recompute(v_table, v_waiting, v_today_before, v_today_before)
-                )::analytics.changed_keys;
+                )::kpi_engine.changed_keys;
                 v_part := regexp_replace(v_part, '\$1\M', format('($4)[%s].keys', v_place), 'g');
             END IF;
         END IF;

@@ -14,7 +14,7 @@ SET search_path = pg_catalog, pg_temp
 AS $apply_changes$
 DECLARE
     v_today constant date := analytics.today();
-    v_changes analytics.changed_keys[];
+    v_changes kpi_engine.changed_keys[];
     v_keys bigint;
     v_changed_tables text[] := ARRAY[]::text[];
     v_stale_tables text[];
@@ -23,7 +23,7 @@ BEGIN
     PERFORM kpi_engine.settle();
     PERFORM kpi_engine.hold_time_zone(NULL);
     SELECT
-        array_agg(ROW(taken.entity, taken.keys)::analytics.changed_keys),
+        array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
         coalesce(sum(cardinality(taken.keys)), 0)
     INTO v_changes, v_keys
     FROM kpi_engine.take_changes() AS taken;

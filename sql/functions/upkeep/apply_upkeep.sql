@@ -5,7 +5,7 @@
 -- changed, not the length of history.
 
 CREATE OR REPLACE FUNCTION kpi_engine.apply_upkeep(
-    p_changes analytics.changed_keys[], p_today date
+    p_changes kpi_engine.changed_keys[], p_today date
 )
 RETURNS text[]
 LANGUAGE plpgsql
@@ -65,9 +65,9 @@ BEGIN
 END;
 $apply_upkeep$;
 
-COMMENT ON FUNCTION kpi_engine.apply_upkeep(analytics.changed_keys[], date) IS
+COMMENT ON FUNCTION kpi_engine.apply_upkeep(kpi_engine.changed_keys[], date) IS
 'Recomputes the rows of these keys from the source, moves everything that follows from them, and '
 'moves the windows to p_today (not before the day they end with); returns the derived tables that '
 'changed. Internal to kpi_engine.apply_changes().';
 
-REVOKE ALL ON FUNCTION kpi_engine.apply_upkeep(analytics.changed_keys[], date) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.apply_upkeep(kpi_engine.changed_keys[], date) FROM public;

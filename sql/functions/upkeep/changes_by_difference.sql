@@ -38,7 +38,8 @@ AS $changes_by_difference$
             kpi_engine.changed_rows(p_table.reads, -1)
         ),
         part.keys,
-        kpi_engine.column_list(part.sums, 'coalesce(come.%1$I, 0) - coalesce(gone.%1$I, 0) AS %1$I'),
+        kpi_engine.column_list(
+            part.sums, 'coalesce(come.%1$I, 0) - coalesce(gone.%1$I, 0) AS %1$I'),
         ', ' || kpi_engine.column_list(
             part.extremes, 'come.%1$I, gone.%1$I AS gone_%1$s'),
         kpi_engine.column_list(p_table.key_columns || p_table.value_columns, 'kept.%1$I'),
