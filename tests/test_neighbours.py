@@ -192,7 +192,7 @@ def test_parallel_dumps_and_refreshes_at_the_same_time_all_succeed(working: Data
 def test_a_rebuild_leaves_the_set_that_is_read_no_more_empty(working: Database) -> None:
     call(working, "CALL analytics.rebuild(true)")
     other = working.rows("SELECT kpi_engine.set_of('solicitud_facts', true)")[0][0]
-    assert working.rows(f"SELECT count(*) FROM analytics.{other}") == [(0,)]
+    assert working.rows(f"SELECT count(*) FROM kpi_engine.{other}") == [(0,)]
     assert working.rows("SELECT count(*) > 0 FROM kpi_engine.solicitud_facts") == [(True,)]
 
 

@@ -87,12 +87,16 @@ BEGIN
         v_with := v_with || v_part;
     END LOOP;
 
-    v_definition := CASE
-        WHEN v_needed = ARRAY[]::text[] OR EXISTS (
-            SELECT FROM pg_class WHERE pg_class.oid = p_relation AND pg_class.relkind = 'm'
-        ) THEN rtrim(pg_get_viewdef(p_relation), ';')
-        ELSE format('SELECT * FROM %s', p_relation)
-    END;
+    v_definition := format('SELECT * FROM %s', p_relation);
+    IF (SELECT pg_class.relkind FROM pg_class WHERE pg_class.oid = p_relation) = 'm' THEN
+        -- Reading a definition locks the view. The lock goes with the subtransaction: the first
+        -- refresh of a view must not wait for a reader of this.
+        BEGIN
+            RAISE EXCEPTION USING MESSAGE = rtrim(pg_get_viewdef(p_relation), ';');
+        EXCEPTION WHEN raise_exception THEN
+            GET STACKED DIAGNOSTICS v_definition := MESSAGE_TEXT;
+        END;
+    END IF;
     RETURN QUERY EXECUTE format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
         regexp_replace(v_with, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
