@@ -37,6 +37,7 @@ from sql_files import (
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
 SOURCE_VIEW_PREFIX = "src_"
+KPI_VIEW_PREFIX = "mv_"
 SWAP_LOCK_TIMEOUT = "50ms"
 SWAP_PATIENCE_SECONDS = 60.0
 
@@ -162,15 +163,43 @@ class Migration:
 
     def pending(self) -> list[SqlFile]:
         """Return what the next run applies, without the src_ views."""
-        return self.pending_migrations() + [item for item in self.objects if self.is_pending(item)]
+        return self.pending_migrations() + [
+            item for item in [*self.objects, *self.api_views()] if self.is_pending(item)
+        ]
 
     def removed(self) -> list[str]:
         """Return the names of what was applied and has no file any more."""
         here = {item.name for item in [*self.migrations, *self.objects]}
+        here |= {f"api.{item.name}" for item in self.kpi_views()}
         return [
             name
             for name, (kind, *_) in self.ledger.items()
             if kind != "source view" and name not in here
+        ]
+
+    def kpi_views(self) -> list[SqlFile]:
+        """Return the files of the KPI views."""
+        return [
+            item
+            for item in self.objects
+            if item.kind == "materialized view" and item.name.startswith(KPI_VIEW_PREFIX)
+        ]
+
+    def api_views(self) -> list[SqlFile]:
+        """Write the view of schema api for each KPI view that is in its place."""
+        names = [item.name for item in self.kpi_views() if item not in self.staged]
+        if scalar(
+            self.connection, "SELECT to_regprocedure('analytics.kpi_api_view(regclass)') IS NULL"
+        ):
+            return []
+        rows = self.connection.execute(
+            "SELECT relname, analytics.kpi_api_view(oid) FROM pg_class WHERE relkind = 'm' "
+            "AND relnamespace = %s::regnamespace AND relname = ANY (%s) ORDER BY relname",
+            [SCHEMA, names],
+        ).fetchall()
+        return [
+            SqlFile(name=f"api.{name}", kind="api view", sql=text, object_name=f"api.{name}")
+            for name, text in rows
         ]
 
     def say(self, message: str, *values: object) -> None:
@@ -644,6 +673,28 @@ class Migration:
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
             ) from error
 
+    def check_kpi_views(self) -> None:
+        """Refuse a KPI view whose key or COMMENTs do not say what the catalogue needs."""
+        for item in self.kpi_views():
+            problems = self.connection.execute(
+                "SELECT problem, right_form "
+                "FROM analytics.kpi_problems(format('%%I.%%I', %s::text, %s::text)::regclass)",
+                [STAGING if item in self.staged else SCHEMA, item.object_name],
+            ).fetchall()
+            if problems:
+                raise UserError(
+                    f"sql/{item.label}: {'; '.join(problem for problem, _ in problems)}; "
+                    "nothing was changed",
+                    f"The right form:\n{problems[0][1]}",
+                )
+
+    def apply_api_views(self) -> None:
+        """Create the views of schema api over the KPI views; nobody writes files for them."""
+        views = self.api_views()
+        self.objects += views
+        for view in views:
+            self.apply_object(view)
+
     def contract_tables(self) -> list[str]:
         """Return the names of the operational tables, by the file of the contract."""
         text = "".join(item.sql for item in self.objects if item.object_name == "source_contract")
@@ -801,9 +852,12 @@ class Migration:
             self.changes += [f"scheduled {name}" for name in cron.arrange(connection)]
         # Last, since readers of a view that changed wait from here to the COMMIT.
         with acting_as(connection):
+            self.check_kpi_views()
             if not self.dry_run:
                 self.reindex_changed_functions()
                 self.swap_staged()
+            self.apply_api_views()
+            if not self.dry_run:
                 self.drop_removed()
             else:
                 self.changes += [f"removed {name}" for name in self.removed()]

@@ -1,9 +1,9 @@
 -- What every reading answer of the HTTP API begins with: is there data, and from when?
 --
--- Invariant: the ETag changes with every refresh that may have changed what the view shows.
--- Raises 503 instead of answering from a view that was never populated.
+-- Invariant: the ETag changes with every refresh that may have changed what the view shows, and
+-- with p_variant. Raises 503 instead of answering from a view that was never populated.
 
-CREATE OR REPLACE FUNCTION analytics.begin_reading(p_view_name text)
+CREATE OR REPLACE FUNCTION analytics.begin_reading(p_view_name text, p_variant text DEFAULT '')
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -11,22 +11,17 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $begin_reading$
 BEGIN
-    PERFORM set_config(
-        'response.headers',
-        json_build_array(
-            json_build_object('Cache-Control', 'private, max-age=0, must-revalidate'),
-            json_build_object('ETag', format(
-                'W/"%s-%s-%s"', view_state.published_version,
-                extract(EPOCH FROM view_state.calculated_at)::bigint,
-                analytics.is_stale(view_state)::integer
-            )),
-            json_build_object('X-Data-Version', view_state.published_version::text),
-            json_build_object('X-Calculated-At', analytics.iso_instant(view_state.calculated_at)),
-            json_build_object(
-                'X-Refreshed-At', analytics.iso_instant(view_state.last_success_at)),
-            json_build_object('X-Stale', analytics.is_stale(view_state)::text)
-        )::text,
-        true
+    PERFORM analytics.set_reading_headers(
+        format(
+            '%s-%s-%s%s', view_state.published_version,
+            extract(EPOCH FROM view_state.calculated_at)::bigint,
+            analytics.is_stale(view_state)::integer,
+            p_variant
+        ),
+        view_state.published_version,
+        view_state.calculated_at,
+        view_state.last_success_at,
+        analytics.is_stale(view_state)
     )
     FROM analytics.view_state
     INNER JOIN pg_class
@@ -45,8 +40,9 @@ BEGIN
 END;
 $begin_reading$;
 
-COMMENT ON FUNCTION analytics.begin_reading(text) IS
+COMMENT ON FUNCTION analytics.begin_reading(text, text) IS
 'Headers of a reading answer: ETag and X-Data-Version by data version, X-Calculated-At, '
-'X-Refreshed-At, X-Stale. Error: status 503 where the view was never populated.';
+'X-Refreshed-At, X-Stale. p_variant tells apart what changes by more than the data. Error: status '
+'503 where the view was never populated.';
 
-REVOKE ALL ON FUNCTION analytics.begin_reading(text) FROM public;
+REVOKE ALL ON FUNCTION analytics.begin_reading(text, text) FROM public;

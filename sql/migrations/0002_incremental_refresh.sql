@@ -407,7 +407,8 @@ COMMENT ON COLUMN analytics.asesor_totals_a.latest_audit IS
 CREATE TABLE analytics.derived_tables (
     table_name text PRIMARY KEY,
     changed_version bigint NOT NULL DEFAULT 0,
-    description text NOT NULL
+    description text NOT NULL,
+    reads text[] NOT NULL
 );
 COMMENT ON TABLE analytics.derived_tables IS
 'The tables that the KPI views are made of, and the data version in which each last changed.';
@@ -416,18 +417,36 @@ COMMENT ON COLUMN analytics.derived_tables.table_name IS
 COMMENT ON COLUMN analytics.derived_tables.changed_version IS
 'engine_state.data_version when its contents last changed.';
 COMMENT ON COLUMN analytics.derived_tables.description IS 'What it holds.';
+COMMENT ON COLUMN analytics.derived_tables.reads IS
+'Views and derived tables of this package that its rows are computed from.';
 
-INSERT INTO analytics.derived_tables (table_name, description) VALUES
-('solicitud_facts', 'One row per request: everything a KPI needs to know of it.'),
-('month_totals', 'Sums of the facts by local month of the request.'),
-('month_clientes', 'Requests by month and client: a client counts while there is one.'),
-('month_asesores', 'Requests by month and advisor with an offer.'),
-('month_marcas', 'Requests by month and vehicle brand.'),
-('asesor_facts', 'One row per advisor: who it is.'),
-('historica_facts', 'Rows of ofertas_historicas since the start of the 30-day window.'),
-('notificacion_facts', 'Notifications since the start of the 30-day window.'),
-('auditoria_facts', 'All audits.'),
-('asesor_totals', 'Sliding totals by advisor: 30 local days, audits 90.');
+INSERT INTO analytics.derived_tables (table_name, description, reads) VALUES
+(
+    'solicitud_facts', 'One row per request: everything a KPI needs to know of it.',
+    '{src_solicitudes, src_ofertas, src_ofertas_detalle, src_adjudicaciones_repuesto,
+    src_repuestos_solicitados}'
+),
+('month_totals', 'Sums of the facts by local month of the request.', '{solicitud_facts}'),
+(
+    'month_clientes', 'Requests by month and client: a client counts while there is one.',
+    '{solicitud_facts}'
+),
+('month_asesores', 'Requests by month and advisor with an offer.', '{solicitud_facts}'),
+('month_marcas', 'Requests by month and vehicle brand.', '{solicitud_facts}'),
+('asesor_facts', 'One row per advisor: who it is.', '{src_asesores, src_usuarios}'),
+(
+    'historica_facts', 'Rows of ofertas_historicas since the start of the 30-day window.',
+    '{src_ofertas_historicas}'
+),
+(
+    'notificacion_facts', 'Notifications since the start of the 30-day window.',
+    '{src_historial_respuestas_ofertas}'
+),
+('auditoria_facts', 'All audits.', '{src_auditorias_tiendas}'),
+(
+    'asesor_totals', 'Sliding totals by advisor: 30 local days, audits 90.',
+    '{historica_facts, notificacion_facts, auditoria_facts}'
+);
 
 DO $create_sets$
 DECLARE

@@ -1,0 +1,46 @@
+-- GET /materialized-views/live: the KPIs at this moment, without a refresh.
+--
+-- Invariant: nobody holds the answer for more than 5 s: a client 4, and the gateway 1.
+
+CREATE OR REPLACE FUNCTION api.live(view text DEFAULT NULL)
+RETURNS json
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $live$
+DECLARE
+    v_answer json;
+BEGIN
+    IF analytics.choice_parameter('view', view, 'monthly') = 'monthly' THEN
+        SELECT json_agg(month ORDER BY month.mes DESC) INTO v_answer
+        FROM analytics.v_metricas_mensuales_tiempo_real AS month;
+    ELSE
+        SELECT json_agg(live) INTO v_answer FROM analytics.v_kpis_en_vivo AS live;
+    END IF;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "private, max-age=4"}]', true);
+    RETURN coalesce(v_answer, '[]');
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM analytics.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM analytics.raise_fault('live', SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$live$;
+
+COMMENT ON FUNCTION api.live(text) IS
+'The KPIs at this moment: the row of v_kpis_en_vivo; or, with view=monthly, the months of '
+'v_metricas_mensuales_tiempo_real, newest first.';
+
+REVOKE ALL ON FUNCTION api.live(text) FROM public;
+GRANT EXECUTE ON FUNCTION api.live(text) TO analytics_lector, analytics_operador;
