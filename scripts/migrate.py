@@ -30,6 +30,7 @@ from sql_files import (
     dependency_order,
     load_migrations,
     load_objects,
+    providers,
     rules_of,
     split_name,
 )
@@ -86,9 +87,10 @@ class Migration:
         self.migrations = load_migrations(directory)
         self.objects = load_objects(directory)
         self.changes: list[str] = []
-        # By name: kind, checksum of the code, checksum of the text, file, whether it is a rule.
-        self.ledger: dict[str, tuple[str, str, str, str, bool]] = {}
-        self.rules = rules_of(self.objects)
+        # By name: kind, checksum of the code, checksum of the text, file.
+        self.ledger: dict[str, tuple[str, str, str, str]] = {}
+        # By derived table: the object that declares it.
+        self.declared = providers(self.objects)
         # By name; read once.
         self.functions: dict[str, dict[str, tuple[str, str]]] | None = None
         # Everything that an object reads, directly or not.
@@ -112,8 +114,7 @@ class Migration:
             return
         prerequisites.refuse_hollow(self.connection)
         rows = self.connection.execute(
-            "SELECT name, kind, checksum, text_checksum, file, is_rule "
-            "FROM analytics.migration_ledger"
+            "SELECT name, kind, checksum, text_checksum, file FROM analytics.migration_ledger"
         ).fetchall()
         self.ledger = {row[0]: row[1:] for row in rows}
         here = {migration.name: migration for migration in self.migrations}
@@ -150,6 +151,8 @@ class Migration:
             return True
         find = self.function_identities if item.kind == "function" else self.relation_kind
         if not find(item.object_name):
+            return True
+        if item.derived_table and not self.relation_kind(item.derived_table):
             return True
         indexes = item.index_names()
         return bool(indexes) and bool(
@@ -218,21 +221,19 @@ class Migration:
 
     def write_ledger(self, item: SqlFile, milliseconds: float | None = None) -> None:
         """Write the ledger row of a file; without a time, where its code was not applied."""
-        is_rule = item.name in self.rules
         self.connection.execute(
             """
             INSERT INTO analytics.migration_ledger AS ledger
-                (name, kind, version, file, checksum, text_checksum, is_rule, duration_ms)
+                (name, kind, version, file, checksum, text_checksum, duration_ms)
             VALUES (
                 %(name)s, %(kind)s, %(version)s, %(file)s, %(checksum)s, %(text_checksum)s,
-                %(is_rule)s, round(%(milliseconds)s::numeric, 3)
+                round(%(milliseconds)s::numeric, 3)
             )
             ON CONFLICT (name) DO UPDATE SET
                 kind = excluded.kind,
                 file = excluded.file,
                 checksum = excluded.checksum,
                 text_checksum = excluded.text_checksum,
-                is_rule = excluded.is_rule,
                 duration_ms = coalesce(excluded.duration_ms, ledger.duration_ms),
                 applied_by = excluded.applied_by,
                 applied_at = excluded.applied_at
@@ -244,33 +245,58 @@ class Migration:
                 "file": item.file,
                 "checksum": item.checksum,
                 "text_checksum": item.text_checksum,
-                "is_rule": is_rule,
                 "milliseconds": milliseconds,
             },
         )
-        self.ledger[item.name] = (
-            item.kind,
-            item.checksum,
-            item.text_checksum,
-            item.file,
-            is_rule,
+        self.ledger[item.name] = (item.kind, item.checksum, item.text_checksum, item.file)
+
+    def write_rules(self) -> None:
+        """Write which objects decide what is in each derived table."""
+        rows = [
+            (table, rule) for table, rules in rules_of(self.objects).items() for rule in rules
+        ]
+        self.connection.execute(
+            """
+            WITH wanted AS (
+                SELECT * FROM unnest(%s::text[], %s::text[]) AS listed (table_name, rule_name)
+            ),
+
+            gone AS (
+                DELETE FROM analytics.derived_rules AS known
+                WHERE NOT EXISTS (
+                    SELECT FROM wanted
+                    WHERE
+                        wanted.table_name = known.table_name
+                        AND wanted.rule_name = known.rule_name
+                )
+            )
+
+            INSERT INTO analytics.derived_rules (table_name, rule_name)
+            SELECT wanted.table_name, wanted.rule_name FROM wanted
+            ON CONFLICT DO NOTHING
+            """,
+            [[table for table, _ in rows], [rule for _, rule in rows]],
         )
 
     def note_text(self, item: SqlFile, *, comment: bool = False) -> None:
-        """Take over what is no code: a reworded comment, a file that moved, what is a rule.
+        """Take over what is no code: a reworded comment, a file that moved.
 
         With ``comment``, comments are made again even where they are the same.
         """
-        _, _, text_checksum, file, is_rule = self.ledger[item.name]
+        _, _, text_checksum, file = self.ledger[item.name]
         if comment or text_checksum != item.text_checksum:
             with self.connection.transaction():
                 self.connection.execute(f"SET LOCAL search_path = {SCHEMA}, pg_catalog, pg_temp")
                 for statement in item.comments():
                     self.comment(item, statement)
+                if item.derived_table:
+                    self.connection.execute(
+                        "SELECT analytics.comment_derived_table(%s)", [item.derived_table]
+                    )
                 self.connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             self.changes.append(f"reworded {item.label}")
             self.say("reworded %s", item.label)
-        elif (file, is_rule) == (item.file, item.name in self.rules):
+        elif file == item.file:
             return
         self.write_ledger(item)
 
@@ -486,7 +512,7 @@ class Migration:
             LOGGER.info("building %s aside", item.object_name)
             # Facts that were never built would leave readers with an empty view.
             self.connection.execute(
-                "SELECT analytics.rebuild_in_transaction(analytics.today()) "
+                "SELECT analytics.rebuild_in_transaction(analytics.today(), NULL) "
                 "FROM analytics.engine_state WHERE time_zone IS NULL"
             )
             self.connection.execute(
@@ -583,7 +609,7 @@ class Migration:
     def apply_objects(self, objects: list[SqlFile]) -> None:
         """Apply what is pending of an ordered list of objects."""
         for item in objects:
-            references = item.references()
+            references = {self.declared.get(name, name) for name in item.references()}
             self.needs[item.object_name] = references.union(
                 *(self.needs.get(name, set()) for name in references)
             )
@@ -764,6 +790,8 @@ class Migration:
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)
+        forgotten = scalar(self.connection, "SELECT analytics.forget_derived_tables()")
+        self.changes += [f"dropped derived table {name}" for name in forgotten or []]
 
     def drop(self, identities: list[str]) -> None:
         """Drop objects, readers first; stop where somebody else's object reads one of them."""
@@ -799,6 +827,13 @@ class Migration:
                 "SELECT %(name)s, analytics.today(), analytics.now() WHERE NOT EXISTS "
                 "(SELECT FROM analytics.view_state WHERE view_name = %(name)s)",
                 {"name": name},
+            )
+        if self.changes:
+            # Of what is generated, too, the code may be new.
+            self.connection.execute(
+                "UPDATE analytics.derived_tables "
+                "SET statement = analytics.upkeep_statement(derived_tables) "
+                "WHERE statement IS DISTINCT FROM analytics.upkeep_statement(derived_tables)"
             )
         first_time = "applied migrations/0001_foundation.sql" in self.changes
         wanted = None
@@ -877,11 +912,12 @@ class Migration:
     def apply_all_objects(self) -> None:
         """Apply what needs no source, bind the source, then apply what reads it."""
         ordered = dependency_order(self.objects)
+        self.write_rules()
         needs_source: set[str] = set()
         for item in ordered:
             # Materialized views are built from derived tables, which are built from the source.
             if item.kind == "materialized view" or any(
-                name.startswith(SOURCE_VIEW_PREFIX) or name in needs_source
+                name.startswith(SOURCE_VIEW_PREFIX) or self.declared.get(name, name) in needs_source
                 for name in item.references()
             ):
                 needs_source.add(item.object_name)

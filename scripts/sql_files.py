@@ -25,7 +25,10 @@ _TOKEN = re.compile(
     r"""(?P<blank>(?:--[^\n]*|/\*.*?\*/|\s)+)|'(?:[^']|'')*'|"[^"]*"|[^'"/\s-]+|.""", re.DOTALL
 )
 _COMMENT_ON = re.compile(r"^COMMENT ON [^;']*? IS\s+(?:'(?:[^']|'')*'\s*)+;", re.MULTILINE)
-_RULE = re.compile(r"recomputed_\w+|\w+_query")
+# How the file of a view declares the derived table that it defines.
+_DECLARATION = re.compile(
+    r"^SELECT analytics\.declare_derived_table\(\s*'(\w+)'.*?^\);", re.MULTILINE | re.DOTALL
+)
 # What PostgreSQL looks at only when a function runs, and so does not order anything:
 # comments, string literals, bodies between dollar quotes.
 _LATE_BOUND = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
@@ -77,8 +80,17 @@ class SqlFile:
         return names - {self.object_name}
 
     def mentions(self) -> set[str]:
-        """Return the names of our objects anywhere in the code, in bodies and literals too."""
-        return set(_REFERENCE.findall(code_of(self.sql)))
+        """Return the names of our objects anywhere in the code, in bodies and literals too.
+
+        How a derived table is declared is not among them: it says nothing of what is in the table.
+        """
+        return set(_REFERENCE.findall(code_of(_DECLARATION.sub("", self.sql))))
+
+    @functools.cached_property
+    def derived_table(self) -> str | None:
+        """Return the name of the derived table that the file declares."""
+        found = _DECLARATION.search(self.sql)
+        return found[1] if found else None
 
     def index_names(self) -> list[str]:
         """Return the names of the indexes that the text creates."""
@@ -166,21 +178,37 @@ def read_object(path: Path, file: str) -> SqlFile:
     )
 
 
-def rules_of(objects: Iterable[SqlFile]) -> set[str]:
-    """Return the names of the objects that decide what is in a derived table.
+def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
+    """Return, by derived table, the names of the objects that decide what is in it.
 
-    The roots are the views ``recomputed_*`` and the queries ``*_query``; then everything that one
-    of these refers to, in its body and its literals too.
+    The root is the view that defines it; then everything that one of these refers to, in its body
+    and its literals too, and the source views. Another derived table ends the way: what is in
+    that one has rules of its own.
     """
     by_name = {item.object_name: item for item in objects}
-    waiting = [name for name in by_name if _RULE.fullmatch(name)]
-    rules: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name not in rules:
-            rules.add(name)
-            waiting += by_name[name].mentions() & by_name.keys()
+    rules: dict[str, set[str]] = {}
+    for item in by_name.values():
+        if item.derived_table is None:
+            continue
+        found: set[str] = set()
+        waiting = [item.object_name]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                if name in by_name:
+                    waiting += [
+                        mentioned
+                        for mentioned in by_name[name].mentions()
+                        if mentioned in by_name or mentioned.startswith("src_")
+                    ]
+        rules[item.derived_table] = found
     return rules
+
+
+def providers(objects: Iterable[SqlFile]) -> dict[str, str]:
+    """Return by the name of each derived table the object whose file declares it."""
+    return {item.derived_table: item.object_name for item in objects if item.derived_table}
 
 
 def dependency_order(objects: Iterable[SqlFile]) -> list[SqlFile]:
@@ -189,8 +217,12 @@ def dependency_order(objects: Iterable[SqlFile]) -> list[SqlFile]:
     The needs are read off the texts: every reference is written with its schema.
     """
     by_name = {item.object_name: item for item in objects}
+    declared = providers(by_name.values())
     sorter = graphlib.TopologicalSorter(
-        {name: item.references() & by_name.keys() for name, item in by_name.items()}
+        {
+            name: {declared.get(needed, needed) for needed in item.references()} & by_name.keys()
+            for name, item in by_name.items()
+        }
     )
     try:
         sorter.prepare()

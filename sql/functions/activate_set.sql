@@ -1,10 +1,10 @@
--- Lets the views show the set that a rebuild filled.
+-- Lets the views show the sets that a rebuild filled.
 --
 -- Invariant: all views change in one moment, or none does. Whoever is reading one of them
 -- is waited for, for a moment only (lock_timeout of the caller); readers of the
 -- materialized views are not concerned.
 
-CREATE OR REPLACE FUNCTION analytics.activate_set(p_suffix text)
+CREATE OR REPLACE FUNCTION analytics.activate_set()
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -17,19 +17,22 @@ BEGIN
     FOR v_table_name IN
         SELECT derived_tables.table_name
         FROM analytics.derived_tables
+        WHERE derived_tables.rebuilding_by IS NOT NULL
         ORDER BY derived_tables.table_name
     LOOP
         EXECUTE format(
             'CREATE OR REPLACE VIEW analytics.%I AS SELECT * FROM analytics.%I',
-            v_table_name, v_table_name || p_suffix
+            v_table_name, analytics.set_of(v_table_name, true)
         );
     END LOOP;
-    UPDATE analytics.engine_state SET active_set = right(p_suffix, 1);
+    UPDATE analytics.derived_tables
+    SET active_set = translate(derived_tables.active_set, 'ab', 'ba')
+    WHERE derived_tables.rebuilding_by IS NOT NULL;
 END;
 $activate_set$;
 
-COMMENT ON FUNCTION analytics.activate_set(text) IS
-'Makes a complete set (suffix _a or _b) the one that everybody reads. 55P03 when a view is '
+COMMENT ON FUNCTION analytics.activate_set() IS
+'Makes the complete sets of a rebuild the ones that everybody reads. 55P03 when a view is '
 'being read longer than lock_timeout. Internal to analytics.publish_set().';
 
-REVOKE ALL ON FUNCTION analytics.activate_set(text) FROM public;
+REVOKE ALL ON FUNCTION analytics.activate_set() FROM public;

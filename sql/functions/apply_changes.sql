@@ -14,52 +14,49 @@ SET search_path = pg_catalog, pg_temp
 AS $apply_changes$
 DECLARE
     v_today constant date := analytics.today();
-    v_solicitud_ids uuid[];
-    v_asesor_ids uuid[];
-    v_usuario_ids uuid[];
-    v_historica_ids uuid[];
-    v_notificacion_ids uuid[];
-    v_auditoria_ids uuid[];
-    v_everything uuid[];
-    v_taken record;
-    v_keys bigint := 0;
-    v_changed_tables text[];
+    v_changes analytics.changed_keys[];
+    v_keys bigint;
+    v_changed_tables text[] := ARRAY[]::text[];
+    v_stale_tables text[];
     v_scans jsonb;
 BEGIN
     PERFORM analytics.settle();
     PERFORM analytics.hold_time_zone(NULL);
-    FOR v_taken IN SELECT * FROM analytics.take_changes() LOOP
-        v_keys := v_keys + cardinality(v_taken.keys);
-        CASE v_taken.entity
-            WHEN 'solicitud' THEN v_solicitud_ids := v_taken.keys;
-            WHEN 'asesor' THEN v_asesor_ids := v_taken.keys;
-            WHEN 'usuario' THEN v_usuario_ids := v_taken.keys;
-            WHEN 'historica' THEN v_historica_ids := v_taken.keys;
-            WHEN 'notificacion' THEN v_notificacion_ids := v_taken.keys;
-            WHEN 'auditoria' THEN v_auditoria_ids := v_taken.keys;
-            ELSE v_everything := v_taken.keys;
-        END CASE;
-    END LOOP;
-    requests := coalesce(cardinality(v_solicitud_ids), 0);
+    SELECT
+        array_agg(ROW(taken.entity, taken.keys)::analytics.changed_keys),
+        coalesce(sum(cardinality(taken.keys)), 0)
+    INTO v_changes, v_keys
+    FROM analytics.take_changes() AS taken;
+    requests := cardinality(analytics.keys_of(v_changes, 'solicitud'));
 
     reason := CASE
         WHEN p_force THEN 'it was forced'
         ELSE coalesce(
-            analytics.everything_reason(v_everything),
+            analytics.everything_reason(analytics.keys_of(v_changes, 'everything')),
             analytics.rebuild_reason(requests)
         )
     END;
     IF reason IS NOT NULL THEN
         mode := 'full';
-        v_changed_tables := analytics.rebuild_in_transaction(v_today);
+        v_changed_tables := analytics.rebuild_in_transaction(v_today, NULL);
         SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM analytics.month_totals;
         IF requests <= 100000 THEN
             PERFORM analytics.note_uncountable_rows(true);
         END IF;
-    ELSIF v_keys = 0 AND v_today = (SELECT engine_state.today FROM analytics.engine_state) THEN
+        PERFORM analytics.note_derived_change(v_changed_tables);
+        RETURN;
+    END IF;
+
+    v_stale_tables := analytics.stale_derived_tables();
+    IF v_stale_tables <> ARRAY[]::text[] THEN
+        -- What follows from their rows as they are; the changes come after that.
+        v_changed_tables := analytics.rebuild_in_transaction(
+            (SELECT engine_state.today FROM analytics.engine_state), v_stale_tables
+        );
+    END IF;
+    IF v_keys = 0 AND v_today = (SELECT engine_state.today FROM analytics.engine_state) THEN
         mode := 'unchanged';
         reason := 'nothing changed';
-        RETURN;
     ELSE
         mode := 'incremental';
         v_scans := analytics.source_scans();
@@ -67,23 +64,16 @@ BEGIN
             WHEN v_keys = 0 THEN 'the windows move to another local day'
             ELSE format('%s changed keys', v_keys)
         END;
-        v_changed_tables := analytics.apply_asesor_changes(
-            v_today, v_asesor_ids, v_usuario_ids, v_historica_ids, v_notificacion_ids,
-            v_auditoria_ids
-        );
-        IF analytics.apply_solicitud_changes(v_solicitud_ids) > 0 THEN
-            v_changed_tables := v_changed_tables || ARRAY(
-                SELECT derived_tables.table_name
-                FROM analytics.derived_tables
-                WHERE
-                    derived_tables.table_name = 'solicitud_facts'
-                    OR derived_tables.table_name LIKE 'month\_%'
-            );
-        END IF;
+        v_changed_tables := v_changed_tables || analytics.apply_upkeep(v_changes, v_today);
         IF v_keys <= 1000 THEN
             PERFORM analytics.note_uncountable_rows(
-                false, v_solicitud_ids, v_asesor_ids, v_usuario_ids, v_historica_ids,
-                v_notificacion_ids, v_auditoria_ids
+                false,
+                analytics.keys_of(v_changes, 'solicitud'),
+                analytics.keys_of(v_changes, 'asesor'),
+                analytics.keys_of(v_changes, 'usuario'),
+                analytics.keys_of(v_changes, 'historica'),
+                analytics.keys_of(v_changes, 'notificacion'),
+                analytics.keys_of(v_changes, 'auditoria')
             );
         END IF;
         -- Source tables that were read as a whole though little changed: an index would help.
@@ -96,6 +86,10 @@ BEGIN
         WHERE
             own.scans > 0
             AND 20 * requests <= (SELECT sum(month_totals.requests) FROM analytics.month_totals);
+    END IF;
+    IF v_stale_tables <> ARRAY[]::text[] THEN
+        mode := 'full';
+        reason := format('the rules of %s changed', array_to_string(v_stale_tables, ', '));
     END IF;
     PERFORM analytics.note_derived_change(v_changed_tables);
 END;

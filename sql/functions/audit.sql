@@ -2,7 +2,7 @@
 --
 -- Invariant: all of history, or one part of it. Which part a month belongs to never changes, so
 -- that going through all parts misses nothing while history grows: month number modulo
--- n - 1; part n is the advisors.
+-- n - 1; part n is what does not follow from requests by day.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.audit(p_part integer DEFAULT NULL, p_parts integer DEFAULT 30)
@@ -41,7 +41,7 @@ BEGIN
     END IF;
     SELECT coalesce(max(audit_log.audit_id), 0) INTO v_last_audit_id FROM analytics.audit_log;
     IF p_part IS NULL OR p_part = 1 THEN
-        v_cells := v_cells + analytics.audit_requests('-infinity', '-infinity');
+        v_cells := v_cells + analytics.audit_derived_tables('-infinity', '-infinity');
     END IF;
     FOR v_month IN
         SELECT month.first_day
@@ -69,12 +69,12 @@ BEGIN
             )::integer % v_shares = p_part - 1
         ORDER BY month.first_day
     LOOP
-        v_cells := v_cells + analytics.audit_requests(
+        v_cells := v_cells + analytics.audit_derived_tables(
             v_month, (v_month + interval '1 month')::date - 1
         );
     END LOOP;
     IF p_part IS NULL OR p_part = p_parts THEN
-        v_cells := v_cells + analytics.audit_advisors();
+        v_cells := v_cells + analytics.audit_derived_tables(NULL, NULL);
     END IF;
     IF v_cells > 0 THEN
         RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s), and set them right', v_cells

@@ -31,28 +31,22 @@ DECLARE
     v_cells bigint;
 BEGIN
     SELECT
-        string_agg(quote_ident(pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum),
-        array_agg(quote_ident(pg_attribute.attname) ORDER BY pg_attribute.attnum) FILTER (
-            WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
+        analytics.column_list(derived_tables.key_columns || derived_tables.value_columns),
+        derived_tables.key_columns,
+        derived_tables.value_columns,
+        (
+            SELECT listed.name
+            FROM unnest(derived_tables.key_columns || derived_tables.value_columns) AS listed (name)
+            WHERE listed.name IN ('local_day', 'dia', 'semana', 'mes')
+            ORDER BY array_position(ARRAY['local_day', 'dia', 'semana', 'mes'], listed.name)
+            LIMIT 1
         ),
-        array_agg(quote_ident(pg_attribute.attname) ORDER BY pg_attribute.attnum) FILTER (
-            WHERE pg_attribute.attnum <> ALL (pg_index.indkey::smallint[])
-        ),
-        min(pg_attribute.attname) FILTER (WHERE pg_attribute.attname IN ('local_day', 'mes')),
-        string_agg(format('known.%1$I = fresh.%1$I', pg_attribute.attname), ' AND ') FILTER (
-            WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
-        )
-    INTO v_columns, v_key_columns, v_value_columns, v_day_column, v_same_key
-    FROM pg_index
-    INNER JOIN pg_attribute
-        ON pg_attribute.attrelid = pg_index.indrelid
-        AND pg_attribute.attnum > 0
-        AND NOT pg_attribute.attisdropped
-    WHERE
-        pg_index.indrelid = format('analytics.%I', p_table_name || '_a')::regclass
-        AND pg_index.indisprimary;
+        analytics.column_list(derived_tables.key_columns, 'known.%1$I = fresh.%1$I', ' AND ')
+    INTO STRICT v_columns, v_key_columns, v_value_columns, v_day_column, v_same_key
+    FROM analytics.derived_tables
+    WHERE derived_tables.table_name = p_table_name;
     EXECUTE format(
-        'WITH fresh (%2$s) AS MATERIALIZED (%3$s),
+        'WITH fresh AS MATERIALIZED (SELECT %2$s FROM (%3$s) AS computed),
          known AS MATERIALIZED (SELECT %2$s FROM analytics.%1$I WHERE %4$s),
          different AS MATERIALIZED (
              SELECT

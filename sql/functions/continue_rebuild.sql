@@ -22,26 +22,24 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $continue_rebuild$
 DECLARE
-    v_suffix text;
     v_today constant date := analytics.today();
 BEGIN
     PERFORM analytics.require_refresh_lock();
     PERFORM analytics.require_source();
     IF p_batch = 0 THEN
         IF NOT EXISTS (SELECT FROM analytics.rebuild_batches) THEN
-            PERFORM analytics.empty_set(analytics.inactive_set(), ARRAY[]::text []);
+            PERFORM analytics.empty_other_sets();
         END IF;
         RETURN 0;
     ELSIF p_batch IS NOT NULL THEN
         RETURN analytics.run_rebuild_batch(p_batch);
     END IF;
-    v_suffix := analytics.inactive_set();
     PERFORM analytics.complete_rebuild(v_today);
-    PERFORM analytics.finish_rebuild(v_today);
     PERFORM analytics.note_derived_change(
         ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables)
     );
-    PERFORM analytics.publish_set(v_suffix);
+    PERFORM analytics.publish_set();
+    PERFORM analytics.finish_rebuild(v_today);
     RETURN 0;
 END;
 $continue_rebuild$;

@@ -35,9 +35,7 @@ DECLARE
     );
     v_request_tables constant text[] := ARRAY(
         SELECT derived_tables.table_name FROM analytics.derived_tables
-        WHERE
-            derived_tables.table_name = 'solicitud_facts'
-            OR derived_tables.table_name LIKE 'month\_%'
+        WHERE 'solicitud' = ANY (derived_tables.root_entities)
     );
     v_view record;
     v_requests bigint;

@@ -44,13 +44,14 @@ DECLARE
     v_day_begin constant timestamptz :=
         (v_today::timestamp AT TIME ZONE 'UTC') - interval '1 day';
     v_ids uuid[];
+    v_accepted bigint;
 BEGIN
     SELECT
         sum(totals.requests_open),
         sum(totals.offers_pending),
         sum(totals.accepted_amount) FILTER (WHERE totals.mes = v_month)
     INTO solicitudes_abiertas, ofertas_pendientes_evaluacion, monto_aceptado_mes
-    FROM analytics.month_totals_now() AS totals;
+    FROM analytics.rows_now(NULL::analytics.month_totals) AS totals;
     solicitudes_abiertas := coalesce(solicitudes_abiertas, 0);
     ofertas_pendientes_evaluacion := coalesce(ofertas_pendientes_evaluacion, 0);
     monto_aceptado_mes := coalesce(monto_aceptado_mes, 0);
@@ -78,10 +79,11 @@ BEGIN
             AND analytics.local_date(src_solicitudes.created_at, v_zone) = v_today
     );
     solicitudes_hoy := cardinality(v_ids);
-    SELECT analytics.percentage(
-        count(*) FILTER (WHERE fact.is_accepted), solicitudes_hoy
-    ) INTO tasa_conversion_hoy_pct
-    FROM analytics.recomputed_solicitud_facts(v_ids) AS fact;
+    EXECUTE format(
+        'SELECT count(*) FILTER (WHERE is_accepted) FROM (%s) AS fact',
+        analytics.query_of_keys('solicitud_facts')
+    ) INTO v_accepted USING v_ids;
+    tasa_conversion_hoy_pct := analytics.percentage(v_accepted, solicitudes_hoy);
     calculado_at := analytics.now();
     RETURN NEXT;
 END;

@@ -1,65 +1,38 @@
--- Names a derived table that is empty though the source or another one is not.
+-- Names a derived table that is empty though what it is computed from is not.
 --
 -- Invariant: asked once after a restore. Where a table is rightly empty it may be named, too: then
 -- everything is computed again for nothing, once. Never the other way round for a whole table.
 
 CREATE OR REPLACE FUNCTION analytics.lost_derived_table()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $lost_derived_table$
-    SELECT part.table_name
-    FROM (VALUES
-        (
-            'solicitud_facts', NOT EXISTS (SELECT FROM analytics.solicitud_facts)
-            AND EXISTS (SELECT FROM analytics.src_solicitudes)
-        ),
-        (
-            'month_totals', NOT EXISTS (SELECT FROM analytics.month_totals)
-            AND EXISTS (SELECT FROM analytics.src_solicitudes)
-        ),
-        (
-            'month_clientes', NOT EXISTS (SELECT FROM analytics.month_clientes)
-            AND EXISTS (SELECT FROM analytics.month_totals WHERE month_totals.clientes > 0)
-        ),
-        (
-            'month_asesores', NOT EXISTS (SELECT FROM analytics.month_asesores)
-            AND EXISTS (SELECT FROM analytics.month_totals WHERE month_totals.asesores > 0)
-        ),
-        (
-            'month_marcas', NOT EXISTS (SELECT FROM analytics.month_marcas)
-            AND EXISTS (SELECT FROM analytics.month_totals WHERE month_totals.marcas > 0)
-        ),
-        (
-            'asesor_facts', NOT EXISTS (SELECT FROM analytics.asesor_facts)
-            AND EXISTS (SELECT FROM analytics.src_asesores)
-        ),
-        (
-            'historica_facts', NOT EXISTS (SELECT FROM analytics.historica_facts)
-            AND EXISTS (SELECT FROM analytics.src_ofertas_historicas)
-        ),
-        (
-            'notificacion_facts', NOT EXISTS (SELECT FROM analytics.notificacion_facts)
-            AND EXISTS (SELECT FROM analytics.src_historial_respuestas_ofertas)
-        ),
-        (
-            'auditoria_facts', NOT EXISTS (SELECT FROM analytics.auditoria_facts)
-            AND EXISTS (SELECT FROM analytics.src_auditorias_tiendas)
-        ),
-        (
-            'asesor_totals', NOT EXISTS (SELECT FROM analytics.asesor_totals)
-            AND (
-                EXISTS (SELECT FROM analytics.historica_facts)
-                OR EXISTS (SELECT FROM analytics.notificacion_facts)
-                OR EXISTS (SELECT FROM analytics.auditoria_facts)
+DECLARE
+    v_table analytics.derived_tables;
+    v_is_lost boolean;
+BEGIN
+    FOR v_table IN
+        SELECT derived_tables.*
+        FROM analytics.derived_tables
+        ORDER BY derived_tables.depth, derived_tables.table_name
+    LOOP
+        EXECUTE format(
+            'SELECT NOT EXISTS (SELECT FROM analytics.%I) AND (%s)',
+            v_table.table_name,
+            analytics.column_list(
+                v_table.reads || v_table.source_view, 'EXISTS (SELECT FROM analytics.%1$I)', ' OR '
             )
-        )
-    ) AS part (table_name, is_lost)
-    WHERE part.is_lost
-    LIMIT 1;
+        ) INTO v_is_lost;
+        IF v_is_lost THEN
+            RETURN v_table.table_name;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END;
 $lost_derived_table$;
 
 COMMENT ON FUNCTION analytics.lost_derived_table() IS

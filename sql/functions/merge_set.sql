@@ -1,9 +1,9 @@
--- Brings the active set to what the other, complete set holds, row by row.
+-- Brings the active sets to what the other, complete sets hold, row by row.
 --
 -- Invariant: only rows that differ are written, and nobody who reads waits: this is how a
 -- rebuild inside one transaction ends. Returns the tables that changed.
 
-CREATE OR REPLACE FUNCTION analytics.merge_set(p_suffix text)
+CREATE OR REPLACE FUNCTION analytics.merge_set()
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -21,50 +21,38 @@ BEGIN
     FOR v_table IN
         SELECT
             derived_tables.table_name,
-            array_agg(pg_attribute.attname::text ORDER BY pg_attribute.attnum) FILTER (
-                WHERE pg_attribute.attnum <> ALL (pg_index.indkey::smallint[])
-            ) AS value_columns,
-            string_agg(
-                format('known.%1$I = fresh.%1$I', pg_attribute.attname), ' AND '
-            ) FILTER (
-                WHERE pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
+            analytics.set_of(derived_tables.table_name, true) AS set_name,
+            derived_tables.key_columns || derived_tables.value_columns AS columns,
+            derived_tables.value_columns,
+            analytics.column_list(
+                derived_tables.key_columns, 'known.%1$I = fresh.%1$I', ' AND '
             ) AS same_key
         FROM analytics.derived_tables
-        INNER JOIN pg_index
-            ON pg_index.indrelid
-            = format('analytics.%I', derived_tables.table_name || p_suffix)::regclass
-            AND pg_index.indisprimary
-        INNER JOIN pg_attribute
-            ON pg_attribute.attrelid = pg_index.indrelid
-            AND pg_attribute.attnum > 0
-            AND NOT pg_attribute.attisdropped
-        GROUP BY derived_tables.table_name
+        WHERE derived_tables.rebuilding_by IS NOT NULL
         ORDER BY derived_tables.table_name
     LOOP
         EXECUTE format(
             'DELETE FROM analytics.%1$I AS known
              WHERE NOT EXISTS (SELECT FROM analytics.%2$I AS fresh WHERE %3$s)',
-            v_table.table_name, v_table.table_name || p_suffix, v_table.same_key
+            v_table.table_name, v_table.set_name, v_table.same_key
         );
         GET DIAGNOSTICS v_deleted := ROW_COUNT;
         EXECUTE format(
             'UPDATE analytics.%1$I AS known SET (%4$s) = ROW(%5$s)
              FROM analytics.%2$I AS fresh
-             WHERE %3$s AND (%6$s) IS DISTINCT FROM (%5$s)',
-            v_table.table_name, v_table.table_name || p_suffix, v_table.same_key,
-            (SELECT string_agg(quote_ident(name), ', ')
-             FROM unnest(v_table.value_columns) AS name),
-            (SELECT string_agg(format('fresh.%I', name), ', ')
-             FROM unnest(v_table.value_columns) AS name),
-            (SELECT string_agg(format('known.%I', name), ', ')
-             FROM unnest(v_table.value_columns) AS name)
+             WHERE %3$s AND ROW(%6$s) IS DISTINCT FROM ROW(%5$s)',
+            v_table.table_name, v_table.set_name, v_table.same_key,
+            analytics.column_list(v_table.value_columns),
+            analytics.column_list(v_table.value_columns, 'fresh.%1$I'),
+            analytics.column_list(v_table.value_columns, 'known.%1$I')
         );
         GET DIAGNOSTICS v_updated := ROW_COUNT;
         EXECUTE format(
-            'INSERT INTO analytics.%1$I
-             SELECT fresh.* FROM analytics.%2$I AS fresh
+            'INSERT INTO analytics.%1$I (%4$s)
+             SELECT %4$s FROM analytics.%2$I AS fresh
              WHERE NOT EXISTS (SELECT FROM analytics.%1$I AS known WHERE %3$s)',
-            v_table.table_name, v_table.table_name || p_suffix, v_table.same_key
+            v_table.table_name, v_table.set_name, v_table.same_key,
+            analytics.column_list(v_table.columns)
         );
         GET DIAGNOSTICS v_inserted := ROW_COUNT;
         IF v_deleted + v_updated + v_inserted > 0 THEN
@@ -75,8 +63,8 @@ BEGIN
 END;
 $merge_set$;
 
-COMMENT ON FUNCTION analytics.merge_set(text) IS
-'Makes the active set equal to another, complete one (suffix _a or _b); returns the names of '
+COMMENT ON FUNCTION analytics.merge_set() IS
+'Makes the active sets equal to the complete ones of a rebuild; returns the names of '
 'the derived tables that changed. Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.merge_set(text) FROM public;
+REVOKE ALL ON FUNCTION analytics.merge_set() FROM public;

@@ -1,6 +1,7 @@
 -- Tells whether a refresh had better be preceded by a rebuild in steps.
 --
--- Invariant: false where the reason would still be there afterwards (no change capture).
+-- Invariant: false where the reason would still be there afterwards (no change capture). Tables that
+-- follow from other derived tables are computed again in a moment: a refresh does that by itself.
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
 CREATE OR REPLACE FUNCTION analytics.needs_rebuild_steps(p_job_id bigint)
@@ -17,6 +18,8 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $needs_rebuild_steps$
+DECLARE
+    v_stale_tables text[];
 BEGIN
     -- Where the operational tables moved, the refresh says so.
     BEGIN
@@ -24,21 +27,31 @@ BEGIN
     EXCEPTION WHEN object_not_in_prerequisite_state THEN
         RETURN false;
     END;
+    IF analytics.setting('change_capture') <> 'on' OR analytics.capture_signature() IS NULL THEN
+        RETURN false;
+    END IF;
+    v_stale_tables := analytics.stale_derived_tables();
     RETURN
-        analytics.setting('change_capture') = 'on'
-        AND analytics.capture_signature() IS NOT NULL
-        AND (
+        EXISTS (
+            SELECT FROM analytics.refresh_jobs
+            WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.force
+        )
+        OR EXISTS (
+            SELECT FROM analytics.derived_tables
+            WHERE
+                derived_tables.table_name = ANY (v_stale_tables)
+                AND derived_tables.upkeep = 'key'
+        )
+        OR (
             analytics.next_rebuild_reason(p_is_settled => true) IS NOT NULL
-            OR EXISTS (
-                SELECT FROM analytics.refresh_jobs
-                WHERE refresh_jobs.job_id = p_job_id AND refresh_jobs.force
-            )
-        );
+            AND v_stale_tables = ARRAY[]::text[]
+        )
+        OR analytics.rebuild_reason(0) IS NOT NULL;
 END;
 $needs_rebuild_steps$;
 
 COMMENT ON FUNCTION analytics.needs_rebuild_steps(bigint) IS
-'True when everything has to be computed again, or the job asks for it, and change capture works. '
-'Internal to analytics.work().';
+'True when facts have to be computed again as a whole, or the job asks for it, and change capture '
+'works. Internal to analytics.work().';
 
 REVOKE ALL ON FUNCTION analytics.needs_rebuild_steps(bigint) FROM public;

@@ -1,4 +1,5 @@
--- Why the next refresh will compute everything again, by what waits at this moment.
+-- Why the next refresh will compute everything, or whole derived tables, again, by what waits at
+-- this moment.
 
 CREATE OR REPLACE FUNCTION analytics.next_rebuild_reason(p_is_settled boolean DEFAULT false)
 RETURNS text
@@ -26,12 +27,15 @@ AS $next_rebuild_reason$
                 AND analytics.setting('change_capture') = 'on'
                 THEN analytics.capture_gap()
         END,
-        analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests()))
+        analytics.rebuild_reason((SELECT count(*) FROM analytics.waiting_requests())),
+        'the rules of '
+        || nullif(array_to_string(analytics.stale_derived_tables(), ', '), '') || ' changed'
     );
 $next_rebuild_reason$;
 
 COMMENT ON FUNCTION analytics.next_rebuild_reason(boolean) IS
-'Why the next refresh will compute everything again from the source; NULL when it will not; '
+'Why the next refresh will compute everything, or whole derived tables, again; NULL when it will '
+'not; '
 'p_is_settled: after analytics.settle_capture(). Internal.';
 
 REVOKE ALL ON FUNCTION analytics.next_rebuild_reason(boolean) FROM public;

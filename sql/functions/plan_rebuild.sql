@@ -1,9 +1,9 @@
--- Begins a rebuild: cuts all requests into batches and empties the set to be filled.
+-- Begins a rebuild: cuts all requests into batches and empties the sets to be filled.
 --
 -- Invariant: changes that were committed before are covered by the batches, whose
 -- snapshots are later; later ones carry the new epoch and are applied after the swap.
 
-CREATE OR REPLACE FUNCTION analytics.plan_rebuild()
+CREATE OR REPLACE FUNCTION analytics.plan_rebuild(p_table_names text[] DEFAULT NULL)
 RETURNS integer
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -13,13 +13,20 @@ SET row_security = off
 SET jit = off
 AS $plan_rebuild$
 DECLARE
-    v_suffix constant text := analytics.inactive_set();
     v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
     v_capture constant jsonb := analytics.capture_signature();
     v_batches integer;
 BEGIN
     PERFORM analytics.compact_change_log();
-    PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);
+    PERFORM analytics.empty_other_sets();
+    UPDATE analytics.derived_tables SET
+        rebuilding_by = CASE
+            WHEN p_table_names IS NULL OR derived_tables.table_name = ANY (p_table_names)
+                THEN coalesce((
+                    SELECT rules.checksum FROM analytics.rules_of_derived_tables() AS rules
+                    WHERE rules.table_name = derived_tables.table_name
+                ), '')
+        END;
     DELETE FROM analytics.rebuild_batches;
     UPDATE analytics.engine_state SET epoch = epoch + 1;
 
@@ -34,7 +41,14 @@ BEGIN
             (row_number() OVER (ORDER BY src_solicitudes.created_at_as_stored) - 1)
             / v_batch_requests AS bucket
         FROM analytics.src_solicitudes
-        WHERE src_solicitudes.created_at_as_stored IS NOT NULL
+        WHERE
+            src_solicitudes.created_at_as_stored IS NOT NULL
+            AND EXISTS (
+                SELECT FROM analytics.derived_tables
+                WHERE
+                    derived_tables.source_view = 'src_solicitudes'
+                    AND derived_tables.rebuilding_by IS NOT NULL
+            )
     ),
 
     bounded AS (
@@ -81,8 +95,8 @@ BEGIN
 END;
 $plan_rebuild$;
 
-COMMENT ON FUNCTION analytics.plan_rebuild() IS
-'Begins a rebuild of the derived tables and returns into how many batches it was cut; an '
-'unfinished one is given up. Internal: the caller holds the refresh lock.';
+COMMENT ON FUNCTION analytics.plan_rebuild(text[]) IS
+'Begins a rebuild of these derived tables, or of all (NULL), and returns into how many batches it '
+'was cut; an unfinished one is given up. Internal: the caller holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION analytics.plan_rebuild() FROM public;
+REVOKE ALL ON FUNCTION analytics.plan_rebuild(text[]) FROM public;

@@ -1,13 +1,11 @@
--- Makes the set that a rebuild filled the one that is read: by the views, or row by row.
+-- Makes the sets that a rebuild filled the ones that are read: by the views, or row by row.
 --
 -- Invariant: bounded. Letting the views show another set waits for whoever has read one of them
 -- in a transaction that is still open, 50 ms at a time, and makes nobody else wait longer. Who
 -- stays for p_wait is named in a warning, and the rows that differ are written into the set that
 -- he reads, for which nobody has to be waited.
 
-CREATE OR REPLACE FUNCTION analytics.publish_set(
-    p_suffix text, p_wait interval DEFAULT interval '5 seconds'
-)
+CREATE OR REPLACE FUNCTION analytics.publish_set(p_wait interval DEFAULT interval '5 seconds')
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -22,9 +20,12 @@ BEGIN
     PERFORM set_config('lock_timeout', '50ms', true);
     LOOP
         BEGIN
-            PERFORM analytics.activate_set(p_suffix);
+            PERFORM analytics.activate_set();
             PERFORM set_config('lock_timeout', v_lock_timeout, true);
-            RETURN ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
+            RETURN ARRAY(
+                SELECT derived_tables.table_name FROM analytics.derived_tables
+                WHERE derived_tables.rebuilding_by IS NOT NULL
+            );
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             EXIT WHEN clock_timestamp() > v_deadline;
         END;
@@ -54,13 +55,13 @@ BEGIN
         'differs is written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
         USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, '
             'or SELECT pg_terminate_backend(pid);';
-    RETURN analytics.merge_set(p_suffix);
+    RETURN analytics.merge_set();
 END;
 $publish_set$;
 
-COMMENT ON FUNCTION analytics.publish_set(text, interval) IS
-'Makes a complete set (suffix _a or _b) the one that is read; where somebody reads the views for '
-'longer than p_wait, writes its differences into the active set, with a warning that names him. '
+COMMENT ON FUNCTION analytics.publish_set(interval) IS
+'Makes the complete sets of a rebuild the ones that are read; where somebody reads the views for '
+'longer than p_wait, writes the differences into the active sets, with a warning that names him. '
 'Returns the derived tables that changed. Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION analytics.publish_set(text, interval) FROM public;
+REVOKE ALL ON FUNCTION analytics.publish_set(interval) FROM public;

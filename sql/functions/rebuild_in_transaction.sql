@@ -1,11 +1,11 @@
--- Computes everything again from the source, in the caller's transaction.
+-- Computes derived tables again, in the caller's transaction.
 --
 -- Invariant: readers see the state before until the caller commits, and none of them
 -- waits. Uses the same steps as the procedure analytics.rebuild(), which commits between them.
 -- No view is replaced here: the caller goes on, and a dump that waits for the view could have what
 -- it needs next.
 
-CREATE OR REPLACE FUNCTION analytics.rebuild_in_transaction(p_today date)
+CREATE OR REPLACE FUNCTION analytics.rebuild_in_transaction(p_today date, p_table_names text[])
 RETURNS text[]
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -17,17 +17,15 @@ DECLARE
     v_is_first constant boolean := (
         SELECT engine_state.time_zone IS NULL FROM analytics.engine_state
     );
-    v_suffix text;
     v_changed_tables text[];
     v_batch integer;
 BEGIN
     IF v_is_first THEN
         -- There is nothing to be read before: the set that the views show is filled itself.
-        UPDATE analytics.engine_state
-        SET active_set = CASE engine_state.active_set WHEN 'a' THEN 'b' ELSE 'a' END;
+        UPDATE analytics.derived_tables
+        SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
     END IF;
-    v_suffix := analytics.inactive_set();
-    PERFORM analytics.plan_rebuild();
+    PERFORM analytics.plan_rebuild(p_table_names);
     FOR v_batch IN
         SELECT rebuild_batches.batch
         FROM analytics.rebuild_batches
@@ -37,19 +35,20 @@ BEGIN
     END LOOP;
     PERFORM analytics.complete_rebuild(p_today);
     IF v_is_first THEN
-        UPDATE analytics.engine_state SET active_set = right(v_suffix, 1);
+        UPDATE analytics.derived_tables
+        SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
         v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM analytics.derived_tables);
     ELSE
-        v_changed_tables := analytics.merge_set(v_suffix);
-        PERFORM analytics.empty_set(v_suffix, ARRAY[]::text []);
+        v_changed_tables := analytics.merge_set();
+        PERFORM analytics.empty_other_sets();
     END IF;
     PERFORM analytics.finish_rebuild(p_today);
     RETURN v_changed_tables;
 END;
 $rebuild_in_transaction$;
 
-COMMENT ON FUNCTION analytics.rebuild_in_transaction(date) IS
-'Computes all derived tables again from the source, for windows that end with p_today; returns '
+COMMENT ON FUNCTION analytics.rebuild_in_transaction(date, text[]) IS
+'Computes these derived tables again, or all (NULL), for windows that end with p_today; returns '
 'those that changed. Internal: the caller holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION analytics.rebuild_in_transaction(date) FROM public;
+REVOKE ALL ON FUNCTION analytics.rebuild_in_transaction(date, text[]) FROM public;

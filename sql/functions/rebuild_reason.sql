@@ -21,8 +21,6 @@ BEGIN
         RETURN v_state.rebuild_reason;
     ELSIF v_state.time_zone IS DISTINCT FROM analytics.setting('time_zone') THEN
         RETURN format('the setting time_zone changed from %s', v_state.time_zone);
-    ELSIF v_state.rules_checksum IS DISTINCT FROM analytics.rules_checksum() THEN
-        RETURN 'the rules of the KPIs or the source binding changed';
     ELSIF analytics.today() < v_state.today THEN
         RETURN format('the local day went back from %s', v_state.today);
     ELSIF analytics.setting('change_capture') = 'off' THEN

@@ -1,8 +1,4 @@
--- Names the rules by which the derived tables are computed.
---
--- Invariant: changes when the code of a file that decides what is in a derived table changes, or
--- when the source is bound differently; so an upgrade of the rules leads to a rebuild by itself.
--- migrate says in the ledger which files these are: by what refers to what.
+-- Names the rules by which all derived tables are computed.
 
 CREATE OR REPLACE FUNCTION analytics.rules_checksum()
 RETURNS text
@@ -11,9 +7,8 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $rules_checksum$
-    SELECT md5(string_agg(migration_ledger.checksum, ',' ORDER BY migration_ledger.name))
-    FROM analytics.migration_ledger
-    WHERE migration_ledger.kind = 'source view' OR migration_ledger.is_rule;
+    SELECT md5(string_agg(rules.table_name || rules.checksum, ',' ORDER BY rules.table_name))
+    FROM analytics.rules_of_derived_tables() AS rules;
 $rules_checksum$;
 
 COMMENT ON FUNCTION analytics.rules_checksum() IS

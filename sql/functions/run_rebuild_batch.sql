@@ -1,4 +1,4 @@
--- Computes the facts of one batch of a rebuild.
+-- Computes the rows of one batch of a rebuild: requests by created_at.
 --
 -- Invariant: a batch is marked finished in the transaction that computed it, so an
 -- interrupted rebuild goes on after the last one that was committed.
@@ -18,30 +18,46 @@ DECLARE
     v_batch analytics.rebuild_batches;
     v_started_at constant timestamptz := clock_timestamp();
     v_ids uuid[];
-    v_requests bigint;
+    v_requests bigint := 0;
+    v_table analytics.derived_tables;
 BEGIN
     SELECT rebuild_batches.* INTO STRICT v_batch
     FROM analytics.rebuild_batches
     WHERE rebuild_batches.batch = p_batch;
     PERFORM analytics.hold_time_zone(v_batch.time_zone);
+    -- Where only tables that follow from others are computed again, there is one batch, of nothing.
     EXECUTE format(
         'SELECT array_agg(src_solicitudes.id) FROM analytics.src_solicitudes WHERE %s',
         CASE
-            WHEN v_batch.created_after IS NULL AND v_batch.created_until IS NULL THEN 'true'
+            WHEN v_batch.created_after IS NULL AND v_batch.created_until IS NULL
+                THEN format('%L', v_batch.requests > 0 OR NOT EXISTS (
+                    SELECT FROM analytics.derived_tables
+                    WHERE derived_tables.rebuilding_by IS NULL
+                ))
             WHEN v_batch.created_after IS NULL
                 THEN 'created_at_as_stored <= $2 OR created_at_as_stored IS NULL'
             WHEN v_batch.created_until IS NULL THEN 'created_at_as_stored > $1'
             ELSE 'created_at_as_stored > $1 AND created_at_as_stored <= $2'
         END
     ) INTO v_ids USING v_batch.created_after, v_batch.created_until;
-    -- A request that was moved meanwhile may come twice; it is in the log then.
-    EXECUTE format(
-        'INSERT INTO analytics.%I
-         SELECT * FROM analytics.recomputed_solicitud_facts($1)
-         ON CONFLICT (solicitud_id) DO NOTHING',
-        'solicitud_facts' || analytics.inactive_set()
-    ) USING coalesce(v_ids, ARRAY[]::uuid[]);
-    GET DIAGNOSTICS v_requests := ROW_COUNT;
+    FOR v_table IN
+        SELECT derived_tables.*
+        FROM analytics.derived_tables
+        WHERE
+            derived_tables.source_view = 'src_solicitudes'
+            AND derived_tables.rebuilding_by IS NOT NULL
+        ORDER BY derived_tables.table_name
+    LOOP
+        -- A request that was moved meanwhile may come twice; it is in the log then.
+        EXECUTE format(
+            'INSERT INTO analytics.%1$I (%2$s) SELECT %2$s FROM (%3$s) AS computed
+             ON CONFLICT DO NOTHING',
+            analytics.set_of(v_table.table_name, true),
+            analytics.column_list(v_table.key_columns || v_table.value_columns),
+            analytics.query_of_keys(v_table.table_name)
+        ) USING coalesce(v_ids, ARRAY[]::uuid[]);
+        GET DIAGNOSTICS v_requests := ROW_COUNT;
+    END LOOP;
     UPDATE analytics.rebuild_batches SET
         requests = v_requests,
         started_at = v_started_at,
@@ -52,6 +68,7 @@ END;
 $run_rebuild_batch$;
 
 COMMENT ON FUNCTION analytics.run_rebuild_batch(integer) IS
-'Computes the facts of one batch into the set that is being filled; returns how many. Internal.';
+'Computes the rows of one batch of requests into the sets that are being filled; returns how many '
+'requests. Internal.';
 
 REVOKE ALL ON FUNCTION analytics.run_rebuild_batch(integer) FROM public;

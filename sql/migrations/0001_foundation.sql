@@ -25,7 +25,6 @@ CREATE TABLE analytics.migration_ledger (
     file text NOT NULL,
     checksum text NOT NULL,
     text_checksum text NOT NULL,
-    is_rule boolean NOT NULL,
     duration_ms numeric,
     applied_by text NOT NULL DEFAULT session_user,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -44,8 +43,6 @@ COMMENT ON COLUMN analytics.migration_ledger.checksum IS
 'SHA-256 of the code, in hexadecimal: without comments, COMMENT statements and white space.';
 COMMENT ON COLUMN analytics.migration_ledger.text_checksum IS
 'SHA-256 of the whole file, in hexadecimal.';
-COMMENT ON COLUMN analytics.migration_ledger.is_rule IS
-'Whether it decides what is in a derived table: another checksum of it leads to a rebuild.';
 COMMENT ON COLUMN analytics.migration_ledger.duration_ms IS 'Milliseconds it took to apply.';
 COMMENT ON COLUMN analytics.migration_ledger.applied_by IS 'Database user who applied it.';
 COMMENT ON COLUMN analytics.migration_ledger.applied_at IS 'When it was applied.';

@@ -5,17 +5,3 @@
 -- wal_level below logical this changes nothing in what is written.
 ALTER TABLE analytics.change_log REPLICA IDENTITY FULL;
 ALTER TABLE analytics.own_scans REPLICA IDENTITY FULL;
--- Unlogged, so in no publication; but nobody has to know that.
-ALTER TABLE analytics.changed_solicitud_facts REPLICA IDENTITY FULL;
-ALTER TABLE analytics.changed_asesor_rows REPLICA IDENTITY FULL;
-
--- Emptied by DELETE, since TRUNCATE would make a parallel dump fail: vacuum has to follow.
-ALTER TABLE analytics.changed_solicitud_facts SET (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000
-);
-ALTER TABLE analytics.changed_asesor_rows SET (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000
-);
-ALTER TABLE analytics.changed_asesor_ids SET (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000
-);

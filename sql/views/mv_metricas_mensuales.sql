@@ -13,10 +13,46 @@ WITH calendar AS (
     WHERE isfinite(month_totals.mes)
 )
 
-SELECT metrics.* -- noqa: AM04
+SELECT
+    calendar.mes,
+    coalesce(month_totals.requests, 0) AS solicitudes_creadas,
+    coalesce(month_totals.requests_accepted, 0) AS solicitudes_aceptadas,
+    coalesce(month_totals.requests_rejected, 0) AS solicitudes_rechazadas,
+    coalesce(month_totals.requests_expired, 0) AS solicitudes_expiradas,
+    coalesce(month_totals.requests_without_offers, 0) AS solicitudes_sin_ofertas,
+    analytics.rounded_quotient(
+        month_totals.closing_seconds_sum, month_totals.closing_seconds_count
+    ) AS tiempo_promedio_cierre_seg,
+    coalesce(month_totals.offers, 0) AS ofertas_totales,
+    coalesce(month_totals.offers_won, 0) AS ofertas_ganadoras,
+    coalesce(month_totals.offers_accepted, 0) AS ofertas_aceptadas,
+    analytics.rounded_quotient(
+        month_totals.price_sum, month_totals.price_count
+    ) AS precio_promedio_ofertas,
+    month_totals.price_minimum AS precio_minimo_ofertas,
+    month_totals.price_maximum AS precio_maximo_ofertas,
+    analytics.rounded_quotient(
+        month_totals.delivery_days_sum, month_totals.delivery_days_count
+    ) AS tiempo_entrega_promedio,
+    analytics.rounded_quotient(
+        month_totals.warranty_months_sum, month_totals.warranty_months_count
+    ) AS garantia_promedio_meses,
+    coalesce(month_distinct_counts.clientes, 0) AS clientes_activos,
+    coalesce(month_distinct_counts.asesores, 0) AS asesores_activos,
+    coalesce(month_distinct_counts.marcas, 0) AS marcas_vehiculos_solicitadas,
+    coalesce(month_totals.accepted_amount, 0) AS volumen_transaccional_total,
+    analytics.percentage(
+        month_totals.requests_accepted, month_totals.requests
+    ) AS tasa_aceptacion_pct,
+    analytics.percentage(
+        month_totals.offers_won, month_totals.offers
+    ) AS tasa_conversion_ofertas_pct,
+    coalesce(
+        analytics.rounded_quotient(month_totals.offers, month_totals.requests), 0.00
+    ) AS ofertas_promedio_por_solicitud
 FROM calendar
-LEFT JOIN analytics.month_totals ON month_totals.mes = calendar.mes -- noqa: ST11
-CROSS JOIN LATERAL analytics.monthly_metrics(calendar.mes, month_totals) AS metrics
+LEFT JOIN analytics.month_totals ON month_totals.mes = calendar.mes
+LEFT JOIN analytics.month_distinct_counts ON month_distinct_counts.mes = calendar.mes
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_metricas_mensuales_mes ON mv_metricas_mensuales (mes);

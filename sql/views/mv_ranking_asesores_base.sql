@@ -30,11 +30,11 @@ SELECT
     ) AS monto_promedio_ofertas,
     coalesce(asesor_totals.amount_sum, 0) AS volumen_total_ofertas,
     coalesce(
-        analytics.rounded_quotient(asesor_totals.score_sum, asesor_totals.score_count),
+        analytics.rounded_quotient(asesor_audits.score_sum, asesor_audits.score_count),
         asesor_facts.confianza
     ) AS confianza_auditada,
-    coalesce(asesor_totals.audits, 0) AS auditorias_realizadas,
-    asesor_totals.latest_audit AS ultima_auditoria,
+    coalesce(asesor_audits.audits, 0) AS auditorias_realizadas,
+    asesor_audits.latest_audit AS ultima_auditoria,
     coalesce(asesor_totals.notifications, 0) AS notificaciones_recibidas,
     coalesce(asesor_totals.notifications_answered, 0) AS notificaciones_respondidas,
     analytics.rounded_quotient(
@@ -51,6 +51,7 @@ SELECT
     ) AS tasa_exito_completo_pct
 FROM analytics.asesor_facts
 LEFT JOIN analytics.asesor_totals ON asesor_totals.asesor_id = asesor_facts.asesor_id
+LEFT JOIN analytics.asesor_audits ON asesor_audits.asesor_id = asesor_facts.asesor_id
 WHERE asesor_facts.estado = 'ACTIVO' AND asesor_facts.has_usuario;
 
 COMMENT ON VIEW analytics.mv_ranking_asesores_base IS

@@ -1,26 +1,8 @@
 -- The monthly KPIs at this moment: always equal to a recomputation, without a refresh.
 
 CREATE OR REPLACE VIEW analytics.v_metricas_mensuales_tiempo_real AS
-WITH month_now AS MATERIALIZED (
-    SELECT
-        totals.mes,
-        totals
-    FROM analytics.month_totals_now() AS totals
-    WHERE isfinite(totals.mes)
-),
-
-calendar AS (
-    SELECT
-        generate_series(
-            min(month_now.mes)::timestamp, max(month_now.mes)::timestamp, interval '1 month'
-        )::date AS mes
-    FROM month_now
-)
-
 SELECT metrics.* -- noqa: AM04
-FROM calendar
-LEFT JOIN month_now ON month_now.mes = calendar.mes
-CROSS JOIN LATERAL analytics.monthly_metrics(calendar.mes, month_now.totals) AS metrics
+FROM analytics.metricas_mensuales_now() AS metrics
 ORDER BY metrics.mes;
 
 COMMENT ON VIEW analytics.v_metricas_mensuales_tiempo_real IS

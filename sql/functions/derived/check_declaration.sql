@@ -1,0 +1,70 @@
+-- Refuses a declaration of a derived table that could not be kept right.
+
+CREATE OR REPLACE FUNCTION analytics.check_declaration(
+    p_table_name text,
+    p_upkeep text,
+    p_key_columns text[],
+    p_source_view text,
+    p_entities jsonb,
+    p_extremes jsonb,
+    p_reads text[],
+    p_columns text[]
+)
+RETURNS void
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $check_declaration$
+DECLARE
+    v_problem text;
+BEGIN
+    v_problem := CASE
+        WHEN p_upkeep NOT IN ('key', 'difference', 'group')
+            THEN format('p_upkeep must be key, difference or group, not %s', p_upkeep)
+        WHEN cardinality(p_key_columns) = 0 OR NOT p_key_columns <@ p_columns
+            THEN format('p_key_columns (%s) must be columns of the view', p_key_columns)
+        WHEN p_key_columns @> p_columns
+            THEN 'the view must have a column besides its key'
+        WHEN p_upkeep = 'key' AND (p_source_view IS NULL OR p_entities IS NULL)
+            THEN 'a table that is kept by key needs p_source_view and p_entities'
+        WHEN p_upkeep = 'key' AND cardinality(p_key_columns) <> 1
+            THEN 'a table that is kept by key has one key column'
+        WHEN p_upkeep = 'key' AND p_reads <> ARRAY[]::text[]
+            THEN format('a table that is kept by key reads the source, not %s', p_reads)
+        WHEN p_upkeep <> 'key' AND p_reads = ARRAY[]::text[]
+            THEN format('a table that is kept by %s reads derived tables', p_upkeep)
+        WHEN
+            cardinality(p_reads) > 1
+            AND regexp_replace(
+                analytics.definition_of(p_table_name),
+                'CROSS JOIN (analytics\.window_end|LATERAL)', '', 'g'
+            ) ~ 'JOIN'
+            THEN format('a definition that reads several derived tables (%s) must not join them',
+                array_to_string(p_reads, ', '))
+        WHEN p_extremes <> '{}' AND p_upkeep <> 'difference'
+            THEN 'p_extremes are for a table that is kept by difference'
+        WHEN NOT ARRAY(SELECT jsonb_object_keys(p_extremes)) <@ p_columns
+            THEN format('p_extremes (%s) must be columns of the view', p_extremes)
+        WHEN EXISTS (
+            SELECT FROM jsonb_each_text(p_extremes) AS extreme WHERE extreme.value NOT IN ('min', 'max')
+        )
+            THEN format('p_extremes (%s) must say min or max', p_extremes)
+    END;
+    IF v_problem IS NOT NULL THEN
+        RAISE EXCEPTION 'derived table %: %', p_table_name, v_problem
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('Mend the call at the end of recomputed_%s.sql.', p_table_name);
+    END IF;
+END;
+$check_declaration$;
+
+COMMENT ON FUNCTION analytics.check_declaration(
+    text, text, text[], text, jsonb, jsonb, text[], text[]
+) IS
+'Raises 22023 where a derived table is declared in a way that could not be kept right. Internal to '
+'analytics.declare_derived_table().';
+
+REVOKE ALL ON FUNCTION analytics.check_declaration(
+    text, text, text[], text, jsonb, jsonb, text[], text[]
+) FROM public;

@@ -1,0 +1,145 @@
+-- Declares a derived table: what is in it, its key, and how it is kept.
+--
+-- Invariant: the view recomputed_<name> defines it, and this is all that is written for it. The file
+-- of that view ends with this call. Both sets, the view over the active one and the work table
+-- follow from the columns of the definition, and so do their comments. A column that is new is
+-- filled by the next refresh, which computes this table again, and those that read it.
+-- A definition that reads several derived tables adds their rows up (UNION ALL): of a join, the
+-- rows that changed in one of them would not be enough.
+
+CREATE OR REPLACE FUNCTION analytics.declare_derived_table(
+    p_table_name text,
+    p_upkeep text,
+    p_key_columns text[],
+    p_source_view text DEFAULT NULL,
+    p_entities jsonb DEFAULT NULL,
+    p_window_days integer[] DEFAULT NULL,
+    p_extremes jsonb DEFAULT '{}',
+    p_indexes text[] DEFAULT ARRAY[]::text[],
+    p_fillfactor integer DEFAULT 90
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $declare_derived_table$
+DECLARE
+    v_definition constant regclass := format('analytics.%I', 'recomputed_' || p_table_name)::regclass;
+    v_reads text[];
+    v_columns text[];
+    v_column record;
+    v_set text;
+    v_index text;
+BEGIN
+    -- Functions between it and what it reads do not count: a definition is readable by itself.
+    v_reads := ARRAY(
+        SELECT DISTINCT derived_tables.table_name
+        FROM pg_rewrite
+        INNER JOIN pg_depend
+            ON pg_depend.classid = 'pg_rewrite'::regclass
+            AND pg_depend.objid = pg_rewrite.oid
+            AND pg_depend.refclassid = 'pg_class'::regclass
+            AND pg_depend.refobjid <> pg_rewrite.ev_class
+        INNER JOIN pg_class
+            ON pg_class.oid = pg_depend.refobjid
+            AND pg_class.relnamespace = 'analytics'::regnamespace
+        INNER JOIN analytics.derived_tables ON derived_tables.table_name = pg_class.relname
+        WHERE pg_rewrite.ev_class = v_definition
+        ORDER BY derived_tables.table_name
+    );
+    v_columns := ARRAY(
+        SELECT pg_attribute.attname::text
+        FROM pg_attribute
+        WHERE pg_attribute.attrelid = v_definition AND pg_attribute.attnum > 0
+        ORDER BY pg_attribute.attnum
+    );
+    PERFORM analytics.check_declaration(
+        p_table_name, p_upkeep, p_key_columns, p_source_view, p_entities, p_extremes, v_reads,
+        v_columns
+    );
+
+    FOREACH v_set IN ARRAY ARRAY['_a', '_b'] LOOP
+        CONTINUE WHEN to_regclass(format('analytics.%I', p_table_name || v_set)) IS NOT NULL;
+        EXECUTE format(
+            'CREATE TABLE analytics.%I WITH (fillfactor = %s) AS SELECT * FROM %s WITH NO DATA',
+            p_table_name || v_set, p_fillfactor, v_definition
+        );
+        EXECUTE format(
+            'ALTER TABLE analytics.%I ADD PRIMARY KEY (%s)',
+            p_table_name || v_set, analytics.column_list(p_key_columns)
+        );
+    END LOOP;
+    PERFORM analytics.add_derived_columns(p_table_name);
+    FOREACH v_set IN ARRAY ARRAY['_a', '_b'] LOOP
+        FOREACH v_index IN ARRAY p_indexes LOOP
+            EXECUTE format(
+                'CREATE INDEX IF NOT EXISTS %I ON analytics.%I (%I)',
+                format('%s%s_%s', p_table_name, v_set, v_index), p_table_name || v_set, v_index
+            );
+        END LOOP;
+    END LOOP;
+
+    INSERT INTO analytics.derived_tables AS known (
+        table_name, upkeep, key_columns, value_columns, reads, depth, source_view, entities,
+        window_days, extremes, root_entities, description
+    )
+    SELECT
+        p_table_name,
+        p_upkeep,
+        p_key_columns,
+        ARRAY(
+            SELECT listed.name FROM unnest(v_columns) WITH ORDINALITY AS listed (name, place)
+            WHERE listed.name <> ALL (p_key_columns)
+            ORDER BY listed.place
+        ),
+        v_reads,
+        coalesce(max(source.depth) + 1, 0),
+        p_source_view,
+        p_entities,
+        p_window_days,
+        p_extremes,
+        ARRAY(
+            SELECT DISTINCT root.entity
+            FROM (
+                SELECT jsonb_object_keys(p_entities)
+                UNION
+                SELECT unnest(through.root_entities) FROM analytics.derived_tables AS through
+                WHERE through.table_name = ANY (v_reads)
+            ) AS root (entity)
+            ORDER BY root.entity
+        ),
+        coalesce(obj_description(v_definition, 'pg_class'), '')
+    FROM (SELECT) AS one
+    LEFT JOIN analytics.derived_tables AS source ON source.table_name = ANY (v_reads)
+    ON CONFLICT (table_name) DO UPDATE SET
+        upkeep = excluded.upkeep,
+        key_columns = excluded.key_columns,
+        value_columns = excluded.value_columns,
+        reads = excluded.reads,
+        depth = excluded.depth,
+        source_view = excluded.source_view,
+        entities = excluded.entities,
+        window_days = excluded.window_days,
+        extremes = excluded.extremes,
+        root_entities = excluded.root_entities,
+        description = excluded.description;
+    UPDATE analytics.derived_tables SET statement = analytics.upkeep_statement(derived_tables)
+    WHERE derived_tables.table_name = p_table_name;
+    PERFORM analytics.comment_derived_table(p_table_name);
+END;
+$declare_derived_table$;
+
+COMMENT ON FUNCTION analytics.declare_derived_table(
+    text, text, text[], text, jsonb, integer[], jsonb, text[], integer
+) IS
+'Declares the derived table p_table_name, whose rows the view recomputed_<p_table_name> defines: '
+'p_upkeep is key, difference or group; p_key_columns its key. Kept by key: p_source_view is the '
+'src_ view whose id is the key, p_entities the entities of the change log and the column with the '
+'id of each. p_window_days: lengths of the windows in a definition that reads window_end. '
+'p_extremes: columns of a table that is kept by difference and that are a min or max. p_indexes: '
+'columns with an index of their own. Errors: 22023 says what is wrong.';
+
+REVOKE ALL ON FUNCTION analytics.declare_derived_table(
+    text, text, text[], text, jsonb, integer[], jsonb, text[], integer
+) FROM public;

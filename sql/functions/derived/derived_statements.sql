@@ -1,0 +1,25 @@
+-- Shows the statements that the engine generates for its derived tables.
+
+CREATE OR REPLACE FUNCTION analytics.derived_statements()
+RETURNS TABLE (table_name text, purpose text, statement text)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $derived_statements$
+    SELECT derived_tables.table_name, shown.purpose, shown.statement
+    FROM analytics.derived_tables
+    CROSS JOIN LATERAL (VALUES
+        (1, 'definition', analytics.definition_of(derived_tables.table_name)),
+        (2, 'refresh', derived_tables.statement),
+        (3, 'rebuild', analytics.fill_statement(derived_tables))
+    ) AS shown (position, purpose, statement)
+    ORDER BY derived_tables.depth, derived_tables.table_name, shown.position;
+$derived_statements$;
+
+COMMENT ON FUNCTION analytics.derived_statements() IS
+'The statements for each derived table, in the order of upkeep: its definition, what a refresh '
+'runs ($1: changed keys, $2: day with which windows ended before) and what a rebuild runs ($1: day '
+'with which windows end). For reading; the owner may run EXPLAIN on them.';
+
+REVOKE ALL ON FUNCTION analytics.derived_statements() FROM public;

@@ -1,0 +1,55 @@
+-- Writes the one statement by which a refresh brings a derived table up to date.
+--
+-- Invariant: rows that did not change are not written. What changed is left in the work table
+-- changed_<table>, for the tables that read this one.
+
+CREATE OR REPLACE FUNCTION analytics.upkeep_statement(p_table analytics.derived_tables)
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $upkeep_statement$
+    SELECT format(
+        'WITH %1$s%2$s,
+         deleted AS (
+             DELETE FROM analytics.%3$I AS target USING different
+             WHERE different.is_gone AND %4$s
+         ),
+         updated AS (
+             UPDATE analytics.%3$I AS target SET (%5$s) = ROW(%6$s)
+             FROM fresh INNER JOIN different USING (%7$s)
+             WHERE NOT different.is_new AND %8$s
+         ),
+         inserted AS (
+             INSERT INTO analytics.%3$I (%9$s)
+             SELECT %9$s FROM fresh INNER JOIN different USING (%7$s) WHERE different.is_new
+         )
+         INSERT INTO analytics.%10$I (sign, %9$s)
+         %11$s',
+        (
+            SELECT string_agg(format(
+                '%1$I AS NOT MATERIALIZED (SELECT * FROM analytics.%1$I),
+                 %2$I AS NOT MATERIALIZED (SELECT * FROM analytics.%3$I), ',
+                'changed_' || read.name, 'after_' || read.name, read.name
+            ), '')
+            FROM unnest(p_table.reads) AS read (name)
+        ),
+        analytics.changes_of(p_table),
+        p_table.table_name,
+        analytics.column_list(p_table.key_columns, 'target.%1$I = different.%1$I', ' AND '),
+        analytics.column_list(p_table.value_columns),
+        analytics.column_list(p_table.value_columns, 'fresh.%1$I'),
+        analytics.column_list(p_table.key_columns),
+        analytics.column_list(p_table.key_columns, 'target.%1$I = fresh.%1$I', ' AND '),
+        analytics.column_list(p_table.key_columns || p_table.value_columns),
+        'changed_' || p_table.table_name,
+        analytics.rows_that_change(p_table)
+    );
+$upkeep_statement$;
+
+COMMENT ON FUNCTION analytics.upkeep_statement(analytics.derived_tables) IS
+'The statement that brings a derived table up to date: $1 are the keys to compute again (kept by '
+'key), $2 is the day with which windows ended before. Internal; see analytics.derived_statements().';
+
+REVOKE ALL ON FUNCTION analytics.upkeep_statement(analytics.derived_tables) FROM public;

@@ -1,0 +1,228 @@
+-- What a KPI needs to know of each request, from the source.
+--
+-- Invariant: every request, offer, line and part is counted once: each one-to-many relation is
+-- brought to one row per request by itself. The engine puts its condition on ids where
+-- src_solicitudes is read.
+
+CREATE OR REPLACE VIEW analytics.recomputed_solicitud_facts AS
+-- Read first, so that the planner knows how many there are.
+WITH request AS MATERIALIZED (
+    SELECT
+        src_solicitudes.id,
+        src_solicitudes.cliente_id,
+        src_solicitudes.estado,
+        src_solicitudes.nivel_actual,
+        src_solicitudes.ciudad_origen,
+        src_solicitudes.cliente_acepto,
+        src_solicitudes.fecha_respuesta_cliente,
+        src_solicitudes.fecha_evaluacion,
+        src_solicitudes.created_at,
+        src_solicitudes.updated_at,
+        analytics.local_date(
+            src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
+        ) AS created_on
+    FROM analytics.src_solicitudes
+),
+
+offer AS MATERIALIZED (
+    SELECT
+        src_ofertas.id,
+        src_ofertas.solicitud_id,
+        src_ofertas.asesor_id,
+        src_ofertas.estado,
+        src_ofertas.tiempo_entrega_dias,
+        src_ofertas.created_at
+    FROM request
+    INNER JOIN analytics.src_ofertas ON src_ofertas.solicitud_id = request.id
+),
+
+awarded_offer AS (
+    SELECT DISTINCT src_adjudicaciones_repuesto.oferta_id AS id
+    FROM offer
+    INNER JOIN analytics.src_adjudicaciones_repuesto
+        ON src_adjudicaciones_repuesto.oferta_id = offer.id
+    -- The others won by their state already.
+    WHERE coalesce(offer.estado NOT IN ('GANADORA', 'ACEPTADA'), true)
+),
+
+offers AS (
+    SELECT
+        offer.solicitud_id,
+        count(*)::integer AS offers,
+        count(*) FILTER (
+            WHERE
+            offer.estado IN ('GANADORA', 'ACEPTADA') OR awarded_offer.id IS NOT NULL
+        )::integer AS offers_won,
+        count(*) FILTER (WHERE offer.estado = 'ACEPTADA')::integer AS offers_accepted,
+        count(*) FILTER (WHERE offer.estado = 'ENVIADA')::integer AS offers_pending,
+        count(offer.tiempo_entrega_dias)::integer AS delivery_days_count,
+        sum(offer.tiempo_entrega_dias) AS delivery_days_sum,
+        min(offer.created_at) AS first_offer_at,
+        array_agg(DISTINCT offer.asesor_id) FILTER (
+            WHERE offer.asesor_id IS NOT NULL
+        ) AS asesor_ids
+    FROM offer
+    LEFT JOIN awarded_offer ON awarded_offer.id = offer.id
+    GROUP BY offer.solicitud_id
+),
+
+lines AS (
+    SELECT
+        offer.solicitud_id,
+        count(src_ofertas_detalle.precio_unitario)::integer AS price_count,
+        sum(src_ofertas_detalle.precio_unitario) AS price_sum,
+        min(src_ofertas_detalle.precio_unitario) AS price_minimum,
+        max(src_ofertas_detalle.precio_unitario) AS price_maximum,
+        count(src_ofertas_detalle.garantia_meses)::integer AS warranty_months_count,
+        sum(src_ofertas_detalle.garantia_meses) AS warranty_months_sum,
+        sum(src_ofertas_detalle.precio_unitario * src_ofertas_detalle.cantidad) FILTER (
+            WHERE offer.estado = 'ACEPTADA'
+        ) AS accepted_amount
+    FROM offer
+    INNER JOIN analytics.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
+    GROUP BY offer.solicitud_id
+),
+
+parts AS (
+    SELECT
+        branded.solicitud_id,
+        array_agg(DISTINCT branded.marca) AS marcas
+    FROM (
+        SELECT
+            request.id AS solicitud_id,
+            upper(
+                analytics.trim_white_space(src_repuestos_solicitados.marca_vehiculo)
+            ) AS marca
+        FROM request
+        INNER JOIN analytics.src_repuestos_solicitados
+            ON src_repuestos_solicitados.solicitud_id = request.id
+    ) AS branded
+    WHERE branded.marca <> ''
+    GROUP BY branded.solicitud_id
+),
+
+-- Few cities in many requests: each spelling is brought to its key once.
+city AS MATERIALIZED (
+    SELECT
+        spelling.ciudad_origen,
+        analytics.city_key(spelling.ciudad_origen) AS ciudad_key
+    FROM (SELECT DISTINCT request.ciudad_origen FROM request) AS spelling
+),
+
+dated AS (
+    SELECT
+        request.*,
+        city.ciudad_key,
+        CASE
+            WHEN request.created_on BETWEEN date '2000-01-01' AND date '2099-12-31'
+                THEN request.created_on
+            ELSE date '-infinity'
+        END AS local_day
+    FROM request
+    LEFT JOIN city ON city.ciudad_origen = request.ciudad_origen
+)
+
+SELECT
+    dated.id AS solicitud_id,
+    dated.local_day,
+    date_trunc('month', dated.local_day::timestamp)::date AS mes,
+    dated.nivel_actual::integer AS nivel_actual,
+    dated.cliente_id,
+    offers.first_offer_at,
+    dated.fecha_evaluacion AS evaluated_at,
+    coalesce(offers.offers, 0) AS offers,
+    coalesce(offers.offers_won, 0) AS offers_won,
+    coalesce(offers.offers_accepted, 0) AS offers_accepted,
+    coalesce(offers.offers_pending, 0) AS offers_pending,
+    coalesce(offers.delivery_days_count, 0) AS delivery_days_count,
+    coalesce(lines.price_count, 0) AS price_count,
+    coalesce(lines.warranty_months_count, 0) AS warranty_months_count,
+    coalesce(
+        dated.cliente_acepto, dated.estado IN ('OFERTAS_ACEPTADAS', 'ACEPTADA'), false
+    ) AS is_accepted,
+    coalesce(
+        NOT dated.cliente_acepto, dated.estado IN ('OFERTAS_RECHAZADAS', 'RECHAZADA'), false
+    ) AS is_rejected,
+    dated.estado,
+    dated.ciudad_key,
+    -- Without a month it counts nowhere, and the difference may be out of range.
+    CASE
+        WHEN isfinite(dated.local_day) AND dated.estado IN (
+            'OFERTAS_ACEPTADAS', 'OFERTAS_RECHAZADAS', 'ACEPTADA', 'RECHAZADA',
+            'EXPIRADA', 'CERRADA_SIN_OFERTAS'
+        ) THEN extract(
+            EPOCH FROM
+            coalesce(dated.fecha_respuesta_cliente, dated.updated_at) - dated.created_at
+        )
+    END AS closing_seconds,
+    coalesce(offers.delivery_days_sum, 0) AS delivery_days_sum,
+    coalesce(lines.price_sum, 0) AS price_sum,
+    lines.price_minimum,
+    lines.price_maximum,
+    coalesce(lines.warranty_months_sum, 0) AS warranty_months_sum,
+    coalesce(lines.accepted_amount, 0) AS accepted_amount,
+    coalesce(offers.asesor_ids, ARRAY[]::uuid[]) AS asesor_ids,
+    coalesce(parts.marcas, ARRAY[]::text[]) AS marcas
+FROM dated
+LEFT JOIN offers ON offers.solicitud_id = dated.id
+LEFT JOIN lines ON lines.solicitud_id = dated.id
+LEFT JOIN parts ON parts.solicitud_id = dated.id;
+
+COMMENT ON VIEW analytics.recomputed_solicitud_facts IS
+'One row per request: everything that a KPI needs to know of it.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.solicitud_id IS 'The request.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.local_day IS
+'Local date of created_at; -infinity where it is NULL or not in the years 2000 to 2099.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.mes IS
+'First day of the month of local_day.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.nivel_actual IS
+'solicitudes.nivel_actual; NULL where the source has no such column.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.cliente_id IS 'The client.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.first_offer_at IS
+'Earliest created_at of its offers.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.evaluated_at IS
+'fecha_evaluacion; NULL where the source has no such column.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers IS 'Its offers.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers_won IS
+'Offers that were ever selected: estado GANADORA or ACEPTADA, or with an adjudication.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers_accepted IS
+'Offers with estado ACEPTADA.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers_pending IS
+'Offers with estado ENVIADA.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.delivery_days_count IS
+'Offers with a tiempo_entrega_dias.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_count IS 'Offer lines with a price.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.warranty_months_count IS
+'Offer lines with a garantia_meses.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.is_accepted IS
+'cliente_acepto; where it is NULL, estado OFERTAS_ACEPTADAS or ACEPTADA.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.is_rejected IS
+'Not cliente_acepto; where it is NULL, estado OFERTAS_RECHAZADAS or RECHAZADA.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.estado IS 'State of the request.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.ciudad_key IS
+'analytics.city_key(ciudad_origen).';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.closing_seconds IS
+'Seconds from created_at to closing; NULL where the request is not closed or has no month.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.delivery_days_sum IS
+'Sum of tiempo_entrega_dias of its offers.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_sum IS
+'Sum of precio_unitario of the lines of its offers, in pesos.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_minimum IS 'Lowest of these prices.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_maximum IS 'Highest of these prices.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.warranty_months_sum IS
+'Sum of garantia_meses of the lines.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.accepted_amount IS
+'Sum of precio_unitario × cantidad over the lines of accepted offers, in pesos.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.asesor_ids IS
+'Distinct advisors with an offer.';
+COMMENT ON COLUMN analytics.recomputed_solicitud_facts.marcas IS
+'Distinct vehicle brands of its parts, trimmed and upper-cased.';
+
+REVOKE ALL ON analytics.recomputed_solicitud_facts FROM public;
+
+SELECT analytics.declare_derived_table(
+    'solicitud_facts', 'key', ARRAY['solicitud_id'],
+    p_source_view => 'src_solicitudes',
+    p_entities => '{"solicitud": "solicitud_id"}',
+    p_indexes => ARRAY['local_day']
+);
