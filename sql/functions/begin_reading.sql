@@ -1,7 +1,8 @@
 -- What every reading answer of the HTTP API begins with: is there data, and from when?
 --
--- Invariant: the ETag changes with every refresh that may have changed what the view shows.
--- Raises 503 instead of answering from a view that was never populated.
+-- Invariant: the ETag changes with every refresh that may have changed what the view shows, and
+-- JSON and CSV never share one. Raises 503 instead of answering from a view that was never
+-- populated. Sets analytics.answer_columns, the header of CSV that has no row.
 
 CREATE OR REPLACE FUNCTION analytics.begin_reading(p_view_name text)
 RETURNS void
@@ -16,9 +17,10 @@ BEGIN
         json_build_array(
             json_build_object('Cache-Control', 'private, max-age=0, must-revalidate'),
             json_build_object('ETag', format(
-                'W/"%s-%s-%s"', view_state.published_version,
+                'W/"%s-%s-%s%s"', view_state.published_version,
                 extract(EPOCH FROM view_state.calculated_at)::bigint,
-                analytics.is_stale(view_state)::integer
+                analytics.is_stale(view_state)::integer,
+                CASE WHEN analytics.csv_is_wanted() THEN '-csv' END
             )),
             json_build_object('X-Data-Version', view_state.published_version::text),
             json_build_object('X-Calculated-At', analytics.iso_instant(view_state.calculated_at)),
@@ -41,6 +43,14 @@ BEGIN
             'There is no data to answer from yet.',
             'POST /materialized-views/refresh, or wait for the daily refresh.'
         );
+    END IF;
+    IF analytics.csv_is_wanted() THEN
+        PERFORM set_config('analytics.answer_columns', json_agg(attname ORDER BY attnum)::text, true)
+        FROM pg_attribute
+        WHERE
+            attrelid = format('analytics.%I', p_view_name)::regclass
+            AND attnum > 0
+            AND NOT attisdropped;
     END IF;
 END;
 $begin_reading$;
