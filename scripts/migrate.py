@@ -92,7 +92,7 @@ class Migration:
         # By derived table: the object that declares it.
         self.declared = providers(self.objects)
         # By name; read once.
-        self.functions: dict[str, dict[str, tuple[str, str]]] | None = None
+        self.functions: dict[str, dict[str, str]] | None = None
         # Everything that an object reads, directly or not.
         self.needs: dict[str, set[str]] = {}
         self.staged: list[SqlFile] = []
@@ -365,20 +365,20 @@ class Migration:
         self.replaced.append(f"{kind} {REPLACED}.{identity.partition('.')[2]}")
         self.names_set_aside.add(name)
 
-    def function_identities(self, name: str) -> dict[str, tuple[str, str]]:
-        """Return the functions of a name: identity, kind and row version."""
+    def function_identities(self, name: str) -> dict[str, str]:
+        """Return the functions, procedures and aggregates of a name: identity and row version."""
         if self.functions is None:
             self.functions = self.read_functions()
         return self.functions.get(name, {})
 
-    def functions_now(self, name: str) -> dict[str, tuple[str, str]]:
+    def functions_now(self, name: str) -> dict[str, str]:
         """Read the functions of a name anew, after a statement that changed them."""
         known = self.read_functions(name).get(name, {})
         if self.functions is not None:
             self.functions[name] = known
         return known
 
-    def read_functions(self, name: str | None = None) -> dict[str, dict[str, tuple[str, str]]]:
+    def read_functions(self, name: str | None = None) -> dict[str, dict[str, str]]:
         """Read the functions of our schemas, or those of one name."""
         schema, function = split_name(name) if name else (None, None)
         rows = self.connection.execute(
@@ -390,7 +390,6 @@ class Migration:
                     '%%I.%%I(%%s)', nspname, proname,
                     pg_get_function_identity_arguments(pg_proc.oid)
                 ),
-                CASE prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
                 pg_proc.xmin::text
             FROM pg_proc
             INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
@@ -400,10 +399,10 @@ class Migration:
             """,
             [[schema] if schema else [SCHEMA, prerequisites.API_SCHEMA], function, function],
         ).fetchall()
-        found: dict[str, dict[str, tuple[str, str]]] = {}
-        for its_schema, its_name, identity, kind, row_version in rows:
+        found: dict[str, dict[str, str]] = {}
+        for its_schema, its_name, identity, row_version in rows:
             key = its_name if its_schema == SCHEMA else f"{its_schema}.{its_name}"
-            found.setdefault(key, {})[identity] = (kind, row_version)
+            found.setdefault(key, {})[identity] = row_version
         return found
 
     def relation_kind(self, name: str) -> str | None:
@@ -429,22 +428,22 @@ class Migration:
             self.execute_file(item)
             self.functions_now(name)
             return
-        for identity, (kind, _) in before.items():
-            self.withdraw_grants(f"{kind} {identity}")
+        for identity in before:
+            self.withdraw_grants(f"ROUTINE {identity}")
         before = self.functions_now(name)
         try:
             with self.connection.transaction():
                 self.execute_file(item)
             self.changed_functions.append(name)
         except CANNOT_REPLACE:
-            for identity, (kind, _) in before.items():
-                self.set_aside(kind, identity, name)
+            for identity in before:
+                self.set_aside("ROUTINE", identity, name)
             before = {}
             self.execute_file(item)
         after = self.functions_now(name)
-        for identity, (kind, row_version) in before.items():
-            if after.get(identity) == (kind, row_version):
-                self.set_aside(kind, identity, name)
+        for identity, row_version in before.items():
+            if after.get(identity) == row_version:
+                self.set_aside("ROUTINE", identity, name)
 
     def apply_view(self, item: SqlFile) -> None:
         """Create or replace a plain view."""
@@ -777,7 +776,7 @@ class Migration:
         for name in removed:
             if self.ledger[name][0] == "function":
                 functions = self.functions_now(name)
-                identities += [f"{kind} {key}" for key, (kind, _) in functions.items()]
+                identities += [f"ROUTINE {key}" for key in functions]
             elif kind := self.relation_kind(name):
                 identities.append(f"{kind} {quoted(name)}")
         self.drop(identities)

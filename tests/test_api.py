@@ -16,10 +16,10 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from conftest import Database
+from endpoints import ENDPOINTS, METRICS, Endpoint
 from gateway import Settings, wait_until
-from gateway_testing import ERROR_KEYS, Api, Response, started
+from gateway_testing import ERROR_KEYS, Api, Response, path_of, started
 from marketplace import fill
-from openapi import ENDPOINTS, METRICS, Endpoint
 from prerequisites import API_ROLES
 from source_indexes import build_missing
 from test_problems import PROBLEM_NAMES
@@ -28,9 +28,9 @@ TAKES_MINUTES = True
 
 READER = "analytics_lector"
 OPERATOR = "analytics_operador"
-READING = [endpoint.path for endpoint in ENDPOINTS if endpoint.cached]
-GETS = [endpoint.path for endpoint in ENDPOINTS if endpoint.method == "get"]
-WRITING = [endpoint for endpoint in ENDPOINTS if endpoint.method != "get"]
+READING = [path_of(endpoint) for endpoint in ENDPOINTS if endpoint.cached]
+GETS = [path_of(endpoint) for endpoint in ENDPOINTS if not endpoint.writes]
+WRITING = [endpoint for endpoint in ENDPOINTS if endpoint.writes]
 MONTHLY, RANKING, TOP, CITIES, STATUS = READING
 SCHEDULER = "/materialized-views/scheduler/status"
 HEALTH = ["/materialized-views/health", "/health"]
@@ -120,8 +120,7 @@ def test_answers_have_these_keys_in_this_order(api: Api, endpoint: Endpoint) -> 
         return
     if endpoint.path == SCHEDULER:
         api.post("/materialized-views/scheduler/trigger-refresh", OPERATOR)
-    path = endpoint.path + ("?hour=1" if endpoint.path == RESCHEDULE else "")
-    answer = api.request(endpoint.method.upper(), path, OPERATOR).json()
+    answer = api.request(endpoint.method, path_of(endpoint), OPERATOR).json()
     for place, keys in ANSWER_KEYS.items():
         of_path, _, inner = place.partition(" ")
         if of_path == endpoint.path:
@@ -274,14 +273,14 @@ def test_a_range_that_ends_before_it_starts_is_refused(api: Api) -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
 def test_unknown_and_repeated_parameters_are_refused(api: Api, endpoint: Endpoint) -> None:
-    method = endpoint.method.upper()
-    refused(api.request(method, f"{endpoint.path}?other=1", OPERATOR), 400, "parameter")
-    for known in endpoint.parameters:
+    method, path = endpoint.method, path_of(endpoint).partition("?")[0]
+    refused(api.request(method, f"{path}?other=1", OPERATOR), 400, "parameter")
+    for known in endpoint.all_parameters:
         name, value = known["name"], quote(str(known["example"]).lower())
-        twice = f"{endpoint.path}?{name}={value}&{name}={value}"
+        twice = f"{path}?{name}={value}&{name}={value}"
         refused(api.request(method, twice, OPERATOR), 400)
     for text in ("%zz", "%ff", "%00", "%c3", "%ed%a0%80"):
-        refused(api.request(method, f"{endpoint.path}?ciudad={text}", OPERATOR), 400)
+        refused(api.request(method, f"{path}?ciudad={text}", OPERATOR), 400)
 
 
 # -- who may -----------------------------------------------------------------------------------
@@ -289,8 +288,7 @@ def test_unknown_and_repeated_parameters_are_refused(api: Api, endpoint: Endpoin
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
 def test_each_endpoint_is_for_its_roles(api: Api, endpoint: Endpoint) -> None:
-    method = endpoint.method.upper()
-    path = endpoint.path + ("?hour=1" if "reschedule" in endpoint.path else "")
+    method, path = endpoint.method, path_of(endpoint)
     answers = [api.request(method, path, role) for role in (None, READER, OPERATOR)]
     statuses = [answer.status for answer in answers]
     if endpoint.function == "health":

@@ -1,7 +1,8 @@
 -- What every reading answer of the HTTP API begins with: is there data, and from when?
 --
 -- Invariant: the ETag changes with every refresh that may have changed what the view shows, and
--- with p_variant. Raises 503 instead of answering from a view that was never populated.
+-- with p_variant; JSON and CSV never share one. Raises 503 instead of answering from a view that was
+-- never populated. Sets the header of CSV that has no row.
 
 CREATE OR REPLACE FUNCTION analytics.begin_reading(p_view_name text, p_variant text DEFAULT '')
 RETURNS void
@@ -13,16 +14,17 @@ AS $begin_reading$
 BEGIN
     PERFORM analytics.set_reading_headers(
         format(
-            '%s-%s-%s%s', view_state.published_version,
+            '%s-%s-%s%s%s', view_state.published_version,
             extract(EPOCH FROM view_state.calculated_at)::bigint,
             analytics.is_stale(view_state)::integer,
-            p_variant
+            p_variant,
+            CASE WHEN analytics.csv_is_wanted() THEN '-csv' END
         ),
         view_state.published_version,
         view_state.calculated_at,
         view_state.last_success_at,
         analytics.is_stale(view_state)
-    )
+    ), analytics.set_answer_columns(pg_class.oid)
     FROM analytics.view_state
     INNER JOIN pg_class
         ON pg_class.relname = view_state.view_name

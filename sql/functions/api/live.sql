@@ -18,13 +18,14 @@ AS $live$
 DECLARE
     v_answer json;
 BEGIN
+    PERFORM set_config('response.headers', '[{"Cache-Control": "private, max-age=4"}]', true);
     IF analytics.choice_parameter('view', view, 'monthly') = 'monthly' THEN
+        PERFORM analytics.set_answer_columns('analytics.v_metricas_mensuales_tiempo_real');
         SELECT json_agg(month ORDER BY month.mes DESC) INTO v_answer
         FROM analytics.v_metricas_mensuales_tiempo_real AS month;
     ELSE
         SELECT json_agg(live) INTO v_answer FROM analytics.v_kpis_en_vivo AS live;
     END IF;
-    PERFORM set_config('response.headers', '[{"Cache-Control": "private, max-age=4"}]', true);
     RETURN coalesce(v_answer, '[]');
 EXCEPTION
     WHEN query_canceled THEN
