@@ -230,6 +230,18 @@ METRICS = (
     "monto_promedio_ofertas",
     "confianza_auditada",
 )
+UNITS = (
+    "conteo",
+    "COP",
+    "segundos",
+    "dias",
+    "meses",
+    "pct",
+    "razon",
+    "fecha",
+    "instante",
+    "texto",
+)
 REFRESHED = "2026-11-23T06:00:04.520Z"
 NEXT = "2026-11-24T06:00:00.000Z"
 CHECKED = "2026-11-23T15:20:31.007Z"
@@ -255,6 +267,11 @@ def health(status: str, *problems: str) -> JsonObject:
         problems={**rows({"type": "string"}), "examples": [list(problems)]},
         checked_at=instant(CHECKED),
     )
+
+
+def names(*examples: str) -> JsonObject:
+    """Return the schema of an array of names."""
+    return {**rows({"type": "string"}), "examples": [list(examples)]}
 
 
 def month(name: str, description: str, example: str) -> JsonObject:
@@ -350,6 +367,79 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 generated_at=instant(CHECKED),
             )
         },
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/kpis",
+        "reading",
+        {
+            200: record(
+                kpis=rows(
+                    record(
+                        view=text("mv_metricas_mensuales"),
+                        title_es=text("Métricas mensuales"),
+                        title_en=text("Monthly metrics"),
+                        description_es=text("Los indicadores de cada mes."),
+                        description_en=text("The KPIs of each month."),
+                        key=names("mes"),
+                        time_column=nullable(text("mes")),
+                        grain=text("month"),
+                        dimensions=names(),
+                        columns=rows(
+                            record(
+                                name=text("solicitudes_creadas"),
+                                type=text("bigint"),
+                                unit=one_of(*UNITS),
+                                better=one_of("up", "down", "none"),
+                                label_es=text("Solicitudes creadas"),
+                                description_es=text("Solicitudes que los clientes crearon."),
+                                description_en=text("Requests created in the month."),
+                            )
+                        ),
+                        sources=names("solicitudes", "ofertas"),
+                        last_refresh=nullable(instant(REFRESHED)),
+                        data_version=nullable(count(12)),
+                        stale=flag(False),
+                    )
+                ),
+                checked_at=instant(CHECKED),
+            )
+        },
+        cached=True,
+    ),
+    # In /openapi.json there is a path for each view, with its columns and parameters.
+    Endpoint(
+        "GET",
+        "/materialized-views/kpis/{view}",
+        "reading",
+        {200: rows({"type": "object"})},
+        (
+            parameter(
+                "view",
+                "A view of the catalogue.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+                place="path",
+            ),
+        ),
+        cached=True,
+        rest="consulta",
+        function="kpi",
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/live",
+        "reading",
+        {200: rows({"anyOf": [{"$ref": "#/components/schemas/v_kpis_en_vivo"}, MONTHS]})},
+        (
+            parameter(
+                "view",
+                "monthly: the months as of now; by default the KPIs of today and this month.",
+                {"type": "string", "enum": ["monthly"]},
+                "monthly",
+            ),
+        ),
         cached=True,
     ),
     Endpoint(

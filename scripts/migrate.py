@@ -252,9 +252,7 @@ class Migration:
 
     def write_rules(self) -> None:
         """Write which objects decide what is in each derived table."""
-        rows = [
-            (table, rule) for table, rules in rules_of(self.objects).items() for rule in rules
-        ]
+        rows = [(table, rule) for table, rules in rules_of(self.objects).items() for rule in rules]
         self.connection.execute(
             """
             WITH wanted AS (

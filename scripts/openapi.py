@@ -10,12 +10,26 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import psycopg
 
 import prerequisites
 from console import Parser, UserError, database_url, report, run_tool, set_up_logging
-from endpoints import ENDPOINTS, JSON, REFRESHED, TAGS, Endpoint, checked, wrong_entry
+from endpoints import (
+    ENDPOINTS,
+    FORMAT,
+    JSON,
+    REFRESHED,
+    TAGS,
+    Endpoint,
+    checked,
+    city,
+    limit,
+    month,
+    wrong_entry,
+)
 from http_errors import ERRORS
 from json_schema import (
     JsonObject,
@@ -24,9 +38,12 @@ from json_schema import (
     flag,
     instant,
     nullable,
+    parameter,
     record,
+    rows,
     text,
     value,
+    whole,
 )
 
 # What the gateway may answer at every path.
@@ -95,7 +112,15 @@ COLUMN_EXAMPLES = {
     "ultima_auditoria": "2026-11-20",
     "calculado_at": "2026-11-23T06:00:04.520133+00:00",
 }
-KIND_EXAMPLES: dict[str, object] = {"integer": 4, "number": 48.57, "boolean": True, "string": "…"}
+KIND_EXAMPLES: dict[str, object] = {
+    "integer": 4,
+    "number": 48.57,
+    "boolean": True,
+    "string": "…",
+    "date": COLUMN_EXAMPLES["mes"],
+    "uuid": COLUMN_EXAMPLES["asesor_id"],
+    "timestamp with time zone": COLUMN_EXAMPLES["calculado_at"],
+}
 
 
 def view_schema(connection: psycopg.Connection, view: str) -> JsonObject:
@@ -113,13 +138,113 @@ def view_schema(connection: psycopg.Connection, view: str) -> JsonObject:
     properties: JsonObject = {}
     for name, kind, description in columns:
         json_type = JSON_TYPES.get(kind, "string")
-        schema = nullable(value(json_type, COLUMN_EXAMPLES.get(name, KIND_EXAMPLES[json_type])))
-        if kind == "date":
-            schema["format"] = "date"
-        elif kind == "uuid":
-            schema["format"] = "uuid"
+        example = COLUMN_EXAMPLES.get(name, KIND_EXAMPLES.get(kind, KIND_EXAMPLES[json_type]))
+        schema = nullable(value(json_type, example))
+        if kind in ("date", "uuid"):
+            schema["format"] = kind
         properties[name] = {**schema, "description": description}
     return record(**properties)
+
+
+def kpi_schema(connection: psycopg.Connection, kpi: JsonObject) -> JsonObject:
+    """Return the JSON schema of a row of a KPI view, in the words of the catalogue."""
+    schema = view_schema(connection, kpi["view"])
+    for column in kpi["columns"]:
+        schema["properties"][column["name"]] |= {
+            "title": column["label_es"],
+            "description": column["description_en"],
+            "x-description-es": column["description_es"],
+            "x-unit": column["unit"],
+            "x-better": column["better"],
+        }
+    return schema
+
+
+def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[JsonObject]:
+    """Return the query parameters of a KPI view: they follow from its catalogue entry."""
+    path = f"/materialized-views/kpis/{kpi['view']}"
+    columns = {column["name"]: column for column in kpi["columns"]}
+    found = []
+    if kpi["grain"] == "month":
+        found += [
+            month("from", "First month, YYYY-MM.", "2026-01"),
+            month("to", "Last month, YYYY-MM, not before from.", "2026-12"),
+        ]
+    elif kpi["time_column"]:
+        day = {"type": "string", "format": "date"}
+        words = f"YYYY-MM-DD: a {kpi['grain']}, or a day in it"
+        found += [
+            parameter("from", f"First {kpi['grain']}, {words}.", day, "2026-01-05"),
+            parameter("to", f"Last {kpi['grain']}, not before from, {words}.", day, "2026-12-28"),
+        ]
+    for name in kpi["dimensions"]:
+        label = f"{columns[name]['label_es']}: only rows with it"
+        kind = columns[name]["type"]
+        if name == "ciudad":
+            found.append(city(path))
+        elif kind == "uuid":
+            schema: JsonObject = {"type": "string", "format": "uuid"}
+            found.append(parameter(name, f"{label}.", schema, COLUMN_EXAMPLES["asesor_id"]))
+        elif JSON_TYPES.get(kind) == "integer":
+            found.append(parameter(name, f"{label}.", whole(0, 32767), 1))
+        else:
+            schema = {"type": "string", "pattern": r"^[^\x00]*$"}
+            found.append(parameter(name, f"{label}.", schema, "…"))
+    orders = [*columns, *(f"-{name}" for name in columns)]
+    default = prerequisites.scalar(
+        connection, "SELECT analytics.kpi_default_limit(%s)", kpi["grain"]
+    )
+    found += [
+        parameter(
+            "order",
+            "A column; with - before it, descending, NULL last. Ties by key. By default "
+            + ("newest first." if kpi["time_column"] else "by key."),
+            {"type": "string", "enum": orders},
+            orders[-1],
+        ),
+        limit(1000, int(str(default))),
+        parameter("offset", "Rows that are left out first.", whole(0, 100000, 0), 0),
+    ]
+    if kpi["time_column"]:
+        found.append(
+            parameter(
+                "fill",
+                f"true: each {kpi['grain']} has a row; zeros and NULLs where there is none. Up to "
+                "the last refresh.",
+                {"type": "boolean", "default": False},
+                True,
+            )
+        )
+    return found
+
+
+def kpi_paths(
+    connection: psycopg.Connection,
+    endpoint: Endpoint,
+    catalogue: Sequence[JsonObject],
+    schemas: JsonObject,
+) -> JsonObject:
+    """Return the paths that an endpoint with a view in its path stands for, one for each view."""
+    paths: JsonObject = {}
+    for kpi in catalogue:
+        made = replace(
+            endpoint,
+            answers={200: rows({"$ref": f"#/components/schemas/{kpi['view']}"})},
+            # That in the path goes.
+            parameters=(),
+        )
+        described = operation(connection, made, schemas)
+        paths[endpoint.path.replace(f"{{{endpoint.segment}}}", kpi["view"])] = {
+            "get": {
+                **described,
+                "operationId": f"{endpoint.function}_{kpi['view']}",
+                "summary": f"{kpi['title_en']} ({kpi['title_es']})",
+                "description": f"{kpi['description_en']}\n\n{kpi['description_es']}\n\n"
+                f"{described['description']}",
+                "parameters": [*kpi_parameters(connection, kpi), FORMAT],
+            }
+        }
+    return paths
 
 
 def described(connection: psycopg.Connection, endpoint: Endpoint) -> tuple[str, list[str]]:
@@ -247,10 +372,11 @@ def error_response(status: int) -> JsonObject:
 
 def document(connection: psycopg.Connection) -> JsonObject:
     """Return the OpenAPI document of an installation. Raises UserError where it has no API."""
+    catalogue: Any = prerequisites.scalar(connection, "SELECT analytics.kpi_catalogue()")
     schemas = {
         "error": ERROR,
-        "mv_metricas_mensuales": view_schema(connection, "mv_metricas_mensuales"),
-        "mv_ranking_asesores": view_schema(connection, "mv_ranking_asesores"),
+        "v_kpis_en_vivo": view_schema(connection, "v_kpis_en_vivo"),
+        **{kpi["view"]: kpi_schema(connection, kpi) for kpi in catalogue},
     }
     paths: JsonObject = {}
     names: list[str] = []
@@ -258,6 +384,9 @@ def document(connection: psycopg.Connection) -> JsonObject:
         # A second path of a function is the short one.
         name = endpoint.function + "_short" * names.count(endpoint.function)
         names.append(endpoint.function)
+        if endpoint.segment:
+            paths |= kpi_paths(connection, endpoint, catalogue, schemas)
+            continue
         paths[endpoint.path] = {
             endpoint.method.lower(): {
                 "operationId": name,

@@ -1,8 +1,8 @@
 -- What every reading answer of the HTTP API begins with: is there data, and from when?
 --
 -- Invariant: the ETag changes with every refresh that may have changed what the view shows, and
--- with p_variant; JSON and CSV never share one. Raises 503 instead of answering from a view that was
--- never populated. Sets the header of CSV that has no row.
+-- with p_variant. Raises 503 instead of answering from a view that was never populated. Sets the
+-- header of CSV that has no row.
 
 CREATE OR REPLACE FUNCTION analytics.begin_reading(p_view_name text, p_variant text DEFAULT '')
 RETURNS void
@@ -14,11 +14,10 @@ AS $begin_reading$
 BEGIN
     PERFORM analytics.set_reading_headers(
         format(
-            '%s-%s-%s%s%s', view_state.published_version,
+            '%s-%s-%s%s', view_state.published_version,
             extract(EPOCH FROM view_state.calculated_at)::bigint,
             analytics.is_stale(view_state)::integer,
-            p_variant,
-            CASE WHEN analytics.csv_is_wanted() THEN '-csv' END
+            p_variant
         ),
         view_state.published_version,
         view_state.calculated_at,

@@ -1,6 +1,7 @@
 -- The headers of a reading answer: how fresh it is, and how a client asks whether it still holds.
 --
--- Invariant: the one place with their names. A view that was never refreshed has no instants.
+-- Invariant: the one place with their names. JSON and CSV never share an ETag. A view that was never
+-- refreshed has no instants.
 
 CREATE OR REPLACE FUNCTION analytics.set_reading_headers(
     p_tag text,
@@ -22,7 +23,9 @@ BEGIN
     FROM (
         VALUES
         ('Cache-Control', 'private, max-age=0, must-revalidate'),
-        ('ETag', format('W/"%s"', p_tag)),
+        ('ETag', format(
+            'W/"%s%s"', p_tag, CASE WHEN analytics.csv_is_wanted() THEN '-csv' END
+        )),
         ('X-Data-Version', p_version::text),
         ('X-Calculated-At', analytics.iso_instant(p_calculated_at)),
         ('X-Refreshed-At', analytics.iso_instant(p_refreshed_at)),
