@@ -24,7 +24,8 @@ BEGIN
             'SELECT NOT EXISTS (SELECT FROM analytics.%I) AND (%s)',
             v_table.table_name,
             analytics.column_list(
-                v_table.reads || v_table.source_view, 'EXISTS (SELECT FROM analytics.%1$I)', ' OR '
+                array_remove(v_table.reads || v_table.source_view, NULL),
+                'EXISTS (SELECT FROM analytics.%1$I)', ' OR '
             )
         ) INTO v_is_lost;
         IF v_is_lost THEN

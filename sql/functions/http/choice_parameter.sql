@@ -8,7 +8,7 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN CASE
-    WHEN p_value IS NULL OR p_value = ANY (p_choices) THEN p_value
+    WHEN p_value IS NULL OR p_choices @> ARRAY[p_value] THEN p_value
     -- Always raises.
     WHEN
         analytics.raise_bad_parameter(

@@ -1,7 +1,7 @@
 -- The headers of a reading answer: how fresh it is, and how a client asks whether it still holds.
 --
--- Invariant: the one place with their names. JSON and CSV never share an ETag. A view that was never
--- refreshed has no instants.
+-- Invariant: the one place with their names. JSON and CSV never share an ETag. A view that was
+-- never refreshed has no instants.
 
 CREATE OR REPLACE FUNCTION analytics.set_reading_headers(
     p_tag text,

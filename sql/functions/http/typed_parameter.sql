@@ -8,8 +8,8 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN CASE
-    WHEN p_type IN ('smallint', 'integer', 'bigint') THEN
-        analytics.integer_parameter(
+    WHEN p_type IN ('smallint', 'integer', 'bigint')
+        THEN analytics.integer_parameter(
             p_name, p_value, 0, CASE p_type WHEN 'smallint' THEN 32767 ELSE 999999999 END, NULL
         )::text
     WHEN
@@ -25,7 +25,7 @@ RETURN CASE
 END;
 
 COMMENT ON FUNCTION analytics.typed_parameter(text, text, text) IS
-'Parameter p_name of a request, which is compared with a column of type p_type: a whole number from '
-'0, a uuid, or any text. Error: status 400.';
+'Parameter p_name of a request, which is compared with a column of type p_type: a whole number '
+'from 0, a uuid, or any text. Error: status 400.';
 
 REVOKE ALL ON FUNCTION analytics.typed_parameter(text, text, text) FROM public;

@@ -1,11 +1,12 @@
 -- The query that gives a KPI view a row for each period, also for those without one (fill=true).
 --
 -- Invariant: a period that has a row shows that row. Another shows what the COMMENTs of the columns
--- say of nothing: 0 for what is counted or added up, NULL for an average
--- (analytics.kpi_columns). Periods begin with from, or with the first row, and not before 2000; they
--- end with to, but not after the day of the last refresh, of which all is known, or the last row.
+-- say of nothing: 0 for what is counted or added up, NULL for an average (analytics.kpi_columns).
+--
+-- The first period is that of from, not before 2000, or that of the first row. The last one is
+-- that of to, but not after the last refresh or the last row: of later days nothing is known.
 -- A view with more in its key (a level, a city) has a row for each period and each of those in the
--- selection; what names them is that of the newest row.
+-- selection. What names them, such as the spelling of a city, is that of the newest row.
 
 CREATE OR REPLACE FUNCTION analytics.kpi_filled_query(
     p_relation regclass,
@@ -62,9 +63,9 @@ AS $kpi_filled_query$
 
     SELECT format(
         'WITH selected AS MATERIALIZED (%1$s), period AS ('
-        'SELECT generate_series('
-        'date_trunc(%2$L, %3$s::timestamp), least($2, greatest($6, max(selected.%4$I)))::timestamp, '
-        'interval %5$L)::date AS %4$I FROM selected) '
+        'SELECT generate_series(date_trunc(%2$L, %3$s::timestamp), '
+        'least($2, greatest($6, max(selected.%4$I)))::timestamp, interval %5$L'
+        ')::date AS %4$I FROM selected) '
         'SELECT %6$s FROM period %7$s LEFT JOIN selected ON selected.%4$I = period.%4$I%8$s',
         p_selected,
         p_grain,

@@ -117,7 +117,10 @@ BEGIN
         WHEN v_given ->> 'order' LIKE '-%' THEN format('kpi.%I DESC NULLS LAST', v_sorted_by)
         ELSE format('kpi.%I', v_sorted_by)
     END;
-    SELECT concat_ws(', ', v_order, string_agg(format('kpi.%I', key.name), ', ' ORDER BY key.position))
+    SELECT
+        concat_ws(
+            ', ', v_order, string_agg(format('kpi.%I', key.name), ', ' ORDER BY key.position)
+        )
     INTO v_order
     FROM unnest(v_view.key_columns) WITH ORDINALITY AS key (name, position)
     WHERE key.name IS DISTINCT FROM coalesce(v_sorted_by, v_view.time_column);

@@ -1,7 +1,7 @@
 -- The operational tables behind a KPI view.
 --
--- Invariant: the catalog says what a view reads; the engine fills a derived table by its definition,
--- the view recomputed_<name>. A relation of somebody else is a source.
+-- Invariant: the catalog says what a view reads. The engine fills a derived table by
+-- its definition, the view recomputed_<name>. A relation of somebody else is a source.
 
 CREATE OR REPLACE FUNCTION analytics.kpi_sources(p_relation regclass)
 RETURNS text[]

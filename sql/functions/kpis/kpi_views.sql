@@ -1,7 +1,7 @@
 -- The KPI views: what the catalogue and the API serve.
 --
--- Invariant: a materialized view mv_… of schema analytics with a COMMENT of the right form and a key
--- is one; nobody keeps a list. The grain of a view is its time: the key's column of type date.
+-- Invariant: a materialized view mv_… of schema analytics with a COMMENT of the right form and a
+-- key is one; nobody keeps a list. The grain of a view is its time: the key's column of type date.
 
 CREATE OR REPLACE FUNCTION analytics.kpi_views(p_view_name text DEFAULT NULL)
 RETURNS TABLE (
@@ -74,7 +74,7 @@ $kpi_views$;
 
 COMMENT ON FUNCTION analytics.kpi_views(text) IS
 'The KPI views, or the one of a name: title and descriptions of its COMMENT, columns of its key, '
-'the one that is a time (NULL without), grain (day, week, month, advisor or the first column of the '
-'key).';
+'the one that is a time (NULL without), grain (day, week, month, advisor or the first column of '
+'the key).';
 
 REVOKE ALL ON FUNCTION analytics.kpi_views(text) FROM public;
