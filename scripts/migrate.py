@@ -706,7 +706,7 @@ class Migration:
             ).fetchall()
             if problems:
                 raise UserError(
-                    f"sql/{item.label}: {'; '.join(problem for problem, _ in problems)}; "
+                    f"{item.path}: {'; '.join(problem for problem, _ in problems)}; "
                     "nothing was changed",
                     f"The right form:\n{problems[0][1]}",
                 )
@@ -1008,7 +1008,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             f"schedule      {f'pg_cron, as {row[2]}' if row[2] and has_cron else 'not by pg_cron'}"
         )
         for item in pending:
-            print(f"pending       sql/{item.label}")
+            print(f"pending       {item.path}")
         for name in removed:
             print(f"to be removed {name}")
         in_path = prerequisites.is_on_path(path)

@@ -67,6 +67,11 @@ class SqlFile:
         """How a person knows it: by its file, or by its name where it was generated."""
         return self.file or self.name
 
+    @property
+    def path(self) -> str:
+        """The same from the root of the project."""
+        return f"sql/{self.file}" if self.file else self.name
+
     def comments(self) -> list[str]:
         """Return the COMMENT statements of the text."""
         return [found[0] for found in _COMMENT_ON.finditer(self.sql)]

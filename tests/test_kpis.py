@@ -19,7 +19,7 @@ from conftest import Database, Server, install
 from console import UserError
 from gateway import Settings
 from gateway_testing import Api, Response, marketplace, refused, started
-from migrate import migrate
+from migrate import migrate, print_status
 from sql_files import SQL_DIRECTORY
 
 LECTOR = "analytics_lector"
@@ -313,7 +313,9 @@ def test_new_view_has_an_alert_when_it_gets_stale(extended: Extended) -> None:
         assert stale is True
 
 
-def test_view_that_is_gone_takes_its_api_view_along(migrated: Database, tmp_path: Path) -> None:
+def test_view_that_is_gone_takes_its_api_view_along(
+    migrated: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     directory = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
     new = directory / "views" / f"{SHARE}.sql"
     new.write_text(SHARE_FILE)
@@ -322,7 +324,10 @@ def test_view_that_is_gone_takes_its_api_view_along(migrated: Database, tmp_path
     assert migrated.rows(exists) == [(True,)]
     assert migrate(migrated.url, directory=directory) == []
     # Dropped by hand it is made again, and status says so before.
+    assert print_status(migrated.url, directory) == 0
     migrated.execute(f"DROP VIEW api.{SHARE}")
+    assert print_status(migrated.url, directory) == 3
+    assert f"pending       api.{SHARE}\n" in capsys.readouterr().out
     assert migrate(migrated.url, directory=directory) == [f"changed api.{SHARE}"]
     new.unlink()
     changes = migrate(migrated.url, directory=directory)
