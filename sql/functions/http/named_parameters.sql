@@ -13,7 +13,7 @@ AS $named_parameters$
 DECLARE
     v_part text;
     v_name text;
-    v_parameters jsonb := '{}';
+    v_parameters jsonb := '{}'::jsonb;
 BEGIN
     FOREACH v_part IN ARRAY p_parts LOOP
         CONTINUE WHEN coalesce(v_part, '') = '';

@@ -15,13 +15,13 @@ DECLARE
     v_view record;
     v_given jsonb;
     v_others jsonb;
-    v_dimensions text[] := '{}';
+    v_dimensions text[] := ARRAY[]::text[];
     v_column record;
     v_value text;
     v_from date;
     v_to date;
-    v_conditions text[] := '{}';
-    v_values text[] := '{}';
+    v_conditions text[] := ARRAY[]::text[];
+    v_values text[] := ARRAY[]::text[];
     v_sorted_by text;
     v_order text;
     v_limit integer;
