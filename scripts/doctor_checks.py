@@ -299,7 +299,7 @@ def look_at_files(patient: Patient) -> Iterator[Finding]:
             f"not installed in database {prerequisites.database_name(patient.connection)}", MIGRATE
         )
         return
-    waiting = [f"sql/{item.label} is not applied as it is here" for item in run.pending()]
+    waiting = [f"{item.path} is not applied as it is here" for item in run.pending()]
     waiting += [f"{name} is applied and has no file here" for name in run.removed()]
     if waiting:
         more = f", and {len(waiting) - 1} more" if len(waiting) > 1 else ""

@@ -27,8 +27,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+import nginx_paths
 from cluster import PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port
 from console import LOGGER, Parser, UserError, checked_url, report, run_tool, set_up_logging
+from endpoints import ENDPOINTS
 from jwt_token import AUDIENCE, read_secret
 
 CONFIG = PROJECT / "config"
@@ -208,6 +210,7 @@ def configuration(
             f'        "{origin}" $http_origin;' for origin in settings.cors_origins
         ),
         "CORS_VARY": "        add_header Vary Origin always;" if settings.cors_origins else "",
+        **nginx_paths.placeholders(ENDPOINTS),
     }
     return {
         name: fill_in((CONFIG / name).read_text(encoding="utf-8"), values)

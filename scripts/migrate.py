@@ -38,6 +38,7 @@ from sql_files import (
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
 SOURCE_VIEW_PREFIX = f"{ENGINE_SCHEMA}.src_"
+KPI_VIEW_PREFIX = "mv_"
 SWAP_LOCK_TIMEOUT = "50ms"
 SWAP_PATIENCE_SECONDS = 60.0
 
@@ -97,7 +98,7 @@ class Migration:
         # By derived table: the object that declares it.
         self.declared = providers(self.objects)
         # By name; read once.
-        self.functions: dict[str, dict[str, tuple[str, str]]] | None = None
+        self.functions: dict[str, dict[str, str]] | None = None
         # Everything that an object reads, directly or not.
         self.needs: dict[str, set[str]] = {}
         self.staged: list[SqlFile] = []
@@ -171,15 +172,43 @@ class Migration:
 
     def pending(self) -> list[SqlFile]:
         """Return what the next run applies, without the src_ views."""
-        return self.pending_migrations() + [item for item in self.objects if self.is_pending(item)]
+        return self.pending_migrations() + [
+            item for item in [*self.objects, *self.api_views()] if self.is_pending(item)
+        ]
 
     def removed(self) -> list[str]:
         """Return what was applied and has no file any more, by the file that it had."""
         here = {item.name for item in [*self.migrations, *self.objects]}
+        here |= {f"api.{item.name}" for item in self.kpi_views()}
         return [
             file or name
             for name, (kind, _, _, file) in self.ledger.items()
             if kind != "source view" and name not in here
+        ]
+
+    def kpi_views(self) -> list[SqlFile]:
+        """Return the files of the KPI views."""
+        return [
+            item
+            for item in self.objects
+            if item.kind == "materialized view" and item.name.startswith(KPI_VIEW_PREFIX)
+        ]
+
+    def api_views(self) -> list[SqlFile]:
+        """Write the view of schema api for each KPI view that is in its place."""
+        names = [item.name for item in self.kpi_views() if item not in self.staged]
+        if scalar(
+            self.connection, "SELECT to_regprocedure('kpi_engine.kpi_api_view(regclass)') IS NULL"
+        ):
+            return []
+        rows = self.connection.execute(
+            "SELECT relname, kpi_engine.kpi_api_view(oid) FROM pg_class WHERE relkind = 'm' "
+            "AND relnamespace = %s::regnamespace AND relname = ANY (%s) ORDER BY relname",
+            [SCHEMA, names],
+        ).fetchall()
+        return [
+            SqlFile(name=f"api.{name}", kind="api view", sql=text, object_name=f"api.{name}")
+            for name, text in rows
         ]
 
     def say(self, message: str, *values: object) -> None:
@@ -340,20 +369,20 @@ class Migration:
         self.replaced.append(f"{kind} {REPLACED}.{identity.partition('.')[2]}")
         self.names_set_aside.add(name)
 
-    def function_identities(self, name: str) -> dict[str, tuple[str, str]]:
-        """Return the functions of a name: identity, kind and row version."""
+    def function_identities(self, name: str) -> dict[str, str]:
+        """Return the functions, procedures and aggregates of a name: identity and row version."""
         if self.functions is None:
             self.functions = self.read_functions()
         return self.functions.get(name, {})
 
-    def functions_now(self, name: str) -> dict[str, tuple[str, str]]:
+    def functions_now(self, name: str) -> dict[str, str]:
         """Read the functions of a name anew, after a statement that changed them."""
         known = self.read_functions(name).get(name, {})
         if self.functions is not None:
             self.functions[name] = known
         return known
 
-    def read_functions(self, name: str | None = None) -> dict[str, dict[str, tuple[str, str]]]:
+    def read_functions(self, name: str | None = None) -> dict[str, dict[str, str]]:
         """Read the functions of our schemas, or those of one name."""
         schema, function = split_name(name) if name else (None, None)
         rows = self.connection.execute(
@@ -365,7 +394,6 @@ class Migration:
                     '%%I.%%I(%%s)', nspname, proname,
                     pg_get_function_identity_arguments(pg_proc.oid)
                 ),
-                CASE prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
                 pg_proc.xmin::text
             FROM pg_proc
             INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
@@ -375,10 +403,10 @@ class Migration:
             """,
             [[schema] if schema else list(SCHEMAS), function, function],
         ).fetchall()
-        found: dict[str, dict[str, tuple[str, str]]] = {}
-        for its_schema, its_name, identity, kind, row_version in rows:
+        found: dict[str, dict[str, str]] = {}
+        for its_schema, its_name, identity, row_version in rows:
             key = its_name if its_schema == SCHEMA else f"{its_schema}.{its_name}"
-            found.setdefault(key, {})[identity] = (kind, row_version)
+            found.setdefault(key, {})[identity] = row_version
         return found
 
     def relation_kind(self, name: str) -> str | None:
@@ -404,22 +432,22 @@ class Migration:
             self.execute_file(item)
             self.functions_now(name)
             return
-        for identity, (kind, _) in before.items():
-            self.withdraw_grants(f"{kind} {identity}")
+        for identity in before:
+            self.withdraw_grants(f"ROUTINE {identity}")
         before = self.functions_now(name)
         try:
             with self.connection.transaction():
                 self.execute_file(item)
             self.changed_functions.append(name)
         except CANNOT_REPLACE:
-            for identity, (kind, _) in before.items():
-                self.set_aside(kind, identity, name)
+            for identity in before:
+                self.set_aside("ROUTINE", identity, name)
             before = {}
             self.execute_file(item)
         after = self.functions_now(name)
-        for identity, (kind, row_version) in before.items():
-            if after.get(identity) == (kind, row_version):
-                self.set_aside(kind, identity, name)
+        for identity, row_version in before.items():
+            if after.get(identity) == row_version:
+                self.set_aside("ROUTINE", identity, name)
 
     def apply_view(self, item: SqlFile) -> None:
         """Create or replace a plain view."""
@@ -681,6 +709,28 @@ class Migration:
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
             ) from error
 
+    def check_kpi_views(self) -> None:
+        """Refuse a KPI view whose key or COMMENTs do not say what the catalogue needs."""
+        for item in self.kpi_views():
+            problems = self.connection.execute(
+                "SELECT problem, right_form "
+                "FROM kpi_engine.kpi_problems(format('%%I.%%I', %s::text, %s::text)::regclass)",
+                [STAGING if item in self.staged else SCHEMA, item.object_name],
+            ).fetchall()
+            if problems:
+                raise UserError(
+                    f"{item.path}: {'; '.join(problem for problem, _ in problems)}; "
+                    "nothing was changed",
+                    f"The right form:\n{problems[0][1]}",
+                )
+
+    def apply_api_views(self) -> None:
+        """Create the views of schema api over the KPI views; nobody writes files for them."""
+        views = self.api_views()
+        self.objects += views
+        for view in views:
+            self.apply_object(view)
+
     def contract_tables(self) -> list[str]:
         """Return the names of the operational tables, by the file of the contract."""
         contract = f"{ENGINE_SCHEMA}.source_contract"
@@ -735,7 +785,7 @@ class Migration:
         for name in removed:
             if self.ledger[name][0] == "function":
                 functions = self.functions_now(name)
-                identities += [f"{kind} {key}" for key, (kind, _) in functions.items()]
+                identities += [f"ROUTINE {key}" for key in functions]
             elif kind := self.relation_kind(name):
                 identities.append(f"{kind} {quoted(name)}")
         self.drop(identities)
@@ -883,9 +933,12 @@ class Migration:
             self.changes += [f"scheduled {name}" for name in cron.arrange(connection)]
         # Last, since readers of a view that changed wait from here to the COMMIT.
         with acting_as(connection):
+            self.check_kpi_views()
             if not self.dry_run:
                 self.reindex_changed_functions()
                 self.swap_staged()
+            self.apply_api_views()
+            if not self.dry_run:
                 self.drop_removed()
             else:
                 self.changes += [f"removed {name}" for name in self.removed()]
@@ -1004,9 +1057,9 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             f"schedule      {f'pg_cron, as {row[2]}' if row[2] and has_cron else 'not by pg_cron'}"
         )
         for item in pending:
-            print(f"pending       sql/{item.label}")
+            print(f"pending       {item.path}")
         for name in removed:
-            print(f"to be removed {run.ledger[name][3] or name}")
+            print(f"to be removed {name}")
         in_path = prerequisites.is_on_path(path)
         if not in_path:
             print(f"pending       schema {SCHEMA} on the search_path of the database")

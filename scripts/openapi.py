@@ -4,492 +4,57 @@ Descriptions are the COMMENTs of the functions and of the views' columns, roles 
 what the database says is written nowhere else, and so can't drift from it.
 """
 
+import csv
+import io
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 import prerequisites
 from console import Parser, UserError, database_url, report, run_tool, set_up_logging
-
-JsonObject = dict[str, Any]
-
-# There is no year 0000.
-MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
-METRICS = (
-    "ofertas_ganadoras",
-    "entregas_exitosas",
-    "tasa_respuesta_pct",
-    "tasa_conversion_ofertas_pct",
-    "monto_promedio_ofertas",
-    "confianza_auditada",
+from endpoints import (
+    ENDPOINTS,
+    FORMAT,
+    JSON,
+    REFRESHED,
+    TAGS,
+    Endpoint,
+    checked,
+    city,
+    limit,
+    month,
+    wrong_entry,
+)
+from http_errors import ERRORS
+from json_schema import (
+    JsonObject,
+    count,
+    example_of,
+    flag,
+    instant,
+    nullable,
+    parameter,
+    record,
+    rows,
+    text,
+    value,
+    whole,
 )
 
-
-@dataclass(frozen=True)
-class Endpoint:
-    """One product path: what the gateway maps it to, its parameters and its answers."""
-
-    method: str
-    path: str
-    function: str
-    tag: str
-    parameters: tuple[JsonObject, ...]
-    answer: JsonObject
-    statuses: tuple[int, ...]
-    cached: bool = False
-    answers: dict[int, JsonObject] = field(default_factory=dict)
-
-
-def parameter(
-    name: str, description: str, schema: JsonObject, example: object, *, required: bool = False
-) -> JsonObject:
-    """Return a query parameter."""
-    return {
-        "name": name,
-        "in": "query",
-        "description": description,
-        "required": required,
-        "schema": schema,
-        "example": example,
-    }
-
-
-def whole(least: int, greatest: int, default: int | None = None) -> JsonObject:
-    """Return the schema of a whole number."""
-    schema: JsonObject = {"type": "integer", "minimum": least, "maximum": greatest}
-    return schema if default is None else {**schema, "default": default}
-
-
-def value(kind: str, example: object, **more: object) -> JsonObject:
-    """Return the schema of one value, with an example of it."""
-    return {"type": kind, **more, "examples": [example]}
-
-
-def text(example: str) -> JsonObject:
-    """Return the schema of a text."""
-    return value("string", example)
-
-
-def one_of(*values: str) -> JsonObject:
-    """Return the schema of a text that is one of a few."""
-    return value("string", values[0], enum=list(values))
-
-
-def count(example: int) -> JsonObject:
-    """Return the schema of a number of things."""
-    return value("integer", example)
-
-
-def number(example: float) -> JsonObject:
-    """Return the schema of a number."""
-    return value("number", example)
-
-
-def flag(example: bool) -> JsonObject:
-    """Return the schema of a yes or no."""
-    return value("boolean", example)
-
-
-def instant(example: str) -> JsonObject:
-    """Return the schema of an instant."""
-    return value("string", example, format="date-time")
-
-
-def nullable(schema: JsonObject, *, null_example: bool = False) -> JsonObject:
-    """Return the schema of what may be null as well, which may be the example."""
-    more = {"examples": [None]} if null_example else {}
-    return {**schema, "type": [schema["type"], "null"], **more}
-
-
-def record(**properties: JsonObject) -> JsonObject:
-    """Return the schema of an object that has all these properties."""
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def rows(schema: JsonObject) -> JsonObject:
-    """Return the schema of an array."""
-    return {"type": "array", "items": schema}
-
-
-def health(status: str, *problems: str) -> JsonObject:
-    """Return the schema of the health, with an example of this status."""
-    return record(
-        status=value("string", status, enum=["healthy", "degraded", "unhealthy"]),
-        views_count=count(2),
-        scheduler_running=flag(True),
-        last_refresh=nullable(instant(REFRESHED)),
-        problems={**rows({"type": "string"}), "examples": [list(problems)]},
-        checked_at=instant(CHECKED),
-    )
-
-
-def example_of(schema: JsonObject, schemas: JsonObject) -> Any:
-    """Return an example of a schema: what its parts give as theirs."""
-    if "$ref" in schema:
-        return example_of(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
-    if "anyOf" in schema:
-        return example_of(schema["anyOf"][0], schemas)
-    if "examples" in schema:
-        return schema["examples"][0]
-    if "items" in schema:
-        return [example_of(schema["items"], schemas)]
-    return {name: example_of(part, schemas) for name, part in schema["properties"].items()}
-
-
-REFRESHED = "2026-11-23T06:00:04.520Z"
-NEXT = "2026-11-24T06:00:00.000Z"
-CHECKED = "2026-11-23T15:20:31.007Z"
-MONTHS = {"$ref": "#/components/schemas/mv_metricas_mensuales"}
-ADVISORS = {"$ref": "#/components/schemas/mv_ranking_asesores"}
+# What the gateway may answer at every path.
+GATEWAY_STATUSES = (400, 404, 405, 413, 414, 429, 431, 500)
+TOKEN_STATUSES = (401, 503, 504)
 ERROR = record(
     code=text("TELOO400"),
     message=text("parameter limit must be a whole number from 1 to 60"),
     details=nullable(text('Got "0".')),
     hint=nullable(text("See /openapi.json."), null_example=True),
 )
-HEALTH = health("healthy")
-UNHEALTHY = {
-    "anyOf": [
-        health("unhealthy", "stale: the figures are over 26 hours old"),
-        {"$ref": "#/components/schemas/error"},
-    ]
-}
-QUEUED = record(
-    success=flag(True),
-    message=text("refresh 17 is queued; it runs within a minute"),
-    job_id=count(17),
-    scheduled_at=instant("2026-11-23T15:21:00.000Z"),
-)
-RESULT = one_of("SUCCESS", "ERROR")
-NO_ERROR = nullable(text("deadlock detected"), null_example=True)
-
-# The gateway refuses a URL that is longer.
-LONGEST_URL = 8000
-
-
-def city(path: str) -> JsonObject:
-    """Return the parameter ciudad of a path."""
-    return parameter(
-        "ciudad",
-        "City, in any spelling; one that is unknown gives an empty answer. The URL may have "
-        f"{LONGEST_URL} characters: fewer of the city where they are percent-encoded.",
-        {
-            "type": "string",
-            "pattern": r"^[^\x00]*$",
-            "maxLength": LONGEST_URL - len(f"{path}?ciudad="),
-        },
-        "Bogotá",
-    )
-
-
-def limit(greatest: int, default: int) -> JsonObject:
-    """Return the parameter limit."""
-    return parameter("limit", "Rows at the most.", whole(1, greatest, default), default)
-
-
-# What the gateway may answer at every path.
-GATEWAY_STATUSES = (400, 404, 405, 413, 414, 429, 431, 500)
-TOKEN_STATUSES = (401, 403, 503, 504)
-READING_STATUSES = (304, 412, *TOKEN_STATUSES)
-
-ENDPOINTS = (
-    Endpoint(
-        "get",
-        "/materialized-views/monthly-metrics",
-        "monthly_metrics",
-        "reading",
-        (
-            parameter(
-                "start_month",
-                "First month, YYYY-MM.",
-                {"type": "string", "pattern": MONTH_PATTERN},
-                "2026-01",
-            ),
-            parameter(
-                "end_month",
-                "Last month, YYYY-MM, not before start_month.",
-                {"type": "string", "pattern": MONTH_PATTERN},
-                "2026-12",
-            ),
-            limit(60, 12),
-        ),
-        rows(MONTHS),
-        READING_STATUSES,
-        cached=True,
-    ),
-    Endpoint(
-        "get",
-        "/materialized-views/advisor-rankings",
-        "advisor_rankings",
-        "reading",
-        (city("/materialized-views/advisor-rankings"), limit(500, 50)),
-        rows(ADVISORS),
-        READING_STATUSES,
-        cached=True,
-    ),
-    Endpoint(
-        "get",
-        "/materialized-views/top-advisors",
-        "top_advisors",
-        "reading",
-        (
-            city("/materialized-views/top-advisors"),
-            parameter(
-                "metric",
-                "What the advisors are sorted by, descending.",
-                {"type": "string", "enum": list(METRICS), "default": METRICS[0]},
-                METRICS[1],
-            ),
-            limit(50, 10),
-        ),
-        record(
-            metric=one_of(*METRICS),
-            ciudad=nullable(text("Bogotá")),
-            total_found=count(1),
-            top_advisors=rows(ADVISORS),
-        ),
-        READING_STATUSES,
-        cached=True,
-    ),
-    Endpoint(
-        "get",
-        "/materialized-views/city-summary",
-        "city_summary",
-        "reading",
-        (),
-        record(
-            total_cities=count(1),
-            cities=rows(
-                record(
-                    ciudad=nullable(text("Bogotá")),
-                    total_asesores=count(58),
-                    ofertas_ganadoras_total=count(402),
-                    entregas_exitosas_total=count(377),
-                    volumen_total=nullable(number(184250000.5)),
-                    tasa_respuesta_promedio=nullable(number(81.44)),
-                    confianza_promedio=nullable(number(3.92)),
-                )
-            ),
-            generated_at=instant(CHECKED),
-        ),
-        READING_STATUSES,
-        cached=True,
-    ),
-    Endpoint(
-        "get",
-        "/materialized-views/status",
-        "status",
-        "watching",
-        (),
-        record(
-            views=rows(
-                record(
-                    schema=text("analytics"),
-                    name=text("mv_metricas_mensuales"),
-                    is_populated=flag(True),
-                    row_count=nullable(count(36)),
-                    size_bytes=count(65536),
-                    last_refresh=nullable(instant(REFRESHED)),
-                    last_status=nullable(text("SUCCESS")),
-                    last_duration_ms=nullable(number(41.82)),
-                    age_seconds=nullable(count(33626)),
-                    pending_changes=count(1204),
-                    has_unique_index=flag(True),
-                    definition=text(" SELECT …"),
-                )
-            ),
-            row_counts={
-                "type": "object",
-                "additionalProperties": {"type": ["integer", "null"]},
-                "examples": [{"mv_metricas_mensuales": 36}],
-            },
-            checked_at=instant(CHECKED),
-        ),
-        READING_STATUSES,
-        cached=True,
-    ),
-    *(
-        Endpoint(
-            "get", path, "health", "watching", (), HEALTH, (401, 504), answers={503: UNHEALTHY}
-        )
-        for path in ("/materialized-views/health", "/health")
-    ),
-    Endpoint(
-        "get",
-        "/metrics",
-        "metrics",
-        "watching",
-        (),
-        text('teloo_analytics_view_rows{view="mv_metricas_mensuales"} 36\n'),
-        TOKEN_STATUSES,
-    ),
-    Endpoint(
-        "post",
-        "/materialized-views/refresh",
-        "refresh",
-        "refreshing",
-        (
-            parameter(
-                "force",
-                "true computes everything again from the source.",
-                {"type": "boolean", "default": False},
-                False,
-            ),
-        ),
-        record(
-            success=flag(True),
-            total_views=count(1),
-            successful_refreshes=count(1),
-            total_duration_ms=number(96.31),
-            refreshed_at=instant(REFRESHED),
-            details=rows(
-                record(
-                    view_name=text("mv_metricas_mensuales"),
-                    refresh_status=RESULT,
-                    refresh_time_ms=number(41.82),
-                    rows_affected=nullable(count(36)),
-                    error_message=NO_ERROR,
-                )
-            ),
-            error=NO_ERROR,
-        ),
-        (*TOKEN_STATUSES, 409),
-        answers={202: QUEUED},
-    ),
-    Endpoint(
-        "get",
-        "/materialized-views/scheduler/status",
-        "scheduler_status",
-        "scheduler",
-        (),
-        record(
-            is_running=flag(True),
-            scheduler_state=one_of("running", "stopped"),
-            backend=one_of("pg_cron", "external"),
-            schedule=text("01:00"),
-            timezone=text("America/Bogota"),
-            next_run_time=nullable(instant(NEXT)),
-            jobs=rows(
-                record(
-                    id=text("daily_refresh"),
-                    name=text("Daily refresh of the materialized views"),
-                    trigger=text("every day at 01:00 America/Bogota"),
-                    next_run_time=nullable(instant(NEXT)),
-                )
-            ),
-            last_refresh_result=nullable(
-                record(
-                    run_id=count(212),
-                    triggered_by=one_of("schedule", "request", "manual"),
-                    requested_by=text("analytics_scheduler"),
-                    mode=text("incremental"),
-                    refresh_status=RESULT,
-                    started_at=instant("2026-11-23T06:00:04.424Z"),
-                    finished_at=instant(REFRESHED),
-                    refresh_time_ms=number(96.31),
-                    error_message=NO_ERROR,
-                )
-            ),
-            pending_triggers=count(0),
-            recent_jobs=rows(
-                record(
-                    job_id=count(17),
-                    state=one_of("SUCCESS", "QUEUED", "RUNNING", "ERROR", "MISSED"),
-                    requested_by=text("ana (analytics_operador)"),
-                    requested_at=instant("2026-11-23T05:59:12.310Z"),
-                    started_at=nullable(instant("2026-11-23T06:00:04.410Z")),
-                    finished_at=nullable(instant(REFRESHED)),
-                    error=NO_ERROR,
-                )
-            ),
-            checked_at=instant(CHECKED),
-        ),
-        TOKEN_STATUSES,
-    ),
-    Endpoint(
-        "post",
-        "/materialized-views/scheduler/trigger-refresh",
-        "scheduler_trigger_refresh",
-        "scheduler",
-        (),
-        QUEUED,
-        TOKEN_STATUSES,
-    ),
-    Endpoint(
-        "put",
-        "/materialized-views/scheduler/reschedule",
-        "scheduler_reschedule",
-        "scheduler",
-        (
-            parameter("hour", "Local hour.", whole(0, 23), 2, required=True),
-            parameter("minute", "Minute.", whole(0, 59, 0), 30),
-        ),
-        record(
-            success=flag(True),
-            message=text("the daily refresh is at 02:30 from now on"),
-            new_schedule=text("02:30"),
-            timezone=text("America/Bogota"),
-            next_run_time=instant("2026-11-24T07:30:00.000Z"),
-            rescheduled_at=instant(CHECKED),
-        ),
-        TOKEN_STATUSES,
-    ),
-)
-
-# What each status means, and the code and message of an error with it.
-STATUSES = {
-    304: ("Not modified since the answer with this ETag.", "", ""),
-    400: (
-        "A parameter is malformed, out of range, missing, unknown, repeated or not UTF-8.",
-        "TELOO400",
-        "parameter limit must be a whole number from 1 to 60",
-    ),
-    401: (
-        "No token, or one that has expired, is not ours or names no role of the API.",
-        "PGRST301",
-        "JWT expired",
-    ),
-    403: (
-        "The role of the token may not do this.",
-        "42501",
-        "permission denied for function refresh",
-    ),
-    404: (
-        "The database lacks what this path needs: make migrate.",
-        "TELOO404",
-        "the database lacks what this path needs",
-    ),
-    405: (
-        "Another method than this path takes.",
-        "TELOO405",
-        "this path does not take that method",
-    ),
-    409: ("A refresh is already running.", "TELOO409", "a refresh is already running"),
-    412: (
-        "What the request takes for granted (If-Match, If-Unmodified-Since) does not hold.",
-        "TELOO412",
-        "what the request takes for granted (If-Match, If-Unmodified-Since) does not hold",
-    ),
-    413: ("The body of the request is too large.", "TELOO413", "the request body is too large"),
-    414: ("The URL is too long.", "TELOO414", "the URL is too long"),
-    429: ("Too many requests.", "TELOO429", "too many requests"),
-    431: ("The headers are too large.", "TELOO431", "the request headers are too large"),
-    500: (
-        "The request failed in the API itself: the logs say why.",
-        "TELOO500",
-        "the request failed in the API itself",
-    ),
-    503: (
-        "A view was never populated, or the database is down.",
-        "TELOO503",
-        "view mv_ranking_asesores was never populated",
-    ),
-    504: ("The database took too long.", "TELOO504", "the database took too long to answer"),
-}
 
 
 def header(description: str, schema: JsonObject, *, required: bool = False) -> JsonObject:
@@ -547,7 +112,15 @@ COLUMN_EXAMPLES = {
     "ultima_auditoria": "2026-11-20",
     "calculado_at": "2026-11-23T06:00:04.520133+00:00",
 }
-KIND_EXAMPLES: dict[str, object] = {"integer": 4, "number": 48.57, "boolean": True, "string": "…"}
+KIND_EXAMPLES: dict[str, object] = {
+    "integer": 4,
+    "number": 48.57,
+    "boolean": True,
+    "string": "…",
+    "date": COLUMN_EXAMPLES["mes"],
+    "uuid": COLUMN_EXAMPLES["asesor_id"],
+    "timestamp with time zone": COLUMN_EXAMPLES["calculado_at"],
+}
 
 
 def view_schema(connection: psycopg.Connection, view: str) -> JsonObject:
@@ -565,80 +138,231 @@ def view_schema(connection: psycopg.Connection, view: str) -> JsonObject:
     properties: JsonObject = {}
     for name, kind, description in columns:
         json_type = JSON_TYPES.get(kind, "string")
-        schema = nullable(value(json_type, COLUMN_EXAMPLES.get(name, KIND_EXAMPLES[json_type])))
-        if kind == "date":
-            schema["format"] = "date"
-        elif kind == "uuid":
-            schema["format"] = "uuid"
+        example = COLUMN_EXAMPLES.get(name, KIND_EXAMPLES.get(kind, KIND_EXAMPLES[json_type]))
+        schema = nullable(value(json_type, example))
+        if kind in ("date", "uuid"):
+            schema["format"] = kind
         properties[name] = {**schema, "description": description}
     return record(**properties)
+
+
+def kpi_schema(connection: psycopg.Connection, kpi: JsonObject) -> JsonObject:
+    """Return the JSON schema of a row of a KPI view, in the words of the catalogue."""
+    schema = view_schema(connection, kpi["view"])
+    for column in kpi["columns"]:
+        schema["properties"][column["name"]] |= {
+            "title": column["label_es"],
+            "description": column["description_en"],
+            "x-description-es": column["description_es"],
+            "x-unit": column["unit"],
+            "x-better": column["better"],
+        }
+    return schema
+
+
+def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[JsonObject]:
+    """Return the query parameters of a KPI view: they follow from its catalogue entry."""
+    path = f"/materialized-views/kpis/{kpi['view']}"
+    columns = {column["name"]: column for column in kpi["columns"]}
+    found = []
+    if kpi["grain"] == "month":
+        found += [
+            month("from", "First month, YYYY-MM.", "2026-01"),
+            month("to", "Last month, YYYY-MM, not before from.", "2026-12"),
+        ]
+    elif kpi["time_column"]:
+        day = {"type": "string", "format": "date"}
+        words = f"YYYY-MM-DD: a {kpi['grain']}, or a day in it"
+        found += [
+            parameter("from", f"First {kpi['grain']}, {words}.", day, "2026-01-05"),
+            parameter("to", f"Last {kpi['grain']}, not before from, {words}.", day, "2026-12-28"),
+        ]
+    for name in kpi["dimensions"]:
+        label = f"{columns[name]['label_es']}: only rows with it"
+        kind = columns[name]["type"]
+        if name == "ciudad":
+            found.append(city(path))
+        elif kind == "uuid":
+            schema: JsonObject = {"type": "string", "format": "uuid"}
+            found.append(parameter(name, f"{label}.", schema, COLUMN_EXAMPLES["asesor_id"]))
+        elif JSON_TYPES.get(kind) == "integer":
+            found.append(parameter(name, f"{label}.", whole(0, 32767), 1))
+        else:
+            schema = {"type": "string", "pattern": r"^[^\x00]*$"}
+            found.append(parameter(name, f"{label}.", schema, "…"))
+    orders = [*columns, *(f"-{name}" for name in columns)]
+    default = prerequisites.scalar(
+        connection, "SELECT kpi_engine.kpi_default_limit(%s)", kpi["grain"]
+    )
+    found += [
+        parameter(
+            "order",
+            "A column; with - before it, descending, NULL last. Ties by key. By default "
+            + ("newest first." if kpi["time_column"] else "by key."),
+            {"type": "string", "enum": orders},
+            orders[-1],
+        ),
+        limit(1000, int(str(default))),
+        parameter("offset", "Rows that are left out first.", whole(0, 100000, 0), 0),
+    ]
+    if kpi["time_column"]:
+        found.append(
+            parameter(
+                "fill",
+                f"true: each {kpi['grain']} has a row; zeros and NULLs where there is none. Up to "
+                "the last refresh.",
+                {"type": "boolean", "default": False},
+                True,
+            )
+        )
+    return found
+
+
+def kpi_paths(
+    connection: psycopg.Connection,
+    endpoint: Endpoint,
+    catalogue: Sequence[JsonObject],
+    schemas: JsonObject,
+) -> JsonObject:
+    """Return the paths that an endpoint with a view in its path stands for, one for each view."""
+    paths: JsonObject = {}
+    for kpi in catalogue:
+        made = replace(
+            endpoint,
+            answers={200: rows({"$ref": f"#/components/schemas/{kpi['view']}"})},
+            # That in the path goes.
+            parameters=(),
+        )
+        described = operation(connection, made, schemas)
+        paths[endpoint.path.replace(f"{{{endpoint.segment}}}", kpi["view"])] = {
+            "get": {
+                **described,
+                "operationId": f"{endpoint.function}_{kpi['view']}",
+                "summary": f"{kpi['title_en']} ({kpi['title_es']})",
+                "description": f"{kpi['description_en']}\n\n{kpi['description_es']}\n\n"
+                f"{described['description']}",
+                "parameters": [*kpi_parameters(connection, kpi), FORMAT],
+            }
+        }
+    return paths
+
+
+def described(connection: psycopg.Connection, endpoint: Endpoint) -> tuple[str, list[str]]:
+    """Return the COMMENT of an endpoint's function and the roles that may call it.
+
+    Raises UserError where the function is missing, or is another one than the entry says.
+    """
+    found = connection.execute(
+        """
+        SELECT
+            obj_description(pg_proc.oid, 'pg_proc'),
+            ARRAY(
+                SELECT grantee::regrole::text
+                FROM aclexplode(proacl)
+                WHERE grantee <> proowner
+                ORDER BY 1
+            ),
+            coalesce(proargnames, '{}'),
+            provariadic <> 0,
+            provolatile,
+            typname
+        FROM pg_proc
+        INNER JOIN pg_type ON pg_type.oid = prorettype
+        WHERE pronamespace = 'api'::regnamespace AND proname = %s AND prokind = 'f'
+        """,
+        [endpoint.function],
+    ).fetchall()
+    name = f"api.{endpoint.function}"
+    if not found:
+        raise UserError(f"function {name} is missing in the database", "Run: make migrate")
+    if len(found) > 1:
+        raise wrong_entry(endpoint, f"the database has {len(found)} functions {name}")
+    description, roles, arguments, is_variadic, volatility, result = found[0]
+    if is_variadic:
+        arguments[-1] = f"VARIADIC {arguments[-1]}"
+    wanted = endpoint.arguments + ([f"VARIADIC {endpoint.rest}"] if endpoint.rest else [])
+    if set(arguments) != set(wanted):
+        raise wrong_entry(
+            endpoint, f"{name} takes ({', '.join(arguments)}), the entry has ({', '.join(wanted)})"
+        )
+    if (volatility == "v") != endpoint.writes:
+        kind = "VOLATILE" if volatility == "v" else "not VOLATILE"
+        raise wrong_entry(
+            endpoint, f"{name} is {kind}: functions for GET read, those for POST and PUT write"
+        )
+    media = endpoint.media.partition(";")[0]
+    if (JSON if result == "json" else result) != media:
+        raise wrong_entry(endpoint, f"{name} returns {result}, the entry's media is {media}")
+    if not description or not roles:
+        lacking = "COMMENT" if not description else "GRANT to a role of the API"
+        raise wrong_entry(endpoint, f"{name} has no {lacking}")
+    return str(description), list(roles)
+
+
+def csv_of(rows: Sequence[JsonObject]) -> str:
+    """Return an example of rows as CSV."""
+    output = io.StringIO()
+    writer = csv.writer(output)
+    writer.writerow(rows[0])
+    writer.writerows(row.values() for row in rows)
+    return output.getvalue()
+
+
+def answer(endpoint: Endpoint, status: int, schema: JsonObject, schemas: JsonObject) -> JsonObject:
+    """Return the response with an answer that is no error."""
+    example = example_of(schema, schemas)
+    content = {endpoint.media.partition(";")[0]: {"schema": schema, "example": example}}
+    if status == 200 and endpoint.answers_rows:
+        content["text/csv"] = {"schema": {"type": "string"}, "example": csv_of(example)}
+    words = {202: "Queued; it runs in the background.", 503: "Unhealthy, or the database is down."}
+    return {
+        "description": words.get(status, "The answer."),
+        "headers": headers(*FRESHNESS) if endpoint.cached else headers(),
+        "content": content,
+    }
 
 
 def operation(
     connection: psycopg.Connection, endpoint: Endpoint, schemas: JsonObject
 ) -> JsonObject:
     """Return the operation of one endpoint."""
-    row = connection.execute(
-        """
-        SELECT
-            obj_description(pg_proc.oid, 'pg_proc'),
-            array_agg(grantee::regrole::text ORDER BY grantee::regrole::text)
-                FILTER (WHERE grantee <> proowner)
-        FROM pg_proc
-        CROSS JOIN LATERAL aclexplode(proacl)
-        WHERE pronamespace = 'api'::regnamespace AND proname = %s
-        GROUP BY pg_proc.oid
-        """,
-        [endpoint.function],
-    ).fetchone()
-    if row is None:
-        raise UserError(
-            f"function api.{endpoint.function} is missing in the database", "Run: make migrate"
-        )
-    description, roles = row
+    description, roles = described(connection, endpoint)
     is_open = "analytics_anon" in roles
-    media = "text/plain" if endpoint.path == "/metrics" else "application/json"
-    success = 202 if endpoint.function == "scheduler_trigger_refresh" else 200
-    answers = {success: endpoint.answer, **endpoint.answers}
-    freshness = headers(*FRESHNESS) if endpoint.cached else headers()
-    responses: JsonObject = {
-        str(status): {
-            "description": "Queued; it runs in the background." if status == 202 else "The answer.",
-            "headers": freshness,
-            "content": {media: {"schema": schema, "example": example_of(schema, schemas)}},
-        }
-        for status, schema in answers.items()
+    responses = {
+        str(status): answer(endpoint, status, schema, schemas)
+        for status, schema in endpoint.answers.items()
     }
-    if 503 in answers:
-        responses["503"]["description"] = "Unhealthy, or the database is down."
-    for status in {*GATEWAY_STATUSES, *endpoint.statuses} - set(answers):
-        responses[str(status)] = (
-            {"description": STATUSES[status][0], "headers": freshness}
-            if status == 304
-            else {"$ref": f"#/components/responses/{status}"}
-        )
+    errors = {*GATEWAY_STATUSES, *TOKEN_STATUSES, *endpoint.errors}
+    if not is_open:
+        errors.add(403)
+    if endpoint.cached:
+        errors.add(412)
+        responses["304"] = {
+            "description": "Not modified since the answer with this ETag.",
+            "headers": headers(*FRESHNESS),
+        }
+    for status in errors - set(endpoint.answers):
+        responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
     return {
-        "operationId": endpoint.function
-        if endpoint.path != "/health"
-        else f"{endpoint.function}_short",
-        "summary": re.split(r"[:;]|\. ", str(description))[0].rstrip("."),
+        "summary": re.split(r"[:;]|\. ", description)[0].rstrip("."),
         "description": f"{description}\n\nRoles: {', '.join(roles)}.",
         "tags": [endpoint.tag],
         "security": [{}, {"token": []}] if is_open else [{"token": []}],
-        "parameters": list(endpoint.parameters),
+        "parameters": list(endpoint.all_parameters),
         "responses": dict(sorted(responses.items())),
     }
 
 
 def error_response(status: int) -> JsonObject:
     """Return the response of an error."""
-    description, code, message = STATUSES[status]
+    error = ERRORS[status]
+    code, message = error.example or (f"TELOO{status}", error.message)
     more = {405: ("Allow",), 429: ("Retry-After",)}.get(status, ())
     return {
-        "description": description,
+        "description": error.meaning,
         "headers": headers(*more),
         "content": {
-            "application/json": {
+            JSON: {
                 "schema": {"$ref": "#/components/schemas/error"},
                 "example": {"code": code, "message": message, "details": None, "hint": None},
             }
@@ -648,16 +372,27 @@ def error_response(status: int) -> JsonObject:
 
 def document(connection: psycopg.Connection) -> JsonObject:
     """Return the OpenAPI document of an installation. Raises UserError where it has no API."""
+    catalogue: Any = prerequisites.scalar(connection, "SELECT kpi_engine.kpi_catalogue()")
     schemas = {
         "error": ERROR,
-        "mv_metricas_mensuales": view_schema(connection, "mv_metricas_mensuales"),
-        "mv_ranking_asesores": view_schema(connection, "mv_ranking_asesores"),
+        "v_kpis_en_vivo": view_schema(connection, "v_kpis_en_vivo"),
+        **{kpi["view"]: kpi_schema(connection, kpi) for kpi in catalogue},
     }
     paths: JsonObject = {}
-    for endpoint in ENDPOINTS:
-        paths.setdefault(endpoint.path, {})[endpoint.method] = operation(
-            connection, endpoint, schemas
-        )
+    names: list[str] = []
+    for endpoint in checked(ENDPOINTS):
+        # A second path of a function is the short one.
+        name = endpoint.function + "_short" * names.count(endpoint.function)
+        names.append(endpoint.function)
+        if endpoint.segment:
+            paths |= kpi_paths(connection, endpoint, catalogue, schemas)
+            continue
+        paths[endpoint.path] = {
+            endpoint.method.lower(): {
+                "operationId": name,
+                **operation(connection, endpoint, schemas),
+            }
+        }
     version = prerequisites.scalar(
         connection, "SELECT max(version) FROM kpi_engine.migration_ledger"
     )
@@ -674,12 +409,7 @@ def document(connection: psycopg.Connection) -> JsonObject:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [
-            {"name": "reading", "description": "KPIs by month, advisor and city."},
-            {"name": "watching", "description": "State and health."},
-            {"name": "refreshing", "description": "Refreshing now."},
-            {"name": "scheduler", "description": "The daily refresh and the background."},
-        ],
+        "tags": [{"name": name, "description": words} for name, words in TAGS.items()],
         "paths": paths,
         "components": {
             "securitySchemes": {
@@ -693,7 +423,7 @@ def document(connection: psycopg.Connection) -> JsonObject:
             "schemas": schemas,
             "headers": HEADERS,
             "responses": {
-                str(status): error_response(status) for status in STATUSES if status != 304
+                str(status): error_response(status) for status in ERRORS if status != 415
             },
         },
     }

@@ -15,10 +15,11 @@ SQL_DIRECTORY = Path(__file__).resolve().parent.parent / "sql"
 # The one statement of a file that makes its object. Materialized views have no schema there:
 # migrate builds them aside.
 _DEFINITION = re.compile(
-    r"^CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|VIEW|MATERIALIZED VIEW) (?:(\w+)\.)?(\w+)",
+    r"^CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|AGGREGATE|VIEW|MATERIALIZED VIEW) "
+    r"(?:(\w+)\.)?(\w+)",
     re.MULTILINE,
 )
-_KINDS = {"FUNCTION": "function", "PROCEDURE": "function"}
+_KINDS = {"FUNCTION": "function", "PROCEDURE": "function", "AGGREGATE": "function"}
 # What is no code: comments, and white space that is in no literal. Literals and names in quotes are
 # taken whole, since they may look like comments.
 _TOKEN = re.compile(
@@ -66,6 +67,11 @@ class SqlFile:
     def label(self) -> str:
         """How a person knows it: by its file, or by its name where it was generated."""
         return self.file or self.name
+
+    @property
+    def path(self) -> str:
+        """The same from the root of the project."""
+        return f"sql/{self.file}" if self.file else self.name
 
     def comments(self) -> list[str]:
         """Return the COMMENT statements of the text."""

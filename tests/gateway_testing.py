@@ -15,6 +15,7 @@ import jwt
 
 from conftest import Database, Server
 from demo import load
+from endpoints import Endpoint
 from gateway import Gateway, Settings
 from jwt_token import AUDIENCE
 from migrate import migrate
@@ -82,11 +83,11 @@ class Api:
         try:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
-            return Response(
-                answer.status,
-                {name.lower(): value for name, value in answer.getheaders()},
-                answer.read(),
-            )
+            headers: dict[str, str] = {}
+            for name, value in answer.getheaders():
+                before = headers.get(name.lower())
+                headers[name.lower()] = value if before is None else f"{before}, {value}"
+            return Response(answer.status, headers, answer.read())
         finally:
             connection.close()
 
@@ -108,6 +109,27 @@ class Api:
     def forget_cache(self) -> None:
         """Wait until the micro-cache holds nothing of before."""
         time.sleep(1.1)
+
+
+def path_of(endpoint: Endpoint) -> str:
+    """Return what a client asks an endpoint for: with the parameters that it needs, no others."""
+    path = endpoint.path
+    needed = []
+    for one in endpoint.parameters:
+        if one["in"] == "path":
+            path = path.replace(f"{{{one['name']}}}", str(one["example"]))
+        elif one["required"]:
+            needed.append(f"{one['name']}=1")
+    return "?".join([path, *(["&".join(needed)] if needed else [])])
+
+
+def native_path_of(endpoint: Endpoint) -> str:
+    """Return the path of an endpoint's function at /rest/, with the arguments that it needs."""
+    needed = [
+        f"{one['name']}={one['example']}" for one in endpoint.parameters if one["in"] == "path"
+    ]
+    needed += [f"{endpoint.rest}="] if endpoint.rest else []
+    return "?".join([f"/rest/rpc/{endpoint.function}", *(["&".join(needed)] if needed else [])])
 
 
 def refused(answer: Response, status: int, code: str = "") -> dict[str, str]:

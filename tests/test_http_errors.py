@@ -10,9 +10,18 @@ from contextlib import contextmanager
 
 import pytest
 
+from endpoints import ENDPOINTS, Endpoint
 from gateway import Settings, wait_until
-from gateway_testing import Api, locked, raw, refused, started, waiting
-from openapi import ENDPOINTS, Endpoint
+from gateway_testing import (
+    Api,
+    locked,
+    native_path_of,
+    path_of,
+    raw,
+    refused,
+    started,
+    waiting,
+)
 
 LECTOR = "analytics_lector"
 OPERADOR = "analytics_operador"
@@ -153,8 +162,7 @@ def failing(api: Api, function: str, sqlstate: str) -> Iterator[None]:
 
 def ask(api: Api, endpoint: Endpoint) -> tuple[int, str, dict[str, str]]:
     """Return status, body and error of an endpoint asked as it should be."""
-    path = endpoint.path + ("?hour=1" if endpoint.method == "put" else "")
-    answer = api.request(endpoint.method.upper(), path, OPERADOR)
+    answer = api.request(endpoint.method, path_of(endpoint), OPERADOR)
     return answer.status, answer.body, refused(answer, answer.status)
 
 
@@ -184,7 +192,7 @@ def test_a_function_that_is_missing_shows_nothing_of_the_database(
     """As where the gateway is newer than the schema."""
     rename = f"ALTER FUNCTION api.{endpoint.function} RENAME TO away"
     reload = "NOTIFY pgrst, 'reload schema'"
-    name = f"/rest/rpc/{endpoint.function}"
+    name = native_path_of(endpoint)
     api.database.execute(rename, reload)
     try:
         assert wait_until(lambda: api.request("HEAD", name, OPERADOR).status == 404)

@@ -101,6 +101,14 @@ def sql_copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
 
 
+def words(view: str, column: str) -> str:
+    """Return the COMMENTs that a KPI view of one column needs."""
+    return (
+        f"COMMENT ON MATERIALIZED VIEW {view} IS 'Una / One\nes: Una.\nen: One.';\n"
+        f"COMMENT ON COLUMN {view}.{column} IS 'Una [conteo, none]\nes: Una.\nen: One.';\n"
+    )
+
+
 def test_second_run_changes_nothing_and_says_so(
     source: Database, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -371,22 +379,30 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
         "SELECT DISTINCT analytics.city_key(ciudad) AS ciudad\n"
         "FROM analytics.mv_ranking_asesores WITH NO DATA;\n"
         "CREATE UNIQUE INDEX mv_ciudades_ciudad ON mv_ciudades (ciudad);\n"
+        + words("mv_ciudades", "ciudad")
     )
-    assert migrate(source.url, directory=sql_copy) == ["applied views/mv_ciudades.sql"]
+    assert migrate(source.url, directory=sql_copy) == [
+        "applied views/mv_ciudades.sql",
+        "applied api.mv_ciudades",
+    ]
     names = [row[0] for row in source.rows("SELECT view_name FROM refresh_all_mv()")]
     assert names == ["mv_metricas_mensuales", "mv_ranking_asesores", "mv_ciudades"]
     # A view that it reads is rebuilt: both are, and it reads the new one.
     ranking = sql_copy / "views" / "kpis" / "mv_ranking_asesores.sql"
-    ranking.write_text(ranking.read_text() + "SELECT 1;\n")
+    ranking.write_text(ranking.read_text().replace("WITH NO DATA", "WHERE 1 = 1\nWITH NO DATA"))
     changes = migrate(source.url, directory=sql_copy)
     assert changes == [
         "changed views/kpis/mv_ranking_asesores.sql",
-        "changed views/api/mv_ranking_asesores.sql",
         "changed views/mv_ciudades.sql",
+        "changed api.mv_ciudades",
+        "changed api.mv_ranking_asesores",
     ]
     assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * 3
     new.unlink()
-    assert migrate(source.url, directory=sql_copy) == ["removed views/mv_ciudades.sql"]
+    assert migrate(source.url, directory=sql_copy) == [
+        "removed api.mv_ciudades",
+        "removed views/mv_ciudades.sql",
+    ]
     assert [row[:2] for row in catalog(source)] == [row[:2] for row in before]
 
 
@@ -421,8 +437,8 @@ def test_object_dropped_by_hand_is_made_again(source: Database) -> None:
     source.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores CASCADE")
     source.execute("DROP FUNCTION analytics.get_mv_stats()")
     assert sorted(migrate(source.url)) == [
+        "changed api.mv_ranking_asesores",
         "changed functions/refresh/get_mv_stats.sql",
-        "changed views/api/mv_ranking_asesores.sql",
         "changed views/kpis/mv_ranking_asesores.sql",
     ]
     assert catalog(source) == before
@@ -653,10 +669,14 @@ def test_view_that_becomes_a_materialized_one_and_back(source: Database, sql_cop
     plain = sql_copy / "views" / "mv_nueva.sql"
     plain.write_text("CREATE OR REPLACE VIEW analytics.mv_nueva AS SELECT 1 AS one;\n")
     migrate(source.url, directory=sql_copy)
-    plain.write_text("CREATE MATERIALIZED VIEW mv_nueva AS SELECT 1 AS one WITH NO DATA;\n")
-    assert migrate(source.url, directory=sql_copy) == ["changed views/mv_nueva.sql"]
+    plain.write_text(
+        "CREATE MATERIALIZED VIEW mv_nueva AS SELECT 1 AS one WITH NO DATA;\n"
+        "CREATE UNIQUE INDEX mv_nueva_one ON mv_nueva (one);\n" + words("mv_nueva", "one")
+    )
+    changed = "changed views/mv_nueva.sql"
+    assert migrate(source.url, directory=sql_copy) == [changed, "applied api.mv_nueva"]
     plain.write_text("CREATE OR REPLACE VIEW analytics.mv_nueva AS SELECT 1 AS one;\n")
-    assert migrate(source.url, directory=sql_copy) == ["changed views/mv_nueva.sql"]
+    assert migrate(source.url, directory=sql_copy) == [changed, "removed api.mv_nueva"]
     assert source.rows("SELECT one FROM mv_nueva") == [(1,)]
 
 
@@ -716,7 +736,7 @@ def test_dropped_index_is_built_again_with_its_view(source: Database) -> None:
     source.execute("DROP INDEX analytics.mv_metricas_mensuales_mes")
     assert migrate(source.url) == [
         "changed views/kpis/mv_metricas_mensuales.sql",
-        "changed views/api/mv_metricas_mensuales.sql",
+        "changed api.mv_metricas_mensuales",
     ]
     assert catalog(source) == before
 

@@ -25,7 +25,9 @@ COMMENT ON SCHEMA analytics IS
 CREATE TABLE kpi_engine.migration_ledger (
     name text PRIMARY KEY,
     kind text NOT NULL CHECK (
-        kind IN ('migration', 'function', 'view', 'materialized view', 'source view')
+        kind IN (
+            'migration', 'function', 'view', 'materialized view', 'source view', 'api view'
+        )
     ),
     version integer UNIQUE,
     file text NOT NULL,
@@ -44,7 +46,7 @@ COMMENT ON COLUMN kpi_engine.migration_ledger.kind IS 'What the file holds.';
 COMMENT ON COLUMN kpi_engine.migration_ledger.version IS
 'Number of a migration; NULL for objects that are applied again when they change.';
 COMMENT ON COLUMN kpi_engine.migration_ledger.file IS
-'Path of the file below sql/, which may move; empty for a generated src_ view.';
+'Path of the file below sql/, which may move; empty for a view that migrate writes: src_ and api.';
 COMMENT ON COLUMN kpi_engine.migration_ledger.checksum IS
 'SHA-256 of the code, in hexadecimal: without comments, COMMENT statements and white space.';
 COMMENT ON COLUMN kpi_engine.migration_ledger.text_checksum IS

@@ -54,3 +54,10 @@ CREATE DOMAIN api."text/plain" AS text; -- noqa: RF05
 COMMENT ON DOMAIN api."text/plain" IS -- noqa: RF05
 'Plain text, such as the metrics that Prometheus reads.';
 GRANT USAGE ON TYPE api."text/plain" TO analytics_lector, analytics_operador; -- noqa: RF05
+
+-- The same for an aggregate, here api.csv.
+CREATE DOMAIN api."text/vnd.teloo.csv" AS text; -- noqa: RF05
+COMMENT ON DOMAIN api."text/vnd.teloo.csv" IS -- noqa: RF05
+'What the gateway asks PostgREST for where a client wants an array of rows as CSV.';
+GRANT USAGE ON TYPE api."text/vnd.teloo.csv" -- noqa: RF05
+TO analytics_lector, analytics_operador;

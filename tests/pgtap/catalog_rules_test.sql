@@ -31,7 +31,7 @@ SELECT is_empty(
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
     WHERE pronamespace = ANY ('{analytics, kpi_engine, api}'::regnamespace[])
-    AND proconfig IS NULL AND prosqlbody IS NULL
+    AND proconfig IS NULL AND prosqlbody IS NULL AND prokind <> 'a'
     AND proname NOT IN ('tick', 'work', 'rebuild', 'run_rebuild_steps', 'apply_change_capture')$$,
     'every other function pins it too, or is bound when created, or is a procedure that commits'
 );
@@ -151,7 +151,11 @@ SELECT results_eq(
     ('analytics_lector', 'analytics.today()'),
     ('analytics_lector', 'api.advisor_rankings(text,text)'),
     ('analytics_lector', 'api.city_summary()'),
+    ('analytics_lector', 'api.csv(anyelement)'),
     ('analytics_lector', 'api.health()'),
+    ('analytics_lector', 'api.kpi(text,text[])'),
+    ('analytics_lector', 'api.kpis()'),
+    ('analytics_lector', 'api.live(text)'),
     ('analytics_lector', 'api.metrics()'),
     ('analytics_lector', 'api.monthly_metrics(text,text,text)'),
     ('analytics_lector', 'api.scheduler_status()'),
@@ -184,7 +188,11 @@ SELECT results_eq(
     ('analytics_operador', 'analytics.usage_advice()'),
     ('analytics_operador', 'api.advisor_rankings(text,text)'),
     ('analytics_operador', 'api.city_summary()'),
+    ('analytics_operador', 'api.csv(anyelement)'),
     ('analytics_operador', 'api.health()'),
+    ('analytics_operador', 'api.kpi(text,text[])'),
+    ('analytics_operador', 'api.kpis()'),
+    ('analytics_operador', 'api.live(text)'),
     ('analytics_operador', 'api.metrics()'),
     ('analytics_operador', 'api.monthly_metrics(text,text,text)'),
     ('analytics_operador', 'api.refresh(text)'),

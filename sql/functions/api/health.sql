@@ -26,8 +26,7 @@ DECLARE
     v_headers json := json_build_array(json_build_object('Cache-Control', 'no-store'));
     v_answer json;
 BEGIN
-    -- The role that PostgREST became; current_user is the owner here.
-    v_caller := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    v_caller := kpi_engine.api_caller();
     v_in_full := pg_has_role(v_caller, 'analytics_lector', 'USAGE')
         OR pg_has_role(v_caller, 'analytics_operador', 'USAGE');
     WITH problems AS MATERIALIZED (

@@ -21,10 +21,6 @@ DECLARE
     v_views json;
     v_row_counts json;
     v_tag text;
-    v_version text;
-    v_calculated_at text;
-    v_refreshed_at text;
-    v_is_stale boolean;
 BEGIN
     -- A query in DECLARE would be out of reach of EXCEPTION.
     v_waiting := kpi_engine.changes_waiting();
@@ -41,13 +37,7 @@ BEGIN
             pg_get_viewdef(listed.relation) AS definition,
             view_state.published_version,
             view_state.calculated_at,
-            coalesce(kpi_engine.is_stale(view_state), true) AS is_stale,
-            row_number() OVER (
-                ORDER BY
-                    view_state.last_success_at ASC NULLS FIRST,
-                    view_state.calculated_at ASC NULLS FIRST,
-                    stats.view_name ASC
-            ) AS freshness
+            coalesce(kpi_engine.is_stale(view_state), true) AS is_stale
         FROM analytics.get_mv_stats() AS stats
         INNER JOIN kpi_engine.materialized_views() AS listed USING (view_name)
         LEFT JOIN kpi_engine.view_state USING (view_name)
@@ -82,32 +72,10 @@ BEGIN
             '[]'
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
-        md5(concat(v_waiting, json_agg(views ORDER BY views.view_name))),
-        max(views.published_version::text) FILTER (WHERE views.freshness = 1),
-        max(kpi_engine.iso_instant(views.calculated_at)) FILTER (WHERE views.freshness = 1),
-        max(kpi_engine.iso_instant(views.last_refresh)) FILTER (WHERE views.freshness = 1),
-        coalesce(bool_or(views.is_stale), true)
-    INTO
-        v_views, v_row_counts, v_tag, v_version, v_calculated_at, v_refreshed_at, v_is_stale
+        md5(concat(v_waiting, json_agg(views ORDER BY views.view_name)))
+    INTO v_views, v_row_counts, v_tag
     FROM views;
-    PERFORM set_config(
-        'response.headers',
-        (
-            -- A view that was never refreshed has no instants.
-            SELECT json_agg(json_build_object(header.name, header.value))::text
-            FROM (
-                VALUES
-                ('Cache-Control', 'private, max-age=0, must-revalidate'),
-                ('ETag', format('W/"%s"', v_tag)),
-                ('X-Data-Version', v_version),
-                ('X-Calculated-At', v_calculated_at),
-                ('X-Refreshed-At', v_refreshed_at),
-                ('X-Stale', v_is_stale::text)
-            ) AS header (name, value)
-            WHERE header.value IS NOT NULL
-        ),
-        true
-    );
+    PERFORM kpi_engine.begin_reading_all(v_tag);
     RETURN json_build_object(
         'views', v_views,
         'row_counts', v_row_counts,

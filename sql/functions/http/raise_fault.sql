@@ -15,10 +15,8 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $raise_fault$
 DECLARE
-    -- The role that PostgREST became; current_user is the owner here.
-    v_caller constant text := coalesce(nullif(current_setting('role'), 'none'), session_user);
     v_text constant text := CASE
-        WHEN pg_has_role(v_caller, 'analytics_operador', 'USAGE')
+        WHEN pg_has_role(kpi_engine.api_caller(), 'analytics_operador', 'USAGE')
             THEN rtrim(left(kpi_engine.public_error(p_message, p_sqlstate), 500), '.') || ' '
         ELSE ''
     END;

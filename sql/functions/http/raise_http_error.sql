@@ -30,7 +30,7 @@ BEGIN
         DETAIL = json_build_object(
             'status', CASE p_status WHEN 503 THEN 533 ELSE p_status END,
             'headers', CASE
-                WHEN p_status IN (401, 500, 503) THEN json_build_object(
+                WHEN p_status IN (401, 404, 500, 503) THEN json_build_object(
                     'Cache-Control', 'no-store', 'X-Error-Body', v_error)
                 ELSE json_build_object('Cache-Control', 'no-store')
             END

@@ -32,22 +32,8 @@ BEGIN
                 base_column.attrelid = v_base
                 AND base_column.attname = pg_attribute.attname
         ));
-    SELECT string_agg(format('fresh.%1$I = published.%1$I', pg_attribute.attname), ' AND ')
-    INTO v_same_key
-    FROM pg_index
-    INNER JOIN pg_attribute
-        ON pg_attribute.attrelid = pg_index.indrelid
-        AND pg_attribute.attnum = ANY (pg_index.indkey::smallint[])
-    WHERE
-        pg_index.indrelid = v_published
-        AND pg_index.indexrelid = (
-            SELECT min(key_index.indexrelid) FROM pg_index AS key_index
-            WHERE
-                key_index.indrelid = v_published
-                AND key_index.indisunique
-                AND key_index.indpred IS NULL
-                AND 0 <> ALL (key_index.indkey::smallint[])
-        );
+    SELECT string_agg(format('fresh.%1$I = published.%1$I', key.name), ' AND ') INTO v_same_key
+    FROM unnest(kpi_engine.key_columns(v_published)) AS key (name);
     IF v_base IS NOT NULL AND v_same_key IS NOT NULL THEN
         EXECUTE format(
             'SELECT EXISTS (

@@ -79,80 +79,147 @@ CREATE INDEX mv_ranking_asesores_tasa_respuesta
 ON mv_ranking_asesores (tasa_respuesta_pct DESC, asesor_id);
 
 COMMENT ON MATERIALIZED VIEW mv_ranking_asesores IS
-'Ranking of the active advisors by what they did in the last 30 local days (audits: 90). '
-'Refreshed by refresh_all_mv(). Names and e-mails are personal data.';
+'Ranking de asesores / Advisor ranking
+es: Los asesores activos, ordenados por lo que ganaron en los últimos 30 días. Las auditorías
+cuentan 90 días.
+en: Ranking of the active advisors by what they did in the last 30 local days (audits: 90).
+Refreshed by refresh_all_mv(). Names and e-mails are personal data.';
 COMMENT ON COLUMN mv_ranking_asesores.asesor_id IS
-'Advisor. One row for each advisor with estado ACTIVO and a row in usuarios.';
+'Identificador del asesor [texto, none]
+es: Identificador único del asesor en la plataforma.
+en: Advisor. One row for each advisor with estado ACTIVO and a row in usuarios.';
 COMMENT ON COLUMN mv_ranking_asesores.asesor_nombre IS
-'nombre and apellido of the advisor''s user, joined by one space; an empty or NULL part '
-'is skipped. Personal data.';
+'Asesor [texto, none]
+es: Nombre y apellido del asesor. Dato personal.
+en: nombre and apellido of the advisor''s user, joined by one space; an empty or NULL part is
+skipped. Personal data.';
 COMMENT ON COLUMN mv_ranking_asesores.asesor_email IS
-'E-mail of the advisor''s user; may be NULL. Personal data.';
+'Correo [texto, none]
+es: Correo electrónico del asesor. Dato personal.
+en: E-mail of the advisor''s user; may be NULL. Personal data.';
 COMMENT ON COLUMN mv_ranking_asesores.ciudad IS
-'City, in the advisor''s own spelling; group and filter by analytics.city_key(ciudad).';
+'Ciudad [texto, none, city]
+es: Ciudad del asesor, como él la escribió.
+en: City, in the advisor''s own spelling; group and filter by analytics.city_key(ciudad).';
 COMMENT ON COLUMN mv_ranking_asesores.departamento IS
-'Department, as stored.';
+'Departamento [texto, none, dimension]
+es: Departamento del asesor.
+en: Department, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.punto_venta IS
-'Point of sale, as stored.';
+'Punto de venta [texto, none]
+es: Punto de venta del asesor.
+en: Point of sale, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.confianza IS
-'Trust score of the advisor, 1 to 5.';
+'Confianza [razon, up]
+es: Calificación de confianza del asesor, de 1 a 5.
+en: Trust score of the advisor, 1 to 5.';
 COMMENT ON COLUMN mv_ranking_asesores.nivel_actual IS
-'Level of the advisor, 1 to 5; NULL where the source has no such column.';
+'Nivel del asesor [conteo, none]
+es: Nivel del asesor, de 1 a 5.
+en: Level of the advisor, 1 to 5; NULL where the source has no such column.';
 COMMENT ON COLUMN mv_ranking_asesores.estado_asesor IS
-'State of the advisor: ACTIVO.';
+'Estado [texto, none]
+es: Estado del asesor: ACTIVO.
+en: State of the advisor: ACTIVO.';
 COMMENT ON COLUMN mv_ranking_asesores.actividad_reciente_pct IS
-'Recent activity, in percent, as stored.';
+'Actividad reciente [pct, up]
+es: Actividad reciente del asesor, como la calcula la plataforma.
+en: Recent activity, in percent, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.desempeno_historico_pct IS
-'Historical performance, in percent, as stored.';
+'Desempeño histórico [pct, up]
+es: Desempeño histórico del asesor, como lo calcula la plataforma.
+en: Historical performance, in percent, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_historicas_total IS
-'Rows of ofertas_historicas by fecha in the last 30 local days, today included.';
+'Ofertas en los últimos 30 días [conteo, up]
+es: Ofertas del asesor en los últimos 30 días, hoy incluido.
+en: Rows of ofertas_historicas by fecha in the last 30 local days, today included.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_ganadoras IS
-'Of those, adjudicada.';
+'Ofertas ganadoras en los últimos 30 días [conteo, up]
+es: Ofertas de los últimos 30 días que fueron seleccionadas.
+en: Of the rows of ofertas_historicas_total, adjudicada.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_aceptadas_cliente IS
-'Of those, aceptada_cliente.';
+'Aceptadas por el cliente, 30 días [conteo, up]
+es: Ofertas de los últimos 30 días que el cliente aceptó.
+en: Of the rows of ofertas_historicas_total, aceptada_cliente.';
 COMMENT ON COLUMN mv_ranking_asesores.entregas_exitosas IS
-'Of those, entrega_exitosa.';
+'Entregas exitosas, 30 días [conteo, up]
+es: Ofertas de los últimos 30 días que se entregaron bien.
+en: Of the rows of ofertas_historicas_total, entrega_exitosa.';
 COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_seg IS
-'Average tiempo_respuesta_seg of those, in seconds; 0 means unknown and is ignored. NULL '
-'over none.';
+'Tiempo promedio de respuesta con oferta [segundos, down]
+es: Tiempo que tarda el asesor en responder con una oferta, en promedio.
+en: Average tiempo_respuesta_seg of the rows of ofertas_historicas_total, in seconds; 0 means
+unknown and is ignored. NULL over none.';
 COMMENT ON COLUMN mv_ranking_asesores.monto_promedio_ofertas IS
-'Average monto_total of those, in pesos. NULL over none.';
+'Monto promedio de sus ofertas, 30 días [COP, up, null]
+es: Monto de una oferta del asesor, en promedio.
+en: Average monto_total of the rows of ofertas_historicas_total, in pesos. NULL over none.';
 COMMENT ON COLUMN mv_ranking_asesores.volumen_total_ofertas IS
-'Sum of monto_total of those, in pesos, exact.';
+'Monto total de sus ofertas, 30 días [COP, up]
+es: Suma de los montos de las ofertas del asesor.
+en: Sum of monto_total of the rows of ofertas_historicas_total, in pesos, exact.';
 COMMENT ON COLUMN mv_ranking_asesores.confianza_auditada IS
-'Average puntaje_confianza of the audits of the last 90 local days, else confianza.';
+'Confianza auditada (últimos 90 días) [razon, up]
+es: Puntaje promedio de las auditorías de los últimos 90 días; sin auditorías, la confianza.
+en: Average puntaje_confianza of the audits of the last 90 local days, else confianza.';
 COMMENT ON COLUMN mv_ranking_asesores.auditorias_realizadas IS
-'Audits of the last 90 local days, today included.';
+'Auditorías (90 días) [conteo, none]
+es: Auditorías al asesor en los últimos 90 días.
+en: Audits of the last 90 local days, today included.';
 COMMENT ON COLUMN mv_ranking_asesores.ultima_auditoria IS
-'Latest fecha_revision not after today, of all time; NULL where there is none.';
+'Última auditoría [instante, none]
+es: Fecha y hora de la última auditoría.
+en: Latest fecha_revision not after today, of all time; NULL where there is none.';
 COMMENT ON COLUMN mv_ranking_asesores.notificaciones_recibidas IS
-'Rows of historial_respuestas_ofertas by local day of fecha_envio in the last 30 days, '
-'today included.';
+'Notificaciones recibidas (30 días) [conteo, up]
+es: Avisos de solicitudes que recibió el asesor.
+en: Rows of historial_respuestas_ofertas by local day of fecha_envio in the last 30 days, today
+included.';
 COMMENT ON COLUMN mv_ranking_asesores.notificaciones_respondidas IS
-'Of those, respondio.';
+'Notificaciones respondidas (30 días) [conteo, up]
+es: Avisos de solicitudes que respondió el asesor.
+en: Of the rows of notificaciones_recibidas, respondio.';
 COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_notif_seg IS
-'Average tiempo_respuesta_seg of the answered ones, in seconds; 0 counts as 0. NULL over '
-'none.';
+'Tiempo promedio de respuesta a notificaciones [segundos, down]
+es: Tiempo que tarda el asesor en responder un aviso, en promedio.
+en: Average tiempo_respuesta_seg of the answered notifications, in seconds; 0 counts as 0. NULL
+over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_respuesta_pct IS
-'100 × notificaciones_respondidas / notificaciones_recibidas; 0 over none.';
+'Tasa de respuesta [pct, up]
+es: De cada 100 avisos recibidos, cuántos respondió el asesor.
+en: 100 × notificaciones_respondidas / notificaciones_recibidas; 0 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_conversion_ofertas_pct IS
-'100 × ofertas_ganadoras / ofertas_historicas_total; 0 over none.';
+'Ofertas que ganan, 30 días [pct, up]
+es: De cada 100 ofertas del asesor, cuántas fueron seleccionadas.
+en: 100 × ofertas_ganadoras / ofertas_historicas_total; 0 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_exito_completo_pct IS
-'100 × (adjudicada and aceptada_cliente and entrega_exitosa) / ofertas_historicas_total; '
-'0 over none.';
+'Éxito completo (ganada, aceptada y entregada) [pct, up]
+es: De cada 100 ofertas del asesor, cuántas fueron seleccionadas, aceptadas y entregadas bien.
+en: 100 × (adjudicada and aceptada_cliente and entrega_exitosa) / ofertas_historicas_total; 0
+over none.';
 COMMENT ON COLUMN mv_ranking_asesores.ranking_ciudad IS
-'Rank within the city key by ofertas_ganadoras desc, tiempo_promedio_respuesta_seg asc '
-'nulls last, confianza desc nulls last; ties share it.';
+'Puesto en su ciudad [conteo, down]
+es: Puesto del asesor entre los de su ciudad; el 1 es el mejor.
+en: Rank within the city key by ofertas_ganadoras desc, tiempo_promedio_respuesta_seg asc nulls
+last, confianza desc nulls last; ties share it.';
 COMMENT ON COLUMN mv_ranking_asesores.ranking_nacional IS
-'The same over all advisors.';
+'Puesto nacional [conteo, down]
+es: Puesto del asesor entre todos; el 1 es el mejor.
+en: Rank over all advisors, by the order of ranking_ciudad.';
 COMMENT ON COLUMN mv_ranking_asesores.percentil_ofertas_ganadoras_ciudad IS
-'100 × percent rank of ofertas_ganadoras within the city key; the best advisor is near '
-'100.';
+'Percentil en su ciudad [pct, up]
+es: Porcentaje de los asesores de su ciudad con menos ofertas ganadoras; el mejor está cerca de
+100.
+en: 100 × percent rank of ofertas_ganadoras within the city key; the best advisor is near 100.';
 COMMENT ON COLUMN mv_ranking_asesores.percentil_ofertas_ganadoras_nacional IS
-'The same over all advisors.';
+'Percentil nacional [pct, up]
+es: Porcentaje de todos los asesores con menos ofertas ganadoras; el mejor está cerca de 100.
+en: 100 × percent rank of ofertas_ganadoras over all advisors; the best advisor is near 100.';
 COMMENT ON COLUMN mv_ranking_asesores.calculado_at IS
-'The refresh that computed these contents, one value for all rows; it stays when a later '
-'refresh finds nothing to change.';
+'Calculado [instante, none]
+es: Momento en que se calcularon estos datos.
+en: The refresh that computed these contents, one value for all rows; it stays when a later
+refresh finds nothing to change.';
 
 REVOKE ALL ON mv_ranking_asesores FROM public;
 GRANT SELECT ON mv_ranking_asesores TO analytics_lector, analytics_operador;

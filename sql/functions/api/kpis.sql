@@ -1,0 +1,44 @@
+-- GET /materialized-views/kpis: the catalogue of the KPI views.
+--
+-- Invariant: the ETag changes with everything in the answer but checked_at.
+
+CREATE OR REPLACE FUNCTION api.kpis()
+RETURNS json
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $kpis$
+DECLARE
+    v_kpis json;
+BEGIN
+    v_kpis := kpi_engine.kpi_catalogue();
+    PERFORM kpi_engine.begin_reading_all(md5(v_kpis::text));
+    RETURN json_build_object(
+        'kpis', v_kpis, 'checked_at', kpi_engine.iso_instant(analytics.now())
+    );
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM kpi_engine.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM kpi_engine.raise_fault('kpis', SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$kpis$;
+
+COMMENT ON FUNCTION api.kpis() IS
+'The catalogue of the KPI views: per view and column a Spanish label, a Spanish and an English '
+'description with the rule, unit, and whether more is better; the key, the dimensions, the '
+'operational tables behind it, and how fresh it is.';
+
+REVOKE ALL ON FUNCTION api.kpis() FROM public;
+GRANT EXECUTE ON FUNCTION api.kpis() TO analytics_lector, analytics_operador;

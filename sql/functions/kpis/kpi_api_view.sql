@@ -1,0 +1,114 @@
+-- Writes the view of schema api that serves a KPI view for free querying: filters, order, CSV.
+--
+-- Invariant: the columns of the materialized view first, as they are, with its COMMENTs, for the
+-- roles of the API that may read it; what is for querying only, the key of a city, comes after
+-- them. In CSV no text begins as a formula does. One of the two parts is switched off before it
+-- begins, so filters find their indexes.
+
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_api_view(p_relation regclass)
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $kpi_api_view$
+    WITH the_view AS (
+        SELECT
+            pg_class.oid,
+            pg_class.relname AS name,
+            pg_class.relacl AS rights,
+            obj_description(pg_class.oid, 'pg_class') AS comment
+        FROM pg_class
+        WHERE pg_class.oid = p_relation
+    ),
+
+    the_columns AS (
+        SELECT
+            pg_attribute.attnum AS position,
+            pg_attribute.attname AS name,
+            quote_ident(pg_attribute.attname) AS expression,
+            pg_type.typcategory = 'S' AS is_text,
+            col_description(pg_attribute.attrelid, pg_attribute.attnum) AS comment
+        FROM pg_attribute
+        INNER JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
+        WHERE
+            pg_attribute.attrelid = p_relation
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+        UNION ALL
+        SELECT
+            10000,
+            kpi.column_name || '_key',
+            kpi.city_key,
+            true,
+            'One text for all spellings of a city, upper-case and without accents: BOGOTA for '
+            'Bogotá, BOGOTA and " bogota ". Filter and group by it; '
+            || kpi.column_name || ' is stored as it was written.'
+        FROM kpi_engine.kpi_columns(p_relation) AS kpi
+        WHERE kpi.city_key LIKE '%(%'
+    ),
+
+    lists AS (
+        SELECT
+            string_agg(
+                format(E'\n    %s AS %I', the_columns.expression, the_columns.name),
+                ',' ORDER BY the_columns.position
+            ) AS plain,
+            string_agg(
+                format(
+                    CASE
+                        WHEN the_columns.is_text THEN E'\n    kpi_engine.csv_text(%s) AS %I'
+                        ELSE E'\n    %s AS %I'
+                    END,
+                    the_columns.expression, the_columns.name
+                ),
+                ',' ORDER BY the_columns.position
+            ) AS disarmed,
+            bool_or(the_columns.is_text) AS has_texts,
+            string_agg(
+                format(
+                    E'COMMENT ON COLUMN api.%I.%I IS\n''%s'';\n', the_view.name, the_columns.name,
+                    replace(the_columns.comment, '''', '''''')
+                ),
+                '' ORDER BY the_columns.position
+            ) AS comments
+        FROM the_view
+        CROSS JOIN the_columns
+    )
+
+    SELECT concat(
+        format(
+            E'CREATE OR REPLACE VIEW api.%I AS\nSELECT%s\nFROM %s', the_view.name, lists.plain,
+            p_relation
+        ),
+        CASE WHEN lists.has_texts THEN format(
+            E'\nWHERE NOT kpi_engine.csv_is_wanted()\nUNION ALL\nSELECT%s\nFROM %s\n'
+            'WHERE kpi_engine.csv_is_wanted()', lists.disarmed, p_relation
+        ) END,
+        E';\n\n',
+        format(
+            E'COMMENT ON VIEW api.%I IS\n''%s'';\n', the_view.name,
+            replace(the_view.comment, '''', '''''')
+        ),
+        lists.comments,
+        format(E'\nREVOKE ALL ON api.%I FROM public;\n', the_view.name),
+        (
+            SELECT string_agg(
+                format(E'GRANT SELECT ON api.%I TO %I;\n', the_view.name, reader.rolname), ''
+                ORDER BY reader.rolname
+            )
+            FROM pg_roles AS reader
+            WHERE
+                reader.rolname IN ('analytics_lector', 'analytics_operador')
+                AND has_table_privilege(reader.oid, p_relation, 'SELECT')
+        )
+    )
+    FROM the_view
+    CROSS JOIN lists;
+$kpi_api_view$;
+
+COMMENT ON FUNCTION kpi_engine.kpi_api_view(regclass) IS
+'The statements that create the view of schema api over a KPI view; make migrate runs those that '
+'changed.';
+
+REVOKE ALL ON FUNCTION kpi_engine.kpi_api_view(regclass) FROM public;

@@ -1,0 +1,123 @@
+-- What is wrong with the declaration of a KPI view: make migrate refuses such a view.
+--
+-- Invariant: a view without a problem has a whole entry in the catalogue, and each of its
+-- dimensions can be asked for.
+
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_problems(p_relation regclass)
+RETURNS TABLE (problem text, right_form text)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $kpi_problems$
+    WITH the_view AS (
+        SELECT
+            pg_class.relname AS name,
+            kpi_engine.key_columns(pg_class.oid) AS key_columns,
+            obj_description(pg_class.oid, 'pg_class') AS comment
+        FROM pg_class
+        WHERE pg_class.oid = p_relation
+    ),
+
+    the_columns AS (
+        SELECT
+            kpi.*,
+            col_description(p_relation, pg_attribute.attnum) AS comment,
+            parsed.words,
+            kpi.column_name = ANY (the_view.key_columns) AS is_key
+        FROM the_view
+        CROSS JOIN LATERAL kpi_engine.kpi_columns(p_relation) AS kpi
+        INNER JOIN pg_attribute
+            ON pg_attribute.attrelid = p_relation AND pg_attribute.attname = kpi.column_name
+        LEFT JOIN LATERAL kpi_engine.kpi_comment(
+            col_description(p_relation, pg_attribute.attnum)
+        ) AS parsed ON true
+    )
+
+    SELECT
+        format('%s has no plain unique index, and so no key', the_view.name),
+        format('CREATE UNIQUE INDEX %1$s_mes ON %1$s (mes);', the_view.name)
+    FROM the_view
+    WHERE the_view.key_columns IS NULL
+    UNION ALL
+    SELECT
+        format('%s has %s', the_view.name, CASE
+            WHEN the_view.comment IS NULL THEN 'no COMMENT'
+            ELSE 'a COMMENT of another form'
+        END),
+        format(
+            E'COMMENT ON MATERIALIZED VIEW %s IS\n''Métricas mensuales / Monthly metrics\n'
+            'es: Los indicadores de cada mes.\nen: The KPIs of each month.'';', the_view.name
+        )
+    FROM the_view
+    WHERE NOT EXISTS (
+        SELECT FROM kpi_engine.kpi_comment(the_view.comment) AS parsed
+        WHERE parsed.title LIKE '_% / _%' AND parsed.words IS NULL
+    )
+    UNION ALL
+    SELECT
+        format('column %s of %s has %s', the_columns.column_name, the_view.name, CASE
+            WHEN the_columns.comment IS NULL THEN 'no COMMENT'
+            ELSE 'a COMMENT of another form'
+        END),
+        format(
+            E'COMMENT ON COLUMN %s.%s IS\n''Solicitudes creadas [conteo, up]\n'
+            'es: Solicitudes que los clientes crearon.\nen: Requests created.'';\n'
+            'In the brackets: COP, segundos, dias, meses, pct, conteo, razon, fecha, instante or '
+            'texto; up, down or none; then, where it is so, dimension, city, null, zero.',
+            the_view.name, the_columns.column_name
+        )
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE
+        the_columns.unit IS NULL
+        OR the_columns.unit NOT IN (
+            'COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon', 'fecha', 'instante',
+            'texto'
+        )
+        OR NOT the_columns.words[3:] <@ ARRAY['dimension', 'city', 'null', 'zero']
+    UNION ALL
+    SELECT
+        format(
+            'the key of %s has the date %s', the_view.name,
+            string_agg(the_columns.column_name, ' and the date ')
+        ),
+        'One date at most, by the name mes, semana or dia.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE the_columns.is_key AND the_columns.column_type = 'date'
+    GROUP BY the_view.name
+    HAVING count(*) > 1 OR bool_or(the_columns.column_name NOT IN ('mes', 'semana', 'dia'))
+    UNION ALL
+    SELECT
+        format(
+            'column %s of %s is a dimension of type %s', the_columns.column_name, the_view.name,
+            the_columns.column_type
+        ),
+        'A dimension is a text, a whole number or a uuid.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE
+        the_columns.is_dimension
+        AND the_columns.column_type NOT IN (
+            'text', 'character varying', 'smallint', 'integer', 'bigint', 'uuid'
+        )
+    UNION ALL
+    SELECT
+        format(
+            'column %s of %s is a dimension, and a parameter of all KPIs',
+            the_columns.column_name, the_view.name
+        ),
+        'Give it another name.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE
+        the_columns.is_dimension
+        AND the_columns.column_name = ANY (kpi_engine.kpi_parameters());
+$kpi_problems$;
+
+COMMENT ON FUNCTION kpi_engine.kpi_problems(regclass) IS
+'What is wrong with the key, the COMMENT, the columns'' COMMENTs and the dimensions of a KPI view, '
+'and what would be right.';
+
+REVOKE ALL ON FUNCTION kpi_engine.kpi_problems(regclass) FROM public;

@@ -1,0 +1,158 @@
+-- The rows of a KPI view that a request asks for.
+--
+-- Invariant: the parameters follow from the key and the COMMENTs of the view. Names come from the
+-- catalog and are quoted, values are parameters of the statement: no text of a request is in it.
+-- Raises the errors of the HTTP API, and says how fresh the answer is (kpi_engine.begin_reading).
+
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_rows(p_view_name text, p_parts text[])
+RETURNS json
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $kpi_rows$
+DECLARE
+    v_view record;
+    v_given jsonb;
+    v_others jsonb;
+    v_dimensions text[] := ARRAY[]::text[];
+    v_column record;
+    v_value text;
+    v_from date;
+    v_to date;
+    v_conditions text[] := ARRAY[]::text[];
+    v_values text[] := ARRAY[]::text[];
+    v_sorted_by text;
+    v_order text;
+    v_limit integer;
+    v_offset integer;
+    v_fill boolean;
+    v_last_day date;
+    v_query text;
+    v_answer json;
+BEGIN
+    SELECT * INTO v_view FROM kpi_engine.kpi_views(coalesce(p_view_name, ''));
+    IF NOT FOUND THEN
+        PERFORM kpi_engine.raise_http_error(
+            404, 'there is no KPI view of this name', NULL,
+            'GET /materialized-views/kpis lists them.');
+    ELSIF NOT has_table_privilege(kpi_engine.api_caller(), v_view.relation, 'SELECT') THEN
+        PERFORM kpi_engine.raise_http_error(
+            403, format('permission denied for view %s', v_view.view_name));
+    END IF;
+
+    v_given := kpi_engine.named_parameters(coalesce(p_parts, '{}'));
+
+    -- The time.
+    v_fill := coalesce(
+        kpi_engine.choice_parameter('fill', v_given ->> 'fill', 'true', 'false') = 'true', false);
+    IF v_view.time_column IS NULL THEN
+        IF v_given ?| ARRAY['from', 'to'] OR v_fill THEN
+            PERFORM kpi_engine.raise_http_error(
+                400,
+                format('view %s has no time: from, to and fill are not for it', v_view.view_name));
+        END IF;
+    ELSIF v_view.grain = 'month' THEN
+        v_from := kpi_engine.month_parameter('from', v_given ->> 'from');
+        v_to := kpi_engine.month_parameter('to', v_given ->> 'to');
+    ELSE
+        v_from := kpi_engine.day_parameter('from', v_given ->> 'from');
+        v_to := kpi_engine.day_parameter('to', v_given ->> 'to');
+    END IF;
+    IF v_from > v_to THEN
+        PERFORM kpi_engine.raise_bad_parameter(
+            'from', v_given ->> 'from', format('not after to (%s)', v_given ->> 'to'));
+    END IF;
+    IF v_from IS NOT NULL THEN
+        -- The week that a day is in, too.
+        v_from := date_trunc(v_view.grain, v_from::timestamp)::date;
+        v_conditions := v_conditions || format('kpi.%I >= $1', v_view.time_column);
+    END IF;
+    IF v_to IS NOT NULL THEN
+        v_conditions := v_conditions || format('kpi.%I <= $2', v_view.time_column);
+    END IF;
+
+    -- The dimensions: what is given beside the parameters of all KPIs.
+    v_others := v_given - kpi_engine.kpi_parameters();
+    IF v_others <> '{}' THEN
+        FOR v_column IN
+            SELECT * FROM kpi_engine.kpi_columns(v_view.relation) AS kpi WHERE kpi.is_dimension
+        LOOP
+            v_dimensions := v_dimensions || v_column.column_name;
+            CONTINUE WHEN NOT v_others ? v_column.column_name;
+            v_value := v_others ->> v_column.column_name;
+            v_others := v_others - v_column.column_name;
+            v_values := v_values || CASE
+                WHEN v_column.city_key IS NOT NULL THEN analytics.city_key(v_value)
+                ELSE kpi_engine.typed_parameter(
+                    v_column.column_name, v_value, v_column.column_type)
+            END;
+            v_conditions := v_conditions || format(
+                '%s = $3[%s]::%s',
+                coalesce(v_column.city_key, format('kpi.%I', v_column.column_name)),
+                cardinality(v_values), v_column.column_type);
+        END LOOP;
+        PERFORM kpi_engine.raise_unknown_parameter(
+            other.name, v_dimensions || kpi_engine.kpi_parameters())
+        FROM jsonb_object_keys(v_others) AS other (name);
+    END IF;
+
+    -- The order, and which part of it.
+    v_sorted_by := regexp_replace(v_given ->> 'order', '^-', '');
+    IF v_sorted_by IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE
+            pg_attribute.attrelid = v_view.relation
+            AND pg_attribute.attname = v_sorted_by
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+    ) THEN
+        PERFORM kpi_engine.raise_bad_parameter(
+            'order', v_given ->> 'order',
+            'a column, or -column, of ' || string_agg(kpi.column_name, ', '))
+        FROM kpi_engine.kpi_columns(v_view.relation) AS kpi;
+    END IF;
+    v_order := CASE
+        WHEN v_sorted_by IS NULL THEN 'kpi.' || quote_ident(v_view.time_column) || ' DESC'
+        WHEN v_given ->> 'order' LIKE '-%' THEN format('kpi.%I DESC NULLS LAST', v_sorted_by)
+        ELSE format('kpi.%I', v_sorted_by)
+    END;
+    SELECT
+        concat_ws(
+            ', ', v_order, string_agg(format('kpi.%I', key.name), ', ' ORDER BY key.position)
+        )
+    INTO v_order
+    FROM unnest(v_view.key_columns) WITH ORDINALITY AS key (name, position)
+    WHERE key.name IS DISTINCT FROM coalesce(v_sorted_by, v_view.time_column);
+    v_limit := kpi_engine.integer_parameter(
+        'limit', v_given ->> 'limit', 1, 1000, kpi_engine.kpi_default_limit(v_view.grain));
+    v_offset := kpi_engine.integer_parameter('offset', v_given ->> 'offset', 0, 100000, 0);
+
+    -- By name: make migrate may put a new view in its place at any moment.
+    v_query := format('SELECT kpi.* FROM %I.%I AS kpi', 'analytics', v_view.view_name);
+    IF cardinality(v_conditions) > 0 THEN
+        v_query := v_query || ' WHERE ' || array_to_string(v_conditions, ' AND ');
+    END IF;
+    IF v_fill THEN
+        SELECT (view_state.last_success_at AT TIME ZONE analytics.setting('time_zone'))::date
+        INTO v_last_day
+        FROM kpi_engine.view_state
+        WHERE view_state.view_name = v_view.view_name;
+        v_query := format('SELECT kpi.* FROM (%s) AS kpi', kpi_engine.kpi_filled_query(
+            v_view.relation, v_view.key_columns, v_view.time_column, v_view.grain, v_query,
+            v_from IS NOT NULL));
+    END IF;
+    PERFORM kpi_engine.begin_reading(v_view.view_name, coalesce('-' || v_last_day, ''));
+    EXECUTE format(
+        'SELECT json_agg(kpi) FROM (%s ORDER BY %s LIMIT $4 OFFSET $5) AS kpi', v_query, v_order
+    ) INTO v_answer USING v_from, v_to, v_values, v_limit, v_offset, v_last_day;
+    RETURN coalesce(v_answer, '[]');
+END;
+$kpi_rows$;
+
+COMMENT ON FUNCTION kpi_engine.kpi_rows(text, text[]) IS
+'The rows of a KPI view as a JSON array, by the parameters name=value of a request. Errors: status '
+'404 for another name, 403 without the right to read it, 400 for a wrong parameter, 503 before the '
+'first refresh.';
+
+REVOKE ALL ON FUNCTION kpi_engine.kpi_rows(text, text[]) FROM public;
