@@ -272,9 +272,7 @@ def test_work_of_ours_that_fails_inside_is_500_for_a_good_token(
         assert "42501" in error["details"]
         assert ("permission denied" in error["details"]) == (role == OPERADOR)
         assert "not the cause" in error["hint"]
-    assert f"ERROR in api.{endpoint.function}:" in logged_since(  # type: ignore[attr-defined]
-        api.database, size
-    )
+    assert f"ERROR in api.{endpoint.function}:" in logged_since(api.database, size)
     api.forget_cache()
     assert wait_until(lambda: api.request("GET", "/health").status in (200, 503))
 
