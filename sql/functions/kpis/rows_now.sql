@@ -20,7 +20,10 @@ SET row_security = off
 AS $rows_now$
 DECLARE
     v_views constant text[] := ARRAY(
-        SELECT listed.view_name FROM kpi_engine.materialized_views() AS listed
+        SELECT pg_class.relname::text
+        FROM pg_class
+        WHERE pg_class.relnamespace = 'analytics'::regnamespace AND pg_class.relkind = 'm'
+        ORDER BY pg_class.relname
     );
 BEGIN
     IF p_view_name IS NULL OR p_view_name <> ALL (v_views) THEN

@@ -1,7 +1,8 @@
 -- Writes the one statement by which a refresh brings a derived table up to date.
 --
--- Invariant: rows that did not change are not written. What changed is left in the work table
--- changed_<table>, for the tables that read this one.
+-- Invariant: rows that did not change are not written. Where other tables read this one, what changed
+-- is left for them in the work table changed_<table>. The statement counts more than 0 rows where
+-- something changed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.upkeep_statement(p_table kpi_engine.derived_tables)
 RETURNS text
@@ -25,8 +26,7 @@ AS $upkeep_statement$
              INSERT INTO kpi_engine.%3$I (%9$s)
              SELECT %9$s FROM fresh INNER JOIN different USING (%7$s) WHERE different.is_new
          )
-         INSERT INTO kpi_engine.%10$I (sign, %9$s)
-         %11$s',
+         %10$s',
         (
             SELECT string_agg(format(
                 '%1$I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%1$I),
@@ -43,8 +43,19 @@ AS $upkeep_statement$
         kpi_engine.column_list(p_table.key_columns),
         kpi_engine.column_list(p_table.key_columns, 'target.%1$I = fresh.%1$I', ' AND '),
         kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
-        'changed_' || p_table.table_name,
-        kpi_engine.rows_that_change(p_table)
+        CASE
+            WHEN EXISTS (
+                SELECT FROM kpi_engine.derived_tables AS reader
+                WHERE p_table.table_name = ANY (reader.reads)
+            )
+                THEN format(
+                    'INSERT INTO kpi_engine.%I (sign, %s) %s',
+                    'changed_' || p_table.table_name,
+                    kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
+                    kpi_engine.rows_that_change(p_table)
+                )
+            ELSE 'SELECT FROM different'
+        END
     );
 $upkeep_statement$;
 
