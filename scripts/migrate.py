@@ -875,11 +875,7 @@ class Migration:
             )
         if self.changes:
             # Of what is generated, too, the code may be new.
-            self.connection.execute(
-                "UPDATE kpi_engine.derived_tables "
-                "SET statement = kpi_engine.upkeep_statement(derived_tables) "
-                "WHERE statement IS DISTINCT FROM kpi_engine.upkeep_statement(derived_tables)"
-            )
+            self.connection.execute("SELECT kpi_engine.generate_statements()")
         first_time = "applied migrations/0001_foundation.sql" in self.changes
         wanted = None
         if environment() == "production":

@@ -125,8 +125,7 @@ BEGIN
         extremes = excluded.extremes,
         root_entities = excluded.root_entities,
         description = excluded.description;
-    UPDATE kpi_engine.derived_tables SET statement = kpi_engine.upkeep_statement(derived_tables)
-    WHERE derived_tables.table_name = p_table_name;
+    PERFORM kpi_engine.generate_statements(p_table_name);
     PERFORM kpi_engine.comment_derived_table(p_table_name);
 END;
 $declare_derived_table$;

@@ -68,7 +68,7 @@ BEGIN
                      SELECT %5$s FROM %1$I WHERE sign = 1
                  )',
                 'changed_' || v_table.table_name,
-                kpi_engine.changes_of(v_table),
+                v_table.changes,
                 kpi_engine.rows_that_change(v_table),
                 'after_' || v_table.table_name,
                 kpi_engine.column_list(v_table.key_columns || v_table.value_columns),

@@ -35,7 +35,7 @@ AS $upkeep_statement$
             ), '')
             FROM unnest(p_table.reads) AS read (name)
         ),
-        kpi_engine.changes_of(p_table),
+        p_table.changes,
         p_table.table_name,
         kpi_engine.column_list(p_table.key_columns, 'target.%1$I = different.%1$I', ' AND '),
         kpi_engine.column_list(p_table.value_columns),
