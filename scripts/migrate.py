@@ -748,8 +748,10 @@ class Migration:
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)
-        forgotten = scalar(self.connection, "SELECT kpi_engine.forget_derived_tables()")
-        self.changes += [f"dropped derived table {name}" for name in forgotten or []]
+        forgotten = self.connection.execute(
+            "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
+        ).fetchall()
+        self.changes += [f"dropped derived table {name}" for (name,) in forgotten]
 
     def drop(self, identities: list[str]) -> None:
         """Drop objects, readers first; stop where somebody else's object reads one of them."""
@@ -1004,7 +1006,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         for item in pending:
             print(f"pending       sql/{item.label}")
         for name in removed:
-            print(f"to be removed {run.ledger[name][3] or name}")
+            print(f"to be removed {name}")
         in_path = prerequisites.is_on_path(path)
         if not in_path:
             print(f"pending       schema {SCHEMA} on the search_path of the database")
