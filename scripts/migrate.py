@@ -799,7 +799,7 @@ class Migration:
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)
         forgotten = self.connection.execute(
-            "SELECT unnest(kpi_engine.forget_derived_tables())"
+            "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
         ).fetchall()
         self.changes += [f"dropped derived table {name}" for (name,) in forgotten]
 

@@ -102,7 +102,7 @@ CREATE TABLE kpi_engine.derived_tables (
     table_name text PRIMARY KEY,
     upkeep text NOT NULL CHECK (upkeep IN ('key', 'difference', 'group')),
     key_columns text[] NOT NULL,
-    value_columns text[] NOT NULL DEFAULT ARRAY[]::text [],
+    value_columns text[] NOT NULL DEFAULT ARRAY[]::text[],
     reads text[] NOT NULL,
     depth integer NOT NULL,
     source_view text,
@@ -166,7 +166,7 @@ COMMENT ON COLUMN kpi_engine.derived_rules.table_name IS 'The derived table.';
 COMMENT ON COLUMN kpi_engine.derived_rules.rule_name IS
 'Name of the object in analytics.migration_ledger.';
 
-CREATE TYPE kpi_engine.changed_keys AS (entity text, keys uuid[]);
+CREATE TYPE kpi_engine.changed_keys AS (entity text, keys uuid []);
 COMMENT ON TYPE kpi_engine.changed_keys IS
 'Ids of changed rows of one entity of the change log, each once.';
 

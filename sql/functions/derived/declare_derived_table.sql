@@ -1,7 +1,7 @@
 -- Declares a derived table: what is in it, its key, and how it is kept.
 --
--- Invariant: the view recomputed_<name> defines it, and this is all that is written for it. The file
--- of that view ends with this call. Both sets, the view over the active one and the work table
+-- Invariant: the view recomputed_<name> defines it, and this is all that is written for it. The
+-- file of that view ends with this call. Both sets, the view over the active one and the work table
 -- follow from the columns of the definition, and so do their comments. A column that is new is
 -- filled by the next refresh, which computes this table again, and those that read it.
 -- A definition that reads several derived tables adds their rows up (UNION ALL): of a join, the

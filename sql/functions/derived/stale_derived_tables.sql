@@ -33,7 +33,7 @@ END;
 $stale_derived_tables$;
 
 COMMENT ON FUNCTION kpi_engine.stale_derived_tables() IS
-'Names of the derived tables whose rules or source binding changed since they were computed, and of '
-'those that read them, in the order of upkeep. Internal to the refresh.';
+'Names of the derived tables whose rules or source binding changed since they were computed, and '
+'of those that read them, in the order of upkeep. Internal to the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.stale_derived_tables() FROM public;

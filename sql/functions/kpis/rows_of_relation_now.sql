@@ -2,7 +2,7 @@
 --
 -- Invariant: reads everything in the caller's snapshot and writes nothing: the same WITH queries as
 -- a refresh, one derived table after the other, end in the definition of the view. Where the next
--- refresh would compute everything again, or a window moves, everything is computed from the source.
+-- refresh would compute everything again, or a window moves, all is computed from the source.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rows_of_relation_now(p_relation regclass)
 RETURNS SETOF jsonb

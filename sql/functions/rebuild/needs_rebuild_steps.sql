@@ -1,7 +1,8 @@
 -- Tells whether a refresh had better be preceded by a rebuild in steps.
 --
--- Invariant: false where the reason would still be there afterwards (no change capture). Tables that
--- follow from other derived tables are computed again in a moment: a refresh does that by itself.
+-- Invariant: false where the reason would still be there afterwards (no change capture). Tables
+-- that follow from other derived tables are computed again in a moment: a refresh does that by
+-- itself.
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.needs_rebuild_steps(p_job_id bigint)

@@ -28,7 +28,7 @@ $changes_of$;
 
 COMMENT ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) IS
 'WITH queries fresh, known and different (keys whose rows differ) of a derived table, by its way '
-'of upkeep. They read the WITH queries changed_<table> and after_<table> of what it reads, the keys '
-'$1 and the day $2. Internal.';
+'of upkeep. They read the WITH queries changed_<table> and after_<table> of what it reads, the '
+'keys $1 and the day $2. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) FROM public;

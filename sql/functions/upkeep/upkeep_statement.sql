@@ -61,6 +61,7 @@ $upkeep_statement$;
 
 COMMENT ON FUNCTION kpi_engine.upkeep_statement(kpi_engine.derived_tables) IS
 'The statement that brings a derived table up to date: $1 are the keys to compute again (kept by '
-'key), $2 is the day with which windows ended before. Internal; see analytics.derived_statements().';
+'key), $2 is the day with which windows ended before. Internal; see '
+'analytics.derived_statements().';
 
 REVOKE ALL ON FUNCTION kpi_engine.upkeep_statement(kpi_engine.derived_tables) FROM public;
