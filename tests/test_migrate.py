@@ -53,7 +53,8 @@ SELECT kind, name, definition FROM (
     WHERE c.relnamespace IN (SELECT oid FROM ours) AND a.attnum > 0 AND NOT a.attisdropped
     UNION ALL
     SELECT 'function', p.oid::regprocedure::text, concat_ws(
-        ' ', pg_get_functiondef(p.oid), p.proowner::regrole, p.proacl::text,
+        ' ', CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END, p.proowner::regrole,
+        p.proacl::text,
         obj_description(p.oid, 'pg_proc')
     )
     FROM pg_proc AS p WHERE p.pronamespace IN (SELECT oid FROM ours)
