@@ -65,9 +65,11 @@ BEGIN
             AND pg_class.relnamespace = 'analytics'::regnamespace
             AND pg_class.relname LIKE 'mv\_%'
             AND (p_view_name IS NULL OR pg_class.relname = p_view_name)
-            -- One that somebody else made may be closed to us. NULL: make migrate just put a new
-            -- one in its place.
-            AND coalesce(has_table_privilege(pg_class.oid, 'SELECT'), true)
+            -- One that somebody else made may be closed to us. NULL: it has just been replaced.
+            AND (
+                pg_class.relowner = 'analytics_owner'::regrole
+                OR coalesce(has_table_privilege(pg_class.oid, 'SELECT'), true)
+            )
         ORDER BY pg_class.relname;
 END;
 $kpi_views$;
