@@ -42,7 +42,22 @@ BEGIN
                     ELSE key.columns[1]
                 END
             END
-        FROM pg_class
+        FROM unnest(
+            -- One of a name by index.
+            CASE WHEN p_view_name IS NULL
+                THEN ARRAY(
+                    SELECT named.oid FROM pg_class AS named
+                    WHERE named.relnamespace = 'analytics'::regnamespace AND named.relkind = 'm'
+                )
+                ELSE ARRAY(
+                    SELECT named.oid FROM pg_class AS named
+                    WHERE
+                        named.relnamespace = 'analytics'::regnamespace
+                        AND named.relname = p_view_name
+                )
+            END
+        ) AS named (oid)
+        INNER JOIN pg_class ON pg_class.oid = named.oid
         INNER JOIN pg_description
             ON pg_description.classoid = 'pg_class'::regclass
             AND pg_description.objoid = pg_class.oid
@@ -62,9 +77,7 @@ BEGIN
         ) AS clock ON true
         WHERE
             pg_class.relkind = 'm'
-            AND pg_class.relnamespace = 'analytics'::regnamespace
             AND pg_class.relname LIKE 'mv\_%'
-            AND (p_view_name IS NULL OR pg_class.relname = p_view_name)
             -- One that somebody else made may be closed to us. NULL: it has just been replaced.
             AND (
                 pg_class.relowner = 'analytics_owner'::regrole
