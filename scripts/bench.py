@@ -95,8 +95,8 @@ class Bench:
         """Return what the refresh log says of the last run: its mode, and where time went."""
         rows = self.market.connection.execute(
             "SELECT view_name, mode, reason, refresh_time_ms, requests_recomputed "
-            "FROM analytics.refresh_log WHERE run_id = "
-            "(SELECT max(run_id) FROM analytics.refresh_log) ORDER BY log_id"
+            "FROM kpi_engine.refresh_log WHERE run_id = "
+            "(SELECT max(run_id) FROM kpi_engine.refresh_log) ORDER BY log_id"
         ).fetchall()
         run = rows[-1]
         return {
@@ -232,9 +232,9 @@ class Bench:
     def storage(self) -> None:
         """Weigh derived tables against source tables, both with their indexes."""
         rows = self.market.connection.execute(
-            "SELECT table_name, pg_total_relation_size(('analytics.' || table_name || '_' "
-            "|| (SELECT active_set FROM analytics.engine_state))::regclass) "
-            "FROM analytics.derived_tables ORDER BY 2 DESC"
+            "SELECT table_name, pg_total_relation_size(('kpi_engine.' || table_name || '_' "
+            "|| active_set)::regclass) "
+            "FROM kpi_engine.derived_tables ORDER BY 2 DESC"
         ).fetchall()
         source = self.market.connection.execute(
             "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
@@ -296,10 +296,10 @@ class Bench:
         connection.execute("CALL analytics.tick()")
         short = ticks()
         connection.execute(bench_sql("long_log.sql"))
-        connection.execute("ANALYZE analytics.refresh_log")
-        row = connection.execute("SELECT count(*) FROM analytics.refresh_log").fetchone()
+        connection.execute("ANALYZE kpi_engine.refresh_log")
+        row = connection.execute("SELECT count(*) FROM kpi_engine.refresh_log").fetchone()
         ours = ticks()
-        connection.execute("DELETE FROM analytics.refresh_log WHERE requested_by = 'bench'")
+        connection.execute("DELETE FROM kpi_engine.refresh_log WHERE requested_by = 'bench'")
         self.add(
             Result(
                 "tick, nothing due",
@@ -543,16 +543,16 @@ class Bench:
 
         def size() -> tuple[int, int]:
             row = self.market.connection.execute(
-                "SELECT pg_total_relation_size('analytics.change_log'), "
-                "pg_total_relation_size('analytics.pending_changes')"
+                "SELECT pg_total_relation_size('kpi_engine.change_log'), "
+                "pg_total_relation_size('kpi_engine.pending_changes')"
             ).fetchone()
             if row is None:
                 raise AssertionError("a SELECT without FROM has one row")
             return row[0], row[1]
 
         self.refresh()
-        self.market.connection.execute("VACUUM (TRUNCATE) analytics.change_log")
-        self.market.connection.execute("VACUUM (TRUNCATE) analytics.pending_changes")
+        self.market.connection.execute("VACUUM (TRUNCATE) kpi_engine.change_log")
+        self.market.connection.execute("VACUUM (TRUNCATE) kpi_engine.pending_changes")
         empty = size()
         rate, count = self.pgbench(
             self.name,
@@ -568,10 +568,10 @@ class Bench:
         ticked = 1000 * (time.perf_counter() - started)
         # A tick leaves a log of less than 1 MB alone.
         started = time.perf_counter()
-        self.market.connection.execute("SELECT analytics.compact_change_log()")
+        self.market.connection.execute("SELECT kpi_engine.compact_change_log()")
         compacted = 1000 * (time.perf_counter() - started)
         pending = size()[1]
-        self.market.connection.execute("VACUUM analytics.change_log")
+        self.market.connection.execute("VACUUM kpi_engine.change_log")
         self.pgbench(self.name, "update_offer.pgbench", "--client=8", "--rate=1000", "--time=5")
         again = size()[0]
         self.refresh()

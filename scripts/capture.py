@@ -8,7 +8,16 @@ import psycopg
 from psycopg import sql
 
 from console import LOGGER, UserError
-from prerequisites import acting_as, connect, details, note_event_triggers, pin_settings, scalar
+from prerequisites import (
+    ENGINE_SCHEMA,
+    SCHEMA,
+    acting_as,
+    connect,
+    details,
+    note_event_triggers,
+    pin_settings,
+    scalar,
+)
 
 PATIENCE_SECONDS = 60.0
 BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -16,19 +25,20 @@ BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 @contextmanager
 def rights_of_owner(connection: psycopg.Connection) -> Iterator[None]:
-    """Let the current role use schema analytics until the end of the block.
+    """Let the current role use our schemas until the end of the block.
 
     Triggers belong to the owner of a table, and their functions to analytics_owner: a role
     that is a member of it without inheriting has both only with rights of its own.
     """
     user = sql.Identifier(str(scalar(connection, "SELECT current_user")))
-    if scalar(connection, "SELECT has_schema_privilege('analytics', 'USAGE')"):
+    if scalar(connection, "SELECT has_schema_privilege(%s, 'USAGE')", ENGINE_SCHEMA):
         yield
         return
+    ours = f"SCHEMA {SCHEMA}, {ENGINE_SCHEMA}"
     rights = (
-        ("USAGE", "SCHEMA analytics"),
-        ("EXECUTE", "ALL ROUTINES IN SCHEMA analytics"),
-        ("SELECT", "ALL TABLES IN SCHEMA analytics"),
+        ("USAGE", ours),
+        ("EXECUTE", f"ALL ROUTINES IN {ours}"),
+        ("SELECT", f"ALL TABLES IN {ours}"),
     )
     with acting_as(connection):
         for right, what in rights:
@@ -48,24 +58,25 @@ def busy_sessions(connection: psycopg.Connection) -> str:
     with connection.transaction(force_rollback=True), rights_of_owner(connection):
         holders = scalar(
             connection,
-            "SELECT analytics.table_lockers("
-            "ARRAY(SELECT relation::oid FROM analytics.captured_tables()))",
+            "SELECT kpi_engine.table_lockers("
+            "ARRAY(SELECT relation::oid FROM kpi_engine.captured_tables()))",
         )
     return "" if holders is None else str(holders)
 
 
-def set_triggers(connection: psycopg.Connection) -> int:
+def set_triggers(connection: psycopg.Connection, wanted: bool | None = None) -> int:
     """Create or drop the triggers in the caller's transaction; return how many.
 
-    Waits for busy tables in attempts of 100 ms, holding nothing in between, for a minute.
-    Raises UserError where they stay busy or the role does not own them.
+    Without ``wanted`` the setting change_capture says which. Waits for busy tables in attempts of
+    100 ms, holding nothing in between, for a minute. Raises UserError where they stay busy or the
+    role does not own them.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     holders = ""
     while True:
         try:
             with connection.transaction(), rights_of_owner(connection):
-                changed = scalar(connection, "SELECT analytics.set_capture_triggers()")
+                changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers(%s)", wanted)
             connection.execute("SET LOCAL lock_timeout = 0")
         except BUSY as error:
             holders = busy_sessions(connection) or holders
@@ -103,10 +114,4 @@ def apply(url: str) -> list[str]:
 
 def remove(connection: psycopg.Connection) -> int:
     """Drop all triggers of change capture in the caller's transaction; return how many."""
-    with acting_as(connection):
-        connection.execute(
-            # A restore without data leaves no settings.
-            "INSERT INTO analytics.settings (name, value, description) "
-            "VALUES ('change_capture', 'off', '') ON CONFLICT (name) DO UPDATE SET value = 'off'"
-        )
-    return set_triggers(connection)
+    return set_triggers(connection, wanted=False)

@@ -146,7 +146,7 @@ def _create_extension(connection: psycopg.Connection) -> bool:
         return False
     connection.execute("CREATE EXTENSION pg_cron")
     with acting_as(connection):
-        connection.execute("UPDATE analytics.installation SET pg_cron_created = true")
+        connection.execute("UPDATE kpi_engine.installation SET pg_cron_created = true")
     return True
 
 
@@ -241,7 +241,7 @@ def arrange(connection: psycopg.Connection) -> list[str]:
     if before != role:
         unschedule(connection)
         with acting_as(connection):
-            connection.execute("UPDATE analytics.installation SET cron_role = %s", [role])
+            connection.execute("UPDATE kpi_engine.installation SET cron_role = %s", [role])
     return changed
 
 
@@ -274,7 +274,7 @@ def _role_to_schedule_as(connection: psycopg.Connection) -> str | None:
 def cron_role(connection: psycopg.Connection) -> str | None:
     """Return the role that our jobs were scheduled by, or None where there are none."""
     with acting_as(connection):
-        role = scalar(connection, "SELECT cron_role FROM analytics.installation")
+        role = scalar(connection, "SELECT cron_role FROM kpi_engine.installation")
     return None if role is None else str(role)
 
 

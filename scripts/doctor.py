@@ -37,7 +37,7 @@ from doctor_checks import (
     Fix,
     Patient,
 )
-from prerequisites import OWNER, SCHEMA
+from prerequisites import ENGINE_SCHEMA, OWNER, SCHEMA
 
 # Worst first.
 STATUSES = {
@@ -179,7 +179,7 @@ def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
         is_installed = patient.value(
             "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
             "WHERE nspname = %s AND relname = 'migration_ledger'",
-            SCHEMA,
+            ENGINE_SCHEMA,
         )
         if prerequisites.role_exists(connection, OWNER):
             right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
@@ -196,7 +196,7 @@ def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
             elif not is_installed and (check.needs_package or check.group == "roles"):
                 findings = [Finding(UNCHECKED, NOT_INSTALLED)]
             elif check.needs_package and is_hollow:
-                findings = [Finding(UNCHECKED, f"schema {SCHEMA} was restored without its data")]
+                findings = [Finding(UNCHECKED, "teloo-analytics was restored without its data")]
             else:
                 findings = examine(check, patient, timeout)
             statuses = {finding.status for finding in findings} or {OK}

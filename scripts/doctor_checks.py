@@ -23,15 +23,15 @@ import gateway
 import prerequisites
 from console import LOGGER, UserError, environment
 from farewell import setting_defaults
-from migrate import Migration
+from migrate import Migration, source_view
 from prerequisites import (
     API_ROLES,
-    API_SCHEMA,
     AUTHENTICATOR,
     OWNER,
     ROLES,
     SCHEDULER,
     SCHEMA,
+    SCHEMAS,
     Requirement,
     scalar,
 )
@@ -255,9 +255,9 @@ def look_at_connections(patient: Patient) -> Iterator[Finding]:
 def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
     """Zones of the settings: the server's data against this machine's, for two years."""
     zones = patient.rows(
-        "SELECT DISTINCT value FROM analytics.settings "
+        "SELECT DISTINCT value FROM kpi_engine.settings "
         "WHERE name IN ('time_zone', 'schedule_time_zone') "
-        "AND analytics.setting_problem(name, value) IS NULL ORDER BY 1"
+        "AND kpi_engine.setting_problem(name, value) IS NULL ORDER BY 1"
     )
     for (name,) in zones:
         try:
@@ -352,7 +352,7 @@ def look_at_owners(patient: Patient) -> Iterator[Finding]:
         WHERE nspname = ANY (%s) AND owner <> %s
         ORDER BY 1, 2
         """,
-        [SCHEMA, API_SCHEMA],
+        list(SCHEMAS),
         OWNER,
     )
     for kind, identity, owner in found:
@@ -478,7 +478,8 @@ def look_at_dumping(patient: Patient) -> Iterator[Finding]:
     """Who could dump the database but for our schemas."""
     for role, statements in prerequisites.dump_findings(patient.connection):
         yield warning(
-            f"pg_dump of this database fails as role {role}, which may not read schema {SCHEMA}",
+            f"pg_dump of this database fails as role {role}, which may not read schemas "
+            f"{', '.join(SCHEMAS)}",
             *(statement(text) for text in statements),
             advice("Or, for all databases of the server, make it a member of pg_read_all_data."),
         )
@@ -486,7 +487,7 @@ def look_at_dumping(patient: Patient) -> Iterator[Finding]:
 
 @check("roles", "nothing for PUBLIC")
 def look_at_public(patient: Patient) -> Iterator[Finding]:
-    """Nothing in schemas analytics and api is granted to PUBLIC."""
+    """Nothing in our schemas is granted to PUBLIC."""
     found = patient.rows(
         """
         WITH ours AS (SELECT oid, nspname, nspacl FROM pg_namespace WHERE nspname = ANY (%s))
@@ -513,7 +514,7 @@ def look_at_public(patient: Patient) -> Iterator[Finding]:
         FROM pg_type INNER JOIN ours ON ours.oid = typnamespace
         WHERE typtype IN ('d', 'e', 'r')
         """,
-        [SCHEMA, API_SCHEMA],
+        list(SCHEMAS),
     )
     for identity, columns, rights in found:
         if rights is not None and patient.value(
@@ -550,8 +551,8 @@ def look_at_grants(patient: Patient) -> Iterator[Finding]:
         FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE nspname = ANY (%s) AND relkind IN ('v', 'm')
         """,
-        [SCHEMA, API_SCHEMA],
-        [SCHEMA, API_SCHEMA],
+        list(SCHEMAS),
+        list(SCHEMAS),
     )
     ours = set(ROLES) - {OWNER}
     for schema, name, identity, rights in objects:
@@ -586,7 +587,7 @@ def look_at_settings(patient: Patient) -> Iterator[Finding]:
     """Each setting is there and has a value that its rule allows."""
     defaults = setting_defaults()
     rows = patient.rows(
-        "SELECT name, value, analytics.setting_problem(name, value) FROM analytics.settings "
+        "SELECT name, value, kpi_engine.setting_problem(name, value) FROM kpi_engine.settings "
         "ORDER BY name"
     )
     for name, value, problem in rows:
@@ -594,9 +595,9 @@ def look_at_settings(patient: Patient) -> Iterator[Finding]:
             continue
         default = defaults.get(str(name))
         if default is None or patient.value(
-            "SELECT analytics.setting_problem(%s, %s)", name, default
+            "SELECT kpi_engine.setting_problem(%s, %s)", name, default
         ):
-            fix = sql.SQL("DELETE FROM analytics.settings WHERE name = {}").format(str(name))
+            fix = sql.SQL("DELETE FROM kpi_engine.settings WHERE name = {}").format(str(name))
         else:
             fix = sql.SQL("SELECT analytics.set_setting({}, {})").format(str(name), default)
         yield wrong(
@@ -606,13 +607,13 @@ def look_at_settings(patient: Patient) -> Iterator[Finding]:
     there = {str(row[0]) for row in rows}
     for name, value in defaults.items():
         if name not in there and not patient.value(
-            "SELECT analytics.setting_problem(%s, %s)", name, value
+            "SELECT kpi_engine.setting_problem(%s, %s)", name, value
         ):
             yield wrong(
                 f"setting {name} is gone",
                 statement(
                     sql.SQL(
-                        "INSERT INTO analytics.settings (name, value, description) "
+                        "INSERT INTO kpi_engine.settings (name, value, description) "
                         "VALUES ({}, {}, 'See docs/installing.md.')"
                     )
                     .format(name, value)
@@ -642,10 +643,10 @@ def look_at_clock(patient: Patient) -> Iterator[Finding]:
 
 def source(patient: Patient) -> tuple[str, str]:
     """Return schema and generation of the operational tables."""
-    row = patient.rows("SELECT source_schema, source_generation FROM analytics.installation")
+    row = patient.rows("SELECT source_schema, source_generation FROM kpi_engine.installation")
     if not row or row[0][0] is None:
         raise UserError(
-            "analytics.installation names no operational tables", "Run migrate:\n\n$ make migrate"
+            "kpi_engine.installation names no operational tables", "Run migrate:\n\n$ make migrate"
         )
     return str(row[0][0]), str(row[0][1])
 
@@ -663,7 +664,7 @@ def look_at_contract(patient: Patient) -> Iterator[Finding]:
     """Check that the operational tables fit and are as they were bound."""
     schema, generation = source(patient)
     problems = patient.rows(
-        "SELECT DISTINCT problem FROM analytics.source_columns(%s, %s) WHERE problem IS NOT NULL "
+        "SELECT DISTINCT problem FROM kpi_engine.source_columns(%s, %s) WHERE problem IS NOT NULL "
         "ORDER BY 1",
         schema,
         generation,
@@ -693,11 +694,11 @@ def look_at_contract(patient: Patient) -> Iterator[Finding]:
         changed = [
             str(view)
             for view, definition in patient.rows(
-                "SELECT view_name, definition FROM analytics.source_view_definitions(%s, %s)",
+                "SELECT view_name, definition FROM kpi_engine.source_view_definitions(%s, %s)",
                 schema,
                 generation,
             )
-            if run.is_pending(SqlFile(str(view), "source view", str(definition), None, str(view)))
+            if run.is_pending(source_view(str(view), str(definition)))
         ]
         if changed:
             yield wrong(
@@ -712,7 +713,7 @@ def look_at_source_rights(patient: Patient) -> Iterator[Finding]:
     """analytics_owner may read the operational tables."""
     schema, generation = source(patient)
     tables = patient.rows(
-        "SELECT DISTINCT table_name FROM analytics.source_columns(%s, %s) "
+        "SELECT DISTINCT table_name FROM kpi_engine.source_columns(%s, %s) "
         "WHERE to_regclass(format('%%I.%%I', %s::text, table_name)) IS NOT NULL ORDER BY 1",
         schema,
         generation,
@@ -728,7 +729,7 @@ def look_at_source_rights(patient: Patient) -> Iterator[Finding]:
 def look_at_foreign_code(patient: Patient) -> Iterator[Finding]:
     """No function of a source table's owner can run with the rights of analytics_owner."""
     for relation, what, routine, owner in patient.rows(
-        "SELECT relation::regclass::text, object, routine, owner FROM analytics.foreign_code() "
+        "SELECT relation::regclass::text, object, routine, owner FROM kpi_engine.foreign_code() "
         "ORDER BY 1, 2, 3"
     ):
         yield warning(
@@ -749,7 +750,7 @@ def look_at_capture(patient: Patient) -> Iterator[Finding]:
     if wanted and gap is not None:
         kinds = patient.rows(
             "SELECT string_agg(relation::regclass::text, ', ' ORDER BY 1) "
-            "FROM analytics.captured_tables() WHERE relation_kind NOT IN ('r', 'p')"
+            "FROM kpi_engine.captured_tables() WHERE relation_kind NOT IN ('r', 'p')"
         )
         if kinds[0][0] is not None:
             yield wrong(
@@ -762,7 +763,7 @@ def look_at_capture(patient: Patient) -> Iterator[Finding]:
             yield wrong(str(gap), CAPTURE)
     stray = patient.value(
         "SELECT string_agg(DISTINCT relation::regclass::text, ', ') "
-        "FROM analytics.capture_triggers() WHERE is_present AND (definition IS NULL OR NOT %s)",
+        "FROM kpi_engine.capture_triggers() WHERE is_present AND (definition IS NULL OR NOT %s)",
         wanted,
     )
     if stray is not None:
@@ -778,7 +779,7 @@ def look_at_bypasses(patient: Patient) -> Iterator[Finding]:
         "SELECT subname, string_agg(srrelid::regclass::text, ', ' ORDER BY 1) "
         "FROM pg_subscription_rel "
         "INNER JOIN pg_subscription ON pg_subscription.oid = srsubid "
-        "WHERE srrelid IN (SELECT relation FROM analytics.captured_tables()) GROUP BY subname"
+        "WHERE srrelid IN (SELECT relation FROM kpi_engine.captured_tables()) GROUP BY subname"
     )
     for name, tables in subscriptions:
         if is_on:
@@ -790,7 +791,7 @@ def look_at_bypasses(patient: Patient) -> Iterator[Finding]:
                 advice("Off, every refresh computes everything again: slower, just as right."),
             )
     unlogged = patient.rows(
-        "SELECT relation::regclass::text FROM analytics.captured_tables() "
+        "SELECT relation::regclass::text FROM kpi_engine.captured_tables() "
         "INNER JOIN pg_class ON pg_class.oid = relation WHERE relpersistence = 'u' ORDER BY 1"
     )
     for (table,) in unlogged:
@@ -854,12 +855,12 @@ def look_at_months(patient: Patient) -> Iterator[Finding]:
         yield ok("none")
         return
     undated = "another role has to see which"
-    query = "SELECT id, created_at FROM analytics.src_solicitudes"
-    if patient.value("SELECT has_table_privilege('analytics.src_solicitudes', 'SELECT')"):
+    query = "SELECT id, created_at FROM kpi_engine.src_solicitudes"
+    if patient.value("SELECT has_table_privilege('kpi_engine.src_solicitudes', 'SELECT')"):
         count = int(
             str(
                 patient.value(
-                    "SELECT count(*) FROM analytics.src_solicitudes WHERE created_at IS NULL"
+                    "SELECT count(*) FROM kpi_engine.src_solicitudes WHERE created_at IS NULL"
                 )
             )
         )
@@ -867,7 +868,7 @@ def look_at_months(patient: Patient) -> Iterator[Finding]:
     yield warning(
         f"{total} request(s) belong to no month and are counted nowhere: {undated}",
         statement(
-            f"{query} WHERE NOT coalesce(analytics.local_date(created_at, "
+            f"{query} WHERE NOT coalesce(kpi_engine.local_date(created_at, "
             "analytics.setting('time_zone')) BETWEEN '2000-01-01' AND '2099-12-31', false)",
             "lists them; as analytics_owner",
         ),
@@ -885,14 +886,14 @@ def look_at_uncountable(patient: Patient) -> Iterator[Finding]:
     rows = patient.rows(
         "SELECT table_name, count(*), string_agg(DISTINCT column_names, ', '), "
         "array_to_string((array_agg(row_id ORDER BY row_id))[1:3], ', ') "
-        "FROM analytics.uncountable_in_source(true) GROUP BY table_name ORDER BY table_name"
+        "FROM kpi_engine.uncountable_in_source(true) GROUP BY table_name ORDER BY table_name"
     )
     for table, count, columns, ids in rows:
         yield warning(
             f"{count} row(s) of {table} hold values that can't be counted, or that are cut: "
             f"{columns}; id {ids}",
             statement(
-                "SELECT * FROM analytics.uncountable_in_source(true)",
+                "SELECT * FROM kpi_engine.uncountable_in_source(true)",
                 "lists them; as analytics_owner",
             ),
             advice(
@@ -911,11 +912,11 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
     """Check the jobs of pg_cron, in whichever database it lives."""
     connection = patient.connection
     ours = prerequisites.database_name(connection)
-    role = patient.value("SELECT cron_role FROM analytics.installation")
+    role = patient.value("SELECT cron_role FROM kpi_engine.installation")
     ticks = bool(
         patient.value(
-            "SELECT analytics.scheduler_is_running() AND last_tick_at IS NOT NULL "
-            "FROM analytics.scheduler_state"
+            "SELECT kpi_engine.scheduler_is_running() AND last_tick_at IS NOT NULL "
+            "FROM kpi_engine.scheduler_state"
         )
     )
     connection.execute("RESET ROLE")
@@ -1079,7 +1080,7 @@ def look_at_refresh_jobs(patient: Patient) -> Iterator[Finding]:
     """No refresh is stuck in the queue, or runs without a session or for too long."""
     pid, started_at, _, _ = patient.rows("SELECT * FROM analytics.running_refresh()")[0]
     jobs = patient.rows(
-        "SELECT job_id, state, requested_at FROM analytics.refresh_jobs "
+        "SELECT job_id, state, requested_at FROM kpi_engine.refresh_jobs "
         "WHERE (state = 'RUNNING' AND %s) OR (state = 'QUEUED' AND %s "
         "AND coalesce(run_after, requested_at) < analytics.now() - %s) ORDER BY 1",
         pid is None,
@@ -1120,14 +1121,14 @@ def look_at_notices(patient: Patient) -> Iterator[Finding]:
             "WHEN notice.next_attempt_at < clock_timestamp() - %s THEN 'left' "
             "ELSE 'failing' END AS state, count(*), min(notice.created_at), "
             "(array_agg(notice.last_error ORDER BY notice.notice_id DESC))[1] "
-            "FROM analytics.alert_outbox AS notice "
-            "LEFT JOIN analytics.alert_outbox AS raised ON raised.alert_id = notice.alert_id "
+            "FROM kpi_engine.alert_outbox AS notice "
+            "LEFT JOIN kpi_engine.alert_outbox AS raised ON raised.alert_id = notice.alert_id "
             "AND notice.event = 'cleared' AND raised.event = 'raised' "
             "AND raised.delivered_at IS NULL AND raised.next_attempt_at < 'infinity' "
             "WHERE notice.delivered_at IS NULL AND raised.notice_id IS NULL "
             "AND (notice.attempts > %s OR notice.next_attempt_at = 'infinity' "
             "OR notice.next_attempt_at < clock_timestamp() - %s) "
-            "AND EXISTS (SELECT FROM analytics.alert_outbox AS tried "
+            "AND EXISTS (SELECT FROM kpi_engine.alert_outbox AS tried "
             "WHERE tried.attempts > 0 AND tried.notice_id <= notice.notice_id) GROUP BY state",
             STUCK_NOTICE,
             FAILED_ATTEMPTS,
@@ -1152,7 +1153,7 @@ def look_at_notices(patient: Patient) -> Iterator[Finding]:
         yield warning(
             f"{count} notice(s) of alerts since {since:%Y-%m-%d %H:%M} were given up: {error}",
             statement(
-                "DELETE FROM analytics.alert_outbox WHERE delivered_at IS NULL "
+                "DELETE FROM kpi_engine.alert_outbox WHERE delivered_at IS NULL "
                 "AND next_attempt_at = 'infinity'",
                 "once who should know knows; as analytics_owner",
             ),
@@ -1201,13 +1202,13 @@ def look_at_last_runs(patient: Patient) -> Iterator[Finding]:
     """How the last refresh ended, and why views failed."""
     runs = patient.connection.execute(
         "SELECT run_id, mode, refresh_status, finished_at, refresh_time_ms, triggered_by "
-        "FROM analytics.refresh_log WHERE view_name IS NULL ORDER BY log_id DESC LIMIT 1"
+        "FROM kpi_engine.refresh_log WHERE view_name IS NULL ORDER BY log_id DESC LIMIT 1"
     ).fetchall()
     for run_id, mode, status, finished_at, duration, trigger in runs:
         if status == "ERROR":
             for name, message, code in patient.rows(
                 "SELECT coalesce(view_name, 'the run'), error_message, error_sqlstate "
-                "FROM analytics.refresh_log WHERE run_id = %s AND refresh_status = 'ERROR' "
+                "FROM kpi_engine.refresh_log WHERE run_id = %s AND refresh_status = 'ERROR' "
                 "ORDER BY log_id",
                 run_id,
             ):
@@ -1220,17 +1221,17 @@ def look_at_last_runs(patient: Patient) -> Iterator[Finding]:
 @check("refresh", "changes that wait", as_owner=True)
 def look_at_changes(patient: Patient) -> Iterator[Finding]:
     """Show what changed since the last refresh, and how large the log of it is."""
-    size = int(str(patient.value("SELECT pg_table_size('analytics.change_log')")))
+    size = int(str(patient.value("SELECT pg_table_size('kpi_engine.change_log')")))
     if size > CHANGE_LOG_BYTES:
         yield warning(
             f"the change log has {megabytes(size)}: ticks keep it small, were there none?",
             statement("CALL analytics.tick()", "as analytics_scheduler or analytics_owner"),
-            statement("VACUUM (TRUNCATE) analytics.change_log", "gives the space back"),
+            statement("VACUUM (TRUNCATE) kpi_engine.change_log", "gives the space back"),
         )
     waiting = (
-        patient.value("SELECT analytics.changes_waiting()") if patient.with_counts else "uncounted"
+        patient.value("SELECT kpi_engine.changes_waiting()") if patient.with_counts else "uncounted"
     )
-    reason = patient.value("SELECT analytics.next_rebuild_reason()")
+    reason = patient.value("SELECT kpi_engine.next_rebuild_reason()")
     yield ok(
         f"{waiting} keys, {megabytes(size)}; the next refresh computes "
         + ("what changed" if reason is None else f"everything again: {reason}")
@@ -1247,7 +1248,7 @@ def look_at_rebuild(patient: Patient) -> Iterator[Finding]:
         "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted "
         "AND objsubid = 1 AND database = "
         "(SELECT oid FROM pg_database WHERE datname = current_database()) "
-        "AND (classid::bigint << 32) | objid::bigint = analytics.refresh_lock_key())"
+        "AND (classid::bigint << 32) | objid::bigint = kpi_engine.refresh_lock_key())"
     ):
         yield ok(f"at work: {rows[0][0]} of {rows[0][1]} batches")
     else:
@@ -1277,13 +1278,13 @@ def look_at_usage(patient: Patient) -> Iterator[Finding]:
 
 
 def package_bytes(patient: Patient) -> int:
-    """Return the size of everything in schema analytics."""
+    """Return the size of all our tables and views."""
     return int(
         str(
             patient.value(
                 "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class "
-                "WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'm')",
-                SCHEMA,
+                "WHERE relnamespace = ANY (%s::regnamespace[]) AND relkind IN ('r', 'm')",
+                list(SCHEMAS),
             )
         )
     )
@@ -1294,9 +1295,9 @@ def look_at_size(patient: Patient) -> Iterator[Finding]:
     """How large the package is, and what vacuum left."""
     for table, dead, living in patient.rows(
         "SELECT format('%%I.%%I', schemaname, relname), n_dead_tup, n_live_tup "
-        "FROM pg_stat_all_tables WHERE schemaname = %s AND n_dead_tup > %s "
+        "FROM pg_stat_all_tables WHERE schemaname = ANY (%s) AND n_dead_tup > %s "
         "AND n_dead_tup > n_live_tup ORDER BY 1",
-        SCHEMA,
+        list(SCHEMAS),
         DEAD_ROWS,
     ):
         yield warning(
@@ -1312,9 +1313,9 @@ def look_at_autovacuum(patient: Patient) -> Iterator[Finding]:
     for kind, table in patient.rows(
         "SELECT CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END, "
         "oid::regclass::text FROM pg_class CROSS JOIN LATERAL pg_options_to_table(reloptions) "
-        "WHERE relnamespace = %s::regnamespace AND option_name = 'autovacuum_enabled' "
+        "WHERE relnamespace = ANY (%s::regnamespace[]) AND option_name = 'autovacuum_enabled' "
         "AND NOT option_value::boolean ORDER BY 2",
-        SCHEMA,
+        list(SCHEMAS),
     ):
         yield warning(
             f"autovacuum is off for {table}",
@@ -1328,8 +1329,8 @@ def look_at_invalid_indexes(patient: Patient) -> Iterator[Finding]:
     for (index,) in patient.rows(
         "SELECT indexrelid::regclass::text FROM pg_index "
         "INNER JOIN pg_class ON pg_class.oid = indrelid "
-        "WHERE relnamespace = %s::regnamespace AND NOT indisvalid ORDER BY 1",
-        SCHEMA,
+        "WHERE relnamespace = ANY (%s::regnamespace[]) AND NOT indisvalid ORDER BY 1",
+        list(SCHEMAS),
     ):
         # What REINDEX CONCURRENTLY leaves when it is interrupted.
         leftover = re.search(r"_cc(new|old)\d*\"?$", str(index))

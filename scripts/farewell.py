@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 import cron
-from prerequisites import API_SCHEMA, OWNER, ROLES, SCHEMA, acting_as, scalar
+from prerequisites import ENGINE_SCHEMA, OWNER, ROLES, SCHEMAS, acting_as, scalar
 from sql_files import load_migrations
 
 HISTORY = {
@@ -34,7 +34,7 @@ def losses(connection: psycopg.Connection) -> list[str]:
     with acting_as(connection):
         lines = lost_history(connection)
         statements = changed_settings(connection) + foreign_grants(connection)
-        schema = scalar(connection, "SELECT source_schema FROM analytics.installation")
+        schema = scalar(connection, "SELECT source_schema FROM kpi_engine.installation")
     if schema not in (None, "public", "teloo"):
         lines.append(
             f"lost: the tables are bound in schema {schema}; again: SOURCE_SCHEMA={schema} "
@@ -52,29 +52,29 @@ def lost_history(connection: psycopg.Connection) -> list[str]:
     """Return the tables of history that have rows, and how to keep each."""
     lines = []
     for table, words in HISTORY.items():
-        if scalar(connection, "SELECT to_regclass(%s)", f"{SCHEMA}.{table}") is None:
+        if scalar(connection, "SELECT to_regclass(%s)", f"{ENGINE_SCHEMA}.{table}") is None:
             continue
         count = scalar(
             connection,
-            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(SCHEMA, table)),
+            sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(ENGINE_SCHEMA, table)),
         )
         if count:
             lines.append(
                 f"lost: {words}, {count} row(s); to keep them, before: "
-                f"\\copy {SCHEMA}.{table} TO '{table}.csv' CSV HEADER"
+                f"\\copy {ENGINE_SCHEMA}.{table} TO '{table}.csv' CSV HEADER"
             )
     return lines
 
 
 def changed_settings(connection: psycopg.Connection) -> list[str]:
     """Return statements for the settings that are not as a new migrate would have them."""
-    if scalar(connection, "SELECT to_regclass('analytics.settings')") is None:
+    if scalar(connection, "SELECT to_regclass('kpi_engine.settings')") is None:
         return []
     defaults = setting_defaults()
     return [
         sql.SQL("SELECT analytics.set_setting({}, {})").format(name, value).as_string(connection)
         for name, value in connection.execute(
-            "SELECT name, value FROM analytics.settings ORDER BY name"
+            "SELECT name, value FROM kpi_engine.settings ORDER BY name"
         ).fetchall()
         # allow_pinned_clock follows ENVIRONMENT at the next migrate.
         if defaults.get(name, value) != value and name != "allow_pinned_clock"
@@ -127,7 +127,7 @@ def foreign_grants(connection: psycopg.Connection) -> list[str]:
             AND pg_get_userbyid(grantee) <> session_user
         ORDER BY 1
         """,
-        {"schemas": [SCHEMA, API_SCHEMA], "roles": list(ROLES)},
+        {"schemas": list(SCHEMAS), "roles": list(ROLES)},
     ).fetchall()
     members = connection.execute(
         "SELECT format('GRANT %%I TO %%I', granted.rolname, member.rolname) FROM pg_auth_members "

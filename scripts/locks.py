@@ -43,7 +43,7 @@ MAY_REFRESH: LiteralString = """EXISTS (
 ) OR EXISTS (
     SELECT FROM pg_locks AS inside
     WHERE inside.pid = held.pid AND inside.mode = 'ExclusiveLock'
-    AND inside.relation = to_regclass('analytics.refresh_lock')
+    AND inside.relation = to_regclass('kpi_engine.refresh_lock')
 )"""
 
 

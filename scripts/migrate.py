@@ -23,7 +23,7 @@ from console import (
     run_tool,
     set_up_logging,
 )
-from prerequisites import MIGRATE_LOCK, OWNER, SCHEMA, acting_as, scalar
+from prerequisites import ENGINE_SCHEMA, MIGRATE_LOCK, OWNER, SCHEMA, SCHEMAS, acting_as, scalar
 from sql_files import (
     SQL_DIRECTORY,
     SqlFile,
@@ -37,7 +37,7 @@ from sql_files import (
 
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
-SOURCE_VIEW_PREFIX = "src_"
+SOURCE_VIEW_PREFIX = f"{ENGINE_SCHEMA}.src_"
 KPI_VIEW_PREFIX = "mv_"
 SWAP_LOCK_TIMEOUT = "50ms"
 SWAP_PATIENCE_SECONDS = 60.0
@@ -68,6 +68,12 @@ def quoted(object_name: str) -> str:
     """Return the name of a relation, as ``SqlFile.object_name`` has it, for a statement."""
     schema, name = split_name(object_name)
     return f'{schema}."{name}"'
+
+
+def source_view(view_name: str, definition: str) -> SqlFile:
+    """Return the generated text of a src_ view as an object to apply."""
+    name = f"{ENGINE_SCHEMA}.{view_name}"
+    return SqlFile(name=name, kind="source view", sql=definition, object_name=name)
 
 
 class Migration:
@@ -110,11 +116,11 @@ class Migration:
 
     def read_ledger(self) -> None:
         """Read what was applied; refuse a ledger that these files do not continue."""
-        if scalar(self.connection, "SELECT to_regclass('analytics.migration_ledger') IS NULL"):
+        if scalar(self.connection, "SELECT to_regclass('kpi_engine.migration_ledger') IS NULL"):
             return
         prerequisites.refuse_hollow(self.connection)
         rows = self.connection.execute(
-            "SELECT name, kind, checksum, text_checksum, file FROM analytics.migration_ledger"
+            "SELECT name, kind, checksum, text_checksum, file FROM kpi_engine.migration_ledger"
         ).fetchall()
         self.ledger = {row[0]: row[1:] for row in rows}
         here = {migration.name: migration for migration in self.migrations}
@@ -152,7 +158,7 @@ class Migration:
         find = self.function_identities if item.kind == "function" else self.relation_kind
         if not find(item.object_name):
             return True
-        if item.derived_table and not self.relation_kind(item.derived_table):
+        if item.derived_table and not self.relation_kind(f"kpi_engine.{item.derived_table}"):
             return True
         indexes = item.index_names()
         return bool(indexes) and bool(
@@ -171,12 +177,12 @@ class Migration:
         ]
 
     def removed(self) -> list[str]:
-        """Return the names of what was applied and has no file any more."""
+        """Return what was applied and has no file any more, by the file that it had."""
         here = {item.name for item in [*self.migrations, *self.objects]}
         here |= {f"api.{item.name}" for item in self.kpi_views()}
         return [
-            name
-            for name, (kind, *_) in self.ledger.items()
+            file or name
+            for name, (kind, _, _, file) in self.ledger.items()
             if kind != "source view" and name not in here
         ]
 
@@ -192,11 +198,11 @@ class Migration:
         """Write the view of schema api for each KPI view that is in its place."""
         names = [item.name for item in self.kpi_views() if item not in self.staged]
         if scalar(
-            self.connection, "SELECT to_regprocedure('analytics.kpi_api_view(regclass)') IS NULL"
+            self.connection, "SELECT to_regprocedure('kpi_engine.kpi_api_view(regclass)') IS NULL"
         ):
             return []
         rows = self.connection.execute(
-            "SELECT relname, analytics.kpi_api_view(oid) FROM pg_class WHERE relkind = 'm' "
+            "SELECT relname, kpi_engine.kpi_api_view(oid) FROM pg_class WHERE relkind = 'm' "
             "AND relnamespace = %s::regnamespace AND relname = ANY (%s) ORDER BY relname",
             [SCHEMA, names],
         ).fetchall()
@@ -223,7 +229,7 @@ class Migration:
         """Write the ledger row of a file; without a time, where its code was not applied."""
         self.connection.execute(
             """
-            INSERT INTO analytics.migration_ledger AS ledger
+            INSERT INTO kpi_engine.migration_ledger AS ledger
                 (name, kind, version, file, checksum, text_checksum, duration_ms)
             VALUES (
                 %(name)s, %(kind)s, %(version)s, %(file)s, %(checksum)s, %(text_checksum)s,
@@ -260,7 +266,7 @@ class Migration:
             ),
 
             gone AS (
-                DELETE FROM analytics.derived_rules AS known
+                DELETE FROM kpi_engine.derived_rules AS known
                 WHERE NOT EXISTS (
                     SELECT FROM wanted
                     WHERE
@@ -269,7 +275,7 @@ class Migration:
                 )
             )
 
-            INSERT INTO analytics.derived_rules (table_name, rule_name)
+            INSERT INTO kpi_engine.derived_rules (table_name, rule_name)
             SELECT wanted.table_name, wanted.rule_name FROM wanted
             ON CONFLICT DO NOTHING
             """,
@@ -289,7 +295,7 @@ class Migration:
                     self.comment(item, statement)
                 if item.derived_table:
                     self.connection.execute(
-                        "SELECT analytics.comment_derived_table(%s)", [item.derived_table]
+                        "SELECT kpi_engine.comment_derived_table(%s)", [item.derived_table]
                     )
                 self.connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
             self.changes.append(f"reworded {item.label}")
@@ -395,7 +401,7 @@ class Migration:
                 nspname = ANY (%s)
                 AND (%s::text IS NULL OR proname = %s)
             """,
-            [[schema] if schema else [SCHEMA, prerequisites.API_SCHEMA], function, function],
+            [[schema] if schema else list(SCHEMAS), function, function],
         ).fetchall()
         found: dict[str, dict[str, str]] = {}
         for its_schema, its_name, identity, row_version in rows:
@@ -460,8 +466,10 @@ class Migration:
         rows = self.connection.execute(
             """
             WITH RECURSIVE changed AS (
-                SELECT oid FROM pg_proc
-                WHERE pronamespace = 'analytics'::regnamespace AND proname = ANY (%s)
+                SELECT pg_proc.oid
+                FROM unnest(%s::text[], %s::text[]) AS named (schema_name, name)
+                INNER JOIN pg_namespace ON nspname = named.schema_name
+                INNER JOIN pg_proc ON pronamespace = pg_namespace.oid AND proname = named.name
                 UNION
                 SELECT pg_depend.objid
                 FROM changed
@@ -471,20 +479,25 @@ class Migration:
                     AND pg_depend.classid = 'pg_proc'::regclass
             )
 
-            SELECT DISTINCT relname
+            SELECT DISTINCT nspname, relname
             FROM changed
             INNER JOIN pg_depend
                 ON pg_depend.refclassid = 'pg_proc'::regclass
                 AND pg_depend.refobjid = changed.oid
                 AND pg_depend.classid = 'pg_class'::regclass
             INNER JOIN pg_class ON pg_class.oid = pg_depend.objid AND pg_class.relkind = 'i'
-            WHERE relnamespace = 'analytics'::regnamespace
+            INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE nspname = ANY (%s)
             """,
-            [self.changed_functions],
+            [
+                [split_name(name)[0] for name in self.changed_functions],
+                [split_name(name)[1] for name in self.changed_functions],
+                list(SCHEMAS),
+            ],
         ).fetchall()
-        for (name,) in rows:
+        for schema, name in rows:
             self.connection.execute(
-                sql.SQL("REINDEX INDEX {}").format(sql.Identifier(SCHEMA, name))
+                sql.SQL("REINDEX INDEX {}").format(sql.Identifier(schema, name))
             )
             self.changes.append(f"built index {name} anew")
 
@@ -494,8 +507,8 @@ class Migration:
             # A refresh that is running ends first; one that comes now is told to wait.
             locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
             # Which shows that this is no stranger (analytics.lock_holders).
-            if scalar(self.connection, "SELECT to_regclass('analytics.refresh_lock') IS NOT NULL"):
-                self.connection.execute("LOCK TABLE analytics.refresh_lock IN EXCLUSIVE MODE")
+            if scalar(self.connection, "SELECT to_regclass('kpi_engine.refresh_lock') IS NOT NULL"):
+                self.connection.execute("LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE")
             self.make_schema(STAGING)
         self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
         self.execute_file(item)
@@ -509,8 +522,8 @@ class Migration:
             LOGGER.info("building %s aside", item.object_name)
             # Facts that were never built would leave readers with an empty view.
             self.connection.execute(
-                "SELECT analytics.rebuild_in_transaction(analytics.today(), NULL) "
-                "FROM analytics.engine_state WHERE time_zone IS NULL"
+                "SELECT kpi_engine.rebuild_in_transaction(analytics.today(), NULL) "
+                "FROM kpi_engine.engine_state WHERE time_zone IS NULL"
             )
             self.connection.execute(
                 sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
@@ -636,7 +649,7 @@ class Migration:
 
     def bound_schema(self) -> str | None:
         """Return the schema that was bound, under the name that it has now; None: find it."""
-        bound = scalar(self.connection, "SELECT source_schema FROM analytics.installation")
+        bound = scalar(self.connection, "SELECT source_schema FROM kpi_engine.installation")
         if bound is None or scalar(
             self.connection, "SELECT to_regnamespace(%s)", quoted_name(bound)
         ):
@@ -653,8 +666,8 @@ class Migration:
             INNER JOIN pg_class AS source ON source.oid = refobjid
             INNER JOIN pg_namespace ON pg_namespace.oid = source.relnamespace
             WHERE
-                view.relnamespace = 'analytics'::regnamespace
-                AND view.relname IN (SELECT view_name FROM analytics.source_contract())
+                view.relnamespace = 'kpi_engine'::regnamespace
+                AND view.relname IN (SELECT view_name FROM kpi_engine.source_contract())
             """
         ).fetchall()
         return str(found[0][0] if len(found) == 1 else bound)
@@ -671,7 +684,7 @@ class Migration:
             "SELECT DISTINCT view_name, message FROM analytics.source_problems() "
             "WHERE view_name IS NOT NULL ORDER BY 1, 2"
         ).fetchall()
-        self.moved = {str(view) for view, _ in moved}
+        self.moved = {f"{ENGINE_SCHEMA}.{view}" for view, _ in moved}
         for _, message in moved:
             LOGGER.warning("%s: bound again, the next refresh computes everything", message)
 
@@ -682,15 +695,15 @@ class Migration:
         try:
             if scalar(
                 self.connection,
-                "SELECT database_identity <> analytics.database_identity() "
-                "FROM analytics.engine_state",
+                "SELECT database_identity <> kpi_engine.database_identity() "
+                "FROM kpi_engine.engine_state",
             ):
                 # Restored from a dump: the tables have other numbers and are the same.
-                self.connection.execute("SELECT analytics.settle_source()")
-                self.connection.execute("SELECT analytics.recognize_database()")
-            elif scalar(self.connection, "SELECT analytics.note_source_binding()"):
+                self.connection.execute("SELECT kpi_engine.settle_source()")
+                self.connection.execute("SELECT kpi_engine.recognize_database()")
+            elif scalar(self.connection, "SELECT kpi_engine.note_source_binding()"):
                 self.changes.append("noted what the source views read")
-            self.connection.execute("SELECT analytics.require_source()")
+            self.connection.execute("SELECT kpi_engine.require_source()")
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
@@ -701,7 +714,7 @@ class Migration:
         for item in self.kpi_views():
             problems = self.connection.execute(
                 "SELECT problem, right_form "
-                "FROM analytics.kpi_problems(format('%%I.%%I', %s::text, %s::text)::regclass)",
+                "FROM kpi_engine.kpi_problems(format('%%I.%%I', %s::text, %s::text)::regclass)",
                 [STAGING if item in self.staged else SCHEMA, item.object_name],
             ).fetchall()
             if problems:
@@ -720,7 +733,8 @@ class Migration:
 
     def contract_tables(self) -> list[str]:
         """Return the names of the operational tables, by the file of the contract."""
-        text = "".join(item.sql for item in self.objects if item.object_name == "source_contract")
+        contract = f"{ENGINE_SCHEMA}.source_contract"
+        text = "".join(item.sql for item in self.objects if item.object_name == contract)
         names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
         return list(dict.fromkeys([*names, "auditoria_tiendas"]))
 
@@ -729,7 +743,7 @@ class Migration:
         schema = self.source_schema or self.bound_schema()
         try:
             row = self.connection.execute(
-                "SELECT source_schema, source_generation FROM analytics.find_source(%s)",
+                "SELECT source_schema, source_generation FROM kpi_engine.find_source(%s)",
                 [schema],
             ).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.AmbiguousParameter) as error:
@@ -738,10 +752,10 @@ class Migration:
                 prerequisites.details(error),
             ) from error
         if row is None:
-            raise UserError("analytics.find_source() found nothing and raised nothing")
+            raise UserError("kpi_engine.find_source() found nothing and raised nothing")
         definitions = self.connection.execute(
             "SELECT view_name, table_name, definition "
-            "FROM analytics.source_view_definitions(%s, %s)",
+            "FROM kpi_engine.source_view_definitions(%s, %s)",
             row,
         ).fetchall()
         with acting_as(self.connection, self.migrator):
@@ -751,20 +765,17 @@ class Migration:
         if not scalar(
             self.connection,
             "SELECT (source_schema, source_generation) IS NOT DISTINCT FROM (%s, %s) "
-            "FROM analytics.installation",
+            "FROM kpi_engine.installation",
             *row,
         ):
             self.connection.execute(
-                "UPDATE analytics.installation SET source_schema = %s, source_generation = %s",
+                "UPDATE kpi_engine.installation SET source_schema = %s, source_generation = %s",
                 row,
             )
             self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
             self.say("source: schema %s, generation %s", *row)
         self.find_moved()
-        return [
-            SqlFile(name=view, kind="source view", sql=definition, object_name=view)
-            for view, _, definition in definitions
-        ]
+        return [source_view(view, definition) for view, _, definition in definitions]
 
     def drop_removed(self) -> None:
         """Drop what was set aside, then the objects whose files are gone."""
@@ -782,13 +793,15 @@ class Migration:
             self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
         for name in removed:
             self.connection.execute(
-                "DELETE FROM analytics.migration_ledger WHERE name = %s", [name]
+                "DELETE FROM kpi_engine.migration_ledger WHERE name = %s", [name]
             )
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)
-        forgotten = scalar(self.connection, "SELECT analytics.forget_derived_tables()")
-        self.changes += [f"dropped derived table {name}" for name in forgotten or []]
+        forgotten = self.connection.execute(
+            "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
+        ).fetchall()
+        self.changes += [f"dropped derived table {name}" for (name,) in forgotten]
 
     def drop(self, identities: list[str]) -> None:
         """Drop objects, readers first; stop where somebody else's object reads one of them."""
@@ -810,28 +823,59 @@ class Migration:
                 ) from refusal
             identities = left
 
+    def comment_records(self) -> None:
+        """Give the views that show our tables to people the comments of these tables."""
+        comments = self.connection.execute(
+            """
+            SELECT format(
+                'COMMENT ON %%s %%I.%%I%%s IS %%L',
+                CASE WHEN attname IS NULL THEN 'VIEW' ELSE 'COLUMN' END,
+                nspname, view.relname, '.' || quote_ident(attname), wanted
+            )
+            FROM pg_class AS view
+            INNER JOIN pg_namespace ON pg_namespace.oid = view.relnamespace
+            INNER JOIN pg_class AS record
+                ON record.relname = view.relname
+                AND record.relnamespace = %s::regnamespace
+                AND record.relkind = 'r'
+            CROSS JOIN LATERAL (
+                SELECT NULL, obj_description(view.oid), obj_description(record.oid)
+                UNION ALL
+                SELECT
+                    shown.attname,
+                    col_description(view.oid, shown.attnum),
+                    col_description(record.oid, source.attnum)
+                FROM pg_attribute AS shown
+                INNER JOIN pg_attribute AS source
+                    ON source.attrelid = record.oid AND source.attname = shown.attname
+                WHERE shown.attrelid = view.oid
+            ) AS comment (attname, present, wanted)
+            WHERE
+                nspname = %s AND view.relkind = 'v' AND present IS DISTINCT FROM wanted
+            """,
+            [ENGINE_SCHEMA, SCHEMA],
+        ).fetchall()
+        for (comment,) in comments:
+            self.connection.execute(comment)
+
     def settle(self) -> None:
         """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
         names = [item.object_name for item in self.objects if item.kind == "materialized view"]
         self.connection.execute(
-            "DELETE FROM analytics.view_state WHERE view_name <> ALL (%s) AND view_name NOT IN "
-            "(SELECT view_name FROM analytics.materialized_views())",
+            "DELETE FROM kpi_engine.view_state WHERE view_name <> ALL (%s) AND view_name NOT IN "
+            "(SELECT view_name FROM kpi_engine.materialized_views())",
             [names],
         )
         for name in names:
             self.connection.execute(
-                "INSERT INTO analytics.view_state (view_name, today, calculated_at) "
+                "INSERT INTO kpi_engine.view_state (view_name, today, calculated_at) "
                 "SELECT %(name)s, analytics.today(), analytics.now() WHERE NOT EXISTS "
-                "(SELECT FROM analytics.view_state WHERE view_name = %(name)s)",
+                "(SELECT FROM kpi_engine.view_state WHERE view_name = %(name)s)",
                 {"name": name},
             )
         if self.changes:
             # Of what is generated, too, the code may be new.
-            self.connection.execute(
-                "UPDATE analytics.derived_tables "
-                "SET statement = analytics.upkeep_statement(derived_tables) "
-                "WHERE statement IS DISTINCT FROM analytics.upkeep_statement(derived_tables)"
-            )
+            self.connection.execute("SELECT kpi_engine.generate_statements()")
         first_time = "applied migrations/0001_foundation.sql" in self.changes
         wanted = None
         if environment() == "production":
@@ -877,6 +921,7 @@ class Migration:
             self.read_ledger()
             self.apply_migrations()
             self.apply_all_objects()
+            self.comment_records()
             self.settle()
         if prerequisites.append_to_search_path(connection, default_path):
             self.changes.append(f"appended {SCHEMA} to the search_path of the database")
@@ -895,10 +940,10 @@ class Migration:
                 self.changes += [f"removed {name}" for name in self.removed()]
         for role, statements in prerequisites.dump_findings(connection):
             LOGGER.warning(
-                "pg_dump of this database fails as role %s, which may not read schema %s: run "
+                "pg_dump of this database fails as role %s, which may not read schemas %s: run "
                 "%s; or make it a member of pg_read_all_data.",
                 role,
-                SCHEMA,
+                ", ".join(SCHEMAS),
                 "; ".join(statements),
             )
         if self.changes:
@@ -995,12 +1040,12 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         pending, removed = run.pending(), run.removed()
         row = connection.execute(
             "SELECT source_schema, source_generation, cron_role, "
-            "(SELECT max(version) FROM analytics.migration_ledger), "
-            "(SELECT count(*) FROM analytics.migration_ledger), "
-            "(SELECT max(applied_at) FROM analytics.migration_ledger) FROM analytics.installation"
+            "(SELECT max(version) FROM kpi_engine.migration_ledger), "
+            "(SELECT count(*) FROM kpi_engine.migration_ledger), "
+            "(SELECT max(applied_at) FROM kpi_engine.migration_ledger) FROM kpi_engine.installation"
         ).fetchone()
         if row is None:
-            raise UserError("analytics.installation has lost its row")
+            raise UserError("kpi_engine.installation has lost its row")
         print(f"database      {prerequisites.database_name(connection)}")
         print(f"version       {row[3]} ({row[4]} files, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
         print(f"source        schema {row[0]}, generation {row[1]}")

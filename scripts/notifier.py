@@ -35,15 +35,15 @@ from console import (
 from service import check, connect, stop_on_signal
 
 FUNCTIONS = [
-    "analytics.update_alerts()",
-    "analytics.take_notice()",
-    "analytics.report_notice(bigint,text[],text)",
+    "kpi_engine.update_alerts()",
+    "kpi_engine.take_notice()",
+    "kpi_engine.report_notice(bigint,text[],text)",
 ]
 TAKE = """
 SELECT
     notice_id, event, problem, severity, message, first_seen_at, cleared_at, created_at, attempt,
     delivered_to, only_to
-FROM analytics.take_notice()
+FROM kpi_engine.take_notice()
 """
 # One answer of a server; all of a notice, which is ours for two minutes; what is left on SIGTERM.
 ANSWER_SECONDS = 20
@@ -56,7 +56,7 @@ ASK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Notice:
-    """A row of analytics.take_notice(); instants with their time zone."""
+    """A row of kpi_engine.take_notice(); instants with their time zone."""
 
     notice_id: int
     event: str
@@ -375,11 +375,11 @@ class Notifier:
     def check_health(self, connection: psycopg.Connection) -> bool:
         """Raise and clear alerts; log what fails, which must not keep notices from going out."""
         try:
-            connection.execute("SELECT analytics.update_alerts()")
+            connection.execute("SELECT kpi_engine.update_alerts()")
         except psycopg.Error as error:
             if connection.closed:
                 raise
-            LOGGER.error("analytics.update_alerts() failed: %s", described(error))
+            LOGGER.error("kpi_engine.update_alerts() failed: %s", described(error))
             return False
         return True
 
@@ -430,7 +430,7 @@ class Notifier:
 
     def _report(self, connection: psycopg.Connection) -> None:
         if self._unreported:
-            connection.execute("SELECT analytics.report_notice(%s, %s, %s)", self._unreported)
+            connection.execute("SELECT kpi_engine.report_notice(%s, %s, %s)", self._unreported)
             self._unreported = None
 
     def _send(self, notice: Notice, places: list[str]) -> dict[str, Exception | None]:

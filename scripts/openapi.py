@@ -192,7 +192,7 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             found.append(parameter(name, f"{label}.", schema, "…"))
     orders = [*columns, *(f"-{name}" for name in columns)]
     default = prerequisites.scalar(
-        connection, "SELECT analytics.kpi_default_limit(%s)", kpi["grain"]
+        connection, "SELECT kpi_engine.kpi_default_limit(%s)", kpi["grain"]
     )
     found += [
         parameter(
@@ -372,7 +372,7 @@ def error_response(status: int) -> JsonObject:
 
 def document(connection: psycopg.Connection) -> JsonObject:
     """Return the OpenAPI document of an installation. Raises UserError where it has no API."""
-    catalogue: Any = prerequisites.scalar(connection, "SELECT analytics.kpi_catalogue()")
+    catalogue: Any = prerequisites.scalar(connection, "SELECT kpi_engine.kpi_catalogue()")
     schemas = {
         "error": ERROR,
         "v_kpis_en_vivo": view_schema(connection, "v_kpis_en_vivo"),
@@ -394,7 +394,7 @@ def document(connection: psycopg.Connection) -> JsonObject:
             }
         }
     version = prerequisites.scalar(
-        connection, "SELECT max(version) FROM analytics.migration_ledger"
+        connection, "SELECT max(version) FROM kpi_engine.migration_ledger"
     )
     return {
         "openapi": "3.1.0",

@@ -10,8 +10,11 @@ from psycopg import sql
 
 from console import LOGGER, UserError
 
+# What users read and call; the engine's own objects, on nobody's search_path; what HTTP serves.
 SCHEMA = "analytics"
+ENGINE_SCHEMA = "kpi_engine"
 API_SCHEMA = "api"
+SCHEMAS = (SCHEMA, ENGINE_SCHEMA, API_SCHEMA)
 MIGRATE_LOCK = "teloo-analytics migrate"
 OWNER = "analytics_owner"
 SCHEDULER = "analytics_scheduler"
@@ -275,7 +278,8 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
         connection,
         # By the catalog: to_regclass() needs a right on the schema.
         "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-        "WHERE nspname = 'analytics' AND relname = 'migration_ledger'",
+        "WHERE nspname = %s AND relname = 'migration_ledger'",
+        ENGINE_SCHEMA,
     ):
         needed.append(create_requirement(connection))
     try:
@@ -410,7 +414,7 @@ def schema_requirements(connection: psycopg.Connection) -> list[Requirement]:
                     sql.Identifier(schema), sql.Identifier(OWNER)
                 ),
             )
-            for schema in (SCHEMA, API_SCHEMA)
+            for schema in SCHEMAS
         ),
         # REFRESH … CONCURRENTLY needs it.
         Requirement(
@@ -432,8 +436,8 @@ def schema_requirements(connection: psycopg.Connection) -> list[Requirement]:
 
 
 def set_up_schema(connection: psycopg.Connection) -> list[str]:
-    """Create schema analytics and the rights on the database that its owner needs."""
-    for schema in (SCHEMA, API_SCHEMA):
+    """Create our schemas and give their owner the rights on the database that it needs."""
+    for schema in SCHEMAS:
         owner = scalar(
             connection,
             "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %s",
@@ -445,7 +449,7 @@ def set_up_schema(connection: psycopg.Connection) -> list[str]:
                 f"Move it out of the way:\n\n    ALTER SCHEMA {schema} RENAME TO "
                 f"{schema}_previous;",
             )
-    return meet(connection, schema_requirements(connection), f"schemas {SCHEMA} and {API_SCHEMA}")
+    return meet(connection, schema_requirements(connection), f"schemas {', '.join(SCHEMAS)}")
 
 
 def refuse_hollow(connection: psycopg.Connection) -> None:
@@ -456,12 +460,12 @@ def refuse_hollow(connection: psycopg.Connection) -> None:
     """
     tables = ("migration_ledger", "installation", "settings", "engine_state", "scheduler_state")
     for table in tables:
-        relation = sql.Identifier(SCHEMA, table)
-        if scalar(connection, "SELECT to_regclass(%s) IS NULL", f"{SCHEMA}.{table}"):
+        relation = sql.Identifier(ENGINE_SCHEMA, table)
+        if scalar(connection, "SELECT to_regclass(%s) IS NULL", f"{ENGINE_SCHEMA}.{table}"):
             continue
         if not scalar(connection, sql.SQL("SELECT true FROM {} LIMIT 1").format(relation)):
             raise UserError(
-                f"schema {SCHEMA} was restored without its data: {SCHEMA}.{table} is empty; "
+                f"teloo-analytics was restored without its data: {ENGINE_SCHEMA}.{table} is empty; "
                 "nothing was changed",
                 "Take the empty tables away and install anew: make uninstall; make migrate; then "
                 "SELECT * FROM refresh_all_mv(); (docs/runbook.md, Backup and restore)",
@@ -525,9 +529,9 @@ def dump_findings(connection: psycopg.Connection) -> list[tuple[str, list[str]]]
             )
         ORDER BY 1
         """,
-        {"schemas": [SCHEMA, API_SCHEMA], "roles": list(ROLES)},
+        {"schemas": list(SCHEMAS), "roles": list(ROLES)},
     ).fetchall()
-    ours = f"SCHEMA {SCHEMA}, {API_SCHEMA}"
+    ours = f"SCHEMA {', '.join(SCHEMAS)}"
     found = []
     for (role,) in rows:
         name = sql.Identifier(role).as_string(connection)
@@ -754,7 +758,7 @@ def append_to_search_path(connection: psycopg.Connection, default_path: str) -> 
         ) from error
     with acting_as(connection):
         connection.execute(
-            "UPDATE analytics.installation SET search_path_before = %s, search_path_after = %s",
+            "UPDATE kpi_engine.installation SET search_path_before = %s, search_path_after = %s",
             [before, after],
         )
     return True

@@ -46,8 +46,8 @@ def connect(url: str, name: str) -> psycopg.Connection:
 def check(url: str, functions: list[str]) -> None:
     """Refuse a database in which this role can't call the functions; one that is away may return.
 
-    ``functions`` are signatures such as ``analytics.tick()``. Raises UserError where one is missing
-    or may not be called, or where the database is a standby.
+    ``functions`` are signatures with a schema, such as ``analytics.tick()``. Raises
+    UserError where one is missing or may not be called, or where the database is a standby.
     """
     try:
         with connect(url, "check") as connection:
@@ -58,8 +58,8 @@ def check(url: str, functions: list[str]) -> None:
                 [functions],
             ).fetchone() or (False, "")
             may_call = has_package and connection.execute(
-                "SELECT has_schema_privilege('analytics', 'USAGE') "
-                "AND bool_and(has_function_privilege(name, 'EXECUTE')) "
+                "SELECT bool_and(has_schema_privilege(split_part(name, '.', 1), 'USAGE') "
+                "AND has_function_privilege(name, 'EXECUTE')) "
                 "FROM unnest(%s::text[]) AS name",
                 [functions],
             ).fetchone() == (True,)

@@ -28,12 +28,13 @@ _TOKEN = re.compile(
 _COMMENT_ON = re.compile(r"^COMMENT ON [^;']*? IS\s+(?:'(?:[^']|'')*'\s*)+;", re.MULTILINE)
 # How the file of a view declares the derived table that it defines.
 _DECLARATION = re.compile(
-    r"^SELECT analytics\.declare_derived_table\(\s*'(\w+)'.*?^\);", re.MULTILINE | re.DOTALL
+    r"^SELECT kpi_engine\.declare_derived_table\(\s*'(\w+)'.*?^\);", re.MULTILINE | re.DOTALL
 )
 # What PostgreSQL looks at only when a function runs, and so does not order anything:
 # comments, string literals, bodies between dollar quotes.
 _LATE_BOUND = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
-_REFERENCE = re.compile(r"\b(?:analytics\.|(?=api\.))((?:api\.)?\w+)")
+# Names in schema analytics are known without it.
+_REFERENCE = re.compile(r"\b(?:analytics\.|(?=(?:kpi_engine|api)\.))((?:(?:kpi_engine|api)\.)?\w+)")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class SqlFile:
 
     ``name`` is what the ledger knows it by: the object, or the number and name of a migration.
     ``file`` is where it lies below sql/; it may move. ``object_name`` is written without a schema
-    in schema analytics, with it in schema api. ``checksum`` is the SHA-256 of the code, without
+    in schema analytics, with it in the others. ``checksum`` is the SHA-256 of the code, without
     comments, COMMENT statements and white space; ``text_checksum`` that of the whole text.
     """
 
@@ -206,7 +207,7 @@ def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
                     waiting += [
                         mentioned
                         for mentioned in by_name[name].mentions()
-                        if mentioned in by_name or mentioned.startswith("src_")
+                        if mentioned in by_name or mentioned.startswith("kpi_engine.src_")
                     ]
         rules[item.derived_table] = found
     return rules
@@ -214,7 +215,11 @@ def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
 
 def providers(objects: Iterable[SqlFile]) -> dict[str, str]:
     """Return by the name of each derived table the object whose file declares it."""
-    return {item.derived_table: item.object_name for item in objects if item.derived_table}
+    return {
+        f"kpi_engine.{item.derived_table}": item.object_name
+        for item in objects
+        if item.derived_table
+    }
 
 
 def dependency_order(objects: Iterable[SqlFile]) -> list[SqlFile]:

@@ -19,11 +19,12 @@ from console import (
     set_up_logging,
 )
 from prerequisites import (
-    API_SCHEMA,
+    ENGINE_SCHEMA,
     MIGRATE_LOCK,
     OWNER,
     ROLES,
     SCHEMA,
+    SCHEMAS,
     acting_as,
     is_superuser,
     role_exists,
@@ -65,7 +66,7 @@ def refuse_foreign_objects(connection: psycopg.Connection) -> None:
             )
         ORDER BY 2
         """,
-        {"roles": list(ROLES), "schemas": [SCHEMA, API_SCHEMA]},
+        {"roles": list(ROLES), "schemas": list(SCHEMAS)},
     ).fetchall()
     if rows:
         raise UserError(
@@ -85,7 +86,7 @@ def restore_search_path(
     if is_installed:
         with acting_as(connection):
             row = connection.execute(
-                "SELECT search_path_before FROM analytics.installation "
+                "SELECT search_path_before FROM kpi_engine.installation "
                 "WHERE search_path_after = %s",
                 [now],
             ).fetchone()
@@ -183,7 +184,7 @@ def is_installed_here(connection: psycopg.Connection) -> bool:
             connection,
             "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
             "WHERE nspname = %s AND relname = 'migration_ledger'",
-            SCHEMA,
+            ENGINE_SCHEMA,
         )
     )
 
@@ -191,7 +192,12 @@ def is_installed_here(connection: psycopg.Connection) -> bool:
 def has_leftovers(connection: psycopg.Connection) -> bool:
     """Tell whether an installation that was dropped by hand left rights or a search_path."""
     path = prerequisites.database_search_path(connection) or ""
-    has_schema = scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA)
+    is_of_others = scalar(
+        connection,
+        "SELECT true FROM pg_namespace WHERE nspname = %s AND pg_get_userbyid(nspowner) <> %s",
+        SCHEMA,
+        OWNER,
+    )
     has_rights = scalar(
         connection,
         "SELECT true FROM pg_shdepend INNER JOIN pg_roles ON pg_roles.oid = refobjid "
@@ -199,7 +205,7 @@ def has_leftovers(connection: psycopg.Connection) -> bool:
         "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1",
         list(ROLES),
     )
-    return not has_schema and (prerequisites.is_on_path(path) or bool(has_rights))
+    return not is_of_others and (prerequisites.is_on_path(path) or bool(has_rights))
 
 
 def drop_pg_cron(connection: psycopg.Connection) -> list[str]:
@@ -261,7 +267,7 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
                 # A refresh that is running ends first.
                 locks.take(connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
                 # A tick too, and those that follow return at once; an older version has no table.
-                for table in ("analytics.refresh_lock", "analytics.tick_lock"):
+                for table in ("kpi_engine.refresh_lock", "kpi_engine.tick_lock"):
                     if scalar(connection, "SELECT to_regclass(%s)", table):
                         connection.execute(
                             sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(
@@ -269,7 +275,7 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
                             )
                         )
                 created_cron = scalar(
-                    connection, "SELECT pg_cron_created FROM analytics.installation"
+                    connection, "SELECT pg_cron_created FROM kpi_engine.installation"
                 )
             lost, stays = farewell.losses(connection), farewell.leftovers(connection)
             done.append(f"{cron.unschedule(connection)} scheduled job(s)")
@@ -279,9 +285,12 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
         if is_installed:
             done.append(f"{capture.remove(connection)} trigger(s) of change capture")
         drop_objects(connection)
-        if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", SCHEMA):
-            raise UserError(f"schema {SCHEMA} belongs to somebody else by now; nothing was changed")
-        done.append(f"schemas {SCHEMA} and {API_SCHEMA}, all rights of their roles")
+        for schema in (SCHEMA, ENGINE_SCHEMA):
+            if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", schema):
+                raise UserError(
+                    f"schema {schema} belongs to somebody else by now; nothing was changed"
+                )
+        done.append(f"schemas {', '.join(SCHEMAS)}, all rights of their roles")
         kept = drop_roles(connection)
         for role in joined:
             if role_exists(connection, role):

@@ -278,11 +278,11 @@ def made_once(database: Database, key: str, make: Callable[[Database], object]) 
         f"DROP DATABASE {database.name}", f"CREATE DATABASE {database.name} TEMPLATE {template}"
     )
     copy_settings(database, template)
-    if database.rows("SELECT to_regclass('analytics.engine_state') IS NOT NULL") == [(True,)]:
+    if database.rows("SELECT to_regclass('kpi_engine.engine_state') IS NOT NULL") == [(True,)]:
         # As migrate does in a database that was restored.
         database.execute(
-            "SET ROLE analytics_owner; SELECT analytics.settle_source(); "
-            "SELECT analytics.recognize_database()"
+            "SET ROLE analytics_owner; SELECT kpi_engine.settle_source(); "
+            "SELECT kpi_engine.recognize_database()"
         )
 
 

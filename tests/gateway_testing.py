@@ -2,24 +2,40 @@
 
 import http.client
 import json
+import os
+import re
+import shlex
+import shutil
+import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 
+from cluster import SERVER_USER_UNDER_ROOT, free_port
 from conftest import Database, Server
 from demo import load
 from endpoints import Endpoint
-from gateway import Gateway, Settings
+from gateway import (
+    CONFIG,
+    PORT_VARIABLES,
+    Gateway,
+    Settings,
+    page_answers,
+    ports_from,
+    wait_until,
+)
 from jwt_token import AUDIENCE
 from migrate import migrate
 
+INSTALLED = "/var/lib/teloo-analytics"
 ERROR_KEYS = {"code", "message", "details", "hint"}
 
 
@@ -83,11 +99,11 @@ class Api:
         try:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
-            headers: dict[str, str] = {}
+            received: dict[str, str] = {}
             for name, value in answer.getheaders():
-                before = headers.get(name.lower())
-                headers[name.lower()] = value if before is None else f"{before}, {value}"
-            return Response(answer.status, headers, answer.read())
+                before = received.get(name.lower())
+                received[name.lower()] = value if before is None else f"{before}, {value}"
+            return Response(answer.status, received, answer.read())
         finally:
             connection.close()
 
@@ -164,7 +180,7 @@ def locked(api: Api, relation: str) -> Iterator[None]:
         if relation.startswith("mv_"):
             other.execute(f"ALTER MATERIALIZED VIEW analytics.{relation} RENAME TO busy")
         else:
-            other.execute(f"LOCK TABLE analytics.{relation} IN ACCESS EXCLUSIVE MODE")
+            other.execute(f"LOCK TABLE kpi_engine.{relation} IN ACCESS EXCLUSIVE MODE")
         yield
         other.rollback()
 
@@ -187,6 +203,81 @@ def started(database: Database, name: str, settings: Settings | None = None) -> 
         yield Api(gateway, database)
     finally:
         gateway.stop()
+
+
+@dataclass
+class Rendered(Gateway):
+    """A gateway whose files are where ``gateway.py render`` wrote them."""
+
+    where: Path = Path()
+    rendered_for: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> Path:
+        return self.where
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return ports_from(self.rendered_for)
+
+    @property
+    def secret_file(self) -> Path:
+        return self.where / "jwt-secret"
+
+
+def render_environment(gateway: Gateway) -> dict[str, str]:
+    """Return the variables that ``gateway.py render`` needs for a second gateway, on free ports."""
+    return {
+        "DATABASE_URL": gateway.database_uri(gateway.set_password()),
+        "ADMIN_DATABASE_URL": gateway.cluster.url(gateway.database),
+        **{variable: str(free_port()) for variable in PORT_VARIABLES.values()},
+    }
+
+
+def command(unit: str, setting: str, directory: Path, program: Path) -> list[str]:
+    """Return a command of a unit, for another folder."""
+    text = (CONFIG / "systemd" / f"teloo-{unit}.service").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^{setting}=(.*)$", text, re.MULTILINE)
+    return shlex.split(
+        line.replace(INSTALLED, str(directory)).replace("/usr/local/bin/postgrest", str(program))
+    )
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there and no zombie."""
+    with suppress(OSError):
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    return False
+
+
+@contextmanager
+def running(rendered: Rendered, program: Path) -> Iterator[list[int]]:
+    """Start PostgREST and nginx over rendered files, with the commands of their units.
+
+    Hands out their processes. At the end they stop, and the files are removed.
+    """
+    cluster, target = rendered.cluster, rendered.directory
+    if cluster.under_root:
+        for path in [target, *target.rglob("*")]:
+            shutil.chown(path, SERVER_USER_UNDER_ROOT, SERVER_USER_UNDER_ROOT)
+    pids: list[int] = []
+    try:
+        for unit in ("postgrest", "gateway"):
+            start = command(unit, "ExecStart", target, program)
+            script = 'setsid "$@" >>"$0" 2>&1 </dev/null & echo $!'
+            pids.append(
+                int(cluster.must(unit, "sh", "-c", script, str(target / f"{unit}.log"), *start))
+            )
+        ready = f"http://127.0.0.1:{rendered.ports['admin']}/ready"
+        assert wait_until(lambda: page_answers(ready)), (target / "postgrest.log").read_text()
+        assert wait_until(lambda: page_answers(f"{rendered.url}/openapi.json"))
+        yield pids
+    finally:
+        for pid in pids:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
+        assert wait_until(lambda: not any(map(is_alive, pids)))
+        shutil.rmtree(target)
 
 
 @contextmanager

@@ -228,7 +228,7 @@ class Sequence:
         self.note(f"-- {self.arena.generation}: the marketplace of seed {self.seed}")
         self.set_zone(ZONE)
         row = self.arena.refresher.execute(
-            "SELECT time_zone, today, rebuild_reason IS NOT NULL FROM analytics.engine_state"
+            "SELECT time_zone, today, rebuild_reason IS NOT NULL FROM kpi_engine.engine_state"
         ).fetchone()
         assert row is not None
         self.built_zone, self.built_today, self.must_rebuild = row
@@ -600,8 +600,8 @@ class Sequence:
 
     def compact(self, _writer: Writer) -> None:
         """Compact the log as tick does with a large one."""
-        self.note("refresher: SELECT analytics.compact_change_log();")
-        self.arena.refresher.execute("SELECT analytics.compact_change_log()")
+        self.note("refresher: SELECT kpi_engine.compact_change_log();")
+        self.arena.refresher.execute("SELECT kpi_engine.compact_change_log()")
 
     def audit(self) -> None:
         """Audit everything: no cell may be wrong."""

@@ -307,7 +307,7 @@ def test_a_negative_number_in_csv_stays_a_number(api: Api) -> None:
         "AND pg_get_viewdef(attrelid) !~ ('csv_text\\([^\\n]*\\) AS ' || attname)"
     )
     assert unguarded == []
-    assert api.database.rows("SELECT analytics.csv_text(NULL), analytics.csv_text('a=b')") == [
+    assert api.database.rows("SELECT kpi_engine.csv_text(NULL), kpi_engine.csv_text('a=b')") == [
         (None, "a=b")
     ]
 

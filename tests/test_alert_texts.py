@@ -39,7 +39,7 @@ def fail(database: Database) -> None:
         "SELECT * FROM analytics.refresh_all_mv()",
         "REVOKE SELECT ON public.ofertas FROM analytics_owner",
         "SELECT * FROM analytics.refresh_all_mv(true)",
-        "SELECT analytics.update_alerts()",
+        "SELECT kpi_engine.update_alerts()",
     )
 
 
@@ -53,7 +53,7 @@ def test_an_alert_names_cause_database_and_host_and_its_end_has_no_failure(
     migrated.execute(
         "GRANT SELECT ON public.ofertas TO analytics_owner",
         "SELECT * FROM analytics.refresh_all_mv()",
-        "SELECT analytics.update_alerts()",
+        "SELECT kpi_engine.update_alerts()",
     )
     deliver(migrated, migrated.url, **settings)
     posts = {body["event"]: body for _, body in hook.posts if body["problem"] == "refresh_failed"}
@@ -96,7 +96,7 @@ def test_a_cause_is_one_line_without_data_and_secrets(
 ) -> None:
     with migrated.connect() as connection:
         row = connection.execute(
-            "SELECT analytics.error_in_short(%s, %s)", [message, sqlstate]
+            "SELECT kpi_engine.error_in_short(%s, %s)", [message, sqlstate]
         ).fetchone()
     assert row is not None
     assert str(row[0]).startswith(shown)
@@ -239,21 +239,21 @@ def test_the_stamp_of_a_tick_in_another_database_is_no_tick_here(migrated: Datab
         "CALL analytics.tick()",
         "UPDATE analytics.scheduler_state SET scheduled_since = now() - interval '1 day'",
     )
-    assert migrated.rows("SELECT analytics.scheduler_is_running()") == [(True,)]
+    assert migrated.rows("SELECT kpi_engine.scheduler_is_running()") == [(True,)]
     copy = f"{migrated.name}_copy"
     admin = Database(migrated.cluster, "postgres")
     admin.execute(f"CREATE DATABASE {copy} TEMPLATE {migrated.name}")
     try:
         other = Database(migrated.cluster, copy)
-        assert other.rows("SELECT analytics.scheduler_is_running()") == [(False,)]
+        assert other.rows("SELECT kpi_engine.scheduler_is_running()") == [(False,)]
         assert "scheduler_down" in [
             row[0] for row in other.rows("SELECT problem FROM analytics.health_problems()")
         ]
         # A refresh takes over what the dump brought; the stamp is still none.
         other.execute("SELECT * FROM analytics.refresh_all_mv()")
-        assert other.rows("SELECT analytics.scheduler_is_running()") == [(False,)]
+        assert other.rows("SELECT kpi_engine.scheduler_is_running()") == [(False,)]
         other.execute("CALL analytics.tick()")
-        assert other.rows("SELECT analytics.scheduler_is_running()") == [(True,)]
+        assert other.rows("SELECT kpi_engine.scheduler_is_running()") == [(True,)]
     finally:
         admin.execute(f"DROP DATABASE {copy} WITH (FORCE)")
 

@@ -42,7 +42,7 @@ def fail_a_refresh(database: Database) -> None:
     with database.connect() as holder, database.connect() as worker:
         holder.execute("BEGIN; LOCK TABLE public.asesores IN ACCESS EXCLUSIVE MODE")
         worker.execute("SET lock_timeout = '100ms'")
-        worker.execute("SELECT analytics.queue_refresh(true, 'ana')")
+        worker.execute("SELECT kpi_engine.queue_refresh(true, 'ana')")
         with pytest.raises(psycopg.Error):
             worker.execute("CALL analytics.work()")
 
@@ -90,7 +90,7 @@ def test_what_is_gone_before_it_lasted_leaves_nothing(alerting: Database) -> Non
 def test_many_at_once_put_one_notice(alerting: Database) -> None:
     fail_a_refresh(alerting)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: alerting.execute("SELECT analytics.update_alerts()"), range(24)))
+        list(pool.map(lambda _: alerting.execute("SELECT kpi_engine.update_alerts()"), range(24)))
     assert alerting.rows(OUTBOX) == [("refresh_failed", "raised")]
 
 
@@ -131,14 +131,14 @@ def test_who_listens_hears_of_alerts_and_refreshes(alerting: Database) -> None:
         ("alert", "cleared"),
     ]
     assert heard[1][1]["problem"] == "refresh_failed"
-    version = alerting.rows("SELECT data_version FROM analytics.engine_state")[0][0]
+    version = alerting.rows("SELECT data_version FROM kpi_engine.engine_state")[0][0]
     assert heard[2][1]["data_version"] == version
 
 
 def test_notices_are_taken_once_in_order_and_again_when_nothing_is_reported(
     alerting: Database,
 ) -> None:
-    take = "SELECT notice_id, event, attempt, delivered_to FROM analytics.take_notice()"
+    take = "SELECT notice_id, event, attempt, delivered_to FROM kpi_engine.take_notice()"
     fail_a_refresh(alerting)
     alerting.execute(
         "CALL analytics.tick()", "SELECT * FROM analytics.refresh_all_mv()", "CALL analytics.tick()"
@@ -153,7 +153,7 @@ def test_notices_are_taken_once_in_order_and_again_when_nothing_is_reported(
     assert alerting.rows(take) == []
     alerting.execute(due.format("1 s"))
     assert alerting.rows(take) == [(notice_id, "raised", 2, [])]
-    report = "SELECT analytics.report_notice({}, '{}', {})"
+    report = "SELECT kpi_engine.report_notice({}, '{}', {})"
     alerting.execute(report.format(notice_id, "{webhook}", "'no mail'"))
     assert alerting.rows(
         "SELECT last_error, delivered_at, next_attempt_at - clock_timestamp() "
@@ -177,7 +177,7 @@ def test_what_could_not_be_delivered_for_long_is_given_up_and_trimmed(alerting: 
         "SELECT * FROM analytics.refresh_all_mv()",
         "CALL analytics.tick()",
     )
-    assert alerting.rows("SELECT event FROM analytics.take_notice()") == [("cleared",)]
+    assert alerting.rows("SELECT event FROM kpi_engine.take_notice()") == [("cleared",)]
     alerting.execute(
         "UPDATE analytics.alerts SET cleared_at = cleared_at - interval '401 days'",
         "UPDATE analytics.scheduler_state SET last_trimmed_at = NULL",
@@ -192,7 +192,7 @@ def test_step_of_a_tick_that_fails_stops_no_other_one_and_is_not_hidden(
 ) -> None:
     migrated.execute(
         "UPDATE analytics.scheduler_state SET scheduled_since = now() - interval '25 hours'",
-        "ALTER TABLE analytics.audit_log RENAME TO audit_log_gone",
+        "ALTER TABLE kpi_engine.audit_log RENAME TO audit_log_gone",
     )
     with (
         migrated.connect() as connection,
@@ -206,7 +206,7 @@ def test_step_of_a_tick_that_fails_stops_no_other_one_and_is_not_hidden(
         (True,)
     ]
     migrated.execute(
-        "ALTER TABLE analytics.audit_log_gone RENAME TO audit_log", "CALL analytics.tick()"
+        "ALTER TABLE kpi_engine.audit_log_gone RENAME TO audit_log", "CALL analytics.tick()"
     )
 
 
@@ -215,8 +215,8 @@ def test_ticks_need_no_more_than_the_schedulers_role(alerting: Database) -> None
     with alerting.connect() as connection:
         connection.execute("SET ROLE analytics_scheduler")
         connection.execute("CALL analytics.tick()")
-        taken = connection.execute("SELECT notice_id FROM analytics.take_notice()").fetchone()
+        taken = connection.execute("SELECT notice_id FROM kpi_engine.take_notice()").fetchone()
         assert taken
-        connection.execute("SELECT analytics.report_notice(%s, '{webhook}', NULL)", taken)
+        connection.execute("SELECT kpi_engine.report_notice(%s, '{webhook}', NULL)", taken)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM analytics.alerts")

@@ -493,7 +493,7 @@ def test_a_forced_refresh_computes_everything(api: Api) -> None:
 
 
 def test_a_large_forced_refresh_is_queued(api: Api) -> None:
-    active = "SELECT active_set FROM analytics.engine_state"
+    active = "SELECT table_name, active_set FROM kpi_engine.derived_tables ORDER BY 1"
     before = api.database.rows(active)
     api.database.execute("SELECT analytics.set_setting('api_forced_requests', '0')")
     try:
@@ -539,10 +539,10 @@ def test_a_large_first_refresh_is_queued_by_the_size_of_the_source(migrated: Dat
 def held_lock(api: Api) -> Iterator[Callable[[], None]]:
     """Hold the refresh lock as analytics.work() does before it has a job; yield what lets go."""
     with api.database.connect() as holder:
-        holder.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+        holder.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
 
         def let_go() -> None:
-            holder.execute("SELECT pg_advisory_unlock(analytics.refresh_lock_key())")
+            holder.execute("SELECT pg_advisory_unlock(kpi_engine.refresh_lock_key())")
 
         yield let_go
 
@@ -687,7 +687,7 @@ def failing(api: Api, sqlstate: str, message: str) -> Iterator[None]:
     api.database.execute(
         "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = '{message}'; END;$$",
-        "CREATE TRIGGER fail BEFORE DELETE ON analytics.change_log "
+        "CREATE TRIGGER fail BEFORE DELETE ON kpi_engine.change_log "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.fail()",
         CHANGE,
     )
@@ -885,7 +885,7 @@ def test_strangers_are_told_what_is_wrong_in_general_words(api: Api) -> None:
 
 def test_every_problem_has_general_words(api: Api) -> None:
     words = {
-        name: str(api.database.rows(f"SELECT analytics.problem_in_short('{name}')")[0][0])
+        name: str(api.database.rows(f"SELECT kpi_engine.problem_in_short('{name}')")[0][0])
         for name in {*PROBLEM_NAMES, "unknown"}
     }
     assert len(PROBLEM_NAMES) > 10
@@ -911,14 +911,14 @@ HELD_UP = {
         STATUS,
         "/metrics",
     },
-    "LOCK TABLE analytics.view_state": {*READING, *HEALTH, "/metrics"},
-    "LOCK TABLE analytics.change_log": {STATUS, LIVE, "/metrics"},
-    "LOCK TABLE analytics.pending_changes": {STATUS, LIVE, "/metrics"},
-    "LOCK TABLE analytics.refresh_log": {STATUS, SCHEDULER, *HEALTH, "/metrics"},
-    "LOCK TABLE analytics.refresh_jobs": {SCHEDULER, *HEALTH, "/metrics"},
-    "LOCK TABLE analytics.scheduler_state": {SCHEDULER, *HEALTH, "/metrics"},
-    "LOCK TABLE analytics.settings": {SCHEDULER, LIVE, *HEALTH, "/metrics"},
-    "LOCK TABLE analytics.installation": {SCHEDULER},
+    "LOCK TABLE kpi_engine.view_state": {*READING, *HEALTH, "/metrics"},
+    "LOCK TABLE kpi_engine.change_log": {STATUS, LIVE, "/metrics"},
+    "LOCK TABLE kpi_engine.pending_changes": {STATUS, LIVE, "/metrics"},
+    "LOCK TABLE kpi_engine.refresh_log": {STATUS, SCHEDULER, *HEALTH, "/metrics"},
+    "LOCK TABLE kpi_engine.refresh_jobs": {SCHEDULER, *HEALTH, "/metrics"},
+    "LOCK TABLE kpi_engine.scheduler_state": {SCHEDULER, *HEALTH, "/metrics"},
+    "LOCK TABLE kpi_engine.settings": {SCHEDULER, LIVE, *HEALTH, "/metrics"},
+    "LOCK TABLE kpi_engine.installation": {SCHEDULER},
 }
 
 
@@ -959,7 +959,7 @@ def test_a_writer_that_waits_too_long_gets_504(api: Api) -> None:
             api.database.connect() as observer,
             ThreadPoolExecutor(1) as pool,
         ):
-            other.execute("LOCK TABLE analytics.refresh_jobs, analytics.refresh_log")
+            other.execute("LOCK TABLE kpi_engine.refresh_jobs, analytics.refresh_log")
             answer = pool.submit(api.post, path, OPERATOR)
             assert wait_until(lambda: observer.execute(waiting, login).fetchone() is not None)
             observer.execute(waiting.replace("SELECT pid", "SELECT pg_cancel_backend(pid)"), login)

@@ -83,7 +83,7 @@ def tables_of(generation: Generation) -> list[str]:
 def noted(connection: psycopg.Connection) -> Noted:
     """Take what the log holds."""
     rows = connection.execute(
-        "DELETE FROM analytics.change_log RETURNING entity, key::text"
+        "DELETE FROM kpi_engine.change_log RETURNING entity, key::text"
     ).fetchall()
     return {(row[0], row[1]) for row in rows}
 
@@ -225,9 +225,9 @@ def test_a_role_without_rights_on_the_schema_can_write_everything(
         connection.execute(f"SET search_path = pg_temp, {schema}")
         connection.execute("CREATE TEMPORARY TABLE change_log (entity text, key uuid)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT FROM analytics.change_log")
+            connection.execute("SELECT FROM kpi_engine.change_log")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SELECT FROM analytics.engine_state")
+            connection.execute("SELECT FROM kpi_engine.engine_state")
         for table in (*tables_of(generation), "clientes"):
             connection.execute(f"UPDATE {table} SET id = id")
         fill(connection, BASE_SEED + 1, generation, TODAY, size=SMALL)
@@ -411,7 +411,7 @@ def test_apply_change_capture_does_not_queue_the_application_behind_a_busy_table
 
 
 def test_apply_change_capture_twice_changes_nothing(market_a: Database) -> None:
-    signature = "SELECT analytics.capture_signature()"
+    signature = "SELECT kpi_engine.capture_signature()"
     before = market_a.rows(signature)
     market_a.execute("CALL analytics.apply_change_capture()")
     assert market_a.rows(signature) == before != [(None,)]
@@ -552,7 +552,7 @@ def test_partitions_that_come_and_go_are_noted_by_tick(partitioned: Database, ch
         )
         connection.execute("CALL analytics.tick()")
         is_full = mode_of(change) == "full"
-        assert partitioned.rows("SELECT rebuild_reason IS NULL FROM analytics.engine_state") == [
+        assert partitioned.rows("SELECT rebuild_reason IS NULL FROM kpi_engine.engine_state") == [
             (not is_full,)
         ]
         # Once, not every minute.
@@ -668,7 +668,7 @@ def test_partition_written_to_while_it_is_detached_loses_nothing(partitioned: Da
     partitioned.execute(
         "ALTER TABLE public.historial_respuestas_ofertas DETACH PARTITION public.notices_newer",
         NEW_NOTICES.format(table="notices_newer", instant="2026-11-20 12:00:00-05"),
-        "SELECT analytics.compact_change_log()",
+        "SELECT kpi_engine.compact_change_log()",
         "UPDATE public.notices_newer SET respondio = NOT respondio",
         "ALTER TABLE public.historial_respuestas_ofertas ATTACH PARTITION public.notices_newer "
         "FOR VALUES FROM ('2026-11-15') TO ('2026-11-22')",
@@ -685,7 +685,7 @@ def leave_it_well(database: Database) -> None:
     assert database.rows("SELECT analytics.capture_gap()") == [(None,)]
     assert (
         database.rows(
-            "SELECT DISTINCT relation::regclass::text FROM analytics.capture_triggers() "
+            "SELECT DISTINCT relation::regclass::text FROM kpi_engine.capture_triggers() "
             "WHERE definition IS NULL"
         )
         == []

@@ -138,7 +138,7 @@ def test_clock_that_was_back_repeats_no_slot_and_floods_nobody(
     assert len(scheduled.rows(SLOTS)) <= len(before) + 1
     assert "missed_slot" not in alerts(scheduled)
     assert "stale" not in problems(scheduled, NOW)
-    assert scheduled.rows("SELECT today::text FROM analytics.engine_state") == [(day(0),)]
+    assert scheduled.rows("SELECT today::text FROM kpi_engine.engine_state") == [(day(0),)]
     assert next_refresh(scheduled, NOW) == at_slot(1)
     tick(scheduled, at_slot(1) + timedelta(seconds=30), "CALL analytics.work()")
     assert scheduled.rows(SLOTS)[-1] == (day(1), "SUCCESS")
@@ -170,7 +170,7 @@ def test_stamp_of_the_scheduler_in_the_future_is_void(scheduled: Database, stamp
     scheduled.execute(f"UPDATE analytics.scheduler_state SET {stamps}")
     at = NOW
     if "last_tick_at" in stamps:
-        assert scheduled.rows("SELECT analytics.scheduler_is_running()") == [(False,)]
+        assert scheduled.rows("SELECT kpi_engine.scheduler_is_running()") == [(False,)]
     tick(scheduled, at)
     assert next_refresh(scheduled, at) == at_slot(1)
     tick(scheduled, at + timedelta(hours=22))
@@ -196,9 +196,9 @@ def test_success_in_the_future_is_told_and_no_success(scheduled: Database) -> No
     scheduled.execute(
         "UPDATE analytics.refresh_log SET finished_at = finished_at + interval '182 days'"
     )
-    assert scheduled.rows("SELECT analytics.last_success_at()") == [(None,)]
+    assert scheduled.rows("SELECT kpi_engine.last_success_at()") == [(None,)]
     tick(scheduled, NOW, "CALL analytics.work()")
-    assert scheduled.rows("SELECT analytics.last_success_at() IS NULL") == [(False,)]
+    assert scheduled.rows("SELECT kpi_engine.last_success_at() IS NULL") == [(False,)]
     assert "the last refresh is stamped" not in problems(scheduled, NOW)["clock"]
     assert problems(scheduled, NOW + timedelta(hours=2)).keys().isdisjoint({"clock", "stale"})
 
@@ -218,7 +218,7 @@ def test_retry_alert_and_notice_of_a_clock_that_was_ahead_do_not_wait_for_it(
         "first_seen_at FROM analytics.alerts WHERE problem = 'stale'",
     )
     tick(scheduled, NOW)
-    assert scheduled.rows("SELECT problem FROM analytics.take_notice()") != []
+    assert scheduled.rows("SELECT problem FROM kpi_engine.take_notice()") != []
     # In a retry's own time, by the wall clock.
     assert scheduled.rows(
         "SELECT run_after <= clock_timestamp(), finished_at <= clock_timestamp() "
@@ -248,6 +248,6 @@ def test_clock_that_is_ahead_does_not_trim_what_is_not_old(scheduled: Database) 
     for _ in range(190):
         scheduled.execute(
             "UPDATE analytics.scheduler_state SET last_trimmed_at = '2020-01-01'",
-            "SELECT analytics.trim_logs()",
+            "SELECT kpi_engine.trim_logs()",
         )
     assert scheduled.rows("SELECT count(*) FROM analytics.refresh_log") < lines

@@ -165,7 +165,7 @@ def check_done_again(database: Database, reader: Reader, old: object, kill_secon
     assert reader.seen[0] == old
     assert len(reader.seen) == 2, "readers saw what was before and what came after, nothing else"
     assert differences(database) == []
-    assert database.rows("SELECT analytics.changes_waiting()") == [(0,)]
+    assert database.rows("SELECT kpi_engine.changes_waiting()") == [(0,)]
     assert database.rows("SELECT analytics.audit()") == [(0,)]
     assert database.rows("SELECT problem FROM analytics.health_problems()") == []
 
@@ -236,7 +236,7 @@ def test_scheduler_that_a_dba_stopped_is_seen_until_it_ticks_again(crashing: Dat
         assert crashing.rows(down) == []
         seconds = wait_for(lambda: crashing.rows(down) == [("scheduler_down",)], 200)
         print(f"no tick noticed after {seconds:.0f} s")
-        crashing.execute("SELECT analytics.update_alerts()")
+        crashing.execute("SELECT kpi_engine.update_alerts()")
         assert crashing.rows(events) == [("raised",)]
     finally:
         crashing.execute(switch.format("true"))
@@ -273,7 +273,7 @@ def test_long_rebuild_is_no_problem(crashing: Database) -> None:
 def test_migrate_is_no_problem(crashing: Database) -> None:
     """Applying every file again, and building both views aside, blocks the health for no more than
     a moment."""
-    views = "SELECT view_name::regclass::oid FROM analytics.materialized_views() ORDER BY 1"
+    views = "SELECT view_name::regclass::oid FROM kpi_engine.materialized_views() ORDER BY 1"
     before = crashing.rows(views)
     crashing.execute(
         "UPDATE analytics.migration_ledger SET checksum = 'x' "

@@ -38,8 +38,8 @@ max_replication_slots = 4
 max_prepared_transactions = 4
 """
 SETTLE = ("SELECT * FROM analytics.refresh_all_mv()", "CALL analytics.tick()")
-TRIGGER_OFF = "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting"
-TRIGGER_ON = "ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting"
+TRIGGER_OFF = "ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting"
+TRIGGER_ON = "ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting"
 
 
 class Somebody:
@@ -441,7 +441,7 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
     (
         "jobs",
         [
-            "SELECT analytics.queue_refresh(false, 'ana')",
+            "SELECT kpi_engine.queue_refresh(false, 'ana')",
             "UPDATE analytics.refresh_jobs SET requested_at = now() - interval '1 hour'",
         ],
         "warning",
@@ -450,9 +450,9 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
     ),
     (
         "autovacuum of our tables",
-        ["ALTER TABLE analytics.change_log SET (autovacuum_enabled = off)"],
+        ["ALTER TABLE kpi_engine.change_log SET (autovacuum_enabled = off)"],
         "warning",
-        "analytics.change_log",
+        "kpi_engine.change_log",
         [],
     ),
     (
@@ -640,11 +640,12 @@ def test_failed_view_and_its_error_are_shown(patient: Database) -> None:
 
 def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Database) -> None:
     with patient.connect() as running:
-        running.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+        running.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         assert findings_of(patient, "jobs") == []
-        # As analytics.show_refresh_start() shows a start, but of seven hours ago.
+        # As kpi_engine.show_refresh_start() shows a start, but of seven hours ago.
         running.execute(
-            "SELECT pg_advisory_lock_shared(analytics.refresh_start_lock_class()::bigint::integer, "
+            "SELECT pg_advisory_lock_shared("
+            "kpi_engine.refresh_start_lock_class()::bigint::integer, "
             "extract(epoch FROM now() - interval '7 hours' "
             "- timestamptz '2020-01-01 00:00:00Z')::integer)"
         )
@@ -654,10 +655,10 @@ def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Databa
         assert [fix["command"] for fix in finding["fixes"]] == [command]
         assert patient.rows(command) == [(True,)]
     wait_for_no_session(patient)
-    patient.execute("SELECT analytics.queue_refresh(false, 'ana')")
+    patient.execute("SELECT kpi_engine.queue_refresh(false, 'ana')")
     with patient.connect() as running:
-        running.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
-        running.execute("SELECT analytics.claim_refresh_job()")
+        running.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
+        running.execute("SELECT kpi_engine.claim_refresh_job()")
         assert findings_of(patient, "jobs") == []
     wait_for_no_session(patient)
     assert "without a session" in findings_of(patient, "jobs")[0]["message"]
@@ -751,8 +752,8 @@ def wait_for_no_session(database: Database) -> None:
 
 def test_rebuild_that_stopped(patient: Database) -> None:
     with patient.connect() as stopping:
-        stopping.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
-        stopping.execute("SELECT analytics.begin_rebuild(true)")
+        stopping.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
+        stopping.execute("SELECT kpi_engine.begin_rebuild(true)")
         assert findings_of(patient, "rebuild") == []
     wait_for_no_session(patient)
     assert "stopped after 0 of" in findings_of(patient, "rebuild")[0]["message"]
@@ -763,7 +764,7 @@ def test_large_change_log_and_dead_rows(patient: Database, monkeypatch: pytest.M
     monkeypatch.setattr(doctor_checks, "CHANGE_LOG_BYTES", 1024**2)
     monkeypatch.setattr(doctor_checks, "DEAD_ROWS", 1000)
     patient.execute(
-        "INSERT INTO analytics.change_log SELECT 'asesor', "
+        "INSERT INTO kpi_engine.change_log SELECT 'asesor', "
         "'00000000-0000-0000-0000-000000000001' FROM generate_series(1, 50000)"
     )
     report = examine(patient)
@@ -771,20 +772,20 @@ def test_large_change_log_and_dead_rows(patient: Database, monkeypatch: pytest.M
     mend(patient, "changes that wait", report)
     with patient.connect() as connection:
         connection.execute(
-            "INSERT INTO analytics.change_log SELECT 'asesor', gen_random_uuid() "
+            "INSERT INTO kpi_engine.change_log SELECT 'asesor', gen_random_uuid() "
             "FROM generate_series(1, 5000)"
         )
-        connection.execute("DELETE FROM analytics.change_log")
+        connection.execute("DELETE FROM kpi_engine.change_log")
         connection.execute("SELECT pg_stat_force_next_flush()")
     found = findings_of(patient, "size and dead rows")
-    assert any("analytics.change_log has " in finding["message"] for finding in found)
+    assert any("kpi_engine.change_log has " in finding["message"] for finding in found)
     mend(patient, "size and dead rows")
 
 
 def test_index_whose_build_was_interrupted(patient: Database) -> None:
     with patient.connect() as blocker, patient.connect() as building:
         blocker.execute("BEGIN")
-        blocker.execute("LOCK TABLE analytics.refresh_log IN ROW EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE kpi_engine.refresh_log IN ROW EXCLUSIVE MODE")
         building.execute("SET lock_timeout = '300ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             building.execute("CREATE INDEX CONCURRENTLY medio ON analytics.refresh_log (mode)")
@@ -850,7 +851,7 @@ def test_it_writes_nothing_and_could_not(
     patient: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def writes(patient: doctor_checks.Patient) -> Iterator[doctor_checks.Finding]:
-        patient.rows("INSERT INTO analytics.change_log VALUES ('everything', NULL) RETURNING 1")
+        patient.rows("INSERT INTO kpi_engine.change_log VALUES ('everything', NULL) RETURNING 1")
         yield doctor_checks.ok()
 
     next_transaction = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
@@ -883,7 +884,7 @@ def test_check_that_fails_waits_or_takes_too_long_is_reported_and_the_others_go_
     monkeypatch.setattr(doctor, "CHECKS", [sleeping, *doctor_checks.CHECKS])
     with patient.connect() as blocker:
         blocker.execute("BEGIN")
-        blocker.execute("LOCK TABLE analytics.installation IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE kpi_engine.installation IN ACCESS EXCLUSIVE MODE")
         report = examine(patient, "--timeout", "3")
     assert "longer than 3 s" in report.findings("sleeps")[0]["message"]
     assert "holds a lock" in report.findings("contract")[0]["message"]

@@ -41,7 +41,7 @@ LOCKS = (
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-BATCHES = "SELECT batch, finished_at FROM analytics.rebuild_batches ORDER BY batch"
+BATCHES = "SELECT batch, finished_at FROM kpi_engine.rebuild_batches ORDER BY batch"
 MANY_REQUESTS = """
 INSERT INTO public.solicitudes (id, cliente_id, ciudad_origen, departamento_origen, created_at)
 SELECT gen_random_uuid(), (SELECT min(id::text)::uuid FROM public.clientes), 'Cali', 'Valle',
@@ -132,13 +132,12 @@ def held_rebuild(
 
     Yields what it will return, the connection that can open the gate and the held process.
     """
-    inactive = database.rows(
-        "SELECT 'analytics.solicitud_facts_' || translate(active_set, 'ab', 'ba') "
-        "FROM analytics.engine_state"
-    )[0][0]
+    inactive = database.rows("SELECT 'analytics.' || kpi_engine.set_of('solicitud_facts', true)")[
+        0
+    ][0]
     database.execute(
         "CREATE OR REPLACE FUNCTION public.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN IF (SELECT count(finished_at) FROM analytics.rebuild_batches) = "
+        "$$ BEGIN IF (SELECT count(finished_at) FROM kpi_engine.rebuild_batches) = "
         f"{batches_done} THEN PERFORM pg_advisory_xact_lock({GATE}); END IF; RETURN NULL; END $$",
         f"CREATE OR REPLACE TRIGGER gate BEFORE INSERT ON {inactive} "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
@@ -179,7 +178,7 @@ def test_rebuild_gives_what_the_oracle_gives(migrated: Database) -> None:
         with session(migrated) as connection:
             connection.execute(CALL)
         assert differences(migrated) == []
-        assert migrated.rows("SELECT count(*) FROM analytics.rebuild_batches") == [(0,)]
+        assert migrated.rows("SELECT count(*) FROM kpi_engine.rebuild_batches") == [(0,)]
         disturb(migrated, seed)
     with session(migrated) as connection:
         connection.execute("SELECT * FROM analytics.refresh_all_mv()")
@@ -209,8 +208,8 @@ def test_rebuild_commits_each_batch_and_shows_how_far_it_is(market: Database) ->
         assert (
             requests_done
             in market.rows(
-                "SELECT (SELECT count(*) FROM analytics.solicitud_facts_a), "
-                "(SELECT count(*) FROM analytics.solicitud_facts_b)"
+                "SELECT (SELECT count(*) FROM kpi_engine.solicitud_facts_a), "
+                "(SELECT count(*) FROM kpi_engine.solicitud_facts_b)"
             )[0]
         )
         assert published(market) == before
@@ -258,7 +257,7 @@ def test_interrupted_rebuild_goes_on_where_it_ended(market: Database, how: str) 
         assert market.rows(BATCHES)[:2] == done[:2]
         assert real_time_differences(market) == []
         disturb(market, 7)
-    assert market.rows("SELECT count(*) FROM analytics.rebuild_batches") == [(0,)]
+    assert market.rows("SELECT count(*) FROM kpi_engine.rebuild_batches") == [(0,)]
     assert differences(market) == []
     assert audited(market) == 0
     assert refresh(market, NOW)[0] == "unchanged"
@@ -271,7 +270,7 @@ def test_rebuild_interrupted_before_the_swap_goes_on(market: Database) -> None:
         session(market) as rebuilder,
         ThreadPoolExecutor(1) as pool,
     ):
-        reader.execute("SELECT count(*) FROM analytics.solicitud_facts")
+        reader.execute("SELECT count(*) FROM kpi_engine.solicitud_facts")
         result = pool.submit(rebuilder.execute, CALL)
         with market.connect() as observer:
             observer.execute("SET statement_timeout = '30s'")
@@ -399,11 +398,11 @@ def test_operators_may_rebuild(market: Database) -> None:
 def test_rebuild_that_fails_releases_its_lock_and_goes_on_later(market: Database) -> None:
     market.execute(
         "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF (SELECT count(finished_at) FROM analytics.rebuild_batches) = 3 THEN "
+        "IF (SELECT count(finished_at) FROM kpi_engine.rebuild_batches) = 3 THEN "
         "RAISE 'the disk is full' USING ERRCODE = '53100'; END IF; RETURN NULL; END $$",
-        "CREATE TRIGGER fail BEFORE INSERT ON analytics.solicitud_facts_a "
+        "CREATE TRIGGER fail BEFORE INSERT ON kpi_engine.solicitud_facts_a "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.fail()",
-        "CREATE TRIGGER fail BEFORE INSERT ON analytics.solicitud_facts_b "
+        "CREATE TRIGGER fail BEFORE INSERT ON kpi_engine.solicitud_facts_b "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.fail()",
     )
     with session(market) as connection:
@@ -414,8 +413,8 @@ def test_rebuild_that_fails_releases_its_lock_and_goes_on_later(market: Database
         assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         assert differences(market) == []
         market.execute(
-            "DROP TRIGGER fail ON analytics.solicitud_facts_a",
-            "DROP TRIGGER fail ON analytics.solicitud_facts_b",
+            "DROP TRIGGER fail ON kpi_engine.solicitud_facts_a",
+            "DROP TRIGGER fail ON kpi_engine.solicitud_facts_b",
         )
         connection.execute(CALL)
     assert differences(market) == []
@@ -564,20 +563,20 @@ def test_share_of_changed_requests_above_the_setting_makes_a_full_refresh(
 # -- the self-audit -------------------------------------------------------------------------------
 
 # Every derived table: statement, then how the log names the difference.
-LATE = "local_day = (SELECT max(local_day) FROM analytics.solicitud_facts)"
+LATE = "local_day = (SELECT max(local_day) FROM kpi_engine.solicitud_facts)"
 NO_MONTH = "local_day = '-infinity'"
 NEW_FACT = (
-    "INSERT INTO analytics.solicitud_facts SELECT (jsonb_populate_record("
-    "NULL::analytics.solicitud_facts, to_jsonb(fact) || "
+    "INSERT INTO kpi_engine.solicitud_facts SELECT (jsonb_populate_record("
+    "NULL::kpi_engine.solicitud_facts, to_jsonb(fact) || "
     "jsonb_build_object('solicitud_id', gen_random_uuid()))).* "
-    "FROM analytics.solicitud_facts AS fact WHERE fact.{condition} LIMIT 1"
+    "FROM kpi_engine.solicitud_facts AS fact WHERE fact.{condition} LIMIT 1"
 )
 MISSING = (
-    "DELETE FROM analytics.solicitud_facts WHERE solicitud_id IN (SELECT solicitud_id FROM "
-    "analytics.solicitud_facts WHERE {condition} ORDER BY solicitud_id LIMIT 1)"
+    "DELETE FROM kpi_engine.solicitud_facts WHERE solicitud_id IN (SELECT solicitud_id FROM "
+    "kpi_engine.solicitud_facts WHERE {condition} ORDER BY solicitud_id LIMIT 1)"
 )
 CTID = (
-    "UPDATE analytics.{table} SET {change} WHERE {key} IN (SELECT {key} FROM analytics.{table} "
+    "UPDATE kpi_engine.{table} SET {change} WHERE {key} IN (SELECT {key} FROM kpi_engine.{table} "
     "WHERE {condition} ORDER BY {key} LIMIT 1)"
 )
 
@@ -614,7 +613,7 @@ DRIFT: list[tuple[str, str, str]] = [
     (MISSING.format(condition=NO_MONTH), "solicitud_facts", "row"),
     (NEW_FACT.format(condition=LATE), "solicitud_facts", "row"),
     (NEW_FACT.format(condition=NO_MONTH), "solicitud_facts", "row"),
-    ("DELETE FROM analytics.solicitud_facts", "solicitud_facts", "row"),
+    ("DELETE FROM kpi_engine.solicitud_facts", "solicitud_facts", "row"),
     (altered("month_totals", "mes", "price_sum = price_sum + 0.01"), "month_totals", "price_sum"),
     (
         altered("month_totals", "mes", "requests = requests + 1", "mes > '-infinity'"),
@@ -622,32 +621,32 @@ DRIFT: list[tuple[str, str, str]] = [
         "requests",
     ),
     (
-        "DELETE FROM analytics.month_totals WHERE mes = "
-        "(SELECT max(mes) FROM analytics.month_totals)",
+        "DELETE FROM kpi_engine.month_totals WHERE mes = "
+        "(SELECT max(mes) FROM kpi_engine.month_totals)",
         "month_totals",
         "row",
     ),
-    ("INSERT INTO analytics.month_totals VALUES ('2031-05-01')", "month_totals", "row"),
+    ("INSERT INTO kpi_engine.month_totals VALUES ('2031-05-01')", "month_totals", "row"),
     (altered("month_clientes", "mes", "requests = requests + 1"), "month_clientes", "requests"),
     (
-        "DELETE FROM analytics.month_clientes WHERE mes = '2026-11-01'",
+        "DELETE FROM kpi_engine.month_clientes WHERE mes = '2026-11-01'",
         "month_clientes",
         "row",
     ),
     (
-        "INSERT INTO analytics.month_asesores VALUES ('2026-11-01', gen_random_uuid(), 1)",
+        "INSERT INTO kpi_engine.month_asesores VALUES ('2026-11-01', gen_random_uuid(), 1)",
         "month_asesores",
         "row",
     ),
-    ("DELETE FROM analytics.month_marcas", "month_marcas", "row"),
+    ("DELETE FROM kpi_engine.month_marcas", "month_marcas", "row"),
     (altered("asesor_facts", "asesor_id", "nombre = 'Nobody'"), "asesor_facts", "nombre"),
-    ("DELETE FROM analytics.asesor_facts", "asesor_facts", "row"),
+    ("DELETE FROM kpi_engine.asesor_facts", "asesor_facts", "row"),
     (
         altered("historica_facts", "historica_id", "amount = coalesce(amount, 0) + 1"),
         "historica_facts",
         "amount",
     ),
-    ("DELETE FROM analytics.historica_facts", "historica_facts", "row"),
+    ("DELETE FROM kpi_engine.historica_facts", "historica_facts", "row"),
     (
         altered("notificacion_facts", "notificacion_id", "is_answered = NOT is_answered"),
         "notificacion_facts",
@@ -655,19 +654,29 @@ DRIFT: list[tuple[str, str, str]] = [
     ),
     (altered("auditoria_facts", "auditoria_id", "score = 99"), "auditoria_facts", "score"),
     (
-        "INSERT INTO analytics.auditoria_facts SELECT gen_random_uuid(), asesor_id, local_day, "
-        "fecha_revision, score FROM analytics.auditoria_facts LIMIT 3",
+        "INSERT INTO kpi_engine.auditoria_facts SELECT gen_random_uuid(), asesor_id, local_day, "
+        "fecha_revision, score FROM kpi_engine.auditoria_facts LIMIT 3",
         "auditoria_facts",
         "row",
     ),
     (altered("asesor_totals", "asesor_id", "offers = offers + 7"), "asesor_totals", "offers"),
     (
-        altered("asesor_totals", "asesor_id", "latest_audit = '2026-11-22 00:00:00-05'"),
-        "asesor_totals",
+        altered("asesor_audits", "asesor_id", "latest_audit = '2026-11-22 00:00:00-05'"),
+        "asesor_audits",
         "latest_audit",
     ),
-    ("DELETE FROM analytics.asesor_totals", "asesor_totals", "row"),
+    (altered("asesor_audits", "asesor_id", "audits = audits + 1"), "asesor_audits", "audits"),
+    (
+        altered("month_distinct_counts", "mes", "asesores = asesores - 1"),
+        "month_distinct_counts",
+        "asesores",
+    ),
+    ("DELETE FROM kpi_engine.asesor_totals", "asesor_totals", "row"),
 ]
+
+
+# Derived tables whose rows belong to no day.
+UNDATED = {"asesor_facts", "asesor_totals", "asesor_audits"}
 
 
 @pytest.mark.parametrize(("statement", "table", "column"), DRIFT)
@@ -683,11 +692,11 @@ def test_audit_finds_lists_counts_and_heals_drift(
     ]
     listed = market.rows("SELECT table_name, column_name, local_day::text FROM analytics.audit_log")
     assert (table, column) in [row[:2] for row in listed]
-    assert all((row[2] is None) == (row[0] in {"asesor_facts", "asesor_totals"}) for row in listed)
+    assert all((row[2] is None) == (row[0] in UNDATED) for row in listed)
     assert audited(market) == 0
     assert market.rows(
         "SELECT count(*) FROM public.solicitudes AS request "
-        "FULL JOIN analytics.solicitud_facts ON solicitud_id = id "
+        "FULL JOIN kpi_engine.solicitud_facts ON solicitud_id = id "
         "WHERE id IS NULL OR solicitud_id IS NULL"
     ) == [(0,)]
     refresh(market, NOW)
@@ -697,7 +706,7 @@ def test_audit_finds_lists_counts_and_heals_drift(
 
 def test_audit_names_the_day_and_nothing_but_the_column(market: Database) -> None:
     market.execute(altered("solicitud_facts", "solicitud_id", "evaluated_at = '2020-01-01'", LATE))
-    day = market.rows("SELECT max(local_day) FROM analytics.solicitud_facts")[0][0]
+    day = market.rows("SELECT max(local_day) FROM kpi_engine.solicitud_facts")[0][0]
     assert audited(market) == 1
     assert market.rows(
         "SELECT table_name, local_day, column_name, cells FROM analytics.audit_log"
@@ -707,7 +716,7 @@ def test_audit_names_the_day_and_nothing_but_the_column(market: Database) -> Non
 def test_changes_that_wait_are_no_drift(market: Database) -> None:
     disturb(market, 14, count=80)
     assert audited(market) == 0
-    market.execute("SELECT analytics.compact_change_log()")
+    market.execute("SELECT kpi_engine.compact_change_log()")
     disturb(market, 15)
     assert audited(market) == 0
     assert refresh(market, NOW)[0] == "incremental"
@@ -741,7 +750,7 @@ def test_change_that_commits_during_an_audit_is_no_drift_and_is_not_lost(
 
 def scheduled_refresh(connection: psycopg.Connection) -> None:
     """Refresh as the schedule does."""
-    connection.execute("SELECT * FROM analytics.run_refresh('schedule', 'test', false)")
+    connection.execute("SELECT * FROM kpi_engine.run_refresh('schedule', 'test', false)")
 
 
 def test_thirty_scheduled_refreshes_find_all_drift_there_is(market: Database) -> None:
@@ -758,7 +767,7 @@ def test_thirty_scheduled_refreshes_find_all_drift_there_is(market: Database) ->
             scheduled_refresh(connection)
     assert (
         market.rows(
-            "SELECT table_name FROM analytics.derived_tables "
+            "SELECT table_name FROM kpi_engine.derived_tables "
             "EXCEPT SELECT table_name FROM analytics.audit_log"
         )
         == []
@@ -770,17 +779,17 @@ def test_thirty_scheduled_refreshes_find_all_drift_there_is(market: Database) ->
 
 def test_thirty_scheduled_refreshes_find_all_drift_while_days_are_added(market: Database) -> None:
     market.execute(
-        "INSERT INTO analytics.solicitud_facts "
-        "SELECT (jsonb_populate_record(NULL::analytics.solicitud_facts, to_jsonb(fact) || "
+        "INSERT INTO kpi_engine.solicitud_facts "
+        "SELECT (jsonb_populate_record(NULL::kpi_engine.solicitud_facts, to_jsonb(fact) || "
         "jsonb_build_object('solicitud_id', gen_random_uuid(), 'local_day', day::date, "
         "'mes', date_trunc('month', day)::date))).* "
-        "FROM (SELECT * FROM analytics.solicitud_facts WHERE local_day > '-infinity' LIMIT 1) "
+        "FROM (SELECT * FROM kpi_engine.solicitud_facts WHERE local_day > '-infinity' LIMIT 1) "
         "AS fact CROSS JOIN generate_series((SELECT min(local_day)::timestamp "
-        "FROM analytics.solicitud_facts WHERE local_day > '-infinity'), "
+        "FROM kpi_engine.solicitud_facts WHERE local_day > '-infinity'), "
         "timestamp '2026-11-22', interval '1 day') AS day"
     )
     wrong = (
-        "SELECT local_day FROM analytics.solicitud_facts AS fact WHERE NOT EXISTS "
+        "SELECT local_day FROM kpi_engine.solicitud_facts AS fact WHERE NOT EXISTS "
         "(SELECT FROM public.solicitudes WHERE id = solicitud_id) ORDER BY 1"
     )
     assert len(market.rows(wrong)) > 200
@@ -830,7 +839,7 @@ SITUATIONS: dict[str, tuple[list[str], str]] = {
     "nothing": ([], NOW),
     "one request changed": ([ONE_CHANGE], NOW),
     "one request changed, the log tidied": (
-        [ONE_CHANGE, "SELECT analytics.compact_change_log()", ONE_CHANGE],
+        [ONE_CHANGE, "SELECT kpi_engine.compact_change_log()", ONE_CHANGE],
         NOW,
     ),
     "an offer and its line changed": (
@@ -853,7 +862,7 @@ SITUATIONS: dict[str, tuple[list[str], str]] = {
     "the local day went back": ([], "2026-11-20 12:00:00-05"),
     "truncated": (["TRUNCATE public.ofertas_detalle"], NOW),
     "truncated, the log tidied": (
-        ["TRUNCATE public.ofertas_detalle", "SELECT analytics.compact_change_log()"],
+        ["TRUNCATE public.ofertas_detalle", "SELECT kpi_engine.compact_change_log()"],
         NOW,
     ),
     "capture off": (["SELECT analytics.set_setting('change_capture', 'off')", ONE_CHANGE], NOW),
@@ -862,7 +871,7 @@ SITUATIONS: dict[str, tuple[list[str], str]] = {
     "threshold": ([MANY_REQUESTS.format(count=1200)], NOW),
     "days forced": (["SELECT analytics.force_requests('2026-11-01', '2026-11-30')"], NOW),
     "drift was healed": (
-        ["UPDATE analytics.month_totals SET offers = offers + 1", "SELECT analytics.audit()"],
+        ["UPDATE kpi_engine.month_totals SET offers = offers + 1", "SELECT analytics.audit()"],
         NOW,
     ),
     "a view is not populated": (
@@ -942,8 +951,8 @@ def test_view_that_only_has_to_be_published_is_predicted(market: Database) -> No
 
 
 def test_tick_moves_a_large_log_each_key_once(market: Database) -> None:
-    logged = "SELECT count(*) FROM analytics.change_log"
-    pending = "SELECT entity, count(*) FROM analytics.pending_changes GROUP BY entity ORDER BY 1"
+    logged = "SELECT count(*) FROM kpi_engine.change_log"
+    pending = "SELECT entity, count(*) FROM kpi_engine.pending_changes GROUP BY entity ORDER BY 1"
     market.execute(ONE_CHANGE, "CALL analytics.tick()")
     assert market.rows(logged) == [(1,)]
     assert market.rows(pending) == []
@@ -951,7 +960,7 @@ def test_tick_moves_a_large_log_each_key_once(market: Database) -> None:
         market.execute("UPDATE public.solicitudes SET updated_at = now()")
     # An update of many rows notes what each was and is, but for the first.
     assert market.rows(logged) == [(1 + 55 * (2 * REQUESTS - 1),)]
-    assert market.rows("SELECT pg_relation_size('analytics.change_log') > 1048576") == [(True,)]
+    assert market.rows("SELECT pg_relation_size('kpi_engine.change_log') > 1048576") == [(True,)]
     market.execute("CALL analytics.tick()")
     assert market.rows(logged) == [(0,)]
     assert market.rows(pending) == [("solicitud", REQUESTS)]
@@ -965,9 +974,9 @@ def test_tick_moves_a_large_log_each_key_once(market: Database) -> None:
 def test_small_log_stays_for_the_refresh_also_after_it_was_large(market: Database) -> None:
     for _ in range(55):
         market.execute("UPDATE public.solicitudes SET updated_at = now()")
-    market.execute("CALL analytics.tick()", "VACUUM analytics.change_log")
+    market.execute("CALL analytics.tick()", "VACUUM kpi_engine.change_log")
     market.execute(ONE_CHANGE, "CALL analytics.tick()")
-    assert market.rows("SELECT count(*) FROM analytics.change_log") == [(1,)]
+    assert market.rows("SELECT count(*) FROM kpi_engine.change_log") == [(1,)]
 
 
 def test_tick_does_not_wait_for_a_refresh(market: Database) -> None:
@@ -978,6 +987,6 @@ def test_tick_does_not_wait_for_a_refresh(market: Database) -> None:
         ticker.execute("SET lock_timeout = '300ms'")
         ticker.execute("CALL analytics.tick()")
         # Nor does the refresh wait for what tick would have moved.
-        assert market.rows("SELECT count(*) FROM analytics.pending_changes") == [(0,)]
+        assert market.rows("SELECT count(*) FROM kpi_engine.pending_changes") == [(0,)]
         refresher.commit()
-    assert market.rows("SELECT count(*) FROM analytics.change_log") == [(0,)]
+    assert market.rows("SELECT count(*) FROM kpi_engine.change_log") == [(0,)]

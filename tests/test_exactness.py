@@ -330,12 +330,12 @@ def answers(
 def test_rounded_quotient_rounds_once_and_half_away_from_zero(migrated: Database) -> None:
     pairs = random_quotients()
     with migrated.connect() as connection:
-        got = answers(connection, "analytics.rounded_quotient(%s::numeric, %s::numeric)", pairs)
+        got = answers(connection, "kpi_engine.rounded_quotient(%s::numeric, %s::numeric)", pairs)
         for pair, answer in zip(pairs, got, strict=True):
             assert answer == (rounded(Fraction(pair[0]) / Fraction(pair[1])),), pair
         nothing = connection.execute(
-            "SELECT analytics.rounded_quotient(5, 0), analytics.rounded_quotient(NULL, 0), "
-            "scale(analytics.rounded_quotient(1, 3))"
+            "SELECT kpi_engine.rounded_quotient(5, 0), kpi_engine.rounded_quotient(NULL, 0), "
+            "scale(kpi_engine.rounded_quotient(1, 3))"
         ).fetchone()
     assert nothing == (None, None, 2)
 
@@ -347,10 +347,10 @@ def test_percentage_rounds_once_and_is_0_over_nothing(migrated: Database) -> Non
         whole = dice.randrange(1, 10 ** dice.choice((1, 2, 3, 9, 18)))
         pairs.append((Decimal(dice.randrange(whole + 1)), Decimal(whole)))
     with migrated.connect() as connection:
-        got = answers(connection, "analytics.percentage(%s::numeric, %s::numeric)", pairs)
+        got = answers(connection, "kpi_engine.percentage(%s::numeric, %s::numeric)", pairs)
         for pair, answer in zip(pairs, got, strict=True):
             assert answer == (rounded(100 * Fraction(pair[0]) / Fraction(pair[1])),), pair
-        nothing = connection.execute("SELECT analytics.percentage(0, 0)").fetchone()
+        nothing = connection.execute("SELECT kpi_engine.percentage(0, 0)").fetchone()
     assert nothing == (0,)
 
 

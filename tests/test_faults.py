@@ -66,17 +66,17 @@ def never_populated(api: Api) -> Iterator[str]:
 def out_of_room(api: Api) -> Iterator[str]:
     """Let a function fail as on a server without room; hand out the path that answers 503 then."""
     api.database.execute(
-        "ALTER FUNCTION analytics.iso_instant(timestamptz) RENAME TO kept_instant",
-        "CREATE FUNCTION analytics.iso_instant(timestamptz) RETURNS text LANGUAGE plpgsql AS "
+        "ALTER FUNCTION kpi_engine.iso_instant(timestamptz) RENAME TO kept_instant",
+        "CREATE FUNCTION kpi_engine.iso_instant(timestamptz) RETURNS text LANGUAGE plpgsql AS "
         "$$BEGIN RAISE EXCEPTION 'no space left in base/1/2' USING ERRCODE = 'disk_full'; END$$",
-        "GRANT EXECUTE ON FUNCTION analytics.iso_instant(timestamptz) TO analytics_owner",
+        "GRANT EXECUTE ON FUNCTION kpi_engine.iso_instant(timestamptz) TO analytics_owner",
     )
     try:
         yield "/materialized-views/city-summary"
     finally:
         api.database.execute(
-            "DROP FUNCTION analytics.iso_instant(timestamptz)",
-            "ALTER FUNCTION analytics.kept_instant(timestamptz) RENAME TO iso_instant",
+            "DROP FUNCTION kpi_engine.iso_instant(timestamptz)",
+            "ALTER FUNCTION kpi_engine.kept_instant(timestamptz) RENAME TO iso_instant",
         )
 
 
@@ -190,8 +190,8 @@ FAULTS = {
     ),
     "a table that is gone": (
         "ALTER TABLE solicitudes RENAME TO solicitudes_kept;"
-        "ALTER VIEW analytics.src_solicitudes RENAME TO src_kept",
-        "ALTER VIEW analytics.src_kept RENAME TO src_solicitudes;"
+        "ALTER VIEW kpi_engine.src_solicitudes RENAME TO src_kept",
+        "ALTER VIEW kpi_engine.src_kept RENAME TO src_solicitudes;"
         "ALTER TABLE solicitudes_kept RENAME TO solicitudes",
     ),
 }
@@ -247,13 +247,14 @@ def test_work_of_ours_that_fails_inside_is_500_for_a_good_token(
 ) -> None:
     """Whatever PostgREST would make of the SQLSTATE: 42501 is 403 there, 42P01 404, P0001 400."""
     method, path = endpoint.method, path_of(endpoint)
-    rights = "REVOKE {} ON ALL TABLES IN SCHEMA analytics {} analytics_owner"
+    rights = "REVOKE {} ON ALL TABLES IN SCHEMA analytics, kpi_engine {} analytics_owner"
     api.forget_cache()
     size = log_size(api.database)
     with api.database.connect() as connection:
         rows = connection.execute(
             "SELECT oid::regclass::text, relacl::text FROM pg_class "
-            "WHERE relnamespace = 'analytics'::regnamespace AND relkind IN ('r', 'v', 'm', 'S')"
+            "WHERE relnamespace = ANY ('{analytics, kpi_engine}'::regnamespace[]) "
+            "AND relkind IN ('r', 'v', 'm', 'S')"
         ).fetchall()
         connection.execute(rights.format("ALL", "FROM"))
         try:
@@ -271,9 +272,7 @@ def test_work_of_ours_that_fails_inside_is_500_for_a_good_token(
         assert "42501" in error["details"]
         assert ("permission denied" in error["details"]) == (role == OPERADOR)
         assert "not the cause" in error["hint"]
-    assert f"ERROR in api.{endpoint.function}:" in logged_since(  # type: ignore[attr-defined]
-        api.database, size
-    )
+    assert f"ERROR in api.{endpoint.function}:" in logged_since(api.database, size)
     api.forget_cache()
     assert wait_until(lambda: api.request("GET", "/health").status in (200, 503))
 

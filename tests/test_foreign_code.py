@@ -55,18 +55,18 @@ def test_functions_that_planning_a_refresh_may_run_are_named(
     system_database: Database, owner: str, statement: str
 ) -> None:
     migrate(system_database.url)
-    assert system_database.rows("SELECT * FROM analytics.foreign_code()") == []
+    assert system_database.rows("SELECT * FROM kpi_engine.foreign_code()") == []
     with system_database.connect() as connection:
         connection.execute(f"SET ROLE {owner}")
         connection.execute(statement)
     rows = system_database.rows(
-        "SELECT relation::regclass::text, owner FROM analytics.foreign_code()"
+        "SELECT relation::regclass::text, owner FROM kpi_engine.foreign_code()"
     )
     assert rows == [("ofertas", owner)] or rows == [("public.ofertas", owner)]
     assert "code of others" in {check.name for check in CHECKS}
     # In the hands of a superuser it is trusted.
     system_database.execute(f"REASSIGN OWNED BY {owner} TO CURRENT_USER")
-    assert system_database.rows("SELECT * FROM analytics.foreign_code()") == []
+    assert system_database.rows("SELECT * FROM kpi_engine.foreign_code()") == []
 
 
 def test_a_view_of_somebody_else_in_a_table_s_place_is_refused(

@@ -41,9 +41,9 @@ CREATE MATERIALIZED VIEW mv_participacion AS
 SELECT
     month_totals.mes,
     month_totals.requests AS solicitudes_creadas,
-    analytics.percentage(month_totals.requests_accepted, month_totals.requests)
+    kpi_engine.percentage(month_totals.requests_accepted, month_totals.requests)
         AS tasa_aceptacion_pct
-FROM analytics.month_totals
+FROM kpi_engine.month_totals
 WHERE isfinite(month_totals.mes)
 WITH NO DATA;
 
@@ -71,7 +71,7 @@ GRANT SELECT ON mv_participacion TO analytics_lector, analytics_operador;
 """
 
 # Each kind of key that the next views have. Gaps: no weekends, every other week, odd levels.
-FACTS = "analytics.solicitud_facts WHERE isfinite(local_day)"
+FACTS = "kpi_engine.solicitud_facts WHERE isfinite(local_day)"
 QUERIES = {
     DAYS: f"""
         SELECT local_day AS dia, count(*) AS solicitudes, sum(accepted_amount) AS valor,
@@ -307,7 +307,7 @@ def test_new_view_has_an_alert_when_it_gets_stale(extended: Extended) -> None:
         ).fetchall()
         assert [text for (text,) in messages if SHARE in text], messages
         ((stale,),) = connection.execute(
-            "SELECT jsonb_path_query(analytics.kpi_catalogue()::jsonb, "
+            "SELECT jsonb_path_query(kpi_engine.kpi_catalogue()::jsonb, "
             f"'$[*] ? (@.view == \"{SHARE}\").stale')"
         ).fetchall()
         assert stale is True
@@ -333,7 +333,7 @@ def test_view_that_is_gone_takes_its_api_view_along(
     changes = migrate(migrated.url, directory=directory)
     assert sorted(changes) == [f"removed api.{SHARE}", f"removed views/{SHARE}.sql"]
     assert migrated.rows(exists) == [(False,)]
-    ((catalogue,),) = migrated.rows("SELECT analytics.kpi_catalogue()::text")
+    ((catalogue,),) = migrated.rows("SELECT kpi_engine.kpi_catalogue()::text")
     assert SHARE not in str(catalogue)
 
 
@@ -440,7 +440,7 @@ def test_the_catalogue_says_how_to_ask(extended: Extended) -> None:
         )
         assert [(column["name"], column["type"]) for column in kpi["columns"]] == types
         ((refreshed, version),) = extended.database.rows(
-            "SELECT analytics.iso_instant(last_success_at), published_version "
+            "SELECT kpi_engine.iso_instant(last_success_at), published_version "
             f"FROM analytics.view_state WHERE view_name = '{kpi['view']}'"
         )
         assert (kpi["last_refresh"], kpi["data_version"]) == (refreshed, version)
@@ -501,8 +501,8 @@ def test_nobody_without_a_token_reads_a_kpi(api: Api) -> None:
             "SELECT api.kpis()",
             "SELECT api.live()",
             f"SELECT FROM api.{RANKING}",
-            "SELECT analytics.kpi_catalogue()",
-            f"SELECT analytics.kpi_rows('{RANKING}', '{{}}')",
+            "SELECT kpi_engine.kpi_catalogue()",
+            f"SELECT kpi_engine.kpi_rows('{RANKING}', '{{}}')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)

@@ -250,7 +250,7 @@ def test_real_time_view_is_right_whatever_waits(empty: Database, generation: Gen
     for seed in range(5):
         disturb(seed)
         check()
-        empty.execute("SELECT analytics.compact_change_log()")
+        empty.execute("SELECT kpi_engine.compact_change_log()")
         check()
         if seed % 2:
             refresh(empty, NOW)
@@ -261,7 +261,7 @@ def test_real_time_view_is_right_whatever_waits(empty: Database, generation: Gen
     check()
     disturb(10)
     check()
-    empty.execute("SELECT analytics.compact_change_log()")
+    empty.execute("SELECT kpi_engine.compact_change_log()")
     check()
     refresh(empty, NOW)
     empty.execute(

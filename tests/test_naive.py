@@ -214,7 +214,7 @@ def test_each_view_has_a_plain_unique_index_and_refreshes_concurrently(
 def test_a_schedule_read_in_utc_fires_in_the_evening_before(golden: Database) -> None:
     (naive_row,) = naive_rows(golden, "07_cron_clock_in_utc.sql")
     assert str(naive_row["in_bogota"]) == "2026-11-22 20:00:00"
-    (ours,) = golden.rows("SELECT analytics.slot_instant('2026-11-23', '01:00', 'America/Bogota')")
+    (ours,) = golden.rows("SELECT kpi_engine.slot_instant('2026-11-23', '01:00', 'America/Bogota')")
     assert ours == (datetime.fromisoformat("2026-11-23 06:00:00+00:00"),)
     assert ours[0] != naive_row["fires_at"]
 
@@ -224,7 +224,7 @@ def test_the_schedule_follows_a_zone_with_summer_time(system_database: Database)
     install(system_database)
     system_database.execute("SELECT analytics.set_schedule('01:00', 'America/New_York')")
     slots = system_database.rows(
-        "SELECT (analytics.slot_instant(day, '01:00', value) AT TIME ZONE 'UTC')::text "
+        "SELECT (kpi_engine.slot_instant(day, '01:00', value) AT TIME ZONE 'UTC')::text "
         "FROM analytics.settings, unnest(ARRAY['2026-01-15'::date, '2026-07-15']) AS day "
         "WHERE name = 'schedule_time_zone'"
     )

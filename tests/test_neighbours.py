@@ -21,10 +21,10 @@ UPDATE solicitudes SET updated_at = updated_at
 """
 # As many changes leave it.
 LARGE = """
-ALTER TABLE analytics.changed_solicitud_facts SET (autovacuum_enabled = off);
-INSERT INTO analytics.changed_solicitud_facts
-SELECT 1, fact.* FROM analytics.solicitud_facts AS fact CROSS JOIN generate_series(1, 200);
-DELETE FROM analytics.changed_solicitud_facts
+ALTER TABLE kpi_engine.changed_solicitud_facts SET (autovacuum_enabled = off);
+INSERT INTO kpi_engine.changed_solicitud_facts
+SELECT 1, fact.* FROM kpi_engine.solicitud_facts AS fact CROSS JOIN generate_series(1, 200);
+DELETE FROM kpi_engine.changed_solicitud_facts
 """
 DUMPED = """
 SELECT pg_locks.relation::regclass::text, pg_locks.mode
@@ -63,8 +63,7 @@ def dump_at_work(database: Database) -> Iterator[None]:
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         names = dump.execute(
             "SELECT relkind = 'r', oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'v') "
-            "AND relnamespace IN ('analytics'::regnamespace, 'api'::regnamespace, "
-            "'public'::regnamespace)"
+            "AND relnamespace = ANY ('{analytics, kpi_engine, api, public}'::regnamespace[])"
         ).fetchall()
         for is_table, name in names:
             dump.execute(f"LOCK TABLE {name} IN ACCESS SHARE MODE".encode())
@@ -90,10 +89,10 @@ def call(database: Database, statement: str, seconds: int = 20) -> list[tuple[ob
     [
         ("SELECT 1", "SELECT * FROM analytics.refresh_all_mv(true)"),
         (f"{LARGE}; {MANY}", "SELECT * FROM analytics.refresh_all_mv()"),
-        ("UPDATE analytics.engine_state SET today = today - 9", "SELECT * FROM refresh_all_mv()"),
-        ("DELETE FROM analytics.month_totals", "SELECT analytics.audit()"),
+        ("UPDATE kpi_engine.engine_state SET today = today - 9", "SELECT * FROM refresh_all_mv()"),
+        ("DELETE FROM kpi_engine.month_totals", "SELECT analytics.audit()"),
         ("TRUNCATE ofertas CASCADE", "SELECT * FROM analytics.refresh_all_mv()"),
-        ("SELECT 1", "SELECT analytics.trim_logs()"),
+        ("SELECT 1", "SELECT kpi_engine.trim_logs()"),
     ],
     ids=["forced", "large", "another day", "audit", "truncated source", "trims"],
 )
@@ -192,9 +191,9 @@ def test_parallel_dumps_and_refreshes_at_the_same_time_all_succeed(working: Data
 
 def test_a_rebuild_leaves_the_set_that_is_read_no_more_empty(working: Database) -> None:
     call(working, "CALL analytics.rebuild(true)")
-    suffix = working.rows("SELECT analytics.inactive_set()")[0][0]
-    assert working.rows(f"SELECT count(*) FROM analytics.solicitud_facts{suffix}") == [(0,)]
-    assert working.rows("SELECT count(*) > 0 FROM analytics.solicitud_facts") == [(True,)]
+    other = working.rows("SELECT kpi_engine.set_of('solicitud_facts', true)")[0][0]
+    assert working.rows(f"SELECT count(*) FROM kpi_engine.{other}") == [(0,)]
+    assert working.rows("SELECT count(*) > 0 FROM kpi_engine.solicitud_facts") == [(True,)]
 
 
 def test_a_small_refresh_after_a_large_one_reads_no_whole_table(working: Database) -> None:
@@ -207,7 +206,7 @@ def test_a_small_refresh_after_a_large_one_reads_no_whole_table(working: Databas
     refresh(working, NOW)
     assert working.rows(
         "SELECT reltuples < 100 FROM pg_class "
-        "WHERE oid = 'analytics.changed_solicitud_facts'::regclass"
+        "WHERE oid = 'kpi_engine.changed_solicitud_facts'::regclass"
     ) == [(True,)]
 
 
@@ -226,7 +225,7 @@ def logical_server() -> Iterator[Server]:
         server.cluster.remove()
 
 
-@pytest.mark.parametrize("tables", ["ALL TABLES", "TABLES IN SCHEMA analytics, api, public"])
+@pytest.mark.parametrize("tables", ["ALL TABLES", "TABLES IN SCHEMA kpi_engine, api, public"])
 def test_a_publication_of_all_tables_keeps_nothing_from_working(
     logical_server: Server, tables: str
 ) -> None:
@@ -252,9 +251,9 @@ def test_a_publication_of_all_tables_keeps_nothing_from_working(
                 "CALL analytics.tick()",
                 "CALL analytics.work()",
                 "SELECT analytics.audit()",
-                "SELECT analytics.trim_logs()",
+                "SELECT kpi_engine.trim_logs()",
                 "SELECT * FROM analytics.refresh_all_mv()",
-                "SELECT analytics.watch_usage()",
+                "SELECT kpi_engine.watch_usage()",
             ):
                 call(database, statement)
             assert view_differences(database, NOW) == []

@@ -367,7 +367,7 @@ def test_health_that_cannot_be_checked_keeps_nothing_from_going_out(
     alerting: Database, hook: Hook
 ) -> None:
     break_capture(alerting)
-    alerting.execute("ALTER TABLE analytics.audit_log RENAME TO audit_log_gone")
+    alerting.execute("ALTER TABLE kpi_engine.audit_log RENAME TO audit_log_gone")
     code, said = once(alerting.url, ALERT_WEBHOOK_URL=hook.url)
     assert (code, "update_alerts() failed" in said) == (1, True)
     assert hook.events == ["raised"]

@@ -225,7 +225,7 @@ def test_no_refresh_leaves_anything_in_a_pooled_session(source: Database) -> Non
             "SELECT * FROM analytics.refresh_all_mv()",
             "SELECT * FROM analytics.refresh_all_mv(true)",
             "CALL analytics.rebuild()",
-            "SELECT analytics.queue_refresh(true, 'ana')",
+            "SELECT kpi_engine.queue_refresh(true, 'ana')",
             "CALL analytics.work()",
             "SELECT analytics.audit()",
             "SELECT * FROM analytics.v_metricas_mensuales_tiempo_real",
@@ -280,7 +280,7 @@ def test_a_refresh_that_fails_or_is_cancelled_leaves_nothing_in_a_pooled_session
                 connection.execute("BEGIN; CALL analytics.rebuild();")
             connection.execute("ROLLBACK")
         source.execute("ALTER TABLE ofertas RENAME COLUMN solicitud_id TO request_id")
-        source.execute("ALTER VIEW analytics.src_ofertas RENAME TO src_gone")
+        source.execute("ALTER VIEW kpi_engine.src_ofertas RENAME TO src_gone")
         for statement in ("CALL analytics.rebuild(true)", "CALL analytics.tick()"):
             with psycopg.connect(pooler.url(), autocommit=True) as connection:
                 try:

@@ -22,11 +22,11 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 REFRESH = "SELECT * FROM analytics.refresh_all_mv()"
 PROBLEM_NAMES = re.findall(
     r"^ +'(\w+)', (?:'(?:unhealthy|degraded)'|\w+\.severity),$",
-    (ROOT / "sql" / "functions" / "health_problems.sql").read_text(encoding="utf-8"),
+    (ROOT / "sql" / "functions" / "health" / "health_problems.sql").read_text(encoding="utf-8"),
     re.MULTILINE,
 ) + re.findall(
     r"^ +'(source_\w+)', (?:true|false), ",
-    (ROOT / "sql" / "functions" / "source_problems.sql").read_text(encoding="utf-8"),
+    (ROOT / "sql" / "functions" / "source" / "source_problems.sql").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
 
@@ -159,7 +159,7 @@ def test_aging_then_stale(patient: Patient) -> None:
 def test_refresh_failed(patient: Patient) -> None:
     tables = ("month_totals_a", "month_totals_b")
     patient.run(
-        *(f"ALTER TABLE analytics.{name} ADD CHECK (requests < 0) NOT VALID" for name in tables),
+        *(f"ALTER TABLE kpi_engine.{name} ADD CHECK (requests < 0) NOT VALID" for name in tables),
         "UPDATE public.solicitudes SET estado = 'ABIERTA'",
         REFRESH,
     )
@@ -167,7 +167,7 @@ def test_refresh_failed(patient: Patient) -> None:
     def mend() -> None:
         patient.run(
             *(
-                f"ALTER TABLE analytics.{name} DROP CONSTRAINT {name}_requests_check"
+                f"ALTER TABLE kpi_engine.{name} DROP CONSTRAINT {name}_requests_check"
                 for name in tables
             ),
             REFRESH,
@@ -191,7 +191,7 @@ def test_source_hidden(patient: Patient) -> None:
 
 def test_scheduler_down(patient: Patient) -> None:
     """Without ticks the notifier looks. tests/test_crashes.py really stops them."""
-    look = "SELECT analytics.update_alerts()"
+    look = "SELECT kpi_engine.update_alerts()"
     patient.run(
         "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '181 s'", look
     )
@@ -200,7 +200,7 @@ def test_scheduler_down(patient: Patient) -> None:
 
 
 def test_drift(patient: Patient) -> None:
-    patient.run("UPDATE analytics.solicitud_facts SET offers = offers + 1", REFRESH)
+    patient.run("UPDATE kpi_engine.solicitud_facts SET offers = offers + 1", REFRESH)
     assert patient.look() == []
     patient.run("SELECT analytics.audit()")
     seen_and_gone(patient, "drift", lambda: patient.run(REFRESH))
@@ -265,7 +265,7 @@ def test_slot_that_waits_for_another_refresh_is_not_missed(patient: Patient) -> 
     assert patient.look() == []
     patient.now += timedelta(minutes=40)
     with patient.database.connect() as rebuilding:
-        rebuilding.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+        rebuilding.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         assert patient.look() == []
     # It gets as long again when the other ended without a success, or was an audit.
     assert patient.look() == []

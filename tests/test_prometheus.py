@@ -144,7 +144,7 @@ def test_log_that_may_be_long_is_counted_once_a_scrape(migrated: Database) -> No
         connection.execute("SELECT api.metrics()")
         assert connection.execute(
             "SELECT calls FROM pg_stat_xact_user_functions "
-            "WHERE schemaname = 'analytics' AND funcname = 'counters'"
+            "WHERE schemaname = 'kpi_engine' AND funcname = 'counters'"
         ).fetchall() == [(1,)]
 
 

@@ -98,7 +98,7 @@ def held_refresh(
     database.execute(
         "CREATE OR REPLACE FUNCTION public.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock({GATE}); RETURN NULL; END $$",
-        f"CREATE TRIGGER gate BEFORE {event} ON analytics.{table} "
+        f"CREATE TRIGGER gate BEFORE {event} ON kpi_engine.{table} "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
     )
     with (
@@ -114,7 +114,7 @@ def held_refresh(
         finally:
             keeper.execute("SELECT pg_advisory_unlock_all()")
             result.result(timeout=60)
-    database.execute(f"DROP TRIGGER gate ON analytics.{table}")
+    database.execute(f"DROP TRIGGER gate ON kpi_engine.{table}")
 
 
 def open_gate(held: tuple[Future[Refreshed], psycopg.Connection]) -> Refreshed:
@@ -137,7 +137,7 @@ def test_change_that_commits_after_the_refresh_took_the_log_is_in_the_next_one(
         # The same requests as those the refresh is at work on, and others, and advisors.
         market.execute(PRICES, NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT)
         open_gate(held)
-    assert market.rows("SELECT DISTINCT entity FROM analytics.change_log ORDER BY entity") == [
+    assert market.rows("SELECT DISTINCT entity FROM kpi_engine.change_log ORDER BY entity") == [
         ("auditoria",),
         ("notificacion",),
         ("oferta",),
@@ -177,7 +177,7 @@ def test_writer_that_is_open_across_two_refreshes_is_in_the_one_after_its_commit
         market.execute(NEW_AUDIT)
         writer.execute(NEW_OFFER.format(request=request))
         assert refresh(market, NOW)[0] == "incremental"
-        market.execute("SELECT analytics.compact_change_log()")
+        market.execute("SELECT kpi_engine.compact_change_log()")
         assert view_differences(market, NOW) == []
         writer.execute("COMMIT")
     assert view_differences(market, NOW)
@@ -231,7 +231,7 @@ def test_writers_wait_neither_for_each_other_nor_for_a_refresh(market: Database)
         run_refresh(writer)
         assert last_run(writer)[0] == "incremental"
         writer.execute("CALL analytics.tick()")
-        writer.execute("SELECT analytics.compact_change_log()")
+        writer.execute("SELECT kpi_engine.compact_change_log()")
         assert view_differences(market, NOW) == []
         writer.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
         assert view_differences(market, NOW) == []

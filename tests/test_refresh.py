@@ -226,8 +226,8 @@ def test_pinned_clock_is_refused_where_it_is_not_allowed(migrated: Database) -> 
              "SELECT analytics.setting('time_zone')", "SELECT analytics.city_key('Bogotá')",
              "SELECT * FROM analytics.refresh_log", "SELECT analytics.next_scheduled_refresh()"],
             ["SELECT * FROM refresh_all_mv()", "SELECT analytics.set_schedule('02:00')",
-             "SELECT * FROM public.usuarios", "SELECT * FROM analytics.src_usuarios",
-             "SELECT * FROM analytics.recomputed_asesor_facts",
+             "SELECT * FROM public.usuarios", "SELECT * FROM kpi_engine.src_usuarios",
+             "SELECT * FROM kpi_engine.recomputed_asesor_facts",
              "UPDATE analytics.settings SET value = 'on'"],
         ),
         (
@@ -236,7 +236,7 @@ def test_pinned_clock_is_refused_where_it_is_not_allowed(migrated: Database) -> 
              "SELECT * FROM get_mv_stats()", "SELECT analytics.city_key('Bogotá')",
              "SELECT analytics.set_schedule('02:00')"],
             ["SELECT * FROM public.usuarios", "SELECT analytics.set_setting('time_zone', 'UTC')",
-             "DELETE FROM analytics.refresh_log", "SELECT analytics.claim_refresh_job()"],
+             "DELETE FROM analytics.refresh_log", "SELECT kpi_engine.claim_refresh_job()"],
         ),
         (
             "analytics_scheduler",
@@ -267,7 +267,7 @@ def test_refreshes_that_come_while_one_is_at_work_are_all_refused(migrated: Data
             return "refused"
 
     with migrated.connect(autocommit=False) as holder, ThreadPoolExecutor(8) as pool:
-        holder.execute("SELECT pg_advisory_xact_lock(analytics.refresh_lock_key())")
+        holder.execute("SELECT pg_advisory_xact_lock(kpi_engine.refresh_lock_key())")
         assert set(pool.map(one, range(8))) == {"refused"}
         holder.rollback()
     assert one(0) == "SUCCESS"
@@ -318,7 +318,9 @@ def test_rules_on_views_do_not_confuse_the_order_of_views(migrated: Database) ->
     )
     with migrated.connect() as connection:
         connection.execute("SET statement_timeout = '5s'")
-        rows = connection.execute("SELECT view_name FROM analytics.materialized_views()").fetchall()
+        rows = connection.execute(
+            "SELECT view_name FROM kpi_engine.materialized_views()"
+        ).fetchall()
     assert ("mv_regla",) in rows
 
 

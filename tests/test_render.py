@@ -1,94 +1,42 @@
 """The files that `gateway.py render` writes, started by hand with the commands of the units."""
 
-import contextlib
 import os
-import re
-import shlex
-import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import gateway
-from cluster import SERVER_USER_UNDER_ROOT, free_port
 from console import UserError
-from gateway import CONFIG, Gateway, page_answers, wait_until
-from gateway_testing import Api, refused
+from gateway import wait_until
+from gateway_testing import (
+    Api,
+    Rendered,
+    command,
+    is_alive,
+    refused,
+    render_environment,
+    running,
+)
 from jwt_token import mint, read_secret
 
-INSTALLED = "/var/lib/teloo-analytics"
+PUBLIC_URL = "https://kpis.example/analytics"
 LECTOR = "analytics_lector"
 MONTHS = "/materialized-views/monthly-metrics"
-
-
-@dataclass
-class Rendered(Gateway):
-    """A gateway whose files are where render wrote them."""
-
-    where: Path = Path()
-
-    @property
-    def directory(self) -> Path:
-        return self.where
-
-    @property
-    def ports(self) -> dict[str, int]:
-        return gateway.ports_from(os.environ)
-
-    @property
-    def secret_file(self) -> Path:
-        return self.where / "jwt-secret"
-
-
-def command(unit: str, setting: str, directory: Path, program: Path) -> list[str]:
-    """Return a command of a unit, for another folder."""
-    text = (CONFIG / "systemd" / f"teloo-{unit}.service").read_text(encoding="utf-8")
-    (line,) = re.findall(rf"^{setting}=(.*)$", text, re.MULTILINE)
-    return shlex.split(
-        line.replace(INSTALLED, str(directory)).replace("/usr/local/bin/postgrest", str(program))
-    )
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process is there and no zombie."""
-    with contextlib.suppress(OSError):
-        return ") Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    return False
 
 
 @pytest.fixture
 def rendered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Api, list[int]]]:
     """A second PostgREST and nginx, over the files of render."""
-    cluster = api.gateway.cluster
-    target = cluster.location / "rendered"
-    password = (cluster.home / "authenticator-password").read_text(encoding="utf-8")
-    monkeypatch.setenv("DATABASE_URL", api.gateway.database_uri(password))
-    monkeypatch.setenv("ADMIN_DATABASE_URL", api.database.url)
-    monkeypatch.setenv("API_PUBLIC_URL", "https://kpis.example/analytics")
-    for variable in gateway.PORT_VARIABLES.values():
-        monkeypatch.setenv(variable, str(free_port()))
+    target = api.gateway.cluster.location / "rendered"
+    environment = {**render_environment(api.gateway), "API_PUBLIC_URL": PUBLIC_URL}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     assert gateway.main(["render", "--directory", str(target)]) == 0
-    if cluster.under_root:
-        for path in [target, *target.rglob("*")]:
-            shutil.chown(path, SERVER_USER_UNDER_ROOT, SERVER_USER_UNDER_ROOT)
-    pids: list[int] = []
-    try:
-        for unit in ("postgrest", "gateway"):
-            start = command(unit, "ExecStart", target, api.gateway.program())
-            script = 'setsid "$@" >>"$0" 2>&1 </dev/null & echo $!'
-            pids.append(
-                int(cluster.must(unit, "sh", "-c", script, str(target / f"{unit}.log"), *start))
-            )
-        yield Api(Rendered(cluster, where=target), api.database), pids
-    finally:
-        for pid in pids:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGTERM)
-        assert wait_until(lambda: not any(map(is_alive, pids)))
-        shutil.rmtree(target)
+    second = Rendered(api.gateway.cluster, where=target, rendered_for=environment)
+    with running(second, api.gateway.program()) as pids:
+        yield Api(second, api.database), pids
 
 
 def test_rendered_files_work_with_the_commands_of_the_units(
@@ -97,9 +45,6 @@ def test_rendered_files_work_with_the_commands_of_the_units(
     other, (postgrest, nginx) = rendered
     target = other.gateway.directory
     cluster = other.gateway.cluster
-    ready = f"http://127.0.0.1:{other.gateway.ports['admin']}/ready"
-    assert wait_until(lambda: page_answers(ready)), (target / "postgrest.log").read_text()
-    assert wait_until(lambda: page_answers(f"{other.url}/openapi.json"))
     assert gateway.main(["check", "--directory", str(target)]) == 0
     token = mint(read_secret(target / "jwt-secret"), LECTOR)
     assert other.get(MONTHS, token=token).status == 200

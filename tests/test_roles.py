@@ -72,6 +72,56 @@ def test_role_that_is_no_superuser_but_owns_the_database_can_do_it_all(
     assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
 
 
+def test_no_careless_statement_of_the_database_owner_hits_a_table_of_ours(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    migrate(url)
+    before = catalog(database)
+    tables = [
+        str(name)
+        for (name,) in database.rows(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'kpi_engine'::regnamespace "
+            "AND relkind IN ('r', 'S') ORDER BY 1"
+        )
+    ]
+    assert {"alerts", "settings", "refresh_log", "engine_state"} < set(tables)
+    # He is a member of analytics_owner, so that no missing right protects us.
+    with database.connect(url) as connection:
+        for table in tables:
+            for statement in ("DROP TABLE {}", "TRUNCATE {}", "DROP SEQUENCE {}"):
+                with pytest.raises((psycopg.errors.UndefinedTable, psycopg.errors.WrongObjectType)):
+                    connection.execute(statement.format(table))
+    assert catalog(database) == before
+
+
+def test_a_reader_lists_only_what_somebody_may_read(migrated: Database) -> None:
+    listed = """
+        SELECT nspname, relname, has_table_privilege(pg_class.oid, 'SELECT')
+        OR has_table_privilege('analytics_operador', pg_class.oid, 'SELECT')
+        FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND has_schema_privilege(relnamespace, 'USAGE')
+        AND (nspname = 'api' OR pg_get_userbyid(nspowner) = 'analytics_owner')
+        ORDER BY 1, 2
+    """
+    with migrated.connect() as connection:
+        connection.execute("SET ROLE analytics_lector")
+        found = connection.execute(listed).fetchall()
+        assert ("analytics", "alerts", True) in found
+        assert [row for row in found if not row[2]] == []
+        assert {row[0] for row in found} == {"analytics", "api"}
+        # All that a reader may read can be read without a right on kpi_engine.
+        for schema, name, _ in found:
+            if connection.execute(
+                "SELECT has_table_privilege(%s, 'SELECT')", [f"{schema}.{name}"]
+            ).fetchone() == (True,) and not name.startswith("mv_"):
+                connection.execute(f"SELECT * FROM {schema}.{name}")
+        for call in ("now()", "today()", "setting('time_zone')", "city_key(' bogotá ')"):
+            connection.execute(f"SELECT analytics.{call}")
+        connection.execute("SET analytics.now = '2026-11-23 12:00:00-05'")
+        assert connection.execute("SELECT analytics.today()::text").fetchone() == ("2026-11-23",)
+
+
 def test_role_without_createrole_is_told_which_statements_to_run(
     plain_owner: tuple[Database, str],
 ) -> None:

@@ -109,10 +109,10 @@ def test_reschedule_before_the_first_tick_loses_no_slot_that_was_due(scheduled: 
 def test_wrong_schedule_can_be_set_right(scheduled: Database) -> None:
     """Such as one that a superuser wrote past the trigger, or a zone that the system dropped."""
     scheduled.execute(
-        "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
+        "ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting",
         "UPDATE analytics.settings SET value = '25:00' WHERE name = 'schedule_time'",
         "UPDATE analytics.settings SET value = 'X' WHERE name = 'schedule_time_zone'",
-        "ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting",
+        "ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting",
         "SELECT analytics.set_setting('schedule_time', '02:00')",
     )
     reschedule(scheduled, "2026-11-21 02:30:00-05", "03:00", "America/Bogota")
@@ -203,7 +203,7 @@ def test_job_that_can_not_run_at_all_is_noted_raised_and_keeps_no_lock(
     scheduled: Database,
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
-    scheduled.execute("DROP FUNCTION analytics.materialized_views()")
+    scheduled.execute("DROP FUNCTION kpi_engine.materialized_views()")
     with scheduled.connect() as worker:
         with pytest.raises(psycopg.errors.UndefinedFunction, match="refresh job 1 failed"):
             worker.execute("CALL analytics.work()")
@@ -218,8 +218,8 @@ def test_job_of_a_dead_session_is_done_again_three_times_at_the_most(
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
     with scheduled.connect() as dying:
-        dying.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
-        dying.execute("SELECT analytics.claim_refresh_job()")
+        dying.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
+        dying.execute("SELECT kpi_engine.claim_refresh_job()")
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "RUNNING", 1)]
     scheduled.execute("CALL analytics.work()")
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 2)]
@@ -243,8 +243,8 @@ def test_tick_closes_what_a_dead_session_left_and_takes_no_other_for_it(
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
     with scheduled.connect() as dying:
-        dying.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
-        dying.execute("SELECT analytics.claim_refresh_job()")
+        dying.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
+        dying.execute("SELECT kpi_engine.claim_refresh_job()")
         tick(scheduled, "2026-11-21 01:00:30-05")
         assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "RUNNING", 1)], "it lives"
     scheduled.execute(
@@ -286,7 +286,7 @@ def test_work_lets_the_tick_of_the_same_moment_go_first(scheduled: Database) -> 
 
 def test_lock_that_somebody_keeps_fails_one_step_of_a_tick(scheduled: Database) -> None:
     with scheduled.connect(autocommit=False) as keeper:
-        keeper.execute("LOCK TABLE analytics.own_scans IN ACCESS EXCLUSIVE MODE")
+        keeper.execute("LOCK TABLE kpi_engine.own_scans IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(psycopg.errors.LockNotAvailable, match="watch_usage"):
             tick(scheduled, "2026-11-21 01:00:00-05")
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 0)]
@@ -384,12 +384,12 @@ def test_job_that_a_dba_deactivated_stays_so_with_a_warning(
 
 @pytest.mark.system_only("pg_cron")
 def test_role_of_the_jobs_that_is_gone_blocks_nothing(cron_database: Database) -> None:
-    cron_database.execute("UPDATE analytics.installation SET cron_role = 'se_fue'")
+    cron_database.execute("UPDATE kpi_engine.installation SET cron_role = 'se_fue'")
     assert migrate(cron_database.url) == []
-    assert cron_database.rows("SELECT cron_role FROM analytics.installation") == [
+    assert cron_database.rows("SELECT cron_role FROM kpi_engine.installation") == [
         ("analytics_scheduler",)
     ]
-    cron_database.execute("UPDATE analytics.installation SET cron_role = 'se_fue'")
+    cron_database.execute("UPDATE kpi_engine.installation SET cron_role = 'se_fue'")
     assert uninstall(cron_database.url) is not None
 
 
@@ -420,7 +420,7 @@ def test_uninstall_works_when_pg_cron_is_gone(cron_database: Database) -> None:
 
 def test_only_who_holds_the_refresh_lock_may_claim_a_job(scheduled: Database) -> None:
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="refresh lock"):
-        scheduled.execute("SELECT analytics.claim_refresh_job()")
+        scheduled.execute("SELECT kpi_engine.claim_refresh_job()")
 
 
 def fail_refreshes(database: Database) -> None:
@@ -501,7 +501,7 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
         scheduled.connect(url) as run,
     ):
         blocker.execute("BEGIN")
-        blocker.execute("LOCK TABLE analytics.engine_state IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE kpi_engine.engine_state IN ACCESS EXCLUSIVE MODE")
         with ThreadPoolExecutor(2) as pool:
             refresh = pool.submit(run.execute, "CALL analytics.work()")
             other = pool.submit(reader.execute, "SELECT pg_sleep(4)")
@@ -510,13 +510,13 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
             while scheduled.rows(running) != [(True,)]:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            assert scheduled.rows("SELECT analytics.cancel_overdue_refresh()") == [(False,)]
+            assert scheduled.rows("SELECT kpi_engine.cancel_overdue_refresh()") == [(False,)]
             # Nobody waits a minute here: the limit goes to what has been exceeded.
             scheduled.execute(
-                "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
+                "ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting",
                 "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
             )
-            assert scheduled.rows("SELECT analytics.cancel_overdue_refresh()") == [(True,)]
+            assert scheduled.rows("SELECT kpi_engine.cancel_overdue_refresh()") == [(True,)]
             refresh.exception(timeout=20)
             other.result(timeout=20)
             blocker.execute("ROLLBACK")
@@ -536,7 +536,7 @@ def overdue(database: Database) -> str:
     database.execute(
         "DROP ROLE IF EXISTS ana",
         "CREATE ROLE ana LOGIN PASSWORD 'secret' IN ROLE analytics_operador",
-        "ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting",
+        "ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting",
         "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
     )
     return database.url_as("ana", "secret")
@@ -562,7 +562,7 @@ def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
         blocker.execute("BEGIN; LOCK TABLE public.solicitudes IN ACCESS EXCLUSIVE MODE")
         if "refresh" in statement:
             # So that it reads the source.
-            scheduled.execute("UPDATE analytics.engine_state SET rules_checksum = 'x'")
+            scheduled.execute("UPDATE kpi_engine.engine_state SET rules_checksum = 'x'")
         result = pool.submit(run.execute, statement)
         started = "SELECT started_at IS NOT NULL FROM analytics.running_refresh()"
         deadline = time.monotonic() + 20
@@ -600,15 +600,15 @@ def test_refresh_left_open_in_a_transaction_is_ended_by_the_next_tick(scheduled:
 def test_refresh_that_was_broken_off_is_a_problem_until_one_succeeds(scheduled: Database) -> None:
     """Also while it is done again, which may take hours: one streak, one notice."""
     tick(scheduled, "2026-11-21 01:00:00-05")
-    claim = "SELECT analytics.claim_refresh_job()"
+    claim = "SELECT kpi_engine.claim_refresh_job()"
     for _ in range(2):
         with scheduled.connect() as dying:
-            dying.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+            dying.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
             dying.execute(claim)
-            dying.execute("SELECT analytics.close_orphaned_jobs(false)")
+            dying.execute("SELECT kpi_engine.close_orphaned_jobs(false)")
         assert "refresh_failed" in problems(scheduled)
         with scheduled.connect() as running:
-            running.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+            running.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
             running.execute(claim)
             assert "refresh_failed" in problems(scheduled)
     scheduled.execute("CALL analytics.work()")
@@ -624,7 +624,7 @@ def test_repair_of_change_capture_leaves_the_lock_timeout_alone(scheduled: Datab
         connection.execute("ALTER TABLE public.asesores OWNER TO analytics_owner")
         connection.execute("ALTER TABLE public.asesores DISABLE TRIGGER USER")
         connection.execute("BEGIN; SET LOCAL lock_timeout = '2s'")
-        connection.execute("SELECT analytics.watch_change_capture()")
+        connection.execute("SELECT kpi_engine.watch_change_capture()")
         assert scheduled.rows("SELECT analytics.capture_gap()") != [(None,)]
         assert connection.execute("SELECT analytics.capture_gap()").fetchone() == (None,)
         assert connection.execute("SHOW lock_timeout").fetchone() == ("2s",)
@@ -637,7 +637,7 @@ def test_run_whose_session_ended_is_closed_as_crashed_and_done_again(scheduled: 
     before = scheduled.rows("SELECT * FROM mv_metricas_mensuales ORDER BY 1")
     with scheduled.connect() as blocker, scheduled.connect() as dying:
         blocker.execute("BEGIN")
-        blocker.execute("LOCK TABLE analytics.engine_state IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE kpi_engine.engine_state IN ACCESS EXCLUSIVE MODE")
         pid = dying.info.backend_pid
         with ThreadPoolExecutor(1) as pool:
             refresh = pool.submit(dying.execute, "CALL analytics.work()")
@@ -682,7 +682,7 @@ def test_counters_never_fall_when_logs_are_trimmed(scheduled: Database) -> None:
         "INSERT INTO analytics.audit_log (table_name, local_day, column_name, cells, is_healed) "
         "VALUES ('solicitud_facts', '2026-11-01', 'offers', 7, true)",
     )
-    counters = "SELECT * FROM analytics.counters() ORDER BY metric, labels"
+    counters = "SELECT * FROM kpi_engine.counters() ORDER BY metric, labels"
     before = scheduled.rows(counters)
     assert len(before) == 4
     assert sum(int(str(number)) for _, _, number in before) == 3 + 3 + 7

@@ -118,7 +118,7 @@ class Line:
 def test_it_ticks_runs_what_is_queued_and_stops_on_sigterm(
     migrated: Database, tmp_path: Path
 ) -> None:
-    migrated.execute("SELECT analytics.queue_refresh(false, 'ana')")
+    migrated.execute("SELECT kpi_engine.queue_refresh(false, 'ana')")
     with service(as_scheduler(migrated), tmp_path / "log") as process:
         wait_for(
             lambda: migrated.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
@@ -134,7 +134,7 @@ def test_it_ticks_runs_what_is_queued_and_stops_on_sigterm(
 def test_ticks_go_on_while_a_refresh_runs_which_sigterm_cancels(
     migrated: Database, tmp_path: Path
 ) -> None:
-    migrated.execute("SELECT analytics.queue_refresh(false, 'ana')")
+    migrated.execute("SELECT kpi_engine.queue_refresh(false, 'ana')")
     url = as_scheduler(migrated)
     with migrated.connect() as blocker:
         blocker.execute("BEGIN")

@@ -220,7 +220,7 @@ def test_dry_run_of_migrate_says_nothing_as_if_it_were_done(
     migrated.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'city_key'")
     assert migrate_module.main(["--database-url", migrated.url, "--dry-run"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert "would have: changed functions/city_key.sql" in lines
+    assert "would have: changed functions/facts/city_key.sql" in lines
     assert [line for line in lines if line.startswith(("changed", "applied", "removed"))] == []
 
 
@@ -255,7 +255,7 @@ def test_busy_tables_are_named_with_who_holds_them(
 
 def test_a_prepared_transaction_that_holds_a_table_is_named(migrated: Database) -> None:
     assert migrated.rows(
-        "SELECT analytics.table_lockers(ARRAY['public.ofertas'::regclass]) IS NULL"
+        "SELECT kpi_engine.table_lockers(ARRAY['public.ofertas'::regclass]) IS NULL"
     ) == [(True,)]
 
 

@@ -76,7 +76,7 @@ def slots_of(
     connection: psycopg.Connection, zone: str, at: str, first: date, days: int
 ) -> list[datetime | None]:
     rows = connection.execute(
-        "SELECT analytics.slot_instant(%s::date + number, %s, %s) "
+        "SELECT kpi_engine.slot_instant(%s::date + number, %s, %s) "
         "FROM generate_series(0, %s) AS number ORDER BY number",
         [first, at, zone, days - 1],
     ).fetchall()
@@ -143,7 +143,7 @@ def test_slot_in_the_last_hour_that_nuuk_leaves_out_is_the_same_evening(
     migrated: Database,
 ) -> None:
     """Worked out by hand: 23:00 at UTC-2 is 00:00 of the 29th at UTC-1."""
-    slots = "SELECT analytics.slot_instant('2026-03-28', '{}', 'America/Nuuk')"
+    slots = "SELECT kpi_engine.slot_instant('2026-03-28', '{}', 'America/Nuuk')"
     for at, utc in (("22:59", "00:59"), ("23:00", "00:00"), ("23:30", "00:30")):
         assert migrated.rows(slots.format(at)) == [
             (datetime.fromisoformat(f"2026-03-29 {utc}+00:00"),)
@@ -197,7 +197,7 @@ class Years:
 
     def run(self, connection: psycopg.Connection, at: str) -> None:
         self.reschedule(connection, self.begin, at)
-        connection.execute("TRUNCATE analytics.refresh_jobs")
+        connection.execute("TRUNCATE kpi_engine.refresh_jobs")
         connection.execute(
             "UPDATE analytics.scheduler_state SET scheduled_since = %s, schedule_changed_at = NULL",
             [self.begin],
@@ -260,7 +260,7 @@ def test_each_local_day_of_every_zone_runs_exactly_once(system_database: Databas
         BEGIN
             FOR v_number IN 1..cardinality(p_instants) LOOP
                 PERFORM set_config('analytics.now', p_instants[v_number]::text, false);
-                v_job_id := analytics.queue_due_refresh();
+                v_job_id := kpi_engine.queue_due_refresh();
                 -- As if its refresh began at once.
                 UPDATE analytics.refresh_jobs SET attempts = 1 WHERE job_id = v_job_id;
                 IF v_number % 50 = 0 THEN
@@ -300,7 +300,7 @@ class Ticking:
         self.connection = connection
         self.now = start
         connection.execute("UPDATE analytics.scheduler_state SET scheduled_since = %s", [start])
-        connection.execute("TRUNCATE analytics.refresh_jobs")
+        connection.execute("TRUNCATE kpi_engine.refresh_jobs")
         self.pin()
 
     def pin(self) -> None:
@@ -311,7 +311,7 @@ class Ticking:
     def tick(self, later: timedelta) -> None:
         self.now += later
         self.pin()
-        queued = self.connection.execute("SELECT analytics.queue_due_refresh()").fetchone()
+        queued = self.connection.execute("SELECT kpi_engine.queue_due_refresh()").fetchone()
         # As if its refresh began at once.
         self.connection.execute(
             "UPDATE analytics.refresh_jobs SET attempts = 1 WHERE job_id = %s", queued

@@ -219,10 +219,10 @@ MOVES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "a src_ view changed by hand": (
         (
-            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW analytics.src_ofertas AS ' || "
-            "replace(pg_get_viewdef('analytics.src_ofertas'::regclass), ';', ' LIMIT 3'); END $$",
+            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW kpi_engine.src_ofertas AS ' || "
+            "replace(pg_get_viewdef('kpi_engine.src_ofertas'::regclass), ';', ' LIMIT 3'); END $$",
         ),
-        ("view analytics.src_ofertas was changed by hand",),
+        ("view kpi_engine.src_ofertas was changed by hand",),
         (),
     ),
 }
@@ -400,8 +400,9 @@ def test_a_policy_that_bypassrls_passes_hides_nothing_until_that_is_lost(market:
 def test_nothing_that_reads_the_source_obeys_a_policy(market: Database) -> None:
     """Also where the check did not see it: PostgreSQL itself refuses."""
     rows = market.rows(
-        "SELECT proname FROM pg_proc WHERE pronamespace = 'analytics'::regnamespace "
-        "AND prosqlbody IS NULL AND prosrc ~ 'analytics\\.(src_|recomputed_)' "
+        "SELECT proname FROM pg_proc "
+        "WHERE pronamespace = ANY ('{analytics, kpi_engine}'::regnamespace[]) "
+        "AND prosqlbody IS NULL AND prosrc ~ 'kpi_engine\\.(src_|recomputed_)' "
         "AND prosrc !~ 'pg_get_viewdef' "
         "AND NOT coalesce('row_security=off' = ANY (proconfig), false) ORDER BY 1"
     )
@@ -502,7 +503,7 @@ def test_a_restart_with_an_unlogged_table_computes_everything_again(market: Data
     refresh(market, NOW)
     assert refresh(market, NOW)[0] == "unchanged"
     market.execute(
-        "UPDATE analytics.engine_state SET catalog_fingerprint = NULL, "
+        "UPDATE kpi_engine.engine_state SET catalog_fingerprint = NULL, "
         "capture_signature = jsonb_set(capture_signature, "
         "ARRAY['public.auditorias_tiendas'::regclass::oid::text, '2'], '\"before\"')"
     )

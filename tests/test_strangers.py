@@ -129,7 +129,7 @@ def test_other_locks_of_ours_are_not_for_strangers(
         stranger.execute(f"SELECT pg_advisory_lock(hashtextextended('teloo-analytics {name}', 0))")
     for table in ("tick_lock", "change_log_lock", "alerts_lock", "refresh_lock"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), stranger.transaction():
-            stranger.execute(f"LOCK TABLE analytics.{table} IN ACCESS SHARE MODE")
+            stranger.execute(f"LOCK TABLE kpi_engine.{table} IN ACCESS SHARE MODE")
     with migrated.connect() as connection:
         fill(connection, 3, "A", date(2026, 11, 26))
     migrated.execute("CALL analytics.tick()")
@@ -144,7 +144,7 @@ def test_other_locks_of_ours_are_not_for_strangers(
 def test_tick_that_can_not_begin_is_not_silent(migrated: Database) -> None:
     migrated.execute("CALL analytics.tick()")
     with migrated.connect(autocommit=False) as keeper:
-        keeper.execute("LOCK TABLE analytics.tick_lock IN EXCLUSIVE MODE")
+        keeper.execute("LOCK TABLE kpi_engine.tick_lock IN EXCLUSIVE MODE")
         pid = keeper.info.backend_pid
         # Another tick is at work: it may be.
         migrated.execute("CALL analytics.tick()")

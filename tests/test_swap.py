@@ -14,16 +14,16 @@ __all__ = ["market", "template"]
 
 @pytest.mark.parametrize(
     "read",
-    [f"SELECT * FROM analytics.{REAL_TIME_VIEW}", "SELECT count(*) FROM analytics.month_totals"],
+    [f"SELECT * FROM analytics.{REAL_TIME_VIEW}", "SELECT count(*) FROM kpi_engine.month_totals"],
 )
 def test_rebuild_goes_on_without_the_reader_who_is_idle_in_his_transaction(
     market: Database, read: str
 ) -> None:
     # What is to be swapped in differs from what is shown.
     market.execute(
-        "UPDATE analytics.solicitud_facts SET offers = offers + 1",
-        "UPDATE analytics.month_totals SET offers = offers + 7",
-        "DELETE FROM analytics.asesor_totals",
+        "UPDATE kpi_engine.solicitud_facts SET offers = offers + 1",
+        "UPDATE kpi_engine.month_totals SET offers = offers + 7",
+        "DELETE FROM kpi_engine.asesor_totals",
     )
     disturb(market, 29)
     with market.connect(autocommit=False) as reader, session(market) as rebuilding:
@@ -61,11 +61,11 @@ def test_first_refresh_does_not_wait_for_who_reads_the_empty_tables(migrated: Da
 
 def test_large_audit_warns_once(market: Database) -> None:
     market.execute(
-        "UPDATE analytics.solicitud_facts SET offers = offers + 1",
-        "UPDATE analytics.month_totals SET requests_open = requests_open + 1",
-        "UPDATE analytics.month_marcas SET requests = requests + 1",
-        "UPDATE analytics.asesor_facts SET punto_venta = 'x' || coalesce(punto_venta, '')",
-        "DELETE FROM analytics.auditoria_facts",
+        "UPDATE kpi_engine.solicitud_facts SET offers = offers + 1",
+        "UPDATE kpi_engine.month_totals SET requests_open = requests_open + 1",
+        "UPDATE kpi_engine.month_marcas SET requests = requests + 1",
+        "UPDATE kpi_engine.asesor_facts SET punto_venta = 'x' || coalesce(punto_venta, '')",
+        "DELETE FROM kpi_engine.auditoria_facts",
     )
     with session(market) as connection:
         told: list[tuple[str, str, str]] = []
@@ -91,19 +91,19 @@ CALLABLE = {
     # The contract of the role, and the two procedures' steps.
     "analytics.tick()",
     "analytics.work()",
-    "analytics.tick_step(text)",
-    "analytics.work_step(text,bigint,boolean,text,text)",
+    "kpi_engine.tick_step(text)",
+    "kpi_engine.work_step(text,bigint,boolean,text,text)",
     "analytics.trim_cron_history(integer)",
-    "analytics.refresh_lock_key()",
-    "analytics.run_rebuild_steps(boolean,text,text)",
-    "analytics.begin_rebuild(boolean)",
-    "analytics.continue_rebuild(integer)",
+    "kpi_engine.refresh_lock_key()",
+    "kpi_engine.run_rebuild_steps(boolean,text,text)",
+    "kpi_engine.begin_rebuild(boolean)",
+    "kpi_engine.continue_rebuild(integer)",
     # The notifier's.
-    "analytics.pin_settings()",
+    "kpi_engine.pin_settings()",
     "analytics.scheduler_down_reason()",
-    "analytics.take_notice()",
-    "analytics.report_notice(bigint,text[],text)",
-    "analytics.update_alerts()",
+    "kpi_engine.take_notice()",
+    "kpi_engine.report_notice(bigint,text[],text)",
+    "kpi_engine.update_alerts()",
 }
 
 
@@ -120,8 +120,8 @@ def test_scheduler_may_call_what_it_needs_and_nothing_else(
 ) -> None:
     scheduler.execute("SET search_path = pg_catalog")
     rows = scheduler.execute(
-        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = ANY (ARRAY["
-        "'analytics'::regnamespace, (SELECT oid FROM pg_namespace WHERE nspname = 'api')]) "
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = ANY ("
+        "'{analytics, kpi_engine, api}'::regnamespace[]) "
         "AND has_function_privilege(oid, 'EXECUTE')"
     ).fetchall()
     assert {row[0] for row in rows} == CALLABLE
@@ -133,12 +133,12 @@ def test_scheduler_may_call_what_it_needs_and_nothing_else(
 @pytest.mark.parametrize(
     "call",
     [
-        "analytics.work_step('claim')",
-        "analytics.work_step('run', 1)",
-        "analytics.work_step('fail', 1, false, 'no', 'XX000')",
-        "analytics.work_step('plan', 1)",
-        "analytics.begin_rebuild(true)",
-        "analytics.continue_rebuild(1)",
+        "kpi_engine.work_step('claim')",
+        "kpi_engine.work_step('run', 1)",
+        "kpi_engine.work_step('fail', 1, false, 'no', 'XX000')",
+        "kpi_engine.work_step('plan', 1)",
+        "kpi_engine.begin_rebuild(true)",
+        "kpi_engine.continue_rebuild(1)",
     ],
 )
 def test_steps_do_nothing_without_the_refresh_lock(
@@ -158,14 +158,14 @@ def test_scheduler_can_not_end_the_job_of_another_session(
         "INSERT INTO analytics.refresh_jobs (triggered_by, state, pid, started_at, attempts) "
         "VALUES ('request', 'RUNNING', 1, now(), 1)"
     )
-    scheduler.execute("SELECT pg_advisory_lock(analytics.refresh_lock_key())")
+    scheduler.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
     scheduler.execute(
-        "SELECT analytics.work_step('fail', max_id, false, 'no', 'XX000') "
+        "SELECT kpi_engine.work_step('fail', max_id, false, 'no', 'XX000') "
         "FROM (SELECT 1::bigint AS max_id) AS job"
     )
     assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("RUNNING",)]
     for step in ("no such step", None):
         with pytest.raises(psycopg.errors.InvalidParameterValue):
-            scheduler.execute("SELECT analytics.tick_step(%s)", [step])
+            scheduler.execute("SELECT kpi_engine.tick_step(%s)", [step])
         with pytest.raises(psycopg.errors.InvalidParameterValue):
-            scheduler.execute("SELECT analytics.work_step(%s)", [step])
+            scheduler.execute("SELECT kpi_engine.work_step(%s)", [step])

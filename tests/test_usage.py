@@ -137,7 +137,7 @@ def test_what_advice_judges_by_outlasts_logs_that_keep_less(usage: Usage) -> Non
     usage.now = datetime.now(UTC)
     refreshes(usage, 4)
     usage.run(
-        "UPDATE analytics.usage_watched SET watched_since = now() - interval '20 days'",
+        "UPDATE kpi_engine.usage_watched SET watched_since = now() - interval '20 days'",
         "UPDATE analytics.usage_by_hour SET hour = now() - interval '8 days'",
         "UPDATE analytics.refresh_log SET started_at = now() - interval '8 days', "
         "finished_at = now() - interval '8 days'",
@@ -166,7 +166,7 @@ def test_index_that_nothing_uses(usage: Usage) -> None:
     index = found["mv_ranking_asesores_nacional"]
     assert index["scans"] == 0
     assert index["bytes"] >= 65536
-    assert "sql/views/mv_ranking_asesores.sql" in index["message"]
+    assert "sql/views/kpis/mv_ranking_asesores.sql" in index["message"]
     assert "mv_ranking_asesores_asesor_id" not in found, "it is unique: refreshes need it"
     usage.run("SELECT * FROM mv_ranking_asesores ORDER BY ranking_nacional, asesor_id LIMIT 5")
     usage.later(hours=1)
@@ -188,7 +188,7 @@ def refreshes(usage: Usage, number: int, mode: str = "incremental") -> None:
     usage.run(
         "INSERT INTO analytics.refresh_log (run_id, triggered_by, requested_by, mode, started_at, "
         "finished_at, refresh_status, refresh_time_ms) "
-        "SELECT nextval('analytics.refresh_run_id_seq'), 'schedule', 'x', "
+        "SELECT nextval('kpi_engine.refresh_run_id_seq'), 'schedule', 'x', "
         f"'{mode}', analytics.now(), analytics.now(), 'SUCCESS', 1000 "
         f"FROM generate_series(1, {number})"
     )
@@ -307,7 +307,7 @@ def test_doctor_shows_advice_and_calls_nothing_wrong(
     migrated.execute(
         REFRESH,
         "CALL analytics.tick()",
-        "UPDATE analytics.usage_watched SET watched_since = watched_since - interval '15 days'",
+        "UPDATE kpi_engine.usage_watched SET watched_since = watched_since - interval '15 days'",
     )
     code = doctor.main(["--database-url", migrated.url, "--json", "--strict"])
     report = json.loads(capsys.readouterr().out)

@@ -20,14 +20,14 @@ NOTING = (
 RAISING = """
     CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
     AS 'BEGIN RAISE EXCEPTION ''no''; END';
-    CREATE TRIGGER refuse BEFORE INSERT ON analytics.{table}
+    CREATE TRIGGER refuse BEFORE INSERT ON kpi_engine.{table}
     FOR EACH ROW EXECUTE FUNCTION public.refuse()
 """
 
 
 def of_each(action: str) -> str:
     """Return one statement that alters all trigger functions."""
-    return "; ".join(f"ALTER FUNCTION analytics.{name} {action}" for name in NOTING)
+    return "; ".join(f"ALTER FUNCTION kpi_engine.{name} {action}" for name in NOTING)
 
 
 # What is done to the database behind our back, and how it is undone (None: it can't be).
@@ -51,66 +51,66 @@ BREAKS: dict[str, tuple[str, str | None]] = {
         None,
     ),
     "a key column is retyped": (
-        "DROP VIEW analytics.src_ofertas_historicas CASCADE; "
+        "DROP VIEW kpi_engine.src_ofertas_historicas CASCADE; "
         "ALTER TABLE public.ofertas_historicas ALTER COLUMN id TYPE text",
         None,
     ),
-    "schema analytics is renamed": (
-        "ALTER SCHEMA analytics RENAME TO analytics_old",
-        "ALTER SCHEMA analytics_old RENAME TO analytics",
+    "schema kpi_engine is renamed": (
+        "ALTER SCHEMA kpi_engine RENAME TO kpi_engine_old",
+        "ALTER SCHEMA kpi_engine_old RENAME TO kpi_engine",
     ),
     "the log is renamed": (
-        "ALTER TABLE analytics.change_log RENAME TO change_log_old",
-        "ALTER TABLE analytics.change_log_old RENAME TO change_log",
+        "ALTER TABLE kpi_engine.change_log RENAME TO change_log_old",
+        "ALTER TABLE kpi_engine.change_log_old RENAME TO change_log",
     ),
-    "the log is dropped": ("DROP TABLE analytics.change_log CASCADE", None),
+    "the log is dropped": ("DROP TABLE kpi_engine.change_log CASCADE", None),
     "a column of the log is renamed": (
-        "ALTER TABLE analytics.change_log RENAME COLUMN key TO id",
-        "ALTER TABLE analytics.change_log RENAME COLUMN id TO key",
+        "ALTER TABLE kpi_engine.change_log RENAME COLUMN key TO id",
+        "ALTER TABLE kpi_engine.change_log RENAME COLUMN id TO key",
     ),
     "the log gets a column that must be filled": (
-        "ALTER TABLE analytics.change_log ADD COLUMN source text NOT NULL",
+        "ALTER TABLE kpi_engine.change_log ADD COLUMN source text NOT NULL",
         None,
     ),
     "the log gets a constraint": (
-        "ALTER TABLE analytics.change_log ADD CONSTRAINT none CHECK (entity = 'none') NOT VALID",
-        "ALTER TABLE analytics.change_log DROP CONSTRAINT none",
+        "ALTER TABLE kpi_engine.change_log ADD CONSTRAINT none CHECK (entity = 'none') NOT VALID",
+        "ALTER TABLE kpi_engine.change_log DROP CONSTRAINT none",
     ),
     "the log gets a trigger that fails": (
         RAISING.format(table="change_log"),
-        "DROP TRIGGER refuse ON analytics.change_log",
+        "DROP TRIGGER refuse ON kpi_engine.change_log",
     ),
     "the log gets a unique index": (
-        "CREATE UNIQUE INDEX one ON analytics.change_log ((1))",
-        "DROP INDEX analytics.one",
+        "CREATE UNIQUE INDEX one ON kpi_engine.change_log ((1))",
+        "DROP INDEX kpi_engine.one",
     ),
     "the log gets a rule": (
-        "CREATE RULE none AS ON INSERT TO analytics.change_log DO INSTEAD NOTHING",
-        "DROP RULE none ON analytics.change_log",
+        "CREATE RULE none AS ON INSERT TO kpi_engine.change_log DO INSTEAD NOTHING",
+        "DROP RULE none ON kpi_engine.change_log",
     ),
     "the log gets forced row-level security": (
-        "ALTER TABLE analytics.change_log ENABLE ROW LEVEL SECURITY; "
-        "ALTER TABLE analytics.change_log FORCE ROW LEVEL SECURITY",
-        "ALTER TABLE analytics.change_log DISABLE ROW LEVEL SECURITY; "
-        "ALTER TABLE analytics.change_log NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE kpi_engine.change_log ENABLE ROW LEVEL SECURITY; "
+        "ALTER TABLE kpi_engine.change_log FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE kpi_engine.change_log DISABLE ROW LEVEL SECURITY; "
+        "ALTER TABLE kpi_engine.change_log NO FORCE ROW LEVEL SECURITY",
     ),
     "both logs get a trigger that fails": (
         RAISING.format(table="change_log")
-        + "; CREATE TRIGGER refuse BEFORE INSERT ON analytics.lost_changes "
+        + "; CREATE TRIGGER refuse BEFORE INSERT ON kpi_engine.lost_changes "
         "FOR EACH ROW EXECUTE FUNCTION public.refuse()",
         "DROP FUNCTION public.refuse() CASCADE",
     ),
     "the owner may not write to the log": (
-        "REVOKE INSERT ON analytics.change_log FROM analytics_owner",
-        "GRANT INSERT ON analytics.change_log TO analytics_owner",
+        "REVOKE INSERT ON kpi_engine.change_log FROM analytics_owner",
+        "GRANT INSERT ON kpi_engine.change_log TO analytics_owner",
     ),
     "the owner may not write to either log": (
-        "REVOKE INSERT ON analytics.change_log, analytics.lost_changes FROM analytics_owner",
-        "GRANT INSERT ON analytics.change_log, analytics.lost_changes TO analytics_owner",
+        "REVOKE INSERT ON kpi_engine.change_log, kpi_engine.lost_changes FROM analytics_owner",
+        "GRANT INSERT ON kpi_engine.change_log, kpi_engine.lost_changes TO analytics_owner",
     ),
     "the owner may not use the schema": (
-        "REVOKE USAGE ON SCHEMA analytics FROM analytics_owner",
-        "GRANT USAGE ON SCHEMA analytics TO analytics_owner",
+        "REVOKE USAGE ON SCHEMA kpi_engine FROM analytics_owner",
+        "GRANT USAGE ON SCHEMA kpi_engine TO analytics_owner",
     ),
     "the trigger functions belong to somebody else": (
         of_each("OWNER TO {role}"),
@@ -123,7 +123,7 @@ BREAKS: dict[str, tuple[str, str | None]] = {
 }
 
 NOWHERE_TO_NOTE = (
-    "schema analytics is renamed",
+    "schema kpi_engine is renamed",
     "both logs get a trigger that fails",
     "the owner may not write to either log",
     "the owner may not use the schema",
@@ -222,8 +222,8 @@ def test_a_writer_succeeds_whatever_became_of_tables_log_schema_and_rights(
         market.execute(mending)
         assert outcome(market) == "SUCCESS full"
         assert view_differences(market, NOW) == []
-        assert market.rows("SELECT count(*) FROM analytics.lost_changes") == [(0,)]
-        market.execute("VACUUM analytics.change_log", "VACUUM analytics.lost_changes")
+        assert market.rows("SELECT count(*) FROM kpi_engine.lost_changes") == [(0,)]
+        market.execute("VACUUM kpi_engine.change_log", "VACUUM kpi_engine.lost_changes")
         assert market.rows("SELECT analytics.capture_gap()") == [(None,)]
         refresh(market, NOW)
         assert write(market, role) == []
@@ -237,7 +237,7 @@ def test_a_writer_succeeds_whatever_became_of_tables_log_schema_and_rights(
 
 def test_a_writer_waits_a_moment_only_for_a_lock_on_the_log(market: Database, role: str) -> None:
     with market.connect() as stranger, stranger.transaction():
-        stranger.execute("LOCK TABLE analytics.change_log IN ACCESS EXCLUSIVE MODE")
+        stranger.execute("LOCK TABLE kpi_engine.change_log IN ACCESS EXCLUSIVE MODE")
         with market.connect() as writer:
             writer.execute(f"SET ROLE {role}")
             # As good as for ever: only our own limit ends the wait.
@@ -263,7 +263,7 @@ def test_what_a_savepoint_took_back_does_not_hide_what_is_lost_after_it(
                 writer.execute("UPDATE public.ofertas SET estado = 'ACEPTADA'")
             writer.execute("UPDATE public.ofertas SET estado = 'ACEPTADA'")
             writer.execute("UPDATE public.ofertas SET estado = 'ACEPTADA'")
-    assert market.rows("SELECT count(*) FROM analytics.lost_changes") == [(1,)]
+    assert market.rows("SELECT count(*) FROM kpi_engine.lost_changes") == [(1,)]
     market.execute("ALTER TABLE public.ofertas RENAME COLUMN request_id TO solicitud_id")
     assert refresh(market, NOW)[0] == "full"
     assert view_differences(market, NOW) == []
@@ -293,7 +293,7 @@ def test_the_settings_of_a_writer_do_not_matter(market: Database, setting: str) 
         writer.execute(f"SET {setting}")
         writer.execute("UPDATE public.ofertas SET estado = 'ACEPTADA'")
         writer.execute("DELETE FROM public.ofertas_detalle")
-    assert market.rows("SELECT count(*) FROM analytics.lost_changes") == [(0,)]
+    assert market.rows("SELECT count(*) FROM kpi_engine.lost_changes") == [(0,)]
     assert refresh(market, NOW)[0] == "incremental"
     assert view_differences(market, NOW) == []
 

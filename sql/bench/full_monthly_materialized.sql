@@ -151,7 +151,7 @@ brand_month AS (
     SELECT
         spelling.mes,
         count(
-            DISTINCT nullif(upper(analytics.trim_white_space(spelling.marca_vehiculo)), '')
+            DISTINCT nullif(upper(kpi_engine.trim_white_space(spelling.marca_vehiculo)), '')
         ) AS brands
     FROM spelling
     GROUP BY spelling.mes
@@ -172,35 +172,35 @@ SELECT
     coalesce(request_month.rejected, 0) AS solicitudes_rechazadas,
     coalesce(request_month.expired, 0) AS solicitudes_expiradas,
     coalesce(request_month.without_offers, 0) AS solicitudes_sin_ofertas,
-    analytics.rounded_quotient(
+    kpi_engine.rounded_quotient(
         request_month.closing_seconds_sum, request_month.closing_seconds_count
     ) AS tiempo_promedio_cierre_seg,
     coalesce(offer_month.offers, 0) AS ofertas_totales,
     coalesce(offer_month.won, 0) AS ofertas_ganadoras,
     coalesce(offer_month.accepted, 0) AS ofertas_aceptadas,
-    analytics.rounded_quotient(
+    kpi_engine.rounded_quotient(
         line_month.price_sum, line_month.price_count
     ) AS precio_promedio_ofertas,
     line_month.price_minimum AS precio_minimo_ofertas,
     line_month.price_maximum AS precio_maximo_ofertas,
-    analytics.rounded_quotient(
+    kpi_engine.rounded_quotient(
         offer_month.delivery_days_sum, offer_month.delivery_days_count
     ) AS tiempo_entrega_promedio,
-    analytics.rounded_quotient(
+    kpi_engine.rounded_quotient(
         line_month.warranty_months_sum, line_month.warranty_months_count
     ) AS garantia_promedio_meses,
     coalesce(client_month.clients, 0) AS clientes_activos,
     coalesce(offer_month.advisors, 0) AS asesores_activos,
     coalesce(brand_month.brands, 0) AS marcas_vehiculos_solicitadas,
     coalesce(line_month.accepted_amount, 0) AS volumen_transaccional_total,
-    analytics.percentage(
+    kpi_engine.percentage(
         request_month.accepted, request_month.requests
     ) AS tasa_aceptacion_pct,
-    analytics.percentage(
+    kpi_engine.percentage(
         offer_month.won, offer_month.offers
     ) AS tasa_conversion_ofertas_pct,
     coalesce(
-        analytics.rounded_quotient(offer_month.offers, request_month.requests), 0.00
+        kpi_engine.rounded_quotient(offer_month.offers, request_month.requests), 0.00
     ) AS ofertas_promedio_por_solicitud
 FROM calendar
 LEFT JOIN request_month ON request_month.mes = calendar.mes

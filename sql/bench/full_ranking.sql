@@ -99,26 +99,26 @@ advisor AS (
         coalesce(past_offer.won, 0) AS ofertas_ganadoras,
         coalesce(past_offer.accepted, 0) AS ofertas_aceptadas_cliente,
         coalesce(past_offer.delivered, 0) AS entregas_exitosas,
-        analytics.rounded_quotient(
+        kpi_engine.rounded_quotient(
             past_offer.response_seconds_sum, past_offer.response_seconds_count
         ) AS tiempo_promedio_respuesta_seg,
-        analytics.rounded_quotient(
+        kpi_engine.rounded_quotient(
             past_offer.amount_sum, past_offer.amount_count
         ) AS monto_promedio_ofertas,
         coalesce(past_offer.amount_sum, 0) AS volumen_total_ofertas,
         coalesce(
-            analytics.rounded_quotient(audit.score_sum, audit.score_count), asesores.confianza
+            kpi_engine.rounded_quotient(audit.score_sum, audit.score_count), asesores.confianza
         ) AS confianza_auditada,
         coalesce(audit.audits, 0) AS auditorias_realizadas,
         audit.latest AS ultima_auditoria,
         coalesce(notification.received, 0) AS notificaciones_recibidas,
         coalesce(notification.answered, 0) AS notificaciones_respondidas,
-        analytics.rounded_quotient(
+        kpi_engine.rounded_quotient(
             notification.response_seconds_sum, notification.response_seconds_count
         ) AS tiempo_promedio_respuesta_notif_seg,
-        analytics.percentage(notification.answered, notification.received) AS tasa_respuesta_pct,
-        analytics.percentage(past_offer.won, past_offer.offers) AS tasa_conversion_ofertas_pct,
-        analytics.percentage(past_offer.complete, past_offer.offers) AS tasa_exito_completo_pct
+        kpi_engine.percentage(notification.answered, notification.received) AS tasa_respuesta_pct,
+        kpi_engine.percentage(past_offer.won, past_offer.offers) AS tasa_conversion_ofertas_pct,
+        kpi_engine.percentage(past_offer.complete, past_offer.offers) AS tasa_exito_completo_pct
     FROM public.asesores
     INNER JOIN public.usuarios ON usuarios.id = asesores.usuario_id
     LEFT JOIN past_offer ON past_offer.asesor_id = asesores.id
@@ -168,11 +168,11 @@ SELECT
             advisor.tiempo_promedio_respuesta_seg ASC NULLS LAST,
             advisor.confianza DESC NULLS LAST
     ) AS ranking_nacional,
-    analytics.percentage(
+    kpi_engine.percentage(
         rank() OVER (PARTITION BY advisor.city_key ORDER BY advisor.ofertas_ganadoras) - 1,
         count(*) OVER (PARTITION BY advisor.city_key) - 1
     ) AS percentil_ofertas_ganadoras_ciudad,
-    analytics.percentage(
+    kpi_engine.percentage(
         rank() OVER (ORDER BY advisor.ofertas_ganadoras) - 1,
         count(*) OVER () - 1
     ) AS percentil_ofertas_ganadoras_nacional,

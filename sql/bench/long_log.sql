@@ -1,5 +1,5 @@
 -- A refresh log as of a refresh a minute for over two months: a run and two views each time.
-INSERT INTO analytics.refresh_log (
+INSERT INTO kpi_engine.refresh_log (
     run_id, view_name, triggered_by, requested_by, mode, started_at, finished_at,
     refresh_status, refresh_time_ms, rows_affected
 )

@@ -3,13 +3,13 @@
 -- The validation that an earlier version left does not know these settings yet.
 DO $validation_off$
 BEGIN
-    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
-        ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting;
+    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
+        ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting;
     END IF;
 END;
 $validation_off$;
 
-INSERT INTO analytics.settings (name, value, description) VALUES
+INSERT INTO kpi_engine.settings (name, value, description) VALUES
 (
     'api_audience', 'teloo-analytics',
     'Audience (aud) that a token of the HTTP API must name. Any text but the empty one.'
@@ -27,8 +27,8 @@ INSERT INTO analytics.settings (name, value, description) VALUES
 
 DO $validation_on$
 BEGIN
-    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
-        ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting;
+    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
+        ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting;
     END IF;
 END;
 $validation_on$;
@@ -42,11 +42,11 @@ GRANT USAGE ON SCHEMA api TO analytics_authenticator;
 -- Only for analytics.check_request(), which PostgREST runs before each request.
 GRANT USAGE ON SCHEMA analytics TO analytics_anon;
 
-ALTER TABLE analytics.refresh_jobs ADD COLUMN force boolean NOT NULL DEFAULT false;
-COMMENT ON COLUMN analytics.refresh_jobs.force IS
+ALTER TABLE kpi_engine.refresh_jobs ADD COLUMN force boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN kpi_engine.refresh_jobs.force IS
 'True where everything is to be computed again from the source.';
 -- Asking again while one waits finds the same job.
-CREATE UNIQUE INDEX refresh_jobs_one_request ON analytics.refresh_jobs (force)
+CREATE UNIQUE INDEX refresh_jobs_one_request ON kpi_engine.refresh_jobs (force)
 WHERE state = 'QUEUED' AND triggered_by = 'request' AND attempts = 0;
 
 -- PostgREST answers a function that returns a domain of this name with this media type.

@@ -3,13 +3,13 @@
 -- The validation that an earlier version left does not know these settings yet.
 DO $validation_off$
 BEGIN
-    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
-        ALTER TABLE analytics.settings DISABLE TRIGGER validate_setting;
+    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
+        ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting;
     END IF;
 END;
 $validation_off$;
 
-INSERT INTO analytics.settings (name, value, description) VALUES
+INSERT INTO kpi_engine.settings (name, value, description) VALUES
 (
     'alert_after_minutes', '1',
     'A problem becomes an alert when it lasts for so long. Minutes, a whole number from 0 to '
@@ -23,14 +23,14 @@ INSERT INTO analytics.settings (name, value, description) VALUES
 
 DO $validation_on$
 BEGIN
-    IF to_regproc('analytics.validate_setting') IS NOT NULL THEN
-        ALTER TABLE analytics.settings ENABLE TRIGGER validate_setting;
+    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
+        ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting;
     END IF;
 END;
 $validation_on$;
 
 
-CREATE TABLE analytics.alerts (
+CREATE TABLE kpi_engine.alerts (
     alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     problem text NOT NULL,
     severity text NOT NULL CHECK (severity IN ('unhealthy', 'degraded')),
@@ -41,24 +41,23 @@ CREATE TABLE analytics.alerts (
     cleared_at timestamptz,
     CONSTRAINT alerts_cleared_after_raised CHECK (cleared_at IS NULL OR raised_at IS NOT NULL)
 );
-CREATE UNIQUE INDEX alerts_open ON analytics.alerts (problem) WHERE cleared_at IS NULL;
-COMMENT ON TABLE analytics.alerts IS
+CREATE UNIQUE INDEX alerts_open ON kpi_engine.alerts (problem) WHERE cleared_at IS NULL;
+COMMENT ON TABLE kpi_engine.alerts IS
 'Each streak of a problem of analytics.health_problems(), from when it was first seen until '
 'it was gone.';
-COMMENT ON COLUMN analytics.alerts.alert_id IS 'Number of the streak.';
-COMMENT ON COLUMN analytics.alerts.problem IS 'Name of the problem, as in the HTTP API''s health.';
-COMMENT ON COLUMN analytics.alerts.severity IS 'unhealthy or degraded, as last seen.';
-COMMENT ON COLUMN analytics.alerts.message IS 'What is wrong and what to do, as last seen.';
-COMMENT ON COLUMN analytics.alerts.first_seen_at IS 'When it was first seen.';
-COMMENT ON COLUMN analytics.alerts.last_seen_at IS 'When it was last seen.';
-COMMENT ON COLUMN analytics.alerts.raised_at IS
+COMMENT ON COLUMN kpi_engine.alerts.alert_id IS 'Number of the streak.';
+COMMENT ON COLUMN kpi_engine.alerts.problem IS 'Name of the problem, as in the HTTP API''s health.';
+COMMENT ON COLUMN kpi_engine.alerts.severity IS 'unhealthy or degraded, as last seen.';
+COMMENT ON COLUMN kpi_engine.alerts.message IS 'What is wrong and what to do, as last seen.';
+COMMENT ON COLUMN kpi_engine.alerts.first_seen_at IS 'When it was first seen.';
+COMMENT ON COLUMN kpi_engine.alerts.last_seen_at IS 'When it was last seen.';
+COMMENT ON COLUMN kpi_engine.alerts.raised_at IS
 'When it had lasted long enough for a notice; NULL before.';
-COMMENT ON COLUMN analytics.alerts.cleared_at IS 'When it was found to be gone; NULL: it is open.';
-GRANT SELECT ON analytics.alerts TO analytics_lector, analytics_operador;
+COMMENT ON COLUMN kpi_engine.alerts.cleared_at IS 'When it was found to be gone; NULL: it is open.';
 
-CREATE TABLE analytics.alert_outbox (
+CREATE TABLE kpi_engine.alert_outbox (
     notice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    alert_id bigint NOT NULL REFERENCES analytics.alerts ON DELETE CASCADE,
+    alert_id bigint NOT NULL REFERENCES kpi_engine.alerts ON DELETE CASCADE,
     event text NOT NULL CHECK (event IN ('raised', 'cleared')),
     severity text NOT NULL,
     message text NOT NULL,
@@ -70,22 +69,21 @@ CREATE TABLE analytics.alert_outbox (
     last_error text,
     CONSTRAINT alert_outbox_once UNIQUE (alert_id, event)
 );
-CREATE INDEX alert_outbox_waiting ON analytics.alert_outbox (notice_id) WHERE delivered_at IS NULL;
-COMMENT ON TABLE analytics.alert_outbox IS
+CREATE INDEX alert_outbox_waiting ON kpi_engine.alert_outbox (notice_id) WHERE delivered_at IS NULL;
+COMMENT ON TABLE kpi_engine.alert_outbox IS
 'Notices about alerts: one when an alert is raised, one when it is gone. scripts/notifier.py '
 'delivers them.';
-COMMENT ON COLUMN analytics.alert_outbox.notice_id IS 'Number of the notice.';
-COMMENT ON COLUMN analytics.alert_outbox.alert_id IS 'The alert it is about.';
-COMMENT ON COLUMN analytics.alert_outbox.event IS 'raised or cleared.';
-COMMENT ON COLUMN analytics.alert_outbox.severity IS 'As it was then.';
-COMMENT ON COLUMN analytics.alert_outbox.message IS 'As it was then.';
-COMMENT ON COLUMN analytics.alert_outbox.created_at IS 'When it was put here.';
-COMMENT ON COLUMN analytics.alert_outbox.attempts IS 'How often its delivery was begun.';
-COMMENT ON COLUMN analytics.alert_outbox.delivered_to IS
+COMMENT ON COLUMN kpi_engine.alert_outbox.notice_id IS 'Number of the notice.';
+COMMENT ON COLUMN kpi_engine.alert_outbox.alert_id IS 'The alert it is about.';
+COMMENT ON COLUMN kpi_engine.alert_outbox.event IS 'raised or cleared.';
+COMMENT ON COLUMN kpi_engine.alert_outbox.severity IS 'As it was then.';
+COMMENT ON COLUMN kpi_engine.alert_outbox.message IS 'As it was then.';
+COMMENT ON COLUMN kpi_engine.alert_outbox.created_at IS 'When it was put here.';
+COMMENT ON COLUMN kpi_engine.alert_outbox.attempts IS 'How often its delivery was begun.';
+COMMENT ON COLUMN kpi_engine.alert_outbox.delivered_to IS
 'Where it has arrived (webhook, email), so that another attempt spares these.';
-COMMENT ON COLUMN analytics.alert_outbox.delivered_at IS
+COMMENT ON COLUMN kpi_engine.alert_outbox.delivered_at IS
 'When it had arrived everywhere; NULL: not yet.';
-COMMENT ON COLUMN analytics.alert_outbox.next_attempt_at IS
+COMMENT ON COLUMN kpi_engine.alert_outbox.next_attempt_at IS
 'Nobody else takes it before: it is being delivered, or waits after a failure.';
-COMMENT ON COLUMN analytics.alert_outbox.last_error IS 'Why the last attempt failed.';
-GRANT SELECT ON analytics.alert_outbox TO analytics_operador;
+COMMENT ON COLUMN kpi_engine.alert_outbox.last_error IS 'Why the last attempt failed.';

@@ -5,17 +5,17 @@ SET LOCAL search_path = public, pg_temp;
 SELECT plan(18);
 
 SELECT is_empty(
-    $$SELECT view_name, problem FROM analytics.materialized_views()
-    CROSS JOIN LATERAL analytics.kpi_problems(relation)$$,
+    $$SELECT view_name, problem FROM kpi_engine.materialized_views()
+    CROSS JOIN LATERAL kpi_engine.kpi_problems(relation)$$,
     'every view has a key, and COMMENTs of the right form on itself and each column'
 );
 SELECT set_eq(
-    'SELECT view_name FROM analytics.materialized_views()',
-    'SELECT view_name FROM analytics.kpi_views()',
+    'SELECT view_name FROM kpi_engine.materialized_views()',
+    'SELECT view_name FROM kpi_engine.kpi_views()',
     'every view is in the catalogue'
 );
 SELECT results_eq(
-    $$SELECT view_name, title_es, key_columns, time_column, grain FROM analytics.kpi_views()$$,
+    $$SELECT view_name, title_es, key_columns, time_column, grain FROM kpi_engine.kpi_views()$$,
     $$VALUES
     ('mv_metricas_mensuales', 'Métricas mensuales', '{mes}'::text[], 'mes', 'month'),
     ('mv_ranking_asesores', 'Ranking de asesores', '{asesor_id}', NULL, 'advisor')$$,
@@ -23,8 +23,8 @@ SELECT results_eq(
 );
 -- As the business says it: shared words, units and directions.
 SELECT results_eq(
-    $$SELECT kpi.view_name, column_name, label_es, unit, better FROM analytics.kpi_views() AS kpi
-    CROSS JOIN LATERAL analytics.kpi_columns(kpi.relation)$$,
+    $$SELECT kpi.view_name, column_name, label_es, unit, better FROM kpi_engine.kpi_views() AS kpi
+    CROSS JOIN LATERAL kpi_engine.kpi_columns(kpi.relation)$$,
     $$VALUES
     ('mv_metricas_mensuales', 'mes', 'Mes', 'fecha', 'none'),
     ('mv_metricas_mensuales', 'solicitudes_creadas', 'Solicitudes creadas', 'conteo', 'up'),
@@ -108,13 +108,13 @@ SELECT results_eq(
     'labels, units and directions of every column'
 );
 SELECT results_eq(
-    $$SELECT column_name FROM analytics.kpi_columns('analytics.mv_ranking_asesores')
+    $$SELECT column_name FROM kpi_engine.kpi_columns('analytics.mv_ranking_asesores')
     WHERE is_dimension$$,
     $$VALUES ('asesor_id'), ('ciudad'), ('departamento')$$,
     'a view is filtered by its key and by what its file calls a dimension or a city'
 );
 SELECT results_eq(
-    $$SELECT column_name FROM analytics.kpi_columns('analytics.mv_metricas_mensuales')
+    $$SELECT column_name FROM kpi_engine.kpi_columns('analytics.mv_metricas_mensuales')
     WHERE over_nothing IS NULL$$,
     $$VALUES ('mes'), ('tiempo_promedio_cierre_seg'), ('precio_promedio_ofertas'),
     ('precio_minimo_ofertas'), ('precio_maximo_ofertas'), ('tiempo_entrega_promedio'),
@@ -122,18 +122,18 @@ SELECT results_eq(
     'averages, minimums and maximums are NULL over nothing, all else is 0'
 );
 SELECT is(
-    analytics.kpi_sources('analytics.mv_metricas_mensuales'),
+    kpi_engine.kpi_sources('analytics.mv_metricas_mensuales'),
     '{adjudicaciones_repuesto, ofertas, ofertas_detalle, repuestos_solicitados, solicitudes}',
     'operational tables behind the months'
 );
 SELECT is(
-    analytics.kpi_sources('analytics.mv_ranking_asesores'),
+    kpi_engine.kpi_sources('analytics.mv_ranking_asesores'),
     '{asesores, auditorias_tiendas, historial_respuestas_ofertas, ofertas_historicas, usuarios}',
     'operational tables behind the ranking'
 );
 
 SELECT results_eq(
-    $$SELECT * FROM analytics.kpi_comment(
+    $$SELECT * FROM kpi_engine.kpi_comment(
         E'Tasa (90 días) [pct, up, null]\nes: De cada 100:\ncuántas.\nen: 100 × a / b; 0.'
     )$$,
     $$VALUES (
@@ -142,7 +142,7 @@ SELECT results_eq(
     'a COMMENT is read: label, words, descriptions of several lines'
 );
 SELECT results_eq(
-    $$SELECT title, words FROM analytics.kpi_comment(E'Meses / Months\nes: Uno.\nen: One.')$$,
+    $$SELECT title, words FROM kpi_engine.kpi_comment(E'Meses / Months\nes: Uno.\nen: One.')$$,
     $$VALUES ('Meses / Months', NULL::text[])$$,
     'of a view, too'
 );
@@ -154,7 +154,7 @@ SELECT is_empty(
         (E'Mes [fecha none]]\nes: Mes.\nen: Month.'), (E'[fecha, none]\nes: Mes.\nen: Month.'),
         (E' Mes [fecha, none]\nes: Mes.\nen: Month.'), (E'Mes []\nes: Mes.\nen: Month.')
     ) AS malformed (text)
-    CROSS JOIN LATERAL analytics.kpi_comment(malformed.text) AS comment$$,
+    CROSS JOIN LATERAL kpi_engine.kpi_comment(malformed.text) AS comment$$,
     'another form is none'
 );
 
@@ -166,7 +166,7 @@ SELECT
     1.5 AS tasa,
     'x' AS "limit";
 CREATE FUNCTION pg_temp.problems() RETURNS SETOF text LANGUAGE sql
-AS $$SELECT problem FROM analytics.kpi_problems('public.mv_prueba')$$;
+AS $$SELECT problem FROM kpi_engine.kpi_problems('public.mv_prueba')$$;
 
 SELECT results_eq(
     'SELECT pg_temp.problems()',
@@ -192,7 +192,7 @@ SELECT results_eq(
 );
 SELECT matches(
     (
-        SELECT right_form FROM analytics.kpi_problems('public.mv_prueba')
+        SELECT right_form FROM kpi_engine.kpi_problems('public.mv_prueba')
         WHERE problem LIKE '%tasa%'
     ),
     E'^COMMENT ON COLUMN mv_prueba\\.tasa IS\n.*\\[conteo, up\\]\nes: .*\nen: .*pct',

@@ -14,10 +14,10 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $advisor_rankings$
 DECLARE
-    v_limit constant integer := analytics.integer_parameter('limit', limite, 1, 500, 50);
+    v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 500, 50);
     v_city_key constant text := analytics.city_key(ciudad);
 BEGIN
-    PERFORM analytics.begin_reading('mv_ranking_asesores');
+    PERFORM kpi_engine.begin_reading('mv_ranking_asesores');
     IF v_city_key IS NULL THEN
         RETURN coalesce(
             (
@@ -47,12 +47,12 @@ BEGIN
     );
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('advisor_rankings', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('advisor_rankings', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $advisor_rankings$;

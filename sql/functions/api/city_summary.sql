@@ -16,14 +16,14 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $city_summary$
 BEGIN
-    PERFORM analytics.begin_reading('mv_ranking_asesores');
+    PERFORM kpi_engine.begin_reading('mv_ranking_asesores');
     RETURN (
         SELECT json_build_object(
             'total_cities', count(*),
             'cities', coalesce(
                 json_agg(city ORDER BY city.total_asesores DESC, city.ciudad), '[]'
             ),
-            'generated_at', analytics.iso_instant(analytics.now())
+            'generated_at', kpi_engine.iso_instant(analytics.now())
         )
         FROM (
             SELECT
@@ -33,10 +33,10 @@ BEGIN
                 sum(spelling.ofertas_ganadoras) AS ofertas_ganadoras_total,
                 sum(spelling.entregas_exitosas) AS entregas_exitosas_total,
                 sum(spelling.volumen) AS volumen_total,
-                analytics.rounded_quotient(
+                kpi_engine.rounded_quotient(
                     sum(spelling.tasa_respuesta), sum(spelling.tasas)
                 ) AS tasa_respuesta_promedio,
-                analytics.rounded_quotient(
+                kpi_engine.rounded_quotient(
                     sum(spelling.confianza), sum(spelling.confianzas)
                 ) AS confianza_promedio
             FROM (
@@ -58,12 +58,12 @@ BEGIN
     );
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('city_summary', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('city_summary', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $city_summary$;

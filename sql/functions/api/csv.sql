@@ -5,7 +5,7 @@
 -- which serves the views at /rest/ row by row.
 
 CREATE OR REPLACE AGGREGATE api.csv(anyelement) ( -- noqa: LT01
-    sfunc = analytics.csv_answer,
+    sfunc = kpi_engine.csv_answer,
     stype = api."text/vnd.teloo.csv" -- noqa: RF05
 );
 

@@ -1,7 +1,7 @@
 -- GET /health and /materialized-views/health: is all well, and if not, what to do.
 --
 -- Invariant: 503 exactly when unhealthy: PostgREST answers 533, with the body in a header, too, for
--- the reasons in analytics.raise_http_error(); so the body is small enough for one. Who is not at
+-- the reasons in kpi_engine.raise_http_error(); so the body is small enough for one. Who is not at
 -- least a reader is told what is wrong in general words; what to do, with statements and names of
 -- tables, is for the others.
 
@@ -26,7 +26,7 @@ DECLARE
     v_headers json := json_build_array(json_build_object('Cache-Control', 'no-store'));
     v_answer json;
 BEGIN
-    v_caller := analytics.api_caller();
+    v_caller := kpi_engine.api_caller();
     v_in_full := pg_has_role(v_caller, 'analytics_lector', 'USAGE')
         OR pg_has_role(v_caller, 'analytics_operador', 'USAGE');
     WITH problems AS MATERIALIZED (
@@ -42,7 +42,7 @@ BEGIN
         FROM (
             SELECT DISTINCT left(format('%s: %s', problems.problem, CASE
                 WHEN v_in_full THEN problems.message
-                ELSE analytics.problem_in_short(problems.problem)
+                ELSE kpi_engine.problem_in_short(problems.problem)
             END), 4000) AS text
             FROM problems
         ) AS line
@@ -70,13 +70,14 @@ BEGIN
     FROM problems;
     v_answer := json_build_object(
         'status', v_status,
-        'views_count', (SELECT count(*) FROM analytics.materialized_views()),
-        'scheduler_running', analytics.scheduler_is_running(),
+        'views_count', (SELECT count(*) FROM kpi_engine.materialized_views()),
+        'scheduler_running', kpi_engine.scheduler_is_running(),
         'last_refresh', (
-            SELECT analytics.iso_instant(max(view_state.last_success_at)) FROM analytics.view_state
+            SELECT kpi_engine.iso_instant(max(view_state.last_success_at))
+            FROM kpi_engine.view_state
         ),
         'problems', v_problems,
-        'checked_at', analytics.iso_instant(analytics.now())
+        'checked_at', kpi_engine.iso_instant(analytics.now())
     );
     IF v_status = 'unhealthy' THEN
         PERFORM set_config('response.status', '533', true);
@@ -86,12 +87,12 @@ BEGIN
     RETURN v_answer;
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('health', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('health', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $health$;

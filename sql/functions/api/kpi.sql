@@ -17,15 +17,15 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $kpi$
 BEGIN
-    RETURN analytics.kpi_rows(view, consulta);
+    RETURN kpi_engine.kpi_rows(view, consulta);
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('kpi', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('kpi', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $kpi$;

@@ -18,19 +18,19 @@ AS $kpis$
 DECLARE
     v_kpis json;
 BEGIN
-    v_kpis := analytics.kpi_catalogue();
-    PERFORM analytics.begin_reading_all(md5(v_kpis::text));
+    v_kpis := kpi_engine.kpi_catalogue();
+    PERFORM kpi_engine.begin_reading_all(md5(v_kpis::text));
     RETURN json_build_object(
-        'kpis', v_kpis, 'checked_at', analytics.iso_instant(analytics.now())
+        'kpis', v_kpis, 'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('kpis', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('kpis', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $kpis$;

@@ -18,25 +18,25 @@ AS $live$
 DECLARE
     v_answer json;
 BEGIN
-    IF analytics.choice_parameter('view', view, 'monthly') = 'monthly' THEN
-        PERFORM analytics.set_answer_columns('analytics.v_metricas_mensuales_tiempo_real');
+    IF kpi_engine.choice_parameter('view', view, 'monthly') = 'monthly' THEN
+        PERFORM kpi_engine.set_answer_columns('analytics.v_metricas_mensuales_tiempo_real');
         SELECT json_agg(month ORDER BY month.mes DESC) INTO v_answer
         FROM analytics.v_metricas_mensuales_tiempo_real AS month;
     ELSE
         SELECT json_agg(live) INTO v_answer FROM analytics.v_kpis_en_vivo AS live;
     END IF;
     v_answer := coalesce(v_answer, '[]');
-    PERFORM analytics.set_reading_headers(
+    PERFORM kpi_engine.set_reading_headers(
         md5(v_answer::text), NULL, analytics.now(), analytics.now(), false);
     RETURN v_answer;
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('live', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('live', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $live$;

@@ -24,7 +24,7 @@ BEGIN
         FROM analytics.get_mv_stats() AS stats
         LEFT JOIN LATERAL (
             SELECT refresh_log.refresh_time_ms
-            FROM analytics.refresh_log
+            FROM kpi_engine.refresh_log
             WHERE
                 refresh_log.view_name = stats.view_name
                 AND refresh_log.refresh_status = 'SUCCESS'
@@ -35,7 +35,7 @@ BEGIN
 
     -- Once: it reads the whole refresh log.
     counted AS MATERIALIZED (
-        SELECT counters.metric, counters.labels, counters.number FROM analytics.counters()
+        SELECT counters.metric, counters.labels, counters.number FROM kpi_engine.counters()
     ),
 
     problems AS (
@@ -80,13 +80,13 @@ BEGIN
         UNION ALL
         SELECT
             7, 'changes_waiting', 'gauge', 'Changed keys that wait for the next refresh.', '{}',
-            analytics.changes_waiting()
+            kpi_engine.changes_waiting()
         UNION ALL
         SELECT
             8, 'change_log_bytes', 'gauge', 'Bytes of the change log and of the compacted changes.',
             '{}',
-            pg_total_relation_size('analytics.change_log')
-            + pg_total_relation_size('analytics.pending_changes')
+            pg_total_relation_size('kpi_engine.change_log')
+            + pg_total_relation_size('kpi_engine.pending_changes')
         UNION ALL
         SELECT
             9, 'drift_cells_total', 'counter', 'Cells in which the audit found a difference.',
@@ -96,7 +96,10 @@ BEGIN
         UNION ALL
         SELECT
             10, 'last_tick_timestamp_seconds', 'gauge', 'Last tick of the scheduler.', '{}',
-            (SELECT extract(EPOCH FROM scheduler_state.last_tick_at) FROM analytics.scheduler_state)
+            (
+                SELECT extract(EPOCH FROM scheduler_state.last_tick_at)
+                FROM kpi_engine.scheduler_state
+            )
         UNION ALL
         SELECT
             11, 'scheduled_refresh_lag_seconds', 'gauge',
@@ -109,8 +112,8 @@ BEGIN
                     -- A slot is not late for what was set only after it.
                     - greatest(job.slot_at, scheduler_state.schedule_changed_at)
                 ))
-                FROM analytics.refresh_jobs AS job
-                CROSS JOIN analytics.scheduler_state
+                FROM kpi_engine.refresh_jobs AS job
+                CROSS JOIN kpi_engine.scheduler_state
                 WHERE job.slot_at IS NOT NULL
                 ORDER BY job.slot_at DESC
                 LIMIT 1
@@ -118,7 +121,7 @@ BEGIN
         UNION ALL
         SELECT
             12, 'data_version', 'gauge', 'Refreshes that changed the data.', '{}',
-            (SELECT engine_state.data_version FROM analytics.engine_state)
+            (SELECT engine_state.data_version FROM kpi_engine.engine_state)
         UNION ALL
         SELECT
             13, 'problem', 'gauge', '1 where the health has this problem.',
@@ -133,7 +136,7 @@ BEGIN
         SELECT
             14, 'build_info', 'gauge', 'Version of the installed schema, always 1.',
             jsonb_build_object('version', max(migration_ledger.version)::text), 1
-        FROM analytics.migration_ledger
+        FROM kpi_engine.migration_ledger
     ),
 
     line AS (
@@ -171,12 +174,12 @@ BEGIN
     RETURN v_lines;
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('metrics', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('metrics', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $metrics$;

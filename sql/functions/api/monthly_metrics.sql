@@ -18,15 +18,15 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $monthly_metrics$
 DECLARE
-    v_first constant date := analytics.month_parameter('start_month', start_month);
-    v_last constant date := analytics.month_parameter('end_month', end_month);
-    v_limit constant integer := analytics.integer_parameter('limit', limite, 1, 60, 12);
+    v_first constant date := kpi_engine.month_parameter('start_month', start_month);
+    v_last constant date := kpi_engine.month_parameter('end_month', end_month);
+    v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 60, 12);
 BEGIN
     IF v_first > v_last THEN
-        PERFORM analytics.raise_bad_parameter(
+        PERFORM kpi_engine.raise_bad_parameter(
             'start_month', start_month, format('not after end_month (%s)', end_month));
     END IF;
-    PERFORM analytics.begin_reading('mv_metricas_mensuales');
+    PERFORM kpi_engine.begin_reading('mv_metricas_mensuales');
     RETURN coalesce(
         (
             SELECT json_agg(metrics)
@@ -44,12 +44,12 @@ BEGIN
     );
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('monthly_metrics', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('monthly_metrics', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $monthly_metrics$;

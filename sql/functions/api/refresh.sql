@@ -28,12 +28,12 @@ DECLARE
     v_is_large boolean;
 BEGIN
     IF force NOT IN ('true', 'false') THEN
-        PERFORM analytics.raise_bad_parameter('force', force, 'true or false');
+        PERFORM kpi_engine.raise_bad_parameter('force', force, 'true or false');
     END IF;
     IF force = 'true' THEN
         BEGIN
             v_is_large := EXISTS (
-                SELECT FROM analytics.src_solicitudes
+                SELECT FROM kpi_engine.src_solicitudes
                 OFFSET analytics.setting('api_forced_requests')::bigint
             );
         EXCEPTION
@@ -42,11 +42,11 @@ BEGIN
                 v_is_large := false;
         END;
         IF v_is_large THEN
-            RETURN analytics.accepted(analytics.queue_refresh(true, analytics.requester()));
+            RETURN kpi_engine.accepted(kpi_engine.queue_refresh(true, kpi_engine.requester()));
         END IF;
     END IF;
     FOR v_try IN 1..15 LOOP
-        EXIT WHEN pg_try_advisory_xact_lock(analytics.refresh_lock_key());
+        EXIT WHEN pg_try_advisory_xact_lock(kpi_engine.refresh_lock_key());
         -- Somebody who is no refresh is not waited for.
         v_stranger := (
             SELECT format('process %s of role %s', holders.pid, holders.role_name)
@@ -68,29 +68,29 @@ BEGIN
                 WHERE result.view_name IS NOT NULL AND result.refresh_status = 'SUCCESS'),
             'total_duration_ms', max(result.refresh_time_ms) FILTER (
                 WHERE result.view_name IS NULL),
-            'refreshed_at', analytics.iso_instant(analytics.now()),
+            'refreshed_at', kpi_engine.iso_instant(analytics.now()),
             'details', coalesce(
                 json_agg(json_build_object(
                     'view_name', result.view_name,
                     'refresh_status', result.refresh_status,
                     'refresh_time_ms', result.refresh_time_ms,
                     'rows_affected', result.rows_affected,
-                    'error_message', analytics.public_error(
+                    'error_message', kpi_engine.public_error(
                         result.error_message, result.error_sqlstate)
                 )) FILTER (WHERE result.view_name IS NOT NULL),
                 '[]'
             ),
-            'error', max(analytics.public_error(result.error_message, result.error_sqlstate))
+            'error', max(kpi_engine.public_error(result.error_message, result.error_sqlstate))
                 FILTER (WHERE result.view_name IS NULL)
         )
         INTO v_answer
-        FROM analytics.run_refresh(
-            'manual', analytics.requester(), coalesce(force, 'false')::boolean
+        FROM kpi_engine.run_refresh(
+            'manual', kpi_engine.requester(), coalesce(force, 'false')::boolean
         ) AS result;
     EXCEPTION
         WHEN lock_not_available OR serialization_failure OR deadlock_detected THEN
             IF v_stranger IS NOT NULL THEN
-                PERFORM analytics.raise_http_error(
+                PERFORM kpi_engine.raise_http_error(
                     409,
                     'no refresh can begin: a session that is no refresh holds the lock',
                     v_stranger,
@@ -99,7 +99,7 @@ BEGIN
                 );
             END IF;
             v_running := analytics.running_refresh();
-            PERFORM analytics.raise_http_error(
+            PERFORM kpi_engine.raise_http_error(
                 409,
                 'a refresh is already running',
                 CASE
@@ -110,7 +110,7 @@ BEGIN
                             WHEN v_running.job_id IS NOT NULL THEN format(
                                 ', job %s of %s', v_running.job_id, v_running.requested_by)
                         END,
-                        coalesce(analytics.iso_instant(v_running.started_at), 'an unknown moment')
+                        coalesce(kpi_engine.iso_instant(v_running.started_at), 'an unknown moment')
                     )
                 END,
                 'Wait for it; POST /materialized-views/scheduler/trigger-refresh queues another.'
@@ -119,12 +119,12 @@ BEGIN
     RETURN v_answer;
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('refresh', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('refresh', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $refresh$;

@@ -18,8 +18,8 @@ AS $scheduler_reschedule$
 DECLARE
     v_schedule constant text := format(
         '%s:%s',
-        lpad(analytics.integer_parameter('hour', hour, 0, 23, NULL)::text, 2, '0'),
-        lpad(analytics.integer_parameter('minute', minute, 0, 59, 0)::text, 2, '0')
+        lpad(kpi_engine.integer_parameter('hour', hour, 0, 23, NULL)::text, 2, '0'),
+        lpad(kpi_engine.integer_parameter('minute', minute, 0, 59, 0)::text, 2, '0')
     );
     v_next_run timestamptz;
 BEGIN
@@ -30,17 +30,17 @@ BEGIN
         'message', format('the daily refresh is at %s from now on', v_schedule),
         'new_schedule', v_schedule,
         'timezone', analytics.setting('schedule_time_zone'),
-        'next_run_time', analytics.iso_instant(v_next_run),
-        'rescheduled_at', analytics.iso_instant(analytics.now())
+        'next_run_time', kpi_engine.iso_instant(v_next_run),
+        'rescheduled_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('scheduler_reschedule', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('scheduler_reschedule', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $scheduler_reschedule$;

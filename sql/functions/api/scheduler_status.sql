@@ -24,15 +24,15 @@ BEGIN
     -- Queries in DECLARE would be out of reach of EXCEPTION.
     v_time_zone := analytics.setting('schedule_time_zone');
     v_schedule := analytics.setting('schedule_time');
-    v_next_run := analytics.iso_instant(analytics.next_scheduled_refresh());
-    v_is_running := analytics.scheduler_is_running();
+    v_next_run := kpi_engine.iso_instant(analytics.next_scheduled_refresh());
+    v_is_running := kpi_engine.scheduler_is_running();
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     RETURN json_build_object(
         'is_running', v_is_running,
         'scheduler_state', CASE WHEN v_is_running THEN 'running' ELSE 'stopped' END,
         'backend', (
             SELECT CASE WHEN installation.cron_role IS NULL THEN 'external' ELSE 'pg_cron' END
-            FROM analytics.installation
+            FROM kpi_engine.installation
         ),
         'schedule', v_schedule,
         'timezone', v_time_zone,
@@ -50,22 +50,22 @@ BEGIN
                 'requested_by', last_run.requested_by,
                 'mode', last_run.mode,
                 'refresh_status', last_run.refresh_status,
-                'started_at', analytics.iso_instant(last_run.started_at),
-                'finished_at', analytics.iso_instant(last_run.finished_at),
+                'started_at', kpi_engine.iso_instant(last_run.started_at),
+                'finished_at', kpi_engine.iso_instant(last_run.finished_at),
                 'refresh_time_ms', last_run.refresh_time_ms,
-                'error_message', analytics.public_error(
+                'error_message', kpi_engine.public_error(
                     last_run.error_message, last_run.error_sqlstate)
             )
             FROM (
                 SELECT refresh_log.*
-                FROM analytics.refresh_log
+                FROM kpi_engine.refresh_log
                 WHERE refresh_log.view_name IS NULL
                 ORDER BY refresh_log.log_id DESC
                 LIMIT 1
             ) AS last_run
         ),
         'pending_triggers', (
-            SELECT count(*) FROM analytics.refresh_jobs WHERE refresh_jobs.state = 'QUEUED'
+            SELECT count(*) FROM kpi_engine.refresh_jobs WHERE refresh_jobs.state = 'QUEUED'
         ),
         'recent_jobs', (
             SELECT coalesce(
@@ -74,10 +74,10 @@ BEGIN
                         'job_id', job.job_id,
                         'state', job.state,
                         'requested_by', job.requested_by,
-                        'requested_at', analytics.iso_instant(job.requested_at),
-                        'started_at', analytics.iso_instant(job.started_at),
-                        'finished_at', analytics.iso_instant(job.finished_at),
-                        'error', analytics.public_error(job.error, job.error_sqlstate)
+                        'requested_at', kpi_engine.iso_instant(job.requested_at),
+                        'started_at', kpi_engine.iso_instant(job.started_at),
+                        'finished_at', kpi_engine.iso_instant(job.finished_at),
+                        'error', kpi_engine.public_error(job.error, job.error_sqlstate)
                     )
                     ORDER BY job.job_id DESC
                 ),
@@ -85,23 +85,23 @@ BEGIN
             )
             FROM (
                 SELECT refresh_jobs.*, run.error_sqlstate
-                FROM analytics.refresh_jobs
-                LEFT JOIN analytics.refresh_log AS run
+                FROM kpi_engine.refresh_jobs
+                LEFT JOIN kpi_engine.refresh_log AS run
                     ON run.run_id = refresh_jobs.run_id AND run.view_name IS NULL
                 ORDER BY refresh_jobs.job_id DESC
                 LIMIT 20
             ) AS job
         ),
-        'checked_at', analytics.iso_instant(analytics.now())
+        'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('scheduler_status', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('scheduler_status', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $scheduler_status$;

@@ -16,15 +16,15 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $scheduler_trigger_refresh$
 BEGIN
-    RETURN analytics.accepted(analytics.queue_refresh(false, analytics.requester()));
+    RETURN kpi_engine.accepted(kpi_engine.queue_refresh(false, kpi_engine.requester()));
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('scheduler_trigger_refresh', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('scheduler_trigger_refresh', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $scheduler_trigger_refresh$;

@@ -23,7 +23,7 @@ DECLARE
     v_tag text;
 BEGIN
     -- A query in DECLARE would be out of reach of EXCEPTION.
-    v_waiting := analytics.changes_waiting();
+    v_waiting := kpi_engine.changes_waiting();
     WITH views AS (
         SELECT
             stats.view_name,
@@ -37,13 +37,13 @@ BEGIN
             pg_get_viewdef(listed.relation) AS definition,
             view_state.published_version,
             view_state.calculated_at,
-            coalesce(analytics.is_stale(view_state), true) AS is_stale
+            coalesce(kpi_engine.is_stale(view_state), true) AS is_stale
         FROM analytics.get_mv_stats() AS stats
-        INNER JOIN analytics.materialized_views() AS listed USING (view_name)
-        LEFT JOIN analytics.view_state USING (view_name)
+        INNER JOIN kpi_engine.materialized_views() AS listed USING (view_name)
+        LEFT JOIN kpi_engine.view_state USING (view_name)
         LEFT JOIN LATERAL (
             SELECT refresh_log.*
-            FROM analytics.refresh_log
+            FROM kpi_engine.refresh_log
             WHERE refresh_log.view_name = stats.view_name
             ORDER BY refresh_log.log_id DESC
             LIMIT 1
@@ -59,7 +59,7 @@ BEGIN
                     'is_populated', views.is_populated,
                     'row_count', views.row_count,
                     'size_bytes', views.size_bytes,
-                    'last_refresh', analytics.iso_instant(views.last_refresh),
+                    'last_refresh', kpi_engine.iso_instant(views.last_refresh),
                     'last_status', views.refresh_status,
                     'last_duration_ms', views.refresh_time_ms,
                     'age_seconds', round(extract(EPOCH FROM analytics.now() - views.last_refresh)),
@@ -75,20 +75,20 @@ BEGIN
         md5(concat(v_waiting, json_agg(views ORDER BY views.view_name)))
     INTO v_views, v_row_counts, v_tag
     FROM views;
-    PERFORM analytics.begin_reading_all(v_tag);
+    PERFORM kpi_engine.begin_reading_all(v_tag);
     RETURN json_build_object(
         'views', v_views,
         'row_counts', v_row_counts,
-        'checked_at', analytics.iso_instant(analytics.now())
+        'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('status', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('status', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $status$;

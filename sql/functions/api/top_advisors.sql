@@ -25,15 +25,15 @@ DECLARE
         'tasa_conversion_ofertas_pct', 'monto_promedio_ofertas', 'confianza_auditada'
     ];
     v_metric constant text := coalesce(metric, 'ofertas_ganadoras');
-    v_limit constant integer := analytics.integer_parameter('limit', limite, 1, 50, 10);
+    v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 50, 10);
     v_city_key constant text := analytics.city_key(ciudad);
     v_answer json;
 BEGIN
     IF v_metric <> ALL (c_metrics) THEN
-        PERFORM analytics.raise_bad_parameter(
+        PERFORM kpi_engine.raise_bad_parameter(
             'metric', metric, 'one of ' || array_to_string(c_metrics, ', '));
     END IF;
-    PERFORM analytics.begin_reading('mv_ranking_asesores');
+    PERFORM kpi_engine.begin_reading('mv_ranking_asesores');
     EXECUTE format(
         'WITH selected AS MATERIALIZED (
              SELECT mv_ranking_asesores.*
@@ -61,12 +61,12 @@ BEGIN
     RETURN v_answer;
 EXCEPTION
     WHEN query_canceled THEN
-        PERFORM analytics.raise_timeout();
+        PERFORM kpi_engine.raise_timeout();
         RETURN NULL;
     WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
         RAISE;
     WHEN OTHERS THEN
-        PERFORM analytics.raise_fault('top_advisors', SQLSTATE, SQLERRM);
+        PERFORM kpi_engine.raise_fault('top_advisors', SQLSTATE, SQLERRM);
         RETURN NULL;
 END;
 $top_advisors$;

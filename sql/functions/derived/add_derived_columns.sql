@@ -3,7 +3,7 @@
 -- Invariant: columns are matched by name, so it does not matter where the definition has a new one.
 -- One that the definition has no more stays, empty, since views may depend on the table.
 
-CREATE OR REPLACE FUNCTION analytics.add_derived_columns(p_table_name text)
+CREATE OR REPLACE FUNCTION kpi_engine.add_derived_columns(p_table_name text)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -15,14 +15,14 @@ DECLARE
     v_active text;
     v_column record;
 BEGIN
-    IF to_regclass(format('analytics.%I', v_work)) IS NULL THEN
+    IF to_regclass(format('kpi_engine.%I', v_work)) IS NULL THEN
         EXECUTE format(
-            'CREATE UNLOGGED TABLE analytics.%1$I (sign smallint NOT NULL, LIKE analytics.%2$I)
+            'CREATE UNLOGGED TABLE kpi_engine.%1$I (sign smallint NOT NULL, LIKE kpi_engine.%2$I)
              WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)',
             v_work, p_table_name || '_a'
         );
         -- A table in a publication refuses UPDATE and DELETE unless its rows can be told apart.
-        EXECUTE format('ALTER TABLE analytics.%I REPLICA IDENTITY FULL', v_work);
+        EXECUTE format('ALTER TABLE kpi_engine.%I REPLICA IDENTITY FULL', v_work);
     END IF;
     FOR v_column IN
         SELECT
@@ -34,17 +34,17 @@ BEGIN
             WITH ORDINALITY AS set (name, place)
         CROSS JOIN pg_attribute AS wanted
         LEFT JOIN pg_attribute AS present
-            ON present.attrelid = format('analytics.%I', set.name)::regclass
+            ON present.attrelid = format('kpi_engine.%I', set.name)::regclass
             AND present.attname = wanted.attname
             AND NOT present.attisdropped
         WHERE
-            wanted.attrelid = format('analytics.%I', 'recomputed_' || p_table_name)::regclass
+            wanted.attrelid = format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass
             AND wanted.attnum > 0
         ORDER BY set.place, wanted.attnum
     LOOP
         IF v_column.present_type IS NULL THEN
             EXECUTE format(
-                'ALTER TABLE analytics.%I ADD COLUMN %I %s',
+                'ALTER TABLE kpi_engine.%I ADD COLUMN %I %s',
                 v_column.set_name, v_column.attname, v_column.type
             );
         ELSIF v_column.present_type <> v_column.type THEN
@@ -56,18 +56,18 @@ BEGIN
         END IF;
     END LOOP;
     SELECT derived_tables.active_set INTO v_active
-    FROM analytics.derived_tables
+    FROM kpi_engine.derived_tables
     WHERE derived_tables.table_name = p_table_name;
     EXECUTE format(
-        'CREATE OR REPLACE VIEW analytics.%I AS SELECT * FROM analytics.%I',
+        'CREATE OR REPLACE VIEW kpi_engine.%I AS SELECT * FROM kpi_engine.%I',
         p_table_name, p_table_name || '_' || coalesce(v_active, 'a')
     );
 END;
 $add_derived_columns$;
 
-COMMENT ON FUNCTION analytics.add_derived_columns(text) IS
+COMMENT ON FUNCTION kpi_engine.add_derived_columns(text) IS
 'Brings the sets, the view and the work table of a derived table to the columns of its definition. '
 'Errors: 22023 where a column has another type than before. Internal to '
-'analytics.declare_derived_table().';
+'kpi_engine.declare_derived_table().';
 
-REVOKE ALL ON FUNCTION analytics.add_derived_columns(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.add_derived_columns(text) FROM public;

@@ -1,6 +1,6 @@
 -- Refuses a declaration of a derived table that could not be kept right.
 
-CREATE OR REPLACE FUNCTION analytics.check_declaration(
+CREATE OR REPLACE FUNCTION kpi_engine.check_declaration(
     p_table_name text,
     p_upkeep text,
     p_key_columns text[],
@@ -37,8 +37,8 @@ BEGIN
         WHEN
             cardinality(p_reads) > 1
             AND regexp_replace(
-                analytics.definition_of(p_table_name),
-                'CROSS JOIN (analytics\.window_end|LATERAL)', '', 'g'
+                kpi_engine.definition_of(p_table_name),
+                'CROSS JOIN (kpi_engine\.window_end|LATERAL)', '', 'g'
             ) ~ 'JOIN'
             THEN format('a definition that reads several derived tables (%s) must not join them',
                 array_to_string(p_reads, ', '))
@@ -59,12 +59,12 @@ BEGIN
 END;
 $check_declaration$;
 
-COMMENT ON FUNCTION analytics.check_declaration(
+COMMENT ON FUNCTION kpi_engine.check_declaration(
     text, text, text[], text, jsonb, jsonb, text[], text[]
 ) IS
 'Raises 22023 where a derived table is declared in a way that could not be kept right. Internal to '
-'analytics.declare_derived_table().';
+'kpi_engine.declare_derived_table().';
 
-REVOKE ALL ON FUNCTION analytics.check_declaration(
+REVOKE ALL ON FUNCTION kpi_engine.check_declaration(
     text, text, text[], text, jsonb, jsonb, text[], text[]
 ) FROM public;

@@ -1,6 +1,6 @@
 -- Gives the sets, the view and the work table of a derived table the comments of its definition.
 
-CREATE OR REPLACE FUNCTION analytics.comment_derived_table(p_table_name text)
+CREATE OR REPLACE FUNCTION kpi_engine.comment_derived_table(p_table_name text)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -8,7 +8,8 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $comment_derived_table$
 DECLARE
-    v_definition constant regclass := format('analytics.%I', 'recomputed_' || p_table_name)::regclass;
+    v_definition constant regclass
+        := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
     v_relation record;
     v_column record;
 BEGIN
@@ -16,8 +17,8 @@ BEGIN
         SELECT *
         FROM (VALUES
             (p_table_name, 'VIEW', 'The active set.'),
-            (p_table_name || '_a', 'TABLE', format('Set a; read analytics.%s.', p_table_name)),
-            (p_table_name || '_b', 'TABLE', format('Set b; read analytics.%s.', p_table_name)),
+            (p_table_name || '_a', 'TABLE', format('Set a; read kpi_engine.%s.', p_table_name)),
+            (p_table_name || '_b', 'TABLE', format('Set b; read kpi_engine.%s.', p_table_name)),
             (
                 'changed_' || p_table_name, 'TABLE',
                 'Work table of a refresh: the rows that go (sign -1) and come (sign 1).'
@@ -25,7 +26,7 @@ BEGIN
         ) AS listed (name, kind, description)
     LOOP
         EXECUTE format(
-            'COMMENT ON %s analytics.%I IS %L', v_relation.kind, v_relation.name,
+            'COMMENT ON %s kpi_engine.%I IS %L', v_relation.kind, v_relation.name,
             concat_ws(' ', obj_description(v_definition, 'pg_class'), v_relation.description)
         );
         FOR v_column IN
@@ -41,24 +42,24 @@ BEGIN
                 ON wanted.attrelid = v_definition
                 AND wanted.attname = pg_attribute.attname
             WHERE
-                pg_attribute.attrelid = format('analytics.%I', v_relation.name)::regclass
+                pg_attribute.attrelid = format('kpi_engine.%I', v_relation.name)::regclass
                 AND pg_attribute.attnum > 0
                 AND NOT pg_attribute.attisdropped
         LOOP
             EXECUTE format(
-                'COMMENT ON COLUMN analytics.%I.%I IS %L',
+                'COMMENT ON COLUMN kpi_engine.%I.%I IS %L',
                 v_relation.name, v_column.attname, v_column.description
             );
         END LOOP;
     END LOOP;
-    UPDATE analytics.derived_tables
+    UPDATE kpi_engine.derived_tables
     SET description = coalesce(obj_description(v_definition, 'pg_class'), '')
     WHERE derived_tables.table_name = p_table_name;
 END;
 $comment_derived_table$;
 
-COMMENT ON FUNCTION analytics.comment_derived_table(text) IS
+COMMENT ON FUNCTION kpi_engine.comment_derived_table(text) IS
 'Copies the comments of the view recomputed_<p_table_name> and its columns to everything that was '
-'made for that derived table. Internal to analytics.declare_derived_table() and make migrate.';
+'made for that derived table. Internal to kpi_engine.declare_derived_table() and make migrate.';
 
-REVOKE ALL ON FUNCTION analytics.comment_derived_table(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.comment_derived_table(text) FROM public;

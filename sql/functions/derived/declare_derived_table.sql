@@ -1,13 +1,13 @@
 -- Declares a derived table: what is in it, its key, and how it is kept.
 --
--- Invariant: the view recomputed_<name> defines it, and this is all that is written for it. The file
--- of that view ends with this call. Both sets, the view over the active one and the work table
+-- Invariant: the view recomputed_<name> defines it, and this is all that is written for it. The
+-- file of that view ends with this call. Both sets, the view over the active one and the work table
 -- follow from the columns of the definition, and so do their comments. A column that is new is
 -- filled by the next refresh, which computes this table again, and those that read it.
 -- A definition that reads several derived tables adds their rows up (UNION ALL): of a join, the
 -- rows that changed in one of them would not be enough.
 
-CREATE OR REPLACE FUNCTION analytics.declare_derived_table(
+CREATE OR REPLACE FUNCTION kpi_engine.declare_derived_table(
     p_table_name text,
     p_upkeep text,
     p_key_columns text[],
@@ -25,7 +25,8 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $declare_derived_table$
 DECLARE
-    v_definition constant regclass := format('analytics.%I', 'recomputed_' || p_table_name)::regclass;
+    v_definition constant regclass
+        := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
     v_reads text[];
     v_columns text[];
     v_column record;
@@ -43,8 +44,8 @@ BEGIN
             AND pg_depend.refobjid <> pg_rewrite.ev_class
         INNER JOIN pg_class
             ON pg_class.oid = pg_depend.refobjid
-            AND pg_class.relnamespace = 'analytics'::regnamespace
-        INNER JOIN analytics.derived_tables ON derived_tables.table_name = pg_class.relname
+            AND pg_class.relnamespace = 'kpi_engine'::regnamespace
+        INNER JOIN kpi_engine.derived_tables ON derived_tables.table_name = pg_class.relname
         WHERE pg_rewrite.ev_class = v_definition
         ORDER BY derived_tables.table_name
     );
@@ -54,33 +55,33 @@ BEGIN
         WHERE pg_attribute.attrelid = v_definition AND pg_attribute.attnum > 0
         ORDER BY pg_attribute.attnum
     );
-    PERFORM analytics.check_declaration(
+    PERFORM kpi_engine.check_declaration(
         p_table_name, p_upkeep, p_key_columns, p_source_view, p_entities, p_extremes, v_reads,
         v_columns
     );
 
     FOREACH v_set IN ARRAY ARRAY['_a', '_b'] LOOP
-        CONTINUE WHEN to_regclass(format('analytics.%I', p_table_name || v_set)) IS NOT NULL;
+        CONTINUE WHEN to_regclass(format('kpi_engine.%I', p_table_name || v_set)) IS NOT NULL;
         EXECUTE format(
-            'CREATE TABLE analytics.%I WITH (fillfactor = %s) AS SELECT * FROM %s WITH NO DATA',
+            'CREATE TABLE kpi_engine.%I WITH (fillfactor = %s) AS SELECT * FROM %s WITH NO DATA',
             p_table_name || v_set, p_fillfactor, v_definition
         );
         EXECUTE format(
-            'ALTER TABLE analytics.%I ADD PRIMARY KEY (%s)',
-            p_table_name || v_set, analytics.column_list(p_key_columns)
+            'ALTER TABLE kpi_engine.%I ADD PRIMARY KEY (%s)',
+            p_table_name || v_set, kpi_engine.column_list(p_key_columns)
         );
     END LOOP;
-    PERFORM analytics.add_derived_columns(p_table_name);
+    PERFORM kpi_engine.add_derived_columns(p_table_name);
     FOREACH v_set IN ARRAY ARRAY['_a', '_b'] LOOP
         FOREACH v_index IN ARRAY p_indexes LOOP
             EXECUTE format(
-                'CREATE INDEX IF NOT EXISTS %I ON analytics.%I (%I)',
+                'CREATE INDEX IF NOT EXISTS %I ON kpi_engine.%I (%I)',
                 format('%s%s_%s', p_table_name, v_set, v_index), p_table_name || v_set, v_index
             );
         END LOOP;
     END LOOP;
 
-    INSERT INTO analytics.derived_tables AS known (
+    INSERT INTO kpi_engine.derived_tables AS known (
         table_name, upkeep, key_columns, value_columns, reads, depth, source_view, entities,
         window_days, extremes, root_entities, description
     )
@@ -104,14 +105,14 @@ BEGIN
             FROM (
                 SELECT jsonb_object_keys(p_entities)
                 UNION
-                SELECT unnest(through.root_entities) FROM analytics.derived_tables AS through
+                SELECT unnest(through.root_entities) FROM kpi_engine.derived_tables AS through
                 WHERE through.table_name = ANY (v_reads)
             ) AS root (entity)
             ORDER BY root.entity
         ),
         coalesce(obj_description(v_definition, 'pg_class'), '')
     FROM (SELECT) AS one
-    LEFT JOIN analytics.derived_tables AS source ON source.table_name = ANY (v_reads)
+    LEFT JOIN kpi_engine.derived_tables AS source ON source.table_name = ANY (v_reads)
     ON CONFLICT (table_name) DO UPDATE SET
         upkeep = excluded.upkeep,
         key_columns = excluded.key_columns,
@@ -124,13 +125,12 @@ BEGIN
         extremes = excluded.extremes,
         root_entities = excluded.root_entities,
         description = excluded.description;
-    UPDATE analytics.derived_tables SET statement = analytics.upkeep_statement(derived_tables)
-    WHERE derived_tables.table_name = p_table_name;
-    PERFORM analytics.comment_derived_table(p_table_name);
+    PERFORM kpi_engine.generate_statements(p_table_name);
+    PERFORM kpi_engine.comment_derived_table(p_table_name);
 END;
 $declare_derived_table$;
 
-COMMENT ON FUNCTION analytics.declare_derived_table(
+COMMENT ON FUNCTION kpi_engine.declare_derived_table(
     text, text, text[], text, jsonb, integer[], jsonb, text[], integer
 ) IS
 'Declares the derived table p_table_name, whose rows the view recomputed_<p_table_name> defines: '
@@ -140,6 +140,6 @@ COMMENT ON FUNCTION analytics.declare_derived_table(
 'p_extremes: columns of a table that is kept by difference and that are a min or max. p_indexes: '
 'columns with an index of their own. Errors: 22023 says what is wrong.';
 
-REVOKE ALL ON FUNCTION analytics.declare_derived_table(
+REVOKE ALL ON FUNCTION kpi_engine.declare_derived_table(
     text, text, text[], text, jsonb, integer[], jsonb, text[], integer
 ) FROM public;

@@ -8,11 +8,11 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $derived_statements$
     SELECT derived_tables.table_name, shown.purpose, shown.statement
-    FROM analytics.derived_tables
+    FROM kpi_engine.derived_tables
     CROSS JOIN LATERAL (VALUES
-        (1, 'definition', analytics.definition_of(derived_tables.table_name)),
+        (1, 'definition', kpi_engine.definition_of(derived_tables.table_name)),
         (2, 'refresh', derived_tables.statement),
-        (3, 'rebuild', analytics.fill_statement(derived_tables))
+        (3, 'rebuild', kpi_engine.fill_statement(derived_tables))
     ) AS shown (position, purpose, statement)
     ORDER BY derived_tables.depth, derived_tables.table_name, shown.position;
 $derived_statements$;

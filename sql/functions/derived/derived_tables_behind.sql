@@ -1,6 +1,6 @@
 -- The derived tables that a relation follows from, directly or through other ones.
 
-CREATE OR REPLACE FUNCTION analytics.derived_tables_behind(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.derived_tables_behind(p_relation regclass)
 RETURNS text[]
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -9,8 +9,8 @@ SET search_path = pg_catalog, pg_temp
 AS $derived_tables_behind$
     WITH RECURSIVE behind AS (
         SELECT reached.table_name
-        FROM analytics.derived_tables AS reached
-        WHERE format('analytics.%I', reached.table_name)::regclass IN (
+        FROM kpi_engine.derived_tables AS reached
+        WHERE format('kpi_engine.%I', reached.table_name)::regclass IN (
             SELECT p_relation
             UNION
             SELECT pg_depend.refobjid::regclass
@@ -24,15 +24,15 @@ AS $derived_tables_behind$
         UNION
         SELECT listed.name
         FROM behind
-        INNER JOIN analytics.derived_tables AS reached ON reached.table_name = behind.table_name
+        INNER JOIN kpi_engine.derived_tables AS reached ON reached.table_name = behind.table_name
         CROSS JOIN LATERAL unnest(reached.reads) AS listed (name)
     )
 
     SELECT coalesce(array_agg(behind.table_name), ARRAY[]::text[]) FROM behind;
 $derived_tables_behind$;
 
-COMMENT ON FUNCTION analytics.derived_tables_behind(regclass) IS
+COMMENT ON FUNCTION kpi_engine.derived_tables_behind(regclass) IS
 'Names of the derived tables that a view reads by itself (not through other views) or that a '
 'derived table is, and of those that these read. Internal.';
 
-REVOKE ALL ON FUNCTION analytics.derived_tables_behind(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.derived_tables_behind(regclass) FROM public;

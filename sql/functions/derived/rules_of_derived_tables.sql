@@ -1,10 +1,10 @@
 -- Names the rules by which each derived table is computed.
 --
 -- Invariant: changes when the code of a file that decides what is in the table changes, or when one
--- of its sources is bound differently. migrate writes in analytics.derived_rules which files these
+-- of its sources is bound differently. migrate writes in kpi_engine.derived_rules which files these
 -- are: by what refers to what.
 
-CREATE OR REPLACE FUNCTION analytics.rules_of_derived_tables()
+CREATE OR REPLACE FUNCTION kpi_engine.rules_of_derived_tables()
 RETURNS TABLE (table_name text, checksum text)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -16,12 +16,12 @@ AS $rules_of_derived_tables$
         md5(string_agg(
             migration_ledger.name || migration_ledger.checksum, ',' ORDER BY migration_ledger.name
         ))
-    FROM analytics.derived_rules
-    INNER JOIN analytics.migration_ledger ON migration_ledger.name = derived_rules.rule_name
+    FROM kpi_engine.derived_rules
+    INNER JOIN kpi_engine.migration_ledger ON migration_ledger.name = derived_rules.rule_name
     GROUP BY derived_rules.table_name;
 $rules_of_derived_tables$;
 
-COMMENT ON FUNCTION analytics.rules_of_derived_tables() IS
+COMMENT ON FUNCTION kpi_engine.rules_of_derived_tables() IS
 'Checksum of the rules by which each derived table is computed, and of the binding of its sources.';
 
-REVOKE ALL ON FUNCTION analytics.rules_of_derived_tables() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.rules_of_derived_tables() FROM public;

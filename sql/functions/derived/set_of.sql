@@ -1,6 +1,6 @@
 -- The set of a derived table that an unfinished rebuild fills, or that everybody reads.
 
-CREATE OR REPLACE FUNCTION analytics.set_of(p_table_name text, p_rebuilt boolean)
+CREATE OR REPLACE FUNCTION kpi_engine.set_of(p_table_name text, p_rebuilt boolean)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -13,12 +13,12 @@ AS $set_of$
             WHEN p_rebuilt THEN translate(derived_tables.active_set, 'ab', 'ba')
             ELSE derived_tables.active_set
         END
-    FROM analytics.derived_tables
+    FROM kpi_engine.derived_tables
     WHERE derived_tables.table_name = p_table_name;
 $set_of$;
 
-COMMENT ON FUNCTION analytics.set_of(text, boolean) IS
+COMMENT ON FUNCTION kpi_engine.set_of(text, boolean) IS
 'Name of the table behind a derived table: the one that its view shows, or the other one, which a '
 'rebuild fills (p_rebuilt). Internal.';
 
-REVOKE ALL ON FUNCTION analytics.set_of(text, boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.set_of(text, boolean) FROM public;

@@ -2,7 +2,7 @@
 --
 -- Invariant: a table that reads one of these is among them.
 
-CREATE OR REPLACE FUNCTION analytics.stale_derived_tables()
+CREATE OR REPLACE FUNCTION kpi_engine.stale_derived_tables()
 RETURNS text[]
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -14,26 +14,26 @@ BEGIN
     RETURN ARRAY(
         WITH RECURSIVE stale AS (
             SELECT derived_tables.table_name
-            FROM analytics.derived_tables
-            LEFT JOIN analytics.rules_of_derived_tables() AS rules
+            FROM kpi_engine.derived_tables
+            LEFT JOIN kpi_engine.rules_of_derived_tables() AS rules
                 ON rules.table_name = derived_tables.table_name
             WHERE derived_tables.rules_checksum IS DISTINCT FROM rules.checksum
             UNION
             SELECT reader.table_name
             FROM stale
-            INNER JOIN analytics.derived_tables AS reader ON stale.table_name = ANY (reader.reads)
+            INNER JOIN kpi_engine.derived_tables AS reader ON stale.table_name = ANY (reader.reads)
         )
 
         SELECT derived_tables.table_name
         FROM stale
-        INNER JOIN analytics.derived_tables USING (table_name)
+        INNER JOIN kpi_engine.derived_tables USING (table_name)
         ORDER BY derived_tables.depth, derived_tables.table_name
     );
 END;
 $stale_derived_tables$;
 
-COMMENT ON FUNCTION analytics.stale_derived_tables() IS
-'Names of the derived tables whose rules or source binding changed since they were computed, and of '
-'those that read them, in the order of upkeep. Internal to the refresh.';
+COMMENT ON FUNCTION kpi_engine.stale_derived_tables() IS
+'Names of the derived tables whose rules or source binding changed since they were computed, and '
+'of those that read them, in the order of upkeep. Internal to the refresh.';
 
-REVOKE ALL ON FUNCTION analytics.stale_derived_tables() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.stale_derived_tables() FROM public;

@@ -1,6 +1,6 @@
 -- Reads a day that came as a parameter of a request.
 
-CREATE OR REPLACE FUNCTION analytics.day_parameter(p_name text, p_value text)
+CREATE OR REPLACE FUNCTION kpi_engine.day_parameter(p_name text, p_value text)
 RETURNS date
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -20,13 +20,13 @@ RETURN CASE
         THEN p_value::date
     -- Always raises.
     WHEN
-        analytics.raise_bad_parameter(
+        kpi_engine.raise_bad_parameter(
             p_name, p_value, 'a day as YYYY-MM-DD, such as 2026-01-31'
         ) IS NULL
         THEN NULL
 END;
 
-COMMENT ON FUNCTION analytics.day_parameter(text, text) IS
+COMMENT ON FUNCTION kpi_engine.day_parameter(text, text) IS
 'Parameter p_name of a request as a day (YYYY-MM-DD); NULL where it is missing. Error: status 400.';
 
-REVOKE ALL ON FUNCTION analytics.day_parameter(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.day_parameter(text, text) FROM public;

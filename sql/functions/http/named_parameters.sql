@@ -3,7 +3,7 @@
 -- Invariant: what is returned has each name once. The gateway checks the same for the paths whose
 -- parameters it knows; the words are the same.
 
-CREATE OR REPLACE FUNCTION analytics.named_parameters(p_parts text[])
+CREATE OR REPLACE FUNCTION kpi_engine.named_parameters(p_parts text[])
 RETURNS jsonb
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -19,13 +19,13 @@ BEGIN
         CONTINUE WHEN coalesce(v_part, '') = '';
         v_name := split_part(v_part, '=', 1);
         IF v_part NOT LIKE '%=%' THEN
-            PERFORM analytics.raise_http_error(400, CASE
+            PERFORM kpi_engine.raise_http_error(400, CASE
                 WHEN v_name ~ '^[A-Za-z0-9_]{1,63}$' THEN format(
                     'parameter %s has no value: it must be sent as name=value', v_name)
                 ELSE 'the query string has a part that is not name=value'
             END);
         ELSIF v_parameters ? v_name THEN
-            PERFORM analytics.raise_http_error(
+            PERFORM kpi_engine.raise_http_error(
                 400, format('parameter %s is repeated', left(v_name, 63)));
         END IF;
         v_parameters := v_parameters
@@ -35,8 +35,8 @@ BEGIN
 END;
 $named_parameters$;
 
-COMMENT ON FUNCTION analytics.named_parameters(text[]) IS
+COMMENT ON FUNCTION kpi_engine.named_parameters(text[]) IS
 'The parameters of a request by name, from parts name=value; empty parts are left out. Errors: '
 'status 400 for one that has no value or is repeated.';
 
-REVOKE ALL ON FUNCTION analytics.named_parameters(text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.named_parameters(text[]) FROM public;

@@ -1,8 +1,8 @@
 -- Tells the CSV of an answer its columns: the header where there is no row.
 --
--- Costs nothing where the answer is JSON. analytics.csv_answer() reads the setting.
+-- Costs nothing where the answer is JSON. kpi_engine.csv_answer() reads the setting.
 
-CREATE OR REPLACE FUNCTION analytics.set_answer_columns(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.set_answer_columns(p_relation regclass)
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -10,7 +10,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $set_answer_columns$
 BEGIN
-    IF analytics.csv_is_wanted() THEN
+    IF kpi_engine.csv_is_wanted() THEN
         PERFORM set_config(
             'analytics.answer_columns',
             json_agg(pg_attribute.attname ORDER BY pg_attribute.attnum)::text,
@@ -25,7 +25,7 @@ BEGIN
 END;
 $set_answer_columns$;
 
-COMMENT ON FUNCTION analytics.set_answer_columns(regclass) IS
+COMMENT ON FUNCTION kpi_engine.set_answer_columns(regclass) IS
 'Notes the columns of a view for an answer in CSV (setting analytics.answer_columns).';
 
-REVOKE ALL ON FUNCTION analytics.set_answer_columns(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.set_answer_columns(regclass) FROM public;

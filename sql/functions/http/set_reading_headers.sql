@@ -3,7 +3,7 @@
 -- Invariant: the one place with their names. JSON and CSV never share an ETag. A view that was
 -- never refreshed has no instants.
 
-CREATE OR REPLACE FUNCTION analytics.set_reading_headers(
+CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_tag text,
     p_version bigint,
     p_calculated_at timestamptz,
@@ -24,23 +24,23 @@ BEGIN
         VALUES
         ('Cache-Control', 'private, max-age=0, must-revalidate'),
         ('ETag', format(
-            'W/"%s%s"', p_tag, CASE WHEN analytics.csv_is_wanted() THEN '-csv' END
+            'W/"%s%s"', p_tag, CASE WHEN kpi_engine.csv_is_wanted() THEN '-csv' END
         )),
         ('X-Data-Version', p_version::text),
-        ('X-Calculated-At', analytics.iso_instant(p_calculated_at)),
-        ('X-Refreshed-At', analytics.iso_instant(p_refreshed_at)),
+        ('X-Calculated-At', kpi_engine.iso_instant(p_calculated_at)),
+        ('X-Refreshed-At', kpi_engine.iso_instant(p_refreshed_at)),
         ('X-Stale', p_is_stale::text)
     ) AS header (name, value)
     WHERE header.value IS NOT NULL;
 END;
 $set_reading_headers$;
 
-COMMENT ON FUNCTION analytics.set_reading_headers(
+COMMENT ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean
 ) IS
 'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
 'X-Calculated-At, X-Refreshed-At, X-Stale.';
 
-REVOKE ALL ON FUNCTION analytics.set_reading_headers(
+REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean
 ) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: the index is one that REFRESH … CONCURRENTLY can use: no expression, no condition.
 -- Of several the oldest counts.
 
-CREATE OR REPLACE FUNCTION analytics.key_columns(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.key_columns(p_relation regclass)
 RETURNS text[]
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -35,7 +35,7 @@ BEGIN
 END;
 $key_columns$;
 
-COMMENT ON FUNCTION analytics.key_columns(regclass) IS
+COMMENT ON FUNCTION kpi_engine.key_columns(regclass) IS
 'Columns of the plain unique index of a relation, in its order; NULL where there is none.';
 
-REVOKE ALL ON FUNCTION analytics.key_columns(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.key_columns(regclass) FROM public;

@@ -5,7 +5,7 @@
 -- them. In CSV no text begins as a formula does. One of the two parts is switched off before it
 -- begins, so filters find their indexes.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_api_view(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_api_view(p_relation regclass)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -44,7 +44,7 @@ AS $kpi_api_view$
             'One text for all spellings of a city, upper-case and without accents: BOGOTA for '
             'Bogotá, BOGOTA and " bogota ". Filter and group by it; '
             || kpi.column_name || ' is stored as it was written.'
-        FROM analytics.kpi_columns(p_relation) AS kpi
+        FROM kpi_engine.kpi_columns(p_relation) AS kpi
         WHERE kpi.city_key LIKE '%(%'
     ),
 
@@ -57,7 +57,7 @@ AS $kpi_api_view$
             string_agg(
                 format(
                     CASE
-                        WHEN the_columns.is_text THEN E'\n    analytics.csv_text(%s) AS %I'
+                        WHEN the_columns.is_text THEN E'\n    kpi_engine.csv_text(%s) AS %I'
                         ELSE E'\n    %s AS %I'
                     END,
                     the_columns.expression, the_columns.name
@@ -82,8 +82,8 @@ AS $kpi_api_view$
             p_relation
         ),
         CASE WHEN lists.has_texts THEN format(
-            E'\nWHERE NOT analytics.csv_is_wanted()\nUNION ALL\nSELECT%s\nFROM %s\n'
-            'WHERE analytics.csv_is_wanted()', lists.disarmed, p_relation
+            E'\nWHERE NOT kpi_engine.csv_is_wanted()\nUNION ALL\nSELECT%s\nFROM %s\n'
+            'WHERE kpi_engine.csv_is_wanted()', lists.disarmed, p_relation
         ) END,
         E';\n\n',
         format(
@@ -107,8 +107,8 @@ AS $kpi_api_view$
     CROSS JOIN lists;
 $kpi_api_view$;
 
-COMMENT ON FUNCTION analytics.kpi_api_view(regclass) IS
+COMMENT ON FUNCTION kpi_engine.kpi_api_view(regclass) IS
 'The statements that create the view of schema api over a KPI view; make migrate runs those that '
 'changed.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_api_view(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_api_view(regclass) FROM public;

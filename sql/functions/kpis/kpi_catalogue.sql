@@ -2,7 +2,7 @@
 --
 -- Invariant: only views that the caller may read. All words come from the views' own files.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_catalogue()
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_catalogue()
 RETURNS json
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -22,17 +22,17 @@ AS $kpi_catalogue$
                 'grain', kpi_view.grain,
                 'dimensions', shown.dimensions,
                 'columns', shown.columns,
-                'sources', analytics.kpi_sources(kpi_view.relation),
-                'last_refresh', analytics.iso_instant(view_state.last_success_at),
+                'sources', kpi_engine.kpi_sources(kpi_view.relation),
+                'last_refresh', kpi_engine.iso_instant(view_state.last_success_at),
                 'data_version', view_state.published_version,
-                'stale', coalesce(analytics.is_stale(view_state), true)
+                'stale', coalesce(kpi_engine.is_stale(view_state), true)
             )
             ORDER BY kpi_view.view_name
         ),
         '[]'
     )
-    FROM analytics.kpi_views() AS kpi_view
-    LEFT JOIN analytics.view_state ON view_state.view_name = kpi_view.view_name
+    FROM kpi_engine.kpi_views() AS kpi_view
+    LEFT JOIN kpi_engine.view_state ON view_state.view_name = kpi_view.view_name
     CROSS JOIN LATERAL (
         SELECT
             coalesce(json_agg(kpi.column_name) FILTER (WHERE kpi.is_dimension), '[]') AS dimensions,
@@ -45,12 +45,12 @@ AS $kpi_catalogue$
                 'description_es', kpi.description_es,
                 'description_en', kpi.description_en
             )) AS columns
-        FROM analytics.kpi_columns(kpi_view.relation) AS kpi
+        FROM kpi_engine.kpi_columns(kpi_view.relation) AS kpi
     ) AS shown
-    WHERE coalesce(has_table_privilege(analytics.api_caller(), kpi_view.relation, 'SELECT'), true);
+    WHERE coalesce(has_table_privilege(kpi_engine.api_caller(), kpi_view.relation, 'SELECT'), true);
 $kpi_catalogue$;
 
-COMMENT ON FUNCTION analytics.kpi_catalogue() IS
+COMMENT ON FUNCTION kpi_engine.kpi_catalogue() IS
 'The KPI views that the caller may read, as the HTTP API shows them: a JSON array.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_catalogue() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_catalogue() FROM public;

@@ -14,7 +14,7 @@
 -- A city dimension x is compared with the column x_key where the view has one; then that is no
 -- dimension of its own. A column whose COMMENT is malformed has NULL in unit.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_columns(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_columns(p_relation regclass)
 RETURNS TABLE (
     column_name text,
     column_type text,
@@ -37,7 +37,7 @@ DECLARE
     v_key text[];
 BEGIN
     -- In PL/pgSQL for its kept plan: each request for a KPI calls this.
-    v_key := analytics.key_columns(p_relation);
+    v_key := kpi_engine.key_columns(p_relation);
     RETURN QUERY
         WITH listed AS (
             SELECT
@@ -51,7 +51,7 @@ BEGIN
                 ON pg_description.classoid = 'pg_class'::regclass
                 AND pg_description.objoid = pg_attribute.attrelid
                 AND pg_description.objsubid = pg_attribute.attnum
-            LEFT JOIN LATERAL analytics.kpi_comment(pg_description.description)
+            LEFT JOIN LATERAL kpi_engine.kpi_comment(pg_description.description)
                 AS comment ON comment.words[2] IN ('up', 'down', 'none')
             WHERE
                 pg_attribute.attrelid = p_relation
@@ -77,7 +77,7 @@ BEGIN
             ) END,
             CASE
                 WHEN 'null' = ANY (listed.words) OR listed.name = ANY (v_key) THEN NULL
-                -- As analytics.percentage() writes it.
+                -- As kpi_engine.percentage() writes it.
                 WHEN listed.words[1] IN ('pct', 'razon') THEN '0.00'
                 WHEN listed.words[1] IN ('conteo', 'COP') OR 'zero' = ANY (listed.words) THEN '0'
             END,
@@ -89,9 +89,9 @@ BEGIN
 END;
 $kpi_columns$;
 
-COMMENT ON FUNCTION analytics.kpi_columns(regclass) IS
+COMMENT ON FUNCTION kpi_engine.kpi_columns(regclass) IS
 'Columns of a KPI view in their order: type, unit, better, whether the API filters by it '
 '(is_dimension), by which expression (city_key, of a city), what fill=true writes for a period '
 'without a row (over_nothing), Spanish label, descriptions.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_columns(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_columns(regclass) FROM public;

@@ -7,10 +7,10 @@
 --   en: Requests created in the month.
 --
 -- Of a view, the first line is: Spanish title / English title. A description may go on in the next
--- line. analytics.kpi_columns() says what the words in brackets mean.
+-- line. kpi_engine.kpi_columns() says what the words in brackets mean.
 -- Bound when created, so that the planner puts it into the queries that use it.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_comment(p_comment text)
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_comment(p_comment text)
 RETURNS TABLE (title text, words text[], description_es text, description_en text)
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
@@ -33,8 +33,8 @@ BEGIN ATOMIC
     ) AS lines;
 END;
 
-COMMENT ON FUNCTION analytics.kpi_comment(text) IS
+COMMENT ON FUNCTION kpi_engine.kpi_comment(text) IS
 'Title, words in brackets, Spanish and English description of the COMMENT of a KPI view or of its '
 'column; no row for a text of another form.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_comment(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_comment(text) FROM public;

@@ -1,14 +1,14 @@
 -- The query that gives a KPI view a row for each period, also for those without one (fill=true).
 --
 -- Invariant: a period that has a row shows that row. Another shows what the COMMENTs of the columns
--- say of nothing: 0 for what is counted or added up, NULL for an average (analytics.kpi_columns).
+-- say of nothing: 0 for what is counted or added up, NULL for an average (kpi_engine.kpi_columns).
 --
 -- The first period is that of from, not before 2000, or that of the first row. The last one is
 -- that of to, but not after the last refresh or the last row: of later days nothing is known.
 -- A view with more in its key (a level, a city) has a row for each period and each of those in the
 -- selection. What names them, such as the spelling of a city, is that of the newest row.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_filled_query(
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_filled_query(
     p_relation regclass,
     p_key text[],
     p_time text,
@@ -28,7 +28,7 @@ AS $kpi_filled_query$
             row_number() OVER () AS position,
             kpi.column_name = ANY (p_key) AND kpi.column_name <> p_time AS is_group,
             cardinality(p_key) > 1 AND kpi.unit = 'texto' AS is_name
-        FROM analytics.kpi_columns(p_relation) AS kpi
+        FROM kpi_engine.kpi_columns(p_relation) AS kpi
     ),
 
     lists AS (
@@ -86,10 +86,10 @@ AS $kpi_filled_query$
     FROM lists;
 $kpi_filled_query$;
 
-COMMENT ON FUNCTION analytics.kpi_filled_query(regclass, text[], text, text, text, boolean) IS
+COMMENT ON FUNCTION kpi_engine.kpi_filled_query(regclass, text[], text, text, text, boolean) IS
 'A query with the columns of a KPI view and a row for each period from its parameter $1 (from, '
 'or the first row) to $2 and $6 (to, the day of the last refresh): those of the query p_selected, '
 'and zeros and NULLs.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_filled_query(regclass, text[], text, text, text, boolean)
+REVOKE ALL ON FUNCTION kpi_engine.kpi_filled_query(regclass, text[], text, text, text, boolean)
 FROM public;

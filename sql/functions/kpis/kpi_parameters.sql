@@ -1,13 +1,13 @@
 -- The parameters that a request for a KPI may have beside the dimensions of the view.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_parameters()
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_parameters()
 RETURNS text[]
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN ARRAY['from', 'to', 'order', 'limit', 'offset', 'fill'];
 
-COMMENT ON FUNCTION analytics.kpi_parameters() IS
+COMMENT ON FUNCTION kpi_engine.kpi_parameters() IS
 'Names of the parameters of all KPIs, as the HTTP API has them.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_parameters() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_parameters() FROM public;

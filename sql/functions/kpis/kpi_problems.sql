@@ -3,7 +3,7 @@
 -- Invariant: a view without a problem has a whole entry in the catalogue, and each of its
 -- dimensions can be asked for.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_problems(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_problems(p_relation regclass)
 RETURNS TABLE (problem text, right_form text)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -13,7 +13,7 @@ AS $kpi_problems$
     WITH the_view AS (
         SELECT
             pg_class.relname AS name,
-            analytics.key_columns(pg_class.oid) AS key_columns,
+            kpi_engine.key_columns(pg_class.oid) AS key_columns,
             obj_description(pg_class.oid, 'pg_class') AS comment
         FROM pg_class
         WHERE pg_class.oid = p_relation
@@ -26,10 +26,10 @@ AS $kpi_problems$
             parsed.words,
             kpi.column_name = ANY (the_view.key_columns) AS is_key
         FROM the_view
-        CROSS JOIN LATERAL analytics.kpi_columns(p_relation) AS kpi
+        CROSS JOIN LATERAL kpi_engine.kpi_columns(p_relation) AS kpi
         INNER JOIN pg_attribute
             ON pg_attribute.attrelid = p_relation AND pg_attribute.attname = kpi.column_name
-        LEFT JOIN LATERAL analytics.kpi_comment(
+        LEFT JOIN LATERAL kpi_engine.kpi_comment(
             col_description(p_relation, pg_attribute.attnum)
         ) AS parsed ON true
     )
@@ -51,7 +51,7 @@ AS $kpi_problems$
         )
     FROM the_view
     WHERE NOT EXISTS (
-        SELECT FROM analytics.kpi_comment(the_view.comment) AS parsed
+        SELECT FROM kpi_engine.kpi_comment(the_view.comment) AS parsed
         WHERE parsed.title LIKE '_% / _%' AND parsed.words IS NULL
     )
     UNION ALL
@@ -113,11 +113,11 @@ AS $kpi_problems$
     CROSS JOIN the_columns
     WHERE
         the_columns.is_dimension
-        AND the_columns.column_name = ANY (analytics.kpi_parameters());
+        AND the_columns.column_name = ANY (kpi_engine.kpi_parameters());
 $kpi_problems$;
 
-COMMENT ON FUNCTION analytics.kpi_problems(regclass) IS
+COMMENT ON FUNCTION kpi_engine.kpi_problems(regclass) IS
 'What is wrong with the key, the COMMENT, the columns'' COMMENTs and the dimensions of a KPI view, '
 'and what would be right.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_problems(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_problems(regclass) FROM public;

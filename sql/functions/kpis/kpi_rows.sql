@@ -2,9 +2,9 @@
 --
 -- Invariant: the parameters follow from the key and the COMMENTs of the view. Names come from the
 -- catalog and are quoted, values are parameters of the statement: no text of a request is in it.
--- Raises the errors of the HTTP API, and says how fresh the answer is (analytics.begin_reading).
+-- Raises the errors of the HTTP API, and says how fresh the answer is (kpi_engine.begin_reading).
 
-CREATE OR REPLACE FUNCTION analytics.kpi_rows(p_view_name text, p_parts text[])
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_rows(p_view_name text, p_parts text[])
 RETURNS json
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -31,36 +31,36 @@ DECLARE
     v_query text;
     v_answer json;
 BEGIN
-    SELECT * INTO v_view FROM analytics.kpi_views(coalesce(p_view_name, ''));
+    SELECT * INTO v_view FROM kpi_engine.kpi_views(coalesce(p_view_name, ''));
     IF NOT FOUND THEN
-        PERFORM analytics.raise_http_error(
+        PERFORM kpi_engine.raise_http_error(
             404, 'there is no KPI view of this name', NULL,
             'GET /materialized-views/kpis lists them.');
-    ELSIF NOT has_table_privilege(analytics.api_caller(), v_view.relation, 'SELECT') THEN
-        PERFORM analytics.raise_http_error(
+    ELSIF NOT has_table_privilege(kpi_engine.api_caller(), v_view.relation, 'SELECT') THEN
+        PERFORM kpi_engine.raise_http_error(
             403, format('permission denied for view %s', v_view.view_name));
     END IF;
 
-    v_given := analytics.named_parameters(coalesce(p_parts, '{}'));
+    v_given := kpi_engine.named_parameters(coalesce(p_parts, '{}'));
 
     -- The time.
     v_fill := coalesce(
-        analytics.choice_parameter('fill', v_given ->> 'fill', 'true', 'false') = 'true', false);
+        kpi_engine.choice_parameter('fill', v_given ->> 'fill', 'true', 'false') = 'true', false);
     IF v_view.time_column IS NULL THEN
         IF v_given ?| ARRAY['from', 'to'] OR v_fill THEN
-            PERFORM analytics.raise_http_error(
+            PERFORM kpi_engine.raise_http_error(
                 400,
                 format('view %s has no time: from, to and fill are not for it', v_view.view_name));
         END IF;
     ELSIF v_view.grain = 'month' THEN
-        v_from := analytics.month_parameter('from', v_given ->> 'from');
-        v_to := analytics.month_parameter('to', v_given ->> 'to');
+        v_from := kpi_engine.month_parameter('from', v_given ->> 'from');
+        v_to := kpi_engine.month_parameter('to', v_given ->> 'to');
     ELSE
-        v_from := analytics.day_parameter('from', v_given ->> 'from');
-        v_to := analytics.day_parameter('to', v_given ->> 'to');
+        v_from := kpi_engine.day_parameter('from', v_given ->> 'from');
+        v_to := kpi_engine.day_parameter('to', v_given ->> 'to');
     END IF;
     IF v_from > v_to THEN
-        PERFORM analytics.raise_bad_parameter(
+        PERFORM kpi_engine.raise_bad_parameter(
             'from', v_given ->> 'from', format('not after to (%s)', v_given ->> 'to'));
     END IF;
     IF v_from IS NOT NULL THEN
@@ -73,10 +73,10 @@ BEGIN
     END IF;
 
     -- The dimensions: what is given beside the parameters of all KPIs.
-    v_others := v_given - analytics.kpi_parameters();
+    v_others := v_given - kpi_engine.kpi_parameters();
     IF v_others <> '{}' THEN
         FOR v_column IN
-            SELECT * FROM analytics.kpi_columns(v_view.relation) AS kpi WHERE kpi.is_dimension
+            SELECT * FROM kpi_engine.kpi_columns(v_view.relation) AS kpi WHERE kpi.is_dimension
         LOOP
             v_dimensions := v_dimensions || v_column.column_name;
             CONTINUE WHEN NOT v_others ? v_column.column_name;
@@ -84,7 +84,7 @@ BEGIN
             v_others := v_others - v_column.column_name;
             v_values := v_values || CASE
                 WHEN v_column.city_key IS NOT NULL THEN analytics.city_key(v_value)
-                ELSE analytics.typed_parameter(
+                ELSE kpi_engine.typed_parameter(
                     v_column.column_name, v_value, v_column.column_type)
             END;
             v_conditions := v_conditions || format(
@@ -92,8 +92,8 @@ BEGIN
                 coalesce(v_column.city_key, format('kpi.%I', v_column.column_name)),
                 cardinality(v_values), v_column.column_type);
         END LOOP;
-        PERFORM analytics.raise_unknown_parameter(
-            other.name, v_dimensions || analytics.kpi_parameters())
+        PERFORM kpi_engine.raise_unknown_parameter(
+            other.name, v_dimensions || kpi_engine.kpi_parameters())
         FROM jsonb_object_keys(v_others) AS other (name);
     END IF;
 
@@ -107,10 +107,10 @@ BEGIN
             AND pg_attribute.attnum > 0
             AND NOT pg_attribute.attisdropped
     ) THEN
-        PERFORM analytics.raise_bad_parameter(
+        PERFORM kpi_engine.raise_bad_parameter(
             'order', v_given ->> 'order',
             'a column, or -column, of ' || string_agg(kpi.column_name, ', '))
-        FROM analytics.kpi_columns(v_view.relation) AS kpi;
+        FROM kpi_engine.kpi_columns(v_view.relation) AS kpi;
     END IF;
     v_order := CASE
         WHEN v_sorted_by IS NULL THEN 'kpi.' || quote_ident(v_view.time_column) || ' DESC'
@@ -124,9 +124,9 @@ BEGIN
     INTO v_order
     FROM unnest(v_view.key_columns) WITH ORDINALITY AS key (name, position)
     WHERE key.name IS DISTINCT FROM coalesce(v_sorted_by, v_view.time_column);
-    v_limit := analytics.integer_parameter(
-        'limit', v_given ->> 'limit', 1, 1000, analytics.kpi_default_limit(v_view.grain));
-    v_offset := analytics.integer_parameter('offset', v_given ->> 'offset', 0, 100000, 0);
+    v_limit := kpi_engine.integer_parameter(
+        'limit', v_given ->> 'limit', 1, 1000, kpi_engine.kpi_default_limit(v_view.grain));
+    v_offset := kpi_engine.integer_parameter('offset', v_given ->> 'offset', 0, 100000, 0);
 
     -- By name: make migrate may put a new view in its place at any moment.
     v_query := format('SELECT kpi.* FROM %I.%I AS kpi', 'analytics', v_view.view_name);
@@ -136,13 +136,13 @@ BEGIN
     IF v_fill THEN
         SELECT (view_state.last_success_at AT TIME ZONE analytics.setting('time_zone'))::date
         INTO v_last_day
-        FROM analytics.view_state
+        FROM kpi_engine.view_state
         WHERE view_state.view_name = v_view.view_name;
-        v_query := format('SELECT kpi.* FROM (%s) AS kpi', analytics.kpi_filled_query(
+        v_query := format('SELECT kpi.* FROM (%s) AS kpi', kpi_engine.kpi_filled_query(
             v_view.relation, v_view.key_columns, v_view.time_column, v_view.grain, v_query,
             v_from IS NOT NULL));
     END IF;
-    PERFORM analytics.begin_reading(v_view.view_name, coalesce('-' || v_last_day, ''));
+    PERFORM kpi_engine.begin_reading(v_view.view_name, coalesce('-' || v_last_day, ''));
     EXECUTE format(
         'SELECT json_agg(kpi) FROM (%s ORDER BY %s LIMIT $4 OFFSET $5) AS kpi', v_query, v_order
     ) INTO v_answer USING v_from, v_to, v_values, v_limit, v_offset, v_last_day;
@@ -150,9 +150,9 @@ BEGIN
 END;
 $kpi_rows$;
 
-COMMENT ON FUNCTION analytics.kpi_rows(text, text[]) IS
+COMMENT ON FUNCTION kpi_engine.kpi_rows(text, text[]) IS
 'The rows of a KPI view as a JSON array, by the parameters name=value of a request. Errors: status '
 '404 for another name, 403 without the right to read it, 400 for a wrong parameter, 503 before the '
 'first refresh.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_rows(text, text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_rows(text, text[]) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: the catalog says what a view reads. The engine fills a derived table by
 -- its definition, the view recomputed_<name>. A relation of somebody else is a source.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_sources(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_sources(p_relation regclass)
 RETURNS text[]
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -18,7 +18,7 @@ AS $kpi_sources$
         INNER JOIN pg_class
             ON pg_class.oid = reached.relation
             AND pg_class.relowner = 'analytics_owner'::regrole
-        LEFT JOIN analytics.derived_tables ON derived_tables.table_name = pg_class.relname
+        LEFT JOIN kpi_engine.derived_tables ON derived_tables.table_name = pg_class.relname
         INNER JOIN pg_rewrite
             ON pg_rewrite.ev_class = CASE
                 WHEN derived_tables.table_name IS NULL THEN pg_class.oid
@@ -40,7 +40,7 @@ AS $kpi_sources$
         AND pg_class.relowner <> 'analytics_owner'::regrole;
 $kpi_sources$;
 
-COMMENT ON FUNCTION analytics.kpi_sources(regclass) IS
+COMMENT ON FUNCTION kpi_engine.kpi_sources(regclass) IS
 'Names of the operational tables whose rows decide what a KPI view shows.';
 
-REVOKE ALL ON FUNCTION analytics.kpi_sources(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_sources(regclass) FROM public;

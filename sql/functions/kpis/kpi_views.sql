@@ -3,7 +3,7 @@
 -- Invariant: a materialized view mv_… of schema analytics with a COMMENT of the right form and a
 -- key is one; nobody keeps a list. The grain of a view is its time: the key's column of type date.
 
-CREATE OR REPLACE FUNCTION analytics.kpi_views(p_view_name text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_views(p_view_name text DEFAULT NULL)
 RETURNS TABLE (
     view_name text,
     relation regclass,
@@ -62,9 +62,9 @@ BEGIN
             ON pg_description.classoid = 'pg_class'::regclass
             AND pg_description.objoid = pg_class.oid
             AND pg_description.objsubid = 0
-        INNER JOIN LATERAL analytics.kpi_comment(pg_description.description)
+        INNER JOIN LATERAL kpi_engine.kpi_comment(pg_description.description)
             AS comment ON comment.title LIKE '_% / _%'
-        INNER JOIN LATERAL analytics.key_columns(pg_class.oid)
+        INNER JOIN LATERAL kpi_engine.key_columns(pg_class.oid)
             AS key (columns) ON key.columns IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT pg_attribute.attname::text AS name
@@ -87,9 +87,9 @@ BEGIN
 END;
 $kpi_views$;
 
-COMMENT ON FUNCTION analytics.kpi_views(text) IS
+COMMENT ON FUNCTION kpi_engine.kpi_views(text) IS
 'The KPI views, or the one of a name: title and descriptions of its COMMENT, columns of its key, '
 'the one that is a time (NULL without), grain (day, week, month, advisor or the first column of '
 'the key).';
 
-REVOKE ALL ON FUNCTION analytics.kpi_views(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_views(text) FROM public;

@@ -3,7 +3,7 @@
 -- Invariant: one row per advisor, also those who are not active or have no user, so that
 -- a change of their user finds them.
 
-CREATE OR REPLACE VIEW analytics.recomputed_asesor_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_facts AS
 SELECT
     src_asesores.id AS asesor_id,
     src_asesores.usuario_id,
@@ -21,31 +21,31 @@ SELECT
     src_asesores.actividad_reciente_pct,
     src_asesores.desempeno_historico_pct,
     src_asesores.nivel_actual::integer AS nivel_actual
-FROM analytics.src_asesores
-LEFT JOIN analytics.src_usuarios ON src_usuarios.id = src_asesores.usuario_id;
+FROM kpi_engine.src_asesores
+LEFT JOIN kpi_engine.src_usuarios ON src_usuarios.id = src_asesores.usuario_id;
 
-COMMENT ON VIEW analytics.recomputed_asesor_facts IS
+COMMENT ON VIEW kpi_engine.recomputed_asesor_facts IS
 'One row per advisor: who it is.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.asesor_id IS 'The advisor.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.usuario_id IS 'asesores.usuario_id.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.nombre IS
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.usuario_id IS 'asesores.usuario_id.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.nombre IS
 'nombre and apellido of the user, joined by one space; empty parts are skipped.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.email IS 'usuarios.email.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.has_usuario IS 'Whether the user exists.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.ciudad IS 'City, as stored.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.ciudad_key IS 'analytics.city_key(ciudad).';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.departamento IS 'As stored.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.punto_venta IS 'As stored.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.estado IS 'As stored.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.confianza IS 'As stored.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.actividad_reciente_pct IS 'As stored.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.desempeno_historico_pct IS 'As stored.';
-COMMENT ON COLUMN analytics.recomputed_asesor_facts.nivel_actual IS
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.email IS 'usuarios.email.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.has_usuario IS 'Whether the user exists.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.ciudad IS 'City, as stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.ciudad_key IS 'analytics.city_key(ciudad).';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.departamento IS 'As stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.punto_venta IS 'As stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.estado IS 'As stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.confianza IS 'As stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.actividad_reciente_pct IS 'As stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.desempeno_historico_pct IS 'As stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.nivel_actual IS
 'As stored; NULL where the source has no such column.';
 
-REVOKE ALL ON analytics.recomputed_asesor_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_asesor_facts FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'asesor_facts', 'key', ARRAY['asesor_id'],
     p_source_view => 'src_asesores',
     p_entities => '{"asesor": "asesor_id", "usuario": "usuario_id"}',

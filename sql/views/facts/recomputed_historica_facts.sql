@@ -2,7 +2,7 @@
 --
 -- Invariant: a row without advisor or date belongs to nothing.
 
-CREATE OR REPLACE VIEW analytics.recomputed_historica_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_historica_facts AS
 SELECT
     src_ofertas_historicas.id AS historica_id,
     src_ofertas_historicas.asesor_id,
@@ -13,27 +13,27 @@ SELECT
     -- 0 seconds means unknown here, unlike in the notifications.
     nullif(src_ofertas_historicas.tiempo_respuesta_seg, 0)::numeric AS response_seconds,
     src_ofertas_historicas.monto_total AS amount
-FROM analytics.src_ofertas_historicas
-CROSS JOIN analytics.window_end
+FROM kpi_engine.src_ofertas_historicas
+CROSS JOIN kpi_engine.window_end
 WHERE
     src_ofertas_historicas.asesor_id IS NOT NULL
     AND src_ofertas_historicas.fecha >= window_end.today - 29;
 
-COMMENT ON VIEW analytics.recomputed_historica_facts IS
+COMMENT ON VIEW kpi_engine.recomputed_historica_facts IS
 'Rows of ofertas_historicas since the start of the 30-day window.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.historica_id IS 'ofertas_historicas.id.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.asesor_id IS 'The advisor.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.local_day IS 'Local date of fecha.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.is_won IS 'adjudicada is true.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.is_accepted IS 'aceptada_cliente is true.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.is_delivered IS 'entrega_exitosa is true.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.response_seconds IS
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.historica_id IS 'ofertas_historicas.id.';
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.local_day IS 'Local date of fecha.';
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.is_won IS 'adjudicada is true.';
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.is_accepted IS 'aceptada_cliente is true.';
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.is_delivered IS 'entrega_exitosa is true.';
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.response_seconds IS
 'tiempo_respuesta_seg; NULL where it is 0, which means unknown here.';
-COMMENT ON COLUMN analytics.recomputed_historica_facts.amount IS 'monto_total, in pesos.';
+COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.amount IS 'monto_total, in pesos.';
 
-REVOKE ALL ON analytics.recomputed_historica_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_historica_facts FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'historica_facts', 'key', ARRAY['historica_id'],
     p_source_view => 'src_ofertas_historicas',
     p_entities => '{"historica": "historica_id"}',

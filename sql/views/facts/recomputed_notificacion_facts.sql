@@ -2,7 +2,7 @@
 --
 -- Invariant: a row without advisor or date belongs to nothing.
 
-CREATE OR REPLACE VIEW analytics.recomputed_notificacion_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_notificacion_facts AS
 SELECT
     dated.id AS notificacion_id,
     dated.asesor_id,
@@ -14,30 +14,31 @@ SELECT
 FROM (
     SELECT
         src_historial_respuestas_ofertas.*,
-        analytics.local_date(
+        kpi_engine.local_date(
             src_historial_respuestas_ofertas.fecha_envio,
             (SELECT analytics.setting('time_zone'))
         ) AS local_day
-    FROM analytics.src_historial_respuestas_ofertas
+    FROM kpi_engine.src_historial_respuestas_ofertas
 ) AS dated
-CROSS JOIN analytics.window_end
+CROSS JOIN kpi_engine.window_end
 WHERE
     dated.asesor_id IS NOT NULL
     AND dated.local_day >= window_end.today - 29;
 
-COMMENT ON VIEW analytics.recomputed_notificacion_facts IS
+COMMENT ON VIEW kpi_engine.recomputed_notificacion_facts IS
 'Notifications since the start of the 30-day window.';
-COMMENT ON COLUMN analytics.recomputed_notificacion_facts.notificacion_id IS
+COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.notificacion_id IS
 'historial_respuestas_ofertas.id.';
-COMMENT ON COLUMN analytics.recomputed_notificacion_facts.asesor_id IS 'The advisor.';
-COMMENT ON COLUMN analytics.recomputed_notificacion_facts.local_day IS 'Local date of fecha_envio.';
-COMMENT ON COLUMN analytics.recomputed_notificacion_facts.is_answered IS 'respondio is true.';
-COMMENT ON COLUMN analytics.recomputed_notificacion_facts.response_seconds IS
+COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.local_day IS
+'Local date of fecha_envio.';
+COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.is_answered IS 'respondio is true.';
+COMMENT ON COLUMN kpi_engine.recomputed_notificacion_facts.response_seconds IS
 'tiempo_respuesta_seg where it was answered.';
 
-REVOKE ALL ON analytics.recomputed_notificacion_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_notificacion_facts FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'notificacion_facts', 'key', ARRAY['notificacion_id'],
     p_source_view => 'src_historial_respuestas_ofertas',
     p_entities => '{"notificacion": "notificacion_id"}',

@@ -4,7 +4,7 @@
 -- brought to one row per request by itself. The engine puts its condition on ids where
 -- src_solicitudes is read.
 
-CREATE OR REPLACE VIEW analytics.recomputed_solicitud_facts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_solicitud_facts AS
 -- Read first, so that the planner knows how many there are.
 WITH request AS MATERIALIZED (
     SELECT
@@ -18,10 +18,10 @@ WITH request AS MATERIALIZED (
         src_solicitudes.fecha_evaluacion,
         src_solicitudes.created_at,
         src_solicitudes.updated_at,
-        analytics.local_date(
+        kpi_engine.local_date(
             src_solicitudes.created_at, (SELECT analytics.setting('time_zone'))
         ) AS created_on
-    FROM analytics.src_solicitudes
+    FROM kpi_engine.src_solicitudes
 ),
 
 offer AS MATERIALIZED (
@@ -33,13 +33,13 @@ offer AS MATERIALIZED (
         src_ofertas.tiempo_entrega_dias,
         src_ofertas.created_at
     FROM request
-    INNER JOIN analytics.src_ofertas ON src_ofertas.solicitud_id = request.id
+    INNER JOIN kpi_engine.src_ofertas ON src_ofertas.solicitud_id = request.id
 ),
 
 awarded_offer AS (
     SELECT DISTINCT src_adjudicaciones_repuesto.oferta_id AS id
     FROM offer
-    INNER JOIN analytics.src_adjudicaciones_repuesto
+    INNER JOIN kpi_engine.src_adjudicaciones_repuesto
         ON src_adjudicaciones_repuesto.oferta_id = offer.id
     -- The others won by their state already.
     WHERE coalesce(offer.estado NOT IN ('GANADORA', 'ACEPTADA'), true)
@@ -79,7 +79,7 @@ lines AS (
             WHERE offer.estado = 'ACEPTADA'
         ) AS accepted_amount
     FROM offer
-    INNER JOIN analytics.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
+    INNER JOIN kpi_engine.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
     GROUP BY offer.solicitud_id
 ),
 
@@ -91,10 +91,10 @@ parts AS (
         SELECT
             request.id AS solicitud_id,
             upper(
-                analytics.trim_white_space(src_repuestos_solicitados.marca_vehiculo)
+                kpi_engine.trim_white_space(src_repuestos_solicitados.marca_vehiculo)
             ) AS marca
         FROM request
-        INNER JOIN analytics.src_repuestos_solicitados
+        INNER JOIN kpi_engine.src_repuestos_solicitados
             ON src_repuestos_solicitados.solicitud_id = request.id
     ) AS branded
     WHERE branded.marca <> ''
@@ -168,59 +168,59 @@ LEFT JOIN offers ON offers.solicitud_id = dated.id
 LEFT JOIN lines ON lines.solicitud_id = dated.id
 LEFT JOIN parts ON parts.solicitud_id = dated.id;
 
-COMMENT ON VIEW analytics.recomputed_solicitud_facts IS
+COMMENT ON VIEW kpi_engine.recomputed_solicitud_facts IS
 'One row per request: everything that a KPI needs to know of it.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.solicitud_id IS 'The request.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.local_day IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.solicitud_id IS 'The request.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.local_day IS
 'Local date of created_at; -infinity where it is NULL or not in the years 2000 to 2099.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.mes IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.mes IS
 'First day of the month of local_day.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.nivel_actual IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.nivel_actual IS
 'solicitudes.nivel_actual; NULL where the source has no such column.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.cliente_id IS 'The client.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.first_offer_at IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.cliente_id IS 'The client.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.first_offer_at IS
 'Earliest created_at of its offers.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.evaluated_at IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.evaluated_at IS
 'fecha_evaluacion; NULL where the source has no such column.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers IS 'Its offers.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers_won IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.offers IS 'Its offers.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.offers_won IS
 'Offers that were ever selected: estado GANADORA or ACEPTADA, or with an adjudication.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers_accepted IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.offers_accepted IS
 'Offers with estado ACEPTADA.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.offers_pending IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.offers_pending IS
 'Offers with estado ENVIADA.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.delivery_days_count IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.delivery_days_count IS
 'Offers with a tiempo_entrega_dias.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_count IS 'Offer lines with a price.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.warranty_months_count IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.price_count IS 'Offer lines with a price.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.warranty_months_count IS
 'Offer lines with a garantia_meses.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.is_accepted IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.is_accepted IS
 'cliente_acepto; where it is NULL, estado OFERTAS_ACEPTADAS or ACEPTADA.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.is_rejected IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.is_rejected IS
 'Not cliente_acepto; where it is NULL, estado OFERTAS_RECHAZADAS or RECHAZADA.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.estado IS 'State of the request.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.ciudad_key IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.estado IS 'State of the request.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.ciudad_key IS
 'analytics.city_key(ciudad_origen).';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.closing_seconds IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.closing_seconds IS
 'Seconds from created_at to closing; NULL where the request is not closed or has no month.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.delivery_days_sum IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.delivery_days_sum IS
 'Sum of tiempo_entrega_dias of its offers.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_sum IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.price_sum IS
 'Sum of precio_unitario of the lines of its offers, in pesos.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_minimum IS 'Lowest of these prices.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.price_maximum IS 'Highest of these prices.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.warranty_months_sum IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.price_minimum IS 'Lowest of these prices.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.price_maximum IS 'Highest of these prices.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.warranty_months_sum IS
 'Sum of garantia_meses of the lines.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.accepted_amount IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.accepted_amount IS
 'Sum of precio_unitario × cantidad over the lines of accepted offers, in pesos.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.asesor_ids IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.asesor_ids IS
 'Distinct advisors with an offer.';
-COMMENT ON COLUMN analytics.recomputed_solicitud_facts.marcas IS
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.marcas IS
 'Distinct vehicle brands of its parts, trimmed and upper-cased.';
 
-REVOKE ALL ON analytics.recomputed_solicitud_facts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_solicitud_facts FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'solicitud_facts', 'key', ARRAY['solicitud_id'],
     p_source_view => 'src_solicitudes',
     p_entities => '{"solicitud": "solicitud_id"}',

@@ -2,7 +2,7 @@
 --
 -- Invariant: historical offers and notifications are rows of their own, never joined.
 
-CREATE OR REPLACE VIEW analytics.recomputed_asesor_totals AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_totals AS
 SELECT
     counted.asesor_id,
     sum(counted.offers) AS offers,
@@ -33,8 +33,8 @@ FROM (
         0 AS notifications,
         0 AS notifications_answered,
         NULL::numeric AS answer_seconds
-    FROM analytics.historica_facts
-    CROSS JOIN analytics.window_end
+    FROM kpi_engine.historica_facts
+    CROSS JOIN kpi_engine.window_end
     WHERE historica_facts.local_day BETWEEN window_end.today - 29 AND window_end.today
     UNION ALL
     SELECT
@@ -43,37 +43,37 @@ FROM (
         1,
         notificacion_facts.is_answered::integer,
         notificacion_facts.response_seconds
-    FROM analytics.notificacion_facts
-    CROSS JOIN analytics.window_end
+    FROM kpi_engine.notificacion_facts
+    CROSS JOIN kpi_engine.window_end
     WHERE notificacion_facts.local_day BETWEEN window_end.today - 29 AND window_end.today
 ) AS counted
 GROUP BY counted.asesor_id;
 
-COMMENT ON VIEW analytics.recomputed_asesor_totals IS
+COMMENT ON VIEW kpi_engine.recomputed_asesor_totals IS
 'Sliding totals by advisor: the last 30 local days.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.asesor_id IS 'The advisor.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.offers IS
-'Rows of analytics.historica_facts in the 30 local days that end with window_end.today.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.offers_won IS 'Of those, won.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.offers_accepted IS 'Of those, accepted.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.offers_delivered IS 'Of those, delivered.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.offers_complete IS 'Of those, all three.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.response_seconds_sum IS 'Sum of those.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.response_seconds_count IS
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.offers IS
+'Rows of kpi_engine.historica_facts in the 30 local days that end with window_end.today.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.offers_won IS 'Of those, won.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.offers_accepted IS 'Of those, accepted.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.offers_delivered IS 'Of those, delivered.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.offers_complete IS 'Of those, all three.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.response_seconds_sum IS 'Sum of those.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.response_seconds_count IS
 'Those with known response_seconds.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.amount_sum IS 'Sum of those, in pesos.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.amount_count IS 'Those with an amount.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.notifications IS
-'Rows of analytics.notificacion_facts in the same 30 days.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.notifications_answered IS
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.amount_sum IS 'Sum of those, in pesos.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.amount_count IS 'Those with an amount.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.notifications IS
+'Rows of kpi_engine.notificacion_facts in the same 30 days.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.notifications_answered IS
 'Of those, answered.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.answer_seconds_sum IS
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.answer_seconds_sum IS
 'Sum of response_seconds of the answered ones.';
-COMMENT ON COLUMN analytics.recomputed_asesor_totals.answer_seconds_count IS
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.answer_seconds_count IS
 'Answered ones with response_seconds.';
 
-REVOKE ALL ON analytics.recomputed_asesor_totals FROM public;
+REVOKE ALL ON kpi_engine.recomputed_asesor_totals FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'asesor_totals', 'difference', ARRAY['asesor_id'], p_window_days => ARRAY[30], p_fillfactor => 50
 );

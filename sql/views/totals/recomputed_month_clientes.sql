@@ -3,25 +3,25 @@
 -- Invariant: a key counts for a month while at least one of its requests has it, so a distinct
 -- count moves by the keys that appear and vanish, whatever the month's size.
 
-CREATE OR REPLACE VIEW analytics.recomputed_month_clientes AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_clientes AS
 SELECT
     solicitud_facts.mes,
     solicitud_facts.cliente_id,
     count(*)::integer AS requests
-FROM analytics.solicitud_facts
+FROM kpi_engine.solicitud_facts
 WHERE solicitud_facts.cliente_id IS NOT NULL
 GROUP BY solicitud_facts.mes, solicitud_facts.cliente_id;
 
-COMMENT ON VIEW analytics.recomputed_month_clientes IS
+COMMENT ON VIEW kpi_engine.recomputed_month_clientes IS
 'Requests by month and client: a client counts while there is one.';
-COMMENT ON COLUMN analytics.recomputed_month_clientes.mes IS 'The month.';
-COMMENT ON COLUMN analytics.recomputed_month_clientes.cliente_id IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_clientes.mes IS 'The month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_clientes.cliente_id IS
 'A client with a request in it.';
-COMMENT ON COLUMN analytics.recomputed_month_clientes.requests IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_clientes.requests IS
 'Requests of the month by this client.';
 
-REVOKE ALL ON analytics.recomputed_month_clientes FROM public;
+REVOKE ALL ON kpi_engine.recomputed_month_clientes FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'month_clientes', 'difference', ARRAY['mes', 'cliente_id']
 );

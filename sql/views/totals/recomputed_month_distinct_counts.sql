@@ -2,7 +2,7 @@
 --
 -- Invariant: kept by difference, from the tables that hold each key once.
 
-CREATE OR REPLACE VIEW analytics.recomputed_month_distinct_counts AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_distinct_counts AS
 SELECT
     counted.mes,
     sum(counted.clientes) AS clientes,
@@ -10,28 +10,28 @@ SELECT
     sum(counted.marcas) AS marcas
 FROM (
     SELECT month_clientes.mes, 1 AS clientes, 0 AS asesores, 0 AS marcas
-    FROM analytics.month_clientes
+    FROM kpi_engine.month_clientes
     UNION ALL
     SELECT month_asesores.mes, 0, 1, 0
-    FROM analytics.month_asesores
+    FROM kpi_engine.month_asesores
     UNION ALL
     SELECT month_marcas.mes, 0, 0, 1
-    FROM analytics.month_marcas
+    FROM kpi_engine.month_marcas
 ) AS counted
 GROUP BY counted.mes;
 
-COMMENT ON VIEW analytics.recomputed_month_distinct_counts IS
+COMMENT ON VIEW kpi_engine.recomputed_month_distinct_counts IS
 'Distinct clients, advisors and brands by local month of the request.';
-COMMENT ON COLUMN analytics.recomputed_month_distinct_counts.mes IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.mes IS
 'The month; -infinity for the requests that belong to no month.';
-COMMENT ON COLUMN analytics.recomputed_month_distinct_counts.clientes IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.clientes IS
 'Distinct clients of its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_distinct_counts.asesores IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.asesores IS
 'Distinct advisors with an offer.';
-COMMENT ON COLUMN analytics.recomputed_month_distinct_counts.marcas IS 'Distinct brands.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.marcas IS 'Distinct brands.';
 
-REVOKE ALL ON analytics.recomputed_month_distinct_counts FROM public;
+REVOKE ALL ON kpi_engine.recomputed_month_distinct_counts FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'month_distinct_counts', 'difference', ARRAY['mes'], p_fillfactor => 50
 );

@@ -3,7 +3,7 @@
 -- Invariant: kept by difference: every column but the lowest and the highest price is a sum or a
 -- count. Requests without a month are summed under -infinity, and have no extremes.
 
-CREATE OR REPLACE VIEW analytics.recomputed_month_totals AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_totals AS
 SELECT
     solicitud_facts.mes,
     count(*) AS requests,
@@ -35,42 +35,45 @@ SELECT
     max(solicitud_facts.price_maximum) FILTER (
         WHERE isfinite(solicitud_facts.mes)
     ) AS price_maximum
-FROM analytics.solicitud_facts
+FROM kpi_engine.solicitud_facts
 GROUP BY solicitud_facts.mes;
 
-COMMENT ON VIEW analytics.recomputed_month_totals IS
+COMMENT ON VIEW kpi_engine.recomputed_month_totals IS
 'Sums of the facts by local month of the request.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.mes IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.mes IS
 'First day of the local month; -infinity for the requests that belong to no month.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.requests IS 'Requests created in the month.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.requests_accepted IS 'Of those, accepted.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.requests_rejected IS 'Of those, rejected.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.requests_expired IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests IS 'Requests created in the month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests_accepted IS 'Of those, accepted.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests_rejected IS 'Of those, rejected.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests_expired IS
 'Of those, with estado EXPIRADA or CERRADA_SIN_OFERTAS.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.requests_without_offers IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests_without_offers IS
 'Of those, with estado CERRADA_SIN_OFERTAS.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.requests_open IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.requests_open IS
 'Of those, with estado ABIERTA.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.closing_seconds_sum IS 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.closing_seconds_count IS 'Closed requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.offers IS 'Offers for its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.offers_won IS 'Of those, ever selected.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.offers_accepted IS 'Of those, ACEPTADA.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.offers_pending IS 'Of those, ENVIADA.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.delivery_days_sum IS 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.delivery_days_count IS 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.price_sum IS 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.price_count IS 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.warranty_months_sum IS 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.warranty_months_count IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.closing_seconds_sum IS
 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.accepted_amount IS 'Sum over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.price_minimum IS 'Lowest over its requests.';
-COMMENT ON COLUMN analytics.recomputed_month_totals.price_maximum IS 'Highest over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.closing_seconds_count IS 'Closed requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers IS 'Offers for its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers_won IS 'Of those, ever selected.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers_accepted IS 'Of those, ACEPTADA.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offers_pending IS 'Of those, ENVIADA.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.delivery_days_sum IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.delivery_days_count IS
+'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_sum IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_count IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.warranty_months_sum IS
+'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.warranty_months_count IS
+'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.accepted_amount IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_minimum IS 'Lowest over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_maximum IS 'Highest over its requests.';
 
-REVOKE ALL ON analytics.recomputed_month_totals FROM public;
+REVOKE ALL ON kpi_engine.recomputed_month_totals FROM public;
 
-SELECT analytics.declare_derived_table(
+SELECT kpi_engine.declare_derived_table(
     'month_totals', 'difference', ARRAY['mes'],
     p_extremes => '{"price_minimum": "min", "price_maximum": "max"}',
     p_fillfactor => 50

@@ -1,0 +1,114 @@
+-- Compares the derived tables with a full recomputation from the source, and heals them.
+--
+-- Invariant: all of history, or one part of it. Which part a month belongs to never changes, so
+-- that going through all parts misses nothing while history grows: month number modulo
+-- n - 1; part n is what does not follow from requests by day.
+-- SECURITY DEFINER: operators do not own the derived tables.
+
+CREATE OR REPLACE FUNCTION analytics.audit(p_part integer DEFAULT NULL, p_parts integer DEFAULT 30)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET constraint_exclusion = off
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $audit$
+DECLARE
+    v_zone constant text := analytics.setting('time_zone');
+    v_month date;
+    v_cells bigint := 0;
+    v_last_audit_id bigint;
+    v_shares constant integer := greatest(p_parts - 1, 1);
+BEGIN
+    IF p_parts IS NULL OR p_parts < 1 OR p_part < 1 OR p_part > p_parts THEN
+        RAISE EXCEPTION 'p_part must be one of the p_parts parts'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got part %s of %s.', p_part, p_parts),
+                  HINT = 'Omit both for everything; else 1 <= p_part <= p_parts.';
+    END IF;
+    PERFORM kpi_engine.hold_refresh_lock();
+    PERFORM kpi_engine.require_source();
+    IF kpi_engine.next_rebuild_reason() IS NOT NULL THEN
+        RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
+        RETURN 0;
+    END IF;
+    SELECT coalesce(max(audit_log.audit_id), 0) INTO v_last_audit_id FROM kpi_engine.audit_log;
+    IF p_part IS NULL OR p_part = 1 THEN
+        v_cells := v_cells + kpi_engine.audit_derived_tables('-infinity', '-infinity');
+    END IF;
+    FOR v_month IN
+        SELECT month.first_day
+        FROM (
+            SELECT fact.mes AS first_day
+            FROM kpi_engine.solicitud_facts AS fact
+            WHERE fact.mes > '-infinity'
+            UNION
+            SELECT month_totals.mes
+            FROM kpi_engine.month_totals
+            WHERE month_totals.mes > '-infinity'
+            UNION
+            SELECT date_trunc('month', kpi_engine.local_date(
+                source.created_at, v_zone
+            )::timestamp)::date
+            FROM kpi_engine.src_solicitudes AS source
+            WHERE
+                source.created_at_as_stored >= '1999-12-30'
+                AND source.created_at_as_stored < '2100-01-02'
+        ) AS month
+        WHERE
+            p_part IS NULL
+            OR (
+                12 * extract(YEAR FROM month.first_day) + extract(MONTH FROM month.first_day)
+            )::integer % v_shares = p_part - 1
+        ORDER BY month.first_day
+    LOOP
+        v_cells := v_cells + kpi_engine.audit_derived_tables(
+            v_month, (v_month + interval '1 month')::date - 1
+        );
+    END LOOP;
+    IF p_part IS NULL OR p_part = p_parts THEN
+        v_cells := v_cells + kpi_engine.audit_derived_tables(NULL, NULL);
+    END IF;
+    IF v_cells > 0 THEN
+        RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s), and set them right', v_cells
+            USING DETAIL = (
+                SELECT string_agg(
+                    format('%s in %s.%s', listed.cells, listed.table_name, listed.column_name), ', '
+                    ORDER BY listed.place
+                ) FILTER (WHERE listed.place <= 5) || CASE WHEN count(*) > 5 THEN ' …' ELSE '' END
+                FROM (
+                    SELECT
+                        found.table_name,
+                        found.column_name,
+                        sum(found.cells) AS cells,
+                        row_number() OVER (
+                            ORDER BY sum(found.cells) DESC, found.table_name, found.column_name
+                        ) AS place
+                    FROM kpi_engine.audit_log AS found
+                    WHERE found.audit_id > v_last_audit_id
+                    GROUP BY found.table_name, found.column_name
+                ) AS listed
+            ),
+            HINT = format(
+                'SELECT * FROM analytics.audit_log WHERE audit_id > %s;', v_last_audit_id);
+    END IF;
+    RETURN v_cells;
+END;
+$audit$;
+
+COMMENT ON FUNCTION analytics.audit(integer, integer) IS
+'Compares facts, months, reference counts and advisors'' totals with the source: everything, or '
+'part p_part of p_parts. Differences are healed, listed in analytics.audit_log by day and column, '
+'and counted: 0 is well. is_healed becomes true with the next refresh, when the views show it. '
+'Changes that wait for the next refresh are no differences. Errors: '
+'22023 for no such part, 55P03 while a refresh runs.';
+
+REVOKE ALL ON FUNCTION analytics.audit(integer, integer) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.audit(integer, integer) TO analytics_operador;

@@ -1,0 +1,113 @@
+-- Audits derived tables: those of the requests for some local days, or all others.
+--
+-- Invariant: a row whose change still waits is no drift. Tables that are kept by key are compared
+-- with the source, the others with the tables that they read, in the order of upkeep, so that one
+-- pass heals everything. What follows from requests and has a period in its key is audited with the
+-- days on which its periods begin.
+
+CREATE OR REPLACE FUNCTION kpi_engine.audit_derived_tables(p_from date, p_until date)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $audit_derived_tables$
+DECLARE
+    v_by_days constant boolean := p_from IS NOT NULL;
+    v_from date := p_from;
+    v_until date := p_until;
+    v_table record;
+    v_condition text;
+    v_ids uuid[];
+    v_found bigint;
+    v_cells bigint := 0;
+BEGIN
+    IF v_by_days THEN
+        v_ids := ARRAY(
+            SELECT audited.solicitud_id
+            FROM kpi_engine.requests_of_days(p_from, p_until) AS audited
+        );
+        PERFORM kpi_engine.note_uncountable_rows(false, v_ids);
+    ELSE
+        PERFORM kpi_engine.note_uncountable_advisors();
+    END IF;
+    FOR v_table IN
+        SELECT derived_tables.*, period.column_name AS period
+        FROM kpi_engine.derived_tables
+        LEFT JOIN LATERAL (
+            SELECT listed.column_name
+            FROM unnest(derived_tables.key_columns) AS listed (column_name)
+            WHERE listed.column_name IN ('dia', 'semana', 'mes')
+            LIMIT 1
+        ) AS period ON true
+        WHERE
+            v_by_days = (
+                'solicitud' = ANY (derived_tables.root_entities)
+                AND (derived_tables.upkeep = 'key' OR period.column_name IS NOT NULL)
+            )
+        ORDER BY derived_tables.depth, derived_tables.table_name
+    LOOP
+        IF v_table.upkeep = 'key' AND v_by_days THEN
+            v_found := kpi_engine.audit_table(
+                v_table.table_name, kpi_engine.query_of_keys(v_table.table_name),
+                format('%I = ANY ($1)', v_table.key_columns[1]),
+                'SELECT solicitud_id FROM kpi_engine.waiting_requests()', v_ids, p_from, p_until
+            );
+            IF v_found > 0 THEN
+                -- A row that was healed may belong to any other period.
+                v_from := '-infinity';
+                v_until := '2099-12-31';
+            END IF;
+        ELSIF v_table.upkeep = 'key' THEN
+            v_condition := (
+                SELECT string_agg(
+                    kpi_engine.not_waiting_condition(listed.value, listed.key), ' AND '
+                    ORDER BY listed.key
+                )
+                FROM jsonb_each_text(v_table.entities) AS listed
+            );
+            v_found := kpi_engine.audit_table(
+                v_table.table_name,
+                format(
+                    'SELECT * FROM kpi_engine.%I WHERE %s', 'recomputed_' || v_table.table_name,
+                    v_condition
+                ),
+                v_condition, NULL, NULL, NULL, NULL
+            );
+        ELSE
+            v_condition := CASE
+                WHEN v_by_days THEN format('%I BETWEEN $2 AND $3', v_table.period) ELSE 'true'
+            END;
+            v_found := kpi_engine.audit_table(
+                v_table.table_name,
+                format(
+                    'SELECT * FROM (%s) AS computed WHERE (%s) AND %s',
+                    kpi_engine.query_over(
+                        kpi_engine.definition_of(v_table.table_name),
+                        CASE
+                            WHEN v_by_days THEN kpi_engine.rows_of_days(v_table.reads)
+                            ELSE '{}'
+                        END
+                    ),
+                    kpi_engine.counts_something(
+                        (SELECT known FROM kpi_engine.derived_tables AS known
+                         WHERE known.table_name = v_table.table_name)
+                    ),
+                    v_condition
+                ),
+                v_condition, NULL, NULL, v_from, v_until
+            );
+        END IF;
+        v_cells := v_cells + v_found;
+    END LOOP;
+    RETURN v_cells;
+END;
+$audit_derived_tables$;
+
+COMMENT ON FUNCTION kpi_engine.audit_derived_tables(date, date) IS
+'Compares derived tables with what they are computed from: those of requests, for the local days '
+'p_from to p_until, both included; with NULL all others. Heals and logs differences; returns how '
+'many cells differed. Internal to analytics.audit().';
+
+REVOKE ALL ON FUNCTION kpi_engine.audit_derived_tables(date, date) FROM public;

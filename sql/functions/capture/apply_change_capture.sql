@@ -1,0 +1,56 @@
+-- Puts the setting change_capture into effect.
+--
+-- Invariant: never queues the application behind its locks for longer than 100 ms: all
+-- triggers in one short transaction, all locks released before the next attempt.
+-- SECURITY INVOKER, for the owner of the operational tables; search_path is set again after
+-- each COMMIT, since a SET clause would forbid it.
+
+CREATE OR REPLACE PROCEDURE analytics.apply_change_capture(
+    p_patience interval DEFAULT interval '1 minute'
+)
+LANGUAGE plpgsql
+SECURITY INVOKER
+AS $apply_change_capture$
+DECLARE
+    v_deadline constant timestamptz := clock_timestamp() + p_patience;
+    v_changed integer;
+    v_holders text;
+BEGIN
+    COMMIT;
+    LOOP
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+        BEGIN
+            v_changed := kpi_engine.set_capture_triggers();
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            v_changed := NULL;
+            v_holders := coalesce(
+                kpi_engine.table_lockers(ARRAY(
+                    SELECT captured.relation FROM kpi_engine.captured_tables() AS captured
+                )),
+                v_holders
+            );
+        END;
+        COMMIT;
+        EXIT WHEN v_changed IS NOT NULL;
+        IF clock_timestamp() > v_deadline THEN
+            RAISE EXCEPTION 'the operational tables are busy all the time: change capture is as before'
+                USING ERRCODE = 'lock_not_available',
+                      DETAIL = coalesce(v_holders, 'Each time by another session.'),
+                      HINT = 'Try again when these transactions are done: '
+                             'CALL analytics.apply_change_capture();';
+        END IF;
+        PERFORM pg_sleep(0.2);
+    END LOOP;
+    IF v_changed > 0 THEN
+        RAISE NOTICE 'teloo-analytics: % trigger(s) of change capture created or dropped', v_changed;
+    END IF;
+END;
+$apply_change_capture$;
+
+COMMENT ON PROCEDURE analytics.apply_change_capture (interval) IS
+'Creates or drops the triggers of change capture as the setting change_capture says, outside a '
+'transaction block; tries for p_patience. For the owner of the operational tables. Errors: '
+'55P03 when they are busy all the time, 42501 for another role.';
+
+REVOKE ALL ON PROCEDURE analytics.apply_change_capture(interval) FROM public;

@@ -1,0 +1,115 @@
+-- The source tables whose changes have to be noted, with their partitions.
+--
+-- Invariant: a statement fires the triggers of the table it names, so every partition, every table
+-- that inherits, and every table that one of ours is a partition of, needs its own. A table that a
+-- src_ view still reads is among them whatever it is called now. A view or foreign table can't be
+-- captured. place is table for what a src_ view reads or what has the name; part for what lies
+-- below; whole for what one of these is a part of.
+
+CREATE OR REPLACE FUNCTION kpi_engine.captured_tables()
+RETURNS TABLE (
+    relation oid,
+    relation_kind char,
+    entity text,
+    function_name text,
+    view_name text,
+    place text
+)
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+ROWS 20
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $captured_tables$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        WITH RECURSIVE contract AS (
+            SELECT
+                'src_' || captured.view_suffix AS view_name,
+                CASE
+                    WHEN installation.source_generation = 'B'
+                        THEN coalesce(captured.table_in_b, captured.view_suffix)
+                    ELSE captured.view_suffix
+                END AS table_name,
+                captured.entity,
+                captured.function_name,
+                installation.source_schema
+            FROM kpi_engine.installation
+            CROSS JOIN (VALUES
+                ('usuarios', NULL, 'usuario', 'note_changed_id'),
+                ('asesores', NULL, 'asesor', 'note_changed_id'),
+                ('solicitudes', NULL, 'solicitud', 'note_changed_id'),
+                ('repuestos_solicitados', NULL, 'solicitud', 'note_changed_solicitud_id'),
+                ('ofertas', NULL, 'solicitud', 'note_changed_solicitud_id'),
+                ('ofertas_detalle', NULL, 'oferta', 'note_changed_oferta_id'),
+                ('adjudicaciones_repuesto', NULL, 'oferta', 'note_changed_oferta_id'),
+                ('ofertas_historicas', NULL, 'historica', 'note_changed_id'),
+                ('historial_respuestas_ofertas', NULL, 'notificacion', 'note_changed_id'),
+                ('auditorias_tiendas', 'auditoria_tiendas', 'auditoria', 'note_changed_id')
+            ) AS captured (view_suffix, table_in_b, entity, function_name)
+        ),
+
+        wanted AS (
+            SELECT pg_class.oid AS relation, contract.entity, contract.function_name, contract.view_name
+            FROM contract
+            INNER JOIN pg_namespace ON pg_namespace.nspname = contract.source_schema
+            INNER JOIN pg_class
+                ON pg_class.relnamespace = pg_namespace.oid
+                AND pg_class.relname = contract.table_name
+                AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
+            UNION
+            -- What the src_ views read, whatever it is called.
+            SELECT pg_depend.refobjid, contract.entity, contract.function_name, contract.view_name
+            FROM contract
+            INNER JOIN pg_class AS view
+                ON
+                    view.relnamespace = 'kpi_engine'::regnamespace
+                    AND view.relname = contract.view_name
+            INNER JOIN pg_rewrite ON pg_rewrite.ev_class = view.oid
+            INNER JOIN pg_depend
+                ON
+                    pg_depend.classid = 'pg_rewrite'::regclass
+                    AND pg_depend.objid = pg_rewrite.oid
+                    AND pg_depend.refclassid = 'pg_class'::regclass
+                    AND pg_depend.refobjid <> view.oid
+        ),
+
+        below AS (
+            SELECT wanted.*, 'table' AS place FROM wanted
+            UNION
+            SELECT
+                pg_inherits.inhrelid, below.entity, below.function_name, below.view_name, 'part'
+            FROM below
+            INNER JOIN pg_inherits ON pg_inherits.inhparent = below.relation
+        ),
+
+        above AS (
+            SELECT wanted.*, 'table' AS place FROM wanted
+            UNION
+            SELECT
+                pg_inherits.inhparent, above.entity, above.function_name, above.view_name, 'whole'
+            FROM above
+            INNER JOIN pg_inherits ON pg_inherits.inhrelid = above.relation
+        )
+
+        SELECT DISTINCT ON (found.relation)
+            found.relation,
+            pg_class.relkind::char,
+            found.entity,
+            found.function_name,
+            found.view_name,
+            found.place
+        FROM (SELECT below.* FROM below UNION ALL SELECT above.* FROM above) AS found
+        INNER JOIN pg_class ON pg_class.oid = found.relation
+        ORDER BY found.relation, array_position(ARRAY['table', 'part', 'whole'], found.place);
+END;
+$captured_tables$;
+
+COMMENT ON FUNCTION kpi_engine.captured_tables() IS
+'Source tables and partitions on which change capture needs triggers, what their keys identify, '
+'the trigger function that notes them, the src_ view that shows their rows, and whether they are '
+'what it reads (table), a partition of it (part), or what it is a partition of (whole).';
+
+REVOKE ALL ON FUNCTION kpi_engine.captured_tables() FROM public;

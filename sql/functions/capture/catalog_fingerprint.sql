@@ -1,0 +1,100 @@
+-- What the catalog holds about some relations, as one value to compare.
+--
+-- Invariant: whatever is done to one of these tables or views, to its columns, triggers, rules,
+-- rights, policies, partitions, or to the role that reads them, writes a row of the catalog and so
+-- makes another value. The same value twice means that nothing was done. Only looks up what it is
+-- told, by index: a name that now means another table was taken from one of these first.
+-- In PL/pgSQL for its kept plan: each refresh and each tick asks.
+
+CREATE OR REPLACE FUNCTION kpi_engine.catalog_fingerprint(p_relations oid[])
+RETURNS text
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $catalog_fingerprint$
+BEGIN
+    RETURN md5(concat_ws(
+        '/',
+        (SELECT pg_database.oid FROM pg_database WHERE pg_database.datname = current_database()),
+        (
+            SELECT string_agg(concat(pg_class.oid, ' ', pg_class.xmin), ',' ORDER BY pg_class.oid)
+            FROM pg_class
+            WHERE pg_class.oid = ANY (p_relations)
+        ),
+        (
+            SELECT sum(hashtextextended(
+                concat(pg_attribute.attrelid, ' ', pg_attribute.attnum, ' ', pg_attribute.xmin), 0
+            ))
+            FROM pg_attribute
+            WHERE pg_attribute.attrelid = ANY (p_relations) AND pg_attribute.attnum > 0
+        ),
+        (
+            SELECT sum(hashtextextended(concat(pg_trigger.oid, ' ', pg_trigger.xmin), 0))
+            FROM pg_trigger
+            WHERE pg_trigger.tgrelid = ANY (p_relations)
+        ),
+        (
+            SELECT sum(hashtextextended(concat(pg_rewrite.oid, ' ', pg_rewrite.xmin), 0))
+            FROM pg_rewrite
+            WHERE pg_rewrite.ev_class = ANY (p_relations)
+        ),
+        (
+            SELECT sum(hashtextextended(concat(pg_attrdef.oid, ' ', pg_attrdef.xmin), 0))
+            FROM pg_attrdef
+            WHERE pg_attrdef.adrelid = ANY (p_relations)
+        ),
+        (
+            SELECT sum(hashtextextended(
+                concat(pg_inherits.inhparent, ' ', pg_inherits.inhrelid), 0
+            ))
+            FROM pg_inherits
+            WHERE pg_inherits.inhparent = ANY (p_relations)
+        ),
+        (
+            SELECT sum(hashtextextended(
+                concat(pg_inherits.inhrelid, ' ', pg_inherits.inhparent), 1
+            ))
+            FROM pg_inherits
+            WHERE pg_inherits.inhrelid = ANY (p_relations)
+        ),
+        (
+            SELECT sum(hashtextextended(concat(pg_enum.oid, ' ', pg_enum.xmin), 0))
+            FROM pg_enum
+        ),
+        (
+            SELECT concat(pg_namespace.oid, ' ', pg_namespace.xmin)
+            FROM kpi_engine.installation
+            INNER JOIN pg_namespace ON pg_namespace.nspname = installation.source_schema
+        ),
+        (
+            SELECT concat(installation.source_generation, installation.xmin)
+            FROM kpi_engine.installation
+        ),
+        (
+            SELECT concat(
+                pg_roles.rolsuper, pg_roles.rolbypassrls, pg_roles.rolinherit,
+                (
+                    SELECT sum(hashtextextended(pg_auth_members::text, 0))
+                    FROM pg_auth_members
+                )
+            )
+            FROM pg_namespace
+            INNER JOIN pg_roles ON pg_roles.oid = pg_namespace.nspowner
+            WHERE pg_namespace.nspname = 'kpi_engine'
+        ),
+        (SELECT sum(hashtextextended(pg_subscription_rel::text, 0)) FROM pg_subscription_rel),
+        kpi_engine.log_version()
+    ));
+END;
+$catalog_fingerprint$;
+
+COMMENT ON FUNCTION kpi_engine.catalog_fingerprint(oid[]) IS
+'Fingerprint of what the catalog holds about these tables and views, and about who reads them. '
+'Internal to kpi_engine.is_settled().';
+
+REVOKE ALL ON FUNCTION kpi_engine.catalog_fingerprint(oid[]) FROM public;

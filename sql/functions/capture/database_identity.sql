@@ -1,0 +1,21 @@
+-- Names this database of this cluster.
+--
+-- Invariant: differs after a restore from a dump into a new database, a copy, pg_upgrade.
+
+CREATE OR REPLACE FUNCTION kpi_engine.database_identity()
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $database_identity$
+    SELECT format('%s/%s', control.system_identifier, pg_database.oid)
+    FROM pg_control_system() AS control
+    CROSS JOIN pg_database
+    WHERE pg_database.datname = current_database();
+$database_identity$;
+
+COMMENT ON FUNCTION kpi_engine.database_identity() IS
+'Number of the cluster and of the database in it. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.database_identity() FROM public;

@@ -1,0 +1,25 @@
+-- Tells whether the source and change capture are, for certain, as they were last found in order.
+
+CREATE OR REPLACE FUNCTION kpi_engine.is_settled()
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $is_settled$
+BEGIN
+    RETURN coalesce((
+        SELECT
+            engine_state.catalog_fingerprint
+            = kpi_engine.catalog_fingerprint(engine_state.watched_relations)
+        FROM kpi_engine.engine_state
+        WHERE engine_state.catalog_fingerprint IS NOT NULL
+    ), false);
+END;
+$is_settled$;
+
+COMMENT ON FUNCTION kpi_engine.is_settled() IS
+'True where nothing was done to the operational tables, the src_ views and the triggers of change '
+'capture since all was found in order; false where that has to be looked at. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.is_settled() FROM public;

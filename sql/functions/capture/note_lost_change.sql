@@ -1,0 +1,40 @@
+-- Notes that a change of a source table could not be noted by its keys.
+--
+-- Invariant: the next refresh computes everything again, once for each transaction that lost
+-- something. The mark of the transaction goes with a savepoint that is rolled back.
+
+CREATE OR REPLACE FUNCTION kpi_engine.note_lost_change(
+    p_relation oid, p_message text, p_sqlstate text
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $note_lost_change$
+DECLARE
+    v_transaction constant text := pg_current_xact_id()::text;
+BEGIN
+    IF current_setting('analytics.lost_change', true) = v_transaction THEN
+        RETURN;
+    END IF;
+    BEGIN
+        INSERT INTO kpi_engine.lost_changes (relation, message, sqlstate)
+        VALUES (p_relation::regclass::text, p_message, p_sqlstate);
+    EXCEPTION WHEN OTHERS THEN
+        INSERT INTO kpi_engine.change_log (entity, key)
+        VALUES ('everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    END;
+    PERFORM set_config('analytics.lost_change', v_transaction, true);
+    RAISE WARNING 'teloo-analytics: a change of % could not be noted by key: %',
+        p_relation::regclass, p_message || coalesce(format(' (SQLSTATE %s)', p_sqlstate), '')
+        USING DETAIL = 'The write is not affected; the next refresh computes everything again.',
+              HINT = 'SELECT analytics.capture_gap(); says what is wrong.';
+END;
+$note_lost_change$;
+
+COMMENT ON FUNCTION kpi_engine.note_lost_change(oid, text, text) IS
+'Notes in kpi_engine.lost_changes why a change of a source table could not be noted by key: the '
+'next refresh computes everything again. Internal to the triggers of change capture.';
+
+REVOKE ALL ON FUNCTION kpi_engine.note_lost_change(oid, text, text) FROM public;

@@ -1,0 +1,66 @@
+-- Brings source binding and change capture in order, or raises.
+--
+-- Invariant: when this returns, the src_ views read what the contract names, and what partitions
+-- that came or went have changed waits in the change log. Whether a trigger may have missed
+-- something is for kpi_engine.rebuild_reason() to say. Looks closely only where the catalog shows a
+-- change.
+
+CREATE OR REPLACE FUNCTION kpi_engine.settle()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $settle$
+DECLARE
+    v_relations oid[];
+    v_fingerprint text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM kpi_engine.engine_state) THEN
+        PERFORM kpi_engine.raise_incomplete_restore();
+    END IF;
+    IF NOT kpi_engine.is_settled() THEN
+        PERFORM kpi_engine.settle_source();
+        PERFORM kpi_engine.recognize_database();
+        -- Before it is looked at: what is done meanwhile shows the next time.
+        v_relations := ARRAY(
+            SELECT captured_tables.relation FROM kpi_engine.captured_tables()
+            UNION
+            SELECT pg_class.oid
+            FROM kpi_engine.source_contract()
+            INNER JOIN pg_class
+                ON
+                    pg_class.relnamespace = 'kpi_engine'::regnamespace
+                    AND pg_class.relname = source_contract.view_name
+            UNION
+            SELECT pg_class.oid
+            FROM pg_class
+            WHERE
+                pg_class.relnamespace = 'kpi_engine'::regnamespace
+                AND pg_class.relname IN ('change_log', 'lost_changes')
+        );
+        v_fingerprint := kpi_engine.catalog_fingerprint(v_relations);
+        IF kpi_engine.settle_capture()
+            AND NOT EXISTS (SELECT FROM analytics.source_problems())
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.capture_by_table() AS captured WHERE NOT captured.is_working
+            ) THEN
+            UPDATE kpi_engine.engine_state SET
+                watched_relations = v_relations,
+                catalog_fingerprint = v_fingerprint;
+        ELSE
+            UPDATE kpi_engine.engine_state SET catalog_fingerprint = NULL
+            WHERE engine_state.catalog_fingerprint IS NOT NULL;
+        END IF;
+    ELSE
+        PERFORM kpi_engine.recognize_database();
+    END IF;
+END;
+$settle$;
+
+COMMENT ON FUNCTION kpi_engine.settle() IS
+'Checks the source binding and notes what partitions that came or went have changed; costs next to '
+'nothing where nothing was done to the operational tables. Errors: 55000 where the operational '
+'tables moved or can''t be read. Internal to the refresh and the tick.';
+
+REVOKE ALL ON FUNCTION kpi_engine.settle() FROM public;

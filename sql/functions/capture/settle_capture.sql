@@ -1,0 +1,121 @@
+-- Notes what partitions that came or went have changed.
+--
+-- Invariant: when this returns true, the change log holds every key that a partition brought, took
+-- along, or changed while it was without triggers, and engine_state.capture_signature is what the
+-- catalog shows now. False, with nothing done, where a trigger may have missed something: then
+-- everything has to be computed again.
+-- A partition with rows and without triggers is noted whole, each time: what was deleted from it
+-- directly shows as vanished.
+
+CREATE OR REPLACE FUNCTION kpi_engine.settle_capture()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+SET jit = off
+AS $settle_capture$
+DECLARE
+    v_known jsonb;
+    v_now jsonb;
+    v_come oid[];
+    v_gone_views text[];
+    v_part record;
+BEGIN
+    SELECT engine_state.capture_signature INTO STRICT v_known FROM kpi_engine.engine_state;
+    v_now := kpi_engine.capture_signature();
+    IF v_known IS NULL OR v_now IS NULL THEN
+        RETURN false;
+    END IF;
+    IF v_known = v_now AND NOT v_now @? '$.*[2] ? (@ == null)' THEN
+        RETURN true;
+    END IF;
+    IF EXISTS (
+        SELECT FROM jsonb_each(v_known) AS known
+        INNER JOIN jsonb_each(v_now) AS fresh ON fresh.key = known.key
+        WHERE
+            fresh.value <> known.value
+            -- Its triggers came: what was there before them is noted below.
+            AND NOT (known.value ->> 2 IS NULL AND known.value ->> 1 = 'part')
+    ) OR EXISTS (
+        -- A whole table: what it held, or what went through it, was not noted.
+        SELECT FROM jsonb_each(v_now) AS fresh
+        WHERE fresh.value ->> 1 <> 'part' AND NOT v_known ? fresh.key
+    ) OR EXISTS (
+        SELECT FROM jsonb_each(v_known) AS known
+        WHERE known.value ->> 1 = 'table' AND NOT v_now ? known.key
+    ) THEN
+        RETURN false;
+    END IF;
+
+    SELECT
+        array_agg(fresh.key::oid) FILTER (
+            WHERE fresh.value <> coalesce(v_known -> fresh.key, 'null') OR fresh.value ->> 2 IS NULL
+        )
+    INTO v_come
+    FROM jsonb_each(v_now) AS fresh;
+    SELECT array_agg(DISTINCT lost.view_name) INTO v_gone_views
+    FROM (
+        SELECT known.value ->> 0 AS view_name
+        FROM jsonb_each(v_known) AS known
+        WHERE known.value ->> 1 = 'part' AND NOT v_now ? known.key
+        UNION ALL
+        -- Without triggers of its own: rows may have left it directly.
+        SELECT known.value ->> 0
+        FROM jsonb_each(v_known) AS known
+        WHERE
+            known.value ->> 2 IS NULL
+            AND v_now ? known.key
+            AND kpi_engine.has_rows(known.key::oid)
+    ) AS lost;
+
+    FOR v_part IN
+        SELECT
+            captured.relation,
+            captured.entity,
+            CASE captured.function_name
+                WHEN 'note_changed_id' THEN 'id'
+                WHEN 'note_changed_solicitud_id' THEN 'solicitud_id'
+                WHEN 'note_changed_oferta_id' THEN 'oferta_id'
+            END AS key_column,
+            root.relation AS root
+        FROM kpi_engine.captured_tables() AS captured
+        INNER JOIN kpi_engine.captured_tables() AS root
+            ON root.view_name = captured.view_name AND root.place = 'table'
+        WHERE
+            captured.relation = ANY (v_come)
+            AND captured.place = 'part'
+            AND captured.relation_kind = 'r'
+            AND pg_relation_size(captured.relation) > 0
+    LOOP
+        -- Through the table that may be read; the partition itself may be closed to us.
+        EXECUTE format(
+            'INSERT INTO kpi_engine.change_log (entity, key)
+             SELECT $1, source.%1$I FROM %2$s AS source
+             WHERE source.tableoid = $2 AND source.%1$I IS NOT NULL',
+            v_part.key_column, v_part.root::regclass
+        ) USING v_part.entity, v_part.relation;
+    END LOOP;
+    IF v_gone_views IS NOT NULL AND EXISTS (
+        SELECT FROM kpi_engine.engine_state WHERE engine_state.time_zone IS NOT NULL
+    ) THEN
+        INSERT INTO kpi_engine.change_log (entity, key)
+        SELECT vanished.entity, vanished.key
+        FROM unnest(v_gone_views) AS gone (view_name)
+        CROSS JOIN LATERAL kpi_engine.vanished_keys(gone.view_name) AS vanished;
+    END IF;
+    UPDATE kpi_engine.engine_state SET capture_signature = v_now
+    WHERE engine_state.capture_signature <> v_now;
+    UPDATE kpi_engine.rebuild_batches SET capture_signature = v_now
+    WHERE rebuild_batches.capture_signature = v_known;
+    RETURN true;
+END;
+$settle_capture$;
+
+COMMENT ON FUNCTION kpi_engine.settle_capture() IS
+'Notes in kpi_engine.change_log what partitions that were created, attached, detached or dropped '
+'have changed; true where nothing else can have been missed since the last time. Internal to the '
+'refresh and the tick.';
+
+REVOKE ALL ON FUNCTION kpi_engine.settle_capture() FROM public;

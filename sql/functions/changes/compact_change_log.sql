@@ -1,0 +1,75 @@
+-- Moves the change log into the set of pending changes.
+--
+-- Invariant: rows are taken by DELETE … RETURNING: one that is not yet committed stays for
+-- the next time. An offer is resolved to its request here: whoever moves it to another
+-- request later notes both requests. Waits for whoever else takes from the log.
+
+CREATE OR REPLACE FUNCTION kpi_engine.compact_change_log()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+SET random_page_cost = 1.1
+SET jit = off
+AS $compact_change_log$
+DECLARE
+    v_taken bigint;
+BEGIN
+    PERFORM kpi_engine.hold_change_log();
+    IF NOT EXISTS (SELECT FROM kpi_engine.change_log)
+        AND NOT EXISTS (SELECT FROM kpi_engine.lost_changes) THEN
+        RETURN 0;
+    END IF;
+    WITH logged AS (
+        DELETE FROM kpi_engine.change_log
+        RETURNING change_log.entity, change_log.key
+    ),
+
+    lost AS (
+        DELETE FROM kpi_engine.lost_changes
+        RETURNING lost_changes.relation
+    ),
+
+    taken AS (
+        SELECT logged.entity, logged.key FROM logged
+        UNION ALL
+        SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM lost
+    ),
+
+    distinct_key AS MATERIALIZED (
+        SELECT taken.entity, taken.key, count(*) AS times
+        FROM taken
+        GROUP BY taken.entity, taken.key
+    ),
+
+    noted AS (
+        INSERT INTO kpi_engine.pending_changes AS pending (entity, key, epoch)
+        SELECT resolved.entity, resolved.key, engine_state.epoch
+        FROM (
+            SELECT
+                distinct_key.entity,
+                coalesce(distinct_key.key, '00000000-0000-0000-0000-000000000000') AS key
+            FROM distinct_key
+            WHERE distinct_key.entity <> 'oferta'
+            UNION
+            SELECT 'solicitud', src_ofertas.solicitud_id
+            FROM distinct_key
+            INNER JOIN kpi_engine.src_ofertas ON src_ofertas.id = distinct_key.key
+            WHERE distinct_key.entity = 'oferta' AND src_ofertas.solicitud_id IS NOT NULL
+        ) AS resolved
+        CROSS JOIN kpi_engine.engine_state
+        ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false
+    )
+
+    SELECT coalesce(sum(distinct_key.times), 0) INTO v_taken FROM distinct_key;
+    RETURN v_taken;
+END;
+$compact_change_log$;
+
+COMMENT ON FUNCTION kpi_engine.compact_change_log() IS
+'Moves what writers have committed to kpi_engine.change_log into kpi_engine.pending_changes, each '
+'key once; returns how many rows of the log it took. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.compact_change_log() FROM public;

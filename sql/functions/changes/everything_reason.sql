@@ -1,0 +1,18 @@
+-- Says why everything was noted to be computed again.
+
+CREATE OR REPLACE FUNCTION kpi_engine.everything_reason(p_keys uuid[])
+RETURNS text
+LANGUAGE sql
+IMMUTABLE PARALLEL SAFE
+SECURITY INVOKER
+RETURN CASE
+    WHEN p_keys @> ARRAY['ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid]
+        THEN 'a change of a source table could not be noted by key'
+    WHEN cardinality(p_keys) > 0 THEN 'a source table was truncated'
+END;
+
+COMMENT ON FUNCTION kpi_engine.everything_reason(uuid[]) IS
+'The reason for computing everything again by the keys that were noted for everything; NULL '
+'for none. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.everything_reason(uuid[]) FROM public;

@@ -1,0 +1,45 @@
+-- Marks the requests of some local days to be computed again by the next refresh.
+--
+-- SECURITY DEFINER: operators do not write the pending changes.
+
+CREATE OR REPLACE FUNCTION analytics.force_requests(p_from date, p_until date)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $force_requests$
+DECLARE
+    v_marked bigint;
+BEGIN
+    IF p_from IS NULL OR p_until IS NULL OR p_from > p_until THEN
+        RAISE EXCEPTION 'p_from and p_until must be two days, p_from not after p_until'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s and %s.', p_from, p_until),
+                  HINT = 'SELECT analytics.force_requests(''2026-01-01'', ''2026-01-31'');';
+    END IF;
+    PERFORM kpi_engine.require_source();
+    PERFORM kpi_engine.hold_change_log();
+    INSERT INTO kpi_engine.pending_changes (entity, key, epoch)
+    SELECT 'solicitud', requests.solicitud_id, engine_state.epoch
+    FROM kpi_engine.requests_of_days(p_from, p_until) AS requests
+    CROSS JOIN kpi_engine.engine_state
+    ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false;
+    GET DIAGNOSTICS v_marked := ROW_COUNT;
+    RETURN v_marked;
+END;
+$force_requests$;
+
+COMMENT ON FUNCTION analytics.force_requests(date, date) IS
+'Marks the requests of the local days p_from to p_until, both included, to be computed again from '
+'the source by the next refresh; returns how many. Errors: 22023 for what is no range.';
+
+REVOKE ALL ON FUNCTION analytics.force_requests(date, date) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.force_requests(date, date) TO analytics_operador;

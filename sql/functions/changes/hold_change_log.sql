@@ -1,0 +1,29 @@
+-- Lets one session at a time take rows from the change log. Writers never wait for it.
+
+CREATE OR REPLACE FUNCTION kpi_engine.hold_change_log(p_wait boolean DEFAULT true)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $hold_change_log$
+BEGIN
+    IF p_wait THEN
+        LOCK TABLE kpi_engine.change_log_lock IN EXCLUSIVE MODE;
+    ELSE
+        LOCK TABLE kpi_engine.change_log_lock IN EXCLUSIVE MODE NOWAIT;
+    END IF;
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    IF p_wait THEN
+        RAISE;
+    END IF;
+    RETURN false;
+END;
+$hold_change_log$;
+
+COMMENT ON FUNCTION kpi_engine.hold_change_log(boolean) IS
+'Takes the lock of those who take rows from kpi_engine.change_log, for the transaction; false, '
+'where it is not to wait, while another session has it. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.hold_change_log(boolean) FROM public;

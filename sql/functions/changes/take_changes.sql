@@ -1,0 +1,81 @@
+-- Takes everything that changed since the last refresh.
+--
+-- Invariant: what is returned is no longer waiting when the transaction commits, and waits
+-- again when it does not. An unfinished rebuild still gets to see it (is_applied).
+
+CREATE OR REPLACE FUNCTION kpi_engine.take_changes()
+RETURNS TABLE (entity text, keys uuid[])
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+SET random_page_cost = 1.1
+SET jit = off
+AS $take_changes$
+BEGIN
+    PERFORM kpi_engine.hold_change_log();
+    IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
+        PERFORM kpi_engine.compact_change_log();
+        RETURN QUERY
+        WITH taken AS (
+            UPDATE kpi_engine.pending_changes SET is_applied = true
+            WHERE NOT pending_changes.is_applied
+            RETURNING pending_changes.entity, pending_changes.key
+        )
+
+        SELECT taken.entity, array_agg(taken.key) FROM taken GROUP BY taken.entity;
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM kpi_engine.change_log)
+        AND NOT EXISTS (SELECT FROM kpi_engine.lost_changes)
+        AND NOT EXISTS (SELECT FROM kpi_engine.pending_changes) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH logged AS (
+        DELETE FROM kpi_engine.change_log
+        RETURNING change_log.entity, change_log.key
+    ),
+
+    lost AS (
+        DELETE FROM kpi_engine.lost_changes
+        RETURNING lost_changes.relation
+    ),
+
+    waiting AS (
+        DELETE FROM kpi_engine.pending_changes
+        RETURNING pending_changes.entity, pending_changes.key
+    ),
+
+    distinct_key AS MATERIALIZED (
+        SELECT
+            logged.entity,
+            coalesce(logged.key, '00000000-0000-0000-0000-000000000000') AS key
+        FROM logged
+        UNION
+        SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM lost
+        UNION
+        SELECT waiting.entity, waiting.key FROM waiting
+    ),
+
+    resolved AS (
+        SELECT distinct_key.entity, distinct_key.key
+        FROM distinct_key
+        WHERE distinct_key.entity <> 'oferta'
+        UNION
+        SELECT 'solicitud', src_ofertas.solicitud_id
+        FROM distinct_key
+        INNER JOIN kpi_engine.src_ofertas ON src_ofertas.id = distinct_key.key
+        WHERE distinct_key.entity = 'oferta' AND src_ofertas.solicitud_id IS NOT NULL
+    )
+
+    SELECT resolved.entity, array_agg(resolved.key) FROM resolved GROUP BY resolved.entity;
+END;
+$take_changes$;
+
+COMMENT ON FUNCTION kpi_engine.take_changes() IS
+'Takes what waits in kpi_engine.change_log and kpi_engine.pending_changes: for each entity the '
+'keys, each once. Internal: the caller holds the refresh lock.';
+
+REVOKE ALL ON FUNCTION kpi_engine.take_changes() FROM public;

@@ -1,0 +1,40 @@
+-- Every minute: keeps the change log small on a busy day.
+--
+-- Invariant: takes nothing while a refresh does, and makes nobody wait. A log that is small
+-- anyway stays for the next refresh.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+
+CREATE OR REPLACE FUNCTION kpi_engine.tidy_change_log()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET constraint_exclusion = off
+SET search_path = pg_catalog, pg_temp
+AS $tidy_change_log$
+BEGIN
+    -- Counted, since the file keeps its size.
+    IF NOT EXISTS (SELECT FROM kpi_engine.change_log OFFSET 10000)
+        OR NOT kpi_engine.hold_change_log(false) THEN
+        RETURN 0;
+    END IF;
+    IF EXISTS (SELECT FROM analytics.source_problems(true) AS problems WHERE problems.is_fatal) THEN
+        -- Offers can't be resolved to their requests in another table. Everything is computed again
+        -- when the source is bound again.
+        RETURN 0;
+    END IF;
+    RETURN kpi_engine.compact_change_log();
+END;
+$tidy_change_log$;
+
+COMMENT ON FUNCTION kpi_engine.tidy_change_log() IS
+'Moves a change log of more than 10,000 rows into kpi_engine.pending_changes, each key once; '
+'returns how many rows it took. Internal to analytics.tick().';
+
+REVOKE ALL ON FUNCTION kpi_engine.tidy_change_log() FROM public;

@@ -1,0 +1,35 @@
+-- The requests that changed and were not recomputed yet.
+--
+-- Invariant: read in the caller's snapshot: a request that is not listed has facts that equal
+-- the source in the same snapshot.
+
+CREATE OR REPLACE FUNCTION kpi_engine.waiting_requests()
+RETURNS TABLE (solicitud_id uuid)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $waiting_requests$
+    SELECT pending_changes.key
+    FROM kpi_engine.pending_changes
+    WHERE pending_changes.entity = 'solicitud' AND NOT pending_changes.is_applied
+    UNION
+    SELECT change_log.key
+    FROM kpi_engine.change_log
+    WHERE change_log.entity = 'solicitud'
+    UNION
+    SELECT src_ofertas.solicitud_id
+    FROM (
+        SELECT DISTINCT change_log.key
+        FROM kpi_engine.change_log
+        WHERE change_log.entity = 'oferta'
+    ) AS changed
+    INNER JOIN kpi_engine.src_ofertas ON src_ofertas.id = changed.key
+    WHERE src_ofertas.solicitud_id IS NOT NULL;
+$waiting_requests$;
+
+COMMENT ON FUNCTION kpi_engine.waiting_requests() IS
+'Requests that the next refresh will recompute, as far as committed. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.waiting_requests() FROM public;

@@ -1,0 +1,21 @@
+-- The clock that everything uses: the start of the transaction, or the pinned instant.
+--
+-- One expression, so that PostgreSQL puts it into the statements that use it.
+
+CREATE OR REPLACE FUNCTION analytics.now()
+RETURNS timestamptz
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+RETURN CASE
+    -- After RESET a custom parameter is '' and not NULL.
+    WHEN coalesce(current_setting('analytics.now', true), '') = '' THEN pg_catalog.now()
+    ELSE kpi_engine.pinned_now()
+END;
+
+COMMENT ON FUNCTION analytics.now() IS
+'The clock that everything uses: start of the transaction, or what SET analytics.now pins '
+'where the setting allow_pinned_clock is on. Errors: 42501 not allowed, 22023 not an instant.';
+
+REVOKE ALL ON FUNCTION analytics.now() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.now() TO analytics_lector, analytics_operador;

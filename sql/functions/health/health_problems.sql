@@ -1,0 +1,276 @@
+-- What is wrong, and what to do about it.
+--
+-- Invariant: the rules of the HTTP API's health, each once; no row means healthy. An instant is
+-- compared with analytics.now(), what the server itself stamps with the wall clock. The logs may be
+-- long: only their last lines are read, by index.
+
+CREATE OR REPLACE FUNCTION analytics.health_problems()
+RETURNS TABLE (problem text, severity text, message text, alert_after interval)
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $health_problems$
+#variable_conflict use_column
+BEGIN
+    -- In PL/pgSQL for its kept plans: a tick calls this.
+    RETURN QUERY
+        WITH views AS (
+            SELECT
+                staleness.view_name,
+                staleness.relation,
+                view_state.last_success_at,
+                analytics.now() - view_state.last_success_at AS age,
+                coalesce(pg_class.relispopulated, false) AS is_populated,
+                last_try.refresh_status,
+                last_try.error_message,
+                last_try.error_sqlstate,
+                last_try.rows_affected,
+                before.rows_affected AS rows_before
+            FROM kpi_engine.view_staleness() AS staleness
+            LEFT JOIN pg_class ON pg_class.oid = staleness.relation
+            LEFT JOIN kpi_engine.view_state USING (view_name)
+            LEFT JOIN LATERAL (
+                SELECT refresh_log.*
+                FROM kpi_engine.refresh_log
+                WHERE refresh_log.view_name = staleness.view_name
+                ORDER BY refresh_log.log_id DESC
+                LIMIT 1
+            ) AS last_try ON true
+            LEFT JOIN LATERAL (
+                SELECT refresh_log.rows_affected
+                FROM kpi_engine.refresh_log
+                WHERE
+                    refresh_log.view_name = staleness.view_name
+                    AND refresh_log.log_id < last_try.log_id
+                    AND refresh_log.refresh_status = 'SUCCESS'
+                ORDER BY refresh_log.log_id DESC
+                LIMIT 1
+            ) AS before ON true
+        ),
+
+        last_run AS (
+            SELECT refresh_log.log_id, refresh_log.mode, refresh_log.refresh_time_ms
+            FROM kpi_engine.refresh_log
+            WHERE refresh_log.view_name IS NULL AND refresh_log.refresh_status = 'SUCCESS'
+            ORDER BY refresh_log.log_id DESC
+            LIMIT 1
+        ),
+
+        speed AS (
+            SELECT
+                last_run.refresh_time_ms,
+                percentile_cont(0.5) WITHIN GROUP (
+                    ORDER BY earlier.refresh_time_ms::double precision
+                ) AS median
+            FROM last_run
+            CROSS JOIN LATERAL (
+                SELECT refresh_log.refresh_time_ms
+                FROM kpi_engine.refresh_log
+                WHERE
+                    refresh_log.view_name IS NULL
+                    AND refresh_log.refresh_status = 'SUCCESS'
+                    AND refresh_log.mode = last_run.mode
+                    AND refresh_log.log_id < last_run.log_id
+                ORDER BY refresh_log.log_id DESC
+                LIMIT 14
+            ) AS earlier
+            GROUP BY last_run.refresh_time_ms
+            HAVING count(*) >= 5
+        )
+
+        SELECT
+            'never_populated', 'unhealthy',
+            format('view %s was never refreshed: POST /materialized-views/refresh, or '
+                'SELECT * FROM refresh_all_mv();', views.view_name),
+            -- A new view waits for the next daily refresh; if that fails, there is more to see.
+            interval '25 hours'
+        FROM views
+        WHERE views.last_success_at IS NULL
+        UNION ALL
+        SELECT
+            'never_populated', 'unhealthy',
+            format('view %s has lost its contents: %s', views.view_name, CASE
+                WHEN views.relation IS NULL THEN 'it is gone; make migrate creates it again'
+                ELSE 'POST /materialized-views/refresh, or SELECT * FROM refresh_all_mv();'
+            END),
+            NULL
+        FROM views
+        WHERE views.last_success_at IS NOT NULL AND NOT views.is_populated
+        UNION ALL
+        SELECT
+            'stale', 'unhealthy',
+            format('view %s was last refreshed %s hours ago: see the scheduler''s status and the '
+                'last runs', views.view_name, round(extract(EPOCH FROM views.age) / 3600)),
+            NULL
+        FROM views
+        WHERE views.age > interval '26 hours'
+        UNION ALL
+        SELECT
+            'aging', 'degraded',
+            format('view %s was last refreshed over 25 hours ago: the daily refresh is late',
+                views.view_name),
+            -- Where the clock is put back 25 hours are a day, and the refresh is at work.
+            interval '15 minutes'
+        FROM views
+        WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
+        UNION ALL
+        SELECT
+            'refresh_failed', 'unhealthy',
+            format('the last refresh of view %s failed: %s; see analytics.refresh_log',
+                views.view_name,
+                kpi_engine.error_in_short(views.error_message, views.error_sqlstate)),
+            NULL
+        FROM views
+        WHERE views.refresh_status = 'ERROR'
+        UNION ALL
+        SELECT
+            'refresh_failed', 'unhealthy',
+            format('the last refresh was broken off: %s; see SELECT * FROM analytics.refresh_log '
+                'ORDER BY log_id DESC LIMIT 1;',
+                kpi_engine.error_in_short(run.error_message, run.error_sqlstate)),
+            NULL
+        FROM (
+            SELECT
+                refresh_log.run_id,
+                refresh_log.refresh_status,
+                refresh_log.error_message,
+                refresh_log.error_sqlstate
+            FROM kpi_engine.refresh_log
+            WHERE refresh_log.view_name IS NULL
+            ORDER BY refresh_log.log_id DESC
+            LIMIT 1
+        ) AS run
+        WHERE
+            run.refresh_status = 'ERROR'
+            -- A view that failed says so itself.
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.refresh_log
+                WHERE
+                    refresh_log.run_id = run.run_id
+                    AND refresh_log.view_name IS NOT NULL
+                    AND refresh_log.refresh_status = 'ERROR'
+            )
+        UNION ALL
+        SELECT
+            'scheduler_down', 'unhealthy',
+            format('no tick of the scheduler for 3 minutes: %s', analytics.scheduler_down_reason()),
+            NULL
+        WHERE NOT kpi_engine.scheduler_is_running()
+        UNION ALL
+        SELECT
+            'drift', 'unhealthy',
+            format('the audit found %s cell(s) that differ, and the views still show them: '
+                'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
+                'WHERE NOT is_healed;)', sum(audit_log.cells)),
+            NULL
+        FROM kpi_engine.audit_log
+        WHERE NOT audit_log.is_healed
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'slow', 'degraded',
+            format('the last refresh took %s s, over three times the median of the last ones '
+                '(%s s): see what else the database is doing, and analytics.explain_refresh()',
+                round(speed.refresh_time_ms / 1000, 1), round((speed.median / 1000)::numeric, 1)),
+            NULL
+        FROM speed
+        WHERE
+            speed.refresh_time_ms > 3 * speed.median
+            AND speed.refresh_time_ms > analytics.setting('slow_refresh_least_ms')::numeric
+        UNION ALL
+        SELECT
+            'missing_indexes', 'degraded',
+            format('%s index(es) on the operational tables are missing, refreshes are slower: '
+                'make indexes', count(*)),
+            NULL
+        FROM analytics.source_indexes() AS source_index
+        WHERE NOT source_index.is_present
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'row_drop', 'degraded',
+            format('view %s went from %s rows to %s in one refresh: was data lost in the source?',
+                views.view_name, views.rows_before, views.rows_affected),
+            NULL
+        FROM views
+        WHERE
+            views.refresh_status = 'SUCCESS'
+            AND views.rows_before > 1
+            AND views.rows_affected < views.rows_before / 2.0
+        UNION ALL
+        SELECT
+            'missed_slot', 'degraded',
+            format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
+                'server or its scheduler down? The next refresh that succeeds makes up for it',
+                count(*), max(missed.slot_date)),
+            -- It happened, and may be over before the next tick.
+            interval '0'
+        FROM kpi_engine.refresh_jobs AS missed
+        WHERE
+            missed.is_missed
+            AND NOT missed.is_void
+            AND (kpi_engine.last_success_at() > missed.requested_at) IS NOT TRUE
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT
+            'clock', clock.severity,
+            clock.message,
+            -- It happened, and may be over before the next tick.
+            interval '0'
+        FROM kpi_engine.clock_problem() AS clock
+        WHERE clock.message IS NOT NULL
+        UNION ALL
+        SELECT
+            'lock_blocked', blocked.severity,
+            blocked.message,
+            NULL
+        FROM analytics.lock_blocked_problem() AS blocked
+        UNION ALL
+        SELECT
+            'uncountable_rows', 'degraded',
+            uncountable.message,
+            NULL
+        FROM (SELECT kpi_engine.uncountable_problem() AS message OFFSET 0) AS uncountable
+        WHERE uncountable.message IS NOT NULL
+        UNION ALL
+        SELECT
+            'capture_gap', 'unhealthy',
+            format('%s: CALL analytics.apply_change_capture(); as the owner of the operational '
+                'tables. Until then refreshes compute more than what changed, or everything%s',
+                capture.gap, CASE
+                    WHEN capture.gap ~ '^subscription |; subscription '
+                        THEN ', and with a subscription always: SELECT '
+                            'analytics.set_setting(''change_capture'', ''off''); if that is meant'
+                    ELSE ''
+                END),
+            NULL
+        FROM (SELECT analytics.capture_gap() AS gap OFFSET 0) AS capture
+        WHERE
+            analytics.setting('change_capture') = 'on'
+            AND capture.gap IS NOT NULL
+        UNION ALL
+        SELECT
+            source.problem,
+            CASE WHEN bool_or(source.is_fatal) THEN 'unhealthy' ELSE 'degraded' END,
+            format('%s: %s%s',
+                string_agg(source.message, '; ' ORDER BY source.message),
+                string_agg(DISTINCT source.remedy, '; '),
+                CASE
+                    WHEN bool_or(source.is_fatal)
+                        THEN '. Until then every refresh fails and the views keep their contents'
+                    ELSE ''
+                END),
+            NULL
+        FROM analytics.source_problems() AS source
+        GROUP BY source.problem;
+END;
+$health_problems$;
+
+COMMENT ON FUNCTION analytics.health_problems() IS
+'What is wrong with the installation, one row for each problem: its name, severity '
+'(unhealthy or degraded), a text that says what to do, and for how long it has to last before '
+'it is an alert (NULL: the setting alert_after_minutes). No row: healthy.';
+
+REVOKE ALL ON FUNCTION analytics.health_problems() FROM public;

@@ -1,0 +1,97 @@
+-- Tells what keeps refreshes or ticks from going on, and how to end it.
+--
+-- Invariant: needs no lock itself. A stranger who holds the refresh lock is told at once, a
+-- session of ours that holds it and does nothing after five minutes of ticks, a refresh that waits
+-- for a lock after p_wait, and whoever keeps ticks from beginning when none came for three
+-- minutes.
+
+CREATE OR REPLACE FUNCTION analytics.lock_blocked_problem(
+    p_wait interval DEFAULT interval '1 minute'
+)
+RETURNS TABLE (severity text, message text)
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $lock_blocked_problem$
+DECLARE
+    v_holder record;
+    v_blocker record;
+BEGIN
+    FOR v_holder IN
+        SELECT holders.*, scheduler_state.lock_holder_since
+        FROM analytics.lock_holders() AS holders
+        LEFT JOIN kpi_engine.scheduler_state ON scheduler_state.lock_holder_pid = holders.pid
+    LOOP
+        IF v_holder.is_stranger
+            OR NOT v_holder.is_in_our_code
+            AND v_holder.lock_holder_since < clock_timestamp() - interval '5 minutes' THEN
+            severity := 'unhealthy';
+            message := format(
+                'process %s (role %I, application %L) holds the refresh lock%s and is no refresh, '
+                'so that no refresh can begin: SELECT pg_terminate_backend(%s);',
+                v_holder.pid, v_holder.role_name, v_holder.application,
+                ' since ' || kpi_engine.iso_instant(v_holder.lock_holder_since), v_holder.pid);
+            RETURN NEXT;
+        ELSE
+            FOR v_blocker IN
+                SELECT
+                    waiting.waitstart,
+                    coalesce(waiting.relation::regclass::text, waiting.locktype) AS what,
+                    blocker.pid,
+                    pg_get_userbyid(session.usesysid) AS role_name,
+                    session.application_name AS application
+                FROM pg_locks AS waiting
+                CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocker (pid)
+                LEFT JOIN LATERAL pg_stat_get_activity(blocker.pid) AS session ON true
+                WHERE
+                    waiting.pid = v_holder.pid
+                    AND NOT waiting.granted
+                    AND waiting.waitstart <= clock_timestamp() - p_wait
+                LIMIT 1
+            LOOP
+                severity := 'degraded';
+                message := format(
+                    'the refresh of process %s waits since %s for a lock (%s) that process %s '
+                    '(role %I, application %L) holds or waits for before it: end that transaction, or '
+                    'SELECT pg_terminate_backend(%s);',
+                    v_holder.pid, kpi_engine.iso_instant(v_blocker.waitstart), v_blocker.what,
+                    v_blocker.pid, v_blocker.role_name, v_blocker.application, v_blocker.pid);
+                RETURN NEXT;
+            END LOOP;
+        END IF;
+    END LOOP;
+    IF NOT kpi_engine.scheduler_is_running() THEN
+        FOR v_holder IN
+            SELECT
+                pg_locks.pid,
+                pg_get_userbyid(session.usesysid) AS role_name,
+                session.application_name AS application
+            FROM pg_locks
+            CROSS JOIN LATERAL pg_stat_get_activity(pg_locks.pid) AS session
+            WHERE
+                pg_locks.relation = 'kpi_engine.tick_lock'::regclass
+                AND pg_locks.granted
+                AND pg_locks.mode = ANY (ARRAY[
+                    'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
+                    'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock', 'RowShareLock'
+                ])
+                AND pg_locks.pid <> pg_backend_pid()
+            LIMIT 1
+        LOOP
+            severity := 'unhealthy';
+            message := format(
+                'process %s (role %I, application %L) keeps ticks from beginning: '
+                'SELECT pg_terminate_backend(%s);',
+                v_holder.pid, v_holder.role_name, v_holder.application, v_holder.pid);
+            RETURN NEXT;
+        END LOOP;
+    END IF;
+END;
+$lock_blocked_problem$;
+
+COMMENT ON FUNCTION analytics.lock_blocked_problem(interval) IS
+'Severity and text of the problem lock_blocked: who holds the refresh lock and is no refresh, what '
+'lock a refresh has waited for for so long, who keeps ticks from beginning. No row: nobody.';
+
+REVOKE ALL ON FUNCTION analytics.lock_blocked_problem(interval) FROM public;

@@ -1,0 +1,117 @@
+-- Takes the oldest notice that is due for delivery; gives up what waited for too long.
+--
+-- Invariant: two never deliver one notice at the same time; what its taker does not report
+-- is taken again after two minutes; that an alert is gone is told nowhere before the alert is,
+-- and where the alert has arrived, that it is gone waits for no other place.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+
+CREATE OR REPLACE FUNCTION kpi_engine.take_notice()
+RETURNS TABLE (
+    notice_id bigint,
+    event text,
+    problem text,
+    severity text,
+    message text,
+    first_seen_at timestamptz,
+    cleared_at timestamptz,
+    created_at timestamptz,
+    attempt integer,
+    delivered_to text[],
+    only_to text[]
+)
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $take_notice$
+#variable_conflict use_column
+DECLARE
+    v_hours constant integer := analytics.setting('alert_expiry_hours')::integer;
+    v_given_up text;
+BEGIN
+    WITH given_up AS (
+        UPDATE kpi_engine.alert_outbox SET next_attempt_at = 'infinity'
+        FROM kpi_engine.alerts
+        WHERE
+            alert_outbox.delivered_at IS NULL
+            -- Of what is being delivered the result is still to come.
+            AND alert_outbox.next_attempt_at <= clock_timestamp()
+            AND alert_outbox.created_at <= clock_timestamp() - make_interval(hours => v_hours)
+            AND alerts.alert_id = alert_outbox.alert_id
+        RETURNING
+            alert_outbox.notice_id,
+            format('%s (%s %s: %s)', alert_outbox.notice_id, alerts.problem, alert_outbox.event,
+                coalesce(alert_outbox.last_error, 'never tried')) AS line
+    )
+
+    SELECT string_agg(given_up.line, ', ' ORDER BY given_up.notice_id)
+    INTO v_given_up
+    FROM given_up;
+    IF v_given_up IS NOT NULL THEN
+        RAISE WARNING 'given up after % hours: notice %', v_hours, v_given_up;
+    END IF;
+
+    RETURN QUERY
+        WITH oldest AS (
+            SELECT
+                notice.notice_id,
+                raised.delivered_to AS only_to
+            FROM kpi_engine.alert_outbox AS notice
+            -- What the notice of an alert's end has to wait for.
+            LEFT JOIN kpi_engine.alert_outbox AS raised
+                ON
+                    notice.event = 'cleared'
+                    AND raised.event = 'raised'
+                    AND raised.alert_id = notice.alert_id
+                    AND raised.delivered_at IS NULL
+                    AND raised.next_attempt_at < 'infinity'
+            WHERE
+                notice.delivered_at IS NULL
+                AND notice.next_attempt_at <= clock_timestamp()
+                AND (
+                    raised.notice_id IS NULL
+                    OR NOT raised.delivered_to <@ notice.delivered_to
+                )
+            ORDER BY notice.notice_id
+            LIMIT 1
+            FOR UPDATE OF notice SKIP LOCKED
+        )
+
+        UPDATE kpi_engine.alert_outbox SET
+            attempts = alert_outbox.attempts + 1,
+            next_attempt_at = clock_timestamp() + interval '2 minutes'
+        FROM oldest, kpi_engine.alerts
+        WHERE
+            alert_outbox.notice_id = oldest.notice_id
+            AND alerts.alert_id = alert_outbox.alert_id
+            -- Another taker may have been faster than this query's snapshot.
+            AND alert_outbox.next_attempt_at <= clock_timestamp()
+        RETURNING
+            alert_outbox.notice_id,
+            alert_outbox.event,
+            alerts.problem,
+            alert_outbox.severity,
+            alert_outbox.message,
+            alerts.first_seen_at,
+            CASE WHEN alert_outbox.event = 'cleared' THEN alerts.cleared_at END,
+            alert_outbox.created_at,
+            alert_outbox.attempts,
+            alert_outbox.delivered_to,
+            oldest.only_to;
+END;
+$take_notice$;
+
+COMMENT ON FUNCTION kpi_engine.take_notice() IS
+'Takes one notice of analytics.alert_outbox for delivery, or returns no row; its result goes '
+'to kpi_engine.report_notice() within two minutes. only_to: where it may go so far, NULL means '
+'everywhere. A notice older than the setting alert_expiry_hours is given up, with a warning: '
+'its next_attempt_at is infinity then. For scripts/notifier.py.';
+
+REVOKE ALL ON FUNCTION kpi_engine.take_notice() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.take_notice() TO analytics_scheduler;

@@ -1,0 +1,123 @@
+-- Compares the open alerts with what is wrong now, and puts notices into the outbox.
+--
+-- Invariant: one notice when a problem has lasted long enough, one when it is gone, however
+-- often and by how many this is called. A problem that is gone before leaves nothing.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+
+CREATE OR REPLACE FUNCTION kpi_engine.update_alerts()
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $update_alerts$
+DECLARE
+    v_hold constant interval := make_interval(
+        mins => analytics.setting('alert_after_minutes')::integer);
+    v_now timestamptz;
+    v_notice record;
+    v_notices integer := 0;
+BEGIN
+    BEGIN
+        LOCK TABLE kpi_engine.alerts_lock IN EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN 0;
+    END;
+    v_now := clock_timestamp();
+    -- What is open but not among these is gone.
+    MERGE INTO kpi_engine.alerts AS alert
+    USING (
+        SELECT
+            coalesce(health.problem, opened.problem) AS problem,
+            health.severity,
+            health.message,
+            health.hold
+        FROM (
+            SELECT
+                found.problem,
+                CASE
+                    WHEN bool_or(found.severity = 'unhealthy') THEN 'unhealthy' ELSE 'degraded'
+                END AS severity,
+                string_agg(found.message, E'\n' ORDER BY found.message) AS message,
+                min(coalesce(found.alert_after, v_hold)) AS hold
+            FROM analytics.health_problems() AS found
+            GROUP BY found.problem
+        ) AS health
+        FULL JOIN (
+            SELECT alerts.problem FROM kpi_engine.alerts WHERE alerts.cleared_at IS NULL
+        ) AS opened ON opened.problem = health.problem
+    ) AS seen
+        ON seen.problem = alert.problem AND alert.cleared_at IS NULL
+    WHEN NOT MATCHED THEN
+        INSERT (problem, severity, message, first_seen_at, last_seen_at, raised_at)
+        VALUES (
+            seen.problem, seen.severity, seen.message, v_now, v_now,
+            CASE WHEN seen.hold <= interval '0' THEN v_now END
+        )
+    WHEN MATCHED AND seen.message IS NOT NULL THEN
+        UPDATE SET
+            severity = seen.severity,
+            message = seen.message,
+            last_seen_at = v_now,
+            raised_at = coalesce(
+                alert.raised_at,
+                CASE WHEN v_now - alert.first_seen_at >= seen.hold THEN v_now END
+            )
+    WHEN MATCHED AND alert.raised_at IS NULL THEN
+        DELETE
+    WHEN MATCHED THEN
+        UPDATE SET cleared_at = v_now;
+
+    FOR v_notice IN
+        INSERT INTO kpi_engine.alert_outbox (
+            alert_id, event, severity, message, created_at, next_attempt_at
+        )
+        SELECT
+            alerts.alert_id,
+            CASE WHEN alerts.cleared_at IS NULL THEN 'raised' ELSE 'cleared' END,
+            alerts.severity,
+            -- Who reads that it is over is not to read what was wrong as if it still were.
+            CASE
+                WHEN alerts.cleared_at IS NULL THEN alerts.message
+                ELSE format('%s is over', alerts.problem)
+            END,
+            v_now,
+            v_now
+        FROM kpi_engine.alerts
+        WHERE alerts.raised_at = v_now OR alerts.cleared_at = v_now
+        ORDER BY alerts.alert_id
+        RETURNING alert_outbox.*
+    LOOP
+        v_notices := v_notices + 1;
+        PERFORM pg_notify('teloo_analytics_alert', json_build_object(
+            'notice_id', v_notice.notice_id,
+            'event', v_notice.event,
+            'problem', alerts.problem,
+            'severity', v_notice.severity,
+            -- NOTIFY takes less than 8000 bytes.
+            'message', left(v_notice.message, 1000)
+        )::text)
+        FROM kpi_engine.alerts
+        WHERE alerts.alert_id = v_notice.alert_id;
+        RAISE LOG 'teloo-analytics: alert % %: % (%)',
+            v_notice.alert_id, v_notice.event, v_notice.message, v_notice.severity;
+    END LOOP;
+    RETURN v_notices;
+END;
+$update_alerts$;
+
+COMMENT ON FUNCTION kpi_engine.update_alerts() IS
+'Compares analytics.alerts with analytics.health_problems(); puts a notice into '
+'analytics.alert_outbox for each problem that has lasted long enough (the setting '
+'alert_after_minutes, or what the problem says) and for each alert that is gone, and sends it '
+'on channel teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. '
+'Returns the number of notices; 0 also while another session does the same.';
+
+REVOKE ALL ON FUNCTION kpi_engine.update_alerts() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.update_alerts() TO analytics_scheduler;

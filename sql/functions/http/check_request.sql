@@ -1,0 +1,69 @@
+-- Runs before each HTTP request (db-pre-request of PostgREST): what it does not check itself.
+--
+-- Invariant: a token must end (exp), must be meant for us (aud) and must name a role of the
+-- API; PostgREST accepts one that leaves any of them out. Shows the request's id in
+-- application_name, so that it is in pg_stat_activity and in the server's log.
+-- Claims that jsonb might refuse (an escaped NUL, a number beyond numeric, deep nesting) are for
+-- kpi_engine.check_token: the cast here would end as 400 or 413, and such a token is plainly 401.
+-- One expression, so that PostgreSQL puts it into PostgREST's prepared statement: every request
+-- pays for it.
+
+CREATE OR REPLACE FUNCTION analytics.check_request()
+RETURNS void
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+RETURN CASE
+    -- Never NULL: here for what it sets.
+    WHEN
+        set_config(
+            'application_name',
+            'teloo-api ' || left(
+                regexp_replace(
+                    coalesce(
+                        nullif(current_setting('request.headers', true), '')::json
+                        ->> 'x-request-id',
+                        ''
+                    ),
+                    '[^A-Za-z0-9._-]', '', 'g'
+                ),
+                50
+            ),
+            true
+        ) IS NULL
+        THEN NULL
+    -- The gateway's question, see kpi_engine.answer_probe(). No value can hold an unescaped quote.
+    WHEN current_setting('request.headers', true) LIKE '%"x-probe":%'
+        THEN kpi_engine.answer_probe()
+    WHEN
+        length(current_setting('request.jwt.claims', true)) > 4000
+        OR current_setting('request.jwt.claims', true) ~ '\\|[0-9][eE]|[[{]{8}'
+        THEN kpi_engine.check_token(
+            current_setting('request.jwt.claims', true),
+            current_setting('app.settings.api_audience', true)
+        )
+    WHEN
+        jsonb_path_match(
+            nullif(current_setting('request.jwt.claims', true), '')::jsonb,
+            '$.exp.type() == "number" && $audience.type() == "string" && $.aud == $audience
+                && $.role.type() == "string"
+                && ($.role == "analytics_lector" || $.role == "analytics_operador")',
+            jsonb_build_object(
+                'audience', nullif(current_setting('app.settings.api_audience', true), '')
+            )
+        )
+        THEN NULL
+    ELSE kpi_engine.check_token(
+        current_setting('request.jwt.claims', true),
+        current_setting('app.settings.api_audience', true)
+    )
+END;
+
+COMMENT ON FUNCTION analytics.check_request() IS
+'Refuses an HTTP request whose token lacks exp, the right aud or a role of the API (status '
+'401); puts the id of the request into application_name. Called by PostgREST before each '
+'request.';
+
+REVOKE ALL ON FUNCTION analytics.check_request() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.check_request()
+TO analytics_anon, analytics_lector, analytics_operador;

@@ -1,0 +1,43 @@
+-- Ends a request of the HTTP API in which our own work in the database failed.
+--
+-- Invariant: such a failure is never told as the caller's (400, 401, 403, 404), whatever PostgREST
+-- would make of its SQLSTATE: a right that the owner lost on a source table is 42501, as is a
+-- missing right of the caller, which PostgreSQL raises before the function begins. It is in the
+-- server's log, with the function. Only an operator reads the text, which names objects.
+
+CREATE OR REPLACE FUNCTION kpi_engine.raise_fault(
+    p_function text, p_sqlstate text, p_message text
+)
+RETURNS void
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $raise_fault$
+DECLARE
+    v_text constant text := CASE
+        WHEN pg_has_role(kpi_engine.api_caller(), 'analytics_operador', 'USAGE')
+            THEN rtrim(left(kpi_engine.public_error(p_message, p_sqlstate), 500), '.') || ' '
+        ELSE ''
+    END;
+BEGIN
+    RAISE WARNING 'teloo-analytics: ERROR in api.%: % (SQLSTATE %)',
+        p_function, p_message, p_sqlstate
+        USING HINT = 'make doctor says what is missing, with the commands that mend it.';
+    PERFORM kpi_engine.raise_http_error(
+        -- Out of room or connections, or stopped by an administrator: later it may work.
+        CASE WHEN p_sqlstate ~ '^(53|57P|08)' THEN 503 ELSE 500 END,
+        'the API could not do its own work in the database',
+        format('%s(SQLSTATE %s)', v_text, p_sqlstate),
+        'Your token and your request are not the cause. The log of the database has the details; '
+        'make doctor says what is missing.'
+    );
+END;
+$raise_fault$;
+
+COMMENT ON FUNCTION kpi_engine.raise_fault(text, text, text) IS
+'Logs a failure inside a function of schema api and ends the request with status 500, or 503 where '
+'the database server lacks a resource: never with a status that blames the caller. Raises '
+'SQLSTATE PGRST.';
+
+REVOKE ALL ON FUNCTION kpi_engine.raise_fault(text, text, text) FROM public;

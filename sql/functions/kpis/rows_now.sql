@@ -1,0 +1,47 @@
+-- The rows of a KPI view at this moment, without a refresh.
+--
+-- Invariant: equal to what the view shows after a refresh at this moment.
+-- SECURITY DEFINER: readers get the rows of a view that they may read, never a source table.
+
+CREATE OR REPLACE FUNCTION analytics.rows_now(p_view_name text)
+RETURNS SETOF jsonb
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET constraint_exclusion = off
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $rows_now$
+DECLARE
+    v_views constant text[] := ARRAY(
+        SELECT pg_class.relname::text
+        FROM pg_class
+        WHERE pg_class.relnamespace = 'analytics'::regnamespace AND pg_class.relkind = 'm'
+        ORDER BY pg_class.relname
+    );
+BEGIN
+    IF p_view_name IS NULL OR p_view_name <> ALL (v_views) THEN
+        RAISE EXCEPTION 'p_view_name must be a materialized view of schema analytics'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', coalesce(quote_literal(p_view_name), 'NULL')),
+                  HINT = format('One of %s.', array_to_string(v_views, ', '));
+    END IF;
+    RETURN QUERY
+        SELECT *
+        FROM kpi_engine.rows_of_relation_now(format('analytics.%I', p_view_name)::regclass);
+END;
+$rows_now$;
+
+COMMENT ON FUNCTION analytics.rows_now(text) IS
+'Rows of a KPI view, as objects, as they would be after a refresh at this moment. The cost follows '
+'what changed since the last refresh. Error: 22023 for no such view. The object becomes a row with '
+'jsonb_populate_record(NULL::analytics.mv_metricas_mensuales, object).';
+
+REVOKE ALL ON FUNCTION analytics.rows_now(text) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.rows_now(text) TO analytics_lector, analytics_operador;

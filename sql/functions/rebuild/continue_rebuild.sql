@@ -1,0 +1,53 @@
+-- Does one step of a rebuild: a batch; without one, the completion and the swap; 0, the end.
+--
+-- Invariant: each step is a transaction of its own. The caller, a procedure, holds the refresh
+-- lock for its session; without it nothing is done. Nobody who reads keeps it from ending
+-- (kpi_engine.publish_set), and readers wait for 50 ms at the most. The end empties the set that is
+-- read no more, in a step of its own, so that its space can be used again by the next rebuild.
+-- SECURITY DEFINER: operators do not own the derived tables.
+
+CREATE OR REPLACE FUNCTION kpi_engine.continue_rebuild(p_batch integer DEFAULT NULL)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET constraint_exclusion = off
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $continue_rebuild$
+DECLARE
+    v_today constant date := analytics.today();
+BEGIN
+    PERFORM kpi_engine.require_refresh_lock();
+    PERFORM kpi_engine.require_source();
+    IF p_batch = 0 THEN
+        IF NOT EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
+            PERFORM kpi_engine.empty_other_sets();
+        END IF;
+        RETURN 0;
+    ELSIF p_batch IS NOT NULL THEN
+        RETURN kpi_engine.run_rebuild_batch(p_batch);
+    END IF;
+    PERFORM kpi_engine.complete_rebuild(v_today);
+    PERFORM kpi_engine.note_derived_change(
+        ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables)
+    );
+    PERFORM kpi_engine.publish_set();
+    PERFORM kpi_engine.finish_rebuild(v_today);
+    RETURN 0;
+END;
+$continue_rebuild$;
+
+COMMENT ON FUNCTION kpi_engine.continue_rebuild(integer) IS
+'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
+'set and makes it the one that is read; 0 empties the other one. Internal to analytics.rebuild().';
+
+REVOKE ALL ON FUNCTION kpi_engine.continue_rebuild(integer) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.continue_rebuild(integer)
+TO analytics_operador, analytics_scheduler;

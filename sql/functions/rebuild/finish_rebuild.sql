@@ -1,0 +1,45 @@
+-- Ends a rebuild: what it covered no longer waits, what came later does.
+--
+-- Invariant: called in the transaction in which the rebuilt sets become the ones that are read.
+-- Where only some tables were computed again, pending changes are still to be applied.
+
+CREATE OR REPLACE FUNCTION kpi_engine.finish_rebuild(p_today date)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $finish_rebuild$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM kpi_engine.derived_tables WHERE derived_tables.rebuilding_by IS NULL
+    ) THEN
+        UPDATE kpi_engine.engine_state SET
+            time_zone = batch.time_zone,
+            capture_signature = batch.capture_signature,
+            database_identity = kpi_engine.database_identity(),
+            today = p_today,
+            rebuild_reason = NULL
+        FROM kpi_engine.rebuild_batches AS batch
+        WHERE batch.batch = 1;
+        DELETE FROM kpi_engine.pending_changes
+        USING kpi_engine.engine_state
+        WHERE pending_changes.epoch < engine_state.epoch;
+        UPDATE kpi_engine.pending_changes SET is_applied = false WHERE pending_changes.is_applied;
+    ELSE
+        -- What the active sets have already was kept for a rebuild that this one took the place of.
+        DELETE FROM kpi_engine.pending_changes WHERE pending_changes.is_applied;
+    END IF;
+    UPDATE kpi_engine.derived_tables SET
+        rules_checksum = derived_tables.rebuilding_by,
+        rebuilding_by = NULL
+    WHERE derived_tables.rebuilding_by IS NOT NULL;
+    DELETE FROM kpi_engine.rebuild_batches;
+END;
+$finish_rebuild$;
+
+COMMENT ON FUNCTION kpi_engine.finish_rebuild(date) IS
+'Notes that the derived tables were computed again, for windows that end with p_today. '
+'Internal to the rebuild.';
+
+REVOKE ALL ON FUNCTION kpi_engine.finish_rebuild(date) FROM public;

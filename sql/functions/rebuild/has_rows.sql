@@ -1,0 +1,33 @@
+-- Tells whether a table or anything below it ever held a row that vacuum has not taken away.
+--
+-- Invariant: false only where there is certainly none. By the size of the files, which everybody
+-- may ask for; for something without files of ours, such as a foreign table, true.
+
+CREATE OR REPLACE FUNCTION kpi_engine.has_rows(p_relation oid)
+RETURNS boolean
+LANGUAGE sql
+VOLATILE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $has_rows$
+    WITH RECURSIVE tree AS (
+        SELECT p_relation AS relation
+        UNION
+        SELECT pg_inherits.inhrelid
+        FROM tree
+        INNER JOIN pg_inherits ON pg_inherits.inhparent = tree.relation
+    )
+
+    SELECT coalesce(bool_or(CASE
+        WHEN pg_class.relkind = 'p' THEN false
+        WHEN pg_class.relkind = 'r' THEN pg_relation_size(pg_class.oid) > 0
+        ELSE true
+    END), false)
+    FROM tree
+    INNER JOIN pg_class ON pg_class.oid = tree.relation;
+$has_rows$;
+
+COMMENT ON FUNCTION kpi_engine.has_rows(oid) IS
+'Whether a table or one of its partitions may hold a row. Internal to change capture.';
+
+REVOKE ALL ON FUNCTION kpi_engine.has_rows(oid) FROM public;

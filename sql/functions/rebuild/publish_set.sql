@@ -1,0 +1,67 @@
+-- Makes the sets that a rebuild filled the ones that are read: by the views, or row by row.
+--
+-- Invariant: bounded. Letting the views show another set waits for whoever has read one of them
+-- in a transaction that is still open, 50 ms at a time, and makes nobody else wait longer. Who
+-- stays for p_wait is named in a warning, and the rows that differ are written into the set that
+-- he reads, for which nobody has to be waited.
+
+CREATE OR REPLACE FUNCTION kpi_engine.publish_set(p_wait interval DEFAULT interval '5 seconds')
+RETURNS text[]
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $publish_set$
+DECLARE
+    v_deadline constant timestamptz := clock_timestamp() + p_wait;
+    v_lock_timeout constant text := current_setting('lock_timeout');
+    v_readers text;
+BEGIN
+    PERFORM set_config('lock_timeout', '50ms', true);
+    LOOP
+        BEGIN
+            PERFORM kpi_engine.activate_set();
+            PERFORM set_config('lock_timeout', v_lock_timeout, true);
+            RETURN ARRAY(
+                SELECT derived_tables.table_name FROM kpi_engine.derived_tables
+                WHERE derived_tables.rebuilding_by IS NOT NULL
+            );
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            EXIT WHEN clock_timestamp() > v_deadline;
+        END;
+        PERFORM pg_sleep(0.2);
+    END LOOP;
+    PERFORM set_config('lock_timeout', v_lock_timeout, true);
+    SELECT string_agg(
+        format(
+            'process %s (role %I, application %L%s)', reader.pid, reader.role_name,
+            reader.application, ', transaction since ' || kpi_engine.iso_instant(reader.xact_start)
+        ), ', '
+    )
+    INTO v_readers
+    FROM (
+        SELECT DISTINCT
+            held.pid,
+            pg_get_userbyid(session.usesysid) AS role_name,
+            session.application_name AS application,
+            session.xact_start
+        FROM pg_locks AS held
+        INNER JOIN kpi_engine.derived_tables
+            ON held.relation = to_regclass(format('kpi_engine.%I', derived_tables.table_name))
+        CROSS JOIN LATERAL pg_stat_get_activity(held.pid) AS session
+        WHERE held.granted AND held.pid <> pg_backend_pid()
+    ) AS reader;
+    RAISE WARNING 'teloo-analytics: the derived tables are being read for over % by %; what '
+        'differs is written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
+        USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, '
+            'or SELECT pg_terminate_backend(pid);';
+    RETURN kpi_engine.merge_set();
+END;
+$publish_set$;
+
+COMMENT ON FUNCTION kpi_engine.publish_set(interval) IS
+'Makes the complete sets of a rebuild the ones that are read; where somebody reads the views for '
+'longer than p_wait, writes the differences into the active sets, with a warning that names him. '
+'Returns the derived tables that changed. Internal to the rebuild.';
+
+REVOKE ALL ON FUNCTION kpi_engine.publish_set(interval) FROM public;

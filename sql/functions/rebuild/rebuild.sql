@@ -1,0 +1,60 @@
+-- Computes everything again from the source, committing after each batch.
+--
+-- Invariant: readers see the state before until the end, and none of them waits; bounded
+-- memory; after an interruption the next call goes on where it ended. Follow it in
+-- analytics.rebuild_progress. Outside a transaction block only.
+-- SECURITY INVOKER, since a definer can't COMMIT; search_path is set again after each COMMIT.
+
+CREATE OR REPLACE PROCEDURE analytics.rebuild(p_restart boolean DEFAULT false)
+LANGUAGE plpgsql
+SECURITY INVOKER
+AS $rebuild$
+DECLARE
+    v_message text;
+    v_sqlstate text;
+    v_start integer;
+BEGIN
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM kpi_engine.pin_settings();
+    IF NOT pg_try_advisory_lock(kpi_engine.refresh_lock_key()) THEN
+        PERFORM kpi_engine.raise_refresh_running();
+    END IF;
+    v_start := kpi_engine.show_refresh_start(true);
+    CALL kpi_engine.run_rebuild_steps(p_restart, v_message, v_sqlstate);
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    IF v_sqlstate IS NULL THEN
+        BEGIN
+            SELECT string_agg(format('%s: %s', failed.view_name, failed.error_message), '; ')
+            INTO v_message
+            FROM analytics.refresh_all_mv() AS failed
+            WHERE failed.refresh_status = 'ERROR';
+            v_sqlstate := CASE WHEN v_message IS NOT NULL THEN 'P0001' END;
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+        END;
+    END IF;
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM kpi_engine.pin_settings();
+    PERFORM pg_advisory_unlock_shared(
+        kpi_engine.refresh_start_lock_class()::bigint::integer, v_start);
+    PERFORM pg_advisory_unlock(kpi_engine.refresh_lock_key());
+    IF v_sqlstate IS NOT NULL THEN
+        RAISE EXCEPTION 'the rebuild ended early: %', v_message
+            USING ERRCODE = v_sqlstate,
+                  HINT = 'CALL analytics.rebuild(); goes on where it ended.';
+    END IF;
+END;
+$rebuild$;
+
+COMMENT ON PROCEDURE analytics.rebuild (boolean) IS
+'Computes all facts, months and totals again from the source and publishes the views, outside a '
+'transaction block: commits after each batch (setting rebuild_batch_requests), goes on after an '
+'interruption unless p_restart, shows its progress in analytics.rebuild_progress. Errors: 55P03 '
+'while a refresh runs, 2D000 in a transaction block.';
+
+REVOKE ALL ON PROCEDURE analytics.rebuild(boolean) FROM public;
+GRANT EXECUTE ON PROCEDURE analytics.rebuild(boolean) TO analytics_operador;

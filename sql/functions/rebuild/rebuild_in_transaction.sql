@@ -1,0 +1,54 @@
+-- Computes derived tables again, in the caller's transaction.
+--
+-- Invariant: readers see the state before until the caller commits, and none of them
+-- waits. Uses the same steps as the procedure analytics.rebuild(), which commits between them.
+-- No view is replaced here: the caller goes on, and a dump that waits for the view could have what
+-- it needs next.
+
+CREATE OR REPLACE FUNCTION kpi_engine.rebuild_in_transaction(p_today date, p_table_names text[])
+RETURNS text[]
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $rebuild_in_transaction$
+DECLARE
+    v_is_first constant boolean := (
+        SELECT engine_state.time_zone IS NULL FROM kpi_engine.engine_state
+    );
+    v_changed_tables text[];
+    v_batch integer;
+BEGIN
+    IF v_is_first THEN
+        -- There is nothing to be read before: the set that the views show is filled itself.
+        UPDATE kpi_engine.derived_tables
+        SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
+    END IF;
+    PERFORM kpi_engine.plan_rebuild(p_table_names);
+    FOR v_batch IN
+        SELECT rebuild_batches.batch
+        FROM kpi_engine.rebuild_batches
+        ORDER BY rebuild_batches.batch
+    LOOP
+        PERFORM kpi_engine.run_rebuild_batch(v_batch);
+    END LOOP;
+    PERFORM kpi_engine.complete_rebuild(p_today);
+    IF v_is_first THEN
+        UPDATE kpi_engine.derived_tables
+        SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
+        v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables);
+    ELSE
+        v_changed_tables := kpi_engine.merge_set();
+        PERFORM kpi_engine.empty_other_sets();
+    END IF;
+    PERFORM kpi_engine.finish_rebuild(p_today);
+    RETURN v_changed_tables;
+END;
+$rebuild_in_transaction$;
+
+COMMENT ON FUNCTION kpi_engine.rebuild_in_transaction(date, text[]) IS
+'Computes these derived tables again, or all (NULL), for windows that end with p_today; returns '
+'those that changed. Internal: the caller holds the refresh lock.';
+
+REVOKE ALL ON FUNCTION kpi_engine.rebuild_in_transaction(date, text[]) FROM public;

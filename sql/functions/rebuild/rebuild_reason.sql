@@ -1,0 +1,62 @@
+-- Says why the next refresh has to compute everything again, or that it has not.
+--
+-- Invariant: NULL means that applying the waiting changes gives what a recomputation
+-- would give. The refresh and analytics.explain_refresh() both decide here.
+
+CREATE OR REPLACE FUNCTION kpi_engine.rebuild_reason(p_changed_requests bigint)
+RETURNS text
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $rebuild_reason$
+DECLARE
+    v_state kpi_engine.engine_state;
+    v_capture jsonb;
+    v_known_requests bigint;
+    v_threshold constant numeric := analytics.setting('rebuild_threshold_pct')::numeric;
+BEGIN
+    SELECT engine_state.* INTO STRICT v_state FROM kpi_engine.engine_state;
+    IF v_state.rebuild_reason IS NOT NULL THEN
+        RETURN v_state.rebuild_reason;
+    ELSIF v_state.time_zone IS DISTINCT FROM analytics.setting('time_zone') THEN
+        RETURN format('the setting time_zone changed from %s', v_state.time_zone);
+    ELSIF analytics.today() < v_state.today THEN
+        RETURN format('the local day went back from %s', v_state.today);
+    ELSIF analytics.setting('change_capture') = 'off' THEN
+        RETURN 'the setting change_capture is off';
+    END IF;
+    IF NOT kpi_engine.is_settled() THEN
+        v_capture := kpi_engine.capture_signature();
+    ELSE
+        v_capture := v_state.capture_signature;
+    END IF;
+    IF v_capture IS NULL
+        OR (
+            v_capture IS DISTINCT FROM v_state.capture_signature
+            -- In another database the triggers are those of a dump (recognize_database).
+            AND coalesce(v_state.database_identity = kpi_engine.database_identity(), true)
+        ) THEN
+        RETURN coalesce(
+            analytics.capture_gap(), 'change capture was missing or disabled for a while'
+        );
+    END IF;
+    IF p_changed_requests > 1000 THEN
+        SELECT coalesce(sum(month_totals.requests), 0) INTO v_known_requests
+        FROM kpi_engine.month_totals;
+        IF 100 * p_changed_requests > v_threshold * v_known_requests THEN
+            RETURN format(
+                '%s changed requests are more than %s %% of %s (setting rebuild_threshold_pct)',
+                p_changed_requests, v_threshold, v_known_requests
+            );
+        END IF;
+    END IF;
+    RETURN NULL;
+END;
+$rebuild_reason$;
+
+COMMENT ON FUNCTION kpi_engine.rebuild_reason(bigint) IS
+'Why everything has to be computed again from the source when so many requests have changed; '
+'NULL when applying the changes is right and cheaper. Internal to the refresh and its explanation.';
+
+REVOKE ALL ON FUNCTION kpi_engine.rebuild_reason(bigint) FROM public;

@@ -1,0 +1,55 @@
+-- Runs a rebuild step by step, committing after each.
+--
+-- Invariant: the caller holds the refresh lock for its session. An error ends it, with what
+-- was committed kept for the next time, and is handed back, so that the caller can release
+-- the lock before it raises it.
+-- SECURITY INVOKER, since a definer can't COMMIT; search_path is set again after each COMMIT.
+
+CREATE OR REPLACE PROCEDURE kpi_engine.run_rebuild_steps(
+    p_restart boolean, INOUT p_message text, INOUT p_sqlstate text
+)
+LANGUAGE plpgsql
+SECURITY INVOKER
+AS $run_rebuild_steps$
+DECLARE
+    v_batches integer[];
+    v_batch integer;
+    v_done integer := 0;
+BEGIN
+    BEGIN
+        v_batches := kpi_engine.begin_rebuild(p_restart);
+    EXCEPTION WHEN query_canceled OR OTHERS THEN
+        GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
+    END;
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM kpi_engine.pin_settings();
+    -- The NULL stands for the completion, the 0 for what is tidied after it.
+    FOREACH v_batch IN ARRAY v_batches || NULL::integer || 0 LOOP
+        EXIT WHEN p_sqlstate IS NOT NULL;
+        BEGIN
+            PERFORM kpi_engine.continue_rebuild(v_batch);
+        EXCEPTION WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
+        END;
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+        SET LOCAL search_path = pg_catalog, pg_temp;
+        PERFORM kpi_engine.pin_settings();
+        v_done := v_done + 1;
+        IF p_sqlstate IS NULL AND v_batch <> 0 THEN
+            RAISE NOTICE 'teloo-analytics: rebuild: % of % batches', v_done,
+                cardinality(v_batches);
+        END IF;
+    END LOOP;
+END;
+$run_rebuild_steps$;
+
+COMMENT ON PROCEDURE kpi_engine.run_rebuild_steps (boolean, text, text) IS
+'Runs a rebuild (from the start with p_restart), committing after each batch; hands back the '
+'message and SQLSTATE of what ended it, or NULL. Internal to analytics.rebuild() and work().';
+
+REVOKE ALL ON PROCEDURE kpi_engine.run_rebuild_steps(boolean, text, text) FROM public;
+GRANT EXECUTE ON PROCEDURE kpi_engine.run_rebuild_steps(boolean, text, text)
+TO analytics_operador, analytics_scheduler;

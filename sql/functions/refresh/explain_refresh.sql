@@ -1,0 +1,145 @@
+-- Says what the next refresh will do with each view, and why.
+--
+-- Invariant: decides by the same functions as the refresh: kpi_engine.next_rebuild_reason()
+-- and kpi_engine.view_staleness(). Changes nothing.
+-- SECURITY DEFINER: readers may know what waits without reading the log of changes.
+
+CREATE OR REPLACE FUNCTION analytics.explain_refresh()
+RETURNS TABLE (
+    view_name text,
+    is_stale boolean,
+    reason text,
+    mode text,
+    mode_reason text,
+    requests_to_recompute bigint,
+    changed_keys bigint,
+    about_ms numeric
+)
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET constraint_exclusion = off
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $explain_refresh$
+DECLARE
+    v_waiting jsonb;
+    v_new_day constant boolean := (
+        SELECT engine_state.today IS DISTINCT FROM analytics.today() FROM kpi_engine.engine_state
+    );
+    v_request_tables constant text[] := ARRAY(
+        SELECT derived_tables.table_name FROM kpi_engine.derived_tables
+        WHERE 'solicitud' = ANY (derived_tables.root_entities)
+    );
+    v_view record;
+    v_requests bigint;
+    v_advisor_keys bigint;
+BEGIN
+    PERFORM kpi_engine.require_source();
+    SELECT coalesce(jsonb_object_agg(waiting.entity, waiting.keys), '{}') INTO v_waiting
+    FROM (
+        SELECT keys.entity, count(*) AS keys
+        FROM (
+            SELECT change_log.entity, change_log.key FROM kpi_engine.change_log
+            WHERE change_log.entity NOT IN ('solicitud', 'oferta', 'everything')
+            UNION
+            SELECT pending_changes.entity, pending_changes.key FROM kpi_engine.pending_changes
+            WHERE
+                pending_changes.entity NOT IN ('solicitud', 'everything')
+                AND NOT pending_changes.is_applied
+        ) AS keys
+        GROUP BY keys.entity
+    ) AS waiting;
+    SELECT count(*) INTO v_requests FROM kpi_engine.waiting_requests();
+    SELECT coalesce(sum(waiting.value::bigint), 0) INTO v_advisor_keys
+    FROM jsonb_each_text(v_waiting) AS waiting;
+
+    mode_reason := kpi_engine.next_rebuild_reason();
+    changed_keys := v_requests + v_advisor_keys;
+    requests_to_recompute := v_requests;
+    mode := 'incremental';
+    IF mode_reason IS NOT NULL THEN
+        mode := 'full';
+        SELECT count(*) INTO requests_to_recompute FROM kpi_engine.src_solicitudes;
+    ELSIF changed_keys = 0 AND NOT v_new_day THEN
+        IF EXISTS (
+            SELECT FROM kpi_engine.view_staleness() AS staleness
+            WHERE staleness.reason IS NOT NULL AND staleness.relation IS NOT NULL
+        ) THEN
+            mode_reason := 'only publishing was left';
+        ELSE
+            mode := 'unchanged';
+            mode_reason := 'nothing changed';
+        END IF;
+    ELSIF changed_keys = 0 THEN
+        mode_reason := 'the windows move to another local day';
+    ELSE
+        mode_reason := format('%s changed keys', changed_keys);
+    END IF;
+
+    -- By the last runs of that mode; with several, a line through time and requests.
+    SELECT round(coalesce(
+        CASE
+            WHEN mode <> 'unchanged' AND regr_slope(run.refresh_time_ms, run.requests_recomputed) > 0
+                THEN greatest(
+                    regr_slope(run.refresh_time_ms, run.requests_recomputed)
+                    * requests_to_recompute
+                    + regr_intercept(run.refresh_time_ms, run.requests_recomputed),
+                    min(run.refresh_time_ms)::double precision
+                )
+        END,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY run.refresh_time_ms::double precision)
+    )::numeric, 1)
+    INTO about_ms
+    FROM (
+        SELECT refresh_log.refresh_time_ms, refresh_log.requests_recomputed
+        FROM kpi_engine.refresh_log
+        WHERE
+            refresh_log.view_name IS NULL
+            AND refresh_log.refresh_status = 'SUCCESS'
+            AND refresh_log.mode = explain_refresh.mode
+        ORDER BY refresh_log.log_id DESC
+        LIMIT 20
+    ) AS run;
+
+    FOR v_view IN
+        SELECT staleness.view_name, staleness.reason, listed.derived_tables
+        FROM kpi_engine.view_staleness() AS staleness
+        LEFT JOIN kpi_engine.materialized_views() AS listed
+            ON listed.view_name = staleness.view_name
+    LOOP
+        view_name := v_view.view_name;
+        reason := coalesce(
+            v_view.reason,
+            CASE
+                WHEN mode = 'full' AND cardinality(v_view.derived_tables) > 0 THEN mode_reason
+                WHEN v_requests > 0 AND v_view.derived_tables && v_request_tables
+                    THEN format('%s requests changed', v_requests)
+                WHEN NOT v_view.derived_tables <@ v_request_tables THEN
+                    CASE
+                        WHEN v_advisor_keys > 0
+                            THEN format('changed since: %s', v_waiting)
+                        WHEN v_new_day THEN 'the windows move to another local day'
+                    END
+            END
+        );
+        is_stale := reason IS NOT NULL;
+        RETURN NEXT;
+    END LOOP;
+END;
+$explain_refresh$;
+
+COMMENT ON FUNCTION analytics.explain_refresh() IS
+'What the next refresh will do, one row per view: whether and why the view is stale; mode (full, '
+'incremental, unchanged) of the refresh and why; requests it will compute from the source, changed '
+'keys, and about how many milliseconds it will take by the last runs (NULL without any). A stale '
+'view whose changes turn out to be invisible is not published again.';
+
+REVOKE ALL ON FUNCTION analytics.explain_refresh() FROM public;
+GRANT EXECUTE ON FUNCTION analytics.explain_refresh() TO analytics_lector, analytics_operador;

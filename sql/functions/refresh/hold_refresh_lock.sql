@@ -1,0 +1,26 @@
+-- Takes the refresh lock for the transaction, or says who has it.
+--
+-- Invariant: one refresh at a time. The advisory lock lasts across the steps of a procedure; the
+-- lock on kpi_engine.refresh_lock is one that a stranger can't take, and so shows a refresh.
+
+CREATE OR REPLACE FUNCTION kpi_engine.hold_refresh_lock()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $hold_refresh_lock$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(kpi_engine.refresh_lock_key()) THEN
+        PERFORM kpi_engine.raise_refresh_running();
+    END IF;
+    LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE NOWAIT;
+    PERFORM kpi_engine.show_refresh_start();
+END;
+$hold_refresh_lock$;
+
+COMMENT ON FUNCTION kpi_engine.hold_refresh_lock() IS
+'Takes the refresh lock for the transaction and shows its start; 55P03 while another session holds '
+'it. Internal to kpi_engine.run_refresh() and audit().';
+
+REVOKE ALL ON FUNCTION kpi_engine.hold_refresh_lock() FROM public;

@@ -1,0 +1,132 @@
+-- All materialized views of schema analytics, in dependency order, and what they read.
+--
+-- Invariant: a view comes after every view it reads, directly or through other views.
+-- The catalog says so, nobody keeps a list: a new view is a new file, nothing else.
+-- reads_else is true where a view reads anything whose changes the engine does not see.
+
+CREATE OR REPLACE FUNCTION kpi_engine.materialized_views()
+RETURNS TABLE (
+    view_name text,
+    relation regclass,
+    is_populated boolean,
+    has_unique_index boolean,
+    has_calculado_at boolean,
+    derived_tables text[],
+    needed_version bigint,
+    reads_today boolean,
+    reads_else boolean,
+    depth integer
+)
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $materialized_views$
+#variable_conflict use_column
+BEGIN
+    -- In PL/pgSQL for its kept plans: a tick calls this.
+    RETURN QUERY
+        WITH RECURSIVE path AS (
+            SELECT
+                pg_class.oid AS view_oid,
+                pg_class.oid AS reached,
+                pg_class.relkind,
+                NULL::text AS derived_table,
+                false AS is_today,
+                0 AS depth
+            FROM pg_class
+            WHERE
+                pg_class.relkind = 'm'
+                AND pg_class.relnamespace = 'analytics'::regnamespace
+            UNION
+            -- Which view's query (its SELECT rule) reads which other relation.
+            SELECT
+                path.view_oid,
+                pg_class.oid,
+                pg_class.relkind,
+                derived_tables.table_name,
+                pg_class.oid = 'kpi_engine.view_state'::regclass AND pg_depend.refobjsubid = (
+                    SELECT pg_attribute.attnum FROM pg_attribute
+                    WHERE
+                        pg_attribute.attrelid = 'kpi_engine.view_state'::regclass
+                        AND pg_attribute.attname = 'today'
+                ),
+                path.depth + 1
+            FROM path
+            INNER JOIN pg_rewrite
+                ON pg_rewrite.ev_class = path.reached AND pg_rewrite.ev_type = '1'
+            INNER JOIN pg_depend
+                ON pg_depend.classid = 'pg_rewrite'::regclass
+                AND pg_depend.objid = pg_rewrite.oid
+                AND pg_depend.refclassid = 'pg_class'::regclass
+                AND pg_depend.refobjid <> pg_rewrite.ev_class
+            INNER JOIN pg_class
+                ON pg_class.oid = pg_depend.refobjid
+                AND pg_class.relkind IN ('v', 'm', 'r', 'p', 'f')
+            LEFT JOIN kpi_engine.derived_tables
+                ON pg_class.relnamespace = 'kpi_engine'::regnamespace
+                AND derived_tables.table_name = pg_class.relname
+            WHERE path.derived_table IS NULL
+        ),
+
+        view_reads AS (
+            SELECT
+                path.view_oid,
+                -- The longest way down through views: what is read always has a smaller one.
+                max(path.depth) FILTER (WHERE path.relkind IN ('v', 'm')) AS depth,
+                array_agg(DISTINCT path.derived_table) FILTER (
+                    WHERE path.derived_table IS NOT NULL
+                ) AS derived_tables,
+                bool_or(path.is_today) AS reads_today,
+                bool_or(
+                    path.depth > 0
+                    AND path.derived_table IS NULL
+                    AND path.relkind <> 'v'
+                    AND path.reached <> 'kpi_engine.view_state'::regclass
+                ) AS reads_else
+            FROM path
+            GROUP BY path.view_oid
+        )
+
+        SELECT
+            pg_class.relname::text,
+            pg_class.oid::regclass,
+            pg_class.relispopulated,
+            EXISTS (
+                SELECT FROM pg_index
+                WHERE
+                    pg_index.indrelid = pg_class.oid
+                    AND pg_index.indisunique
+                    AND pg_index.indimmediate
+                    AND pg_index.indisvalid
+                    AND pg_index.indpred IS NULL
+                    AND 0 <> ALL (pg_index.indkey::smallint[])
+            ),
+            EXISTS (
+                SELECT FROM pg_attribute
+                WHERE
+                    pg_attribute.attrelid = pg_class.oid
+                    AND pg_attribute.attname = 'calculado_at'
+                    AND NOT pg_attribute.attisdropped
+            ),
+            coalesce(view_reads.derived_tables, ARRAY[]::text []),
+            (
+                SELECT max(derived_tables.changed_version)
+                FROM kpi_engine.derived_tables
+                WHERE derived_tables.table_name = ANY (view_reads.derived_tables)
+            ),
+            view_reads.reads_today,
+            view_reads.reads_else,
+            view_reads.depth
+        FROM view_reads
+        INNER JOIN pg_class ON pg_class.oid = view_reads.view_oid
+        ORDER BY view_reads.depth, pg_class.relname;
+END;
+$materialized_views$;
+
+COMMENT ON FUNCTION kpi_engine.materialized_views() IS
+'All materialized views of schema analytics, each after those it reads; has_unique_index: '
+'there is one that REFRESH … CONCURRENTLY can use; derived_tables that it reads and the data '
+'version in which they last changed; whether it reads the day, or something else.';
+
+REVOKE ALL ON FUNCTION kpi_engine.materialized_views() FROM public;

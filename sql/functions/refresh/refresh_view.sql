@@ -1,0 +1,79 @@
+-- Refreshes one materialized view and says what it did.
+--
+-- Invariant: afterwards the view holds what its definition gives. One with a calculado_at is
+-- published again, under a new one, only when something else in it changed; readers don't
+-- wait once it is populated and has its unique index. What it scans of the view itself is noted
+-- (kpi_engine.watch_usage).
+-- Raises what the refresh raises: the caller decides what a failure means.
+
+CREATE OR REPLACE FUNCTION kpi_engine.refresh_view(p_view_name text, p_force boolean)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $refresh_view$
+DECLARE
+    v_view record;
+    v_changed boolean := true;
+    v_scans bigint;
+    v_lock_timeout text;
+BEGIN
+    SELECT materialized_views.* INTO v_view
+    FROM kpi_engine.materialized_views()
+    WHERE materialized_views.view_name = p_view_name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'materialized view analytics.% is gone', quote_ident(p_view_name)
+            USING ERRCODE = 'undefined_table',
+                  HINT = 'make migrate creates it again, or forgets it if it is not of this package.';
+    END IF;
+
+    INSERT INTO kpi_engine.view_state AS state (view_name, today, calculated_at)
+    VALUES (p_view_name, analytics.today(), analytics.now())
+    ON CONFLICT (view_name) DO UPDATE SET today = excluded.today
+    WHERE state.today <> excluded.today;
+
+    v_scans := kpi_engine.scans_so_far(v_view.relation);
+    IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN
+        v_changed := kpi_engine.view_differs(p_view_name) OR EXISTS (
+            SELECT FROM kpi_engine.view_state
+            WHERE
+                view_state.view_name = p_view_name
+                -- A clock was wrong.
+                AND view_state.calculated_at
+                > greatest(analytics.now(), clock_timestamp()) + kpi_engine.clock_tolerance()
+        );
+    END IF;
+
+    IF v_changed THEN
+        UPDATE kpi_engine.view_state SET calculated_at = analytics.now()
+        WHERE view_state.view_name = p_view_name;
+        IF v_view.is_populated AND v_view.has_unique_index THEN
+            EXECUTE format('REFRESH MATERIALIZED VIEW CONCURRENTLY %s', v_view.relation);
+        ELSE
+            IF v_view.is_populated THEN
+                RAISE WARNING 'teloo-analytics: view % has no plain unique index: '
+                    'its readers wait during the refresh', p_view_name
+                    USING HINT = 'make migrate builds the view again with its indexes.';
+            END IF;
+            -- Needs the view for itself, and a dump that reads it may take hours.
+            v_lock_timeout := current_setting('lock_timeout');
+            PERFORM set_config('lock_timeout', '1min', true);
+            EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
+            PERFORM set_config('lock_timeout', v_lock_timeout, true);
+        END IF;
+    END IF;
+    INSERT INTO kpi_engine.own_scans (relation, scans)
+    SELECT v_view.relation, own.scans
+    FROM (SELECT kpi_engine.scans_so_far(v_view.relation) - v_scans AS scans) AS own
+    WHERE own.scans > 0;
+    RETURN v_changed;
+END;
+$refresh_view$;
+
+COMMENT ON FUNCTION kpi_engine.refresh_view(text, boolean) IS
+'Refreshes one materialized view; false where its contents were found to be right already and '
+'it was not published again. Internal to kpi_engine.run_refresh().';
+
+REVOKE ALL ON FUNCTION kpi_engine.refresh_view(text, boolean) FROM public;

@@ -1,0 +1,169 @@
+-- Applies what changed, publishes the materialized views that show it, and logs the run.
+--
+-- Invariant: one run at a time; a view that fails keeps its old contents, does not stop the
+-- others and is tried again by the next run; every view's result is in analytics.refresh_log
+-- when the caller commits, and in the server's log whether it commits or not.
+
+CREATE OR REPLACE FUNCTION kpi_engine.run_refresh(
+    p_triggered_by text, p_requested_by text, p_force boolean
+)
+RETURNS SETOF kpi_engine.refresh_log
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $run_refresh$
+DECLARE
+    v_run kpi_engine.refresh_log;
+    v_context text;
+    v_result kpi_engine.refresh_log;
+    v_view record;
+    v_views integer := 0;
+    v_published integer := 0;
+    v_failed_views text[] := ARRAY[]::text[];
+BEGIN
+    IF p_force IS NULL THEN
+        RAISE EXCEPTION 'force must be true or false'
+            USING ERRCODE = 'null_value_not_allowed',
+                  DETAIL = 'Got NULL.',
+                  HINT = 'Omit it for an ordinary refresh.';
+    END IF;
+    -- What a serializable refresh read could make writers fail.
+    IF current_setting('transaction_isolation') = 'serializable' THEN
+        RAISE EXCEPTION 'a refresh must not run in a serializable transaction'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'It could make serializable writers fail; nothing was changed.',
+                  HINT = kpi_engine.setting_origin(
+                             'default_transaction_isolation', 'read committed')
+                         || 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
+                         'COMMIT;';
+    END IF;
+    IF current_setting('transaction_read_only') = 'on' AND NOT pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'a refresh must not run in a read-only transaction'
+            USING ERRCODE = 'read_only_sql_transaction',
+                  DETAIL = 'Nothing was changed.',
+                  HINT = kpi_engine.setting_origin('default_transaction_read_only', 'off')
+                         || 'BEGIN READ WRITE; SELECT * FROM refresh_all_mv(); COMMIT;';
+    END IF;
+    PERFORM kpi_engine.hold_refresh_lock();
+    -- A clock that is not right is an error of the run, not of each view.
+    PERFORM analytics.today();
+    v_run.run_id := nextval('kpi_engine.refresh_run_id_seq');
+    v_run.triggered_by := p_triggered_by;
+    v_run.requested_by := p_requested_by;
+    v_run.started_at := clock_timestamp();
+    RAISE LOG 'teloo-analytics: refresh % started (% by %)',
+        v_run.run_id, p_triggered_by, p_requested_by;
+
+    BEGIN
+        SELECT applied.mode, applied.reason, applied.requests
+        INTO STRICT v_run.mode, v_run.reason, v_run.requests_recomputed
+        FROM kpi_engine.apply_changes(p_force) AS applied;
+        IF p_triggered_by = 'schedule' THEN
+            PERFORM kpi_engine.audit_next_part();
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_run.error_message := MESSAGE_TEXT,
+            v_run.error_sqlstate := RETURNED_SQLSTATE,
+            v_context := PG_EXCEPTION_CONTEXT;
+        v_run.error_message := concat(v_run.error_message, kpi_engine.event_trigger_in(v_context));
+        v_run.mode := 'none';
+        RAISE WARNING 'teloo-analytics: ERROR in refresh % while applying changes: % (SQLSTATE %)',
+            v_run.run_id, v_run.error_message, v_run.error_sqlstate
+            USING DETAIL = 'All changes wait for the next refresh; the views keep their contents.';
+    END;
+    SELECT engine_state.data_version INTO v_run.data_version FROM kpi_engine.engine_state;
+
+    FOR v_view IN SELECT * FROM kpi_engine.view_staleness() LOOP
+        v_views := v_views + 1;
+        v_result := NULL;
+        v_result.run_id := v_run.run_id;
+        v_result.view_name := v_view.view_name;
+        v_result.triggered_by := p_triggered_by;
+        v_result.requested_by := p_requested_by;
+        v_result.data_version := v_run.data_version;
+        v_result.started_at := clock_timestamp();
+        v_result.reason := CASE WHEN p_force THEN v_run.reason ELSE v_view.reason END;
+        v_result.mode := 'unchanged';
+        v_result.refresh_status := 'SUCCESS';
+        BEGIN
+            IF v_run.mode = 'none' AND v_view.reads_derived_tables THEN
+                v_result.refresh_status := 'ERROR';
+                v_result.error_message := v_run.error_message;
+                v_result.error_sqlstate := v_run.error_sqlstate;
+            ELSE
+                IF p_force OR v_view.reason IS NOT NULL THEN
+                    IF kpi_engine.refresh_view(v_view.view_name, p_force) THEN
+                        v_result.mode := CASE
+                            WHEN v_view.reads_derived_tables THEN v_run.mode
+                            ELSE 'full'
+                        END;
+                        -- Published late: what changed was applied by an earlier run.
+                        IF v_result.mode = 'unchanged' THEN
+                            v_result.mode := 'incremental';
+                        END IF;
+                        v_published := v_published + 1;
+                    END IF;
+                END IF;
+                UPDATE kpi_engine.view_state SET
+                    last_success_at = analytics.now(),
+                    published_version = v_run.data_version
+                WHERE view_state.view_name = v_view.view_name;
+                v_result.rows_affected := kpi_engine.count_rows(v_view.relation);
+                v_run.rows_affected := coalesce(v_run.rows_affected, 0) + v_result.rows_affected;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS
+                v_result.error_message := MESSAGE_TEXT,
+                v_result.error_sqlstate := RETURNED_SQLSTATE,
+                v_context := PG_EXCEPTION_CONTEXT;
+            v_result.error_message := concat(
+                v_result.error_message, kpi_engine.event_trigger_in(v_context));
+            v_result.refresh_status := 'ERROR';
+            RAISE WARNING 'teloo-analytics: ERROR in refresh % of view %: % (SQLSTATE %)',
+                v_run.run_id, v_view.view_name, v_result.error_message, v_result.error_sqlstate
+                USING DETAIL = 'The view keeps its old contents; the other views go on.';
+        END;
+        IF v_result.refresh_status = 'ERROR' THEN
+            v_result.mode := 'none';
+            v_failed_views := v_failed_views || v_view.view_name;
+        END IF;
+        v_result.finished_at := clock_timestamp();
+        RETURN NEXT kpi_engine.log_refresh(v_result);
+    END LOOP;
+
+    v_run.finished_at := clock_timestamp();
+    v_run.rows_affected := coalesce(v_run.rows_affected, 0);
+    IF v_run.mode = 'unchanged' AND v_published > 0 THEN
+        v_run.mode := 'incremental';
+        v_run.reason := 'only publishing was left';
+    END IF;
+    IF v_views = 0 THEN
+        v_run.error_message := 'there is no materialized view in schema analytics';
+    ELSIF cardinality(v_failed_views) > 0 THEN
+        v_run.error_message := format(
+            '%s of %s views failed: %s', cardinality(v_failed_views), v_views,
+            array_to_string(v_failed_views, ', '))
+            || coalesce(': ' || v_run.error_message, '');
+    END IF;
+    IF v_run.error_message IS NULL THEN
+        -- What the audit set right in the derived tables is now right in the views, too.
+        UPDATE kpi_engine.audit_log SET is_healed = true WHERE NOT audit_log.is_healed;
+    END IF;
+    v_run.refresh_status := CASE WHEN v_run.error_message IS NULL THEN 'SUCCESS' ELSE 'ERROR' END;
+    v_run := kpi_engine.log_refresh(v_run);
+    RAISE LOG 'teloo-analytics: refresh % ended: %, % (%), % view(s), % published, % row(s), % ms%',
+        v_run.run_id, v_run.refresh_status, v_run.mode, v_run.reason, v_views, v_published,
+        v_run.rows_affected, v_run.refresh_time_ms, coalesce('; ' || v_run.error_message, '');
+    RETURN NEXT v_run;
+END;
+$run_refresh$;
+
+COMMENT ON FUNCTION kpi_engine.run_refresh(text, text, boolean) IS
+'One refresh: applies what changed and publishes the materialized views that show it. Returns '
+'its rows of analytics.refresh_log, the views in dependency order, then the run (view_name NULL). '
+'p_force computes everything again from the source. 55P03 while another one runs, 55000 in a '
+'serializable transaction. Internal to refresh_all_mv() and the scheduler.';
+
+REVOKE ALL ON FUNCTION kpi_engine.run_refresh(text, text, boolean) FROM public;

@@ -1,0 +1,43 @@
+-- The refresh that is running now, as far as other sessions can know it.
+--
+-- Invariant: pid is NULL exactly when no session of ours holds the refresh lock; a stranger who
+-- holds it is no refresh (analytics.lock_holders). A refresh shows its start in a second lock
+-- (kpi_engine.show_refresh_start), since nothing else of an open transaction is visible; a job in
+-- state RUNNING is that of the session that claimed it, and of no other.
+
+CREATE OR REPLACE FUNCTION analytics.running_refresh(
+    OUT pid integer, OUT started_at timestamptz, OUT job_id bigint, OUT requested_by text
+)
+RETURNS record
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $running_refresh$
+    SELECT
+        holder.pid,
+        coalesce(
+            CASE WHEN job.started_at <= clock_timestamp() THEN job.started_at END,
+            holder.started_at
+        ),
+        job.job_id,
+        job.requested_by
+    FROM (VALUES (true)) AS one_row (present)
+    LEFT JOIN analytics.lock_holders() AS holder ON NOT holder.is_stranger
+    LEFT JOIN kpi_engine.refresh_jobs AS job
+        ON job.state = 'RUNNING'
+        AND job.pid = holder.pid
+        AND (
+            job.started_at >= pg_postmaster_start_time()
+            -- The server started while its clock was ahead.
+            OR pg_postmaster_start_time() > clock_timestamp()
+        )
+    ORDER BY job.job_id DESC NULLS LAST
+    LIMIT 1;
+$running_refresh$;
+
+COMMENT ON FUNCTION analytics.running_refresh() IS
+'The session of ours that holds the refresh lock, since when, and its job where it has one. pid is '
+'NULL when no refresh is running, started_at when it is not known.';
+
+REVOKE ALL ON FUNCTION analytics.running_refresh() FROM public;

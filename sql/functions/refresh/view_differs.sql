@@ -1,0 +1,63 @@
+-- Tells whether a materialized view shows something else than its definition gives now.
+--
+-- Invariant: calculado_at is left out. Where there is a view of the same name with _base, from
+-- which everything else follows, its rows decide, and the search ends at the first that differs.
+
+CREATE OR REPLACE FUNCTION kpi_engine.view_differs(p_view_name text)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $view_differs$
+DECLARE
+    v_published constant regclass := format('analytics.%I', p_view_name)::regclass;
+    v_base constant regclass := to_regclass(format('kpi_engine.%I', p_view_name || '_base'));
+    v_columns text[];
+    v_same_key text;
+    v_differs boolean;
+BEGIN
+    SELECT array_agg(quote_ident(pg_attribute.attname) ORDER BY pg_attribute.attnum)
+    INTO v_columns
+    FROM pg_attribute
+    WHERE
+        pg_attribute.attrelid = v_published
+        AND pg_attribute.attnum > 0
+        AND NOT pg_attribute.attisdropped
+        AND pg_attribute.attname <> 'calculado_at'
+        AND (v_base IS NULL OR EXISTS (
+            SELECT FROM pg_attribute AS base_column
+            WHERE
+                base_column.attrelid = v_base
+                AND base_column.attname = pg_attribute.attname
+        ));
+    SELECT string_agg(format('fresh.%1$I = published.%1$I', key.name), ' AND ') INTO v_same_key
+    FROM unnest(kpi_engine.key_columns(v_published)) AS key (name);
+    IF v_base IS NOT NULL AND v_same_key IS NOT NULL THEN
+        EXECUTE format(
+            'SELECT EXISTS (
+                 SELECT FROM %1$s AS fresh FULL JOIN %2$s AS published ON %3$s
+                 WHERE (%4$s) IS DISTINCT FROM (%5$s)
+             )',
+            v_base, v_published, v_same_key,
+            (SELECT string_agg('fresh.' || name, ', ') FROM unnest(v_columns) AS name),
+            (SELECT string_agg('published.' || name, ', ') FROM unnest(v_columns) AS name)
+        ) INTO v_differs;
+    ELSE
+        EXECUTE format(
+            'WITH fresh AS MATERIALIZED (SELECT %1$s FROM (%2$s) AS definition)
+             SELECT (SELECT count(*) FROM fresh) <> (SELECT count(*) FROM %3$s)
+                 OR EXISTS (SELECT * FROM fresh EXCEPT ALL SELECT %1$s FROM %3$s)',
+            array_to_string(v_columns, ', '), rtrim(pg_get_viewdef(v_published), ';'), v_published
+        ) INTO v_differs;
+    END IF;
+    RETURN v_differs;
+END;
+$view_differs$;
+
+COMMENT ON FUNCTION kpi_engine.view_differs(text) IS
+'True when a populated materialized view of schema analytics shows something else, calculado_at '
+'left out, than its definition gives at this moment. Internal to kpi_engine.refresh_view().';
+
+REVOKE ALL ON FUNCTION kpi_engine.view_differs(text) FROM public;

@@ -1,0 +1,51 @@
+-- Says for each materialized view whether it has to be refreshed, and why.
+--
+-- Invariant: a view without a reason holds what its definition gives at this moment. The
+-- refresh and analytics.explain_refresh() both decide here. A view that is gone is listed
+-- too: it was refreshed before, and its absence is a failure, not less work.
+
+CREATE OR REPLACE FUNCTION kpi_engine.view_staleness()
+RETURNS TABLE (view_name text, relation regclass, reads_derived_tables boolean, reason text)
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $view_staleness$
+#variable_conflict use_column
+BEGIN
+    -- In PL/pgSQL for its kept plans: a tick calls this.
+    RETURN QUERY
+        WITH views AS (
+            SELECT listed.*, row_number() OVER () AS position
+            FROM kpi_engine.materialized_views() AS listed
+        )
+
+        SELECT
+            coalesce(views.view_name, view_state.view_name),
+            views.relation,
+            cardinality(views.derived_tables) > 0,
+            CASE
+                WHEN views.view_name IS NULL THEN 'it is gone'
+                WHEN NOT views.is_populated THEN 'it was never populated'
+                WHEN view_state.last_success_at IS NULL THEN 'it was never refreshed'
+                WHEN views.reads_else THEN 'it reads tables whose changes are not noted'
+                WHEN views.needed_version > coalesce(view_state.published_version, -1)
+                    THEN 'data that it shows changed'
+                WHEN
+                    view_state.calculated_at
+                    > greatest(analytics.now(), clock_timestamp()) + kpi_engine.clock_tolerance()
+                    THEN 'its calculado_at is in the future: a clock was wrong'
+                WHEN views.reads_today AND view_state.today <> analytics.today()
+                    THEN 'the local day is another one'
+            END
+        FROM views
+        FULL JOIN kpi_engine.view_state ON view_state.view_name = views.view_name
+        ORDER BY views.position NULLS LAST, view_state.view_name;
+END;
+$view_staleness$;
+
+COMMENT ON FUNCTION kpi_engine.view_staleness() IS
+'All materialized views of schema analytics in dependency order, and why each has to be '
+'refreshed; NULL where it has not. Internal to the refresh and its explanation.';
+
+REVOKE ALL ON FUNCTION kpi_engine.view_staleness() FROM public;

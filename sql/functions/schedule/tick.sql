@@ -1,0 +1,77 @@
+-- Every minute: decides what is due and queues it. Short; never refreshes.
+--
+-- Invariant: ticks never pile up: while one is at work another returns at once; where that keeps
+-- ticks away for 3 minutes it fails. A step that
+-- fails stops no other one, and its error is raised when the others are committed. The change log
+-- comes last, when all else is committed and other ticks may go on: it may be very long.
+-- SECURITY INVOKER, like analytics.work(): the rights are in kpi_engine.tick_step(), and a
+-- definer can't COMMIT; for the same reason search_path is set here.
+
+CREATE OR REPLACE PROCEDURE analytics.tick()
+LANGUAGE plpgsql
+SECURITY INVOKER
+AS $tick$
+DECLARE
+    v_step text;
+    v_cron_days integer;
+    v_failed_step text;
+    v_message text;
+    v_sqlstate text;
+BEGIN
+    -- In a transaction of its own, whatever database and role have as the default.
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    PERFORM kpi_engine.pin_settings();
+    -- Compiling takes longer than any of these queries.
+    SET LOCAL jit = off;
+    -- A lock that somebody keeps fails one step and not the ticks to come.
+    SET LOCAL lock_timeout = '2s';
+    IF kpi_engine.tick_step('begin') = 0 THEN
+        RETURN;
+    END IF;
+    FOREACH v_step IN ARRAY ARRAY[
+        'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
+        'cancel_overdue_refresh', 'watch_change_capture', 'watch_usage', 'trim_logs',
+        'update_alerts', 'tidy_change_log'
+    ] LOOP
+        IF v_step = 'tidy_change_log' THEN
+            COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+            SET LOCAL search_path = pg_catalog, pg_temp;
+            PERFORM kpi_engine.pin_settings();
+            SET LOCAL lock_timeout = '2s';
+        END IF;
+        BEGIN
+            v_cron_days := kpi_engine.tick_step(v_step);
+            IF v_step = 'trim_logs' AND v_cron_days IS NOT NULL THEN
+                -- With the rights of the caller, as pg_cron wants it.
+                PERFORM analytics.trim_cron_history(v_cron_days);
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'teloo-analytics: ERROR in kpi_engine.%() of a tick: % (SQLSTATE %)',
+                v_step, SQLERRM, SQLSTATE;
+            v_failed_step := v_step;
+            v_message := SQLERRM;
+            v_sqlstate := SQLSTATE;
+        END;
+    END LOOP;
+    IF v_failed_step IS NOT NULL THEN
+        COMMIT;
+        RAISE EXCEPTION 'kpi_engine.%() failed: %', v_failed_step, v_message
+            USING ERRCODE = v_sqlstate,
+                  DETAIL = 'The other steps of this tick are done.';
+    END IF;
+END;
+$tick$;
+
+COMMENT ON PROCEDURE analytics.tick IS
+'To be called every minute, by pg_cron or by anything else that can call SQL, outside a '
+'transaction block: queues the daily refresh when its slot has come, and again when it failed or '
+'its session is gone; cancels a refresh that takes too long; looks after change capture; notes '
+'what is used; keeps all logs small; raises and clears alerts. '
+'Calling it more often changes nothing. When a step fails, the others are done and '
+'committed, then its error is raised.';
+
+REVOKE ALL ON PROCEDURE analytics.tick FROM public;
+GRANT EXECUTE ON PROCEDURE analytics.tick TO analytics_scheduler;

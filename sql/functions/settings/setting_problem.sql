@@ -1,0 +1,72 @@
+-- Tells which values of a setting are right, where the given one is not.
+--
+-- Invariant: NULL exactly where the setting exists and may have the value. Each rule is here and
+-- nowhere else: the trigger of analytics.settings and the doctor ask.
+
+CREATE OR REPLACE FUNCTION kpi_engine.setting_problem(p_name text, p_value text)
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $setting_problem$
+    SELECT CASE
+        WHEN p_name IN ('time_zone', 'schedule_time_zone') THEN
+            CASE
+                WHEN NOT EXISTS (
+                    SELECT FROM pg_timezone_names AS zone WHERE zone.name = p_value
+                ) THEN 'Take a name from pg_timezone_names, such as America/Bogota.'
+                -- As CET, EST, HST, MET: abbreviations go first, and have no summer time.
+                WHEN
+                    p_value ~ '^[A-Z]{3,}$'
+                    AND p_value NOT IN ('UTC', 'GMT', 'UCT', 'PRC', 'ROC', 'ROK')
+                    THEN 'PostgreSQL takes it for an offset without summer time: name a place, such as '
+                        || 'Europe/Madrid.'
+                -- As EST5EDT: to one version of the time zone data the rules of a country, to
+                -- another those of New York.
+                WHEN p_value ~ '^[A-Z]{3,}[0-9]' AND p_value <> 'GMT0'
+                    THEN 'It is an old name without a place, which versions of the time zone data '
+                        || 'understand differently: name a place, such as America/New_York.'
+                -- What these mean is the server''s affair, or nothing.
+                WHEN p_value IN ('Factory', 'localtime', 'posixrules') OR p_value ~ '^(posix|right)/'
+                    THEN 'It means another zone on another server: name a place, such as '
+                        || 'America/Bogota.'
+            END
+        WHEN p_name = 'schedule_time' THEN
+            CASE WHEN p_value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
+            THEN 'Take a local time HH:MM from 00:00 to 23:59, such as 01:00.' END
+        WHEN p_name = 'rebuild_threshold_pct' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]?|100)$'
+            THEN 'Take a whole number from 1 to 100.' END
+        WHEN p_name = 'rebuild_batch_requests' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]{2,6}|10000000)$'
+            THEN 'Take a whole number from 100 to 10000000.' END
+        WHEN p_name = 'audit_rotation' THEN
+            CASE WHEN p_value !~ '^([1-9]|[12][0-9]|30|off)$'
+            THEN 'Take a whole number from 1 to 30, or off.' END
+        WHEN p_name IN ('api_forced_requests', 'slow_refresh_least_ms') THEN
+            CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,8}|1000000000)$'
+            THEN 'Take a whole number from 0 to 1000000000.' END
+        WHEN p_name IN (
+            'schedule_grace_minutes', 'refresh_retries', 'refresh_retry_minutes',
+            'refresh_max_minutes', 'log_retention_days', 'cron_retention_days',
+            'alert_after_minutes'
+        ) THEN
+            CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000)$'
+            THEN 'Take a whole number from 0 to 100000.' END
+        WHEN p_name = 'alert_expiry_hours' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
+            THEN 'Take a whole number from 1 to 100000.' END
+        WHEN p_name = 'usage_advice_days' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
+            THEN 'Take a whole number from 1 to 366.' END
+        WHEN p_name IN ('allow_pinned_clock', 'change_capture') THEN
+            CASE WHEN p_value NOT IN ('on', 'off') THEN 'Take on or off.' END
+        ELSE 'There is no setting of this name.'
+    END;
+$setting_problem$;
+
+COMMENT ON FUNCTION kpi_engine.setting_problem(text, text) IS
+'Which values a setting may have; NULL where the given one is right.';
+
+REVOKE ALL ON FUNCTION kpi_engine.setting_problem(text, text) FROM public;

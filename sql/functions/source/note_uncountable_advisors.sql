@@ -1,0 +1,31 @@
+-- Notes which rows of the source can't be counted, of all that do not belong to a request.
+
+CREATE OR REPLACE FUNCTION kpi_engine.note_uncountable_advisors()
+RETURNS void
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $note_uncountable_advisors$
+    SELECT kpi_engine.note_uncountable_rows(
+        false, NULL,
+        ARRAY(SELECT source.id FROM kpi_engine.src_asesores AS source),
+        ARRAY(SELECT source.id FROM kpi_engine.src_usuarios AS source),
+        ARRAY(
+            SELECT source.id FROM kpi_engine.src_ofertas_historicas AS source
+            WHERE source.fecha >= analytics.today() - 29
+        ),
+        ARRAY(
+            SELECT source.id FROM kpi_engine.src_historial_respuestas_ofertas AS source
+            WHERE source.fecha_envio >= analytics.now() - interval '31 days'
+        ),
+        ARRAY(SELECT source.id FROM kpi_engine.src_auditorias_tiendas AS source)
+    );
+$note_uncountable_advisors$;
+
+COMMENT ON FUNCTION kpi_engine.note_uncountable_advisors() IS
+'Brings analytics.uncountable_rows up to date for advisors and what belongs to them. Internal to '
+'the self-audit.';
+
+REVOKE ALL ON FUNCTION kpi_engine.note_uncountable_advisors() FROM public;

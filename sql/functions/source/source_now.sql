@@ -1,0 +1,152 @@
+-- What the contract's names mean at this moment, and what the src_ views read.
+--
+-- Invariant: two equal answers mean that each src_ view reads what it read before, and that each
+-- name means what it meant before. Names are looked up in the catalog, never remembered: a table or
+-- column that was swapped by rename has another identity under the same name.
+-- In PL/pgSQL for its kept plan: each refresh and each tick asks.
+
+CREATE OR REPLACE FUNCTION kpi_engine.source_now(
+    OUT binding jsonb, OUT enum_values jsonb, OUT is_readable boolean
+)
+RETURNS record
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+-- A few rows of the catalog, by its indexes, whatever its statistics say.
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $source_now$
+BEGIN
+    WITH contract AS MATERIALIZED (
+        SELECT DISTINCT
+            source_contract.view_name,
+            source_contract.column_name,
+            CASE installation.source_generation
+                WHEN 'A' THEN source_contract.table_in_a
+                ELSE source_contract.table_in_b
+            END AS table_name,
+            installation.source_schema
+        FROM kpi_engine.source_contract()
+        CROSS JOIN kpi_engine.installation
+    ),
+
+    bound AS MATERIALIZED (
+        SELECT
+            named.view_name,
+            named.table_name,
+            source.oid AS relation,
+            source.relkind,
+            source.relowner,
+            source.relrowsecurity,
+            source.relforcerowsecurity,
+            view.relowner AS reader,
+            rule.oid AS rule,
+            rule.xmin::text AS rule_version,
+            (
+                SELECT min(dependency.refobjid)
+                FROM pg_depend AS dependency
+                WHERE
+                    dependency.classid = 'pg_rewrite'::regclass
+                    AND dependency.objid = rule.oid
+                    AND dependency.refclassid = 'pg_class'::regclass
+                    AND dependency.refobjid <> view.oid
+            ) AS reads
+        FROM (
+            SELECT DISTINCT contract.view_name, contract.table_name, contract.source_schema
+            FROM contract
+        ) AS named
+        LEFT JOIN pg_namespace ON pg_namespace.nspname = named.source_schema
+        LEFT JOIN pg_class AS source
+            ON source.relnamespace = pg_namespace.oid
+            AND source.relname = named.table_name
+            AND source.relkind IN ('r', 'p', 'v', 'm', 'f')
+        LEFT JOIN pg_class AS view
+            ON view.relnamespace = 'kpi_engine'::regnamespace
+            AND view.relname = named.view_name
+        LEFT JOIN pg_rewrite AS rule ON rule.ev_class = view.oid AND rule.rulename = '_RETURN'
+    ),
+
+    columns AS MATERIALIZED (
+        SELECT
+            contract.view_name,
+            contract.column_name,
+            bound.relation,
+            bound.reader,
+            attribute.attnum,
+            attribute.atttypid,
+            attribute.attgenerated
+        FROM contract
+        INNER JOIN bound ON bound.view_name = contract.view_name
+        INNER JOIN pg_attribute AS attribute
+            ON attribute.attrelid = bound.relation
+            AND attribute.attname = contract.column_name
+            AND attribute.attnum > 0
+            AND NOT attribute.attisdropped
+    )
+
+    SELECT
+        jsonb_object_agg(bound.view_name, jsonb_build_object(
+            'table', bound.relation::bigint,
+            'kind', bound.relkind,
+            'reads', bound.reads::bigint,
+            'rule', bound.rule_version,
+            'columns', listed.columns
+        )),
+        coalesce((
+            SELECT jsonb_object_agg(
+                format('%s.%s', columns.view_name, columns.column_name),
+                CASE
+                    WHEN columns.attgenerated <> '' THEN (
+                        SELECT to_jsonb(pg_attrdef.xmin::text)
+                        FROM pg_attrdef
+                        WHERE
+                            pg_attrdef.adrelid = columns.relation
+                            AND pg_attrdef.adnum = columns.attnum
+                    )
+                    ELSE (
+                        SELECT jsonb_object_agg(pg_enum.oid, pg_enum.enumlabel)
+                        FROM pg_enum
+                        WHERE pg_enum.enumtypid = columns.atttypid
+                    )
+                END
+            )
+            FROM columns
+            INNER JOIN pg_type ON pg_type.oid = columns.atttypid
+            WHERE columns.attgenerated <> '' OR pg_type.typtype = 'e'
+        ), '{}'),
+        bool_and(
+            bound.relation IS NOT NULL
+            AND bound.reader IS NOT NULL
+            AND coalesce(listed.is_readable, true)
+            AND NOT kpi_engine.hides_rows(
+                bound.reader, bound.relowner, bound.relrowsecurity, bound.relforcerowsecurity
+            )
+        )
+    INTO binding, enum_values, is_readable
+    FROM bound
+    LEFT JOIN (
+        SELECT
+            columns.view_name,
+            jsonb_object_agg(
+                columns.column_name, jsonb_build_array(columns.attnum, columns.atttypid::bigint)
+            ) AS columns,
+            bool_and(has_column_privilege(
+                columns.reader, columns.relation, columns.attnum, 'SELECT'
+            )) AS is_readable
+        FROM columns
+        GROUP BY columns.view_name
+    ) AS listed ON listed.view_name = bound.view_name;
+END;
+$source_now$;
+
+COMMENT ON FUNCTION kpi_engine.source_now() IS
+'What the names of the source contract mean now: binding, for each src_ view the oid and kind of '
+'the table that has the name, the oid of the table that the view reads, the row version of its '
+'rule, and for each column its number and type; enum_values, the labels of enum columns and the '
+'versions of generated ones; is_readable, whether the owner of the views may read all rows. '
+'Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.source_now() FROM public;

@@ -1,0 +1,246 @@
+-- Where the operational tables are not what the src_ views read any more.
+--
+-- Invariant: no row exactly where each src_ view reads, in full, the table and the columns that
+-- have the names of the contract now. A row with is_fatal means that figures can't be computed;
+-- the others, that the views leave something out that the contract would use.
+-- The one check behind a refresh, the tick, health, the doctor and migrate.
+
+CREATE OR REPLACE FUNCTION analytics.source_problems(p_even_restored boolean DEFAULT false)
+RETURNS TABLE (problem text, is_fatal boolean, view_name text, message text, remedy text)
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
+SET jit = off
+AS $source_problems$
+#variable_conflict use_column
+DECLARE
+    v_state kpi_engine.engine_state;
+    v_now record;
+BEGIN
+    IF kpi_engine.is_settled() THEN
+        RETURN;
+    END IF;
+    SELECT engine_state.* INTO v_state FROM kpi_engine.engine_state;
+    v_now := kpi_engine.source_now();
+    IF v_state.source_binding IS NULL
+        OR (
+            v_state.source_binding = v_now.binding
+            AND v_state.source_values = v_now.enum_values
+            AND v_now.is_readable
+        )
+        -- After a restore every table has another number: kpi_engine.settle_source() binds again.
+        OR (
+            NOT p_even_restored
+            AND v_state.database_identity <> kpi_engine.database_identity()
+        ) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        WITH source AS (
+            SELECT
+                known.key AS view_name,
+                known.value AS known,
+                fresh.value AS fresh,
+                (known.value ->> 'table')::oid AS known_relation,
+                (fresh.value ->> 'table')::oid AS relation,
+                (fresh.value ->> 'reads')::oid AS reads,
+                format('%I.%I', installation.source_schema, contract.table_name) AS name
+            FROM jsonb_each(v_state.source_binding) AS known
+            CROSS JOIN kpi_engine.installation
+            LEFT JOIN jsonb_each(v_now.binding) AS fresh ON fresh.key = known.key
+            INNER JOIN (
+                SELECT DISTINCT
+                    source_contract.view_name,
+                    CASE installation.source_generation
+                        WHEN 'A' THEN source_contract.table_in_a
+                        ELSE source_contract.table_in_b
+                    END AS table_name
+                FROM kpi_engine.source_contract()
+                CROSS JOIN kpi_engine.installation
+            ) AS contract ON contract.view_name = known.key
+        ),
+
+        known_column AS (
+            SELECT
+                source.view_name,
+                source.name,
+                source.relation,
+                source.known_relation,
+                columns.key AS column_name,
+                (columns.value ->> 0)::smallint AS known_number,
+                (columns.value ->> 1)::oid AS known_type,
+                (source.fresh -> 'columns' -> columns.key ->> 0)::smallint AS number,
+                (source.fresh -> 'columns' -> columns.key ->> 1)::oid AS type
+            FROM source
+            CROSS JOIN LATERAL jsonb_each(source.known -> 'columns') AS columns
+        ),
+
+        label AS (
+            SELECT
+                known.key AS column_name,
+                labels.key::oid AS number,
+                labels.value AS known_label,
+                v_now.enum_values -> known.key ->> labels.key AS label
+            FROM jsonb_each(v_state.source_values) AS known
+            CROSS JOIN LATERAL jsonb_each_text(
+                CASE jsonb_typeof(known.value) WHEN 'object' THEN known.value ELSE '{}' END
+            ) AS labels
+        )
+
+        SELECT
+            'source_moved', true, source.view_name,
+            CASE
+                WHEN source.relation IS NULL THEN format(
+                    'table %s is gone%s', source.name,
+                    CASE
+                        WHEN source.reads IS NOT NULL THEN format(
+                            '; kpi_engine.%I reads %s', source.view_name, source.reads::regclass)
+                        ELSE format(', and view kpi_engine.%I with it', source.view_name)
+                    END
+                )
+                WHEN source.reads IS NULL AND NOT EXISTS (
+                    SELECT FROM pg_class
+                    WHERE
+                        pg_class.relnamespace = 'kpi_engine'::regnamespace
+                        AND pg_class.relname = source.view_name
+                )
+                    THEN format('view kpi_engine.%I over table %s is gone',
+                        source.view_name, source.name)
+                WHEN source.reads IS NULL THEN format(
+                    'view kpi_engine.%I was released from table %s', source.view_name, source.name)
+                WHEN source.reads <> source.relation THEN format(
+                    '%s is another table than the one that kpi_engine.%I reads, which is %s now',
+                    source.name, source.view_name, source.reads::regclass
+                )
+                WHEN source.relation <> source.known_relation
+                    THEN format('table %s was made again', source.name)
+                ELSE format('view kpi_engine.%I was changed by hand', source.view_name)
+            END,
+            'make migrate'
+        FROM source
+        WHERE
+            (source.fresh -> 'table', source.fresh -> 'reads', source.fresh -> 'rule')
+            IS DISTINCT FROM
+            (source.known -> 'table', source.known -> 'reads', source.known -> 'rule')
+        UNION ALL
+        SELECT
+            'source_moved', true, known_column.view_name,
+            CASE
+                WHEN known_column.number IS NULL THEN format(
+                    'column %s.%I is gone%s', known_column.name, known_column.column_name,
+                    (
+                        SELECT format(': it is called %I now', pg_attribute.attname)
+                        FROM pg_attribute
+                        WHERE
+                            pg_attribute.attrelid = known_column.relation
+                            AND pg_attribute.attnum = known_column.known_number
+                            AND NOT pg_attribute.attisdropped
+                    )
+                )
+                WHEN known_column.number <> known_column.known_number THEN format(
+                    'column %s.%I is another column than the one that kpi_engine.%I reads%s',
+                    known_column.name, known_column.column_name, known_column.view_name,
+                    (
+                        SELECT format(', which is called %I now', pg_attribute.attname)
+                        FROM pg_attribute
+                        WHERE
+                            pg_attribute.attrelid = known_column.relation
+                            AND pg_attribute.attnum = known_column.known_number
+                            AND NOT pg_attribute.attisdropped
+                    )
+                )
+                ELSE format(
+                    'column %s.%I has type %s, kpi_engine.%I was made for %s',
+                    known_column.name, known_column.column_name,
+                    format_type(known_column.type, NULL), known_column.view_name,
+                    format_type(known_column.known_type, NULL)
+                )
+            END,
+            'make migrate'
+        FROM known_column
+        WHERE
+            known_column.relation = known_column.known_relation
+            AND (known_column.number, known_column.type)
+            IS DISTINCT FROM (known_column.known_number, known_column.known_type)
+        UNION ALL
+        SELECT
+            'source_moved', true, NULL,
+            format(
+                'value %L of enum type %s, which %s has and the rules of the KPIs count, is called '
+                '%L now', label.known_label, pg_enum.enumtypid::regtype, label.column_name, label.label
+            ),
+            format('ALTER TYPE %s RENAME VALUE %L TO %L;',
+                pg_enum.enumtypid::regtype, label.label, label.known_label)
+        FROM label
+        INNER JOIN pg_enum ON pg_enum.oid = label.number
+        WHERE
+            label.label <> label.known_label
+            AND label.known_label = ANY (kpi_engine.counted_states())
+        UNION ALL
+        SELECT
+            'source_moved', false, source.view_name,
+            format(
+                'column %s.%I is new, and kpi_engine.%I does not read it yet',
+                source.name, added.key, source.view_name
+            ),
+            'make migrate'
+        FROM source
+        CROSS JOIN LATERAL jsonb_each(source.fresh -> 'columns') AS added
+        WHERE
+            source.relation = source.known_relation
+            AND NOT source.known -> 'columns' ? added.key
+        UNION ALL
+        SELECT
+            'source_hidden', true, source.view_name,
+            format('row-level security of table %s hides rows from role %s', source.name, owner.name),
+            format('ALTER ROLE %I BYPASSRLS; as a superuser', owner.name)
+        FROM source
+        INNER JOIN pg_class AS view
+            ON view.relnamespace = 'kpi_engine'::regnamespace AND view.relname = source.view_name
+        INNER JOIN pg_class AS table_read ON table_read.oid = source.relation
+        CROSS JOIN LATERAL (SELECT pg_get_userbyid(view.relowner) AS name) AS owner
+        WHERE kpi_engine.hides_rows(
+            view.relowner, table_read.relowner, table_read.relrowsecurity,
+            table_read.relforcerowsecurity
+        )
+        UNION ALL
+        SELECT
+            'source_hidden', true, unreadable.view_name,
+            format('role %s may not read %s of table %s', unreadable.role_name, CASE
+                WHEN unreadable.is_whole THEN 'any column'
+                ELSE 'column ' || unreadable.columns
+            END, unreadable.name),
+            format('GRANT SELECT ON %s TO %I; as its owner', unreadable.name, unreadable.role_name)
+        FROM (
+            SELECT
+                known_column.view_name,
+                known_column.name,
+                pg_get_userbyid(view.relowner) AS role_name,
+                bool_and(NOT may.read) AS is_whole,
+                string_agg(quote_ident(known_column.column_name), ', ' ORDER BY known_column.number)
+                    FILTER (WHERE NOT may.read) AS columns
+            FROM known_column
+            INNER JOIN pg_class AS view
+                ON
+                    view.relnamespace = 'kpi_engine'::regnamespace
+                    AND view.relname = known_column.view_name
+            CROSS JOIN LATERAL (
+                SELECT coalesce(has_column_privilege(
+                    view.relowner, known_column.relation, known_column.number, 'SELECT'
+                ), true) AS read
+            ) AS may
+            GROUP BY known_column.view_name, known_column.name, view.relowner
+        ) AS unreadable
+        WHERE unreadable.columns IS NOT NULL;
+END;
+$source_problems$;
+
+COMMENT ON FUNCTION analytics.source_problems(boolean) IS
+'Where the operational tables and the src_ views do not fit together: source_moved (a table, '
+'column or enum value was swapped, moved, renamed, dropped, or is new), source_hidden (rows or '
+'columns can''t be read); is_fatal where a refresh refuses to run; what is wrong; what mends it. '
+'No row: all is as it was bound.';
+
+REVOKE ALL ON FUNCTION analytics.source_problems(boolean) FROM public;

@@ -1,0 +1,103 @@
+-- Brings all derived tables up to date: by what changed, or by everything.
+--
+-- Invariant: when this commits, the derived tables are what the source gave at some moment
+-- not before this call, and every change that was not seen still waits in the log. Whatever is
+-- recomputed twice comes out the same.
+
+CREATE OR REPLACE FUNCTION kpi_engine.apply_changes(
+    p_force boolean, OUT mode text, OUT reason text, OUT requests bigint
+)
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $apply_changes$
+DECLARE
+    v_today constant date := analytics.today();
+    v_changes kpi_engine.changed_keys[];
+    v_keys bigint;
+    v_changed_tables text[] := ARRAY[]::text[];
+    v_stale_tables text[];
+    v_scans jsonb;
+BEGIN
+    PERFORM kpi_engine.settle();
+    PERFORM kpi_engine.hold_time_zone(NULL);
+    SELECT
+        array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
+        coalesce(sum(cardinality(taken.keys)), 0)
+    INTO v_changes, v_keys
+    FROM kpi_engine.take_changes() AS taken;
+    requests := cardinality(kpi_engine.keys_of(v_changes, 'solicitud'));
+
+    reason := CASE
+        WHEN p_force THEN 'it was forced'
+        ELSE coalesce(
+            kpi_engine.everything_reason(kpi_engine.keys_of(v_changes, 'everything')),
+            kpi_engine.rebuild_reason(requests)
+        )
+    END;
+    IF reason IS NOT NULL THEN
+        mode := 'full';
+        v_changed_tables := kpi_engine.rebuild_in_transaction(v_today, NULL);
+        SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM kpi_engine.month_totals;
+        IF requests <= 100000 THEN
+            PERFORM kpi_engine.note_uncountable_rows(true);
+        END IF;
+        PERFORM kpi_engine.note_derived_change(v_changed_tables);
+        RETURN;
+    END IF;
+
+    v_stale_tables := kpi_engine.stale_derived_tables();
+    IF v_stale_tables <> ARRAY[]::text[] THEN
+        -- What follows from their rows as they are; the changes come after that.
+        v_changed_tables := kpi_engine.rebuild_in_transaction(
+            (SELECT engine_state.today FROM kpi_engine.engine_state), v_stale_tables
+        );
+    END IF;
+    IF v_keys = 0 AND v_today = (SELECT engine_state.today FROM kpi_engine.engine_state) THEN
+        mode := 'unchanged';
+        reason := 'nothing changed';
+    ELSE
+        mode := 'incremental';
+        v_scans := kpi_engine.source_scans();
+        reason := CASE
+            WHEN v_keys = 0 THEN 'the windows move to another local day'
+            ELSE format('%s changed keys', v_keys)
+        END;
+        v_changed_tables := v_changed_tables || kpi_engine.apply_upkeep(v_changes, v_today);
+        IF v_keys <= 1000 THEN
+            PERFORM kpi_engine.note_uncountable_rows(
+                false,
+                kpi_engine.keys_of(v_changes, 'solicitud'),
+                kpi_engine.keys_of(v_changes, 'asesor'),
+                kpi_engine.keys_of(v_changes, 'usuario'),
+                kpi_engine.keys_of(v_changes, 'historica'),
+                kpi_engine.keys_of(v_changes, 'notificacion'),
+                kpi_engine.keys_of(v_changes, 'auditoria')
+            );
+        END IF;
+        -- Source tables that were read as a whole though little changed: an index would help.
+        INSERT INTO kpi_engine.own_scans (relation, scans)
+        SELECT seen.relation::oid, own.scans
+        FROM jsonb_each_text(kpi_engine.source_scans()) AS seen (relation, scans)
+        CROSS JOIN LATERAL (
+            SELECT seen.scans::bigint - coalesce((v_scans ->> seen.relation)::bigint, 0) AS scans
+        ) AS own
+        WHERE
+            own.scans > 0
+            AND 20 * requests <= (SELECT sum(month_totals.requests) FROM kpi_engine.month_totals);
+    END IF;
+    IF v_stale_tables <> ARRAY[]::text[] THEN
+        mode := 'full';
+        reason := format('the rules of %s changed', array_to_string(v_stale_tables, ', '));
+    END IF;
+    PERFORM kpi_engine.note_derived_change(v_changed_tables);
+END;
+$apply_changes$;
+
+COMMENT ON FUNCTION kpi_engine.apply_changes(boolean) IS
+'Applies what changed to the derived tables, or computes them again (p_force, or where '
+'kpi_engine.rebuild_reason() says so): mode full, incremental or unchanged, the reason, and the '
+'requests that were recomputed. Internal: the caller holds the refresh lock.';
+
+REVOKE ALL ON FUNCTION kpi_engine.apply_changes(boolean) FROM public;

@@ -1,0 +1,96 @@
+-- Kept by difference: sums and counts move by new minus old.
+--
+-- Invariant: the definition over the rows that come, minus the definition over the rows that go, is
+-- what its sums move by, exactly. A row whose sums are all 0 is none. Where the row that held a
+-- lowest or highest value went, and none that came reaches it, that group is looked up again.
+
+CREATE OR REPLACE FUNCTION kpi_engine.changes_by_difference(p_table kpi_engine.derived_tables)
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $changes_by_difference$
+    SELECT format(
+        'come AS MATERIALIZED (%1$s),
+         gone AS MATERIALIZED (%2$s),
+         moved AS MATERIALIZED (
+             SELECT %3$s, %4$s%5$s FROM come FULL JOIN gone USING (%3$s)
+         ),
+         known AS MATERIALIZED (
+             SELECT %6$s FROM moved INNER JOIN kpi_engine.%7$I AS kept USING (%3$s)
+         ),
+         %8$s
+         fresh AS MATERIALIZED (
+             SELECT %9$s
+             FROM (
+                 SELECT %3$s, %10$s%11$s
+                 FROM moved LEFT JOIN known USING (%3$s)%12$s
+             ) AS summed
+             WHERE %13$s
+         )',
+        kpi_engine.query_over(
+            kpi_engine.definition_of(p_table.table_name),
+            kpi_engine.changed_rows(p_table.reads, 1)
+        ),
+        kpi_engine.query_over(
+            kpi_engine.definition_of(p_table.table_name),
+            kpi_engine.changed_rows(p_table.reads, -1)
+        ),
+        part.keys,
+        kpi_engine.column_list(
+            part.sums, 'coalesce(come.%1$I, 0) - coalesce(gone.%1$I, 0) AS %1$I'),
+        ', ' || kpi_engine.column_list(
+            part.extremes, 'come.%1$I, gone.%1$I AS gone_%1$s'),
+        kpi_engine.column_list(p_table.key_columns || p_table.value_columns, 'kept.%1$I'),
+        p_table.table_name,
+        CASE WHEN part.extremes = ARRAY[]::text[] THEN '' ELSE format(
+            'lost AS MATERIALIZED (
+                 SELECT %1$s FROM moved INNER JOIN known USING (%1$s) WHERE %2$s
+             ),
+             again AS MATERIALIZED (SELECT %1$s, %3$s FROM (%4$s) AS groups),',
+            part.keys,
+            (
+                SELECT string_agg(format(
+                    '(moved.gone_%1$s = known.%1$I AND NOT coalesce(moved.%1$I %2$s known.%1$I, false))',
+                    extreme.key, CASE extreme.value WHEN 'min' THEN '<=' ELSE '>=' END
+                ), ' OR ')
+                FROM jsonb_each_text(p_table.extremes) AS extreme
+            ),
+            kpi_engine.column_list(part.extremes),
+            kpi_engine.rows_of_groups(p_table, 'lost')
+        ) END,
+        kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
+        kpi_engine.column_list(part.sums, 'coalesce(known.%1$I, 0) + moved.%1$I AS %1$I'),
+        (
+            SELECT string_agg(format(
+                ', CASE WHEN lost.%2$I IS NULL THEN %3$s(known.%1$I, moved.%1$I) ELSE again.%1$I END '
+                'AS %1$I',
+                extreme.key, p_table.key_columns[1],
+                CASE extreme.value WHEN 'min' THEN 'least' ELSE 'greatest' END
+            ), '')
+            FROM jsonb_each_text(p_table.extremes) AS extreme
+        ),
+        CASE WHEN part.extremes <> ARRAY[]::text[] THEN format(
+            ' LEFT JOIN lost USING (%1$s) LEFT JOIN again USING (%1$s)', part.keys
+        ) END,
+        kpi_engine.counts_something(p_table)
+    )
+    FROM (
+        SELECT
+            kpi_engine.column_list(p_table.key_columns) AS keys,
+            ARRAY(SELECT jsonb_object_keys(p_table.extremes)) AS extremes,
+            ARRAY(
+                SELECT listed.name
+                FROM unnest(p_table.value_columns) WITH ORDINALITY AS listed (name, ordinality)
+                WHERE NOT p_table.extremes ? listed.name
+                ORDER BY listed.ordinality
+            ) AS sums
+    ) AS part;
+$changes_by_difference$;
+
+COMMENT ON FUNCTION kpi_engine.changes_by_difference(kpi_engine.derived_tables) IS
+'WITH queries fresh and known of a table that is kept by difference. Internal to '
+'kpi_engine.upkeep_statement().';
+
+REVOKE ALL ON FUNCTION kpi_engine.changes_by_difference(kpi_engine.derived_tables) FROM public;

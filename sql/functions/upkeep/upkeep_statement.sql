@@ -1,0 +1,67 @@
+-- Writes the one statement by which a refresh brings a derived table up to date.
+--
+-- Invariant: rows that did not change are not written. Where other tables read this one, what changed
+-- is left for them in the work table changed_<table>. The statement counts more than 0 rows where
+-- something changed.
+
+CREATE OR REPLACE FUNCTION kpi_engine.upkeep_statement(p_table kpi_engine.derived_tables)
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $upkeep_statement$
+    SELECT format(
+        'WITH %1$s%2$s,
+         deleted AS (
+             DELETE FROM kpi_engine.%3$I AS target USING different
+             WHERE different.is_gone AND %4$s
+         ),
+         updated AS (
+             UPDATE kpi_engine.%3$I AS target SET (%5$s) = ROW(%6$s)
+             FROM fresh INNER JOIN different USING (%7$s)
+             WHERE NOT different.is_new AND %8$s
+         ),
+         inserted AS (
+             INSERT INTO kpi_engine.%3$I (%9$s)
+             SELECT %9$s FROM fresh INNER JOIN different USING (%7$s) WHERE different.is_new
+         )
+         %10$s',
+        (
+            SELECT string_agg(format(
+                '%1$I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%1$I),
+                 %2$I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%3$I), ',
+                'changed_' || read.name, 'after_' || read.name, read.name
+            ), '')
+            FROM unnest(p_table.reads) AS read (name)
+        ),
+        p_table.changes,
+        p_table.table_name,
+        kpi_engine.column_list(p_table.key_columns, 'target.%1$I = different.%1$I', ' AND '),
+        kpi_engine.column_list(p_table.value_columns),
+        kpi_engine.column_list(p_table.value_columns, 'fresh.%1$I'),
+        kpi_engine.column_list(p_table.key_columns),
+        kpi_engine.column_list(p_table.key_columns, 'target.%1$I = fresh.%1$I', ' AND '),
+        kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
+        CASE
+            WHEN EXISTS (
+                SELECT FROM kpi_engine.derived_tables AS reader
+                WHERE p_table.table_name = ANY (reader.reads)
+            )
+                THEN format(
+                    'INSERT INTO kpi_engine.%I (sign, %s) %s',
+                    'changed_' || p_table.table_name,
+                    kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
+                    kpi_engine.rows_that_change(p_table)
+                )
+            ELSE 'SELECT FROM different'
+        END
+    );
+$upkeep_statement$;
+
+COMMENT ON FUNCTION kpi_engine.upkeep_statement(kpi_engine.derived_tables) IS
+'The statement that brings a derived table up to date: $1 are the keys to compute again (kept by '
+'key), $2 is the day with which windows ended before. Internal; see '
+'analytics.derived_statements().';
+
+REVOKE ALL ON FUNCTION kpi_engine.upkeep_statement(kpi_engine.derived_tables) FROM public;

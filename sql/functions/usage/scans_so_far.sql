@@ -1,0 +1,24 @@
+-- How often this session has scanned a relation, or gone through one of its indexes.
+--
+-- Invariant: only a difference within one statement says anything: what has reached PostgreSQL's
+-- statistics is not in it any more, and it gets there between statements.
+
+CREATE OR REPLACE FUNCTION kpi_engine.scans_so_far(p_relation oid)
+RETURNS bigint
+LANGUAGE sql
+STABLE PARALLEL RESTRICTED
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $scans_so_far$
+    SELECT pg_stat_get_xact_numscans(p_relation) + coalesce((
+        SELECT sum(pg_stat_get_xact_numscans(pg_index.indexrelid))::bigint
+        FROM pg_index
+        WHERE pg_index.indrelid = p_relation
+    ), 0);
+$scans_so_far$;
+
+COMMENT ON FUNCTION kpi_engine.scans_so_far(oid) IS
+'Scans of a table or materialized view and through its indexes by this session that the '
+'statistics do not show yet. Internal to kpi_engine.refresh_view().';
+
+REVOKE ALL ON FUNCTION kpi_engine.scans_so_far(oid) FROM public;

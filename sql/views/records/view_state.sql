@@ -1,0 +1,15 @@
+-- For which day and instant each materialized view was computed.
+--
+-- Shows kpi_engine.view_state. Comments come from there: make migrate copies them.
+
+CREATE OR REPLACE VIEW analytics.view_state AS
+SELECT
+    view_state.view_name,
+    view_state.today,
+    view_state.calculated_at,
+    view_state.last_success_at,
+    view_state.published_version
+FROM kpi_engine.view_state;
+
+REVOKE ALL ON analytics.view_state FROM public;
+GRANT SELECT ON analytics.view_state TO analytics_operador;
