@@ -795,6 +795,7 @@ class Migration:
             self.connection.execute(
                 "DELETE FROM kpi_engine.migration_ledger WHERE name = %s", [name]
             )
+            self.connection.execute("DELETE FROM kpi_engine.view_state WHERE view_name = %s", [name])
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)

@@ -132,7 +132,7 @@ def held_rebuild(
 
     Yields what it will return, the connection that can open the gate and the held process.
     """
-    inactive = database.rows("SELECT 'analytics.' || kpi_engine.set_of('solicitud_facts', true)")[
+    inactive = database.rows("SELECT 'kpi_engine.' || kpi_engine.set_of('solicitud_facts', true)")[
         0
     ][0]
     database.execute(

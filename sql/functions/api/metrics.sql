@@ -125,13 +125,9 @@ BEGIN
         UNION ALL
         SELECT
             13, 'problem', 'gauge', '1 where the health has this problem.',
-            jsonb_build_object('name', known.name), (problems.problem IS NOT NULL)::integer
-        FROM unnest(ARRAY[
-            'never_populated', 'stale', 'refresh_failed', 'scheduler_down', 'drift', 'aging',
-            'slow', 'missing_indexes', 'row_drop', 'capture_gap', 'missed_slot', 'clock',
-            'lock_blocked', 'uncountable_rows', 'source_moved', 'source_hidden'
-        ]) AS known (name)
-        LEFT JOIN problems ON problems.problem = known.name
+            jsonb_build_object('name', known.problem), (problems.problem IS NOT NULL)::integer
+        FROM kpi_engine.known_problems() AS known
+        LEFT JOIN problems ON problems.problem = known.problem
         UNION ALL
         SELECT
             14, 'build_info', 'gauge', 'Version of the installed schema, always 1.',
