@@ -90,7 +90,8 @@ def test_a_standby_answers_everything_that_reads(standby_api: Api) -> None:
         if not endpoint.writes:
             answer = standby_api.get(path_of(endpoint), LECTOR)
             assert answer.status == 200, (endpoint.path, answer.body)
-            for method in ("GET", "POST"):
+            # By POST PostgREST takes arguments in the body alone.
+            for method in ("GET",) if endpoint.rest else ("GET", "POST"):
                 path = native_path_of(endpoint)
                 answer = standby_api.request(method, path, LECTOR)
                 assert answer.status == 200, (method, path, answer.body)

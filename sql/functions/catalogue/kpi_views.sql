@@ -42,7 +42,22 @@ BEGIN
                     ELSE key.columns[1]
                 END
             END
-        FROM pg_class
+        FROM unnest(
+            -- One of a name by index.
+            CASE WHEN p_view_name IS NULL
+                THEN ARRAY(
+                    SELECT named.oid FROM pg_class AS named
+                    WHERE named.relnamespace = 'analytics'::regnamespace AND named.relkind = 'm'
+                )
+                ELSE ARRAY(
+                    SELECT named.oid FROM pg_class AS named
+                    WHERE
+                        named.relnamespace = 'analytics'::regnamespace
+                        AND named.relname = p_view_name
+                )
+            END
+        ) AS named (oid)
+        INNER JOIN pg_class ON pg_class.oid = named.oid
         INNER JOIN pg_description
             ON pg_description.classoid = 'pg_class'::regclass
             AND pg_description.objoid = pg_class.oid
@@ -62,12 +77,12 @@ BEGIN
         ) AS clock ON true
         WHERE
             pg_class.relkind = 'm'
-            AND pg_class.relnamespace = 'analytics'::regnamespace
             AND pg_class.relname LIKE 'mv\_%'
-            AND (p_view_name IS NULL OR pg_class.relname = p_view_name)
-            -- One that somebody else made may be closed to us. NULL: make migrate just put a new
-            -- one in its place.
-            AND coalesce(has_table_privilege(pg_class.oid, 'SELECT'), true)
+            -- One that somebody else made may be closed to us. NULL: it has just been replaced.
+            AND (
+                pg_class.relowner = 'analytics_owner'::regrole
+                OR coalesce(has_table_privilege(pg_class.oid, 'SELECT'), true)
+            )
         ORDER BY pg_class.relname;
 END;
 $kpi_views$;
