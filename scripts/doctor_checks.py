@@ -846,8 +846,9 @@ def look_at_months(patient: Patient) -> Iterator[Finding]:
     total = int(
         str(
             patient.value(
-                "SELECT coalesce(sum(requests), 0) FROM analytics.month_totals_now() "
-                "WHERE NOT isfinite(mes)"
+                "SELECT coalesce(sum((month ->> 'requests')::bigint), 0) "
+                "FROM kpi_engine.rows_of_relation_now('kpi_engine.month_totals') AS month "
+                "WHERE NOT isfinite((month ->> 'mes')::date)"
             )
         )
     )
