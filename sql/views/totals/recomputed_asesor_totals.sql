@@ -39,10 +39,16 @@ FROM (
     UNION ALL
     SELECT
         notificacion_facts.asesor_id,
-        0, 0, 0, 0, 0, NULL, NULL,
-        1,
-        notificacion_facts.is_answered::integer,
-        notificacion_facts.response_seconds
+        0 AS offers,
+        0 AS offers_won,
+        0 AS offers_accepted,
+        0 AS offers_delivered,
+        0 AS offers_complete,
+        NULL AS response_seconds,
+        NULL AS amount,
+        1 AS notifications,
+        notificacion_facts.is_answered::integer AS notifications_answered,
+        notificacion_facts.response_seconds AS answer_seconds
     FROM kpi_engine.notificacion_facts
     CROSS JOIN kpi_engine.window_end
     WHERE notificacion_facts.local_day BETWEEN window_end.today - 29 AND window_end.today
@@ -75,5 +81,7 @@ COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.answer_seconds_count IS
 REVOKE ALL ON kpi_engine.recomputed_asesor_totals FROM public;
 
 SELECT kpi_engine.declare_derived_table(
-    'asesor_totals', 'difference', ARRAY['asesor_id'], p_window_days => ARRAY[30], p_fillfactor => 50
+    'asesor_totals', 'difference', ARRAY['asesor_id'],
+    p_window_days => ARRAY[30],
+    p_fillfactor => 50
 );

@@ -9,13 +9,25 @@ SELECT
     sum(counted.asesores) AS asesores,
     sum(counted.marcas) AS marcas
 FROM (
-    SELECT month_clientes.mes, 1 AS clientes, 0 AS asesores, 0 AS marcas
+    SELECT
+        month_clientes.mes,
+        1 AS clientes,
+        0 AS asesores,
+        0 AS marcas
     FROM kpi_engine.month_clientes
     UNION ALL
-    SELECT month_asesores.mes, 0, 1, 0
+    SELECT
+        month_asesores.mes,
+        0 AS clientes,
+        1 AS asesores,
+        0 AS marcas
     FROM kpi_engine.month_asesores
     UNION ALL
-    SELECT month_marcas.mes, 0, 0, 1
+    SELECT
+        month_marcas.mes,
+        0 AS clientes,
+        0 AS asesores,
+        1 AS marcas
     FROM kpi_engine.month_marcas
 ) AS counted
 GROUP BY counted.mes;
