@@ -19,7 +19,7 @@ from conftest import Database
 from console import UserError
 from endpoints import ENDPOINTS, MOST_PARAMETERS, Endpoint, checked
 from gateway import PLACEHOLDER, Settings, configuration
-from gateway_testing import Api, Rendered, refused, render_environment, running
+from gateway_testing import Api, Rendered, path_of, refused, render_environment, running
 from json_schema import count, parameter, record, rows
 from nginx_paths import placeholders
 
@@ -432,19 +432,31 @@ def map_of(configuration: str, name: str) -> dict[str, str]:
     """Return what a map block of nginx.conf gives for each whole path."""
     block = re.search(rf"^    map \$\w+ \${name} {{$(.*?)^    }}$", configuration, re.M | re.S)
     assert block, name
-    return dict(re.findall(r'^ +"(/[\w./-]+)" "([^"]*)";$', block[1], re.M))
+    return dict(re.findall(r'^ +"([/~][^"]+)" "([^"]*)";$', block[1], re.M))
 
 
 def test_nginx_has_the_paths_methods_and_parameters_of_the_list(tmp_path: Path) -> None:
     ports = {"gateway": 1, "postgrest": 2, "admin": 3, "inner": 4}
     written = configuration(tmp_path, ports, Settings())["nginx.conf"]
     assert not PLACEHOLDER.search(written)
-    assert map_of(written, "function") == {one.path: one.function for one in ENDPOINTS}
-    assert map_of(written, "methods") == {
-        one.path: one.method if one.writes else "GET, HEAD" for one in ENDPOINTS
+    # One path that has a part which varies, and takes whatever parameters the view has.
+    (any_view,) = [one for one in ENDPOINTS if one.segment]
+    functions = map_of(written, "function")
+    (expression,) = [path for path in functions if path.startswith("~")]
+    assert re.fullmatch(expression[1:], path_of(any_view))
+    assert not re.fullmatch(expression[1:], f"{path_of(any_view)}/x")
+    written_as = {one.path: expression if one.segment else one.path for one in ENDPOINTS}
+    assert functions == {written_as[one.path]: one.function for one in ENDPOINTS}
+    methods = {
+        path: found for path, found in map_of(written, "methods").items() if path in functions
+    }
+    assert methods == {
+        written_as[one.path]: one.method if one.writes else "GET, HEAD" for one in ENDPOINTS
     }
     assert map_of(written, "parameters") == {
-        one.path: ", ".join(one.query_names) for one in ENDPOINTS if one.query_names
+        written_as[one.path]: ", ".join([*one.query_names, *(["and others"] if one.rest else [])])
+        for one in ENDPOINTS
+        if one.query_names
     }
 
 
@@ -469,13 +481,20 @@ def as_text(value: object) -> str:
     return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else str(value)
 
 
-@pytest.mark.parametrize("path", [one.path for one in ENDPOINTS if one.answers_rows])
+WITH_ROWS = [
+    path_of(one) + ("?view=monthly" if one.path.endswith("/live") else "?limit=50")
+    for one in ENDPOINTS
+    if one.answers_rows
+]
+
+
+@pytest.mark.parametrize("path", WITH_ROWS)
 def test_csv_has_what_json_has(api: Api, path: str) -> None:
-    answer = api.get(f"{path}?limit=50", LECTOR)
+    answer = api.get(path, LECTOR)
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     parsed = [
         {name: float(cell) if is_number(cell) else cell for name, cell in row.items()}
-        for row in cells_of(api.get(f"{path}?limit=50&format=csv", LECTOR))
+        for row in cells_of(api.get(f"{path}&format=csv", LECTOR))
     ]
     expected = [
         {
