@@ -335,6 +335,11 @@ def test_migrate_again_raises_nothing(patient: Patient) -> None:
     assert patient.look() == []
 
 
+def test_every_problem_has_general_words(migrated: Database) -> None:
+    known = migrated.rows("SELECT problem FROM kpi_engine.known_problems()")
+    assert {name for (name,) in known} == set(PROBLEM_NAMES)
+
+
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
     assert len(set(PROBLEM_NAMES)) == 16
     source = Path(__file__).read_text(encoding="utf-8")
