@@ -255,7 +255,7 @@ def look_at_connections(patient: Patient) -> Iterator[Finding]:
 def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
     """Zones of the settings: the server's data against this machine's, for two years."""
     zones = patient.rows(
-        "SELECT DISTINCT value FROM kpi_engine.settings "
+        "SELECT DISTINCT value FROM analytics.settings "
         "WHERE name IN ('time_zone', 'schedule_time_zone') "
         "AND kpi_engine.setting_problem(name, value) IS NULL ORDER BY 1"
     )
@@ -587,7 +587,7 @@ def look_at_settings(patient: Patient) -> Iterator[Finding]:
     """Each setting is there and has a value that its rule allows."""
     defaults = setting_defaults()
     rows = patient.rows(
-        "SELECT name, value, kpi_engine.setting_problem(name, value) FROM kpi_engine.settings "
+        "SELECT name, value, kpi_engine.setting_problem(name, value) FROM analytics.settings "
         "ORDER BY name"
     )
     for name, value, problem in rows:
@@ -917,7 +917,7 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
     ticks = bool(
         patient.value(
             "SELECT kpi_engine.scheduler_is_running() AND last_tick_at IS NOT NULL "
-            "FROM kpi_engine.scheduler_state"
+            "FROM analytics.scheduler_state"
         )
     )
     connection.execute("RESET ROLE")
@@ -1081,7 +1081,7 @@ def look_at_refresh_jobs(patient: Patient) -> Iterator[Finding]:
     """No refresh is stuck in the queue, or runs without a session or for too long."""
     pid, started_at, _, _ = patient.rows("SELECT * FROM analytics.running_refresh()")[0]
     jobs = patient.rows(
-        "SELECT job_id, state, requested_at FROM kpi_engine.refresh_jobs "
+        "SELECT job_id, state, requested_at FROM analytics.refresh_jobs "
         "WHERE (state = 'RUNNING' AND %s) OR (state = 'QUEUED' AND %s "
         "AND coalesce(run_after, requested_at) < analytics.now() - %s) ORDER BY 1",
         pid is None,
@@ -1203,13 +1203,13 @@ def look_at_last_runs(patient: Patient) -> Iterator[Finding]:
     """How the last refresh ended, and why views failed."""
     runs = patient.connection.execute(
         "SELECT run_id, mode, refresh_status, finished_at, refresh_time_ms, triggered_by "
-        "FROM kpi_engine.refresh_log WHERE view_name IS NULL ORDER BY log_id DESC LIMIT 1"
+        "FROM analytics.refresh_log WHERE view_name IS NULL ORDER BY log_id DESC LIMIT 1"
     ).fetchall()
     for run_id, mode, status, finished_at, duration, trigger in runs:
         if status == "ERROR":
             for name, message, code in patient.rows(
                 "SELECT coalesce(view_name, 'the run'), error_message, error_sqlstate "
-                "FROM kpi_engine.refresh_log WHERE run_id = %s AND refresh_status = 'ERROR' "
+                "FROM analytics.refresh_log WHERE run_id = %s AND refresh_status = 'ERROR' "
                 "ORDER BY log_id",
                 run_id,
             ):

@@ -801,6 +801,12 @@ class Migration:
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)
+        try:
+            self.connection.execute("SELECT kpi_engine.refuse_vanished_columns()")
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise UserError(
+                f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
+            ) from error
         forgotten = self.connection.execute(
             "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
         ).fetchall()

@@ -333,6 +333,15 @@ REFUSED = {
         "'group', ARRAY['semana']",
         "'difference', ARRAY['semana'], p_extremes => '{\"requests\": \"most\"}'",
     ),
+    "needs p_window_days, and no other": (
+        "ARRAY['semana']",
+        "ARRAY['semana'], p_window_days => ARRAY[7]",
+    ),
+    "has windows of 7 days": (
+        "FROM kpi_engine.solicitud_facts\nWHERE",
+        "FROM kpi_engine.solicitud_facts\nCROSS JOIN kpi_engine.window_end\n"
+        "WHERE solicitud_facts.local_day >= window_end.today - 6 AND",
+    ),
     "must not join them": (
         "FROM kpi_engine.solicitud_facts",
         "FROM kpi_engine.solicitud_facts INNER JOIN kpi_engine.month_totals USING (mes, offers)",
@@ -346,9 +355,10 @@ def test_a_declaration_that_could_not_be_kept_right_is_refused(
 ) -> None:
     old, new = REFUSED[message]
     assert old in NEW_TABLES["week_closings"]
-    (tree / "views" / "recomputed_week_closings.sql").write_text(
-        NEW_TABLES["week_closings"].replace(old, new)
-    )
+    text = NEW_TABLES["week_closings"].replace(old, new)
+    if "windows" in message:
+        text = text.replace("ARRAY['semana']\n", "ARRAY['semana'], p_window_days => ARRAY[30]\n")
+    (tree / "views" / "recomputed_week_closings.sql").write_text(text)
     with pytest.raises(UserError, match=re.escape(message)):
         migrate(market.url, directory=tree)
     assert migrate(market.url) == []
@@ -357,5 +367,51 @@ def test_a_declaration_that_could_not_be_kept_right_is_refused(
 def test_a_column_of_another_type_is_refused(market: Database, tree: Path) -> None:
     edit(tree, "month_totals", "    count(*) AS requests,", "    count(*)::numeric AS requests,")
     with pytest.raises(UserError, match="column requests is numeric, and was bigint before"):
+        migrate(market.url, directory=tree)
+    assert migrate(market.url) == []
+
+
+def test_a_column_that_is_gone_is_emptied_when_nobody_reads_it(
+    market: Database, tree: Path
+) -> None:
+    for table in NEW_TABLES:
+        write(tree, table)
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    edit(tree, "month_cities", "    max(solicitud_facts.estado) AS last_estado\n", "")
+    edit(tree, "month_cities", "AS clientes,\n", "AS clientes\n")
+    edit(
+        tree,
+        "month_cities",
+        "COMMENT ON COLUMN kpi_engine.recomputed_month_cities.last_estado IS "
+        "'Last state in byte order.';\n",
+        "",
+    )
+    migrate(market.url, directory=tree)
+    assert refresh(market, NOW)[0] == "full"
+    assert market.rows("SELECT count(last_estado), count(*) > 0 FROM kpi_engine.month_cities") == [
+        (0, True)
+    ]
+    assert wrong_rows(market) == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "expression", "reader"),
+    [
+        ("requests_rejected", "solicitud_facts.is_rejected", "mv_metricas_mensuales"),
+        # Named in the body of a function only.
+        ("requests_open", "solicitud_facts.estado = 'ABIERTA'", r"kpis_en_vivo\(\)"),
+    ],
+)
+def test_a_column_that_is_gone_and_that_something_reads_is_refused(
+    market: Database, tree: Path, column: str, expression: str, reader: str
+) -> None:
+    edit(tree, "month_totals", f"    count(*) FILTER (WHERE {expression}) AS {column},\n", "")
+    (path,) = tree.rglob("recomputed_month_totals.sql")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        re.sub(rf"COMMENT ON COLUMN \S+\.{column} IS\s+'[^']*';\n", "", text), encoding="utf-8"
+    )
+    with pytest.raises(UserError, match=f"column {column} of derived table .*{reader} reads it"):
         migrate(market.url, directory=tree)
     assert migrate(market.url) == []

@@ -788,11 +788,11 @@ def test_index_whose_build_was_interrupted(patient: Database) -> None:
         blocker.execute("LOCK TABLE kpi_engine.refresh_log IN ROW EXCLUSIVE MODE")
         building.execute("SET lock_timeout = '300ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            building.execute("CREATE INDEX CONCURRENTLY medio ON analytics.refresh_log (mode)")
+            building.execute("CREATE INDEX CONCURRENTLY medio ON kpi_engine.refresh_log (mode)")
         blocker.execute("ROLLBACK")
-    assert "analytics.medio" in findings_of(patient, "invalid indexes")[0]["message"]
+    assert "kpi_engine.medio" in findings_of(patient, "invalid indexes")[0]["message"]
     mend(patient, "invalid indexes")
-    patient.execute("DROP INDEX analytics.medio")
+    patient.execute("DROP INDEX kpi_engine.medio")
 
 
 def test_long_and_prepared_transactions(patient: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -598,10 +598,9 @@ def test_objects_are_ordered_by_what_they_need() -> None:
     assert ordered.index("kpi_engine.trim_white_space") < ordered.index("city_key")
     assert ordered.index("city_key") < ordered.index("kpi_engine.recomputed_asesor_facts")
     assert {item.object_name for item in load_objects()} == set(ordered)
-    of_analytics = [name for name in ordered if not name.startswith("api.")]
-    assert of_analytics[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
-    for name in of_analytics[-2:]:
-        assert ordered.index(name) < ordered.index(f"api.{name}")
+    assert ordered[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
+    derived = ordered.index("kpi_engine.recomputed_solicitud_facts")
+    assert derived < ordered.index("kpi_engine.recomputed_month_totals")
 
 
 def test_warnings_of_the_server_are_shown(

@@ -562,7 +562,7 @@ def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
         blocker.execute("BEGIN; LOCK TABLE public.solicitudes IN ACCESS EXCLUSIVE MODE")
         if "refresh" in statement:
             # So that it reads the source.
-            scheduled.execute("UPDATE kpi_engine.engine_state SET rules_checksum = 'x'")
+            scheduled.execute("UPDATE kpi_engine.derived_tables SET rules_checksum = 'x'")
         result = pool.submit(run.execute, statement)
         started = "SELECT started_at IS NOT NULL FROM analytics.running_refresh()"
         deadline = time.monotonic() + 20

@@ -1,7 +1,8 @@
 -- Gives a derived table the columns of its definition, and the view and work table over it.
 --
 -- Invariant: columns are matched by name, so it does not matter where the definition has a new one.
--- One that the definition has no more stays, empty, since views may depend on the table.
+-- One that the definition has no more stays, since views depend on the table; nothing may read it
+-- (kpi_engine.refuse_vanished_columns), and the next refresh empties it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.add_derived_columns(p_table_name text)
 RETURNS void

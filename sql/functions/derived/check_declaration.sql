@@ -6,6 +6,7 @@ CREATE OR REPLACE FUNCTION kpi_engine.check_declaration(
     p_key_columns text[],
     p_source_view text,
     p_entities jsonb,
+    p_window_days integer[],
     p_extremes jsonb,
     p_reads text[],
     p_columns text[]
@@ -17,6 +18,12 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $check_declaration$
 DECLARE
+    v_definition constant text := kpi_engine.definition_of(p_table_name);
+    v_window_days constant integer[] := ARRAY(
+        SELECT DISTINCT match.parts[1]::integer + 1
+        FROM regexp_matches(v_definition, 'window_end\.today - (\d+)', 'g') AS match (parts)
+        ORDER BY 1
+    );
     v_problem text;
 BEGIN
     v_problem := CASE
@@ -37,11 +44,17 @@ BEGIN
         WHEN
             cardinality(p_reads) > 1
             AND regexp_replace(
-                kpi_engine.definition_of(p_table_name),
+                v_definition,
                 'CROSS JOIN (kpi_engine\.window_end|LATERAL)', '', 'g'
             ) ~ 'JOIN'
             THEN format('a definition that reads several derived tables (%s) must not join them',
                 array_to_string(p_reads, ', '))
+        WHEN (v_definition ~ '\mwindow_end\M') <> (p_window_days IS NOT NULL)
+            THEN 'a definition that reads window_end needs p_window_days, and no other one does'
+        WHEN NOT v_window_days <@ coalesce(p_window_days, ARRAY[]::integer[])
+            THEN format('its definition has windows of %s days (window_end.today - n is the first day '
+                'of a window of n + 1): name them in p_window_days',
+                array_to_string(v_window_days, ', '))
         WHEN p_extremes <> '{}' AND p_upkeep <> 'difference'
             THEN 'p_extremes are for a table that is kept by difference'
         WHEN NOT ARRAY(SELECT jsonb_object_keys(p_extremes)) <@ p_columns
@@ -60,11 +73,11 @@ END;
 $check_declaration$;
 
 COMMENT ON FUNCTION kpi_engine.check_declaration(
-    text, text, text[], text, jsonb, jsonb, text[], text[]
+    text, text, text[], text, jsonb, integer[], jsonb, text[], text[]
 ) IS
 'Raises 22023 where a derived table is declared in a way that could not be kept right. Internal to '
 'kpi_engine.declare_derived_table().';
 
 REVOKE ALL ON FUNCTION kpi_engine.check_declaration(
-    text, text, text[], text, jsonb, jsonb, text[], text[]
+    text, text, text[], text, jsonb, integer[], jsonb, text[], text[]
 ) FROM public;

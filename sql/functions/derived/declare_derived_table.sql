@@ -56,8 +56,8 @@ BEGIN
         ORDER BY pg_attribute.attnum
     );
     PERFORM kpi_engine.check_declaration(
-        p_table_name, p_upkeep, p_key_columns, p_source_view, p_entities, p_extremes, v_reads,
-        v_columns
+        p_table_name, p_upkeep, p_key_columns, p_source_view, p_entities, p_window_days, p_extremes,
+        v_reads, v_columns
     );
 
     FOREACH v_set IN ARRAY ARRAY['_a', '_b'] LOOP

@@ -32,6 +32,12 @@ BEGIN
                   DETAIL = format('Got %s.', coalesce(quote_literal(p_view_name), 'NULL')),
                   HINT = format('One of %s.', array_to_string(v_views, ', '));
     END IF;
+    IF NOT has_table_privilege(
+        kpi_engine.api_caller(), format('analytics.%I', p_view_name), 'SELECT'
+    ) THEN
+        RAISE EXCEPTION 'permission denied for materialized view %', p_view_name
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     RETURN QUERY
         SELECT *
         FROM kpi_engine.rows_of_relation_now(format('analytics.%I', p_view_name)::regclass);
@@ -40,7 +46,8 @@ $rows_now$;
 
 COMMENT ON FUNCTION analytics.rows_now(text) IS
 'Rows of a KPI view, as objects, as they would be after a refresh at this moment. The cost follows '
-'what changed since the last refresh. Error: 22023 for no such view. The object becomes a row with '
+'what changed since the last refresh. Errors: 22023 for no such view, 42501 '
+'for one that the caller may not read. The object becomes a row with '
 'jsonb_populate_record(NULL::analytics.mv_metricas_mensuales, object).';
 
 REVOKE ALL ON FUNCTION analytics.rows_now(text) FROM public;

@@ -22,12 +22,22 @@ BEGIN
         SELECT
             derived_tables.table_name,
             kpi_engine.set_of(derived_tables.table_name, true) AS set_name,
-            derived_tables.key_columns || derived_tables.value_columns AS columns,
-            derived_tables.value_columns,
+            derived_tables.key_columns || others.columns AS columns,
+            others.columns AS value_columns,
             kpi_engine.column_list(
                 derived_tables.key_columns, 'known.%1$I = fresh.%1$I', ' AND '
             ) AS same_key
         FROM kpi_engine.derived_tables
+        -- A column that the definition has no more, too: it is empty in the other set.
+        CROSS JOIN LATERAL (
+            SELECT array_agg(pg_attribute.attname::text ORDER BY pg_attribute.attnum) AS columns
+            FROM pg_attribute
+            WHERE
+                pg_attribute.attrelid
+                = format('kpi_engine.%I', derived_tables.table_name)::regclass
+                AND pg_attribute.attnum > 0
+                AND pg_attribute.attname <> ALL (derived_tables.key_columns)
+        ) AS others
         WHERE derived_tables.rebuilding_by IS NOT NULL
         ORDER BY derived_tables.table_name
     LOOP

@@ -1,0 +1,83 @@
+-- Refuses what still reads a column that the definition of a derived table has no more.
+--
+-- Invariant: nobody would fill that column, so a view could show what it once held. Asked at the end
+-- of make migrate, when every file was applied. PostgreSQL does not know what the body of a function
+-- reads: one that names both the table and the column is taken for a reader.
+
+CREATE OR REPLACE FUNCTION kpi_engine.refuse_vanished_columns()
+RETURNS void
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $refuse_vanished_columns$
+DECLARE
+    v_found record;
+BEGIN
+    WITH vanished AS (
+        SELECT
+            derived_tables.table_name,
+            pg_attribute.attrelid,
+            pg_attribute.attnum,
+            pg_attribute.attname
+        FROM kpi_engine.derived_tables
+        INNER JOIN pg_attribute
+            ON pg_attribute.attrelid
+            = to_regclass(format('kpi_engine.%I', derived_tables.table_name))
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+            AND pg_attribute.attname <> ALL (
+                derived_tables.key_columns || derived_tables.value_columns
+            )
+    )
+
+    SELECT
+        reader.table_name,
+        reader.column_name,
+        string_agg(DISTINCT reader.name, ', ' ORDER BY reader.name) AS names
+    INTO v_found
+    FROM (
+        SELECT
+            vanished.table_name,
+            vanished.attname AS column_name,
+            pg_rewrite.ev_class::regclass::text AS name
+        FROM vanished
+        INNER JOIN pg_depend
+            ON pg_depend.refclassid = 'pg_class'::regclass
+            AND pg_depend.refobjid = vanished.attrelid
+            AND pg_depend.refobjsubid = vanished.attnum
+            AND pg_depend.classid = 'pg_rewrite'::regclass
+        INNER JOIN pg_rewrite
+            ON pg_rewrite.oid = pg_depend.objid
+            AND pg_rewrite.ev_class <> vanished.attrelid
+        UNION ALL
+        SELECT vanished.table_name, vanished.attname, pg_proc.oid::regprocedure::text
+        FROM vanished
+        INNER JOIN pg_proc
+            ON pg_proc.pronamespace IN (
+                SELECT pg_namespace.oid FROM pg_namespace
+                WHERE pg_namespace.nspname IN ('analytics', 'kpi_engine', 'api')
+            )
+            AND concat(pg_proc.prosrc, pg_get_function_sqlbody(pg_proc.oid))
+            ~ format('\m%s\M', vanished.table_name)
+            AND concat(pg_proc.prosrc, pg_get_function_sqlbody(pg_proc.oid))
+            ~ format('\m%s\M', vanished.attname)
+    ) AS reader
+    GROUP BY reader.table_name, reader.column_name
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'column % of derived table % is not in its definition any more, and % reads it',
+            v_found.column_name, v_found.table_name, v_found.names
+            USING ERRCODE = 'dependent_objects_still_exist',
+                  DETAIL = 'Nobody would fill it; nothing was changed.',
+                  HINT = format('Change that too, or give recomputed_%s the column back.',
+                      v_found.table_name);
+    END IF;
+END;
+$refuse_vanished_columns$;
+
+COMMENT ON FUNCTION kpi_engine.refuse_vanished_columns() IS
+'Raises 2BP01 where a view or function reads a column of a derived table that its definition has no '
+'more. Internal to make migrate.';
+
+REVOKE ALL ON FUNCTION kpi_engine.refuse_vanished_columns() FROM public;
