@@ -99,6 +99,10 @@ class Migration:
         self.declared = providers(self.objects)
         # By name; read once.
         self.functions: dict[str, dict[str, str]] | None = None
+        # Created since.
+        self.unread_functions: set[str] = set()
+        # Rows of the ledger that are written all at once.
+        self.unwritten: list[dict[str, object]] = []
         # Everything that an object reads, directly or not.
         self.needs: dict[str, set[str]] = {}
         self.staged: list[SqlFile] = []
@@ -226,8 +230,25 @@ class Migration:
         self.say("%s %s (%.0f ms)", verb, item.label, (time.monotonic() - started) * 1000)
 
     def write_ledger(self, item: SqlFile, milliseconds: float | None = None) -> None:
-        """Write the ledger row of a file; without a time, where its code was not applied."""
-        self.connection.execute(
+        """Note the ledger row of a file; without a time, where its code was not applied."""
+        self.unwritten.append(
+            {
+                "name": item.name,
+                "kind": item.kind,
+                "version": item.version,
+                "file": item.file,
+                "checksum": item.checksum,
+                "text_checksum": item.text_checksum,
+                "milliseconds": milliseconds,
+            }
+        )
+        self.ledger[item.name] = (item.kind, item.checksum, item.text_checksum, item.file)
+
+    def flush_ledger(self) -> None:
+        """Write the ledger rows that were noted."""
+        if not self.unwritten:
+            return
+        self.connection.cursor().executemany(
             """
             INSERT INTO kpi_engine.migration_ledger AS ledger
                 (name, kind, version, file, checksum, text_checksum, duration_ms)
@@ -244,17 +265,9 @@ class Migration:
                 applied_by = excluded.applied_by,
                 applied_at = excluded.applied_at
             """,
-            {
-                "name": item.name,
-                "kind": item.kind,
-                "version": item.version,
-                "file": item.file,
-                "checksum": item.checksum,
-                "text_checksum": item.text_checksum,
-                "milliseconds": milliseconds,
-            },
+            self.unwritten,
         )
-        self.ledger[item.name] = (item.kind, item.checksum, item.text_checksum, item.file)
+        self.unwritten = []
 
     def write_rules(self) -> None:
         """Write which objects decide what is in each derived table."""
@@ -373,11 +386,14 @@ class Migration:
         """Return the functions, procedures and aggregates of a name: identity and row version."""
         if self.functions is None:
             self.functions = self.read_functions()
+        if name in self.unread_functions:
+            return self.functions_now(name)
         return self.functions.get(name, {})
 
     def functions_now(self, name: str) -> dict[str, str]:
         """Read the functions of a name anew, after a statement that changed them."""
         known = self.read_functions(name).get(name, {})
+        self.unread_functions.discard(name)
         if self.functions is not None:
             self.functions[name] = known
         return known
@@ -430,7 +446,7 @@ class Migration:
         before = self.function_identities(name)
         if not before:
             self.execute_file(item)
-            self.functions_now(name)
+            self.unread_functions.add(name)
             return
         for identity in before:
             self.withdraw_grants(f"ROUTINE {identity}")
@@ -503,6 +519,7 @@ class Migration:
 
     def stage(self, item: SqlFile) -> None:
         """Build a materialized view aside, populated where the present one is."""
+        self.flush_ledger()
         if not self.staged:
             # A refresh that is running ends first; one that comes now is told to wait.
             locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
@@ -779,6 +796,7 @@ class Migration:
 
     def drop_removed(self) -> None:
         """Drop what was set aside, then the objects whose files are gone."""
+        self.flush_ledger()
         here = {item.name for item in [*self.migrations, *self.objects]}
         removed = sorted(set(self.ledger) - here)
         identities = list(reversed(self.replaced))
@@ -869,6 +887,7 @@ class Migration:
 
     def settle(self) -> None:
         """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
+        self.flush_ledger()
         names = [item.object_name for item in self.objects if item.kind == "materialized view"]
         self.connection.execute(
             "DELETE FROM kpi_engine.view_state WHERE view_name <> ALL (%s) AND view_name NOT IN "
@@ -976,6 +995,7 @@ class Migration:
         source_views = self.source_views()
         self.objects += source_views
         self.apply_objects(source_views)
+        self.flush_ledger()
         self.note_binding()
         self.apply_objects([item for item in ordered if item.object_name in needs_source])
 

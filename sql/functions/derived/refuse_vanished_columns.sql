@@ -14,6 +14,20 @@ AS $refuse_vanished_columns$
 DECLARE
     v_found record;
 BEGIN
+    -- Mostly there is none, and the bodies of all functions take a while.
+    IF NOT EXISTS (
+        SELECT FROM kpi_engine.derived_tables
+        INNER JOIN pg_attribute
+            ON pg_attribute.attrelid
+            = to_regclass(format('kpi_engine.%I', derived_tables.table_name))
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+            AND pg_attribute.attname <> ALL (
+                derived_tables.key_columns || derived_tables.value_columns
+            )
+    ) THEN
+        RETURN;
+    END IF;
     WITH vanished AS (
         SELECT
             derived_tables.table_name,
