@@ -151,6 +151,8 @@ def test_an_unhealthy_answer_with_many_problems_fits_into_a_header(api: Api) -> 
         "RETURNS TABLE (problem text, severity text, message text) LANGUAGE sql STABLE AS "
         "$$SELECT 'stale', 'unhealthy', n || repeat(' ñ\"', 300) FROM generate_series(1, 200) n$$",
         "GRANT EXECUTE ON FUNCTION analytics.health_problems() TO analytics_owner",
+        "COMMENT ON FUNCTION analytics.health_problems() IS "
+        "'Words:\nstale: the figures are over 26 hours old'",
     )
     try:
         answer = api.get("/health", LECTOR)
