@@ -18,7 +18,7 @@ AS $rows_of_relation_now$
 DECLARE
     v_today constant date := analytics.today();
     v_today_before constant date := (SELECT engine_state.today FROM kpi_engine.engine_state);
-    v_everything boolean := kpi_engine.next_rebuild_reason() IS NOT NULL;
+    v_everything boolean;
     v_waiting kpi_engine.changed_keys[];
     v_needed text[];
     v_table kpi_engine.derived_tables;
@@ -30,6 +30,7 @@ DECLARE
     v_place integer;
 BEGIN
     PERFORM kpi_engine.require_source();
+    v_everything := kpi_engine.next_rebuild_reason() IS NOT NULL;
     v_needed := kpi_engine.derived_tables_behind(p_relation);
     v_everything := v_everything OR (
         v_today IS DISTINCT FROM v_today_before AND EXISTS (
