@@ -1,8 +1,8 @@
 -- Refuses what still reads a column that the definition of a derived table has no more.
 --
--- Invariant: nobody would fill that column, so a view could show what it once held. Asked at the end
--- of make migrate, when every file was applied. PostgreSQL does not know what the body of a function
--- reads: one that names both the table and the column is taken for a reader.
+-- Invariant: nobody would fill that column, so a view could show what it once held. Asked at the
+-- end of make migrate, when every file was applied. PostgreSQL does not know what the body of a
+-- function reads: one that names both the table and the column is taken for a reader.
 
 CREATE OR REPLACE FUNCTION kpi_engine.refuse_vanished_columns()
 RETURNS void
@@ -80,7 +80,8 @@ BEGIN
     GROUP BY reader.table_name, reader.column_name
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'column % of derived table % is not in its definition any more, and % reads it',
+        RAISE EXCEPTION 'column % of derived table % is not in its definition any more, '
+            'and % reads it',
             v_found.column_name, v_found.table_name, v_found.names
             USING ERRCODE = 'dependent_objects_still_exist',
                   DETAIL = 'Nobody would fill it; nothing was changed.',
@@ -91,7 +92,7 @@ END;
 $refuse_vanished_columns$;
 
 COMMENT ON FUNCTION kpi_engine.refuse_vanished_columns() IS
-'Raises 2BP01 where a view or function reads a column of a derived table that its definition has no '
-'more. Internal to make migrate.';
+'Raises 2BP01 where a view or function reads a column of a derived table that its definition has '
+'no more. Internal to make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.refuse_vanished_columns() FROM public;
