@@ -94,24 +94,6 @@ COMMENT ON COLUMN analytics.settings.updated_by IS 'Database user who last chang
 
 GRANT SELECT ON analytics.settings TO analytics_lector, analytics_operador;
 
-INSERT INTO analytics.settings (name, value, description) VALUES
-(
-    'time_zone', 'America/Bogota',
-    'Zone in which instants become local days and months. A name from pg_timezone_names.'
-),
-(
-    'schedule_time', '01:00',
-    'Local time of the daily refresh, HH:MM from 00:00 to 23:59.'
-),
-(
-    'schedule_time_zone', 'America/Bogota',
-    'Zone of schedule_time. A name from pg_timezone_names.'
-),
-(
-    'allow_pinned_clock', 'off',
-    'on: SET analytics.now = ''…'' pins the clock of a session, for tests. off: it is refused.'
-);
-
 
 CREATE TABLE analytics.view_state (
     view_name text PRIMARY KEY,
