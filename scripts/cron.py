@@ -9,17 +9,17 @@ from console import LOGGER
 from prerequisites import (
     SCHEDULER,
     acting_as,
+    ask,
     database_name,
     is_superuser,
     role_exists,
     scalar,
 )
+from sql_files import literal_rows
 
-JOBS = {
-    "teloo-analytics tick": "CALL analytics.tick()",
-    "teloo-analytics work": "CALL analytics.work()",
-}
-EVERY_MINUTE = "* * * * *"
+# By name: the command.
+JOBS = {str(name): str(command) for name, command, _ in literal_rows("cron_jobs")}
+EVERY_MINUTE = str(literal_rows("cron_jobs")[0][2])
 EVERY_NIGHT = "17 3 * * *"
 
 
@@ -37,18 +37,6 @@ def _call(function: LiteralString, *arguments: str) -> str:
     """Return the statement that calls a function of pg_cron."""
     literals = sql.SQL(", ").join(map(sql.Literal, arguments))
     return sql.SQL("SELECT cron." + function + "({})").format(literals).as_string(None)
-
-
-def schedule_from_elsewhere(name: str, database: str) -> str:
-    """Return the statement that schedules a job from the database that pg_cron lives in."""
-    return _call(
-        "schedule_in_database",
-        f"{name}: {database}",
-        EVERY_MINUTE,
-        JOBS[name],
-        database,
-        SCHEDULER,
-    )
 
 
 def trim_from_elsewhere(database: str, days: int) -> str:
@@ -96,7 +84,7 @@ def _statements_elsewhere(connection: psycopg.Connection) -> list[str]:
         days = scalar(connection, "SELECT analytics.setting('cron_retention_days')::integer")
     return [
         "CREATE EXTENSION IF NOT EXISTS pg_cron",
-        *(schedule_from_elsewhere(name, database) for name in JOBS),
+        *(str(statement) for *_, statement in ask(connection, "cron_jobs", p_database=database)),
         trim_from_elsewhere(database, int(str(days))),
     ]
 

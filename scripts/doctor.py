@@ -1,7 +1,6 @@
 """Checks everything about an installation; says what is wrong and what mends it."""
 
 import json
-import logging
 import re
 import sys
 from collections import Counter
@@ -11,10 +10,10 @@ from dataclasses import asdict, replace
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 import prerequisites
 from console import (
-    LOGGER,
     Parser,
     UserError,
     database_url,
@@ -36,6 +35,8 @@ from doctor_checks import (
     Finding,
     Fix,
     Patient,
+    all_checks,
+    findings_of,
 )
 from prerequisites import ENGINE_SCHEMA, OWNER, SCHEMA
 
@@ -48,6 +49,8 @@ STATUSES = {
     ADVICE: "advice",
     OK: "ok",
 }
+# The check of the files, and the one that tells whether our tables have their rows.
+FILES, DATA = "files", "data"
 NOT_INSTALLED = "teloo-analytics is not installed"
 CONNECT_SECONDS = 10
 LOCK_TIMEOUT = "2s"
@@ -67,64 +70,38 @@ def from_user_error(error: UserError) -> Finding:
 
 def from_error(error: psycopg.Error, check: Check, patient: Patient, timeout: int) -> Finding:
     """Return what became of a check that the server broke off."""
-    message = f"{error.diag.message_primary or error} (SQLSTATE {error.sqlstate})"
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        advice = Fix("shell", f"scripts/doctor.py --timeout {10 * timeout}", "gives it more time")
-        return Finding(UNCHECKED, f"it took longer than {timeout} s", (advice,))
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return Finding(UNCHECKED, f"something holds a lock for over {LOCK_TIMEOUT}: {message}")
-    if isinstance(error, psycopg.errors.InsufficientPrivilege) and not (
-        check.as_owner and patient.may_act_as_owner
-    ):
-        role = patient.connection.info.user
-        advice = Fix("advice", "Run the doctor as the role that ran migrate, or as a superuser.")
-        return Finding(UNCHECKED, f"role {role} may not: {message}", (advice,))
-    return Finding(FAILED, f"the check itself failed: {message}")
-
-
-@contextmanager
-def warnings_of(findings: list[Finding]) -> Iterator[None]:
-    """Take warnings that other tools log for findings."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: findings.append(  # type: ignore[method-assign]
-        Finding(WARNING, record.getMessage())
-    )
-    LOGGER.addHandler(handler)
-    before = LOGGER.handlers[:]
-    LOGGER.handlers = [
-        other
-        for other in before
-        if other is handler or not isinstance(other, logging.StreamHandler)
-    ]
-    LOGGER.addFilter(_show_progress)
-    try:
-        yield
-    finally:
-        LOGGER.removeFilter(_show_progress)
-        LOGGER.handlers = [other for other in before if other is not handler]
-
-
-def _show_progress(record: logging.LogRecord) -> bool:
-    """Print what a long check says about itself."""
-    if record.levelno < logging.WARNING:
-        print(record.getMessage(), file=sys.stderr, flush=True)
-        return False
-    return True
+    connection = patient.connection
+    with connection.transaction(force_rollback=True):
+        prerequisites.pin_settings(connection)
+        (finding,) = findings_of(
+            prerequisites.ask(
+                connection,
+                "doctor_error",
+                p_sqlstate=error.sqlstate,
+                p_message=error.diag.message_primary or str(error),
+                p_role=connection.info.user,
+                p_is_owners=check.as_owner and patient.may_act_as_owner,
+                p_seconds=timeout if isinstance(error, psycopg.errors.QueryCanceled) else 0,
+            )
+        )
+    return finding
 
 
 def examine(check: Check, patient: Patient, timeout: int) -> list[Finding]:
     """Run one check in a read-only transaction of its own; what fails is a finding, too."""
     findings: list[Finding] = []
     connection = patient.connection
+    if check.counts_rows and patient.with_counts:
+        print(f"{check.name}: counting (--no-counts leaves it out)", file=sys.stderr, flush=True)
     try:
         with connection.transaction(force_rollback=True):
             prerequisites.pin_settings(connection)
             connection.execute(f"SET LOCAL statement_timeout = '{timeout}s'")
             connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-            if check.as_owner and patient.may_act_as_owner:
+            if (check.as_owner and patient.may_act_as_owner) or patient.must_act_as_owner:
                 connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-            with warnings_of(findings):
-                findings.extend(check.look(patient))
+            # What it found before an error stays.
+            findings.extend(check.look(patient))
     except UserError as error:
         findings.append(from_user_error(error))
     except psycopg.Error as error:
@@ -143,28 +120,11 @@ def examine(check: Check, patient: Patient, timeout: int) -> list[Finding]:
     ]
 
 
-def is_without_data(patient: Patient) -> bool:
-    """Tell whether the package was restored without its rows; False where that can't be seen."""
-    try:
-        with patient.connection.transaction(force_rollback=True):
-            prerequisites.pin_settings(patient.connection)
-            patient.connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-            if patient.may_act_as_owner:
-                patient.connection.execute(
-                    sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER))
-                )
-            prerequisites.refuse_hollow(patient.connection)
-    except UserError:
-        return True
-    except psycopg.Error:
-        return False
-    return False
+@contextmanager
+def visit(url: str, *, with_counts: bool = True) -> Iterator[Patient]:
+    """Connect to the database that is to be looked at; nothing can be changed over this.
 
-
-def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
-    """Run all checks, one after the other; yield each with its status and its findings.
-
-    Changes nothing. Raises psycopg.OperationalError where the database can't be reached.
+    Raises psycopg.OperationalError where it can't be reached.
     """
     url = psycopg.conninfo.make_conninfo(url, connect_timeout=CONNECT_SECONDS)
     with prerequisites.connect(url, "doctor") as connection:
@@ -176,30 +136,72 @@ def diagnose(url: str, *, with_counts: bool, timeout: int) -> Iterator[Result]:
             prerequisites.default_search_path(connection),
             with_counts=with_counts,
         )
-        is_installed = patient.value(
-            "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-            "WHERE nspname = %s AND relname = 'migration_ledger'",
-            ENGINE_SCHEMA,
+        prerequisites.pin_settings(connection)
+        patient.is_installed = bool(
+            patient.value(
+                "SELECT true FROM pg_class "
+                "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+                "WHERE nspname = %s AND relname = 'migration_ledger'",
+                ENGINE_SCHEMA,
+            )
+        )
+        patient.has_doctor = bool(
+            patient.value(
+                "SELECT true FROM pg_proc "
+                "INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace "
+                "WHERE nspname = %s AND proname = 'doctor_check'",
+                ENGINE_SCHEMA,
+            )
         )
         if prerequisites.role_exists(connection, OWNER):
             right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
             patient.may_act_as_owner = (
                 patient.value("SELECT pg_has_role(%s, %s)", OWNER, right) is True
             )
+        if patient.is_installed and patient.may_act_as_owner:
+            patient.must_act_as_owner = not patient.value(
+                "SELECT has_schema_privilege(%s, 'USAGE')", SCHEMA
+            )
         connection.commit()
-        is_hollow = bool(is_installed) and is_without_data(patient)
-        for check in (
-            CHECKS if is_installed else sorted(CHECKS, key=lambda one: one.name != "files")
-        ):
-            if not is_installed and check.name == "files":
-                findings = [not_installed(patient)]
-            elif not is_installed and (check.needs_package or check.group == "roles"):
-                findings = [Finding(UNCHECKED, NOT_INSTALLED)]
-            elif check.needs_package and is_hollow:
-                findings = [Finding(UNCHECKED, "teloo-analytics was restored without its data")]
-            else:
-                findings = examine(check, patient, timeout)
-            statuses = {finding.status for finding in findings} or {OK}
+        yield patient
+
+
+def diagnose(
+    url: str, *, with_counts: bool, timeout: int, only: str | None = None
+) -> Iterator[Result]:
+    """Run all checks, or one; yield each with its status and its findings. Changes nothing."""
+    with visit(url, with_counts=with_counts) as patient:
+        yield from make_checks(patient, timeout, only)
+
+
+def make_checks(patient: Patient, timeout: int, only: str | None) -> Iterator[Result]:
+    """Make the checks one after the other.
+
+    Raises UserError where none has the name ``only``.
+    """
+    checks = all_checks(patient.connection, CHECKS)
+    patient.connection.commit()
+    names = [check.name for check in checks]
+    if only is not None and only not in names:
+        raise UserError(f"there is no check {only!r}", "One of: " + ", ".join(names))
+    if not patient.is_installed:
+        for check in sorted(checks, key=lambda check: check.name != FILES):
+            if check.name == FILES:
+                yield check, WRONG, [not_installed(patient)]
+            elif only in (None, check.name):
+                yield check, UNCHECKED, [Finding(UNCHECKED, NOT_INSTALLED)]
+        return
+    is_empty = False
+    for check in checks:
+        if only not in (None, check.name) and check.name != DATA:
+            continue
+        if check.needs_package and is_empty:
+            findings = [Finding(UNCHECKED, "teloo-analytics was restored without its data")]
+        else:
+            findings = examine(check, patient, timeout)
+        statuses = {finding.status for finding in findings} or {OK}
+        is_empty = is_empty or (check.name == DATA and WRONG in statuses)
+        if only in (None, check.name):
             yield check, next(name for name in STATUSES if name in statuses), findings
 
 
@@ -215,79 +217,32 @@ def not_installed(patient: Patient) -> Finding:
     return Finding(WRONG, text, (Fix("shell", "make migrate", "installs it"),))
 
 
-# Objects that a message of the server, a check or a statement names as what is not right.
-CULPRITS = (
-    r"permission denied for (?:table|view|materialized view|schema|function|sequence|relation)"
-    r" ([\w.]+)",
-    r"may not read .*\b(?:of|in) (?:table|view) ([\w.]+)",
-    r'(?:relation|function|schema|role|type|column|view|table) "?([\w.]+)"?'
-    r"(?:\([^)]*\))? (?:does not exist|is missing|is gone)",
-)
-# Of several findings about one object that with a statement for it is the cause.
-CAUSES = re.compile(r"\b(GRANT|CREATE|ALTER|make migrate)\b")
-
-
-def culprit_of(finding: Finding) -> str | None:
-    """Return the name, without its schema, of the object that a finding complains of."""
-    for pattern in CULPRITS:
-        found = re.search(pattern, finding.message)
-        if found:
-            return found[1].rpartition(".")[2]
-    return None
-
-
-def is_about(finding: Finding, name: str) -> bool:
-    """Tell whether a finding names an object, in its message or its statements."""
-    texts = [finding.message, *(fix.command for fix in finding.fixes)]
-    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for text in texts)
-
-
-def with_causes(results: list[Result]) -> list[Result]:
-    """Name for each finding that follows from another one its cause.
-
-    Several checks fail for one lost right, one role or table that is gone. The cause is the
-    finding of a check that was made for it, with the statement that mends it; where there is
-    none, the first one.
-    """
-    bad = [
-        (check, finding)
-        for check, _, findings in results
-        for finding in findings
-        if finding.status in (WRONG, FAILED, UNCHECKED)
+def with_causes(results: list[Result], patient: Patient) -> list[Result]:
+    """Give each finding that follows from another one its cause, and each its place."""
+    findings = [
+        {
+            "check": check.name,
+            "status": finding.status,
+            "message": finding.message,
+            "fixes": [fix.line() for fix in finding.fixes],
+        }
+        for check, _, all_of_it in results
+        for finding in all_of_it
     ]
-    cause_of: dict[int, str] = {}
-    for name in dict.fromkeys(filter(None, (culprit_of(finding) for _, finding in bad))):
-        group = [
-            (check, finding)
-            for check, finding in bad
-            if id(finding) not in cause_of and is_about(finding, name)
-        ]
-        if len(group) < 2:
-            continue
-        causes = [
-            entry
-            for entry in group
-            if entry[1].status == WRONG
-            and any(CAUSES.search(fix.command) for fix in entry[1].fixes)
-            and entry[0].name != "health"
-        ]
-        # What is missing comes before a right on it.
-        first = min(causes or group, key=lambda entry: "is missing" not in entry[1].message)
-        for _, finding in group:
-            if finding is not first[1]:
-                cause_of[id(finding)] = f"{first[0].name}: {first[1].message}"
-    return [
-        (
-            check,
-            status,
-            [
-                replace(finding, cause=cause_of[id(finding)])
-                if id(finding) in cause_of
-                else finding
-                for finding in findings
-            ],
+    with patient.connection.transaction(force_rollback=True):
+        prerequisites.pin_settings(patient.connection)
+        causes = iter(
+            prerequisites.ask(patient.connection, "doctor_causes", p_findings=Jsonb(findings))
         )
-        for check, status, findings in results
+
+    def placed(finding: Finding) -> Finding:
+        _, cause, place = next(causes)
+        text = cause and "{check}: {message}".format(**findings[cause - 1])
+        return replace(finding, cause=text or "", place=place)
+
+    return [
+        (check, status, [placed(finding) for finding in all_of_it])
+        for check, status, all_of_it in results
     ]
 
 
@@ -310,7 +265,7 @@ def printed(fix: Fix) -> str:
 
 
 def print_report(results: Iterator[Result]) -> list[Result]:
-    """Print a line for each check as it is done, then what to do; return the results."""
+    """Print a line for each check as it is done; return the results."""
     done = []
     group = ""
     for check, status, findings in results:
@@ -327,7 +282,6 @@ def print_report(results: Iterator[Result]) -> list[Result]:
         text = summary_of(findings, status)
         print(f"  {STATUSES[status]:13}{check.name:24} {text}".rstrip(), flush=True)
         done.append((check, status, findings))
-    print_findings(done := with_causes(done))
     return done
 
 
@@ -347,21 +301,17 @@ def print_findings(results: list[Result]) -> None:
         for finding in findings
         if finding.status != OK
     ]
-    hence: dict[str, list[str]] = {}
-    for check, finding in found:
+    number = 0
+    for check, finding in sorted(found, key=lambda entry: entry[1].place):
         if finding.cause:
-            hence.setdefault(finding.cause, []).append(f"{check.name}: {finding.message}")
-    heads = [(check, finding) for check, finding in found if not finding.cause]
-    heads.sort(key=lambda entry: f"{entry[0].name}: {entry[1].message}" not in hence)
-    for number, (check, finding) in enumerate(heads, 1):
+            print(f"   hence {check.name}: {finding.message}")
+            continue
+        number += 1
         if number == 1:
             print("\nWhat to do")
         print(f"\n{number}. {STATUSES[finding.status]}, {check.name}: {finding.message}")
         for fix in finding.fixes:
             print(f"     {printed(fix)}")
-        followers = hence.get(f"{check.name}: {finding.message}", [])
-        for follower in followers:
-            print(f"   hence {follower}")
 
 
 def as_json(results: list[Result], database: str) -> str:
@@ -418,6 +368,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--timeout", type=int, default=30, help="seconds for one statement; default: 30"
     )
+    parser.add_argument("--only", metavar="CHECK", help="make one check, such as 'right to read'")
     options = parser.parse_args(arguments)
     set_up_logging()
     if not 1 <= options.timeout <= 86400:
@@ -425,12 +376,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         environment()
         url = database_url(options.database_url)
-        results = diagnose(url, with_counts=not options.no_counts, timeout=options.timeout)
+        with visit(url, with_counts=not options.no_counts) as patient:
+            results = make_checks(patient, options.timeout, options.only)
+            done = list(results) if options.json else print_report(results)
+            done = with_causes(done, patient)
         if options.json:
-            done = with_causes(list(results))
             print(as_json(done, str(psycopg.conninfo.conninfo_to_dict(url).get("dbname", ""))))
-        else:
-            done = print_report(results)
+        elif not is_missing(done[0][2]):
+            print_findings(done)
     except UserError as error:
         report(error)
         return 2

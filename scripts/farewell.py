@@ -1,13 +1,10 @@
 """What an uninstallation takes away for good, and what it leaves behind."""
 
-import re
-
 import psycopg
 from psycopg import sql
 
 import cron
-from prerequisites import ENGINE_SCHEMA, OWNER, ROLES, SCHEMAS, acting_as, scalar
-from sql_files import load_migrations
+from prerequisites import ENGINE_SCHEMA, OWNER, ROLES, SCHEMAS, acting_as, ask, scalar
 
 HISTORY = {
     "refresh_log": "the log of refreshes",
@@ -18,15 +15,6 @@ HISTORY = {
 }
 # The prefix of what make indexes builds.
 INDEX_PREFIX = "teloo_analytics_"
-
-
-def setting_defaults() -> dict[str, str]:
-    """Return the settings that the migrations insert, with the values they give them."""
-    return {
-        name: value
-        for item in load_migrations()
-        for name, value in re.findall(r"^\(\n    '(\w+)', '([^']*)',$", item.sql, re.MULTILINE)
-    }
 
 
 def losses(connection: psycopg.Connection) -> list[str]:
@@ -70,7 +58,7 @@ def changed_settings(connection: psycopg.Connection) -> list[str]:
     """Return statements for the settings that are not as a new migrate would have them."""
     if scalar(connection, "SELECT to_regclass('kpi_engine.settings')") is None:
         return []
-    defaults = setting_defaults()
+    defaults = {name: value for name, value, _ in ask(connection, "setting_defaults")}
     return [
         sql.SQL("SELECT analytics.set_setting({}, {})").format(name, value).as_string(connection)
         for name, value in connection.execute(

@@ -357,6 +357,40 @@ class Migration:
                 reworded = True
                 self.note_text(migration, comment=True)
 
+    def add_settings(self) -> None:
+        """Insert the settings that are not there yet, with their defaults."""
+        defaults = prerequisites.query("setting_defaults")
+        missing = self.connection.execute(
+            sql.SQL(
+                "SELECT name FROM ({}) AS setting (name) "
+                "WHERE name NOT IN (SELECT settings.name FROM kpi_engine.settings)"
+            ).format(defaults)
+        ).fetchall()
+        if not missing:
+            return
+        # The validation that an earlier version left does not know a new setting yet.
+        is_validated = scalar(
+            self.connection,
+            "SELECT true FROM pg_trigger WHERE tgname = 'validate_setting' "
+            "AND tgrelid = 'kpi_engine.settings'::regclass",
+        )
+        if is_validated:
+            self.connection.execute(
+                "ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting"
+            )
+        self.connection.execute(
+            sql.SQL(
+                "INSERT INTO kpi_engine.settings (name, value, description) {} "
+                "ON CONFLICT (name) DO NOTHING"
+            ).format(defaults)
+        )
+        if is_validated:
+            self.connection.execute(
+                "ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting"
+            )
+        self.changes.append(f"added {len(missing)} setting(s)")
+        self.say("added settings: %s", ", ".join(name for (name,) in missing))
+
     def make_schema(self, name: str) -> None:
         """Create a schema of this transaction's own: only the migrating role may."""
         with acting_as(self.connection, self.migrator):
@@ -948,6 +982,7 @@ class Migration:
         with acting_as(connection):
             self.read_ledger()
             self.apply_migrations()
+            self.add_settings()
             self.apply_all_objects()
             self.comment_records()
             self.settle()
@@ -966,7 +1001,11 @@ class Migration:
                 self.drop_removed()
             else:
                 self.changes += [f"removed {name}" for name in self.removed()]
-        for role, statements in prerequisites.dump_findings(connection):
+        with acting_as(connection):
+            obstacles = connection.execute(
+                "SELECT role_name, statements FROM kpi_engine.dump_obstacles()"
+            ).fetchall()
+        for role, statements in obstacles:
             LOGGER.warning(
                 "pg_dump of this database fails as role %s, which may not read schemas %s: run "
                 "%s; or make it a member of pg_read_all_data.",
@@ -1085,7 +1124,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             print(f"pending       {item.path}")
         for name in removed:
             print(f"to be removed {name}")
-        in_path = prerequisites.is_on_path(path)
+        in_path = prerequisites.is_on_path(connection, path)
         if not in_path:
             print(f"pending       schema {SCHEMA} on the search_path of the database")
         if pending or removed or not in_path:

@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from console import LOGGER, UserError
+from sql_files import literal_rows, query_of
 
 # What users read and call; the engine's own objects, on nobody's search_path; what HTTP serves.
 SCHEMA = "analytics"
@@ -19,22 +22,11 @@ MIGRATE_LOCK = "teloo-analytics migrate"
 OWNER = "analytics_owner"
 SCHEDULER = "analytics_scheduler"
 AUTHENTICATOR = "analytics_authenticator"
+# Each with its attributes.
+ROLES = {str(role): str(words) for _, role, words, _, _ in literal_rows("package_roles")}
 # Whom PostgREST answers as, and how long one statement of theirs may take.
 API_ROLES = {
-    "analytics_anon": "5s",
-    "analytics_lector": "10s",
-    "analytics_operador": "10s",
-}
-ROLES = {
-    OWNER: ("NOLOGIN", "Owns every object of teloo-analytics. Nobody logs in as it."),
-    "analytics_lector": ("NOLOGIN", "Reads the KPIs of teloo-analytics."),
-    "analytics_operador": ("NOLOGIN", "Reads, refreshes and reschedules teloo-analytics."),
-    "analytics_anon": ("NOLOGIN", "HTTP requests without a token: the health of teloo-analytics."),
-    AUTHENTICATOR: (
-        "LOGIN NOINHERIT",
-        "PostgREST's login for teloo-analytics: becomes a role of the HTTP API, nothing else.",
-    ),
-    SCHEDULER: ("LOGIN", "Runs the scheduled jobs of teloo-analytics, nothing else."),
+    str(role): limit for _, role, _, limit, _ in literal_rows("package_roles") if limit is not None
 }
 # Of the database that was looked at last: name, function, owner.
 _event_triggers: list[tuple[str, str, str]] = []
@@ -61,8 +53,10 @@ SCHEDULER_SETTINGS = {
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }
-# Called without a schema by users; the materialized views come on top of these.
-UNQUALIFIED_FUNCTIONS = ("refresh_all_mv", "get_mv_stats")
+
+
+# Of a parameter of a function of ours.
+Value = str | int | bool | list[str] | Jsonb | None
 
 
 @dataclass(frozen=True)
@@ -77,6 +71,36 @@ def scalar(connection: psycopg.Connection, query: str | sql.Composable, *values:
     """Run a query and return the first column of its first row, or None without a row."""
     row = connection.execute(query, values or None).fetchone()  # type: ignore[arg-type]
     return row[0] if row else None
+
+
+def query(name: str, **parameters: Value) -> sql.Composed:
+    """Return the query in the file of a function of ours, with these parameters.
+
+    It is run where the function may not be there, or may not be called.
+    """
+    body = sql.SQL(query_of(name))
+    if not parameters:
+        return sql.Composed([body])
+    return sql.SQL(
+        "SELECT answer.* FROM (SELECT {}) AS parameter CROSS JOIN LATERAL ({}) AS answer"
+    ).format(
+        sql.SQL(", ").join(
+            sql.SQL("{}::{} AS {}").format(value, _type_of(value), sql.Identifier(parameter))
+            for parameter, value in parameters.items()
+        ),
+        body,
+    )
+
+
+def _type_of(value: Value) -> sql.SQL:
+    """Return the type of a parameter."""
+    types = {bool: "boolean", int: "numeric", list: "text[]", Jsonb: "jsonb"}
+    return sql.SQL(types.get(type(value), "text"))
+
+
+def ask(connection: psycopg.Connection, name: str, **parameters: Value) -> list[tuple[Any, ...]]:
+    """Run the query in the file of a function of ours; return its rows."""
+    return connection.execute(query(name, **parameters)).fetchall()
 
 
 def role_exists(connection: psycopg.Connection, role: str) -> bool:
@@ -207,62 +231,28 @@ def refusal(connection: psycopg.Connection, statements: Iterable[str], what: str
 
 def check_server(connection: psycopg.Connection) -> None:
     """Refuse a server or a database on which the numbers would not be right."""
-    version = connection.info.server_version
-    if version < 150000:
-        raise UserError(
-            f"PostgreSQL {version // 10000} is too old: 15 to 18 are supported",
-            "Upgrade the server.",
-        )
-    if version >= 190000:
-        LOGGER.warning("PostgreSQL %s is newer than what was tested (15 to 18)", version // 10000)
-    encoding = scalar(connection, "SHOW server_encoding")
-    if encoding != "UTF8":
-        raise UserError(
-            f"the database has encoding {encoding}, and spellings of cities are compared in UTF8",
-            "Move it to a database made with ENCODING 'UTF8'.",
-        )
-    if scalar(connection, r"SELECT upper(U&'\00EB') <> U&'\00CB'"):
-        raise UserError(
-            "in this database upper('ë') is not 'Ë', so CITROËN and citroën would be two brands",
-            "Its locale (LC_CTYPE) knows ASCII only. Move it to a database made with a UTF-8 "
-            "locale, such as LOCALE 'C.UTF-8' TEMPLATE template0.",
-        )
+    for is_fatal, message, hint in ask(connection, "server_problems"):
+        if is_fatal:
+            raise UserError(message, hint)
+        LOGGER.warning("%s", message)
 
 
-def role_requirements() -> list[Requirement]:
-    """Return what the roles of the package need."""
-    requirements = [
-        Requirement(
-            sql.SQL("SELECT to_regrole({}) IS NOT NULL").format(role),
-            sql.SQL("CREATE ROLE {role} {login}; COMMENT ON ROLE {role} IS {comment}").format(
-                role=sql.Identifier(role), login=sql.SQL(login), comment=comment
-            ),
-        )
-        for role, (login, comment) in ROLES.items()
+def requirements(connection: psycopg.Connection, purpose: str) -> list[Requirement]:
+    """Return what the package needs for a purpose: roles, schemas, cancel or usage."""
+    needs = query("package_needs")
+    return [
+        _requirement(needs, statement)
+        for its_purpose, _, statement in connection.execute(needs).fetchall()
+        if its_purpose == purpose
     ]
-    for role, timeout in API_ROLES.items():
-        requirements += [
-            Requirement(
-                sql.SQL(
-                    "SELECT EXISTS (SELECT FROM pg_auth_members WHERE roleid = to_regrole({}) "
-                    "AND member = to_regrole({}))"
-                ).format(role, AUTHENTICATOR),
-                sql.SQL("GRANT {} TO {}").format(
-                    sql.Identifier(role), sql.Identifier(AUTHENTICATOR)
-                ),
-            ),
-            # In force where PostgREST becomes the role; somebody else's choice stays.
-            Requirement(
-                sql.SQL(
-                    "SELECT EXISTS (SELECT FROM pg_roles, unnest(rolconfig) AS setting "
-                    "WHERE rolname = {} AND setting LIKE 'statement_timeout=%')"
-                ).format(role),
-                sql.SQL("ALTER ROLE {} SET statement_timeout = {}").format(
-                    sql.Identifier(role), timeout
-                ),
-            ),
-        ]
-    return requirements
+
+
+def _requirement(needs: sql.Composed, statement: str) -> Requirement:
+    """Return one row of a query of needs."""
+    return Requirement(
+        sql.SQL("SELECT is_met FROM ({}) AS need WHERE statement = {}").format(needs, statement),
+        sql.Composed([sql.SQL(statement)]),
+    )
 
 
 def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] = ()) -> list[str]:
@@ -273,7 +263,7 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
     """
     done = []
     user = str(scalar(connection, "SELECT current_user"))
-    needed = [*role_requirements(), membership_requirement(connection, user)]
+    needed = [*requirements(connection, "roles"), membership_requirement(connection, user)]
     if not scalar(
         connection,
         # By the catalog: to_regclass() needs a right on the schema.
@@ -290,14 +280,14 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
             connection,
             [
                 *needed,
-                *schema_requirements(connection),
+                *requirements(connection, "schemas"),
                 *(
                     other
                     for other in others
                     if other.statement not in [r.statement for r in needed]
                 ),
-                cancel_requirement(),
-                usage_requirement(),
+                *requirements(connection, "cancel"),
+                *requirements(connection, "usage"),
             ],
         )
         raise refusal(connection, more, "the roles and what they need") from error
@@ -305,7 +295,9 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
     for requirement in scheduler_requirements():
         done += _meet_where_allowed(connection, requirement)
     # Without it there is a little less advice; the doctor says so.
-    return done + _meet_where_allowed(connection, usage_requirement())
+    for requirement in requirements(connection, "usage"):
+        done += _meet_where_allowed(connection, requirement)
+    return done
 
 
 def membership_requirement(connection: psycopg.Connection, user: str) -> Requirement:
@@ -335,14 +327,6 @@ def unmet_and_refused(
     return refused
 
 
-def cancel_requirement() -> Requirement:
-    """Return what the scheduler needs to cancel a refresh that somebody else started."""
-    return Requirement(
-        sql.SQL("SELECT pg_has_role({}, 'pg_signal_backend', 'MEMBER')").format(OWNER),
-        sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(OWNER)),
-    )
-
-
 def scheduler_requirements() -> list[Requirement]:
     """Return the settings of the scheduler's role that beat those of a database.
 
@@ -365,17 +349,6 @@ def scheduler_requirements() -> list[Requirement]:
     ]
 
 
-def usage_requirement() -> Requirement:
-    """Return what counts the calls of the HTTP API, for the advice about usage."""
-    return Requirement(
-        sql.SQL(
-            "SELECT EXISTS (SELECT FROM pg_roles, unnest(rolconfig) AS setting "
-            "WHERE rolname = {} AND setting LIKE 'track_functions=%')"
-        ).format(AUTHENTICATOR),
-        sql.SQL("ALTER ROLE {} SET track_functions = 'pl'").format(sql.Identifier(AUTHENTICATOR)),
-    )
-
-
 def _meet_where_allowed(connection: psycopg.Connection, requirement: Requirement) -> list[str]:
     """Make a requirement true where this role may; return the statement that was run."""
     if scalar(connection, requirement.is_met):
@@ -392,7 +365,7 @@ def _meet_where_allowed(connection: psycopg.Connection, requirement: Requirement
 
 def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
     """Let the scheduler cancel a refresh that takes too long, where this role may grant that."""
-    requirement = cancel_requirement()
+    (requirement,) = requirements(connection, "cancel")
     done = _meet_where_allowed(connection, requirement)
     if not scalar(connection, requirement.is_met):
         LOGGER.warning(
@@ -401,38 +374,6 @@ def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
             requirement.statement.as_string(connection),
         )
     return done
-
-
-def schema_requirements(connection: psycopg.Connection) -> list[Requirement]:
-    """Return our schemas, and the rights on the database that our roles need."""
-    database = sql.Identifier(database_name(connection))
-    return [
-        *(
-            Requirement(
-                sql.SQL("SELECT to_regnamespace({}) IS NOT NULL").format(schema),
-                sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
-                    sql.Identifier(schema), sql.Identifier(OWNER)
-                ),
-            )
-            for schema in SCHEMAS
-        ),
-        # REFRESH … CONCURRENTLY needs it.
-        Requirement(
-            sql.SQL("SELECT has_database_privilege({}, current_database(), 'TEMP')").format(OWNER),
-            sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)),
-        ),
-        *(
-            Requirement(
-                sql.SQL("SELECT has_database_privilege({}, current_database(), 'CONNECT')").format(
-                    role
-                ),
-                sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
-                    database, sql.Identifier(role)
-                ),
-            )
-            for role in (SCHEDULER, AUTHENTICATOR)
-        ),
-    ]
 
 
 def set_up_schema(connection: psycopg.Connection) -> list[str]:
@@ -449,135 +390,41 @@ def set_up_schema(connection: psycopg.Connection) -> list[str]:
                 f"Move it out of the way:\n\n    ALTER SCHEMA {schema} RENAME TO "
                 f"{schema}_previous;",
             )
-    return meet(connection, schema_requirements(connection), f"schemas {', '.join(SCHEMAS)}")
+    return meet(connection, requirements(connection, "schemas"), f"schemas {', '.join(SCHEMAS)}")
 
 
 def refuse_hollow(connection: psycopg.Connection) -> None:
     """Stop where our tables are there without the rows that they always have.
 
-    So they are after a restore of pg_dump --schema-only or --exclude-table-data. To be called as
-    the owner.
+    To be called as the owner.
     """
-    tables = ("migration_ledger", "installation", "settings", "engine_state", "scheduler_state")
-    for table in tables:
-        relation = sql.Identifier(ENGINE_SCHEMA, table)
-        if scalar(connection, "SELECT to_regclass(%s) IS NULL", f"{ENGINE_SCHEMA}.{table}"):
-            continue
-        if not scalar(connection, sql.SQL("SELECT true FROM {} LIMIT 1").format(relation)):
-            raise UserError(
-                f"teloo-analytics was restored without its data: {ENGINE_SCHEMA}.{table} is empty; "
-                "nothing was changed",
-                "Take the empty tables away and install anew: make uninstall; make migrate; then "
-                "SELECT * FROM refresh_all_mv(); (docs/runbook.md, Backup and restore)",
-            )
-
-
-def dump_findings(connection: psycopg.Connection) -> list[tuple[str, list[str]]]:
-    """Return roles that could dump this database but for us, with the statements that let them.
-
-    These are the owner of the database, and who may read every table of others and owns none, as a
-    role for backups does. Superusers, and members of pg_read_all_data, read ours, too.
-    """
-    rows = connection.execute(
-        """
-        WITH dumped AS (
-            SELECT pg_class.oid, relowner, nspname = ANY (%(schemas)s) AS is_ours
-            FROM pg_class
-            INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE
-                relkind IN ('r', 'p', 'S') AND relpersistence <> 't'
-                AND nspname NOT LIKE 'pg\\_%%' AND nspname <> 'information_schema'
-                AND NOT EXISTS (
-                    SELECT FROM pg_depend
-                    WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e'
-                )
+    # An installation without the function was never restored: a dump has it.
+    if scalar(connection, "SELECT to_regproc('kpi_engine.empty_own_table') IS NULL"):
+        return
+    table = scalar(connection, "SELECT kpi_engine.empty_own_table()")
+    if table is not None:
+        raise UserError(
+            f"teloo-analytics was restored without its data: {table} is empty; nothing was changed",
+            "Take the empty tables away and install anew: make uninstall; make migrate; then "
+            "SELECT * FROM refresh_all_mv(); (docs/runbook.md, Backup and restore)",
         )
 
-        SELECT rolname
-        FROM pg_roles AS role
-        WHERE
-            NOT role.rolsuper
-            AND role.rolname <> ALL (%(roles)s)
-            AND (
-                EXISTS (
-                    SELECT FROM dumped
-                    WHERE is_ours AND NOT has_table_privilege(role.oid, dumped.oid, 'SELECT')
-                )
-                OR EXISTS (
-                    SELECT FROM pg_namespace
-                    WHERE
-                        nspname = ANY (%(schemas)s)
-                        AND NOT has_schema_privilege(role.oid, pg_namespace.oid, 'USAGE')
-                )
-            )
-            AND (
-                role.oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
-                OR (
-                    role.rolcanlogin
-                    AND has_database_privilege(role.oid, current_database(), 'CONNECT')
-                    AND EXISTS (SELECT FROM dumped WHERE NOT is_ours)
-                    AND NOT EXISTS (
-                        SELECT FROM dumped
-                        WHERE
-                            NOT is_ours
-                            AND (
-                                relowner = role.oid
-                                OR NOT has_table_privilege(role.oid, dumped.oid, 'SELECT')
-                            )
-                    )
-                )
-            )
-        ORDER BY 1
-        """,
-        {"schemas": list(SCHEMAS), "roles": list(ROLES)},
-    ).fetchall()
-    ours = f"SCHEMA {', '.join(SCHEMAS)}"
-    found = []
-    for (role,) in rows:
-        name = sql.Identifier(role).as_string(connection)
-        later = f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN {ours} GRANT SELECT ON"
-        found.append(
-            (
-                str(role),
-                [
-                    f"GRANT USAGE ON {ours} TO {name}",
-                    f"GRANT SELECT ON ALL TABLES IN {ours} TO {name}",
-                    f"GRANT SELECT ON ALL SEQUENCES IN {ours} TO {name}",
-                    f"{later} TABLES TO {name}",
-                    f"{later} SEQUENCES TO {name}",
-                ],
-            )
-        )
-    return found
 
-
-def source_requirements(schema: str, tables: Iterable[str]) -> list[Requirement]:
+def source_requirements(
+    connection: psycopg.Connection, schema: str, tables: Iterable[str]
+) -> list[Requirement]:
     """Return the rights that analytics_owner needs to read the operational tables."""
-    requirements = [
-        Requirement(
-            sql.SQL("SELECT has_schema_privilege({}, {}, 'USAGE')").format(OWNER, schema),
-            sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
-                sql.Identifier(schema), sql.Identifier(OWNER)
-            ),
-        )
-    ]
-    requirements += [
-        Requirement(
-            sql.SQL("SELECT has_table_privilege({}, format('%I.%I', {}, {}), 'SELECT')").format(
-                OWNER, schema, table
-            ),
-            sql.SQL("GRANT SELECT ON {} TO {}").format(
-                sql.Identifier(schema, table), sql.Identifier(OWNER)
-            ),
-        )
-        for table in tables
-    ]
-    return requirements
+    needs = query("source_needs", p_schema=schema, p_tables=list(tables))
+    return [_requirement(needs, statement) for _, statement in connection.execute(needs).fetchall()]
 
 
 def grant_source(connection: psycopg.Connection, schema: str, tables: Iterable[str]) -> list[str]:
     """Let analytics_owner read the operational tables; nothing else there is touched."""
-    return meet(connection, source_requirements(schema, tables), "reading the operational tables")
+    return meet(
+        connection,
+        source_requirements(connection, schema, tables),
+        "reading the operational tables",
+    )
 
 
 def create_requirement(connection: psycopg.Connection) -> Requirement:
@@ -606,11 +453,13 @@ def early_requirements(
         "ORDER BY 1, 2",
         [schemas, list(tables)],
     ).fetchall()
-    requirements = [create_requirement(connection)]
+    needed = [create_requirement(connection)]
     for schema in dict.fromkeys(schema for schema, _ in found):
-        requirements += source_requirements(schema, [name for its, name in found if its == schema])
-    if not is_on_path(path):
-        requirements.append(
+        needed += source_requirements(
+            connection, schema, [name for its, name in found if its == schema]
+        )
+    if not is_on_path(connection, path):
+        needed.append(
             Requirement(
                 sql.SQL(
                     "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database "
@@ -618,19 +467,19 @@ def early_requirements(
                 ).format(),
                 sql.SQL("ALTER DATABASE {} SET search_path = {}").format(
                     sql.Identifier(connection.info.dbname),
-                    sql.SQL(f"{path}, {SCHEMA}" if path_elements(path) else SCHEMA),
+                    sql.SQL(f"{path}, {SCHEMA}" if path_elements(connection, path) else SCHEMA),
                 ),
             )
         )
     if scalar(connection, "SELECT true FROM pg_extension WHERE extname = 'pg_cron'"):
-        requirements.append(
+        needed.append(
             Requirement(
                 sql.SQL("SELECT has_schema_privilege({}, 'cron', 'USAGE')").format(SCHEDULER),
                 sql.SQL("GRANT USAGE ON SCHEMA cron TO {}").format(sql.Identifier(SCHEDULER)),
             )
         )
         right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
-        requirements.append(
+        needed.append(
             Requirement(
                 sql.SQL("SELECT pg_has_role({}, {})").format(SCHEDULER, right),
                 sql.SQL("GRANT {} TO {}").format(
@@ -639,24 +488,13 @@ def early_requirements(
                 ),
             )
         )
-    return requirements
+    return needed
 
 
 def database_search_path(connection: psycopg.Connection) -> str | None:
     """Return the search_path that ALTER DATABASE … SET gave this database, or None."""
-    value = scalar(
-        connection,
-        """
-        SELECT substr(setting, length('search_path=') + 1)
-        FROM pg_db_role_setting
-        CROSS JOIN unnest(setconfig) AS setting
-        WHERE
-            setrole = 0
-            AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND setting LIKE 'search\\_path=%'
-        """,
-    )
-    return None if value is None else str(value)
+    rows = ask(connection, "database_search_path")
+    return str(rows[0][0]) if rows else None
 
 
 def set_database_search_path(connection: psycopg.Connection, value: str | None) -> None:
@@ -704,44 +542,33 @@ def pin_settings(connection: psycopg.Connection) -> None:
 def default_search_path(connection: psycopg.Connection) -> str:
     """Return the search_path that a new session has where the database sets none.
 
-    To be asked before anything is SET. Where the role or the connection has one of its
-    own, the server's configuration is hidden behind it, and PostgreSQL's default is taken.
+    To be asked before anything is SET.
     """
     # A limit that the database sets must not end this query, nor those that follow.
     connection.execute("SET LOCAL statement_timeout = 0")
-    return str(
-        scalar(
-            connection,
-            "SELECT CASE WHEN source OPERATOR(pg_catalog.=) ANY "
-            "('{default,configuration file,command line,environment variable}'::text[]) "
-            "THEN reset_val ELSE boot_val END "
-            "FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'search_path'",
-        )
-    )
+    return str(ask(connection, "default_search_path")[0][0])
 
 
-def path_elements(path: str) -> list[tuple[str, str]]:
+def path_elements(connection: psycopg.Connection, path: str) -> list[tuple[str, str]]:
     """Split a search_path: each element as it is written, and the name it stands for."""
-    written = [part.strip() for part in re.findall(r'(?:"(?:[^"]|"")*"|[^,"])+', path)]
     return [
-        (part, part[1:-1].replace('""', '"') if part.startswith('"') else part.lower())
-        for part in written
-        if part
+        (str(written), str(name))
+        for _, written, name in ask(connection, "path_elements", p_path=path)
     ]
 
 
-def is_on_path(path: str) -> bool:
+def is_on_path(connection: psycopg.Connection, path: str) -> bool:
     """Tell whether our schema is on a search_path."""
-    return SCHEMA in [name for _, name in path_elements(path)]
+    return SCHEMA in [name for _, name in path_elements(connection, path)]
 
 
 def append_to_search_path(connection: psycopg.Connection, default_path: str) -> bool:
     """Append schema analytics to the search_path of the database; False where it is there."""
     before = database_search_path(connection)
     path = before if before is not None else default_path
-    if is_on_path(path):
+    if is_on_path(connection, path):
         return False
-    after = f"{path}, {SCHEMA}" if path_elements(path) else SCHEMA
+    after = f"{path}, {SCHEMA}" if path_elements(connection, path) else SCHEMA
     user = scalar(connection, "SELECT current_user")
     try:
         with connection.transaction():
@@ -769,59 +596,17 @@ def refuse_shadowing(
 ) -> None:
     """Stop where older objects come before ours on the search_path, and say how to move them."""
     path = database_search_path(connection)
-    user = str(scalar(connection, "SELECT current_user"))
-    schemas = [
-        user if name == "$user" else name
-        for _, name in path_elements(path if path is not None else default_path)
-    ]
-    if SCHEMA in schemas:
-        schemas = schemas[: schemas.index(SCHEMA)]
-    rows = connection.execute(
-        """
-        SELECT
-            CASE relkind
-                WHEN 'm' THEN 'MATERIALIZED VIEW'
-                WHEN 'v' THEN 'VIEW'
-                WHEN 'f' THEN 'FOREIGN TABLE'
-                WHEN 'S' THEN 'SEQUENCE'
-                ELSE 'TABLE'
-            END,
-            format('%%I.%%I', nspname, relname)
-        FROM pg_class
-        INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE
-            relname = ANY (%(views)s)
-            AND nspname = ANY (%(schemas)s)
-            AND relkind NOT IN ('i', 'I')
-        UNION ALL
-        SELECT
-            CASE prokind
-                WHEN 'p' THEN 'PROCEDURE'
-                WHEN 'a' THEN 'AGGREGATE'
-                ELSE 'FUNCTION'
-            END,
-            format(
-                '%%I.%%I(%%s)',
-                nspname, proname, pg_get_function_identity_arguments(pg_proc.oid)
-            )
-        FROM pg_proc
-        INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
-        WHERE proname = ANY (%(functions)s) AND nspname = ANY (%(schemas)s)
-        ORDER BY 2
-        """,
-        {
-            "views": list(view_names),
-            "functions": list(UNQUALIFIED_FUNCTIONS),
-            "schemas": schemas,
-        },
-    ).fetchall()
+    rows = ask(
+        connection,
+        "shadowing_objects",
+        p_path=default_path if path is None else path,
+        p_views=list(view_names),
+    )
     if rows:
-        moves = "\n".join(
-            f"    ALTER {kind} {name} SET SCHEMA analytics_previous;" for kind, name in rows
-        )
+        moves = "\n".join(f"    {statement};" for _, statement in rows)
         raise UserError(
             "older objects would win over ours on the search_path; nothing was changed: "
-            + ", ".join(name for _, name in rows),
+            + ", ".join(name for name, _ in rows),
             "Move them out of the way, then run migrate again:\n\n"
             f"    CREATE SCHEMA IF NOT EXISTS analytics_previous;\n{moves}",
         )

@@ -35,6 +35,14 @@ _DECLARATION = re.compile(
 _LATE_BOUND = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
 # Names in schema analytics are known without it.
 _REFERENCE = re.compile(r"\b(?:analytics\.|(?=(?:kpi_engine|api)\.))((?:(?:kpi_engine|api)\.)?\w+)")
+# The query of a function in language sql.
+_BODY = re.compile(
+    r"^AS \$(\w+)\$\n(.*?);?\n\$\1\$;|^BEGIN ATOMIC\n(.*?);\nEND;", re.DOTALL | re.MULTILINE
+)
+# A call without arguments, or with parameters of the caller under the same names.
+_PASSED_ON = re.compile(r"\b(FROM|JOIN) \w+\.(\w+)\((?:p_\w+(?:, )?)*\)")
+_LITERAL = r"(?:'(?:[^']|'')*'\s*)+|NULL|\d+"
+_ROW = re.compile(rf"\(\s*((?:{_LITERAL})(?:\s*,\s*(?:{_LITERAL}))*)\s*\)")
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,44 @@ def read_object(path: Path, file: str) -> SqlFile:
         object_name=object_name,
         file=file,
     )
+
+
+@functools.cache
+def text_of(name: str) -> str:
+    """Return the text of the file that makes a function."""
+    (path,) = (SQL_DIRECTORY / "functions").rglob(f"{name}.sql")
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def query_of(name: str) -> str:
+    """Return the query of a function in language sql, to run where the function is not there.
+
+    The query may read the function's parameters. A function that it calls without arguments, or
+    with parameters of the same names, is written out, too; it must not call another one of ours.
+    """
+    found = _BODY.search(text_of(name))
+    if found is None:
+        raise ValueError(f"{name} has no query")
+    return _PASSED_ON.sub(lambda call: f"{call[1]} ({query_of(call[2])})", found[2] or found[3])
+
+
+@functools.cache
+def literal_rows(name: str) -> list[tuple[str | None, ...]]:
+    """Return the rows of literals that a function's query lists after VALUES."""
+    rows = []
+    for row in _ROW.finditer(query_of(name).partition("VALUES")[2]):
+        values = re.findall(_LITERAL, row[1])
+        rows.append(tuple(None if value == "NULL" else _value_of(value) for value in values))
+    return rows
+
+
+def _value_of(literal: str) -> str:
+    """Return the value of a literal; the parts of one that goes over several lines are one."""
+    if "'" not in literal:
+        return literal
+    parts = re.findall(r"'((?:[^']|'')*)'", literal)
+    return "".join(parts).replace("''", "'")
 
 
 def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:

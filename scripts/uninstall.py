@@ -93,10 +93,10 @@ def restore_search_path(
         if row is not None:
             prerequisites.set_database_search_path(connection, row[0])
             return
-    elements = prerequisites.path_elements(now)
+    elements = prerequisites.path_elements(connection, now)
     left = [(written, name) for written, name in elements if name != SCHEMA]
     if len(left) < len(elements):
-        is_default = left in ([], prerequisites.path_elements(default_path))
+        is_default = left in ([], prerequisites.path_elements(connection, default_path))
         path = None if is_default else ", ".join(written for written, _ in left)
         prerequisites.set_database_search_path(connection, path)
 
@@ -205,7 +205,7 @@ def has_leftovers(connection: psycopg.Connection) -> bool:
         "AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1",
         list(ROLES),
     )
-    return not is_of_others and (prerequisites.is_on_path(path) or bool(has_rights))
+    return not is_of_others and (prerequisites.is_on_path(connection, path) or bool(has_rights))
 
 
 def drop_pg_cron(connection: psycopg.Connection) -> list[str]:

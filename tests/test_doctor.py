@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -10,12 +11,10 @@ import threading
 import time
 import zoneinfo
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest.mock import patch
 
 import psycopg
 import pytest
@@ -28,6 +27,7 @@ from conftest import SERVERS, TEST_SETTINGS, Database
 from demo_source import load_source_schema
 from doctor_checks import Check
 from migrate import migrate
+from sql_files import text_of
 
 TAKES_MINUTES = True
 
@@ -77,15 +77,34 @@ def examine(
 ) -> Report:
     """Run the command line for scripts; ``only`` one of the checks is a fraction of the time."""
     output = io.StringIO()
-    checks = [check for check in doctor.CHECKS if only in (None, check.name)]  # type: ignore[attr-defined]
-    with redirect_stdout(output), patch.object(doctor, "CHECKS", checks):
-        code = doctor.main(["--database-url", url or database.url, "--json", *options])
+    one = [] if only is None else ["--only", only]
+    with redirect_stdout(output):
+        code = doctor.main(["--database-url", url or database.url, "--json", *one, *options])
     return Report(code, json.loads(output.getvalue()))
 
 
 def findings_of(database: Database, check: str) -> list[dict[str, Any]]:
     """Run one check."""
     return examine(database, only=check).findings(check)
+
+
+def check_names(database: Database) -> list[str]:
+    """Return the names of all checks."""
+    with database.connect() as connection:
+        return [check.name for check in doctor_checks.all_checks(connection, doctor_checks.CHECKS)]
+
+
+@contextmanager
+def constant(database: Database, function: str, name: str, value: str) -> Iterator[None]:
+    """Let a function of the doctor have another constant."""
+    text = text_of(function)
+    changed, count = re.subn(rf"({name} constant \w+ := )[^;]+;", rf"\g<1>{value};", text)
+    assert count == 1
+    database.execute(changed)
+    try:
+        yield
+    finally:
+        database.execute(text)
 
 
 def carry_out(database: Database, fix: dict[str, str]) -> None:
@@ -170,7 +189,7 @@ def test_fresh_installation_is_only_told_to_refresh_and_then_nothing_is_wrong(
     mend(migrated, "indexes")
     report = examine(migrated, "--strict")
     assert (report.code, report.data["status"]) == (0, "ok"), report.data
-    assert report.data["counts"]["ok"] == len(doctor_checks.CHECKS)
+    assert report.data["counts"]["ok"] == len(check_names(migrated))
 
 
 # Check, what brings it about, its status, what it says, what sets right what the fix leaves.
@@ -760,9 +779,15 @@ def test_rebuild_that_stopped(patient: Database) -> None:
     mend(patient, "rebuild")
 
 
-def test_large_change_log_and_dead_rows(patient: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_checks, "CHANGE_LOG_BYTES", 1024**2)
-    monkeypatch.setattr(doctor_checks, "DEAD_ROWS", 1000)
+def test_large_change_log_and_dead_rows(patient: Database) -> None:
+    with (
+        constant(patient, "doctor_refresh", "c_log_bytes", "1048576"),
+        constant(patient, "doctor_storage", "c_dead_rows", "1000"),
+    ):
+        look_for_large_change_log_and_dead_rows(patient)
+
+
+def look_for_large_change_log_and_dead_rows(patient: Database) -> None:
     patient.execute(
         "INSERT INTO kpi_engine.change_log SELECT 'asesor', "
         "'00000000-0000-0000-0000-000000000001' FROM generate_series(1, 50000)"
@@ -795,19 +820,21 @@ def test_index_whose_build_was_interrupted(patient: Database) -> None:
     patient.execute("DROP INDEX kpi_engine.medio")
 
 
-def test_long_and_prepared_transactions(patient: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_and_prepared_transactions(patient: Database) -> None:
     with patient.connect(autocommit=False) as forgotten, patient.connect() as preparing:
         forgotten.execute("SELECT pg_current_xact_id()")
         preparing.execute("BEGIN")
         preparing.execute("SELECT pg_current_xact_id()")
         preparing.execute("PREPARE TRANSACTION 'olvidada'")
         assert findings_of(patient, "what holds vacuum back") == []
-        monkeypatch.setattr(doctor_checks, "LONG_TRANSACTION", timedelta(0))
-        messages = [found["message"] for found in findings_of(patient, "what holds vacuum back")]
-        assert len(messages) == 2
-        assert "'olvidada'" in messages[0]
-        assert f"process {forgotten.info.backend_pid} " in messages[1]
-        mend(patient, "what holds vacuum back")
+        with constant(patient, "doctor_storage", "c_long", "interval '0'"):
+            messages = [
+                found["message"] for found in findings_of(patient, "what holds vacuum back")
+            ]
+            assert len(messages) == 2
+            assert "'olvidada'" in messages[0]
+            assert f"process {forgotten.info.backend_pid} " in messages[1]
+            mend(patient, "what holds vacuum back")
         with pytest.raises(psycopg.OperationalError):
             forgotten.execute("SELECT 1")
 
@@ -832,7 +859,7 @@ def test_plain_roles_are_told_what_could_not_be_checked(patient: Database) -> No
         patient.execute("UPDATE analytics.scheduler_state SET last_tick_at = '2020-01-01'")
         ill = examine(patient, url=patient.url_as("ana", password))
         patient.execute("ALTER ROLE analytics_owner LOGIN")
-        open_owner = examine(patient, url=patient.url_as("nadie", password))
+        open_owner = examine(patient, url=patient.url_as("ana", password))
     finally:
         patient.execute("DROP ROLE ana", "DROP ROLE nadie", "ALTER ROLE analytics_owner NOLOGIN")
     for report in (reader, nobody):
@@ -935,8 +962,8 @@ def test_make_doctor_prints_a_line_for_each_check_and_what_to_do(patient: Databa
         check=False,
     )
     patient.execute("ALTER ROLE analytics_anon NOCREATEDB")
-    for check in doctor_checks.CHECKS:
-        assert f"  {check.name}" in result.stdout
+    for name in check_names(patient):
+        assert f"  {name}" in result.stdout
     assert "     ALTER ROLE analytics_anon NOCREATEDB;" in result.stdout.splitlines()
     assert result.returncode == 2, "make's own code for a recipe that failed"
 
@@ -1012,6 +1039,37 @@ def test_database_that_pg_cron_does_not_live_in(cron_clinic: Database) -> None:
     assert len(report.findings("pg_cron")) == 2
     mend(other, "pg_cron", report)
     assert "2 jobs as analytics_scheduler" in str(examine(other).entry("pg_cron"))
+
+
+@pytest.mark.system_only("pg_cron")
+def test_jobs_are_seen_by_who_may_act_as_their_role_and_is_no_superuser(
+    cron_clinic: Database,
+) -> None:
+    password = secrets.token_hex(8)
+    cron_clinic.execute(
+        f"CREATE ROLE duena LOGIN PASSWORD '{password}'", "GRANT analytics_owner TO duena"
+    )
+    question = "SELECT status, message, current_user::text FROM kpi_engine.doctor_check('pg_cron')"
+    try:
+        cron_clinic.execute("CALL analytics.tick()")
+        wait_for_no_findings(cron_clinic, "pg_cron")
+        with cron_clinic.connect(cron_clinic.url_as("duena", password)) as connection:
+            [(status, message, _)] = connection.execute(question).fetchall()
+            assert (status, "analytics_scheduler" in message) == ("unchecked", True)
+            cron_clinic.execute("GRANT analytics_scheduler TO duena")
+            for role in ("duena", "analytics_owner"):
+                connection.execute(f"SET ROLE {role}")
+                assert connection.execute(question).fetchall() == [
+                    ("ok", "2 jobs as analytics_scheduler", role)
+                ]
+                assert connection.execute("SHOW role").fetchone() == (role,)
+            cron_clinic.execute("SELECT cron.alter_job(jobid, active := false) FROM cron.job")
+            found = connection.execute(question).fetchall()
+            assert [status for status, _, _ in found] == ["wrong", "wrong", "ok"]
+    finally:
+        cron_clinic.execute(
+            "SELECT cron.alter_job(jobid, active := true) FROM cron.job", "DROP ROLE duena"
+        )
 
 
 @pytest.mark.system_only("pg_cron")

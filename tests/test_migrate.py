@@ -769,9 +769,10 @@ def test_odd_names_of_database_and_schema(server: Server) -> None:
     ],
 )
 def test_search_path_is_split_as_postgresql_does(
-    path: str, expected: list[tuple[str, str]]
+    system_database: Database, path: str, expected: list[tuple[str, str]]
 ) -> None:
-    assert path_elements(path) == expected
+    with system_database.connect() as connection:
+        assert path_elements(connection, path) == expected
 
 
 def test_uninstall_takes_only_our_schema_off_a_search_path_that_was_changed_since(

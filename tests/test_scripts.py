@@ -78,18 +78,32 @@ def test_doctor_without_the_right_to_see_the_data_directory_did_not_fail(
     assert not [check for check in report["checks"] if check["status"] == "failed"]
 
 
+def test_doctor_of_an_installation_without_its_functions_tells_to_migrate(
+    migrated: Database,
+) -> None:
+    migrated.execute("DROP FUNCTION kpi_engine.doctor_check CASCADE")
+    code, text = diagnosis(migrated.url)
+    assert code == 1
+    assert "sql/functions/doctor/doctor_check.sql is not applied as it is here" in text
+    first = text.partition("What to do\n\n1. ")[2].partition("\n\n2. ")[0]
+    assert first.startswith("wrong, files: ")
+    assert first.count("function kpi_engine.doctor_check is missing") >= 30
+    migrate(migrated.url)
+    assert "doctor_check" not in diagnosis(migrated.url)[1]
+
+
 @pytest.mark.parametrize(
     ("fault", "cause", "mended_by"),
     [
         (
             "REVOKE SELECT ON public.solicitudes FROM analytics_owner",
             "right to read",
-            'GRANT SELECT ON "public"."solicitudes" TO "analytics_owner"',
+            "GRANT SELECT ON public.solicitudes TO analytics_owner",
         ),
         (
             "REVOKE SELECT ON public.ofertas FROM analytics_owner",
             "right to read",
-            'GRANT SELECT ON "public"."ofertas" TO "analytics_owner"',
+            "GRANT SELECT ON public.ofertas TO analytics_owner",
         ),
     ],
 )
@@ -209,6 +223,21 @@ def test_on_a_standby_each_script_says_one_clear_line(standby: str, script: str)
     [line] = ended.stderr.splitlines()
     assert line.startswith("ERROR: this server is a standby, so it is read-only")
     assert "127.0.0.1" in line, "it names the primary"
+
+
+def test_doctor_of_sql_works_on_a_standby(standby: str) -> None:
+    with psycopg.connect(standby) as connection:
+        rows = connection.execute(
+            "SELECT check_name, status, message FROM analytics.doctor()"
+        ).fetchall()
+    assert [row for row in rows if row[1] == "failed"] == []
+    said = {name: (status, message) for name, status, message in rows}
+    assert (
+        "a standby: what mends something has to be run on its primary"
+        in (said["version and encoding"][1])
+    )
+    assert said["pg_cron"] == ("ok", "a standby runs no jobs")
+    assert said["contract"][0] == "ok"
 
 
 # -- migrate and change capture ----------------------------------------------------------------

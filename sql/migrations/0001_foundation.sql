@@ -13,6 +13,8 @@ TO analytics_lector, analytics_operador, analytics_scheduler;
 -- For the steps of procedures that commit, and so run with the rights of their caller: rebuild(),
 -- tick(), work(); and for the notifier.
 GRANT USAGE ON SCHEMA kpi_engine TO analytics_operador, analytics_scheduler;
+-- For analytics.doctor(), which looks with the eyes of its caller. No table there is readable.
+GRANT USAGE ON SCHEMA kpi_engine TO analytics_lector;
 
 COMMENT ON SCHEMA kpi_engine IS
 'The engine of teloo-analytics: its tables, derived tables and internal functions. On nobody''s '
@@ -98,24 +100,6 @@ COMMENT ON COLUMN kpi_engine.settings.value IS 'Its value, as text.';
 COMMENT ON COLUMN kpi_engine.settings.description IS 'What it does and which values are right.';
 COMMENT ON COLUMN kpi_engine.settings.updated_at IS 'When it was last changed.';
 COMMENT ON COLUMN kpi_engine.settings.updated_by IS 'Database user who last changed it.';
-
-INSERT INTO kpi_engine.settings (name, value, description) VALUES
-(
-    'time_zone', 'America/Bogota',
-    'Zone in which instants become local days and months. A name from pg_timezone_names.'
-),
-(
-    'schedule_time', '01:00',
-    'Local time of the daily refresh, HH:MM from 00:00 to 23:59.'
-),
-(
-    'schedule_time_zone', 'America/Bogota',
-    'Zone of schedule_time. A name from pg_timezone_names.'
-),
-(
-    'allow_pinned_clock', 'off',
-    'on: SET analytics.now = ''…'' pins the clock of a session, for tests. off: it is refused.'
-);
 
 
 CREATE TABLE kpi_engine.view_state (

@@ -1,38 +1,5 @@
 -- The HTTP API: schema api, what its roles may, and what a request can ask for.
 
--- The validation that an earlier version left does not know these settings yet.
-DO $validation_off$
-BEGIN
-    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
-        ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting;
-    END IF;
-END;
-$validation_off$;
-
-INSERT INTO kpi_engine.settings (name, value, description) VALUES
-(
-    'api_audience', 'teloo-analytics',
-    'Audience (aud) that a token of the HTTP API must name. Any text but the empty one.'
-),
-(
-    'api_forced_requests', '100000',
-    'Up to this many requests POST …/refresh?force=true computes everything at once; above, it '
-    'is queued and answers 202. A whole number from 0 to 1000000000.'
-),
-(
-    'slow_refresh_least_ms', '10000',
-    'A refresh that took less is never called slow, whatever the ones before took. '
-    'Milliseconds, a whole number from 0 to 1000000000.'
-);
-
-DO $validation_on$
-BEGIN
-    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
-        ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting;
-    END IF;
-END;
-$validation_on$;
-
 COMMENT ON SCHEMA api IS
 'The HTTP API of teloo-analytics: what PostgREST serves. One function per endpoint and '
 'read-only views, nothing else.';

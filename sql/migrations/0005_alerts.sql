@@ -1,34 +1,5 @@
 -- Alerts: the state of each problem, and an outbox of notices about them.
 
--- The validation that an earlier version left does not know these settings yet.
-DO $validation_off$
-BEGIN
-    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
-        ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting;
-    END IF;
-END;
-$validation_off$;
-
-INSERT INTO kpi_engine.settings (name, value, description) VALUES
-(
-    'alert_after_minutes', '1',
-    'A problem becomes an alert when it lasts for so long. Minutes, a whole number from 0 to '
-    '100000.'
-),
-(
-    'alert_expiry_hours', '72',
-    'A notice that could not be delivered for so long is given up. Hours, a whole number from 1 '
-    'to 100000.'
-);
-
-DO $validation_on$
-BEGIN
-    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
-        ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting;
-    END IF;
-END;
-$validation_on$;
-
 
 CREATE TABLE kpi_engine.alerts (
     alert_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,30 +1,6 @@
 -- Usage of the views, for advice; counters that go on when logs are trimmed; jobs that know
 -- their session; indexes for what a tick asks of the logs.
 
--- The validation that an earlier version left does not know this setting yet.
-DO $validation_off$
-BEGIN
-    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
-        ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting;
-    END IF;
-END;
-$validation_off$;
-
-INSERT INTO kpi_engine.settings (name, value, description) VALUES
-(
-    'usage_advice_days', '14',
-    'Usage advice judges by so many days, and says nothing before it has watched for so long. '
-    'Days, a whole number from 1 to 366.'
-);
-
-DO $validation_on$
-BEGIN
-    IF to_regproc('kpi_engine.validate_setting') IS NOT NULL THEN
-        ALTER TABLE kpi_engine.settings ENABLE TRIGGER validate_setting;
-    END IF;
-END;
-$validation_on$;
-
 
 CREATE TABLE kpi_engine.usage_watched (
     kind text NOT NULL CHECK (kind IN ('view', 'index', 'endpoint')),

@@ -1,7 +1,8 @@
 -- Trigger function: refuses a setting whose value is not right.
 --
 -- Invariant: what analytics.settings holds can be used without checking it again.
--- A new setting gets its row in a migration and its rule in kpi_engine.setting_problem().
+-- A new setting gets its row in kpi_engine.setting_defaults() and its rule in
+-- kpi_engine.setting_problem().
 
 CREATE OR REPLACE FUNCTION kpi_engine.validate_setting()
 RETURNS trigger

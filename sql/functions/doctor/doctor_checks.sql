@@ -1,0 +1,74 @@
+-- The checks of the doctor that SQL makes, in the order in which they are made.
+--
+-- Invariant: each has a branch in the function of its group, analytics.doctor_<group>(); the check
+-- pg_cron has a function of its own. needs_data: not to be made where our tables lost their rows.
+-- is_owners: made with the rights of analytics_owner, so that a right that is missing is a fault.
+-- counts_rows: may take long on a large source. scripts/doctor.py reads the same list in this file.
+
+CREATE OR REPLACE FUNCTION kpi_engine.doctor_checks()
+RETURNS TABLE (
+    place integer,
+    group_name text,
+    check_name text,
+    needs_data boolean,
+    is_owners boolean,
+    counts_rows boolean
+)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $doctor_checks$
+    SELECT
+        checks.place,
+        checks.group_name,
+        checks.check_name,
+        checks.needs_data,
+        checks.is_owners,
+        checks.counts_rows
+    FROM (
+        VALUES
+        (1, 'server', 'version and encoding', false, true, false),
+        (2, 'server', 'vacuum and statistics', false, true, false),
+        (3, 'server', 'connections', false, true, false),
+        (4, 'installation', 'data', false, true, false),
+        (5, 'installation', 'objects', true, true, false),
+        (6, 'installation', 'search_path', true, true, false),
+        (7, 'installation', 'owners', true, true, false),
+        (8, 'roles', 'attributes', false, true, false),
+        (9, 'roles', 'memberships', false, true, false),
+        (10, 'roles', 'what they need', true, true, false),
+        (11, 'roles', 'right to cancel', false, true, false),
+        (12, 'roles', 'right to dump', true, true, false),
+        (13, 'roles', 'nothing for PUBLIC', true, true, false),
+        (14, 'settings', 'values', true, true, false),
+        (15, 'settings', 'clock', true, true, false),
+        (16, 'source', 'contract', true, true, false),
+        (17, 'source', 'right to read', true, true, false),
+        (18, 'source', 'code of others', true, true, false),
+        (19, 'source', 'change capture', true, true, false),
+        (20, 'source', 'ways around capture', true, true, false),
+        (21, 'source', 'indexes', true, true, false),
+        (22, 'source', 'requests without a month', true, true, true),
+        (23, 'source', 'values that can''t be counted', true, true, true),
+        (24, 'schedule', 'pg_cron', true, false, false),
+        (25, 'schedule', 'jobs', true, true, false),
+        (26, 'schedule', 'notices', true, true, false),
+        (27, 'refresh', 'health', true, true, false),
+        (28, 'refresh', 'last runs', true, true, false),
+        (29, 'refresh', 'changes that wait', true, true, true),
+        (30, 'refresh', 'rebuild', true, true, false),
+        (31, 'refresh', 'usage', true, true, false),
+        (32, 'storage', 'size and dead rows', true, false, false),
+        (33, 'storage', 'autovacuum of our tables', true, false, false),
+        (34, 'storage', 'invalid indexes', true, false, false),
+        (35, 'storage', 'what holds vacuum back', true, false, false)
+    ) AS checks (place, group_name, check_name, needs_data, is_owners, counts_rows);
+$doctor_checks$;
+
+COMMENT ON FUNCTION kpi_engine.doctor_checks() IS
+'The checks of analytics.doctor(): place, group, name; whether a check needs the rows of our '
+'tables, is made with the rights of analytics_owner, counts rows. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.doctor_checks() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_checks() TO analytics_lector, analytics_operador;

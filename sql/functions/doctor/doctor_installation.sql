@@ -1,0 +1,163 @@
+-- The checks of the doctor about the objects that migrate made.
+--
+-- Invariant: asks the catalog and the ledger; what the files hold, only the machine knows.
+-- SECURITY DEFINER: readers and operators do not read the ledger.
+
+CREATE OR REPLACE FUNCTION kpi_engine.doctor_installation(p_check text, p_default_path text)
+RETURNS TABLE (status text, message text, fixes text[])
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $doctor_installation$
+#variable_conflict use_column
+DECLARE
+    v_path constant text := coalesce(kpi_engine.database_search_path(), p_default_path);
+    v_moves text[];
+    v_older text;
+BEGIN
+    CASE p_check
+        WHEN 'data' THEN
+            RETURN QUERY
+                SELECT
+                    'wrong',
+                    format(
+                        'teloo-analytics was restored without its data: %s is empty', own.table_name
+                    ),
+                    ARRAY[
+                        '-- $ make uninstall',
+                        '-- $ make migrate  # docs/runbook.md, Backup and restore',
+                        'SELECT * FROM analytics.refresh_all_mv();'
+                    ]
+                FROM (SELECT kpi_engine.empty_own_table() AS table_name) AS own
+                WHERE own.table_name IS NOT NULL;
+        WHEN 'objects' THEN
+            RETURN QUERY
+                SELECT
+                    'wrong',
+                    format('%s %s is gone', ledger.kind, ledger.full_name),
+                    ARRAY['-- $ make migrate']
+                FROM (
+                    SELECT
+                        migration_ledger.kind,
+                        CASE
+                            WHEN position('.' IN migration_ledger.name) > 0
+                                THEN migration_ledger.name
+                            ELSE 'analytics.' || migration_ledger.name
+                        END AS full_name
+                    FROM analytics.migration_ledger
+                    -- The check contract knows the src_ views better.
+                    WHERE migration_ledger.kind IN ('function', 'view', 'materialized view')
+                ) AS ledger
+                WHERE
+                    CASE ledger.kind
+                        WHEN 'function' THEN NOT EXISTS (
+                            SELECT FROM pg_proc
+                            INNER JOIN pg_namespace ON pg_namespace.oid = pg_proc.pronamespace
+                            WHERE
+                                pg_namespace.nspname = split_part(ledger.full_name, '.', 1)
+                                AND pg_proc.proname = split_part(ledger.full_name, '.', 2)
+                        )
+                        ELSE to_regclass(ledger.full_name) IS NULL
+                    END
+                ORDER BY ledger.full_name;
+            IF NOT FOUND THEN
+                RETURN QUERY
+                    SELECT
+                        'ok',
+                        format(
+                            '%s files applied, the last one %s', count(*),
+                            to_char(max(migration_ledger.applied_at), 'YYYY-MM-DD HH24:MI TZ')
+                        ),
+                        ARRAY[]::text[]
+                    FROM analytics.migration_ledger;
+            END IF;
+        WHEN 'search_path' THEN
+            RETURN QUERY
+                SELECT
+                    'wrong',
+                    format('the search_path of the database (%s) has no schema analytics', v_path),
+                    ARRAY['-- $ make migrate']
+                WHERE 'analytics' NOT IN (
+                    SELECT elements.schema_name FROM kpi_engine.path_elements(v_path) AS elements
+                );
+            SELECT
+                array_agg(older.statement || ';' ORDER BY older.object_name),
+                string_agg(older.object_name, ', ' ORDER BY older.object_name)
+            INTO v_moves, v_older
+            FROM kpi_engine.shadowing_objects(v_path, (
+                SELECT array_agg(views.view_name) FROM kpi_engine.materialized_views() AS views
+            )) AS older;
+            IF v_older IS NOT NULL THEN
+                RETURN QUERY
+                    SELECT
+                        'wrong',
+                        'older objects would win over ours on the search_path: ' || v_older,
+                        ARRAY['CREATE SCHEMA IF NOT EXISTS analytics_previous;'] || v_moves;
+            END IF;
+            RETURN QUERY SELECT 'ok', v_path, ARRAY[]::text[];
+        WHEN 'owners' THEN
+            RETURN QUERY
+                SELECT
+                    CASE
+                        WHEN object.kind IN ('MATERIALIZED VIEW', 'SCHEMA') THEN 'wrong'
+                        ELSE 'warning'
+                    END,
+                    format(
+                        '%s %s belongs to %s: analytics_owner can''t refresh or change it',
+                        lower(object.kind), object.identity, pg_get_userbyid(object.owner)
+                    ),
+                    ARRAY[format(
+                        'ALTER %s %s OWNER TO analytics_owner;', object.kind, object.identity
+                    )]
+                FROM (
+                    SELECT
+                        CASE pg_class.relkind
+                            WHEN 'm' THEN 'MATERIALIZED VIEW'
+                            WHEN 'v' THEN 'VIEW'
+                            WHEN 'S' THEN 'SEQUENCE'
+                            WHEN 'f' THEN 'FOREIGN TABLE'
+                            ELSE 'TABLE'
+                        END AS kind,
+                        pg_class.oid::regclass::text AS identity,
+                        pg_class.relowner AS owner,
+                        pg_class.relnamespace AS schema
+                    FROM pg_class
+                    WHERE pg_class.relkind IN ('m', 'v', 'S', 'f', 'r', 'p')
+                    UNION ALL
+                    SELECT
+                        'ROUTINE',
+                        pg_proc.oid::regprocedure::text,
+                        pg_proc.proowner,
+                        pg_proc.pronamespace
+                    FROM pg_proc
+                    UNION ALL
+                    SELECT
+                        'SCHEMA',
+                        quote_ident(pg_namespace.nspname),
+                        pg_namespace.nspowner,
+                        pg_namespace.oid
+                    FROM pg_namespace
+                ) AS object
+                INNER JOIN pg_namespace ON pg_namespace.oid = object.schema
+                INNER JOIN kpi_engine.package_schemas() AS ours
+                    ON ours.schema_name = pg_namespace.nspname
+                WHERE pg_get_userbyid(object.owner) <> 'analytics_owner'
+                ORDER BY object.kind, object.identity;
+    END CASE;
+END;
+$doctor_installation$;
+
+COMMENT ON FUNCTION kpi_engine.doctor_installation(text, text) IS
+'One check of group installation of analytics.doctor(): status, message, fixes. p_default_path: '
+'the search_path where the database sets none. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.doctor_installation(text, text) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_installation(text, text)
+TO analytics_lector, analytics_operador;

@@ -1,0 +1,119 @@
+-- What the roles and schemas of the package need, and whether they have it.
+--
+-- Invariant: a row for each need, met or not, in the order in which statements can be run. roles
+-- and schemas: nothing works without. cancel: a refresh over its maximum time can be cancelled
+-- whoever started it. usage: calls of the HTTP API are counted. migrate runs this query from the
+-- file, before there is anything, so a role or schema that is missing is a need that is not met.
+
+CREATE OR REPLACE FUNCTION kpi_engine.package_needs()
+RETURNS TABLE (purpose text, is_met boolean, statement text)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $package_needs$
+    WITH need AS (
+        SELECT
+            1 AS step,
+            role.place,
+            'roles' AS purpose,
+            to_regrole(role.role_name) IS NOT NULL AS is_met,
+            format(
+                'CREATE ROLE %1$I %2$s; COMMENT ON ROLE %1$I IS %3$L',
+                role.role_name, role.attributes, role.description
+            ) AS statement
+        FROM kpi_engine.package_roles() AS role
+        UNION ALL
+        SELECT
+            2,
+            2 * role.place,
+            'roles',
+            EXISTS (
+                SELECT FROM pg_auth_members
+                WHERE
+                    pg_auth_members.roleid = to_regrole(role.role_name)
+                    AND pg_auth_members.member = to_regrole('analytics_authenticator')
+            ),
+            format('GRANT %I TO analytics_authenticator', role.role_name)
+        FROM kpi_engine.package_roles() AS role
+        WHERE role.statement_timeout IS NOT NULL
+        UNION ALL
+        SELECT
+            2,
+            2 * role.place + 1,
+            'roles',
+            -- In force where PostgREST becomes the role; somebody else's choice stays.
+            EXISTS (
+                SELECT FROM pg_roles
+                CROSS JOIN unnest(pg_roles.rolconfig) AS given (setting)
+                WHERE
+                    pg_roles.rolname = role.role_name
+                    AND starts_with(given.setting, 'statement_timeout=')
+            ),
+            format('ALTER ROLE %I SET statement_timeout = %L', role.role_name, role.statement_timeout)
+        FROM kpi_engine.package_roles() AS role
+        WHERE role.statement_timeout IS NOT NULL
+        UNION ALL
+        SELECT
+            3,
+            schema.place,
+            'schemas',
+            to_regnamespace(schema.schema_name) IS NOT NULL,
+            format('CREATE SCHEMA %I AUTHORIZATION analytics_owner', schema.schema_name)
+        FROM kpi_engine.package_schemas() AS schema
+        UNION ALL
+        SELECT
+            4,
+            wanted.place,
+            'schemas',
+            coalesce(has_database_privilege(
+                to_regrole(wanted.role_name)::oid, current_database(), wanted.privilege
+            ), false),
+            format(
+                'GRANT %s ON DATABASE %I TO %I', wanted.privilege, current_database(),
+                wanted.role_name
+            )
+        FROM (
+            VALUES
+            -- REFRESH … CONCURRENTLY needs it.
+            (1, 'analytics_owner', 'TEMPORARY'),
+            (2, 'analytics_scheduler', 'CONNECT'),
+            (3, 'analytics_authenticator', 'CONNECT')
+        ) AS wanted (place, role_name, privilege)
+        UNION ALL
+        SELECT
+            5,
+            1,
+            'cancel',
+            coalesce(
+                pg_has_role(to_regrole('analytics_owner')::oid, 'pg_signal_backend', 'MEMBER'), false
+            ),
+            'GRANT pg_signal_backend TO analytics_owner'
+        UNION ALL
+        SELECT
+            6,
+            1,
+            'usage',
+            EXISTS (
+                SELECT FROM pg_roles
+                CROSS JOIN unnest(pg_roles.rolconfig) AS given (setting)
+                WHERE
+                    pg_roles.rolname = 'analytics_authenticator'
+                    AND starts_with(given.setting, 'track_functions=')
+            ),
+            'ALTER ROLE analytics_authenticator SET track_functions = ''pl'''
+    )
+
+    SELECT
+        need.purpose,
+        need.is_met,
+        need.statement
+    FROM need
+    ORDER BY need.step, need.place;
+$package_needs$;
+
+COMMENT ON FUNCTION kpi_engine.package_needs() IS
+'What the package needs around its objects, by purpose (roles, schemas, cancel, usage): whether '
+'it is met, and the statement that meets it. Internal to the doctor and migrate.';
+
+REVOKE ALL ON FUNCTION kpi_engine.package_needs() FROM public;
