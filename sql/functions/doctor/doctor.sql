@@ -1,7 +1,7 @@
 -- Everything about an installation that SQL can see, for whoever has psql alone.
 --
 -- Invariant: changes nothing, so it works in a READ ONLY transaction and on a standby. Each check
--- is run by kpi_engine.doctor_check(), so one that fails or waits for a lock takes no other with it.
+-- is run by kpi_engine.doctor_check(), so one that fails, or waits for a lock, stops no other.
 -- One statement_timeout is for all checks: the check that it ends, and those that it leaves no time
 -- for, are findings. The order of the rows follows from the findings alone.
 -- SECURITY INVOKER: what PostgreSQL shows a superuser only, a superuser sees here.
