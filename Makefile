@@ -135,7 +135,7 @@ test-fast: ## linters, pgTAP, golden data and a few marketplaces: two minutes
 .PHONY: test-long
 test-long: ## daily slots of every zone over 10 years (minutes)
 	@scripts/install.sh --test
-	@TELOO_LONG=1 $(PYTHON) -m pytest -q tests/test_slots.py
+	@TELOO_LONG=1 $(PYTHON) -m pytest -q tests/schedule/test_slots.py
 
 .PHONY: lint
 lint: ## run the linters and the type checker only

@@ -17,7 +17,10 @@ from statistics import median
 
 import psycopg
 
-from bench_data import (
+from cluster import LOCAL, PROJECT, Cluster, connection_environment
+from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
+from demo import DEFAULT_SEED, SCALES, progress, seed_argument
+from development.bench_data import (
     BENCH_DIRECTORY,
     MONTHLY_FORMS,
     VIEWS,
@@ -30,10 +33,7 @@ from bench_data import (
     ensure_source,
     install,
 )
-from bench_report import Result, as_json, chart, machine, publish, table
-from cluster import LOCAL, PROJECT, Cluster, connection_environment
-from console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
-from demo import DEFAULT_SEED, SCALES, progress, seed_argument
+from development.bench_report import Result, as_json, chart, machine, publish, table
 
 CLUSTER = "bench-run"
 SETTINGS = "jit = off\n"

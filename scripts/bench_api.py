@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory
 import psycopg
 
 from bench import RESULTS, SETTINGS
-from bench_data import connect, copy_database, ensure_source, install
-from bench_report import Result, as_json, machine, table
 from cluster import Cluster, connection_environment, free_port
-from console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
+from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
+from development.bench_data import connect, copy_database, ensure_source, install
+from development.bench_report import Result, as_json, machine, table
 from gateway import Gateway, Settings, wait_until
 from jwt_token import mint
 
@@ -100,7 +100,7 @@ def fastapi(url: str) -> Iterator[str]:
     command = [sys.executable, "-m", "uvicorn", "bench_api_server:app", "--port", str(port)]
     command += ["--workers", "2", "--no-access-log", "--log-level", "warning"]
     with subprocess.Popen(
-        command, cwd=Path(__file__).parent, env={**os.environ, "DATABASE_URL": url}
+        command, cwd=Path(__file__).parent / "development", env={**os.environ, "DATABASE_URL": url}
     ) as server:
         address = f"http://127.0.0.1:{port}/monthly-metrics?limit=12"
         try:
@@ -237,7 +237,7 @@ def recovery(
             time.sleep(0.02)
 
     command = ["wrk", "-t", "2", "-c", str(RESTART_CONNECTIONS), "-d", "20s"]
-    command += ["-s", str(Path(__file__).parent / "bench_api_paths.lua")]
+    command += ["-s", str(Path(__file__).parent / "development" / "bench_api_paths.lua")]
     command += ["-H", f"Authorization: Bearer {token}", gateway.url]
     load = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     thread = threading.Thread(target=ask)

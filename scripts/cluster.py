@@ -20,7 +20,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
+from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 
 PROJECT = Path(__file__).resolve().parent.parent
 LOCAL = PROJECT / ".local"

@@ -22,8 +22,16 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from cluster import DATABASE, LOCAL, Cluster
-from console import LOGGER, Parser, UserError, environment, report, run_tool, set_up_logging
-from demo_source import DEMO_DIRECTORY, demo_sql
+from commandline.console import (
+    LOGGER,
+    Parser,
+    UserError,
+    environment,
+    report,
+    run_tool,
+    set_up_logging,
+)
+from development.demo_source import DEMO_DIRECTORY, demo_sql
 from gateway import Gateway, demo_gateway
 from jwt_token import is_key_set, mint
 from migrate import migrate

@@ -12,18 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-import prerequisites
-from console import (
-    Parser,
-    UserError,
-    database_url,
-    environment,
-    report,
-    run_tool,
-    safe,
-    set_up_logging,
-)
-from doctor_checks import (
+from checkup.doctor_checks import (
     ADVICE,
     CHECKS,
     FAILED,
@@ -38,7 +27,18 @@ from doctor_checks import (
     all_checks,
     findings_of,
 )
-from prerequisites import ENGINE_SCHEMA, OWNER, SCHEMA
+from commandline.console import (
+    Parser,
+    UserError,
+    database_url,
+    environment,
+    report,
+    run_tool,
+    safe,
+    set_up_logging,
+)
+from database import prerequisites
+from database.prerequisites import ENGINE_SCHEMA, OWNER, SCHEMA
 
 # Worst first.
 STATUSES = {

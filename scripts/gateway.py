@@ -27,11 +27,19 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-import nginx_paths
 from cluster import PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port
-from console import LOGGER, Parser, UserError, checked_url, report, run_tool, set_up_logging
-from endpoints import ENDPOINTS
+from commandline.console import (
+    LOGGER,
+    Parser,
+    UserError,
+    checked_url,
+    report,
+    run_tool,
+    set_up_logging,
+)
 from jwt_token import AUDIENCE, read_secret
+from webapi import nginx_paths
+from webapi.endpoints import ENDPOINTS
 
 CONFIG = PROJECT / "config"
 MODULES = PROJECT / ".local" / "node" / "node_modules"

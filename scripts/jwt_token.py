@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 
 from cluster import LOCAL
-from console import Parser, UserError, report, run_tool, set_up_logging
+from commandline.console import Parser, UserError, report, run_tool, set_up_logging
 
 AUDIENCE = "teloo-analytics"
 ROLES = ("analytics_lector", "analytics_operador")

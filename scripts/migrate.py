@@ -9,11 +9,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-import capture
-import cron
-import locks
-import prerequisites
-from console import (
+from commandline.console import (
     LOGGER,
     Parser,
     UserError,
@@ -23,8 +19,17 @@ from console import (
     run_tool,
     set_up_logging,
 )
-from prerequisites import ENGINE_SCHEMA, MIGRATE_LOCK, OWNER, SCHEMA, SCHEMAS, acting_as, scalar
-from sql_files import (
+from database import capture, cron, locks, prerequisites
+from database.prerequisites import (
+    ENGINE_SCHEMA,
+    MIGRATE_LOCK,
+    OWNER,
+    SCHEMA,
+    SCHEMAS,
+    acting_as,
+    scalar,
+)
+from database.sql_files import (
     SQL_DIRECTORY,
     SqlFile,
     dependency_order,

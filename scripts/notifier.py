@@ -21,7 +21,7 @@ import httpx
 import psycopg
 from psycopg.rows import class_row
 
-from console import (
+from commandline.console import (
     LOGGER,
     Parser,
     UserError,
@@ -32,7 +32,7 @@ from console import (
     safe,
     set_up_logging,
 )
-from service import check, connect, stop_on_signal
+from services.service import check, connect, stop_on_signal
 
 FUNCTIONS = [
     "kpi_engine.update_alerts()",

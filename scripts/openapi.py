@@ -15,9 +15,9 @@ from typing import Any
 
 import psycopg
 
-import prerequisites
-from console import Parser, UserError, database_url, report, run_tool, set_up_logging
-from endpoints import (
+from commandline.console import Parser, UserError, database_url, report, run_tool, set_up_logging
+from database import prerequisites
+from webapi.endpoints import (
     ENDPOINTS,
     FORMAT,
     JSON,
@@ -30,8 +30,8 @@ from endpoints import (
     month,
     wrong_entry,
 )
-from http_errors import ERRORS
-from json_schema import (
+from webapi.http_errors import ERRORS
+from webapi.json_schema import (
     JsonObject,
     count,
     example_of,

@@ -5,7 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from console import Parser, run_tool
+from commandline.console import Parser, run_tool
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = PROJECT / ".local" / "venv" / "bin"
@@ -33,12 +33,12 @@ PYTEST = [
 ]
 # A verdict in two minutes: everything that computes, by the oracle, on one server and on the other.
 FAST = [
-    "tests/test_pgtap.py",
-    "tests/test_golden.py",
-    "tests/test_exactness.py::test_views_equal_the_oracle_on_each_server",
-    "tests/test_exactness.py::test_an_empty_source_gives_no_rows_and_no_error",
-    "tests/test_exactness.py::test_city_key_is_the_oracle_s_for_every_nasty_spelling",
-    "tests/test_exactness.py::test_the_oracle_tells_a_wrong_cell_from_a_right_one",
+    "tests/database/test_pgtap.py",
+    "tests/kpis/test_golden.py",
+    "tests/kpis/test_exactness.py::test_views_equal_the_oracle_on_each_server",
+    "tests/kpis/test_exactness.py::test_an_empty_source_gives_no_rows_and_no_error",
+    "tests/kpis/test_exactness.py::test_city_key_is_the_oracle_s_for_every_nasty_spelling",
+    "tests/kpis/test_exactness.py::test_the_oracle_tells_a_wrong_cell_from_a_right_one",
 ]
 
 

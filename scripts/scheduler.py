@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from console import (
+from commandline.console import (
     LOGGER,
     Parser,
     UserError,
@@ -18,7 +18,7 @@ from console import (
     run_tool,
     set_up_logging,
 )
-from service import check, connect, stop_on_signal
+from services.service import check, connect, stop_on_signal
 
 CALLS = {"tick": "CALL analytics.tick()", "work": "CALL analytics.work()"}
 CANCEL_SECONDS = 10

@@ -8,8 +8,7 @@ import psycopg
 from psycopg import sql
 from tabulate import tabulate
 
-import prerequisites
-from console import (
+from commandline.console import (
     LOGGER,
     Parser,
     UserError,
@@ -19,6 +18,7 @@ from console import (
     run_tool,
     set_up_logging,
 )
+from database import prerequisites
 
 PROGRESS = """
 SELECT phase, coalesce(round(100.0 * blocks_done / nullif(blocks_total, 0)), 0)::integer

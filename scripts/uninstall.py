@@ -3,12 +3,7 @@
 import psycopg
 from psycopg import sql
 
-import capture
-import cron
-import farewell
-import locks
-import prerequisites
-from console import (
+from commandline.console import (
     LOGGER,
     Parser,
     UserError,
@@ -18,7 +13,8 @@ from console import (
     run_tool,
     set_up_logging,
 )
-from prerequisites import (
+from database import capture, cron, farewell, locks, prerequisites
+from database.prerequisites import (
     ENGINE_SCHEMA,
     MIGRATE_LOCK,
     OWNER,

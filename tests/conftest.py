@@ -16,7 +16,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from cluster import LOCAL, SUPERUSER, Cluster, embedded_binaries, system_binaries
-from console import LOGGER
+from commandline.console import LOGGER
 from marketplace import BASE_SEED
 from migrate import migrate
 
@@ -293,7 +293,7 @@ def install(database: Database, generation: str = "A") -> None:
 
 def load_and_migrate(database: Database, generation: str) -> None:
     """Load the empty source of a generation, and migrate."""
-    from demo_source import load_source_schema
+    from development.demo_source import load_source_schema
     from marketplace import load_schema_b
 
     (load_source_schema if generation == "A" else load_schema_b)(database.url)

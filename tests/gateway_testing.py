@@ -22,7 +22,6 @@ import jwt
 from cluster import SERVER_USER_UNDER_ROOT, free_port
 from conftest import Database, Server
 from demo import load
-from endpoints import Endpoint
 from gateway import (
     CONFIG,
     PORT_VARIABLES,
@@ -34,6 +33,7 @@ from gateway import (
 )
 from jwt_token import AUDIENCE
 from migrate import migrate
+from webapi.endpoints import Endpoint
 
 INSTALLED = "/var/lib/teloo-analytics"
 ERROR_KEYS = {"code", "message", "details", "hint"}

@@ -212,7 +212,7 @@ class Sequence:
             raise SequenceError(
                 f"sequence {self.seed}, generation {self.arena.generation} (repeat it: "
                 f"TELOO_SEED={self.seed} TELOO_SEQUENCES=1 python -m pytest "
-                f"tests/test_sequences.py): {type(error).__name__}: {error}\n"
+                f"tests/upkeep/test_sequences.py): {type(error).__name__}: {error}\n"
                 + "\n".join(self.transcript)
             ) from error
         finally:

@@ -1,0 +1,385 @@
+"""What the doctor asks of the database, and what only the machine knows.
+
+A check yields findings. What SQL can see, SQL says: kpi_engine.doctor_check(). Here is the rest:
+the files, the clock's zones, the disk, and pg_cron in another database. Each check runs in a
+read-only transaction of its own; what it raises is reported by scripts/doctor.py as its result.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import psycopg
+from psycopg import sql
+
+import gateway
+from commandline.console import environment
+from database import cron, prerequisites
+from database.prerequisites import OWNER, ROLES, SCHEMAS, scalar
+from database.sql_files import split_name
+from migrate import Migration
+
+OK, ADVICE, WARNING, WRONG = "ok", "advice", "warning", "wrong"
+UNCHECKED, FAILED = "unchecked", "failed"
+
+# What the server needs to go on, whatever the package's size.
+LEAST_FREE_BYTES = 1024**3
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What to do: a command for the shell, a statement, or advice in words."""
+
+    run: str
+    command: str
+    note: str = ""
+
+    @classmethod
+    def from_line(cls, line: str) -> "Fix":
+        """Return what a line of SQL's fixes says: a comment that begins with $ is for the shell."""
+        if line.startswith("-- $ "):
+            command, _, note = line.removeprefix("-- $ ").partition("  # ")
+            return cls("shell", command, note)
+        if line.startswith("-- "):
+            return cls("advice", line.removeprefix("-- "))
+        command, _, note = line.rpartition(";  -- ")
+        return cls("sql", f"{command};", note) if command else cls("sql", line)
+
+    def line(self) -> str:
+        """Return it as SQL has it."""
+        note = self.note and f"  {'#' if self.run == 'shell' else '--'} {self.note}"
+        return {"shell": "-- $ ", "advice": "-- ", "sql": ""}[self.run] + self.command + note
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found."""
+
+    status: str
+    message: str
+    fixes: tuple[Fix, ...] = ()
+    # What it follows from, where another finding is the cause of it.
+    cause: str = ""
+    # Where it comes among all findings.
+    place: int = 0
+
+
+def findings_of(rows: list[tuple[str, str, list[str]]]) -> list[Finding]:
+    """Return the findings that SQL gives."""
+    return [
+        Finding(status, message or "", tuple(map(Fix.from_line, lines)))
+        for status, message, lines in rows
+    ]
+
+
+def shell(command: str, note: str = "") -> Fix:
+    """Return a command for the shell."""
+    return Fix("shell", command, note)
+
+
+def statement(text: str, note: str = "") -> Fix:
+    """Return a statement for psql."""
+    return Fix("sql", text if text.endswith(";") else f"{text};", note)
+
+
+def advice(text: str) -> Fix:
+    """Return what no command can do."""
+    return Fix("advice", text)
+
+
+def ok(message: str = "") -> Finding:
+    """Return that something is well."""
+    return Finding(OK, message)
+
+
+def warning(message: str, *fixes: Fix) -> Finding:
+    """Return what should be looked at."""
+    return Finding(WARNING, message, fixes)
+
+
+def wrong(message: str, *fixes: Fix) -> Finding:
+    """Return what has to be mended."""
+    return Finding(WRONG, message, fixes)
+
+
+def unchecked(message: str, *fixes: Fix) -> Finding:
+    """Return what could not be seen."""
+    return Finding(UNCHECKED, message, fixes)
+
+
+MIGRATE = shell("make migrate")
+
+
+@dataclass
+class Patient:
+    """The database that is looked at, over one connection."""
+
+    connection: psycopg.Connection
+    url: str
+    default_path: str
+    with_counts: bool = True
+    is_installed: bool = False
+    # An installation that is not complete may lack it.
+    has_doctor: bool = False
+    may_act_as_owner: bool = False
+    # Whether this role has no right of its own on our schema.
+    must_act_as_owner: bool = False
+
+    def rows(self, query: str | sql.Composable, *values: object) -> list[tuple[object, ...]]:
+        """Run a query and return its rows."""
+        return self.connection.execute(query, values or None).fetchall()  # type: ignore[arg-type]
+
+    def value(self, query: str | sql.Composable, *values: object) -> object:
+        """Run a query and return the first column of its first row."""
+        return scalar(self.connection, query, *values)
+
+    def answer(self, check: str) -> list[Finding]:
+        """Have the database make a check."""
+        if not self.has_doctor:
+            return [unchecked("function kpi_engine.doctor_check is missing", MIGRATE)]
+        return findings_of(
+            self.connection.execute(
+                "SELECT status, message, fixes FROM kpi_engine.doctor_check(%s, %s, %s, %s, %s)",
+                [
+                    check,
+                    self.with_counts,
+                    environment() == "production",
+                    gateway.settings_from(os.environ).pool,
+                    self.default_path,
+                ],
+            ).fetchall()
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report."""
+
+    group: str
+    name: str
+    look: Callable[[Patient], Iterator[Finding]]
+    as_owner: bool = False
+    needs_package: bool = True
+    counts_rows: bool = False
+
+
+# What only the machine knows. A check of SQL that has the same name is made by this one.
+CHECKS: list[Check] = []
+
+
+def check(
+    group: str, name: str, *, as_owner: bool = False, needs_package: bool = True
+) -> Callable[[Callable[[Patient], Iterator[Finding]]], Callable[[Patient], Iterator[Finding]]]:
+    """Add a function to the list of checks."""
+
+    def add(
+        look: Callable[[Patient], Iterator[Finding]],
+    ) -> Callable[[Patient], Iterator[Finding]]:
+        CHECKS.append(Check(group, name, look, as_owner, needs_package))
+        return look
+
+    return add
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes in words."""
+    return f"{size / 1024**2:,.0f} MB"
+
+
+def all_checks(connection: psycopg.Connection, own: list[Check]) -> list[Check]:
+    """Return the checks of SQL, with our own ones at the end of their groups."""
+
+    def asked(name: str) -> Callable[[Patient], Iterator[Finding]]:
+        return lambda patient: iter(patient.answer(name))
+
+    ours = {one.name: one for one in own}
+    checks = [
+        ours.pop(name, Check(group, name, asked(name), False, needs_data, counts_rows))
+        for _, group, name, needs_data, _, counts_rows in prerequisites.ask(
+            connection, "doctor_checks"
+        )
+    ]
+    groups = list(dict.fromkeys(one.group for one in [*checks, *ours.values()]))
+    return sorted([*checks, *ours.values()], key=lambda one: groups.index(one.group))
+
+
+@check("installation", "files", needs_package=False, as_owner=True)
+def look_at_files(patient: Patient) -> Iterator[Finding]:
+    """Every migration and file, as make status tells."""
+    run = Migration(patient.connection)
+    run.read_ledger()
+    if not run.ledger:
+        yield wrong(
+            f"not installed in database {prerequisites.database_name(patient.connection)}", MIGRATE
+        )
+        return
+    waiting = [f"{item.path} is not applied as it is here" for item in run.pending()]
+    waiting += [f"{name} is applied and has no file here" for name in run.removed()]
+    if waiting:
+        more = f", and {len(waiting) - 1} more" if len(waiting) > 1 else ""
+        yield wrong(f"{waiting[0]}{more}", MIGRATE, shell("make status", "lists all"))
+    yield ok(f"{len(run.ledger)} applied and unchanged")
+
+
+@check("roles", "grants")
+def look_at_grants(patient: Patient) -> Iterator[Finding]:
+    """Our roles have on each function and view the rights that its file gives."""
+    run = Migration(patient.connection)
+    wanted: set[tuple[str, str, str]] = set()
+    for item in run.objects:
+        for rights, roles in re.findall(
+            r"^GRANT ([A-Z, ]+?)\s+ON\s[^;]*?\sTO\s([^;]+);", item.sql, re.MULTILINE
+        ):
+            wanted |= {
+                (item.object_name, role.strip(), right.strip())
+                for role in roles.split(",")
+                for right in rights.split(",")
+            }
+    names = {split_name(item.object_name): item.object_name for item in run.objects}
+    objects = patient.rows(
+        """
+        SELECT nspname, proname, 'ROUTINE ' || pg_proc.oid::regprocedure, proacl::text
+        FROM pg_proc INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
+        WHERE nspname = ANY (%s)
+        UNION ALL
+        SELECT nspname, relname, format('%%I.%%I', nspname, relname), relacl::text
+        FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = ANY (%s) AND relkind IN ('v', 'm')
+        """,
+        list(SCHEMAS),
+        list(SCHEMAS),
+    )
+    ours = set(ROLES) - {OWNER}
+    for schema, name, identity, rights in objects:
+        object_name = names.get((str(schema), str(name)))
+        if object_name is None:
+            continue
+        has = {
+            (str(role), str(right))
+            for role, right in patient.rows(
+                "SELECT pg_get_userbyid(grantee), privilege_type FROM aclexplode(%s::aclitem[])",
+                rights,
+            )
+        }
+        should = {(role, right) for other, role, right in wanted if other == object_name}
+        for role, right in sorted(should - has):
+            yield wrong(
+                f"role {role} has lost {right} on {identity}",
+                statement(f"GRANT {right} ON {identity} TO {role}"),
+            )
+        for role, right in sorted((role, right) for role, right in has - should if role in ours):
+            yield wrong(
+                f"role {role} has {right} on {identity}, which the package does not give",
+                statement(f"REVOKE {right} ON {identity} FROM {role}"),
+            )
+
+
+@check("server", "time zones", as_owner=True)
+def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
+    """Zones of the settings: the server's data against this machine's, for two years."""
+    zones = patient.rows(
+        "SELECT DISTINCT value FROM analytics.settings "
+        "WHERE name IN ('time_zone', 'schedule_time_zone') "
+        "AND kpi_engine.setting_problem(name, value) IS NULL ORDER BY 1"
+    )
+    for (name,) in zones:
+        try:
+            here = ZoneInfo.no_cache(str(name))
+        except (ZoneInfoNotFoundError, ValueError):
+            yield unchecked(f"this machine has no zone {name} to compare the server's with")
+            continue
+        differing = [
+            instant
+            for instant, offset in patient.connection.execute(
+                "SELECT instant, (instant AT TIME ZONE %s) - (instant AT TIME ZONE 'UTC') "
+                "FROM generate_series(now(), now() + interval '2 years', interval '7 days') "
+                "AS instant",
+                [name],
+            )
+            if here.utcoffset(instant.astimezone(here)) != offset
+        ]
+        if differing:
+            yield warning(
+                f"{name} on the server is not what it is on this machine, from "
+                f"{differing[0]:%Y-%m-%d} on: one of them has old time zone data",
+                shell("apt-get install --only-upgrade tzdata", "on the older machine"),
+                advice("Then restart the server, so that it reads them."),
+            )
+        else:
+            yield ok(f"{name} as on this machine")
+
+
+@check("schedule", "pg_cron")
+def look_at_cron(patient: Patient) -> Iterator[Finding]:
+    """Have SQL look at the jobs of pg_cron; where it lives in another database, look there."""
+    found = patient.answer("pg_cron")
+    ours = prerequisites.database_name(patient.connection)
+    home = cron.cron_database(patient.connection)
+    if home in (None, ours):
+        yield from found
+        return
+    ticks = found[0].status == OK
+    elsewhere = psycopg.conninfo.make_conninfo(patient.url, dbname=home)
+    try:
+        with prerequisites.connect(elsewhere, "doctor") as there:
+            there.read_only = True
+            prerequisites.pin_settings(there)
+            if cron.has_extension(there):
+                yield from findings_of(
+                    prerequisites.ask(
+                        there, "cron_problems", p_database=ours, p_role=None, p_ticks=ticks
+                    )
+                )
+            elif ticks:
+                yield ok("not in use; something else ticks")
+            else:
+                yield warning(
+                    f"no pg_cron in database {home} either, and nothing else ticks",
+                    shell("make scheduler", "as a service: config/systemd/teloo-scheduler.service"),
+                )
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
+        reason = str(error).strip().splitlines()[-1]
+        yield replace(found[0], status=UNCHECKED, message=f"{found[0].message}: {reason}")
+
+
+@check("storage", "disk")
+def look_at_disk(patient: Patient) -> Iterator[Finding]:
+    """Room for a rebuild, which writes everything a second time."""
+    host = patient.connection.info.host
+    try:
+        with patient.connection.transaction():
+            name = patient.value("SELECT current_setting('data_directory')")
+    except psycopg.errors.InsufficientPrivilege:
+        yield unchecked(
+            "this role may not ask where the data are",
+            shell("df -h \"$(psql -XAtc 'SHOW data_directory')\"", "there, as a superuser"),
+        )
+        return
+    directory = Path(str(name))
+    if not (host.startswith("/") or host in ("", "localhost", "127.0.0.1", "::1")):
+        yield unchecked(
+            f"the server is on {host}: its disk can't be seen from here",
+            shell(f"df -h {directory}", "there"),
+        )
+        return
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        yield unchecked(
+            f"{directory} can't be seen from here: {error.strerror}",
+            shell(f"df -h {directory}", "where the server is"),
+        )
+        return
+    needed = max(int(str(patient.value("SELECT kpi_engine.package_bytes()"))), LEAST_FREE_BYTES)
+    if free < needed:
+        yield warning(
+            f"{megabytes(free)} are free below {directory}, and {megabytes(needed)} should be: a "
+            "rebuild writes everything a second time",
+            shell(f"df -h {directory}"),
+            advice("Make room, or move the data to a larger disk."),
+        )
+    yield ok(f"{megabytes(free)} free below {directory}")

@@ -1,0 +1,610 @@
+"""The list of the product paths: nginx.conf and the OpenAPI document are both made from it.
+
+A new endpoint is one file ``sql/functions/api/<function>.sql`` and one entry in ENDPOINTS.
+
+From the entry follow the function's name, the maps and locations of nginx.conf (nginx_paths.py),
+and the operation in /openapi.json (openapi.py). From the database follow the description, the
+roles, and whether a token is needed: they are not written here. If an entry and its function
+disagree (parameters, volatility, type), ``gateway.py render`` and ``make demo`` say so.
+
+How a request reaches its function. The gateway calls each function by POST with a form, because
+PostgREST takes a query parameter such as ``ciudad=eq.x`` for a filter. In a form nothing is a
+filter. A function gets three kinds of arguments:
+
+- A parameter of ``parameters``: the argument of the same name (RENAMED has the exceptions). The
+  gateway leaves it out if the client left it out.
+- The variable part of a path such as ``/materialized-views/kpis/{view}``: the argument ``view``.
+  The gateway answers 404 if it is not as SEGMENT says.
+- All other parameters (``rest="consulta"``): the argument ``VARIADIC consulta text[]``. It has one
+  element ``name=value`` for each parameter. PostgREST has decoded it; ``+`` is a space. An element
+  may be empty. The gateway has checked that the query is UTF-8, that each name is
+  ``[A-Za-z0-9_]{1,63}`` and comes once, and that there are at most MOST_PARAMETERS. The function
+  checks names and values. It must not have a DEFAULT for the argument: PostgREST would answer at
+  /rest/ that there is no such function. So ``consulta=`` is sent there even if it is empty.
+
+An endpoint that answers an array answers CSV, too (``Accept: text/csv`` or ``format=csv``). The
+gateway adds the parameter ``format``, takes it out again, and asks PostgREST for the media type of
+``api.csv()``. The function knows nothing of it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from commandline.console import UserError
+from webapi.http_errors import LONGEST_URL
+from webapi.json_schema import (
+    JsonObject,
+    count,
+    flag,
+    instant,
+    nullable,
+    number,
+    one_of,
+    parameter,
+    record,
+    rows,
+    text,
+    value,
+    whole,
+)
+
+# limit is a word of PostgREST's own at /rest/, so the function calls it otherwise.
+RENAMED = {"limit": "limite"}
+RESERVED = {"and", "columns", "limit", "not", "offset", "on_conflict", "or", "order", "select"}
+# The variable last part of a path.
+SEGMENT = "[A-Za-z0-9_]{1,63}"
+MOST_PARAMETERS = 20
+JSON = "application/json"
+TAGS = {
+    "reading": "KPIs by month, advisor and city.",
+    "watching": "State and health.",
+    "refreshing": "Refreshing now.",
+    "scheduler": "The daily refresh and the background.",
+}
+FORMAT = parameter(
+    "format",
+    "csv or json; by default what Accept asks for: CSV where text/csv comes first in it.",
+    {"type": "string", "enum": ["json", "csv"]},
+    "json",
+)
+
+_PATH = re.compile(r"(?:/[a-z0-9]+(?:-[a-z0-9]+)*)+(?:/\{([a-z][a-z0-9_]*)\})?")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_TAKEN = ("/docs", "/rest")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One product path.
+
+    ``answers`` has the schema of each answer that is no error, by status; 503 is here where it has
+    a body of its own. ``errors`` are statuses beyond those that follow from the rest of the entry.
+    ``cached``: nginx keeps an answer until the second is over, and the function answers with an
+    ETag. ``is_probe``: it has two connections of its own, so that readers can't take them.
+    """
+
+    method: str
+    path: str
+    tag: str
+    answers: Mapping[int, JsonObject]
+    parameters: tuple[JsonObject, ...] = ()
+    cached: bool = False
+    is_probe: bool = False
+    media: str = JSON
+    errors: tuple[int, ...] = ()
+    rest: str = ""
+    # By default the path without /materialized-views and the variable part: scheduler_status.
+    function: str = field(default="")
+
+    def __post_init__(self) -> None:
+        """Name the function after the path."""
+        if not self.function:
+            path = self.path.removeprefix("/materialized-views").partition("/{")[0]
+            object.__setattr__(self, "function", re.sub(r"[/-]", "_", path.strip("/")))
+
+    @property
+    def segment(self) -> str:
+        """Name of the variable last part of the path, or nothing."""
+        match = _PATH.fullmatch(self.path)
+        return (match and match[1]) or ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether the function changes something: PostgREST runs it in a writing transaction."""
+        return self.method != "GET"
+
+    @property
+    def answers_rows(self) -> bool:
+        """Whether it answers an array, and so CSV too."""
+        return self.answers.get(200, {}).get("type") == "array"
+
+    @property
+    def all_parameters(self) -> tuple[JsonObject, ...]:
+        """The parameters, with that of the gateway's own."""
+        return (*self.parameters, FORMAT) if self.answers_rows else self.parameters
+
+    @property
+    def query_names(self) -> list[str]:
+        """The names of the query parameters."""
+        return [str(one["name"]) for one in self.all_parameters if one["in"] == "query"]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The names of the function's arguments, but for ``rest``."""
+        named = [] if self.rest else [name for name in self.query_names if name != FORMAT["name"]]
+        segment = [self.segment] if self.segment else []
+        return segment + [RENAMED.get(name, name) for name in named]
+
+
+def mistake_in(endpoint: Endpoint) -> str:
+    """Return what is wrong with an entry by itself, or nothing."""
+    names = [str(one["name"]) for one in endpoint.parameters]
+    in_path = [str(one["name"]) for one in endpoint.parameters if one["in"] == "path"]
+    named = [] if endpoint.rest else [name for name in names if name not in in_path]
+    for is_wrong, what in (
+        (
+            endpoint.method not in ("GET", "POST", "PUT"),
+            f"the method is {endpoint.method!r}: it must be GET, POST or PUT",
+        ),
+        (
+            not _PATH.fullmatch(endpoint.path) or endpoint.path.startswith(_TAKEN),
+            "the path must be lower-case words such as /materialized-views/city-summary, with at "
+            "most one variable part, the last: /{view}; /rest and /docs are taken",
+        ),
+        (
+            not _NAME.fullmatch(endpoint.function),
+            f"{endpoint.function!r} can't be the name of a function: name one with function=…",
+        ),
+        (
+            endpoint.tag not in TAGS,
+            f"the tag is {endpoint.tag!r}: it must be {', '.join(TAGS)}, or a new one in TAGS",
+        ),
+        (
+            not any(status < 300 for status in endpoint.answers),
+            "answers has no schema of an answer: answers={200: …}",
+        ),
+        (endpoint.cached and endpoint.writes, "what writes can't be cached"),
+        (
+            in_path != ([endpoint.segment] if endpoint.segment else []),
+            f'the path needs parameter("{endpoint.segment}", …, place="path")'
+            if endpoint.segment
+            else f"the path has no variable part {', '.join(in_path)}",
+        ),
+        (
+            bool(endpoint.rest) and not _NAME.fullmatch(endpoint.rest),
+            f"rest is {endpoint.rest!r}: it must be the function's VARIADIC argument",
+        ),
+        *((names.count(name) > 1, f"parameter {name} is there twice") for name in names),
+        *(
+            (not _NAME.fullmatch(name), f"parameter {name!r} must be a lower-case name")
+            for name in names
+        ),
+        *(
+            (name == FORMAT["name"], "parameter format is the gateway's own: leave it out")
+            for name in names
+        ),
+        *(
+            (
+                name in RESERVED and name not in RENAMED,
+                f"parameter {name} is a word of PostgREST's own at /rest/: RENAMED must say what "
+                "the function calls it",
+            )
+            for name in named
+        ),
+    ):
+        if is_wrong:
+            return what
+    return ""
+
+
+def checked(endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    """Return the entries as they are; raise UserError that names the one with a mistake."""
+    paths = [endpoint.path for endpoint in endpoints]
+    for endpoint in endpoints:
+        what = mistake_in(endpoint)
+        if not what and paths.count(endpoint.path) > 1:
+            what = "there are two entries for this path; a path has one method"
+        if what:
+            raise wrong_entry(endpoint, what)
+    return endpoints
+
+
+def wrong_entry(endpoint: Endpoint, what: str) -> UserError:
+    """Return the error that an entry is wrong."""
+    return UserError(
+        f"{endpoint.method} {endpoint.path}: {what}",
+        "The entry is in ENDPOINTS of scripts/webapi/endpoints.py.",
+    )
+
+
+# -- what several entries share ---------------------------------------------------------------
+
+# There is no year 0000.
+MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
+METRICS = (
+    "ofertas_ganadoras",
+    "entregas_exitosas",
+    "tasa_respuesta_pct",
+    "tasa_conversion_ofertas_pct",
+    "monto_promedio_ofertas",
+    "confianza_auditada",
+)
+UNITS = (
+    "conteo",
+    "COP",
+    "segundos",
+    "dias",
+    "meses",
+    "pct",
+    "razon",
+    "fecha",
+    "instante",
+    "texto",
+)
+REFRESHED = "2026-11-23T06:00:04.520Z"
+NEXT = "2026-11-24T06:00:00.000Z"
+CHECKED = "2026-11-23T15:20:31.007Z"
+MONTHS = {"$ref": "#/components/schemas/mv_metricas_mensuales"}
+ADVISORS = {"$ref": "#/components/schemas/mv_ranking_asesores"}
+QUEUED = record(
+    success=flag(True),
+    message=text("refresh 17 is queued; it runs within a minute"),
+    job_id=count(17),
+    scheduled_at=instant("2026-11-23T15:21:00.000Z"),
+)
+RESULT = one_of("SUCCESS", "ERROR")
+NO_ERROR = nullable(text("deadlock detected"), null_example=True)
+
+
+def health(status: str, *problems: str) -> JsonObject:
+    """Return the schema of the health, with an example of this status."""
+    return record(
+        status=value("string", status, enum=["healthy", "degraded", "unhealthy"]),
+        views_count=count(2),
+        scheduler_running=flag(True),
+        last_refresh=nullable(instant(REFRESHED)),
+        problems={**rows({"type": "string"}), "examples": [list(problems)]},
+        checked_at=instant(CHECKED),
+    )
+
+
+def names(*examples: str) -> JsonObject:
+    """Return the schema of an array of names."""
+    return {**rows({"type": "string"}), "examples": [list(examples)]}
+
+
+def month(name: str, description: str, example: str) -> JsonObject:
+    """Return a parameter that is a month."""
+    return parameter(name, description, {"type": "string", "pattern": MONTH_PATTERN}, example)
+
+
+def city(path: str) -> JsonObject:
+    """Return the parameter ciudad of a path."""
+    return parameter(
+        "ciudad",
+        "City, in any spelling; one that is unknown gives an empty answer. The URL may have "
+        f"{LONGEST_URL} characters: fewer of the city where they are percent-encoded.",
+        {
+            "type": "string",
+            "pattern": r"^[^\x00]*$",
+            "maxLength": LONGEST_URL - len(f"{path}?ciudad="),
+        },
+        "Bogotá",
+    )
+
+
+def limit(greatest: int, default: int) -> JsonObject:
+    """Return the parameter limit."""
+    return parameter("limit", "Rows at the most.", whole(1, greatest, default), default)
+
+
+# -- the list ---------------------------------------------------------------------------------
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        "GET",
+        "/materialized-views/monthly-metrics",
+        "reading",
+        {200: rows(MONTHS)},
+        (
+            month("start_month", "First month, YYYY-MM.", "2026-01"),
+            month("end_month", "Last month, YYYY-MM, not before start_month.", "2026-12"),
+            limit(60, 12),
+        ),
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/advisor-rankings",
+        "reading",
+        {200: rows(ADVISORS)},
+        (city("/materialized-views/advisor-rankings"), limit(500, 50)),
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/top-advisors",
+        "reading",
+        {
+            200: record(
+                metric=one_of(*METRICS),
+                ciudad=nullable(text("Bogotá")),
+                total_found=count(1),
+                top_advisors=rows(ADVISORS),
+            )
+        },
+        (
+            city("/materialized-views/top-advisors"),
+            parameter(
+                "metric",
+                "What the advisors are sorted by, descending.",
+                {"type": "string", "enum": list(METRICS), "default": METRICS[0]},
+                METRICS[1],
+            ),
+            limit(50, 10),
+        ),
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/city-summary",
+        "reading",
+        {
+            200: record(
+                total_cities=count(1),
+                cities=rows(
+                    record(
+                        ciudad=nullable(text("Bogotá")),
+                        total_asesores=count(58),
+                        ofertas_ganadoras_total=count(402),
+                        entregas_exitosas_total=count(377),
+                        volumen_total=nullable(number(184250000.5)),
+                        tasa_respuesta_promedio=nullable(number(81.44)),
+                        confianza_promedio=nullable(number(3.92)),
+                    )
+                ),
+                generated_at=instant(CHECKED),
+            )
+        },
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/kpis",
+        "reading",
+        {
+            200: record(
+                kpis=rows(
+                    record(
+                        view=text("mv_metricas_mensuales"),
+                        title_es=text("Métricas mensuales"),
+                        title_en=text("Monthly metrics"),
+                        description_es=text("Los indicadores de cada mes."),
+                        description_en=text("The KPIs of each month."),
+                        key=names("mes"),
+                        time_column=nullable(text("mes")),
+                        grain=text("month"),
+                        dimensions=names(),
+                        columns=rows(
+                            record(
+                                name=text("solicitudes_creadas"),
+                                type=text("bigint"),
+                                unit=one_of(*UNITS),
+                                better=one_of("up", "down", "none"),
+                                label_es=text("Solicitudes creadas"),
+                                description_es=text("Solicitudes que los clientes crearon."),
+                                description_en=text("Requests created in the month."),
+                            )
+                        ),
+                        sources=names("solicitudes", "ofertas"),
+                        last_refresh=nullable(instant(REFRESHED)),
+                        data_version=nullable(count(12)),
+                        stale=flag(False),
+                    )
+                ),
+                checked_at=instant(CHECKED),
+            )
+        },
+        cached=True,
+    ),
+    # In /openapi.json there is a path for each view, with its columns and parameters.
+    Endpoint(
+        "GET",
+        "/materialized-views/kpis/{view}",
+        "reading",
+        {200: rows({"type": "object"})},
+        (
+            parameter(
+                "view",
+                "A view of the catalogue.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+                place="path",
+            ),
+        ),
+        cached=True,
+        rest="consulta",
+        function="kpi",
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/live",
+        "reading",
+        {200: rows({"anyOf": [{"$ref": "#/components/schemas/v_kpis_en_vivo"}, MONTHS]})},
+        (
+            parameter(
+                "view",
+                "monthly: the months as of now; by default the KPIs of today and this month.",
+                {"type": "string", "enum": ["monthly"]},
+                "monthly",
+            ),
+        ),
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/status",
+        "watching",
+        {
+            200: record(
+                views=rows(
+                    record(
+                        schema=text("analytics"),
+                        name=text("mv_metricas_mensuales"),
+                        is_populated=flag(True),
+                        row_count=nullable(count(36)),
+                        size_bytes=count(65536),
+                        last_refresh=nullable(instant(REFRESHED)),
+                        last_status=nullable(text("SUCCESS")),
+                        last_duration_ms=nullable(number(41.82)),
+                        age_seconds=nullable(count(33626)),
+                        pending_changes=count(1204),
+                        has_unique_index=flag(True),
+                        definition=text(" SELECT …"),
+                    )
+                ),
+                row_counts={
+                    "type": "object",
+                    "additionalProperties": {"type": ["integer", "null"]},
+                    "examples": [{"mv_metricas_mensuales": 36}],
+                },
+                checked_at=instant(CHECKED),
+            )
+        },
+        cached=True,
+    ),
+    *(
+        Endpoint(
+            "GET",
+            path,
+            "watching",
+            {
+                200: health("healthy"),
+                503: {
+                    "anyOf": [
+                        health("unhealthy", "stale: the figures are over 26 hours old"),
+                        {"$ref": "#/components/schemas/error"},
+                    ]
+                },
+            },
+            is_probe=True,
+        )
+        for path in ("/materialized-views/health", "/health")
+    ),
+    Endpoint(
+        "GET",
+        "/metrics",
+        "watching",
+        {200: text('teloo_analytics_view_rows{view="mv_metricas_mensuales"} 36\n')},
+        media="text/plain; version=0.0.4; charset=utf-8",
+    ),
+    Endpoint(
+        "POST",
+        "/materialized-views/refresh",
+        "refreshing",
+        {
+            200: record(
+                success=flag(True),
+                total_views=count(1),
+                successful_refreshes=count(1),
+                total_duration_ms=number(96.31),
+                refreshed_at=instant(REFRESHED),
+                details=rows(
+                    record(
+                        view_name=text("mv_metricas_mensuales"),
+                        refresh_status=RESULT,
+                        refresh_time_ms=number(41.82),
+                        rows_affected=nullable(count(36)),
+                        error_message=NO_ERROR,
+                    )
+                ),
+                error=NO_ERROR,
+            ),
+            202: QUEUED,
+        },
+        (
+            parameter(
+                "force",
+                "true computes everything again from the source.",
+                {"type": "boolean", "default": False},
+                False,
+            ),
+        ),
+        errors=(409,),
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/scheduler/status",
+        "scheduler",
+        {
+            200: record(
+                is_running=flag(True),
+                scheduler_state=one_of("running", "stopped"),
+                backend=one_of("pg_cron", "external"),
+                schedule=text("01:00"),
+                timezone=text("America/Bogota"),
+                next_run_time=nullable(instant(NEXT)),
+                jobs=rows(
+                    record(
+                        id=text("daily_refresh"),
+                        name=text("Daily refresh of the materialized views"),
+                        trigger=text("every day at 01:00 America/Bogota"),
+                        next_run_time=nullable(instant(NEXT)),
+                    )
+                ),
+                last_refresh_result=nullable(
+                    record(
+                        run_id=count(212),
+                        triggered_by=one_of("schedule", "request", "manual"),
+                        requested_by=text("analytics_scheduler"),
+                        mode=text("incremental"),
+                        refresh_status=RESULT,
+                        started_at=instant("2026-11-23T06:00:04.424Z"),
+                        finished_at=instant(REFRESHED),
+                        refresh_time_ms=number(96.31),
+                        error_message=NO_ERROR,
+                    )
+                ),
+                pending_triggers=count(0),
+                recent_jobs=rows(
+                    record(
+                        job_id=count(17),
+                        state=one_of("SUCCESS", "QUEUED", "RUNNING", "ERROR", "MISSED"),
+                        requested_by=text("ana (analytics_operador)"),
+                        requested_at=instant("2026-11-23T05:59:12.310Z"),
+                        started_at=nullable(instant("2026-11-23T06:00:04.410Z")),
+                        finished_at=nullable(instant(REFRESHED)),
+                        error=NO_ERROR,
+                    )
+                ),
+                checked_at=instant(CHECKED),
+            )
+        },
+    ),
+    Endpoint(
+        "POST",
+        "/materialized-views/scheduler/trigger-refresh",
+        "scheduler",
+        {202: QUEUED},
+    ),
+    Endpoint(
+        "PUT",
+        "/materialized-views/scheduler/reschedule",
+        "scheduler",
+        {
+            200: record(
+                success=flag(True),
+                message=text("the daily refresh is at 02:30 from now on"),
+                new_schedule=text("02:30"),
+                timezone=text("America/Bogota"),
+                next_run_time=instant("2026-11-24T07:30:00.000Z"),
+                rescheduled_at=instant(CHECKED),
+            )
+        },
+        (
+            parameter("hour", "Local hour.", whole(0, 23), 2, required=True),
+            parameter("minute", "Minute.", whole(0, 59, 0), 30),
+        ),
+    ),
+)

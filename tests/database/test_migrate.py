@@ -1,0 +1,940 @@
+"""Migrations: once, whole or not at all, by whom it may be, on both ends of PostgreSQL."""
+
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import migrate as migrate_module
+import uninstall as uninstall_module
+from commandline.console import UserError
+from conftest import Database, Server
+from database.prerequisites import path_elements
+from database.sql_files import SQL_DIRECTORY, dependency_order, load_objects
+from development.demo_source import load_source_schema
+from marketplace import load_schema_b
+from migrate import migrate
+from uninstall import uninstall
+
+TAKES_MINUTES = True
+
+SCRIPTS = SQL_DIRECTORY.parent / "scripts"
+
+# Everything that a migrate makes or changes, as the catalogs know it, without oids.
+CATALOG = """
+WITH ours AS (
+    SELECT oid FROM pg_namespace WHERE nspname IN ('analytics', 'kpi_engine', 'api')
+)
+
+SELECT kind, name, definition FROM (
+    SELECT 'relation' AS kind, c.oid::regclass::text AS name, concat_ws(
+        ' ', c.relkind, c.relowner::regrole, c.relacl::text, obj_description(c.oid, 'pg_class'),
+        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+        CASE WHEN c.relkind = 'i' THEN pg_get_indexdef(c.oid) END
+    ) AS definition
+    FROM pg_class AS c WHERE c.relnamespace IN (SELECT oid FROM ours)
+    UNION ALL
+    SELECT 'column', a.attrelid::regclass || '.' || a.attname, concat_ws(
+        ' ', format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        col_description(a.attrelid, a.attnum), pg_get_expr(d.adbin, d.adrelid)
+    )
+    FROM pg_attribute AS a
+    INNER JOIN pg_class AS c ON c.oid = a.attrelid
+    LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relnamespace IN (SELECT oid FROM ours) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'function', p.oid::regprocedure::text, concat_ws(
+        ' ', CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END, p.proowner::regrole,
+        p.proacl::text,
+        obj_description(p.oid, 'pg_proc')
+    )
+    FROM pg_proc AS p WHERE p.pronamespace IN (SELECT oid FROM ours)
+    UNION ALL
+    SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace IN (SELECT oid FROM ours)
+    UNION ALL
+    SELECT 'schema', nspname, concat_ws(' ', nspowner::regrole, nspacl::text)
+    FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
+    UNION ALL
+    SELECT 'setting', setrole::regrole::text, setconfig::text
+    FROM pg_db_role_setting
+    WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL
+    SELECT 'default acl', defaclrole::regrole || defaclobjtype::text, defaclacl::text
+    FROM pg_default_acl
+) AS object ORDER BY 1, 2, 3
+"""
+
+# The operational database as it is seen from outside: what uninstall may not touch.
+SOURCE = """
+SELECT c.oid::regclass::text, c.relowner::regrole::text,
+    coalesce(c.relacl, acldefault('r', c.relowner))::text,
+    (SELECT count(*) FROM pg_trigger WHERE tgrelid = c.oid),
+    (SELECT count(*) FROM pg_attribute WHERE attrelid = c.oid)
+FROM pg_class AS c
+WHERE c.relnamespace IN (to_regnamespace('public'), to_regnamespace('teloo')) ORDER BY 1
+"""
+
+
+def catalog(database: Database) -> list[tuple[object, ...]]:
+    return database.rows(CATALOG)
+
+
+@pytest.fixture
+def source(database: Database) -> Database:
+    """An empty source of generation A, not migrated."""
+    load_source_schema(database.url)
+    return database
+
+
+@pytest.fixture
+def sql_copy(tmp_path: Path) -> Path:
+    """A copy of the SQL files that a test may change."""
+    return Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+
+
+def words(view: str, column: str) -> str:
+    """Return the COMMENTs that a KPI view of one column needs."""
+    return (
+        f"COMMENT ON MATERIALIZED VIEW {view} IS 'Una / One\nes: Una.\nen: One.';\n"
+        f"COMMENT ON COLUMN {view}.{column} IS 'Una [conteo, none]\nes: Una.\nen: One.';\n"
+    )
+
+
+def test_second_run_changes_nothing_and_says_so(
+    source: Database, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    before = catalog(source)
+    ledger = source.rows("SELECT * FROM analytics.migration_ledger ORDER BY name")
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    assert "up to date: nothing changed" in capsys.readouterr().err
+    assert catalog(source) == before
+    assert source.rows("SELECT * FROM analytics.migration_ledger ORDER BY name") == ledger
+    assert migrate(source.url) == []
+
+
+def test_ledger_holds_version_checksum_duration_user_and_time(source: Database) -> None:
+    migrate(source.url)
+    rows = source.rows(
+        "SELECT name, version, checksum ~ '^[0-9a-f]{64}$', duration_ms > 0, applied_by = "
+        "session_user, applied_at > now() - interval '10 minutes' FROM analytics.migration_ledger"
+    )
+    assert ("migrations/0001_foundation.sql", 1, True, True, True, True) in rows
+    assert all(row[2:] == (True, True, True, True) for row in rows)
+    files = {item.name for item in load_objects()}
+    assert files <= {row[0] for row in rows}
+
+
+def test_after_migrate_the_three_statements_work_unqualified(source: Database) -> None:
+    migrate(source.url)
+    with source.connect() as connection:
+        refreshed = connection.execute("SELECT * FROM refresh_all_mv();").fetchall()
+        assert [row[:2] for row in refreshed] == [
+            ("mv_metricas_mensuales", "SUCCESS"),
+            ("mv_ranking_asesores", "SUCCESS"),
+        ]
+        stats = connection.execute("SELECT * FROM get_mv_stats();").fetchall()
+        assert [(row[0], row[1], row[4]) for row in stats] == [
+            ("mv_metricas_mensuales", 0, True),
+            ("mv_ranking_asesores", 0, True),
+        ]
+        count = connection.execute("SELECT count(*) FROM mv_metricas_mensuales;").fetchone()
+        assert count == (0,)
+        path = connection.execute("SHOW search_path").fetchone()
+        assert path == ('"$user", public, analytics',)
+
+
+def test_edited_migration_stops_it_and_is_named(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    file = sql_copy / "migrations" / "0001_foundation.sql"
+    file.write_text(file.read_text() + "\nSELECT 1;\n")
+    before = catalog(source)
+    with pytest.raises(UserError, match=r"sql/migrations/0001_foundation\.sql was edited"):
+        migrate(source.url, directory=sql_copy)
+    assert catalog(source) == before
+
+
+def test_database_that_is_newer_than_the_files_is_refused(source: Database, sql_copy: Path) -> None:
+    newer = sql_copy / "migrations" / "0999_newer.sql"
+    newer.write_text("SELECT 1;\n")
+    migrate(source.url, directory=sql_copy)
+    newer.unlink()
+    with pytest.raises(UserError, match="0999_newer"):
+        migrate(source.url, directory=sql_copy)
+
+
+def test_migration_numbered_before_an_applied_one_is_refused(
+    source: Database, sql_copy: Path
+) -> None:
+    (sql_copy / "migrations" / "0999_later.sql").write_text("SELECT 1;\n")
+    migrate(source.url, directory=sql_copy)
+    (sql_copy / "migrations" / "0998_earlier.sql").write_text("SELECT 1;\n")
+    with pytest.raises(UserError, match="comes before"):
+        migrate(source.url, directory=sql_copy)
+
+
+def test_failing_migration_leaves_the_database_as_it_was(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    before = catalog(source)
+    (sql_copy / "migrations" / "0999_broken.sql").write_text(
+        "CREATE TABLE analytics.half_done (id integer);\nSELECT 1 / 0;\n"
+    )
+    with pytest.raises(UserError, match=r"0999_broken.*division by zero.*22012"):
+        migrate(source.url, directory=sql_copy)
+    assert catalog(source) == before
+
+
+def test_dry_run_says_what_it_would_do_and_changes_nothing(
+    source: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = catalog(source)
+    assert migrate_module.main(["--database-url", source.url, "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert "would have: applied views/kpis/mv_ranking_asesores.sql" in said
+    assert catalog(source) == before
+
+
+def test_status_tells_pending_from_up_to_date(
+    source: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert migrate_module.main(["status", "--database-url", source.url]) == 3
+    assert "not installed" in capsys.readouterr().out
+    migrate(source.url)
+    assert migrate_module.main(["status", "--database-url", source.url]) == 0
+    assert "schema public, generation A" in capsys.readouterr().out
+    source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'city_key'")
+    assert migrate_module.main(["status", "--database-url", source.url]) == 3
+    assert "pending       sql/functions/facts/city_key.sql" in capsys.readouterr().out
+
+
+def test_no_database_named_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate_module.main([]) == 1
+    assert "Set DATABASE_URL" in capsys.readouterr().err
+    assert migrate_module.main(["--database-url", "postgresql://127.0.0.1:1/none"]) == 1
+
+
+def test_twenty_at_once_end_with_one_install(source: Database) -> None:
+    barrier = threading.Barrier(20)
+
+    def one(_: int) -> list[str]:
+        barrier.wait()
+        return migrate(source.url)
+
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(one, range(20)))
+    assert sum(bool(changes) for changes in results) == 1
+    assert len(source.rows("SELECT FROM analytics.migration_ledger WHERE version = 1")) == 1
+
+
+def test_missing_tables_and_columns_are_listed_in_one_error_and_nothing_changed(
+    source: Database,
+) -> None:
+    source.execute(
+        "ALTER TABLE public.asesores DROP COLUMN confianza",
+        "ALTER TABLE public.solicitudes DROP COLUMN cliente_acepto",
+        "ALTER TABLE public.ofertas ALTER COLUMN estado DROP DEFAULT",
+        "ALTER TABLE public.ofertas ALTER COLUMN estado TYPE integer USING 1",
+        "DROP TABLE public.auditorias_tiendas",
+        "ALTER TABLE public.usuarios ENABLE ROW LEVEL SECURITY",
+    )
+    before = catalog(source)
+    with pytest.raises(UserError) as refused:
+        migrate(source.url)
+    assert refused.value.hint.splitlines()[:5] == [
+        "column public.asesores.confianza is missing",
+        "column public.ofertas.estado has type integer, which is no text",
+        "column public.solicitudes.cliente_acepto is missing",
+        "table public.auditorias_tiendas is missing",
+        "table public.usuarios has row-level security, which would hide rows: "
+        "ALTER ROLE analytics_owner BYPASSRLS",
+    ]
+    assert catalog(source) == before
+
+
+def test_empty_database_lists_all_tables_that_are_missing(database: Database) -> None:
+    with pytest.raises(UserError) as refused:
+        migrate(database.url)
+    assert refused.value.hint.count("is missing") == 10
+
+
+def test_source_in_both_schemas_is_ambiguous_until_one_is_named(source: Database) -> None:
+    source.execute("CREATE SCHEMA teloo", "CREATE TABLE teloo.solicitudes (id uuid)")
+    with pytest.raises(UserError, match="more than one schema"):
+        migrate(source.url)
+    assert migrate(source.url, source_schema="public")
+    assert migrate(source.url) == []
+
+
+def test_source_column_that_is_added_is_bound_and_none_can_be_retyped_below_a_view(
+    source: Database,
+) -> None:
+    migrate(source.url)
+    source.execute("SELECT refresh_all_mv()")
+    # PostgreSQL itself refuses to change a column that a view reads.
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        source.execute("ALTER TABLE public.asesores ALTER COLUMN confianza TYPE double precision")
+    source.execute("ALTER TABLE public.asesores ADD COLUMN nivel_actual integer DEFAULT 4")
+    assert "changed kpi_engine.src_asesores" in migrate(source.url)
+    assert "nivel_actual" in str(
+        source.rows("SELECT pg_get_viewdef('kpi_engine.src_asesores'::regclass)")
+    )
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+
+
+def test_older_objects_that_would_shadow_ours_stop_it_with_the_statements_to_move_them(
+    source: Database,
+) -> None:
+    source.execute(
+        "CREATE MATERIALIZED VIEW public.mv_metricas_mensuales AS SELECT 1 AS mes",
+        "CREATE FUNCTION public.refresh_all_mv() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION public.get_mv_stats(integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    )
+    before = catalog(source)
+    with pytest.raises(UserError, match="win over ours") as refused:
+        migrate(source.url)
+    assert catalog(source) == before
+    statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
+    assert len(statements) == 4
+    source.execute(*statements)
+    assert migrate(source.url)
+
+
+def test_schema_of_somebody_else_stops_it(source: Database) -> None:
+    source.execute("CREATE SCHEMA analytics", "CREATE TABLE analytics.theirs (id integer)")
+    with pytest.raises(UserError, match="does not belong to this package"):
+        migrate(source.url)
+    assert source.rows("SELECT count(*) FROM analytics.theirs") == [(0,)]
+
+
+def test_own_search_path_of_the_database_is_kept_and_restored(source: Database) -> None:
+    source.execute(
+        "CREATE SCHEMA ventas",
+        f'ALTER DATABASE {source.name} SET search_path = ventas, "$user", public',
+    )
+    before = source.rows("SHOW search_path")
+    migrate(source.url)
+    assert source.rows("SHOW search_path") == [('ventas, "$user", public, analytics',)]
+    uninstall(source.url)
+    assert source.rows("SHOW search_path") == before
+
+
+def test_changed_function_with_another_signature_replaces_the_old_one(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    file = sql_copy / "functions" / "facts" / "city_key.sql"
+    file.write_text(
+        file.read_text()
+        .replace("city_key(p_ciudad text)", "city_key(p_ciudad text, p_more text DEFAULT '')")
+        .replace("analytics.city_key(text)", "analytics.city_key(text, text)")
+    )
+    assert "changed functions/facts/city_key.sql" in migrate(source.url, directory=sql_copy)
+    assert source.rows(
+        "SELECT pg_get_function_identity_arguments(oid) FROM pg_proc WHERE proname = 'city_key'"
+    ) == [("p_ciudad text, p_more text",)]
+    # The view whose index reads it was rebuilt, populated as it was.
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    assert migrate(source.url, directory=sql_copy) == []
+
+
+def test_view_that_can_not_be_replaced_in_place_takes_those_that_read_it_along(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    fresh = catalog(source)
+    view = sql_copy / "views" / "kpis" / "mv_ranking_asesores_base.sql"
+    original = view.read_text()
+    changed = original.replace("AS\nSELECT\n", "AS\nSELECT\n    1 AS first_column,\n")
+    assert changed != original
+    view.write_text(changed)
+    changes = migrate(source.url, directory=sql_copy)
+    assert "changed views/kpis/mv_ranking_asesores_base.sql" in changes
+    assert "changed views/kpis/mv_ranking_asesores.sql" in changes
+    assert "changed views/kpis/mv_metricas_mensuales.sql" not in changes
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    view.write_text(original)
+    migrate(source.url, directory=sql_copy)
+    assert catalog(source) == fresh
+
+
+def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    before = catalog(source)
+    new = sql_copy / "views" / "mv_ciudades.sql"
+    new.write_text(
+        "CREATE MATERIALIZED VIEW mv_ciudades AS\n"
+        "SELECT DISTINCT analytics.city_key(ciudad) AS ciudad\n"
+        "FROM analytics.mv_ranking_asesores WITH NO DATA;\n"
+        "CREATE UNIQUE INDEX mv_ciudades_ciudad ON mv_ciudades (ciudad);\n"
+        + words("mv_ciudades", "ciudad")
+    )
+    assert migrate(source.url, directory=sql_copy) == [
+        "applied views/mv_ciudades.sql",
+        "applied api.mv_ciudades",
+    ]
+    names = [row[0] for row in source.rows("SELECT view_name FROM refresh_all_mv()")]
+    assert names == ["mv_metricas_mensuales", "mv_ranking_asesores", "mv_ciudades"]
+    # A view that it reads is rebuilt: both are, and it reads the new one.
+    ranking = sql_copy / "views" / "kpis" / "mv_ranking_asesores.sql"
+    ranking.write_text(ranking.read_text().replace("WITH NO DATA", "WHERE 1 = 1\nWITH NO DATA"))
+    changes = migrate(source.url, directory=sql_copy)
+    assert changes == [
+        "changed views/kpis/mv_ranking_asesores.sql",
+        "changed views/mv_ciudades.sql",
+        "changed api.mv_ciudades",
+        "changed api.mv_ranking_asesores",
+    ]
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * 3
+    new.unlink()
+    assert migrate(source.url, directory=sql_copy) == [
+        "removed api.mv_ciudades",
+        "removed views/mv_ciudades.sql",
+    ]
+    assert [row[:2] for row in catalog(source)] == [row[:2] for row in before]
+
+
+def test_materialized_view_is_rebuilt_only_when_its_definition_changed(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    before = source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid")
+    function = sql_copy / "functions" / "clock" / "today.sql"
+    function.write_text(function.read_text() + "SELECT 1;\n")
+    assert migrate(source.url, directory=sql_copy) == ["changed functions/clock/today.sql"]
+    assert source.rows("SELECT 'analytics.mv_ranking_asesores'::regclass::oid") == before
+
+
+def test_analysts_own_view_stops_a_rebuild_with_its_name(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("CREATE VIEW public.mine AS SELECT mes FROM analytics.mv_metricas_mensuales")
+    view = sql_copy / "views" / "kpis" / "mv_metricas_mensuales.sql"
+    view.write_text(view.read_text() + "SELECT 1;\n")
+    before = catalog(source)
+    with pytest.raises(UserError, match=r"view public\.mine depends"):
+        migrate(source.url, directory=sql_copy)
+    assert catalog(source) == before
+    with pytest.raises(UserError, match="other objects read the views"):
+        uninstall(source.url)
+    assert catalog(source) == before
+
+
+def test_object_dropped_by_hand_is_made_again(source: Database) -> None:
+    migrate(source.url)
+    before = catalog(source)
+    source.execute("DROP MATERIALIZED VIEW analytics.mv_ranking_asesores CASCADE")
+    source.execute("DROP FUNCTION analytics.get_mv_stats()")
+    assert sorted(migrate(source.url)) == [
+        "changed api.mv_ranking_asesores",
+        "changed functions/refresh/get_mv_stats.sql",
+        "changed views/kpis/mv_ranking_asesores.sql",
+    ]
+    assert catalog(source) == before
+
+
+def test_rebuild_waits_for_a_long_reader_without_blocking_the_others(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    for name in ("mv_metricas_mensuales", "mv_ranking_asesores"):
+        view = sql_copy / "views" / "kpis" / f"{name}.sql"
+        view.write_text(view.read_text() + "SELECT 1;\n")
+    with source.connect(autocommit=False) as reader, ThreadPoolExecutor(1) as pool:
+        reader.execute("SELECT count(*) FROM mv_ranking_asesores")
+        migrating = pool.submit(migrate, source.url, directory=sql_copy)
+        with source.connect() as other:
+            wait_for_lock(other, "teloo-analytics migrate")
+            # It waits for the long reader in short turns, holds nothing in between, and so
+            # lets others read both views.
+            other.execute("SET statement_timeout = '2s'")
+            for _ in range(10):
+                other.execute("SELECT count(*) FROM mv_metricas_mensuales")
+                other.execute("SELECT count(*) FROM mv_ranking_asesores")
+        assert not migrating.done()
+        reader.commit()
+        # Both, and the two views of schema api that show them.
+        assert len(migrating.result(timeout=60)) == 4
+
+
+def wait_for_lock(connection: psycopg.Connection, application_name: str) -> None:
+    """Wait until a session of that name in this database waits for a lock."""
+    for _ in range(3000):
+        if connection.execute(
+            "SELECT true FROM pg_stat_activity WHERE application_name = %s "
+            "AND wait_event_type = 'Lock' AND datname = current_database()",
+            [application_name],
+        ).fetchone():
+            return
+        connection.execute("SELECT pg_sleep(0.01)")
+    pytest.fail(f"{application_name} never waited for a lock")
+
+
+@pytest.mark.parametrize("work", [migrate, uninstall])
+def test_migrate_and_uninstall_wait_for_another_and_for_a_refresh(
+    source: Database, sql_copy: Path, work: Callable[[str], object]
+) -> None:
+    migrate(source.url)
+    source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'mv_'")
+    name = f"teloo-analytics {work.__name__}"
+    for lock in (
+        "SELECT pg_advisory_xact_lock(hashtextextended('teloo-analytics migrate', 0))",
+        "SELECT * FROM refresh_all_mv()",
+    ):
+        with (
+            source.connect(autocommit=False) as holder,
+            source.connect() as watcher,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            holder.execute(lock)  # type: ignore[call-overload, unused-ignore]
+            working = pool.submit(work, source.url)
+            wait_for_lock(watcher, name)
+            assert not working.done()
+            holder.commit()
+            assert working.result(timeout=60) is not None
+        migrate(source.url)
+        source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'mv_'")
+
+
+def test_uninstall_that_a_deadlock_ends_starts_again(
+    source: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url)
+    with (
+        source.connect(autocommit=False) as reader,
+        source.connect() as watcher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # The other session is the last to look for a deadlock, so the victim is ours.
+        reader.execute("SET LOCAL deadlock_timeout = '20s'")
+        reader.execute("SELECT FROM analytics.settings")
+        removal = pool.submit(uninstall, source.url)
+        wait_for_lock(watcher, "teloo-analytics uninstall")
+        reader.execute("SELECT FROM solicitudes")
+        reader.commit()
+        assert removal.result(timeout=30) is not None
+    assert "a deadlock with another session; again (1 of 5)" in caplog.text
+    assert uninstall(source.url) is None
+
+
+def test_uninstall_leaves_no_trace_and_the_source_as_it_was(source: Database) -> None:
+    before, source_before = catalog(source), source.rows(SOURCE)
+    grants_query = (
+        "SELECT coalesce(datacl, acldefault('d', datdba)) FROM pg_database "
+        "WHERE datname = current_database()"
+    )
+    grants = source.rows(grants_query)
+    migrate(source.url)
+    source.execute("SELECT refresh_all_mv()")
+    assert source.rows(SOURCE) != source_before
+    installed = catalog(source)
+    assert uninstall_module.main(["--database-url", source.url, "--dry-run"]) == 0
+    assert catalog(source) == installed
+    assert uninstall(source.url) is not None
+    assert catalog(source) == before
+    assert source.rows(SOURCE) == source_before
+    assert source.rows(grants_query) == grants
+    assert uninstall(source.url) is None
+    assert uninstall_module.main(["--database-url", source.url]) == 0
+
+
+def test_uninstall_refuses_to_drop_what_is_not_ours(source: Database) -> None:
+    migrate(source.url)
+    source.execute(
+        "CREATE TABLE public.theirs (id integer)",
+        "ALTER TABLE public.theirs OWNER TO analytics_lector",
+    )
+    with pytest.raises(UserError, match="own objects outside") as refused:
+        uninstall(source.url)
+    assert "public.theirs" in refused.value.hint or "theirs" in refused.value.hint
+    source.execute("DROP TABLE public.theirs")
+    uninstall(source.url)
+
+
+def test_database_whose_locale_knows_ascii_only_is_refused(server: Server) -> None:
+    name = server.new_name("ascii")
+    with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} LOCALE 'C' TEMPLATE template0")
+    database = Database(server.cluster, name)
+    try:
+        load_source_schema(database.url)
+        with pytest.raises(UserError, match="CITROËN and citroën would be two brands"):
+            migrate(database.url)
+    finally:
+        with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name}")
+
+
+def test_production_forbids_pinned_clocks_and_writes_json(
+    source: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate(source.url)
+    assert source.rows("SELECT analytics.setting('allow_pinned_clock')") == [("on",)]
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("{") and '"levelname": "INFO"' in line
+    assert source.rows("SELECT analytics.setting('allow_pinned_clock')") == [("off",)]
+    monkeypatch.setenv("ENVIRONMENT", "staging")
+    assert migrate_module.main(["--database-url", source.url]) == 1
+
+
+def test_objects_are_ordered_by_what_they_need() -> None:
+    ordered = [item.object_name for item in dependency_order(load_objects())]
+    assert ordered.index("kpi_engine.trim_white_space") < ordered.index("city_key")
+    assert ordered.index("city_key") < ordered.index("kpi_engine.recomputed_asesor_facts")
+    assert {item.object_name for item in load_objects()} == set(ordered)
+    assert ordered[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
+    derived = ordered.index("kpi_engine.recomputed_solicitud_facts")
+    assert derived < ordered.index("kpi_engine.recomputed_month_totals")
+
+
+def test_warnings_of_the_server_are_shown(
+    source: Database, sql_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (sql_copy / "migrations" / "0999_warns.sql").write_text(
+        "DO $$ BEGIN RAISE WARNING 'look at this'; END $$;\n"
+    )
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url, directory=sql_copy)
+    assert "look at this" in caplog.text
+
+
+def test_twenty_at_once_where_snapshots_outlast_statements(source: Database) -> None:
+    source.execute(
+        f"ALTER DATABASE {source.name} SET default_transaction_isolation = 'repeatable read'",
+        f"ALTER DATABASE {source.name} SET default_transaction_read_only = on",
+    )
+    with ThreadPoolExecutor(20) as pool:
+        results = list(pool.map(lambda _: migrate(source.url), range(20)))
+    assert sum(bool(changes) for changes in results) == 1
+
+
+def test_changed_parameter_name_of_a_function_that_a_source_view_reads(
+    database: Database, sql_copy: Path
+) -> None:
+    load_schema_b(database.url)
+    migrate(database.url, directory=sql_copy)
+    before = catalog(database)
+    function = sql_copy / "functions" / "facts" / "local_date.sql"
+    original = function.read_text()
+    function.write_text(original.replace("p_instant", "p_moment"))
+    changes = migrate(database.url, directory=sql_copy)
+    assert "changed kpi_engine.src_ofertas_historicas" in changes
+    function.write_text(original)
+    migrate(database.url, directory=sql_copy)
+    assert catalog(database) == before
+    assert migrate(database.url, directory=sql_copy) == []
+
+
+def test_changed_body_of_an_indexed_function_builds_its_index_anew(
+    source: Database, sql_copy: Path
+) -> None:
+    source.execute(
+        "INSERT INTO public.usuarios (id, nombre, apellido, telefono) "
+        "SELECT md5(n::text)::uuid, 'Ana', 'Gómez', '300' FROM generate_series(1, 500) AS n",
+        "INSERT INTO public.asesores (id, usuario_id, ciudad, departamento, punto_venta) "
+        "SELECT id, id, 'Bogotá', '', '' FROM public.usuarios",
+    )
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    # Indirectly: city_key reads trim_white_space.
+    function = sql_copy / "functions" / "facts" / "trim_white_space.sql"
+    function.write_text(
+        function.read_text().replace("RETURN btrim(p_text,", "RETURN 'x' || btrim(p_text,")
+    )
+    assert "built index mv_ranking_asesores_ciudad anew" in migrate(source.url, directory=sql_copy)
+    with source.connect() as connection:
+        connection.execute("SET enable_seqscan = off")
+        assert connection.execute(
+            "SELECT count(*) FROM mv_ranking_asesores WHERE analytics.city_key(ciudad) = 'XBOGOTA'"
+        ).fetchone() == (500,)
+
+
+def test_view_that_becomes_a_materialized_one_and_back(source: Database, sql_copy: Path) -> None:
+    plain = sql_copy / "views" / "mv_nueva.sql"
+    plain.write_text("CREATE OR REPLACE VIEW analytics.mv_nueva AS SELECT 1 AS one;\n")
+    migrate(source.url, directory=sql_copy)
+    plain.write_text(
+        "CREATE MATERIALIZED VIEW mv_nueva AS SELECT 1 AS one WITH NO DATA;\n"
+        "CREATE UNIQUE INDEX mv_nueva_one ON mv_nueva (one);\n" + words("mv_nueva", "one")
+    )
+    changed = "changed views/mv_nueva.sql"
+    assert migrate(source.url, directory=sql_copy) == [changed, "applied api.mv_nueva"]
+    plain.write_text("CREATE OR REPLACE VIEW analytics.mv_nueva AS SELECT 1 AS one;\n")
+    assert migrate(source.url, directory=sql_copy) == [changed, "removed api.mv_nueva"]
+    assert source.rows("SELECT one FROM mv_nueva") == [(1,)]
+
+
+def test_removed_files_that_need_each_other_are_removed_together(
+    source: Database, sql_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    below, above = (sql_copy / "views" / f"{name}.sql" for name in ("zzz", "aaa"))
+    below.write_text("CREATE OR REPLACE VIEW analytics.zzz AS SELECT 1 AS one;\n")
+    above.write_text("CREATE OR REPLACE VIEW analytics.aaa AS SELECT one FROM analytics.zzz;\n")
+    migrate(source.url, directory=sql_copy)
+    assert migrate_module.print_status(source.url) == 3
+    assert "to be removed views/zzz.sql" in capsys.readouterr().out
+    below.unlink()
+    above.unlink()
+    assert migrate(source.url, directory=sql_copy) == [
+        "removed views/aaa.sql",
+        "removed views/zzz.sql",
+    ]
+
+
+def test_rebuild_keeps_the_grants_of_others_and_names_the_indexes_it_loses(
+    source: Database, sql_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url, directory=sql_copy)
+    source.execute(
+        "CREATE ROLE grafana",
+        "GRANT SELECT ON analytics.mv_metricas_mensuales TO grafana WITH GRANT OPTION",
+        "CREATE INDEX of_a_dba ON analytics.mv_metricas_mensuales (ofertas_totales)",
+    )
+    try:
+        view = sql_copy / "views" / "kpis" / "mv_metricas_mensuales.sql"
+        view.write_text(view.read_text() + "SELECT 1;\n")
+        migrate(source.url, directory=sql_copy)
+        assert source.rows(
+            "SELECT has_table_privilege('grafana', 'analytics.mv_metricas_mensuales', "
+            "'SELECT WITH GRANT OPTION')"
+        ) == [(True,)]
+        assert "rebuilt without index of_a_dba" in caplog.text
+    finally:
+        source.execute("DROP OWNED BY grafana", "DROP ROLE grafana")
+
+
+def test_grant_that_a_file_no_longer_gives_is_withdrawn(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    function = sql_copy / "functions" / "refresh" / "get_mv_stats.sql"
+    function.write_text(function.read_text().replace("TO analytics_lector, ", "TO "))
+    migrate(source.url, directory=sql_copy)
+    allowed = "SELECT has_function_privilege('{}', 'analytics.get_mv_stats()', 'EXECUTE')"
+    assert source.rows(allowed.format("analytics_lector")) == [(False,)]
+    assert source.rows(allowed.format("analytics_operador")) == [(True,)]
+
+
+def test_dropped_index_is_built_again_with_its_view(source: Database) -> None:
+    migrate(source.url)
+    before = catalog(source)
+    source.execute("DROP INDEX analytics.mv_metricas_mensuales_mes")
+    assert migrate(source.url) == [
+        "changed views/kpis/mv_metricas_mensuales.sql",
+        "changed api.mv_metricas_mensuales",
+    ]
+    assert catalog(source) == before
+
+
+def test_odd_names_of_database_and_schema(server: Server) -> None:
+    name = 'Mi %s "Base"\'x ' + server.new_name("odd")
+    with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    database = Database(server.cluster, name)
+    schema = "Ventas-2 %d'x"
+    try:
+        load_source_schema(database.url)
+        database.execute(f'ALTER SCHEMA public RENAME TO "{schema}"', "CREATE SCHEMA public")
+        assert migrate(database.url, source_schema=schema)
+        assert migrate(database.url) == []
+        assert database.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * 2
+        assert uninstall(database.url) is not None
+    finally:
+        with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", []),
+        ("public", [("public", "public")]),
+        ('"$user", public', [('"$user"', "$user"), ("public", "public")]),
+        ('"a,b", "c ""d""" ,X', [('"a,b"', "a,b"), ('"c ""d"""', 'c "d"'), ("X", "x")]),
+    ],
+)
+def test_search_path_is_split_as_postgresql_does(
+    system_database: Database, path: str, expected: list[tuple[str, str]]
+) -> None:
+    with system_database.connect() as connection:
+        assert path_elements(connection, path) == expected
+
+
+def test_uninstall_takes_only_our_schema_off_a_search_path_that_was_changed_since(
+    source: Database,
+) -> None:
+    migrate(source.url)
+    source.execute(
+        'CREATE SCHEMA "a,b"',
+        f'ALTER DATABASE {source.name} SET search_path = "a,b", public, analytics, pg_catalog',
+    )
+    uninstall(source.url)
+    assert source.rows("SHOW search_path") == [('"a,b", public, pg_catalog',)]
+
+
+@pytest.mark.parametrize("schemas", ["analytics, kpi_engine", "analytics", "kpi_engine"])
+def test_uninstall_clears_up_after_a_schema_that_was_dropped_by_hand(
+    source: Database, schemas: str
+) -> None:
+    before, source_before = catalog(source), source.rows(SOURCE)
+    migrate(source.url)
+    source.execute(f"DROP SCHEMA {schemas} CASCADE")
+    assert uninstall(source.url) is not None
+    assert source.rows(SOURCE) == source_before
+    assert catalog(source) == before
+    assert uninstall(source.url) is None
+
+
+def test_uninstall_refuses_where_names_are_quoted_too(source: Database) -> None:
+    source.execute(f"ALTER DATABASE {source.name} SET quote_all_identifiers = on")
+    migrate(source.url)
+    assert migrate(source.url) == []
+    source.execute(
+        "CREATE TABLE public.theirs (id integer)",
+        "ALTER TABLE public.theirs OWNER TO analytics_lector",
+    )
+    with pytest.raises(UserError, match="own objects outside"):
+        uninstall(source.url)
+    source.execute("DROP TABLE public.theirs")
+    assert uninstall(source.url) is not None
+
+
+def test_timeout_of_the_database_does_not_matter(source: Database) -> None:
+    source.execute(f"ALTER DATABASE {source.name} SET statement_timeout = '200ms'")
+    assert migrate_module.main(["--database-url", source.url]) == 0
+    source.execute(f"ALTER DATABASE {source.name} RESET statement_timeout")
+
+
+def test_latin1_client_is_no_hindrance(source: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "latin1")
+    assert migrate(source.url)
+
+
+def test_without_pg_cron_it_says_so_and_everything_else_works(
+    source: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url)
+    assert "no schedule: " in caplog.text
+    assert "SELECT * FROM refresh_all_mv()" in caplog.text
+    assert source.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * 2
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: str(path.stem))
+def test_every_command_has_help(script: Path) -> None:
+    if 'if __name__ == "__main__"' not in script.read_text(encoding="utf-8"):
+        return
+    run = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(f"usage: {script.name}")
+    wrong = subprocess.run([sys.executable, script, "--wrong"], capture_output=True, check=False)
+    assert wrong.returncode == 2
+
+
+# -- files and the objects that they make ----------------------------------------------------------
+
+
+def test_a_file_that_moves_changes_nothing(source: Database, sql_copy: Path) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT * FROM analytics.refresh_all_mv()")
+    before = catalog(source)
+    for folder in ("functions", "views"):
+        room = sql_copy / folder / "another" / "room"
+        room.mkdir(parents=True)
+        for path in (sql_copy / folder).rglob("*.sql"):
+            if path.parent.name != "api":
+                path.rename(room / path.name)
+    assert migrate(source.url, directory=sql_copy) == []
+    assert catalog(source) == before
+    assert source.rows(
+        "SELECT file FROM analytics.migration_ledger WHERE name IN ('city_key', 'api.health') "
+        "ORDER BY name"
+    ) == [("functions/api/health.sql",), ("functions/another/room/city_key.sql",)]
+    assert source.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()") == [("unchanged",)]
+
+
+def test_a_reworded_comment_changes_nothing_but_the_comment(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT * FROM analytics.refresh_all_mv()")
+    ours = "ANY ('{analytics, kpi_engine, api}'::regnamespace[])"
+    code = f"SELECT oid, xmin FROM pg_proc WHERE pronamespace = {ours} ORDER BY 1"
+    views = f"SELECT oid, relfilenode FROM pg_class WHERE relnamespace = {ours} ORDER BY 1"
+    before = source.rows(code), source.rows(views)
+    for path in sql_copy.rglob("*.sql"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            "-- Said in other words.\n" + re.sub(r" IS\n'", " IS\n'In other words: ", text),
+            encoding="utf-8",
+        )
+    changes = migrate(source.url, directory=sql_copy)
+    assert changes
+    assert all(change.startswith("reworded ") for change in changes), changes
+    assert (source.rows(code), source.rows(views)) == before
+    assert source.rows(
+        "SELECT left(obj_description('analytics.city_key(text)'::regprocedure), 15), "
+        "left(obj_description('analytics.mv_ranking_asesores'::regclass), 15), "
+        "left(obj_description('kpi_engine.engine_state'::regclass), 14)"
+    ) == [("In other words:", "In other words:", "One row: what ")]
+    assert source.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()") == [("unchanged",)]
+    assert migrate(source.url, directory=sql_copy) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("trim_white_space", "the rules of asesor_facts, solicitud_facts, month_asesores,"),
+        ("city_key", "the rules of asesor_facts, solicitud_facts, month_asesores,"),
+        ("get_mv_stats", "nothing changed"),
+        ("health_problems", "nothing changed"),
+        ("upkeep_statement", "nothing changed"),
+    ],
+)
+def test_what_decides_a_derived_table_follows_from_references(
+    source: Database, sql_copy: Path, file: str, reason: str
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT * FROM analytics.refresh_all_mv()")
+    (path,) = sql_copy.rglob(f"{file}.sql")
+    text = path.read_text(encoding="utf-8")
+    changed = text.replace("SET search_path = pg_catalog, pg_temp", "COST 200", 1)
+    changed = (
+        text.replace("PARALLEL SAFE", "PARALLEL RESTRICTED", 1) if changed == text else changed
+    )
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    migrate(source.url, directory=sql_copy)
+    ((why,),) = source.rows("SELECT DISTINCT mode_reason FROM analytics.explain_refresh()")
+    assert str(why).startswith(reason)
+
+
+def test_two_files_of_one_object_are_refused(source: Database, sql_copy: Path) -> None:
+    (sql_copy / "functions" / "room").mkdir()
+    shutil.copy(sql_copy / "functions" / "facts" / "city_key.sql", sql_copy / "functions" / "room")
+    with pytest.raises(UserError, match=r"city_key\.sql and .*city_key\.sql make the same object"):
+        migrate(source.url, directory=sql_copy)
+
+
+def test_a_file_is_named_after_its_object(source: Database, sql_copy: Path) -> None:
+    path = sql_copy / "functions" / "facts" / "city_key.sql"
+    path.rename(path.with_name("city.sql"))
+    with pytest.raises(UserError, match=r"city\.sql makes city_key; name the file city_key\.sql"):
+        migrate(source.url, directory=sql_copy)

@@ -1,0 +1,265 @@
+"""Migrating as a role that is no superuser, and roles that databases of a server share."""
+
+import logging
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import psycopg
+import pytest
+
+from cluster import system_binaries
+from commandline.console import UserError
+from conftest import SERVERS, Database, Server, fresh_database, server_of_kind
+from database.prerequisites import ROLES
+from database.test_migrate import catalog
+from development.demo_source import load_source_schema
+from migrate import main, migrate
+from uninstall import uninstall
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def role_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server that no other test uses: roles are shared by all databases of a server."""
+    yield from server_of_kind(request.param)
+
+
+@pytest.fixture
+def plain_owner(role_server: Server) -> Iterator[tuple[Database, str]]:
+    """A database owned, with its tables, by a role with CREATEROLE that is no superuser."""
+    name, password = role_server.new_name("migrator"), secrets.token_hex(8)
+    for database in fresh_database(role_server):
+        database.execute(
+            f"CREATE ROLE {name} LOGIN NOSUPERUSER CREATEROLE PASSWORD '{password}'",
+            f"ALTER DATABASE {database.name} OWNER TO {name}",
+        )
+        url = database.url_as(name, password)
+        load_source_schema(url)
+        yield database, url
+        uninstall(database.url)
+        for role in ROLES:
+            database.execute(f"DROP ROLE IF EXISTS {role}")
+
+
+def test_databases_of_a_cluster_migrated_at_once_share_the_roles(role_server: Server) -> None:
+    with ExitStack() as stack:
+        databases = [
+            stack.enter_context(contextmanager(fresh_database)(role_server)) for _ in range(4)
+        ]
+        for database in databases:
+            load_source_schema(database.url)
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda database: migrate(database.url), databases))
+        assert all(results)
+        # Roles go with the last database that uses them, and only then.
+        kept = [uninstall(database.url) for database in databases]
+        assert [len(roles or []) for roles in kept] == [6, 6, 6, 0]
+        assert databases[0].rows("SELECT to_regrole('analytics_owner')") == [(None,)]
+
+
+def test_role_that_is_no_superuser_but_owns_the_database_can_do_it_all(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    assert migrate(url)
+    assert migrate(url) == []
+    with database.connect(url) as connection:
+        connection.execute("SET ROLE analytics_owner")
+        statuses = connection.execute("SELECT refresh_status FROM refresh_all_mv()").fetchall()
+    assert statuses == [("SUCCESS",), ("SUCCESS",)]
+    assert uninstall(url) is not None
+    assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
+
+
+def test_no_careless_statement_of_the_database_owner_hits_a_table_of_ours(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    migrate(url)
+    before = catalog(database)
+    tables = [
+        str(name)
+        for (name,) in database.rows(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'kpi_engine'::regnamespace "
+            "AND relkind IN ('r', 'S') ORDER BY 1"
+        )
+    ]
+    assert {"alerts", "settings", "refresh_log", "engine_state"} < set(tables)
+    # He is a member of analytics_owner, so that no missing right protects us.
+    with database.connect(url) as connection:
+        for table in tables:
+            for statement in ("DROP TABLE {}", "TRUNCATE {}", "DROP SEQUENCE {}"):
+                with pytest.raises((psycopg.errors.UndefinedTable, psycopg.errors.WrongObjectType)):
+                    connection.execute(statement.format(table))
+    assert catalog(database) == before
+
+
+def test_a_reader_lists_only_what_somebody_may_read(migrated: Database) -> None:
+    listed = """
+        SELECT nspname, relname, has_table_privilege(pg_class.oid, 'SELECT')
+        OR has_table_privilege('analytics_operador', pg_class.oid, 'SELECT')
+        FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND has_schema_privilege(relnamespace, 'USAGE')
+        AND (nspname = 'api' OR pg_get_userbyid(nspowner) = 'analytics_owner')
+        ORDER BY 1, 2
+    """
+    with migrated.connect() as connection:
+        connection.execute("SET ROLE analytics_lector")
+        found = connection.execute(listed).fetchall()
+        assert ("analytics", "alerts", True) in found
+        assert [row for row in found if not row[2]] == []
+        assert {row[0] for row in found} == {"analytics", "api"}
+        # All that a reader may read can be read without a right on kpi_engine.
+        for schema, name, _ in found:
+            if connection.execute(
+                "SELECT has_table_privilege(%s, 'SELECT')", [f"{schema}.{name}"]
+            ).fetchone() == (True,) and not name.startswith("mv_"):
+                connection.execute(f"SELECT * FROM {schema}.{name}")
+        for call in ("now()", "today()", "setting('time_zone')", "city_key(' bogotá ')"):
+            connection.execute(f"SELECT analytics.{call}")
+        connection.execute("SET analytics.now = '2026-11-23 12:00:00-05'")
+        assert connection.execute("SELECT analytics.today()::text").fetchone() == ("2026-11-23",)
+
+
+def test_role_without_createrole_is_told_which_statements_to_run(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    user = psycopg.conninfo.conninfo_to_dict(url)["user"]
+    database.execute(f"ALTER ROLE {user} NOCREATEROLE")
+    before = catalog(database)
+    with pytest.raises(UserError) as refused:
+        migrate(url)
+    assert catalog(database) == before
+    statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
+    # Six roles, three memberships and three time limits of the HTTP API, and all other rights.
+    assert len(statements) > 12
+    database.execute(*statements)
+    assert migrate(url)
+    assert migrate(url) == []
+
+
+def test_role_that_may_not_read_the_source_is_told_the_grants(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    database.execute("ALTER TABLE public.ofertas OWNER TO CURRENT_USER")
+    with pytest.raises(UserError) as refused:
+        migrate(url)
+    assert "GRANT SELECT ON public.ofertas TO analytics_owner;" in refused.value.hint
+    assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
+
+
+@pytest.mark.system_only("pg_cron")
+def test_plain_owner_gets_as_much_schedule_as_pg_cron_lets_it_have(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    with contextmanager(server_of_kind)("system") as server:
+        database = Database(server.cluster, "cron")
+        database.execute(
+            "CREATE ROLE migrador LOGIN NOSUPERUSER CREATEROLE PASSWORD 'secret'",
+            "ALTER DATABASE cron OWNER TO migrador",
+        )
+        url = database.url_as("migrador", "secret")
+        load_source_schema(url)
+        jobs = "SELECT DISTINCT username FROM cron.job"
+
+        assert migrate(url)
+        assert "only a superuser can create it" in caplog.text
+        database.execute("CREATE EXTENSION pg_cron")
+        assert migrate(url) == []
+        assert "role migrador may not use pg_cron" in caplog.text
+        assert database.rows(jobs) == []
+
+        database.execute("GRANT USAGE ON SCHEMA cron TO migrador")
+        assert len(migrate(url)) == 2
+        assert "the scheduled jobs run as migrador" in caplog.text
+        assert database.rows(jobs) == [("migrador",)]
+        # They may do what they have to, as this role too.
+        with database.connect(url) as connection:
+            connection.execute("CALL analytics.tick()")
+            connection.execute("CALL analytics.work()")
+
+        database.execute("GRANT USAGE ON SCHEMA cron TO analytics_scheduler")
+        assert len(migrate(url)) == 2
+        assert database.rows(jobs) == [("analytics_scheduler",)]
+        assert migrate(url) == []
+
+        # What a superuser granted, only a superuser can take away.
+        assert uninstall(url) == [
+            "analytics_scheduler (have a superuser run DROP OWNED BY analytics_scheduler; "
+            "DROP ROLE analytics_scheduler;)"
+        ]
+        database.execute("DROP OWNED BY analytics_scheduler; DROP ROLE analytics_scheduler;")
+        assert database.rows("SELECT count(*) FROM cron.job") == [(0,)]
+        assert database.rows("SELECT count(*) FROM pg_extension WHERE extname = 'pg_cron'") == [
+            (1,)
+        ]
+
+
+def test_role_that_does_not_inherit_can_migrate_again_and_uninstall(
+    plain_owner: tuple[Database, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    database, url = plain_owner
+    user = psycopg.conninfo.conninfo_to_dict(url)["user"]
+    database.execute(f"ALTER ROLE {user} NOINHERIT")
+    migrate(url)
+    if database.cluster.binaries != system_binaries():
+        database.execute(f"GRANT analytics_owner TO {user} WITH INHERIT FALSE, SET TRUE")
+    assert migrate(url) == []
+    assert migrate(url) == []
+    assert main(["status", "--database-url", url]) == 0
+    assert database.rows("SHOW search_path") == [('"$user", public, analytics',)]
+    database.execute(f"ALTER ROLE {user} INHERIT")
+    assert uninstall(url) is not None
+
+
+def test_role_that_always_acts_as_another_migrates_as_that_one(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, _ = plain_owner
+    database.execute(
+        "CREATE ROLE aplicacion LOGIN NOINHERIT PASSWORD 'secret'",
+        f"GRANT {psycopg.conninfo.conninfo_to_dict(_)['user']} TO aplicacion",
+        f"ALTER ROLE aplicacion SET role = {psycopg.conninfo.conninfo_to_dict(_)['user']}",
+    )
+    try:
+        assert migrate(database.url_as("aplicacion", "secret"))
+        assert migrate(database.url_as("aplicacion", "secret")) == []
+    finally:
+        database.execute("DROP ROLE aplicacion")
+
+
+def test_search_path_of_the_server_is_kept_in_front(role_server: Server) -> None:
+    for database in fresh_database(role_server):
+        load_source_schema(database.url)
+        database.execute(
+            "CREATE SCHEMA app",
+            "ALTER SYSTEM SET search_path = 'app', 'public'",
+            "SELECT pg_reload_conf()",
+        )
+        try:
+            wait_for_path(database, "app, public")
+            database.execute(
+                "CREATE FUNCTION app.refresh_all_mv() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+            )
+            with pytest.raises(UserError, match="win over ours"):
+                migrate(database.url)
+            database.execute("DROP FUNCTION app.refresh_all_mv()")
+            migrate(database.url)
+            assert database.rows("SHOW search_path") == [("app, public, analytics",)]
+            uninstall(database.url)
+            assert database.rows("SHOW search_path") == [("app, public",)]
+        finally:
+            database.execute("ALTER SYSTEM RESET search_path", "SELECT pg_reload_conf()")
+            wait_for_path(database, '"$user", public')
+
+
+def wait_for_path(database: Database, path: str) -> None:
+    """Wait until new sessions have a search_path."""
+    for _ in range(1000):
+        if database.rows("SHOW search_path") == [(path,)]:
+            return
+    pytest.fail(f"search_path never became {path}")

@@ -1,0 +1,417 @@
+"""The kit: a derived table is a file; it is kept, filled and dropped by what that file says."""
+
+import re
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from commandline.console import UserError
+from conftest import Database, install, made_once
+from database.sql_files import SQL_DIRECTORY
+from marketplace import BASE_SEED, SMALL, change, fill
+from migrate import migrate
+from sequences import audited, refresh, view_differences
+
+NOW = "2026-11-23 12:00:00-05"
+TODAY = date(2026, 11, 23)
+CHANGE_SEED = BASE_SEED + 1000
+
+# A derived table of each way of upkeep, each with a shape that no table of the package has.
+NEW_TABLES = {
+    # Weeks, with a median.
+    "week_closings": """
+CREATE OR REPLACE VIEW kpi_engine.recomputed_week_closings AS
+SELECT
+    date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,
+    count(*) AS requests,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds) AS closing_median
+FROM kpi_engine.solicitud_facts
+WHERE isfinite(solicitud_facts.local_day)
+GROUP BY 1;
+COMMENT ON VIEW kpi_engine.recomputed_week_closings IS 'Closing times by week.';
+COMMENT ON COLUMN kpi_engine.recomputed_week_closings.semana IS 'Monday.';
+COMMENT ON COLUMN kpi_engine.recomputed_week_closings.requests IS 'Requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_week_closings.closing_median IS 'Median.';
+SELECT kpi_engine.declare_derived_table('week_closings', 'group', ARRAY['semana']
+);
+""",
+    # Two key columns, one of which may move, and a distinct count.
+    "month_cities": """
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_cities AS
+SELECT
+    solicitud_facts.mes,
+    solicitud_facts.ciudad_key,
+    count(*) AS requests,
+    count(DISTINCT solicitud_facts.cliente_id) AS clientes,
+    max(solicitud_facts.estado) AS last_estado
+FROM kpi_engine.solicitud_facts
+WHERE solicitud_facts.ciudad_key <> ''
+GROUP BY solicitud_facts.mes, solicitud_facts.ciudad_key;
+COMMENT ON VIEW kpi_engine.recomputed_month_cities IS 'Requests by month and city.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.mes IS 'Month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.ciudad_key IS 'City.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests IS 'Requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.clientes IS 'Distinct clients.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.last_estado IS 'Last state in byte order.';
+SELECT kpi_engine.declare_derived_table('month_cities', 'group', ARRAY['mes', 'ciudad_key']
+);
+""",
+    # No period in the key, over facts with a window: rows leave it when the day moves.
+    "asesor_streaks": """
+CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_streaks AS
+SELECT
+    historica_facts.asesor_id,
+    max(historica_facts.local_day) AS latest_day,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY historica_facts.amount) AS amount_median
+FROM kpi_engine.historica_facts
+CROSS JOIN kpi_engine.window_end
+WHERE historica_facts.local_day BETWEEN window_end.today - 6 AND window_end.today
+GROUP BY historica_facts.asesor_id;
+COMMENT ON VIEW kpi_engine.recomputed_asesor_streaks IS 'The last seven days by advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_streaks.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_streaks.latest_day IS 'Latest day.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_streaks.amount_median IS 'Median.';
+SELECT kpi_engine.declare_derived_table(
+    'asesor_streaks', 'group', ARRAY['asesor_id'], p_window_days => ARRAY[7]
+);
+""",
+    # By difference over a table that is kept by group itself; text and dates in the key.
+    "city_totals": """
+CREATE OR REPLACE VIEW kpi_engine.recomputed_city_totals AS
+SELECT
+    month_cities.ciudad_key,
+    count(*) AS months,
+    sum(month_cities.requests) AS requests,
+    max(month_cities.requests) AS busiest
+FROM kpi_engine.month_cities
+GROUP BY month_cities.ciudad_key;
+COMMENT ON VIEW kpi_engine.recomputed_city_totals IS 'Requests by city.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.ciudad_key IS 'City.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.months IS 'Months with a request.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.requests IS 'Requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_city_totals.busiest IS 'Most requests of a month.';
+SELECT kpi_engine.declare_derived_table(
+    'city_totals', 'difference', ARRAY['ciudad_key'], p_extremes => '{"busiest": "max"}'
+);
+""",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the SQL files that a test may change."""
+    return Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+
+
+@pytest.fixture
+def market(system_database: Database) -> Database:
+    """A small marketplace whose views are up to date."""
+    made_once(system_database, "derived tables", make_market)
+    return system_database
+
+
+def make_market(database: Database) -> None:
+    """Install the package over a marketplace and refresh."""
+    install(database)
+    with database.connect() as connection:
+        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+    refresh(database, NOW)
+
+
+def write(tree: Path, table: str) -> None:
+    """Add the file of one of the new derived tables."""
+    (tree / "views" / f"recomputed_{table}.sql").write_text(NEW_TABLES[table], encoding="utf-8")
+
+
+def edit(tree: Path, table: str, old: str, new: str) -> None:
+    """Change the file of a derived table of the package."""
+    (path,) = tree.rglob(f"recomputed_{table}.sql")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def wrong_rows(database: Database) -> dict[str, int]:
+    """Count, by derived table, the rows that its definition does not give or gives besides."""
+    found = {}
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        for table, columns in connection.execute(
+            "SELECT table_name, array_to_string(key_columns || value_columns, ', ') "
+            "FROM kpi_engine.derived_tables"
+        ).fetchall():
+            kept = f"SELECT {columns} FROM kpi_engine.{table}"
+            right = f"SELECT {columns} FROM kpi_engine.recomputed_{table}"
+            query = (
+                f"SELECT count(*) FROM (({kept} EXCEPT ALL {right}) "
+                f"UNION ALL ({right} EXCEPT ALL {kept})) AS different"
+            )
+            row = connection.execute(query.encode()).fetchone()
+            if row is not None and row[0]:
+                found[table] = row[0]
+    return found
+
+
+def versions(database: Database) -> dict[str, int]:
+    """Return in which data version each derived table last changed."""
+    return {
+        str(name): int(str(version))
+        for name, version in database.rows(
+            "SELECT table_name, changed_version FROM kpi_engine.derived_tables"
+        )
+    }
+
+
+def test_each_way_of_upkeep_gives_what_the_definition_gives_after_random_changes(
+    market: Database, tree: Path
+) -> None:
+    for table in NEW_TABLES:
+        write(tree, table)
+    migrate(market.url, directory=tree)
+    assert refresh(market, NOW)[0] == "full"
+    assert wrong_rows(market) == {}
+    assert market.rows("SELECT count(*) > 3 FROM kpi_engine.week_closings") == [(True,)]
+    assert market.rows("SELECT count(*) > 3 FROM kpi_engine.month_cities") == [(True,)]
+    assert market.rows("SELECT count(*) > 0 FROM kpi_engine.asesor_streaks") == [(True,)]
+    changed = set()
+    for seed in range(6):
+        before = versions(market)
+        with market.connect() as connection:
+            change(connection, CHANGE_SEED + seed, "A", TODAY)
+        assert refresh(market, NOW)[0] == "incremental"
+        assert wrong_rows(market) == {}, seed
+        changed |= {name for name, version in versions(market).items() if version > before[name]}
+    assert changed >= NEW_TABLES.keys()
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+    # Rows that enter and leave the window of seven days, of 30 and of 90.
+    for day in ("2026-11-24", "2026-11-28", "2026-12-31", "2027-03-01"):
+        later = f"{day} 12:00:00-05"
+        assert refresh(market, later)[0] == "incremental"
+        assert wrong_rows(market) == {}, day
+
+
+@pytest.mark.parametrize("table", NEW_TABLES)
+def test_drift_of_a_new_table_is_found_and_healed(market: Database, tree: Path, table: str) -> None:
+    for name in NEW_TABLES:
+        write(tree, name)
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    (value,) = market.rows(
+        f"SELECT value_columns[1] FROM kpi_engine.derived_tables WHERE table_name = '{table}'"
+    )[0]
+    for statement in (
+        f"DELETE FROM kpi_engine.{table}",
+        f"UPDATE kpi_engine.{table} SET {value} = NULL",
+    ):
+        market.execute(statement)
+        assert table in wrong_rows(market)
+        assert int(str(audited(market))) > 0
+        assert wrong_rows(market) == {}
+    assert audited(market) == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new"),
+    [
+        # In the middle and at the end of a table that is kept by difference.
+        (
+            "month_totals",
+            "    count(*) FILTER (WHERE solicitud_facts.is_rejected) AS requests_rejected,",
+            "    count(*) FILTER (WHERE solicitud_facts.nivel_actual > 1) AS escalated,\n"
+            "    count(*) FILTER (WHERE solicitud_facts.is_rejected) AS requests_rejected,",
+        ),
+        (
+            "month_totals",
+            ") AS price_maximum\nFROM",
+            ") AS price_maximum,\n    count(solicitud_facts.nivel_actual) AS levelled\nFROM",
+        ),
+        # In the middle of the facts.
+        (
+            "solicitud_facts",
+            "    dated.local_day,\n    date_trunc",
+            "    dated.local_day,\n    upper(dated.estado) AS upper_estado,\n    date_trunc",
+        ),
+        (
+            "asesor_facts",
+            "    src_asesores.usuario_id,",
+            "    src_asesores.usuario_id,\n    1 AS one,",
+        ),
+    ],
+)
+def test_a_new_column_is_filled_by_computing_that_table_and_its_readers_again(
+    market: Database, tree: Path, table: str, old: str, new: str
+) -> None:
+    edit(tree, table, old, new)
+    column = (set(re.findall(r"AS (\w+)", new)) - set(re.findall(r"AS (\w+)", old))).pop()
+    (path,) = tree.rglob(f"recomputed_{table}.sql")
+    path.write_text(
+        path.read_text().replace(
+            "\nREVOKE",
+            f"COMMENT ON COLUMN kpi_engine.recomputed_{table}.{column} IS 'New.';\n\nREVOKE",
+        )
+    )
+    before = market.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY mes")
+    unchanged = versions(market)
+    migrate(market.url, directory=tree)
+    # The views answer meanwhile, and so does the real-time view.
+    assert market.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY mes") == before
+    assert (
+        market.rows(
+            "SELECT * FROM analytics.v_metricas_mensuales_tiempo_real ORDER BY mes", today=NOW
+        )
+        == before
+    )
+    mode, reason = refresh(market, NOW)
+    assert mode == "full"
+    assert reason.startswith(f"the rules of {table}")
+    assert wrong_rows(market) == {}
+    moved = {name for name, version in versions(market).items() if version > unchanged[name]}
+    assert moved == {table}
+    assert market.rows(f"SELECT count({column}) > 0 FROM kpi_engine.{table}") == [(True,)]
+    # Changes are noted meanwhile and after it.
+    with market.connect() as connection:
+        change(connection, CHANGE_SEED, "A", TODAY)
+    assert refresh(market, NOW)[0] == "incremental"
+    assert wrong_rows(market) == {}
+    assert view_differences(market, NOW) == []
+    assert migrate(market.url, directory=tree) == []
+
+
+def test_changes_that_wait_when_a_rule_changes_are_applied_with_it(
+    market: Database, tree: Path
+) -> None:
+    edit(tree, "month_totals", "'ABIERTA'", "'ENVIADA'")
+    with market.connect() as connection:
+        change(connection, CHANGE_SEED, "A", TODAY)
+    migrate(market.url, directory=tree)
+    assert refresh(market, NOW)[0] == "full"
+    assert wrong_rows(market) == {}
+    assert view_differences(market, NOW) == []
+    assert refresh(market, NOW)[0] == "unchanged"
+
+
+def test_a_table_whose_file_is_gone_is_dropped(market: Database, tree: Path) -> None:
+    write(tree, "week_closings")
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    (tree / "views" / "recomputed_week_closings.sql").unlink()
+    assert "dropped derived table week_closings" in migrate(market.url, directory=tree)
+    assert market.rows("SELECT count(*) FROM pg_class WHERE relname LIKE '%week\\_closings%'") == [
+        (0,)
+    ]
+    assert refresh(market, NOW)[0] == "unchanged"
+
+
+def test_the_generated_statements_can_be_looked_at(market: Database) -> None:
+    shown = market.rows("SELECT table_name, purpose FROM analytics.derived_statements()")
+    tables = {
+        str(row[0]) for row in market.rows("SELECT table_name FROM kpi_engine.derived_tables")
+    }
+    assert {row[0] for row in shown} == tables
+    assert len(shown) == 3 * len(tables)
+    with market.connect() as connection:
+        for table, purpose, statement in connection.execute(
+            "SELECT * FROM analytics.derived_statements()"
+        ).fetchall():
+            types = {"definition": "", "refresh": "(uuid[], date)", "rebuild": "(date)"}[purpose]
+            name = f"{table}_{purpose}"
+            connection.execute(f"PREPARE {name} {types} AS {statement}".encode())
+
+
+REFUSED = {
+    "p_upkeep must be key, difference or group": ("'group'", "'often'"),
+    "must be columns of the view": ("ARRAY['semana']", "ARRAY['week']"),
+    "needs p_source_view and p_entities": ("'group'", "'key'"),
+    "p_extremes are for a table": (
+        "ARRAY['semana']",
+        "ARRAY['semana'], p_extremes => '{\"requests\": \"max\"}'",
+    ),
+    "must say min or max": (
+        "'group', ARRAY['semana']",
+        "'difference', ARRAY['semana'], p_extremes => '{\"requests\": \"most\"}'",
+    ),
+    "needs p_window_days, and no other": (
+        "ARRAY['semana']",
+        "ARRAY['semana'], p_window_days => ARRAY[7]",
+    ),
+    "has windows of 7 days": (
+        "FROM kpi_engine.solicitud_facts\nWHERE",
+        "FROM kpi_engine.solicitud_facts\nCROSS JOIN kpi_engine.window_end\n"
+        "WHERE solicitud_facts.local_day >= window_end.today - 6 AND",
+    ),
+    "must not join them": (
+        "FROM kpi_engine.solicitud_facts",
+        "FROM kpi_engine.solicitud_facts INNER JOIN kpi_engine.month_totals USING (mes, offers)",
+    ),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_a_declaration_that_could_not_be_kept_right_is_refused(
+    market: Database, tree: Path, message: str
+) -> None:
+    old, new = REFUSED[message]
+    assert old in NEW_TABLES["week_closings"]
+    text = NEW_TABLES["week_closings"].replace(old, new)
+    if "windows" in message:
+        text = text.replace("ARRAY['semana']\n", "ARRAY['semana'], p_window_days => ARRAY[30]\n")
+    (tree / "views" / "recomputed_week_closings.sql").write_text(text)
+    with pytest.raises(UserError, match=re.escape(message)):
+        migrate(market.url, directory=tree)
+    assert migrate(market.url) == []
+
+
+def test_a_column_of_another_type_is_refused(market: Database, tree: Path) -> None:
+    edit(tree, "month_totals", "    count(*) AS requests,", "    count(*)::numeric AS requests,")
+    with pytest.raises(UserError, match="column requests is numeric, and was bigint before"):
+        migrate(market.url, directory=tree)
+    assert migrate(market.url) == []
+
+
+def test_a_column_that_is_gone_is_emptied_when_nobody_reads_it(
+    market: Database, tree: Path
+) -> None:
+    for table in NEW_TABLES:
+        write(tree, table)
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    edit(tree, "month_cities", "    max(solicitud_facts.estado) AS last_estado\n", "")
+    edit(tree, "month_cities", "AS clientes,\n", "AS clientes\n")
+    edit(
+        tree,
+        "month_cities",
+        "COMMENT ON COLUMN kpi_engine.recomputed_month_cities.last_estado IS "
+        "'Last state in byte order.';\n",
+        "",
+    )
+    migrate(market.url, directory=tree)
+    assert refresh(market, NOW)[0] == "full"
+    assert market.rows("SELECT count(last_estado), count(*) > 0 FROM kpi_engine.month_cities") == [
+        (0, True)
+    ]
+    assert wrong_rows(market) == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "expression", "reader"),
+    [
+        ("requests_rejected", "solicitud_facts.is_rejected", "mv_metricas_mensuales"),
+        # Named in the body of a function only.
+        ("requests_open", "solicitud_facts.estado = 'ABIERTA'", r"kpis_en_vivo\(\)"),
+    ],
+)
+def test_a_column_that_is_gone_and_that_something_reads_is_refused(
+    market: Database, tree: Path, column: str, expression: str, reader: str
+) -> None:
+    edit(tree, "month_totals", f"    count(*) FILTER (WHERE {expression}) AS {column},\n", "")
+    (path,) = tree.rglob("recomputed_month_totals.sql")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        re.sub(rf"COMMENT ON COLUMN \S+\.{column} IS\s+'[^']*';\n", "", text), encoding="utf-8"
+    )
+    with pytest.raises(UserError, match=f"column {column} of derived table .*{reader} reads it"):
+        migrate(market.url, directory=tree)
+    assert migrate(market.url) == []

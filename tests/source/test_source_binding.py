@@ -1,0 +1,567 @@
+"""The operational tables move, change or hide under the KPIs: never a silent wrong number."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import get_args
+
+import psycopg
+import pytest
+
+from cluster import Cluster, system_binaries
+from commandline.console import UserError
+from conftest import TEST_SETTINGS, Database, Server, fresh_database
+from golden_data import NOW, expected_views, load_source
+from marketplace import Generation
+from migrate import migrate
+from oracle import all_differences, read_views
+from sequences import refresh, view_differences
+
+GENERATIONS: tuple[Generation, ...] = get_args(Generation)
+
+
+def golden(database: Database, generation: Generation) -> Database:
+    """Load the golden source, migrate, refresh."""
+    load_source(database.url, generation)
+    migrate(database.url)
+    assert refresh(database, NOW)[0] == "full"
+    assert problems(database) == {}
+    return database
+
+
+@pytest.fixture(scope="module")
+def templates(system_server: Server) -> Iterator[dict[str, str]]:
+    """A refreshed database of each generation, to be copied."""
+    with ExitStack() as stack:
+        names: dict[str, str] = {}
+        for generation in GENERATIONS:
+            name = system_server.new_name("golden")
+            stack.enter_context(system_server.janitor(name))
+            golden(Database(system_server.cluster, name), generation)
+            names[generation] = name
+        yield names
+
+
+def copy_of(server: Server, template: str) -> Iterator[Database]:
+    """Make a copy that is settled in its new database."""
+    for database in fresh_database(server, template):
+        assert refresh(database, NOW)[0] == "unchanged"
+        assert problems(database) == {}
+        yield database
+
+
+@pytest.fixture
+def market(system_server: Server, templates: dict[str, str]) -> Iterator[Database]:
+    """The golden data of generation A, refreshed."""
+    yield from copy_of(system_server, templates["A"])
+
+
+@pytest.fixture
+def market_b(system_server: Server, templates: dict[str, str]) -> Iterator[Database]:
+    """The golden data of generation B, refreshed."""
+    yield from copy_of(system_server, templates["B"])
+
+
+def problems(database: Database) -> dict[str, tuple[str, str]]:
+    """Return what health says of the source and of capture: severity and text by problem."""
+    rows = database.rows(
+        "SELECT problem, severity, message FROM analytics.health_problems() "
+        "WHERE problem IN ('source_moved', 'source_hidden', 'capture_gap')",
+        today=NOW,
+    )
+    return {str(name): (str(severity), str(text)) for name, severity, text in rows}
+
+
+def results(database: Database, *, force: bool = False) -> list[tuple[object, ...]]:
+    """Refresh; return status, SQLSTATE and message of each view."""
+    return database.rows(
+        "SELECT refresh_status, error_sqlstate, error_message "
+        f"FROM analytics.refresh_all_mv({force})",
+        today=NOW,
+    )
+
+
+def contents(database: Database) -> list[tuple[object, ...]]:
+    """Return what both views hold."""
+    return database.rows(
+        "SELECT md5(string_agg(m::text, '' ORDER BY mes)) "
+        "FROM analytics.mv_metricas_mensuales AS m "
+        "UNION ALL SELECT md5(string_agg(r::text, '' ORDER BY asesor_id)) "
+        "FROM analytics.mv_ranking_asesores AS r"
+    )
+
+
+def check_fails_by_name(database: Database, *words: str, problem: str = "source_moved") -> None:
+    """Each refresh fails and says why, the views stay, tick and health say it, too."""
+    before = contents(database)
+    for force in (False, True):
+        for status, code, message in results(database, force=force):
+            assert (status, code) == ("ERROR", "55000")
+            for word in words:
+                assert word in str(message)
+    assert contents(database) == before
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        connection.execute("CALL analytics.tick()")
+        for call in (
+            "CALL analytics.rebuild()",
+            "SELECT analytics.audit()",
+            "SELECT * FROM analytics.v_metricas_mensuales_tiempo_real",
+            "SELECT * FROM analytics.v_kpis_en_vivo",
+            "SELECT * FROM analytics.explain_refresh()",
+        ):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=words[0]):
+                connection.execute(call)
+    found = problems(database)
+    assert found[problem][0] == "unhealthy"
+    for word in words:
+        assert word in found[problem][1]
+    assert contents(database) == before
+
+
+def check_rebound(database: Database, *, mode: str = "full") -> None:
+    """After migrate what was bound anew is computed again, right; then nothing is left to do."""
+    migrate(database.url)
+    assert refresh(database, NOW)[0] == mode
+    assert view_differences(database, NOW) == []
+    assert problems(database) == {}
+    assert refresh(database, NOW)[0] == "unchanged"
+
+
+ONE_MORE_OFFER = (
+    "INSERT INTO {table} (id, solicitud_id, asesor_id, tiempo_entrega_dias, estado, monto_total) "
+    "SELECT gen_random_uuid(), solicitud_id, asesor_id, 3, 'ENVIADA', 1 FROM {table} LIMIT 7"
+)
+SWAP = (
+    "CREATE TABLE public.ofertas_new (LIKE public.ofertas INCLUDING ALL)",
+    "INSERT INTO public.ofertas_new SELECT * FROM public.ofertas",
+    "BEGIN; ALTER TABLE public.ofertas RENAME TO ofertas_retired; "
+    "ALTER TABLE public.ofertas_new RENAME TO ofertas; COMMIT",
+)
+PARTITION_IT = (
+    "ALTER TABLE public.historial_respuestas_ofertas RENAME TO notices_old",
+    "CREATE TABLE public.historial_respuestas_ofertas (LIKE public.notices_old INCLUDING DEFAULTS) "
+    "PARTITION BY RANGE (fecha_envio)",
+    "ALTER TABLE public.historial_respuestas_ofertas ATTACH PARTITION public.notices_old "
+    "FOR VALUES FROM (MINVALUE) TO ('2027-01-01')",
+)
+# What is done, what the error names, and what has to be done besides migrate (None: it is enough).
+MOVES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "a table swapped by rename": (
+        (*SWAP, ONE_MORE_OFFER.format(table="public.ofertas")),
+        ("public.ofertas is another table", "ofertas_retired"),
+        (),
+    ),
+    "a table swapped by rename, the old one dropped": (
+        (*SWAP, "DROP TABLE public.ofertas_retired CASCADE"),
+        ("src_ofertas", "public.ofertas"),
+        (),
+    ),
+    "a table turned into partitions": (
+        PARTITION_IT,
+        ("public.historial_respuestas_ofertas is another table", "notices_old"),
+        (),
+    ),
+    "a table moved to another schema": (
+        ("CREATE SCHEMA sales", "ALTER TABLE public.ofertas SET SCHEMA sales"),
+        ("table public.ofertas is gone", "sales.ofertas"),
+        ("ALTER TABLE sales.ofertas SET SCHEMA public",),
+    ),
+    "a table renamed": (
+        ("ALTER TABLE public.asesores RENAME TO advisors",),
+        ("table public.asesores is gone", "advisors"),
+        ("ALTER TABLE public.advisors RENAME TO asesores",),
+    ),
+    "the schema renamed": (
+        ("ALTER SCHEMA public RENAME TO shop", "CREATE SCHEMA public"),
+        ("is gone", "shop."),
+        ("DROP SCHEMA public", "ALTER SCHEMA shop RENAME TO public"),
+    ),
+    "a view in a table's place": (
+        (
+            "ALTER TABLE public.usuarios RENAME TO people",
+            "CREATE VIEW public.usuarios AS SELECT * FROM public.people WHERE false",
+        ),
+        ("public.usuarios is another table", "people"),
+        ("DROP VIEW public.usuarios", "ALTER TABLE public.people RENAME TO usuarios"),
+    ),
+    "two columns swapped by rename": (
+        (
+            "ALTER TABLE public.ofertas_detalle RENAME COLUMN cantidad TO x",
+            "ALTER TABLE public.ofertas_detalle RENAME COLUMN garantia_meses TO cantidad",
+            "ALTER TABLE public.ofertas_detalle RENAME COLUMN x TO garantia_meses",
+        ),
+        ("public.ofertas_detalle.cantidad", "public.ofertas_detalle.garantia_meses"),
+        (),
+    ),
+    "a column replaced by expand and contract": (
+        (
+            "ALTER TABLE public.ofertas ADD COLUMN estado_new text",
+            "UPDATE public.ofertas SET estado_new = 'ACEPTADA'",
+            "ALTER TABLE public.ofertas RENAME COLUMN estado TO estado_old",
+            "ALTER TABLE public.ofertas RENAME COLUMN estado_new TO estado",
+        ),
+        ("column public.ofertas.estado is another column", "estado_old"),
+        (),
+    ),
+    "a column renamed": (
+        ("ALTER TABLE public.solicitudes RENAME COLUMN estado TO state",),
+        ("column public.solicitudes.estado is gone", "it is called state now"),
+        ("ALTER TABLE public.solicitudes RENAME COLUMN state TO estado",),
+    ),
+    "a table dropped with what reads it": (
+        ("DROP TABLE public.adjudicaciones_repuesto CASCADE",),
+        ("table public.adjudicaciones_repuesto is gone",),
+        (
+            "CREATE TABLE public.adjudicaciones_repuesto (id uuid PRIMARY KEY, oferta_id uuid, "
+            "solicitud_id uuid, repuesto_solicitado_id uuid, precio_adjudicado numeric)",
+        ),
+    ),
+    "a src_ view changed by hand": (
+        (
+            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW kpi_engine.src_ofertas AS ' || "
+            "replace(pg_get_viewdef('kpi_engine.src_ofertas'::regclass), ';', ' LIMIT 3'); END $$",
+        ),
+        ("view kpi_engine.src_ofertas was changed by hand",),
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_when_the_source_moves_refreshes_fail_by_name_until_migrate_binds_it_again(
+    market: Database, move: str
+) -> None:
+    statements, words, cure = MOVES[move]
+    with market.connect() as connection:
+        for statement in statements:
+            connection.execute(statement)
+    check_fails_by_name(market, *words)
+    market.execute(*cure)
+    # What came back under its name is what it was.
+    is_back = bool(cure) and not cure[0].startswith("CREATE TABLE")
+    check_rebound(market, mode="unchanged" if is_back else "full")
+
+
+def test_a_schema_that_was_renamed_is_bound_by_migrate_under_its_new_name(
+    market_b: Database,
+) -> None:
+    market_b.execute("ALTER SCHEMA teloo RENAME TO operacion")
+    check_fails_by_name(market_b, "is gone", "operacion.")
+    migrate(market_b.url)
+    assert refresh(market_b, NOW)[0] == "full"
+    with market_b.connect() as connection:
+        views = read_views(connection)
+    assert all_differences(expected_views("B", changed=False), views) == []
+    assert problems(market_b) == {}
+
+
+def test_triggers_stay_on_a_moved_table_that_the_views_still_read(market: Database) -> None:
+    market.execute(
+        "CREATE SCHEMA sales",
+        "ALTER TABLE public.ofertas SET SCHEMA sales",
+        "CALL analytics.apply_change_capture()",
+    )
+    assert market.rows(
+        "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'sales.ofertas'::regclass "
+        "AND tgname LIKE 'teloo%'"
+    ) == [(4,)]
+    market.execute(ONE_MORE_OFFER.format(table="sales.ofertas"))
+    check_fails_by_name(market, "table public.ofertas is gone")
+    # Moved back without migrate: what was written meanwhile is counted.
+    market.execute("ALTER TABLE sales.ofertas SET SCHEMA public")
+    refresh(market, NOW)
+    assert view_differences(market, NOW) == []
+
+
+RENAMED_VALUES = {
+    "a value that the rules count": (
+        ("ALTER TYPE teloo.estado_solicitud RENAME VALUE 'ACEPTADA' TO 'ACEPTADO'",),
+        ("ALTER TYPE teloo.estado_solicitud RENAME VALUE 'ACEPTADO' TO 'ACEPTADA'",),
+    ),
+    "the state of advisors": (
+        ("ALTER TYPE teloo.estado_asesor RENAME VALUE 'ACTIVO' TO 'ACTIVE'",),
+        ("ALTER TYPE teloo.estado_asesor RENAME VALUE 'ACTIVE' TO 'ACTIVO'",),
+    ),
+    "two values swapped": (
+        (
+            "ALTER TYPE teloo.estado_oferta RENAME VALUE 'GANADORA' TO 'X'",
+            "ALTER TYPE teloo.estado_oferta RENAME VALUE 'ENVIADA' TO 'GANADORA'",
+            "ALTER TYPE teloo.estado_oferta RENAME VALUE 'X' TO 'ENVIADA'",
+        ),
+        (
+            "ALTER TYPE teloo.estado_oferta RENAME VALUE 'GANADORA' TO 'X'",
+            "ALTER TYPE teloo.estado_oferta RENAME VALUE 'ENVIADA' TO 'GANADORA'",
+            "ALTER TYPE teloo.estado_oferta RENAME VALUE 'X' TO 'ENVIADA'",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("values", RENAMED_VALUES)
+def test_a_renamed_value_of_an_enum_fails_by_name(market_b: Database, values: str) -> None:
+    renames, back = RENAMED_VALUES[values]
+    market_b.execute(*renames)
+    check_fails_by_name(market_b, "of enum type teloo.", "is called")
+    market_b.execute(*back)
+    assert {row[0] for row in results(market_b)} == {"SUCCESS"}
+    assert view_differences(market_b, NOW) == []
+    assert problems(market_b) == {}
+
+
+def test_migrate_refuses_an_enum_without_a_value_that_the_rules_count(market_b: Database) -> None:
+    market_b.execute("ALTER TYPE teloo.estado_solicitud RENAME VALUE 'EXPIRADA' TO 'VENCIDA'")
+    with pytest.raises(UserError) as refusal:
+        migrate(market_b.url)
+    assert "EXPIRADA" in f"{refusal.value}{refusal.value.hint}"
+
+
+def test_a_value_that_no_rule_counts_may_get_another_name_and_new_ones_may_come(
+    market_b: Database,
+) -> None:
+    market_b.execute("ALTER TYPE teloo.estado_solicitud ADD VALUE 'EN_PAUSA'")
+    assert refresh(market_b, NOW)[0] == "unchanged"
+    market_b.execute("ALTER TYPE teloo.estado_oferta RENAME VALUE 'NO_SELECCIONADA' TO 'PERDIDA'")
+    assert refresh(market_b, NOW) == ("full", "values of the source got other names")
+    assert view_differences(market_b, NOW) == []
+    assert problems(market_b) == {}
+
+
+def test_a_column_that_the_contract_would_use_is_told_and_bound_by_migrate(
+    market: Database,
+) -> None:
+    market.execute("ALTER TABLE public.asesores ADD COLUMN nivel_actual integer DEFAULT 4")
+    assert {row[0] for row in results(market)} == {"SUCCESS"}
+    severity, text = problems(market)["source_moved"]
+    assert severity == "degraded"
+    assert "column public.asesores.nivel_actual is new" in text
+    assert "make migrate" in text
+    check_rebound(market)
+    assert market.rows("SELECT DISTINCT nivel_actual FROM analytics.mv_ranking_asesores") == [(4,)]
+
+
+# -- rows that can't be seen ----------------------------------------------------------------------
+
+HIDING = {
+    "a policy": (
+        ("ALTER TABLE public.solicitudes ENABLE ROW LEVEL SECURITY",),
+        ("row-level security of table public.solicitudes",),
+        ("ALTER TABLE public.solicitudes DISABLE ROW LEVEL SECURITY",),
+    ),
+    "a policy that shows some": (
+        (
+            "ALTER TABLE public.asesores ENABLE ROW LEVEL SECURITY",
+            "CREATE POLICY some_rows ON public.asesores USING (confianza > 3)",
+        ),
+        ("row-level security of table public.asesores",),
+        ("ALTER TABLE public.asesores DISABLE ROW LEVEL SECURITY",),
+    ),
+    "rights on a part of the columns": (
+        (
+            "REVOKE SELECT ON public.ofertas FROM analytics_owner",
+            "GRANT SELECT (id, solicitud_id, estado) ON public.ofertas TO analytics_owner",
+        ),
+        ("may not read column", "asesor_id", "public.ofertas"),
+        ("GRANT SELECT ON public.ofertas TO analytics_owner",),
+    ),
+    "no right at all": (
+        ("REVOKE SELECT ON public.usuarios FROM analytics_owner",),
+        ("may not read any column of table public.usuarios",),
+        ("GRANT SELECT ON public.usuarios TO analytics_owner",),
+    ),
+}
+
+
+@pytest.mark.parametrize("hiding", HIDING)
+def test_rows_that_are_hidden_make_refreshes_fail_by_name(market: Database, hiding: str) -> None:
+    statements, words, cure = HIDING[hiding]
+    market.execute(*statements)
+    check_fails_by_name(market, *words, problem="source_hidden")
+    market.execute(*cure)
+    assert {row[0] for row in results(market)} == {"SUCCESS"}
+    assert view_differences(market, NOW) == []
+    assert problems(market) == {}
+
+
+def test_a_policy_that_bypassrls_passes_hides_nothing_until_that_is_lost(market: Database) -> None:
+    market.execute("ALTER ROLE analytics_owner BYPASSRLS")
+    try:
+        market.execute("ALTER TABLE public.ofertas ENABLE ROW LEVEL SECURITY")
+        assert {row[0] for row in results(market, force=True)} == {"SUCCESS"}
+        assert view_differences(market, NOW) == []
+        market.execute("ALTER ROLE analytics_owner NOBYPASSRLS")
+        check_fails_by_name(
+            market, "row-level security of table public.ofertas", problem="source_hidden"
+        )
+    finally:
+        market.execute("ALTER ROLE analytics_owner NOBYPASSRLS")
+
+
+def test_nothing_that_reads_the_source_obeys_a_policy(market: Database) -> None:
+    """Also where the check did not see it: PostgreSQL itself refuses."""
+    rows = market.rows(
+        "SELECT proname FROM pg_proc "
+        "WHERE pronamespace = ANY ('{analytics, kpi_engine}'::regnamespace[]) "
+        "AND prosqlbody IS NULL AND prosrc ~ 'kpi_engine\\.(src_|recomputed_)' "
+        "AND prosrc !~ 'pg_get_viewdef' "
+        "AND NOT coalesce('row_security=off' = ANY (proconfig), false) ORDER BY 1"
+    )
+    assert rows == []
+
+
+# -- writes that capture does not see -------------------------------------------------------------
+
+
+@pytest.fixture
+def publisher() -> Iterator[Database]:
+    """Another server with the same tables and rows, which publishes them."""
+    cluster = Cluster(
+        f"test-publisher-{os.getpid()}",
+        binaries=system_binaries(),
+        database="shop",
+        settings=f"{TEST_SETTINGS}\nwal_level = logical\nmax_wal_senders = 4\n",
+    )
+    try:
+        cluster.start()
+        database = Database(cluster, "shop")
+        load_source(database.url)
+        database.execute("CREATE TABLE public.elsewhere (id integer PRIMARY KEY)")
+        yield database
+    finally:
+        cluster.remove()
+
+
+@contextmanager
+def subscribed(market: Database, publisher: Database, tables: str) -> Iterator[str]:
+    """Let the market follow tables of the publisher."""
+    name = f"from_{market.name}"
+    publisher.execute(f"CREATE PUBLICATION {name} FOR {tables}")
+    market.execute(
+        f"CREATE SUBSCRIPTION {name} CONNECTION '{publisher.url}' PUBLICATION {name} "
+        "WITH (copy_data = false)"
+    )
+    try:
+        yield name
+    finally:
+        market.execute(f"DROP SUBSCRIPTION {name}")
+
+
+def test_where_a_subscription_writes_no_refresh_answers_unchanged_and_health_says_why(
+    market: Database, publisher: Database
+) -> None:
+    with subscribed(market, publisher, "TABLE public.ofertas, public.ofertas_detalle") as name:
+        market.execute("CALL analytics.tick()")
+        publisher.execute("UPDATE public.ofertas SET estado = 'ACEPTADA', tiempo_entrega_dias = 9")
+        market.wait_until("SELECT bool_and(estado = 'ACEPTADA') FROM public.ofertas")
+        assert view_differences(market, NOW)
+        for _ in range(2):
+            mode, reason = refresh(market, NOW)
+            assert mode == "full"
+            assert f"subscription {name} writes public.ofertas" in str(reason)
+            assert view_differences(market, NOW) == []
+        severity, text = problems(market)["capture_gap"]
+        assert severity == "unhealthy"
+        assert f"subscription {name} writes public.ofertas, public.ofertas_detalle" in text
+    # What came with the last moment of the subscription is computed, too.
+    assert refresh(market, NOW)[0] == "full"
+    assert refresh(market, NOW)[0] == "unchanged"
+    assert problems(market) == {}
+
+
+def test_a_subscription_to_other_tables_changes_nothing(
+    market: Database, publisher: Database
+) -> None:
+    market.execute("CREATE TABLE public.elsewhere (id integer PRIMARY KEY)")
+    with subscribed(market, publisher, "TABLE public.elsewhere"):
+        assert refresh(market, NOW)[0] == "unchanged"
+        assert problems(market) == {}
+
+
+def test_a_table_that_became_a_partition_of_another_is_captured_through_that_one(
+    market: Database,
+) -> None:
+    market.execute(
+        "CREATE TABLE public.all_audits (LIKE public.auditorias_tiendas INCLUDING DEFAULTS) "
+        "PARTITION BY LIST (estado)",
+        "ALTER TABLE public.all_audits ATTACH PARTITION public.auditorias_tiendas DEFAULT",
+        "INSERT INTO public.all_audits (id, asesor_id, fecha_revision, estado, puntaje_confianza) "
+        "SELECT gen_random_uuid(), asesor_id, '2026-11-20', 'APROBADA', 1.5 "
+        "FROM analytics.mv_ranking_asesores",
+    )
+    assert view_differences(market, NOW)
+    assert refresh(market, NOW)[0] == "full"
+    assert view_differences(market, NOW) == []
+    market.execute("CALL analytics.apply_change_capture()")
+    refresh(market, NOW)
+    market.execute("UPDATE public.all_audits SET puntaje_confianza = 2.5")
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+
+
+def test_a_restart_with_an_unlogged_table_computes_everything_again(market: Database) -> None:
+    market.execute("ALTER TABLE public.auditorias_tiendas SET UNLOGGED")
+    refresh(market, NOW)
+    assert refresh(market, NOW)[0] == "unchanged"
+    market.execute(
+        "UPDATE kpi_engine.engine_state SET catalog_fingerprint = NULL, "
+        "capture_signature = jsonb_set(capture_signature, "
+        "ARRAY['public.auditorias_tiendas'::regclass::oid::text, '2'], '\"before\"')"
+    )
+    assert refresh(market, NOW)[0] == "full"
+
+
+# -- released, for a change of the schema ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("binding", ["bind_source", "migrate"])
+def test_a_column_can_be_retyped_without_uninstalling(market: Database, binding: str) -> None:
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        market.execute("ALTER TABLE public.ofertas_detalle ALTER COLUMN cantidad TYPE bigint")
+    market.execute(
+        "SELECT analytics.release_source()",
+        "ALTER TABLE public.ofertas_detalle ALTER COLUMN cantidad TYPE bigint",
+        "UPDATE public.ofertas_detalle SET cantidad = cantidad + 1",
+    )
+    check_fails_by_name(market, "was released from table")
+    if binding == "bind_source":
+        market.execute("SELECT analytics.bind_source()")
+        assert migrate(market.url) == []
+    else:
+        migrate(market.url)
+    assert refresh(market, NOW)[0] == "full"
+    assert view_differences(market, NOW) == []
+    assert problems(market) == {}
+    assert refresh(market, NOW)[0] == "unchanged"
+
+
+def test_the_owner_of_the_tables_releases_and_binds_in_one_transaction(market: Database) -> None:
+    role = f"shop_{market.name}"
+    market.execute(f"CREATE ROLE {role}")
+    try:
+        market.execute(
+            f"GRANT {role} TO CURRENT_USER",
+            f"GRANT USAGE ON SCHEMA analytics TO {role}",
+            "GRANT EXECUTE ON FUNCTION analytics.release_source(), analytics.bind_source() "
+            f"TO {role}",
+            f"ALTER TABLE public.asesores OWNER TO {role}",
+        )
+        with market.connect() as connection:
+            connection.execute(f"SET ROLE {role}")
+            with connection.transaction():
+                connection.execute("SELECT analytics.release_source()")
+                connection.execute(
+                    "ALTER TABLE public.asesores ALTER COLUMN confianza TYPE numeric(6, 3)"
+                )
+                connection.execute("SELECT analytics.bind_source()")
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        assert "make migrate" in str(error.diag.message_hint)
+    finally:
+        market.execute(
+            "ALTER TABLE public.asesores OWNER TO postgres",
+            f"DROP OWNED BY {role}",
+            f"DROP ROLE {role}",
+        )
+    migrate(market.url)
+    refresh(market, NOW)
+    assert view_differences(market, NOW) == []
+    assert problems(market) == {}

@@ -1,0 +1,992 @@
+"""The refresh engine: rebuilds in steps, forced and failed refreshes, audit, explanation, log.
+
+A rebuild is held by a trigger on the facts of the set that it fills, which takes an advisory
+lock once a given number of batches is finished.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+import oracle
+from conftest import Database, Server, fresh_database
+from development.demo_source import load_source_schema
+from marketplace import BASE_SEED, SMALL, Size, change, fill
+from migrate import migrate
+from sequences import REAL_TIME_VIEW, audited, refresh
+from upkeep.test_races import pid_of, wait_until_blocked
+
+TAKES_MINUTES = True
+
+NOW = "2026-11-23 12:00:00-05"
+TODAY = date(2026, 11, 23)
+ZONE = "America/Bogota"
+GATE = 4711
+SIZE = Size(6, 2, 6, 420, 3, 60, 50, 40)
+# With the hand-picked ones.
+REQUESTS = 425
+CALL = "CALL analytics.rebuild()"
+ANY_REQUEST = "(SELECT min(id::text)::uuid FROM public.solicitudes)"
+ONE_CHANGE = "UPDATE public.solicitudes SET ciudad_origen = 'Cali' WHERE id = " + ANY_REQUEST
+SCHEDULED = (
+    "INSERT INTO analytics.refresh_jobs (triggered_by, slot_date, slot_at) "
+    "VALUES ('schedule', '2026-11-23', '2026-11-23 01:00:00-05')"
+)
+LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+BATCHES = "SELECT batch, finished_at FROM kpi_engine.rebuild_batches ORDER BY batch"
+MANY_REQUESTS = """
+INSERT INTO public.solicitudes (id, cliente_id, ciudad_origen, departamento_origen, created_at)
+SELECT gen_random_uuid(), (SELECT min(id::text)::uuid FROM public.clientes), 'Cali', 'Valle',
+    timestamptz '2026-09-01 12:00:00-05' + number * interval '1 minute'
+FROM generate_series(1, {count}) AS number
+"""
+
+
+@pytest.fixture(scope="module")
+def template(system_server: Server) -> Iterator[str]:
+    """A marketplace of some hundred requests whose views are up to date; to be copied."""
+    name = system_server.new_name("engine")
+    with system_server.janitor(name):
+        database = Database(system_server.cluster, name)
+        load_source_schema(database.url)
+        migrate(database.url)
+        with database.connect() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SIZE)
+        database.execute("SELECT analytics.set_setting('rebuild_batch_requests', '100')")
+        assert refresh(database, NOW) == ("full", "it was never built")
+        yield name
+
+
+@pytest.fixture
+def market(system_server: Server, template: str) -> Iterator[Database]:
+    """A copy of the template."""
+    yield from fresh_database(system_server, template)
+
+
+def session(database: Database, now: str = NOW) -> psycopg.Connection:
+    """Connect with a pinned clock."""
+    connection = database.connect()
+    connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
+    return connection
+
+
+def real_time_differences(database: Database, zone: str = ZONE) -> list[str]:
+    """Compare the real-time view with what the committed rows give."""
+    with session(database) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        months = oracle.compute_months(oracle.read_source(connection), zone)
+        return oracle.differences(
+            months, oracle.read_view(connection, REAL_TIME_VIEW, "mes"), "mes"
+        )
+
+
+def differences(database: Database, now: str = NOW, zone: str = ZONE) -> list[str]:
+    """Compare both materialized views and the real-time view with what the rows give."""
+    today = datetime.fromisoformat(now).astimezone(ZoneInfo(zone)).date()
+    with session(database, now) as connection:
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        expected = oracle.compute(connection, today, zone)
+        found = oracle.all_differences(expected, oracle.read_views(connection))
+        real_time = oracle.read_view(connection, REAL_TIME_VIEW, "mes")
+    return found + oracle.differences(expected[0], real_time, "mes")
+
+
+def published(database: Database) -> list[list[tuple[object, ...]]]:
+    """Return what the materialized views show."""
+    return [
+        database.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY mes"),
+        database.rows("SELECT * FROM analytics.mv_ranking_asesores ORDER BY asesor_id"),
+    ]
+
+
+def disturb(database: Database, seed: int, count: int = 30) -> None:
+    """Change some things at random."""
+    with database.connect() as connection:
+        change(connection, seed, "A", TODAY, count=count)
+
+
+def last_run(database: Database) -> tuple[object, ...]:
+    """Return mode, reason and requests of the last run."""
+    return database.rows(
+        "SELECT mode, reason, requests_recomputed FROM analytics.refresh_log "
+        "WHERE view_name IS NULL ORDER BY log_id DESC LIMIT 1"
+    )[0]
+
+
+# -- analytics.rebuild() --------------------------------------------------------------------------
+
+
+@contextmanager
+def held_rebuild(
+    database: Database, batches_done: int, call: str = CALL, role: str = "postgres"
+) -> Iterator[tuple[Future[object], psycopg.Connection, int]]:
+    """Call the rebuild, hold it after so many batches; let it go on at the end.
+
+    Yields what it will return, the connection that can open the gate and the held process.
+    """
+    inactive = database.rows("SELECT 'kpi_engine.' || kpi_engine.set_of('solicitud_facts', true)")[
+        0
+    ][0]
+    database.execute(
+        "CREATE OR REPLACE FUNCTION public.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF (SELECT count(finished_at) FROM kpi_engine.rebuild_batches) = "
+        f"{batches_done} THEN PERFORM pg_advisory_xact_lock({GATE}); END IF; RETURN NULL; END $$",
+        f"CREATE OR REPLACE TRIGGER gate BEFORE INSERT ON {inactive} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
+    )
+    with (
+        database.connect() as keeper,
+        session(database) as rebuilder,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        rebuilder.execute(f"SET ROLE {role}")
+        keeper.execute(f"SELECT pg_advisory_lock({GATE})")
+        result: Future[object] = pool.submit(rebuilder.execute, call.encode())
+        try:
+            wait_until_blocked(database, pid_of(rebuilder), pid_of(keeper))
+            yield result, keeper, pid_of(rebuilder)
+        finally:
+            keeper.execute("SELECT pg_advisory_unlock_all()")
+            result.exception(timeout=60)
+    database.execute(f"DROP TRIGGER gate ON {inactive}")
+
+
+def interrupt(database: Database, how: str = "pg_cancel_backend") -> None:
+    """Leave a rebuild behind of which two batches are done."""
+    with held_rebuild(database, 2) as (result, _, pid):
+        database.execute(f"SELECT {how}({pid})")
+        expected = {
+            "pg_cancel_backend": psycopg.errors.QueryCanceled,
+            "pg_terminate_backend": psycopg.errors.AdminShutdown,
+        }[how]
+        with pytest.raises(expected):
+            result.result(timeout=60)
+
+
+def test_rebuild_gives_what_the_oracle_gives(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+    for seed in (1, 2):
+        with session(migrated) as connection:
+            connection.execute(CALL)
+        assert differences(migrated) == []
+        assert migrated.rows("SELECT count(*) FROM kpi_engine.rebuild_batches") == [(0,)]
+        disturb(migrated, seed)
+    with session(migrated) as connection:
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+    assert last_run(migrated)[0] == "incremental"
+    assert differences(migrated) == []
+    assert audited(migrated) == 0
+
+
+def test_rebuild_is_refused_in_a_transaction_block_and_keeps_no_lock(market: Database) -> None:
+    with market.connect(autocommit=False) as connection:
+        with pytest.raises(psycopg.errors.InvalidTransactionTermination):
+            connection.execute(CALL)
+        assert market.rows(LOCKS) == [(0,)]
+
+
+def test_rebuild_commits_each_batch_and_shows_how_far_it_is(market: Database) -> None:
+    before = published(market)
+    with held_rebuild(market, 2) as (result, keeper, _):
+        done, batches, requests_done, requests, done_pct, about_left = market.rows(
+            "SELECT batches_done, batches, requests_done, requests, done_pct, "
+            "about_left > interval '0' FROM analytics.rebuild_progress"
+        )[0]
+        assert (done, batches, about_left) == (2, 5, True)
+        assert 200 <= int(str(requests_done)) < int(str(requests))
+        assert 0 < float(str(done_pct)) < 100
+        # What is done is committed: another session sees it.
+        assert (
+            requests_done
+            in market.rows(
+                "SELECT (SELECT count(*) FROM kpi_engine.solicitud_facts_a), "
+                "(SELECT count(*) FROM kpi_engine.solicitud_facts_b)"
+            )[0]
+        )
+        assert published(market) == before
+        assert real_time_differences(market) == []
+        for statement in ("SELECT * FROM analytics.refresh_all_mv()", CALL):
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                market.execute(statement)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            market.execute("SELECT analytics.audit()")
+        keeper.execute("SELECT pg_advisory_unlock_all()")
+        result.result(timeout=60)
+    assert market.rows("SELECT * FROM analytics.rebuild_progress") == []
+    assert differences(market) == []
+
+
+def test_changes_that_are_committed_during_a_rebuild_are_not_lost(market: Database) -> None:
+    for seed, batches_done in ((1, 0), (2, 3), (3, 2)):
+        with held_rebuild(market, batches_done):
+            disturb(market, seed)
+            assert real_time_differences(market) == []
+        assert differences(market) == []
+    assert audited(market) == 0
+
+
+@pytest.mark.parametrize("how", ["pg_cancel_backend", "pg_terminate_backend"])
+def test_interrupted_rebuild_goes_on_where_it_ended(market: Database, how: str) -> None:
+    before = published(market)
+    interrupt(market, how)
+    assert market.rows(LOCKS) == [(0,)]
+    assert published(market) == before
+    assert real_time_differences(market) == []
+    disturb(market, 4)
+    assert real_time_differences(market) == []
+    # An ordinary refresh meanwhile consumes changes that the rebuild needs, too.
+    assert refresh(market, NOW)[0] == "incremental"
+    assert differences(market) == []
+    disturb(market, 5)
+    assert refresh(market, NOW)[0] == "incremental"
+    market.execute("CALL analytics.tick()")
+    disturb(market, 6)
+    assert audited(market) == 0
+    done = market.rows(BATCHES)
+    assert [row[1] is not None for row in done] == [True, True, False, False, False]
+    with held_rebuild(market, 4):
+        assert market.rows(BATCHES)[:2] == done[:2]
+        assert real_time_differences(market) == []
+        disturb(market, 7)
+    assert market.rows("SELECT count(*) FROM kpi_engine.rebuild_batches") == [(0,)]
+    assert differences(market) == []
+    assert audited(market) == 0
+    assert refresh(market, NOW)[0] == "unchanged"
+
+
+def test_rebuild_interrupted_before_the_swap_goes_on(market: Database) -> None:
+    # One reader of the facts for a moment is waited for; the swap is cancelled meanwhile.
+    with (
+        market.connect(autocommit=False) as reader,
+        session(market) as rebuilder,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        reader.execute("SELECT count(*) FROM kpi_engine.solicitud_facts")
+        result = pool.submit(rebuilder.execute, CALL)
+        with market.connect() as observer:
+            observer.execute("SET statement_timeout = '30s'")
+            observer.execute(
+                f"DO $$ BEGIN WHILE NOT {pid_of(reader)} = ANY (pg_blocking_pids("
+                f"{pid_of(rebuilder)})) LOOP PERFORM pg_sleep(0.002); END LOOP; END $$"
+            )
+        assert market.rows("SELECT batches_done, batches FROM analytics.rebuild_progress") == [
+            (5, 5)
+        ]
+        market.execute(f"SELECT pg_cancel_backend({pid_of(rebuilder)})")
+        with pytest.raises(psycopg.Error):
+            result.result(timeout=60)
+        assert market.rows(LOCKS) == [(0,)]
+    assert differences(market) == []
+    disturb(market, 8)
+    with session(market) as connection:
+        connection.execute(CALL)
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+def test_rebuild_with_p_restart_starts_over(market: Database) -> None:
+    interrupt(market)
+    done = market.rows(BATCHES)[:2]
+    with held_rebuild(market, 3, "CALL analytics.rebuild(p_restart => true)"):
+        again = market.rows(BATCHES)[:3]
+        assert all(new[1] > old[1] for new, old in zip(again, done, strict=False))  # type: ignore[operator]
+    assert differences(market) == []
+
+
+def test_rebuild_starts_over_when_the_time_zone_changed_since(market: Database) -> None:
+    interrupt(market)
+    done = market.rows(BATCHES)[:2]
+    market.execute("SELECT analytics.set_setting('time_zone', 'Asia/Tokyo')")
+    assert real_time_differences(market, "Asia/Tokyo") == []
+    with held_rebuild(market, 3):
+        again = market.rows(BATCHES)[:3]
+        assert all(new[1] > old[1] for new, old in zip(again, done, strict=False))  # type: ignore[operator]
+    assert differences(market, zone="Asia/Tokyo") == []
+    assert audited(market) == 0
+
+
+def test_time_zone_can_not_change_during_a_batch(market: Database) -> None:
+    # The batches wait for a source table before they take the snapshot they compute in.
+    with held_rebuild(market, 1) as (result, keeper, pid):
+        with market.connect(autocommit=False) as writer:
+            waits = ThreadPoolExecutor(1)
+            locked = waits.submit(
+                writer.execute, "LOCK TABLE public.ofertas_detalle IN ACCESS EXCLUSIVE MODE"
+            )
+            wait_until_blocked(market, pid_of(writer), pid)
+            keeper.execute("SELECT pg_advisory_unlock_all()")
+            locked.result(timeout=60)
+            wait_until_blocked(market, pid, pid_of(writer))
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                market.execute(
+                    "SET lock_timeout = '100ms'",
+                    "SELECT analytics.set_setting('time_zone', 'Asia/Tokyo')",
+                )
+            writer.commit()
+            waits.shutdown()
+        result.exception(timeout=60)
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
+def test_truncate_during_a_rebuild_leads_to_a_full_refresh(market: Database) -> None:
+    with (
+        market.connect() as truncater,
+        ThreadPoolExecutor(1) as pool,
+        held_rebuild(market, 3) as (result, keeper, pid),
+    ):
+        truncated = pool.submit(truncater.execute, "TRUNCATE public.ofertas CASCADE")
+        wait_until_blocked(market, pid_of(truncater), pid)
+        keeper.execute("SELECT pg_advisory_unlock_all()")
+        truncated.result(timeout=60)
+        result.result(timeout=60)
+    assert market.rows(
+        "SELECT count(*) FROM analytics.refresh_log WHERE mode = 'full' "
+        "AND reason = 'a source table was truncated' AND view_name IS NULL"
+    ) == [(1,)]
+    assert refresh(market, NOW)[0] == "unchanged"
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+def test_truncate_between_two_calls_of_an_interrupted_rebuild(market: Database) -> None:
+    interrupt(market)
+    market.execute("TRUNCATE public.ofertas CASCADE")
+    assert real_time_differences(market) == []
+    with session(market) as connection:
+        connection.execute(CALL)
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+def test_full_refresh_after_an_interrupted_rebuild_makes_it_obsolete(market: Database) -> None:
+    interrupt(market)
+    disturb(market, 9)
+    with session(market) as connection:
+        connection.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
+        assert differences(market) == []
+        disturb(market, 10)
+        connection.execute(CALL)
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+def test_operators_may_rebuild(market: Database) -> None:
+    disturb(market, 11)
+    with held_rebuild(market, 2, role="analytics_operador") as (result, keeper, _):
+        with market.connect() as reader:
+            reader.execute("SET ROLE analytics_lector")
+            assert reader.execute(
+                "SELECT batches_done FROM analytics.rebuild_progress"
+            ).fetchall() == [(2,)]
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(CALL)
+        keeper.execute("SELECT pg_advisory_unlock_all()")
+        result.result(timeout=60)
+    assert differences(market) == []
+
+
+def test_rebuild_that_fails_releases_its_lock_and_goes_on_later(market: Database) -> None:
+    market.execute(
+        "CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF (SELECT count(finished_at) FROM kpi_engine.rebuild_batches) = 3 THEN "
+        "RAISE 'the disk is full' USING ERRCODE = '53100'; END IF; RETURN NULL; END $$",
+        "CREATE TRIGGER fail BEFORE INSERT ON kpi_engine.solicitud_facts_a "
+        "FOR EACH STATEMENT EXECUTE FUNCTION public.fail()",
+        "CREATE TRIGGER fail BEFORE INSERT ON kpi_engine.solicitud_facts_b "
+        "FOR EACH STATEMENT EXECUTE FUNCTION public.fail()",
+    )
+    with session(market) as connection:
+        with pytest.raises(psycopg.errors.DiskFull, match="ended early: the disk is full"):
+            connection.execute(CALL)
+        # The session is still there, and holds nothing.
+        assert market.rows(LOCKS) == [(0,)]
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        assert differences(market) == []
+        market.execute(
+            "DROP TRIGGER fail ON kpi_engine.solicitud_facts_a",
+            "DROP TRIGGER fail ON kpi_engine.solicitud_facts_b",
+        )
+        connection.execute(CALL)
+    assert differences(market) == []
+
+
+def test_session_with_a_clock_that_is_not_allowed_takes_no_job_and_keeps_no_lock(
+    market: Database,
+) -> None:
+    market.execute(
+        "SELECT analytics.set_setting('allow_pinned_clock', 'off')",
+        SCHEDULED,
+    )
+    with session(market) as worker:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="must not be set here"):
+            worker.execute("CALL analytics.work()")
+        assert market.rows(LOCKS) == [(0,)]
+    # It is left to a session with the right clock.
+    with market.connect() as worker:
+        assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("QUEUED",)]
+        worker.execute("CALL analytics.work()")
+    assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+
+
+# -- forced, failing and large refreshes ----------------------------------------------------------
+
+READS = (
+    "SELECT * FROM analytics.mv_metricas_mensuales",
+    "SELECT * FROM analytics.mv_ranking_asesores",
+    f"SELECT * FROM analytics.{REAL_TIME_VIEW}",
+    "SELECT * FROM analytics.v_kpis_en_vivo",
+    "SELECT * FROM analytics.explain_refresh()",
+    "SELECT * FROM analytics.get_mv_stats()",
+)
+
+
+def test_forced_refresh_is_right_and_nobody_who_reads_waits_for_it(market: Database) -> None:
+    disturb(market, 12)
+    before = published(market)
+    with (
+        market.connect(autocommit=False) as refresher,
+        session(market) as reader,
+    ):
+        refresher.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        refresher.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
+        reader.execute("SET lock_timeout = '1s'")
+        reader.execute("SET ROLE analytics_lector")
+        for statement in READS:
+            reader.execute(statement)
+        assert published(market) == before
+        refresher.commit()
+    assert last_run(market) == (
+        "full",
+        "it was forced",
+        market.rows("SELECT count(*) FROM public.solicitudes")[0][0],
+    )
+    assert market.rows(
+        "SELECT DISTINCT mode, reason FROM analytics.refresh_log WHERE run_id = 2"
+    ) == [("full", "it was forced")]
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+def test_view_that_failed_to_publish_is_published_by_the_next_refresh(market: Database) -> None:
+    # An index that a DBA added, and that the next contents violate.
+    market.execute(
+        "CREATE UNIQUE INDEX of_a_dba ON analytics.mv_metricas_mensuales "
+        "((CASE WHEN solicitudes_creadas > 1000 THEN 1 END))",
+        "SELECT analytics.set_setting('rebuild_threshold_pct', '100')",
+        MANY_REQUESTS.format(count=500),
+        # 1001 requests and more in two months: the others of the index are NULL.
+        MANY_REQUESTS.format(count=1100).replace("2026-09-01", "2026-08-01"),
+        MANY_REQUESTS.format(count=1100).replace("2026-09-01", "2026-10-01"),
+    )
+    before = published(market)
+    view = "SELECT refresh_status, mode, error_sqlstate FROM analytics.refresh_log "
+    with session(market) as connection:
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        assert market.rows(view + "WHERE run_id = 2 AND view_name = 'mv_metricas_mensuales'") == [
+            ("ERROR", "none", "23505")
+        ]
+        assert published(market) == before
+        assert real_time_differences(market) == []
+        # Again in vain, then not.
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        assert market.rows(view + "WHERE run_id = 3 AND view_name = 'mv_metricas_mensuales'") == [
+            ("ERROR", "none", "23505")
+        ]
+        market.execute("DROP INDEX analytics.of_a_dba")
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+    assert market.rows(view + "WHERE run_id = 4 ORDER BY log_id") == [
+        ("SUCCESS", "incremental", None),
+        ("SUCCESS", "unchanged", None),
+        ("SUCCESS", "incremental", None),
+    ]
+    assert last_run(market)[1] == "only publishing was left"
+    assert differences(market) == []
+
+
+def test_views_that_may_not_use_temporary_tables_are_published_when_they_may(
+    market: Database,
+) -> None:
+    market.execute(
+        f"REVOKE TEMPORARY ON DATABASE {market.name} FROM public, analytics_owner", ONE_CHANGE
+    )
+    disturb(market, 13)
+    with session(market) as connection:
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        assert market.rows(
+            "SELECT DISTINCT refresh_status, error_sqlstate FROM analytics.refresh_log "
+            "WHERE run_id = 2 AND view_name IS NOT NULL"
+        ) == [("ERROR", "42501")]
+        market.execute(f"GRANT TEMPORARY ON DATABASE {market.name} TO public")
+    assert refresh(market, NOW) == ("incremental", "only publishing was left")
+    assert differences(market) == []
+
+
+def test_share_of_changed_requests_above_the_setting_makes_a_full_refresh(
+    market: Database,
+) -> None:
+    some = (
+        "UPDATE public.solicitudes SET ciudad_origen = ciudad_origen || 'x' WHERE id IN "
+        "(SELECT id FROM public.solicitudes ORDER BY id LIMIT {count})"
+    )
+    market.execute(
+        "SELECT analytics.set_setting('rebuild_threshold_pct', '1')",
+        MANY_REQUESTS.format(count=1100),
+    )
+    mode, reason = refresh(market, NOW)
+    assert (mode, reason) == (
+        "full",
+        f"1100 changed requests are more than 1 % of {REQUESTS} (setting rebuild_threshold_pct)",
+    )
+    assert differences(market) == []
+    # Up to 1000 are never too many.
+    market.execute(some.format(count=1000))
+    assert refresh(market, NOW)[0] == "incremental"
+    market.execute(
+        "SELECT analytics.set_setting('rebuild_threshold_pct', '70')", some.format(count=1067)
+    )
+    assert refresh(market, NOW)[0] == "incremental"
+    market.execute(some.format(count=1068))
+    assert "70 %" in refresh(market, NOW)[1]
+    assert differences(market) == []
+
+
+# -- the self-audit -------------------------------------------------------------------------------
+
+# Every derived table: statement, then how the log names the difference.
+LATE = "local_day = (SELECT max(local_day) FROM kpi_engine.solicitud_facts)"
+NO_MONTH = "local_day = '-infinity'"
+NEW_FACT = (
+    "INSERT INTO kpi_engine.solicitud_facts SELECT (jsonb_populate_record("
+    "NULL::kpi_engine.solicitud_facts, to_jsonb(fact) || "
+    "jsonb_build_object('solicitud_id', gen_random_uuid()))).* "
+    "FROM kpi_engine.solicitud_facts AS fact WHERE fact.{condition} LIMIT 1"
+)
+MISSING = (
+    "DELETE FROM kpi_engine.solicitud_facts WHERE solicitud_id IN (SELECT solicitud_id FROM "
+    "kpi_engine.solicitud_facts WHERE {condition} ORDER BY solicitud_id LIMIT 1)"
+)
+CTID = (
+    "UPDATE kpi_engine.{table} SET {change} WHERE {key} IN (SELECT {key} FROM kpi_engine.{table} "
+    "WHERE {condition} ORDER BY {key} LIMIT 1)"
+)
+
+
+def altered(table: str, key: str, change: str, condition: str = "true") -> str:
+    """Return the statement that plants drift in one row."""
+    return CTID.format(table=table, key=key, change=change, condition=condition)
+
+
+DRIFT: list[tuple[str, str, str]] = [
+    (
+        altered("solicitud_facts", "solicitud_id", "offers = offers + 1", LATE),
+        "solicitud_facts",
+        "offers",
+    ),
+    (
+        altered("solicitud_facts", "solicitud_id", "price_minimum = -5", NO_MONTH),
+        "solicitud_facts",
+        "price_minimum",
+    ),
+    (
+        altered("solicitud_facts", "solicitud_id", "marcas = '{KIA}', estado = NULL"),
+        "solicitud_facts",
+        "estado",
+    ),
+    (
+        altered(
+            "solicitud_facts", "solicitud_id", "local_day = '2001-02-03', mes = '2001-02-01'", LATE
+        ),
+        "solicitud_facts",
+        "mes",
+    ),
+    (MISSING.format(condition=LATE), "solicitud_facts", "row"),
+    (MISSING.format(condition=NO_MONTH), "solicitud_facts", "row"),
+    (NEW_FACT.format(condition=LATE), "solicitud_facts", "row"),
+    (NEW_FACT.format(condition=NO_MONTH), "solicitud_facts", "row"),
+    ("DELETE FROM kpi_engine.solicitud_facts", "solicitud_facts", "row"),
+    (altered("month_totals", "mes", "price_sum = price_sum + 0.01"), "month_totals", "price_sum"),
+    (
+        altered("month_totals", "mes", "requests = requests + 1", "mes > '-infinity'"),
+        "month_totals",
+        "requests",
+    ),
+    (
+        "DELETE FROM kpi_engine.month_totals WHERE mes = "
+        "(SELECT max(mes) FROM kpi_engine.month_totals)",
+        "month_totals",
+        "row",
+    ),
+    ("INSERT INTO kpi_engine.month_totals VALUES ('2031-05-01')", "month_totals", "row"),
+    (altered("month_clientes", "mes", "requests = requests + 1"), "month_clientes", "requests"),
+    (
+        "DELETE FROM kpi_engine.month_clientes WHERE mes = '2026-11-01'",
+        "month_clientes",
+        "row",
+    ),
+    (
+        "INSERT INTO kpi_engine.month_asesores VALUES ('2026-11-01', gen_random_uuid(), 1)",
+        "month_asesores",
+        "row",
+    ),
+    ("DELETE FROM kpi_engine.month_marcas", "month_marcas", "row"),
+    (altered("asesor_facts", "asesor_id", "nombre = 'Nobody'"), "asesor_facts", "nombre"),
+    ("DELETE FROM kpi_engine.asesor_facts", "asesor_facts", "row"),
+    (
+        altered("historica_facts", "historica_id", "amount = coalesce(amount, 0) + 1"),
+        "historica_facts",
+        "amount",
+    ),
+    ("DELETE FROM kpi_engine.historica_facts", "historica_facts", "row"),
+    (
+        altered("notificacion_facts", "notificacion_id", "is_answered = NOT is_answered"),
+        "notificacion_facts",
+        "is_answered",
+    ),
+    (altered("auditoria_facts", "auditoria_id", "score = 99"), "auditoria_facts", "score"),
+    (
+        "INSERT INTO kpi_engine.auditoria_facts SELECT gen_random_uuid(), asesor_id, local_day, "
+        "fecha_revision, score FROM kpi_engine.auditoria_facts LIMIT 3",
+        "auditoria_facts",
+        "row",
+    ),
+    (altered("asesor_totals", "asesor_id", "offers = offers + 7"), "asesor_totals", "offers"),
+    (
+        altered("asesor_audits", "asesor_id", "latest_audit = '2026-11-22 00:00:00-05'"),
+        "asesor_audits",
+        "latest_audit",
+    ),
+    (altered("asesor_audits", "asesor_id", "audits = audits + 1"), "asesor_audits", "audits"),
+    (
+        altered("month_distinct_counts", "mes", "asesores = asesores - 1"),
+        "month_distinct_counts",
+        "asesores",
+    ),
+    ("DELETE FROM kpi_engine.asesor_totals", "asesor_totals", "row"),
+]
+
+
+# Derived tables whose rows belong to no day.
+UNDATED = {"asesor_facts", "asesor_totals", "asesor_audits"}
+
+
+@pytest.mark.parametrize(("statement", "table", "column"), DRIFT)
+def test_audit_finds_lists_counts_and_heals_drift(
+    market: Database, statement: str, table: str, column: str
+) -> None:
+    assert audited(market) == 0
+    market.execute(statement)
+    found = int(str(audited(market)))
+    assert found > 0
+    assert market.rows("SELECT sum(cells), bool_and(is_healed) FROM analytics.audit_log") == [
+        (found, False)
+    ]
+    listed = market.rows("SELECT table_name, column_name, local_day::text FROM analytics.audit_log")
+    assert (table, column) in [row[:2] for row in listed]
+    assert all((row[2] is None) == (row[0] in UNDATED) for row in listed)
+    assert audited(market) == 0
+    assert market.rows(
+        "SELECT count(*) FROM public.solicitudes AS request "
+        "FULL JOIN kpi_engine.solicitud_facts ON solicitud_id = id "
+        "WHERE id IS NULL OR solicitud_id IS NULL"
+    ) == [(0,)]
+    refresh(market, NOW)
+    assert differences(market) == []
+    assert market.rows("SELECT bool_and(is_healed) FROM analytics.audit_log") == [(True,)]
+
+
+def test_audit_names_the_day_and_nothing_but_the_column(market: Database) -> None:
+    market.execute(altered("solicitud_facts", "solicitud_id", "evaluated_at = '2020-01-01'", LATE))
+    day = market.rows("SELECT max(local_day) FROM kpi_engine.solicitud_facts")[0][0]
+    assert audited(market) == 1
+    assert market.rows(
+        "SELECT table_name, local_day, column_name, cells FROM analytics.audit_log"
+    ) == [("solicitud_facts", day, "evaluated_at", 1)]
+
+
+def test_changes_that_wait_are_no_drift(market: Database) -> None:
+    disturb(market, 14, count=80)
+    assert audited(market) == 0
+    market.execute("SELECT kpi_engine.compact_change_log()")
+    disturb(market, 15)
+    assert audited(market) == 0
+    assert refresh(market, NOW)[0] == "incremental"
+    assert differences(market) == []
+
+
+@pytest.mark.parametrize("moved_to", ["2026-11-28 12:00:00-05", "2026-02-10 12:00:00-05"])
+def test_change_that_commits_during_an_audit_is_no_drift_and_is_not_lost(
+    market: Database, moved_to: str
+) -> None:
+    part = (12 * 2026 + 11) % 29 + 1
+    # The audit has asked what waits, and is about to look at the source.
+    with (
+        market.connect(autocommit=False) as writer,
+        session(market) as auditor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        writer.execute("LOCK TABLE public.ofertas_detalle IN ACCESS EXCLUSIVE MODE")
+        writer.execute(
+            f"UPDATE public.solicitudes SET created_at = '{moved_to}' "
+            "WHERE created_at BETWEEN '2026-11-01 00:00:00-05' AND '2026-11-30 23:59:59-05'"
+        )
+        result = pool.submit(auditor.execute, f"SELECT analytics.audit({part}, 30)")
+        wait_until_blocked(market, pid_of(auditor), pid_of(writer))
+        writer.commit()
+        cells = result.result(timeout=60).fetchone()
+    refresh(market, NOW)
+    assert differences(market) == []
+    assert cells == (0,)
+
+
+def scheduled_refresh(connection: psycopg.Connection) -> None:
+    """Refresh as the schedule does."""
+    connection.execute("SELECT * FROM kpi_engine.run_refresh('schedule', 'test', false)")
+
+
+def test_thirty_scheduled_refreshes_find_all_drift_there_is(market: Database) -> None:
+    planted = [
+        (statement, table) for statement, table, _ in DRIFT if not statement.startswith("DELETE")
+    ]
+    market.execute(
+        *(statement for statement, _ in planted),
+        MISSING.format(condition=LATE),
+        MISSING.format(condition=NO_MONTH),
+    )
+    with session(market) as connection:
+        for _ in range(30):
+            scheduled_refresh(connection)
+    assert (
+        market.rows(
+            "SELECT table_name FROM kpi_engine.derived_tables "
+            "EXCEPT SELECT table_name FROM analytics.audit_log"
+        )
+        == []
+    )
+    assert audited(market) == 0
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
+def test_thirty_scheduled_refreshes_find_all_drift_while_days_are_added(market: Database) -> None:
+    market.execute(
+        "INSERT INTO kpi_engine.solicitud_facts "
+        "SELECT (jsonb_populate_record(NULL::kpi_engine.solicitud_facts, to_jsonb(fact) || "
+        "jsonb_build_object('solicitud_id', gen_random_uuid(), 'local_day', day::date, "
+        "'mes', date_trunc('month', day)::date))).* "
+        "FROM (SELECT * FROM kpi_engine.solicitud_facts WHERE local_day > '-infinity' LIMIT 1) "
+        "AS fact CROSS JOIN generate_series((SELECT min(local_day)::timestamp "
+        "FROM kpi_engine.solicitud_facts WHERE local_day > '-infinity'), "
+        "timestamp '2026-11-22', interval '1 day') AS day"
+    )
+    wrong = (
+        "SELECT local_day FROM kpi_engine.solicitud_facts AS fact WHERE NOT EXISTS "
+        "(SELECT FROM public.solicitudes WHERE id = solicitud_id) ORDER BY 1"
+    )
+    assert len(market.rows(wrong)) > 200
+    for day in range(30):
+        now = datetime.fromordinal(date(2027, 1, 5).toordinal() + day)
+        market.execute(MANY_REQUESTS.format(count=1).replace("2026-09-01", str(now.date())))
+        with session(market, f"{now.date()} 12:00:00-05") as connection:
+            scheduled_refresh(connection)
+    assert market.rows(wrong) == []
+
+
+def test_scheduled_refresh_by_the_worker_audits(market: Database) -> None:
+    market.execute(
+        "SELECT analytics.set_setting('audit_rotation', '1')",
+        altered("solicitud_facts", "solicitud_id", "offers = offers + 1", LATE),
+        altered("asesor_totals", "asesor_id", "offers = offers + 7"),
+        SCHEDULED,
+    )
+    with session(market) as worker:
+        worker.execute("SET ROLE analytics_scheduler")
+        worker.execute("CALL analytics.work()")
+    assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+    assert market.rows(
+        "SELECT table_name, column_name, cells FROM analytics.audit_log ORDER BY 1"
+    ) == [("asesor_totals", "offers", 1), ("solicitud_facts", "offers", 1)]
+    assert differences(market) == []
+
+
+def test_audit_refuses_parts_that_are_none_and_knows_who_may_call_it(market: Database) -> None:
+    for arguments in ("0, 30", "31, 30", "-1, 30", "1, 0", "NULL, 0", "1, NULL", "NULL, NULL"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            market.execute(f"SELECT analytics.audit({arguments})")
+    with session(market) as connection:
+        connection.execute("SET ROLE analytics_operador")
+        assert connection.execute("SELECT analytics.audit()").fetchall() == [(0,)]
+        assert connection.execute("SELECT analytics.audit(1, 1)").fetchall() == [(0,)]
+        assert connection.execute("SELECT count(*) FROM analytics.audit_log").fetchall() == [(0,)]
+        connection.execute("SET ROLE analytics_lector")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT analytics.audit()")
+
+
+# -- what the next refresh will do ----------------------------------------------------------------
+
+TOMORROW = "2026-11-24 12:00:00-05"
+SITUATIONS: dict[str, tuple[list[str], str]] = {
+    "nothing": ([], NOW),
+    "one request changed": ([ONE_CHANGE], NOW),
+    "one request changed, the log tidied": (
+        [ONE_CHANGE, "SELECT kpi_engine.compact_change_log()", ONE_CHANGE],
+        NOW,
+    ),
+    "an offer and its line changed": (
+        [
+            "UPDATE public.ofertas_detalle SET cantidad = cantidad + 1 WHERE id = "
+            "(SELECT min(id::text)::uuid FROM public.ofertas_detalle)"
+        ],
+        NOW,
+    ),
+    "an advisor renamed": (
+        ["UPDATE public.usuarios SET nombre = 'Zoe' WHERE rol = 'ADVISOR'"],
+        NOW,
+    ),
+    "a request and an audit": (
+        [ONE_CHANGE, "UPDATE public.auditorias_tiendas SET puntaje_confianza = 1"],
+        NOW,
+    ),
+    "new local day": ([], TOMORROW),
+    "new local day and a request": ([ONE_CHANGE], TOMORROW),
+    "the local day went back": ([], "2026-11-20 12:00:00-05"),
+    "truncated": (["TRUNCATE public.ofertas_detalle"], NOW),
+    "truncated, the log tidied": (
+        ["TRUNCATE public.ofertas_detalle", "SELECT kpi_engine.compact_change_log()"],
+        NOW,
+    ),
+    "capture off": (["SELECT analytics.set_setting('change_capture', 'off')", ONE_CHANGE], NOW),
+    "trigger disabled": (["ALTER TABLE public.ofertas DISABLE TRIGGER ALL"], NOW),
+    "time zone changed": (["SELECT analytics.set_setting('time_zone', 'Asia/Tokyo')"], NOW),
+    "threshold": ([MANY_REQUESTS.format(count=1200)], NOW),
+    "days forced": (["SELECT analytics.force_requests('2026-11-01', '2026-11-30')"], NOW),
+    "drift was healed": (
+        ["UPDATE kpi_engine.month_totals SET offers = offers + 1", "SELECT analytics.audit()"],
+        NOW,
+    ),
+    "a view is not populated": (
+        ["REFRESH MATERIALIZED VIEW analytics.mv_ranking_asesores WITH NO DATA"],
+        NOW,
+    ),
+}
+EXPLAIN = (
+    "SELECT view_name, is_stale, mode, mode_reason, requests_to_recompute, about_ms "
+    "FROM analytics.explain_refresh()"
+)
+
+
+def explained(database: Database, now: str) -> list[tuple[object, ...]]:
+    """Explain the next refresh as a reader, where nothing can be changed."""
+    with session(database, now) as connection:
+        connection.execute("SET ROLE analytics_lector")
+        connection.execute("BEGIN READ ONLY")
+        return connection.execute(EXPLAIN.encode()).fetchall()
+
+
+def check_prediction(database: Database, now: str) -> list[tuple[object, ...]]:
+    """Compare what is predicted with what the refresh then does."""
+    predicted = explained(database, now)
+    assert [row[0] for row in predicted] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
+    refresh(database, now)
+    assert {row[2:5] for row in predicted} == {last_run(database)}
+    modes: dict[object, object] = {}
+    for name, mode in database.rows(
+        "SELECT view_name, mode FROM analytics.refresh_log WHERE view_name IS NOT NULL "
+        "AND run_id = (SELECT max(run_id) FROM analytics.refresh_log)"
+    ):
+        modes[name] = mode
+    assert [row[0] for row in predicted if not row[1] and modes[row[0]] != "unchanged"] == []
+    return predicted
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_next_refresh_does_what_was_predicted(market: Database, situation: str) -> None:
+    statements, now = SITUATIONS[situation]
+    market.execute(*statements)
+    predicted = check_prediction(market, now)
+    if situation == "nothing":
+        assert [row[1] for row in predicted] == [False, False]
+    zone = "Asia/Tokyo" if "zone" in situation else ZONE
+    assert differences(market, now, zone) == []
+    # Nothing is left to do afterwards, unless capture does not work.
+    if situation not in {"capture off", "trigger disabled"}:
+        again = explained(market, now)
+        assert [row[1:4] for row in again] == [(False, "unchanged", "nothing changed")] * 2
+
+
+def test_prediction_before_the_first_refresh_and_how_long_it_takes(migrated: Database) -> None:
+    with migrated.connect() as connection:
+        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+    predicted = check_prediction(migrated, NOW)
+    assert [row[1:4] + row[5:] for row in predicted] == [
+        (True, "full", "it was never built", None)
+    ] * 2
+    for _ in range(3):
+        migrated.execute(ONE_CHANGE)
+        refresh(migrated, NOW)
+    migrated.execute(ONE_CHANGE)
+    assert all(float(str(row[5])) > 0 for row in check_prediction(migrated, NOW))
+
+
+def test_view_that_only_has_to_be_published_is_predicted(market: Database) -> None:
+    market.execute(f"REVOKE TEMPORARY ON DATABASE {market.name} FROM public, analytics_owner")
+    disturb(market, 16)
+    with session(market) as connection:
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+    market.execute(f"GRANT TEMPORARY ON DATABASE {market.name} TO public")
+    assert all(row[1] for row in check_prediction(market, NOW))
+
+
+# -- the log of changes ---------------------------------------------------------------------------
+
+
+def test_tick_moves_a_large_log_each_key_once(market: Database) -> None:
+    logged = "SELECT count(*) FROM kpi_engine.change_log"
+    pending = "SELECT entity, count(*) FROM kpi_engine.pending_changes GROUP BY entity ORDER BY 1"
+    market.execute(ONE_CHANGE, "CALL analytics.tick()")
+    assert market.rows(logged) == [(1,)]
+    assert market.rows(pending) == []
+    for _ in range(55):
+        market.execute("UPDATE public.solicitudes SET updated_at = now()")
+    # An update of many rows notes what each was and is, but for the first.
+    assert market.rows(logged) == [(1 + 55 * (2 * REQUESTS - 1),)]
+    assert market.rows("SELECT pg_relation_size('kpi_engine.change_log') > 1048576") == [(True,)]
+    market.execute("CALL analytics.tick()")
+    assert market.rows(logged) == [(0,)]
+    assert market.rows(pending) == [("solicitud", REQUESTS)]
+    disturb(market, 17)
+    assert real_time_differences(market) == []
+    assert refresh(market, NOW)[0] == "incremental"
+    assert market.rows(pending) == []
+    assert differences(market) == []
+
+
+def test_small_log_stays_for_the_refresh_also_after_it_was_large(market: Database) -> None:
+    for _ in range(55):
+        market.execute("UPDATE public.solicitudes SET updated_at = now()")
+    market.execute("CALL analytics.tick()", "VACUUM kpi_engine.change_log")
+    market.execute(ONE_CHANGE, "CALL analytics.tick()")
+    assert market.rows("SELECT count(*) FROM kpi_engine.change_log") == [(1,)]
+
+
+def test_tick_does_not_wait_for_a_refresh(market: Database) -> None:
+    for _ in range(55):
+        market.execute("UPDATE public.solicitudes SET updated_at = now()")
+    with market.connect(autocommit=False) as refresher, market.connect() as ticker:
+        refresher.execute("SELECT * FROM analytics.refresh_all_mv()")
+        ticker.execute("SET lock_timeout = '300ms'")
+        ticker.execute("CALL analytics.tick()")
+        # Nor does the refresh wait for what tick would have moved.
+        assert market.rows("SELECT count(*) FROM kpi_engine.pending_changes") == [(0,)]
+        refresher.commit()
+    assert market.rows("SELECT count(*) FROM kpi_engine.change_log") == [(0,)]
