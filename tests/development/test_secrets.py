@@ -144,7 +144,7 @@ def test_no_connection_string_on_the_command_line_is_shown(
 
 def test_an_error_that_nobody_expected_shows_no_password() -> None:
     program = (
-        "import console, logging\n"
+        "import logging\nfrom commandline import console\n"
         "def main():\n"
         "    console.set_up_logging()\n"
         "    console.LOGGER.warning('asked for %s', 'postgresql://me:' + 'S3CRET@h/d')\n"
