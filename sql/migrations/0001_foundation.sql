@@ -1,27 +1,49 @@
--- The package's own tables: ledger, installation, settings, state, log, queue.
+-- The base: who may use which schema, the ledger of migrate, the installation, the settings.
 --
--- Runs as analytics_owner in the empty schemas analytics, for what users read and call, and
--- kpi_engine, for the engine's own objects. All tables are the engine's: people read them through
--- views of schema analytics. Nothing is granted to PUBLIC, not even what PostgreSQL grants by
--- default.
+-- Runs as analytics_owner in three empty schemas: analytics, for what users read and call;
+-- kpi_engine, for the engine's own objects; api, for what HTTP serves. All tables are the engine's:
+-- people read them through views of schema analytics. Nothing is granted to PUBLIC, not even what
+-- PostgreSQL grants by default.
 
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM public;
 ALTER DEFAULT PRIVILEGES REVOKE USAGE ON TYPES FROM public;
 
+COMMENT ON SCHEMA analytics IS
+'TeLOO historical KPIs: materialized views, their refresh, its schedule and its log. '
+'Installed by make migrate, removed by make uninstall.';
 GRANT USAGE ON SCHEMA analytics
 TO analytics_lector, analytics_operador, analytics_scheduler;
+-- Only for analytics.check_request(), which PostgREST runs before each request.
+GRANT USAGE ON SCHEMA analytics TO analytics_anon;
+
+COMMENT ON SCHEMA kpi_engine IS
+'The engine of teloo-analytics: its tables, derived tables and internal functions. On nobody''s '
+'search_path; users read and call what is in schema analytics.';
 -- For the steps of procedures that commit, and so run with the rights of their caller: rebuild(),
 -- tick(), work(); and for the notifier.
 GRANT USAGE ON SCHEMA kpi_engine TO analytics_operador, analytics_scheduler;
 -- For analytics.doctor(), which looks with the eyes of its caller. No table there is readable.
 GRANT USAGE ON SCHEMA kpi_engine TO analytics_lector;
 
-COMMENT ON SCHEMA kpi_engine IS
-'The engine of teloo-analytics: its tables, derived tables and internal functions. On nobody''s '
-'search_path; users read and call what is in schema analytics.';
-COMMENT ON SCHEMA analytics IS
-'TeLOO historical KPIs: materialized views, their refresh, its schedule and its log. '
-'Installed by make migrate, removed by make uninstall.';
+COMMENT ON SCHEMA api IS
+'The HTTP API of teloo-analytics: what PostgREST serves. One function per endpoint and '
+'read-only views, nothing else.';
+GRANT USAGE ON SCHEMA api TO analytics_anon, analytics_lector, analytics_operador;
+-- It has nothing to call there, but shows that this database uses the role.
+GRANT USAGE ON SCHEMA api TO analytics_authenticator;
+
+-- PostgREST answers a function that returns a domain of this name with this media type.
+CREATE DOMAIN api."text/plain" AS text; -- noqa: RF05
+COMMENT ON DOMAIN api."text/plain" IS -- noqa: RF05
+'Plain text, such as the metrics that Prometheus reads.';
+GRANT USAGE ON TYPE api."text/plain" TO analytics_lector, analytics_operador; -- noqa: RF05
+
+-- The same for an aggregate, here api.csv.
+CREATE DOMAIN api."text/vnd.teloo.csv" AS text; -- noqa: RF05
+COMMENT ON DOMAIN api."text/vnd.teloo.csv" IS -- noqa: RF05
+'What the gateway asks PostgREST for where a client wants an array of rows as CSV.';
+GRANT USAGE ON TYPE api."text/vnd.teloo.csv" -- noqa: RF05
+TO analytics_lector, analytics_operador;
 
 
 CREATE TABLE kpi_engine.migration_ledger (
@@ -101,120 +123,4 @@ COMMENT ON COLUMN kpi_engine.settings.description IS 'What it does and which val
 COMMENT ON COLUMN kpi_engine.settings.updated_at IS 'When it was last changed.';
 COMMENT ON COLUMN kpi_engine.settings.updated_by IS 'Database user who last changed it.';
 
-
-CREATE TABLE kpi_engine.view_state (
-    view_name text PRIMARY KEY,
-    today date NOT NULL,
-    calculated_at timestamptz NOT NULL,
-    last_success_at timestamptz
-);
-COMMENT ON TABLE kpi_engine.view_state IS
-'One row per materialized view: the day and the instant its contents were computed for. '
-'The views read these instead of the clock, so a bare REFRESH changes nothing.';
-COMMENT ON COLUMN kpi_engine.view_state.view_name IS 'Materialized view in schema analytics.';
-COMMENT ON COLUMN kpi_engine.view_state.today IS
-'Local date (setting time_zone) that the contents take as today.';
-COMMENT ON COLUMN kpi_engine.view_state.calculated_at IS
-'The refresh that computed the contents; stays when a later refresh finds nothing to change.';
-COMMENT ON COLUMN kpi_engine.view_state.last_success_at IS
-'Last successful refresh; NULL before the first.';
-
-
-CREATE TABLE kpi_engine.refresh_log (
-    log_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    run_id bigint NOT NULL,
-    view_name text,
-    triggered_by text NOT NULL CHECK (triggered_by IN ('manual', 'schedule', 'request')),
-    requested_by text NOT NULL,
-    mode text NOT NULL CHECK (mode IN ('full', 'unchanged', 'none')),
-    started_at timestamptz NOT NULL,
-    finished_at timestamptz NOT NULL,
-    refresh_status text NOT NULL CHECK (refresh_status IN ('SUCCESS', 'ERROR')),
-    refresh_time_ms numeric NOT NULL,
-    rows_affected bigint,
-    error_message text,
-    error_sqlstate text,
-    UNIQUE NULLS NOT DISTINCT (run_id, view_name),
-    CHECK ((refresh_status = 'ERROR') = (error_message IS NOT NULL))
-);
-CREATE INDEX refresh_log_by_view ON kpi_engine.refresh_log (view_name, log_id DESC);
-COMMENT ON TABLE kpi_engine.refresh_log IS
-'Every committed refresh: one row for the run (view_name is NULL) and one for each view.';
-COMMENT ON COLUMN kpi_engine.refresh_log.log_id IS 'Order of writing.';
-COMMENT ON COLUMN kpi_engine.refresh_log.run_id IS 'The run; its rows share the number.';
-COMMENT ON COLUMN kpi_engine.refresh_log.view_name IS 'The view, or NULL for the run as a whole.';
-COMMENT ON COLUMN kpi_engine.refresh_log.triggered_by IS
-'manual: refresh_all_mv(); schedule: the daily slot; request: queued for the background.';
-COMMENT ON COLUMN kpi_engine.refresh_log.requested_by IS 'Database user who asked for it.';
-COMMENT ON COLUMN kpi_engine.refresh_log.mode IS
-'full: computed again and published; unchanged: computed again, found equal, not published; '
-'none: it failed.';
-COMMENT ON COLUMN kpi_engine.refresh_log.started_at IS 'Start, by the wall clock.';
-COMMENT ON COLUMN kpi_engine.refresh_log.finished_at IS 'End, by the wall clock.';
-COMMENT ON COLUMN kpi_engine.refresh_log.refresh_status IS
-'SUCCESS or ERROR; a run in which any view failed is an ERROR.';
-COMMENT ON COLUMN kpi_engine.refresh_log.refresh_time_ms IS 'Duration in milliseconds.';
-COMMENT ON COLUMN kpi_engine.refresh_log.rows_affected IS
-'Rows of the view after the refresh; for a run, of all refreshed views.';
-COMMENT ON COLUMN kpi_engine.refresh_log.error_message IS 'Message of the failure, or NULL.';
-COMMENT ON COLUMN kpi_engine.refresh_log.error_sqlstate IS 'SQLSTATE of the failure, or NULL.';
-
-CREATE SEQUENCE kpi_engine.refresh_run_id_seq AS bigint OWNED BY kpi_engine.refresh_log.run_id;
-COMMENT ON SEQUENCE kpi_engine.refresh_run_id_seq IS 'Numbers of refresh runs.';
-
-
-CREATE TABLE kpi_engine.refresh_jobs (
-    job_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    triggered_by text NOT NULL CHECK (triggered_by IN ('schedule', 'request')),
-    slot_date date UNIQUE,
-    slot_at timestamptz,
-    state text NOT NULL DEFAULT 'QUEUED' CHECK (
-        state IN ('QUEUED', 'RUNNING', 'SUCCESS', 'ERROR')
-    ),
-    requested_by text NOT NULL DEFAULT session_user,
-    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    attempts integer NOT NULL DEFAULT 0,
-    started_at timestamptz,
-    finished_at timestamptz,
-    run_id bigint,
-    error text,
-    CHECK ((triggered_by = 'schedule') = (slot_date IS NOT NULL)),
-    CHECK ((slot_date IS NULL) = (slot_at IS NULL))
-);
-CREATE INDEX refresh_jobs_open ON kpi_engine.refresh_jobs (job_id)
-WHERE state IN ('QUEUED', 'RUNNING');
-COMMENT ON TABLE kpi_engine.refresh_jobs IS
-'Refreshes for the background: queued by analytics.tick(), run by analytics.work(). '
-'One row per local day at the most is a scheduled one (slot_date is unique).';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.job_id IS 'Number of the job.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.triggered_by IS
-'schedule: the daily slot; request: asked for.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.slot_date IS
-'Local day (setting schedule_time_zone) of the slot; NULL when it was asked for.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.slot_at IS 'The instant the slot stood for.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.state IS 'QUEUED, RUNNING, SUCCESS or ERROR.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.requested_by IS 'Database user who queued it.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.requested_at IS 'When it was queued.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.attempts IS
-'How often it was started: more than once only when a session died under it.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.started_at IS 'Start of the last attempt.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.finished_at IS 'End of the last attempt.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.run_id IS 'Its run in analytics.refresh_log.';
-COMMENT ON COLUMN kpi_engine.refresh_jobs.error IS 'What failed, or NULL.';
-
-
-CREATE TABLE kpi_engine.scheduler_state (
-    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    scheduled_since timestamptz NOT NULL,
-    last_tick_at timestamptz
-);
-COMMENT ON TABLE kpi_engine.scheduler_state IS
-'One row: since when the daily slot counts, and the last tick.';
-COMMENT ON COLUMN kpi_engine.scheduler_state.singleton IS 'Always true: there is one row.';
-COMMENT ON COLUMN kpi_engine.scheduler_state.scheduled_since IS
-'Slots before this instant are not due: an installation at noon does not make up for 01:00.';
-COMMENT ON COLUMN kpi_engine.scheduler_state.last_tick_at IS
-'Last analytics.tick(), by the wall clock; NULL before the first.';
-
 INSERT INTO kpi_engine.installation DEFAULT VALUES;
-INSERT INTO kpi_engine.scheduler_state (scheduled_since) VALUES (clock_timestamp());

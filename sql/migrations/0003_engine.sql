@@ -1,63 +1,9 @@
--- The incremental refresh: what changed, the facts and totals derived from the source,
--- and the state of the engine.
+-- The engine: the derived tables, how far they are, the views that are made of them, and the log.
 
 
--- -- what changed ----------------------------------------------------------------------------
-
--- No index, no constraint: nothing that a writer could wait for or fail at. Rows are
--- only ever inserted by writers and deleted by one session at a time. Space is reused, not
--- given back: truncating the file would make writers wait.
-CREATE TABLE kpi_engine.change_log (
-    entity text NOT NULL,
-    key uuid
-) WITH (
-    autovacuum_vacuum_scale_factor = 0,
-    autovacuum_vacuum_threshold = 10000,
-    autovacuum_vacuum_insert_scale_factor = 0,
-    autovacuum_vacuum_insert_threshold = 1000000,
-    vacuum_truncate = off
-);
-COMMENT ON TABLE kpi_engine.change_log IS
-'Keys of changed source rows, appended by the triggers of change capture in the writer''s own '
-'transaction. Moved to kpi_engine.pending_changes every minute and by each refresh.';
-COMMENT ON COLUMN kpi_engine.change_log.entity IS
-'What key identifies: solicitud, oferta (whose request is looked up later), asesor, usuario, '
-'historica, notificacion, auditoria; or everything, after a TRUNCATE.';
-COMMENT ON COLUMN kpi_engine.change_log.key IS
-'Id of the row; NULL for everything.';
-
-
-CREATE TABLE kpi_engine.pending_changes (
-    entity text NOT NULL CHECK (
-        entity IN (
-            'solicitud', 'asesor', 'usuario', 'historica', 'notificacion', 'auditoria',
-            'everything'
-        )
-    ),
-    key uuid NOT NULL,
-    epoch bigint NOT NULL,
-    is_applied boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (entity, key)
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
-COMMENT ON TABLE kpi_engine.pending_changes IS
-'What the next refresh recomputes: the change log without duplicates, offers resolved to '
-'their requests.';
-COMMENT ON COLUMN kpi_engine.pending_changes.entity IS
-'What key identifies, as in kpi_engine.change_log.';
-COMMENT ON COLUMN kpi_engine.pending_changes.key IS
-'Id of the row; 00000000-… for everything.';
-COMMENT ON COLUMN kpi_engine.pending_changes.epoch IS
-'Rebuild during or after which it was last noted: a rebuild covers what is older than itself.';
-COMMENT ON COLUMN kpi_engine.pending_changes.is_applied IS
-'True where the active set has it already and only the unfinished rebuild still needs it.';
-
-
--- -- the derived tables ------------------------------------------------------------------------
-
--- Which there are, and what is in them, follows from the views recomputed_*, whose files declare
--- them (kpi_engine.declare_derived_table). Each comes in two sets, a and b. Everybody reads it
--- through a view without the suffix, which shows the active set; a rebuild fills the other one.
-
+-- The files of the views recomputed_* declare the derived tables (declare_derived_table). Each one
+-- comes in two sets, a and b. Everybody reads it through a view without the suffix, which shows the
+-- active set. A rebuild fills the other one.
 CREATE TABLE kpi_engine.derived_tables (
     table_name text PRIMARY KEY,
     upkeep text NOT NULL CHECK (upkeep IN ('key', 'difference', 'group')),
@@ -114,6 +60,7 @@ COMMENT ON COLUMN kpi_engine.derived_tables.rules_checksum IS
 COMMENT ON COLUMN kpi_engine.derived_tables.rebuilding_by IS
 'Checksum of the rules by which an unfinished rebuild fills its other set; NULL: none does.';
 
+
 CREATE TABLE kpi_engine.derived_rules (
     table_name text NOT NULL,
     rule_name text NOT NULL,
@@ -126,12 +73,6 @@ COMMENT ON COLUMN kpi_engine.derived_rules.table_name IS 'The derived table.';
 COMMENT ON COLUMN kpi_engine.derived_rules.rule_name IS
 'Name of the object in analytics.migration_ledger.';
 
-CREATE TYPE kpi_engine.changed_keys AS (entity text, keys uuid []);
-COMMENT ON TYPE kpi_engine.changed_keys IS
-'Ids of changed rows of one entity of the change log, each once.';
-
-
--- -- the state of the engine ------------------------------------------------------------------
 
 CREATE TABLE kpi_engine.engine_state (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
@@ -140,8 +81,13 @@ CREATE TABLE kpi_engine.engine_state (
     today date,
     rebuild_reason text,
     epoch bigint NOT NULL DEFAULT 0,
-    capture_signature text,
-    audit_position integer NOT NULL DEFAULT 0
+    capture_signature jsonb,
+    audit_position integer NOT NULL DEFAULT 0,
+    database_identity text,
+    source_binding jsonb,
+    source_values jsonb,
+    watched_relations oid[],
+    catalog_fingerprint text
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE kpi_engine.engine_state IS 'One row: what the derived tables stand for.';
 COMMENT ON COLUMN kpi_engine.engine_state.singleton IS 'Always true: there is one row.';
@@ -149,15 +95,29 @@ COMMENT ON COLUMN kpi_engine.engine_state.data_version IS
 'Counts the refreshes that changed a derived table.';
 COMMENT ON COLUMN kpi_engine.engine_state.time_zone IS
 'Zone in which local days were computed; NULL before the first rebuild.';
-COMMENT ON COLUMN kpi_engine.engine_state.today IS
-'Local date with which all windows end.';
+COMMENT ON COLUMN kpi_engine.engine_state.today IS 'Local date with which all windows end.';
 COMMENT ON COLUMN kpi_engine.engine_state.rebuild_reason IS
 'Why the next refresh has to compute everything again; NULL where it has not.';
 COMMENT ON COLUMN kpi_engine.engine_state.epoch IS 'Counts the rebuilds that were begun.';
 COMMENT ON COLUMN kpi_engine.engine_state.capture_signature IS
-'What the catalog showed of change capture when it was last known to be without a gap.';
+'What the catalog showed of change capture when it was last known to be without a gap, by table '
+'(kpi_engine.capture_signature()).';
 COMMENT ON COLUMN kpi_engine.engine_state.audit_position IS
 'How many parts of the rotation the self-audit has gone through.';
+COMMENT ON COLUMN kpi_engine.engine_state.database_identity IS
+'The database in which capture_signature was taken (kpi_engine.database_identity()); NULL: not '
+'known yet.';
+COMMENT ON COLUMN kpi_engine.engine_state.source_binding IS
+'What each src_ view was bound to (kpi_engine.source_now()): table, kind, row version of its rule, '
+'and for each column its number and type; NULL before the first migrate.';
+COMMENT ON COLUMN kpi_engine.engine_state.source_values IS
+'The values of the enum types, and the expressions of generated columns, that the derived tables '
+'were computed with (kpi_engine.source_now()).';
+COMMENT ON COLUMN kpi_engine.engine_state.watched_relations IS
+'Source tables, their partitions and the src_ views, when they were last found to be in order.';
+COMMENT ON COLUMN kpi_engine.engine_state.catalog_fingerprint IS
+'kpi_engine.catalog_fingerprint() of these then: while it is the same, nothing has to be looked at '
+'again. NULL: it has to be.';
 
 INSERT INTO kpi_engine.engine_state (rebuild_reason) VALUES ('it was never built');
 
@@ -170,7 +130,7 @@ CREATE TABLE kpi_engine.rebuild_batches (
     epoch bigint NOT NULL,
     time_zone text NOT NULL,
     rules_checksum text,
-    capture_signature text,
+    capture_signature jsonb,
     started_at timestamptz,
     finished_at timestamptz
 );
@@ -215,26 +175,94 @@ COMMENT ON COLUMN kpi_engine.audit_log.cells IS 'How many cells of that day and 
 COMMENT ON COLUMN kpi_engine.audit_log.is_healed IS 'Whether they were set right.';
 
 
--- -- the refresh log and the views' state say more ---------------------------------------------
+CREATE TABLE kpi_engine.view_state (
+    view_name text PRIMARY KEY,
+    today date NOT NULL,
+    calculated_at timestamptz NOT NULL,
+    last_success_at timestamptz,
+    published_version bigint
+);
+COMMENT ON TABLE kpi_engine.view_state IS
+'One row per materialized view: the day and the instant its contents were computed for. '
+'The views read these instead of the clock, so a bare REFRESH changes nothing.';
+COMMENT ON COLUMN kpi_engine.view_state.view_name IS 'Materialized view in schema analytics.';
+COMMENT ON COLUMN kpi_engine.view_state.today IS
+'Local date (setting time_zone) that the contents take as today.';
+COMMENT ON COLUMN kpi_engine.view_state.calculated_at IS
+'The refresh that computed the contents; stays when a later refresh finds nothing to change.';
+COMMENT ON COLUMN kpi_engine.view_state.last_success_at IS
+'Last successful refresh; NULL before the first.';
+COMMENT ON COLUMN kpi_engine.view_state.published_version IS
+'engine_state.data_version that the contents show; NULL before the first refresh.';
 
-ALTER TABLE kpi_engine.refresh_log
-DROP CONSTRAINT refresh_log_mode_check,
-ADD CONSTRAINT refresh_log_mode_check CHECK (
-    mode IN ('full', 'incremental', 'unchanged', 'none')
-),
-ADD COLUMN reason text,
-ADD COLUMN requests_recomputed bigint,
-ADD COLUMN data_version bigint;
+
+CREATE TABLE kpi_engine.refresh_log (
+    log_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id bigint NOT NULL,
+    view_name text,
+    triggered_by text NOT NULL CHECK (triggered_by IN ('manual', 'schedule', 'request')),
+    requested_by text NOT NULL,
+    mode text NOT NULL CHECK (mode IN ('full', 'incremental', 'unchanged', 'none')),
+    started_at timestamptz NOT NULL,
+    finished_at timestamptz NOT NULL,
+    refresh_status text NOT NULL CHECK (refresh_status IN ('SUCCESS', 'ERROR')),
+    refresh_time_ms numeric NOT NULL,
+    rows_affected bigint,
+    error_message text,
+    error_sqlstate text,
+    reason text,
+    requests_recomputed bigint,
+    data_version bigint,
+    UNIQUE NULLS NOT DISTINCT (run_id, view_name),
+    CHECK ((refresh_status = 'ERROR') = (error_message IS NOT NULL))
+);
+CREATE INDEX refresh_log_by_view ON kpi_engine.refresh_log (view_name, log_id DESC);
+CREATE INDEX refresh_log_successes ON kpi_engine.refresh_log (mode, log_id DESC)
+WHERE view_name IS NULL AND refresh_status = 'SUCCESS';
+COMMENT ON TABLE kpi_engine.refresh_log IS
+'Every committed refresh: one row for the run (view_name is NULL) and one for each view.';
+COMMENT ON COLUMN kpi_engine.refresh_log.log_id IS 'Order of writing.';
+COMMENT ON COLUMN kpi_engine.refresh_log.run_id IS 'The run; its rows share the number.';
+COMMENT ON COLUMN kpi_engine.refresh_log.view_name IS 'The view, or NULL for the run as a whole.';
+COMMENT ON COLUMN kpi_engine.refresh_log.triggered_by IS
+'manual: refresh_all_mv(); schedule: the daily slot; request: queued for the background.';
+COMMENT ON COLUMN kpi_engine.refresh_log.requested_by IS 'Database user who asked for it.';
 COMMENT ON COLUMN kpi_engine.refresh_log.mode IS
 'full: everything was computed again from the source; incremental: only what had changed; '
 'unchanged: there was nothing to publish; none: it failed.';
+COMMENT ON COLUMN kpi_engine.refresh_log.started_at IS 'Start, by the wall clock.';
+COMMENT ON COLUMN kpi_engine.refresh_log.finished_at IS 'End, by the wall clock.';
+COMMENT ON COLUMN kpi_engine.refresh_log.refresh_status IS
+'SUCCESS or ERROR; a run in which any view failed is an ERROR.';
+COMMENT ON COLUMN kpi_engine.refresh_log.refresh_time_ms IS 'Duration in milliseconds.';
+COMMENT ON COLUMN kpi_engine.refresh_log.rows_affected IS
+'Rows of the view after the refresh; for a run, of all refreshed views.';
+COMMENT ON COLUMN kpi_engine.refresh_log.error_message IS 'Message of the failure, or NULL.';
+COMMENT ON COLUMN kpi_engine.refresh_log.error_sqlstate IS 'SQLSTATE of the failure, or NULL.';
 COMMENT ON COLUMN kpi_engine.refresh_log.reason IS 'Why that mode was taken.';
 COMMENT ON COLUMN kpi_engine.refresh_log.requests_recomputed IS
 'Requests that the run computed from the source; NULL in the rows of views.';
 COMMENT ON COLUMN kpi_engine.refresh_log.data_version IS
 'engine_state.data_version after the run, or that the view shows.';
 
-ALTER TABLE kpi_engine.view_state
-ADD COLUMN published_version bigint;
-COMMENT ON COLUMN kpi_engine.view_state.published_version IS
-'engine_state.data_version that the contents show; NULL before the first refresh.';
+CREATE SEQUENCE kpi_engine.refresh_run_id_seq AS bigint OWNED BY kpi_engine.refresh_log.run_id;
+COMMENT ON SEQUENCE kpi_engine.refresh_run_id_seq IS 'Numbers of refresh runs.';
+
+
+-- Always empty: they are there to be locked. An advisory lock may be taken by any login; a lock on
+-- one of these only by who may write to it, which nobody but the owner may.
+CREATE TABLE kpi_engine.refresh_lock (singleton boolean PRIMARY KEY);
+COMMENT ON TABLE kpi_engine.refresh_lock IS
+'Empty. Each transaction of a refresh, rebuild or audit locks it.';
+COMMENT ON COLUMN kpi_engine.refresh_lock.singleton IS 'Never used.';
+CREATE TABLE kpi_engine.change_log_lock (singleton boolean PRIMARY KEY);
+COMMENT ON TABLE kpi_engine.change_log_lock IS
+'Empty. Whoever takes rows from kpi_engine.change_log locks it for the transaction.';
+COMMENT ON COLUMN kpi_engine.change_log_lock.singleton IS 'Never used.';
+CREATE TABLE kpi_engine.tick_lock (singleton boolean PRIMARY KEY);
+COMMENT ON TABLE kpi_engine.tick_lock IS 'Empty. A tick locks it: one at a time.';
+COMMENT ON COLUMN kpi_engine.tick_lock.singleton IS 'Never used.';
+CREATE TABLE kpi_engine.alerts_lock (singleton boolean PRIMARY KEY);
+COMMENT ON TABLE kpi_engine.alerts_lock IS
+'Empty. Whoever compares alerts with problems locks it: one at a time.';
+COMMENT ON COLUMN kpi_engine.alerts_lock.singleton IS 'Never used.';
