@@ -187,7 +187,12 @@ def finite(text: str | None) -> Fraction | None:
     """Return a number as it came from PostgreSQL; NaN and infinite count as NULL."""
     if text is None or text in {"NaN", "Infinity", "-Infinity"}:
         return None
-    return Fraction(text)
+    whole, _, part = text.partition(".")
+    try:
+        # Faster than Fraction(text), which looks for more forms than PostgreSQL writes.
+        return Fraction(int(whole + part), 10 ** len(part))
+    except ValueError:
+        return Fraction(text)
 
 
 # Values beyond count as NULL: what no real row holds (docs/source.md).

@@ -29,8 +29,6 @@ from database.sql_files import text_of
 from development.demo_source import load_source_schema
 from migrate import migrate
 
-TAKES_MINUTES = True
-
 SETTINGS = """
 wal_level = logical
 max_wal_senders = 4
