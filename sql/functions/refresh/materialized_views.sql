@@ -14,6 +14,7 @@ RETURNS TABLE (
     derived_tables text[],
     needed_version bigint,
     reads_today boolean,
+    reads_settings boolean,
     reads_else boolean,
     depth integer
 )
@@ -78,11 +79,14 @@ BEGIN
                     WHERE path.derived_table IS NOT NULL
                 ) AS derived_tables,
                 bool_or(path.is_today) AS reads_today,
+                bool_or(path.reached = 'kpi_engine.settings'::regclass) AS reads_settings,
                 bool_or(
                     path.depth > 0
                     AND path.derived_table IS NULL
                     AND path.relkind <> 'v'
-                    AND path.reached <> 'kpi_engine.view_state'::regclass
+                    AND path.reached <> ALL (
+                        ARRAY['kpi_engine.view_state', 'kpi_engine.settings']::regclass []
+                    )
                 ) AS reads_else
             FROM path
             GROUP BY path.view_oid
@@ -116,6 +120,7 @@ BEGIN
                 WHERE derived_tables.table_name = ANY (view_reads.derived_tables)
             ),
             view_reads.reads_today,
+            view_reads.reads_settings,
             view_reads.reads_else,
             view_reads.depth
         FROM view_reads
@@ -127,6 +132,6 @@ $materialized_views$;
 COMMENT ON FUNCTION kpi_engine.materialized_views() IS
 'All materialized views of schema analytics, each after those it reads; has_unique_index: '
 'there is one that REFRESH … CONCURRENTLY can use; derived_tables that it reads and the data '
-'version in which they last changed; whether it reads the day, or something else.';
+'version in which they last changed; whether it reads the day, settings, or something else.';
 
 REVOKE ALL ON FUNCTION kpi_engine.materialized_views() FROM public;

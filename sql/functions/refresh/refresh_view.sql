@@ -29,10 +29,18 @@ BEGIN
                   HINT = 'make migrate creates it again, or forgets it if it is not of this package.';
     END IF;
 
-    INSERT INTO kpi_engine.view_state AS state (view_name, today, calculated_at)
-    VALUES (p_view_name, analytics.today(), analytics.now())
-    ON CONFLICT (view_name) DO UPDATE SET today = excluded.today
-    WHERE state.today <> excluded.today;
+    INSERT INTO kpi_engine.view_state AS state (
+        view_name, today, calculated_at, settings_checksum
+    )
+    VALUES (
+        p_view_name, analytics.today(), analytics.now(),
+        CASE WHEN v_view.reads_settings THEN kpi_engine.settings_checksum() END
+    )
+    ON CONFLICT (view_name) DO UPDATE
+    SET today = excluded.today, settings_checksum = excluded.settings_checksum
+    WHERE
+        (state.today, state.settings_checksum)
+        IS DISTINCT FROM (excluded.today, excluded.settings_checksum);
 
     v_scans := kpi_engine.scans_so_far(v_view.relation);
     IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN

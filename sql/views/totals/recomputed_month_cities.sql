@@ -1,0 +1,69 @@
+-- Demand and supply of each local month and city of the request.
+--
+-- Invariant: kept by group. A request without a city key belongs to no city. Each request comes
+-- once for each of its advisors, and is counted at the first.
+
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_cities AS
+SELECT
+    request.mes,
+    request.ciudad_key,
+    -- Of equally frequent spellings the first in its order: that of the bytes.
+    mode() WITHIN GROUP (
+        ORDER BY request.ciudad COLLATE pg_catalog."C" -- noqa: RF01
+    ) FILTER (WHERE request.is_first) COLLATE pg_catalog."default" AS ciudad, -- noqa: RF01
+    count(*) FILTER (WHERE request.is_first) AS requests,
+    count(*) FILTER (WHERE request.is_first AND request.offers > 0) AS requests_with_offers,
+    count(*) FILTER (WHERE request.is_first AND request.is_accepted) AS requests_accepted,
+    coalesce(sum(request.offers) FILTER (WHERE request.is_first), 0) AS offers,
+    count(DISTINCT request.asesor_id) AS asesores,
+    coalesce(
+        sum(request.awarded_accepted_amount) FILTER (WHERE request.is_first), 0
+    ) AS awarded_accepted_amount,
+    kpi_engine.median_of_sorted(
+        array_agg(request.first_offer_seconds ORDER BY request.first_offer_seconds) FILTER (
+            WHERE request.is_first AND request.first_offer_seconds IS NOT NULL
+        )
+    ) AS first_offer_seconds_median
+FROM (
+    SELECT
+        solicitud_facts.mes,
+        solicitud_facts.ciudad_key,
+        solicitud_facts.ciudad,
+        solicitud_facts.offers,
+        solicitud_facts.is_accepted,
+        solicitud_facts.awarded_accepted_amount,
+        solicitud_facts.first_offer_seconds,
+        asesor.asesor_id,
+        coalesce(asesor.place, 1) = 1 AS is_first
+    FROM kpi_engine.solicitud_facts
+    LEFT JOIN LATERAL unnest(solicitud_facts.asesor_ids) WITH ORDINALITY
+        AS asesor (asesor_id, place) ON true
+    WHERE isfinite(solicitud_facts.mes) AND solicitud_facts.ciudad_key <> ''
+) AS request
+GROUP BY request.mes, request.ciudad_key;
+
+COMMENT ON VIEW kpi_engine.recomputed_month_cities IS
+'Requests, offers and advisors by local month and city of the request.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.mes IS 'The month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.ciudad_key IS
+'City key of solicitudes.ciudad_origen.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.ciudad IS
+'The most frequent spelling of ciudad_origen; of equally frequent ones the first by bytes.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests IS
+'Requests of the month in the city.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests_with_offers IS
+'Of those, with an offer.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests_accepted IS 'Of those, accepted.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.offers IS 'Offers for them.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.asesores IS
+'Distinct advisors with an offer for them.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.awarded_accepted_amount IS
+'Sum over them, in pesos.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_cities.first_offer_seconds_median IS
+'Exact median of first_offer_seconds; NULL over none.';
+
+REVOKE ALL ON kpi_engine.recomputed_month_cities FROM public;
+
+SELECT kpi_engine.declare_derived_table(
+    'month_cities', 'group', ARRAY['mes', 'ciudad_key']
+);
