@@ -24,12 +24,12 @@ first_months AS (
 months AS (
     SELECT
         calendar.mes,
-        coalesce(month_distinct_counts.asesores, 0)::bigint AS active,
-        coalesce(month_distinct_counts.asesores_retained, 0)::bigint AS retained,
+        coalesce(month_retention.asesores, 0) AS active,
+        coalesce(month_retention.asesores_retained, 0) AS retained,
         coalesce(first_months.asesores, 0) AS new,
-        coalesce(month_distinct_counts.asesores_lost, 0)::bigint AS lost
+        coalesce(month_retention.asesores_lost, 0) AS lost
     FROM calendar
-    LEFT JOIN kpi_engine.month_distinct_counts ON month_distinct_counts.mes = calendar.mes
+    LEFT JOIN kpi_engine.month_retention ON month_retention.periodo = calendar.mes
     LEFT JOIN first_months ON first_months.mes = calendar.mes
 )
 

@@ -6,7 +6,7 @@ SELECT
     count(*) AS months,
     min(month_asesores.mes) AS first_mes
 FROM kpi_engine.month_asesores
-WHERE isfinite(month_asesores.mes) AND month_asesores.requests > 0
+WHERE isfinite(month_asesores.mes)
 GROUP BY month_asesores.asesor_id;
 
 COMMENT ON VIEW kpi_engine.recomputed_asesor_first_months IS
