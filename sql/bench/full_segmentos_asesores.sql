@@ -4,7 +4,7 @@
 -- parent).
 -- Limits are the defaults.
 
-WITH today AS (SELECT analytics.today() AS today),
+WITH today AS (SELECT current_setting('bench.today')::date AS today),
 
 activity AS (
     SELECT
@@ -81,5 +81,5 @@ SELECT
         WHEN advisor.recencia_dias <= 14 AND advisor.frecuencia_30d >= 5 THEN 'CONSISTENTE'
         ELSE 'OCASIONAL'
     END AS segmento,
-    analytics.now() AS calculado_at
+    now() AS calculado_at
 FROM advisor

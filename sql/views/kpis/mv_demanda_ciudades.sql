@@ -5,26 +5,26 @@
 
 CREATE MATERIALIZED VIEW mv_demanda_ciudades AS
 SELECT
-    month_cities.mes,
-    month_cities.ciudad_key,
-    month_cities.ciudad,
-    month_cities.requests AS solicitudes,
-    month_cities.requests_with_offers AS solicitudes_con_ofertas,
-    month_cities.requests_accepted AS solicitudes_aceptadas,
-    month_cities.offers AS ofertas,
-    month_cities.asesores AS asesores_activos,
+    month_ciudades.mes,
+    month_ciudades.ciudad_key,
+    month_ciudades.ciudad,
+    month_ciudades.requests AS solicitudes,
+    month_ciudades.requests_with_offers AS solicitudes_con_ofertas,
+    month_ciudades.requests_accepted AS solicitudes_aceptadas,
+    month_ciudades.offers AS ofertas,
+    month_ciudades.asesores AS asesores_activos,
     kpi_engine.percentage(
-        month_cities.requests_with_offers, month_cities.requests
+        month_ciudades.requests_with_offers, month_ciudades.requests
     ) AS conversion_oferta_pct,
     kpi_engine.percentage(
-        month_cities.requests_accepted, month_cities.requests
+        month_ciudades.requests_accepted, month_ciudades.requests
     ) AS tasa_aceptacion_pct,
     coalesce(
-        kpi_engine.rounded_quotient(month_cities.offers, month_cities.requests), 0.00
+        kpi_engine.rounded_quotient(month_ciudades.offers, month_ciudades.requests), 0.00
     ) AS ofertas_por_solicitud,
-    month_cities.awarded_accepted_amount AS valor_bruto_aceptado,
-    round(month_cities.first_offer_seconds_median, 2) AS ttfo_mediana_seg
-FROM kpi_engine.month_cities
+    month_ciudades.awarded_accepted_amount AS valor_bruto_aceptado,
+    round(month_ciudades.first_offer_seconds_median, 2) AS ttfo_mediana_seg
+FROM kpi_engine.month_ciudades
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_demanda_ciudades_mes_ciudad_key ON mv_demanda_ciudades (mes, ciudad_key);

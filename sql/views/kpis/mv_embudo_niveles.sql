@@ -5,19 +5,19 @@
 
 CREATE MATERIALIZED VIEW mv_embudo_niveles AS
 SELECT
-    month_levels.mes,
-    month_levels.nivel,
-    month_levels.requests AS solicitudes,
-    month_levels.requests_with_offers AS solicitudes_con_ofertas,
-    month_levels.requests_accepted AS solicitudes_aceptadas,
+    month_niveles.mes,
+    month_niveles.nivel,
+    month_niveles.requests AS solicitudes,
+    month_niveles.requests_with_offers AS solicitudes_con_ofertas,
+    month_niveles.requests_accepted AS solicitudes_aceptadas,
     kpi_engine.percentage(
-        month_levels.requests - month_levels.requests_with_offers, month_levels.requests
+        month_niveles.requests - month_niveles.requests_with_offers, month_niveles.requests
     ) AS tasa_fallo_pct,
     kpi_engine.percentage(
-        month_levels.requests_accepted, month_levels.requests
+        month_niveles.requests_accepted, month_niveles.requests
     ) AS tasa_aceptacion_pct,
-    round(month_levels.first_offer_seconds_median, 2) AS ttfo_mediana_seg
-FROM kpi_engine.month_levels
+    round(month_niveles.first_offer_seconds_median, 2) AS ttfo_mediana_seg
+FROM kpi_engine.month_niveles
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_embudo_niveles_mes_nivel ON mv_embudo_niveles (mes, nivel);

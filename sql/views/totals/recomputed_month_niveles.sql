@@ -2,7 +2,7 @@
 --
 -- Invariant: kept by group: a changed request costs a reading of its month.
 
-CREATE OR REPLACE VIEW kpi_engine.recomputed_month_levels AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_niveles AS
 SELECT
     solicitud_facts.mes,
     solicitud_facts.nivel_actual AS nivel,
@@ -20,20 +20,20 @@ FROM kpi_engine.solicitud_facts
 WHERE isfinite(solicitud_facts.mes) AND solicitud_facts.nivel_actual IS NOT NULL
 GROUP BY solicitud_facts.mes, solicitud_facts.nivel_actual;
 
-COMMENT ON VIEW kpi_engine.recomputed_month_levels IS
+COMMENT ON VIEW kpi_engine.recomputed_month_niveles IS
 'Requests by local month and level of escalation.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_levels.mes IS 'The month.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_levels.nivel IS 'solicitudes.nivel_actual.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_levels.requests IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_niveles.mes IS 'The month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_niveles.nivel IS 'solicitudes.nivel_actual.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_niveles.requests IS
 'Requests of the month at this level.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_levels.requests_with_offers IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_niveles.requests_with_offers IS
 'Of those, with an offer.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_levels.requests_accepted IS 'Of those, accepted.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_levels.first_offer_seconds_median IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_niveles.requests_accepted IS 'Of those, accepted.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_niveles.first_offer_seconds_median IS
 'Exact median of first_offer_seconds; NULL over none.';
 
-REVOKE ALL ON kpi_engine.recomputed_month_levels FROM public;
+REVOKE ALL ON kpi_engine.recomputed_month_niveles FROM public;
 
 SELECT kpi_engine.declare_derived_table(
-    'month_levels', 'group', ARRAY['mes', 'nivel']
+    'month_niveles', 'group', ARRAY['mes', 'nivel']
 );

@@ -3,7 +3,7 @@
 -- Invariant: kept by group. A request without a city key belongs to no city. Each request comes
 -- once for each of its advisors, and is counted at the first.
 
-CREATE OR REPLACE VIEW kpi_engine.recomputed_month_cities AS
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_ciudades AS
 SELECT
     request.mes,
     request.ciudad_key,
@@ -42,28 +42,28 @@ FROM (
 ) AS request
 GROUP BY request.mes, request.ciudad_key;
 
-COMMENT ON VIEW kpi_engine.recomputed_month_cities IS
+COMMENT ON VIEW kpi_engine.recomputed_month_ciudades IS
 'Requests, offers and advisors by local month and city of the request.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.mes IS 'The month.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.ciudad_key IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.mes IS 'The month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.ciudad_key IS
 'City key of solicitudes.ciudad_origen.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.ciudad IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.ciudad IS
 'The most frequent spelling of ciudad_origen; of equally frequent ones the first by bytes.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.requests IS
 'Requests of the month in the city.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests_with_offers IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.requests_with_offers IS
 'Of those, with an offer.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.requests_accepted IS 'Of those, accepted.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.offers IS 'Offers for them.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.asesores IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.requests_accepted IS 'Of those, accepted.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.offers IS 'Offers for them.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.asesores IS
 'Distinct advisors with an offer for them.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.awarded_accepted_amount IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.awarded_accepted_amount IS
 'Sum over them, in pesos.';
-COMMENT ON COLUMN kpi_engine.recomputed_month_cities.first_offer_seconds_median IS
+COMMENT ON COLUMN kpi_engine.recomputed_month_ciudades.first_offer_seconds_median IS
 'Exact median of first_offer_seconds; NULL over none.';
 
-REVOKE ALL ON kpi_engine.recomputed_month_cities FROM public;
+REVOKE ALL ON kpi_engine.recomputed_month_ciudades FROM public;
 
 SELECT kpi_engine.declare_derived_table(
-    'month_cities', 'group', ARRAY['mes', 'ciudad_key']
+    'month_ciudades', 'group', ARRAY['mes', 'ciudad_key']
 );
