@@ -203,7 +203,7 @@ def test_job_that_can_not_run_at_all_is_noted_raised_and_keeps_no_lock(
     scheduled: Database,
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
-    scheduled.execute("DROP FUNCTION kpi_engine.materialized_views()")
+    scheduled.execute("DROP FUNCTION kpi_engine.materialized_views(text)")
     with scheduled.connect() as worker:
         with pytest.raises(psycopg.errors.UndefinedFunction, match="refresh job 1 failed"):
             worker.execute("CALL analytics.work()")

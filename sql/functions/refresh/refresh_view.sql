@@ -21,8 +21,7 @@ DECLARE
     v_lock_timeout text;
 BEGIN
     SELECT materialized_views.* INTO v_view
-    FROM kpi_engine.materialized_views()
-    WHERE materialized_views.view_name = p_view_name;
+    FROM kpi_engine.materialized_views(p_view_name);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'materialized view analytics.% is gone', quote_ident(p_view_name)
             USING ERRCODE = 'undefined_table',

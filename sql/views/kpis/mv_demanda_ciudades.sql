@@ -13,17 +13,11 @@ SELECT
     month_ciudades.requests_accepted AS solicitudes_aceptadas,
     month_ciudades.offers AS ofertas,
     month_ciudades.asesores AS asesores_activos,
-    kpi_engine.percentage(
-        month_ciudades.requests_with_offers, month_ciudades.requests
-    ) AS conversion_oferta_pct,
-    kpi_engine.percentage(
-        month_ciudades.requests_accepted, month_ciudades.requests
-    ) AS tasa_aceptacion_pct,
-    coalesce(
-        kpi_engine.rounded_quotient(month_ciudades.offers, month_ciudades.requests), 0.00
-    ) AS ofertas_por_solicitud,
+    month_ciudades.offered_pct AS conversion_oferta_pct,
+    month_ciudades.accepted_pct AS tasa_aceptacion_pct,
+    month_ciudades.offers_per_request AS ofertas_por_solicitud,
     month_ciudades.awarded_accepted_amount AS valor_bruto_aceptado,
-    round(month_ciudades.first_offer_seconds_median, 2) AS ttfo_mediana_seg
+    month_ciudades.first_offer_seconds_median AS ttfo_mediana_seg
 FROM kpi_engine.month_ciudades
 WITH NO DATA;
 

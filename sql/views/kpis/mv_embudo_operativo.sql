@@ -14,30 +14,16 @@ SELECT
     day_totals.requests_without_offers AS solicitudes_sin_ofertas,
     day_totals.requests_open AS solicitudes_abiertas,
     day_totals.requests_escalated AS solicitudes_escaladas,
-    kpi_engine.percentage(
-        day_totals.requests_with_offers, day_totals.requests
-    ) AS conversion_oferta_pct,
-    kpi_engine.percentage(
-        day_totals.requests_awarded, day_totals.requests_with_offers
-    ) AS conversion_adjudicacion_pct,
-    kpi_engine.percentage(
-        day_totals.requests_awarded_accepted, day_totals.requests_awarded
-    ) AS conversion_aceptacion_pct,
-    kpi_engine.percentage(
-        day_totals.requests_accepted, day_totals.requests
-    ) AS conversion_general_pct,
-    kpi_engine.percentage(
-        day_totals.requests - day_totals.requests_without_offers, day_totals.requests
-    ) AS tasa_llenado_pct,
-    kpi_engine.percentage(
-        day_totals.requests_escalated, day_totals.requests
-    ) AS tasa_escalamiento_pct,
-    kpi_engine.rounded_quotient(
-        day_totals.first_offer_seconds_sum, day_totals.first_offer_seconds_count
-    ) AS ttfo_promedio_seg,
-    round(day_totals.first_offer_seconds_median, 2) AS ttfo_mediana_seg,
-    round(day_totals.evaluation_seconds_median, 2) AS tta_mediana_seg,
-    round(day_totals.answer_seconds_median, 2) AS ttcd_mediana_seg
+    day_totals.offered_pct AS conversion_oferta_pct,
+    day_totals.awarded_pct AS conversion_adjudicacion_pct,
+    day_totals.awarded_accepted_pct AS conversion_aceptacion_pct,
+    day_totals.accepted_pct AS conversion_general_pct,
+    day_totals.filled_pct AS tasa_llenado_pct,
+    day_totals.escalated_pct AS tasa_escalamiento_pct,
+    day_totals.first_offer_seconds_average AS ttfo_promedio_seg,
+    day_totals.first_offer_seconds_median AS ttfo_mediana_seg,
+    day_totals.evaluation_seconds_median AS tta_mediana_seg,
+    day_totals.answer_seconds_median AS ttcd_mediana_seg
 FROM kpi_engine.day_totals
 WITH NO DATA;
 

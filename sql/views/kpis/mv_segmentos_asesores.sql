@@ -67,8 +67,6 @@ WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_segmentos_asesores_asesor_id ON mv_segmentos_asesores (asesor_id);
 CREATE INDEX mv_segmentos_asesores_segmento ON mv_segmentos_asesores (segmento, asesor_id);
-CREATE INDEX mv_segmentos_asesores_ciudad
-ON mv_segmentos_asesores (analytics.city_key(ciudad), asesor_id);
 
 COMMENT ON MATERIALIZED VIEW mv_segmentos_asesores IS
 'Segmentos de asesores / Advisor segments
