@@ -206,6 +206,7 @@ SELECT
     date_trunc('month', dated.local_day::timestamp)::date AS mes,
     dated.nivel_actual::integer AS nivel_actual,
     dated.cliente_id,
+    dated.ciudad_origen AS ciudad,
     coalesce(offers.offers, 0) AS offers,
     coalesce(offers.offers_won, 0) AS offers_won,
     coalesce(offers.offers_accepted, 0) AS offers_accepted,
@@ -221,7 +222,6 @@ SELECT
     ) AS is_rejected,
     dated.estado,
     dated.ciudad_key,
-    dated.ciudad_origen AS ciudad,
     -- Without a month it counts nowhere, and the difference may be out of range.
     CASE
         WHEN isfinite(dated.local_day) AND dated.estado IN (
