@@ -51,6 +51,18 @@ LIMITS = {
     "segment_steady_offers": 5,
 }
 DAY = 86_400
+# In the order in which a refresh publishes them.
+NINE = (
+    "mv_demanda_ciudades",
+    "mv_embudo_niveles",
+    "mv_embudo_operativo",
+    "mv_finanzas_mensuales",
+    "mv_metricas_mensuales",
+    "mv_retencion_asesores",
+    "mv_salud_marketplace",
+    "mv_segmentos_asesores",
+    "mv_ranking_asesores",
+)
 Key = TypeVar("Key")
 
 
@@ -216,9 +228,7 @@ def first_offers(requests: Iterable[Request]) -> list[Fraction]:
     return known(request.first_offer_seconds for request in requests)
 
 
-def grouped(
-    requests: Iterable[Request], key: Callable[[Request], Key]
-) -> dict[Key, list[Request]]:
+def grouped(requests: Iterable[Request], key: Callable[[Request], Key]) -> dict[Key, list[Request]]:
     """Group requests."""
     groups: dict[Key, list[Request]] = defaultdict(list)
     for request in requests:
@@ -447,9 +457,7 @@ def days_since(instant: Fraction | None, today: date, zone: str) -> int | None:
     if instant is None:
         return None
     try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
-            microseconds=int(instant * 1_000_000)
-        )
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(instant * 1_000_000))
     except OverflowError:
         moment = datetime(2 if instant < 0 else 9998, 1, 1, tzinfo=UTC)
     offset = moment.astimezone(ZoneInfo(zone)).utcoffset() if 1 < moment.year < 9999 else None
@@ -584,9 +592,7 @@ def keyed(rows: list[Row], keys: tuple[str, ...]) -> list[Row]:
     return [{"key": " ".join(str(row[key]) for key in keys), **row} for row in rows]
 
 
-def seven_differences(
-    expected: dict[str, list[Row]], actual: dict[str, list[Row]]
-) -> list[str]:
+def seven_differences(expected: dict[str, list[Row]], actual: dict[str, list[Row]]) -> list[str]:
     """List the differences of the seven views, cell by cell."""
     return [
         f"{name}: {line}"

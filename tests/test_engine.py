@@ -507,7 +507,9 @@ def test_view_that_failed_to_publish_is_published_by_the_next_refresh(market: Da
         ]
         market.execute("DROP INDEX analytics.of_a_dba")
         connection.execute("SELECT * FROM analytics.refresh_all_mv()")
-    first_two = "(view_name IS NULL OR view_name IN ('mv_metricas_mensuales', 'mv_ranking_asesores'))"
+    first_two = (
+        "(view_name IS NULL OR view_name IN ('mv_metricas_mensuales', 'mv_ranking_asesores'))"
+    )
     assert market.rows(view + f"WHERE run_id = 4 AND {first_two} ORDER BY log_id") == [
         ("SUCCESS", "incremental", None),
         ("SUCCESS", "unchanged", None),
@@ -963,7 +965,9 @@ def test_next_refresh_does_what_was_predicted(market: Database, situation: str) 
     # Nothing is left to do afterwards, unless capture does not work.
     if situation not in {"capture off", "trigger disabled"}:
         again = explained(market, now)
-        assert [row[1:4] for row in again] == [(False, "unchanged", "nothing changed")] * len(ALL_VIEWS)
+        assert [row[1:4] for row in again] == [(False, "unchanged", "nothing changed")] * len(
+            ALL_VIEWS
+        )
 
 
 def test_prediction_before_the_first_refresh_and_how_long_it_takes(migrated: Database) -> None:

@@ -27,7 +27,8 @@ def refresh(connection: psycopg.Connection, now: str) -> str:
     assert len(rows) == 9
     assert {row[1] for row in rows} == {"SUCCESS"}, rows
     row = connection.execute(
-        "SELECT mode FROM analytics.refresh_log WHERE view_name IS NULL ORDER BY log_id DESC LIMIT 1"
+        "SELECT mode FROM analytics.refresh_log WHERE view_name IS NULL "
+        "ORDER BY log_id DESC LIMIT 1"
     ).fetchone()
     assert row is not None
     return str(row[0])

@@ -42,9 +42,7 @@ def refresh(database: Database, now: str) -> str:
 def differences(database: Database, today: date, **limits: int) -> list[str]:
     """Compare the seven views with the oracle."""
     with database.connect() as connection:
-        expected = compute_seven(
-            read_source(connection), today, limits={**LIMITS, **limits}
-        )
+        expected = compute_seven(read_source(connection), today, limits={**LIMITS, **limits})
         return seven_differences(expected, read_seven(connection))
 
 
@@ -92,7 +90,9 @@ def test_rows_of_this_moment_follow_the_date_and_the_settings(rich: Database) ->
         "SELECT object ->> 'asesor_id', object ->> 'recencia_dias', object ->> 'segmento' "
         f"FROM analytics.rows_now('{VIEW}') AS now (object) ORDER BY 1"
     )
-    shown = f"SELECT asesor_id::text, recencia_dias::text, segmento FROM analytics.{VIEW} ORDER BY 1"
+    shown = (
+        f"SELECT asesor_id::text, recencia_dias::text, segmento FROM analytics.{VIEW} ORDER BY 1"
+    )
     before = rich.rows(query, now)
     assert before != rich.rows(shown)
     refresh(rich, now)
