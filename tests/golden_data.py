@@ -23,6 +23,8 @@ TEXT_COLUMNS = {
     "departamento",
     "punto_venta",
     "estado_asesor",
+    "ciudad_key",
+    "segmento",
 }
 
 
@@ -56,7 +58,7 @@ def cell(column: str, text: str) -> Value:
         return None
     if column in TEXT_COLUMNS:
         return text
-    if column == "mes":
+    if column in {"mes", "semana", "dia"}:
         return date.fromisoformat(text)
     if column == "ultima_auditoria":
         moment = datetime.fromisoformat(text)
@@ -69,7 +71,12 @@ def cell(column: str, text: str) -> Value:
 def read_answers(view: str, generation: str, *, changed: bool) -> list[Row]:
     """Read the right contents of a view: ``mensuales`` or ``ranking``."""
     name = f"expected_{view}{'_after_change' if changed else ''}{SUFFIXES[generation]}.csv"
-    with (GOLDEN / name).open(encoding="utf-8", newline="") as file:
+    return read_csv(GOLDEN / name)
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Read a file of right contents."""
+    with path.open(encoding="utf-8", newline="") as file:
         return [
             {column: cell(column, text) for column, text in row.items()}
             for row in csv.DictReader(file, strict=True)

@@ -199,8 +199,9 @@ class Marketplace:
         return self.between(first, first + timedelta(days=27)).isoformat()
 
     def window_edges(self) -> list[date]:
-        """Return the days at the edges of the windows of 30 and of 90 days."""
-        return [self.today + timedelta(days=days) for days in (1, 0, -28, -29, -30, -89, -88, -90)]
+        """Return the days at the edges of the windows of 30, 60 and 90 days."""
+        edges = (1, 0, -7, -28, -29, -30, -59, -60, -89, -88, -90)
+        return [self.today + timedelta(days=days) for days in edges]
 
     def recent_instant(self, days: int) -> str:
         """Return an instant in or around a window that ends today."""
@@ -214,12 +215,23 @@ class Marketplace:
     def history_day(self) -> str:
         """Return the day of a historical offer: a date in A, an instant in B."""
         if self.generation == "B":
-            return self.recent_instant(40)
+            return self.recent_instant(self.random.choice((40, 100)))
         if self.chance(0.04):
             return self.random.choice(ABSURD_DATES)
         if self.chance(0.35):
             return str(self.random.choice(self.window_edges()))
-        return str(self.today - timedelta(days=self.random.randrange(-2, 38)))
+        days = self.random.randrange(-2, self.random.choice((38, 38, 95)))
+        return str(self.today - timedelta(days=days))
+
+    def registration(self) -> Cell:
+        """Return when an advisor registered; in B sometimes NULL."""
+        if self.chance(0.4):
+            return self.maybe_null("2026-01-01 00:00:00+00", 0.2)
+        return self.recent_instant(200)
+
+    def offer_instant(self) -> Cell:
+        """Return when an offer was made; in B sometimes NULL."""
+        return self.maybe_null(self.recent_instant(60))
 
     def closing_instant(self, created: Cell) -> Cell:
         """Return when a request was closed: after, at or before its creation."""
@@ -333,6 +345,7 @@ class Marketplace:
             estado=state,
             actividad_reciente_pct=self.percent(),
             desempeno_historico_pct=self.percent(),
+            created_at=self.registration(),
             **self.only("B", nivel_actual=self.maybe_null(self.random.randrange(1, 6))),
         )
 
@@ -345,12 +358,14 @@ class Marketplace:
             "estado": self.maybe_null(state),
             "ciudad_origen": self.city(),
             "departamento_origen": "Depto",
+            "nivel_actual": self.maybe_null(self.random.choice((1, 1, 2, 3, 4, 5))),
             "created_at": created,
             "updated_at": self.maybe_null(self.closing_instant(created) or created),
             **self.only(
                 "A",
                 cliente_acepto=answer,
                 fecha_respuesta_cliente=None if self.chance(0.4) else self.closing_instant(created),
+                fecha_evaluacion=None if self.chance(0.3) else self.closing_instant(created),
             ),
         }
         return self.add("solicitudes", **{**row, **values})
@@ -375,14 +390,14 @@ class Marketplace:
             asesor_id=advisor,
             tiempo_entrega_dias=self.random.randrange(91),
             estado=state or self.maybe_null(self.random.choice(OFFER_STATES)),
-            created_at=self.recent_instant(60),
+            created_at=self.offer_instant(),
         )
 
     def line(self, offer: Cell, part: Cell, **values: Cell) -> str:
         """Add a line of an offer."""
         row: dict[str, Cell] = {
             "oferta_id": offer,
-            "repuesto_solicitado_id": part,
+            "repuesto_solicitado_id": self.maybe_null(part, 0.04),
             "precio_unitario": self.price(),
             "cantidad": 2_147_483_647 if self.chance(0.02) else self.small_number(),
             "garantia_meses": self.small_number(),
@@ -396,7 +411,7 @@ class Marketplace:
             "adjudicaciones_repuesto",
             solicitud_id=self.maybe_null(request, 0.2),
             oferta_id=self.maybe_null(offer, 0.1),
-            repuesto_solicitado_id=part,
+            repuesto_solicitado_id=self.maybe_null(part, 0.1),
             precio_adjudicado="1000.00",
             **self.only("A", cantidad_adjudicada=1),
         )
@@ -598,11 +613,15 @@ def changes_of(marketplace: Marketplace) -> dict[tuple[str, str], Callable[[], C
         ("asesores", "estado"): lambda: chosen(("ACTIVO", *ADVISOR_STATES)),
         ("asesores", "ciudad"): marketplace.city,
         ("asesores", "confianza"): marketplace.trust,
+        ("asesores", "created_at"): lambda: marketplace.registration() or "infinity",
+        ("solicitudes", "ciudad_origen"): marketplace.city,
+        ("solicitudes", "nivel_actual"): lambda: marketplace.random.randrange(1, 6),
         ("solicitudes", "estado"): lambda: chosen(REQUEST_STATES[generation]),
         ("solicitudes", "created_at"): lambda: marketplace.request_instant() or "2026-10-31",
         ("solicitudes", "updated_at"): lambda: marketplace.recent_instant(90),
         ("repuestos_solicitados", "marca_vehiculo"): lambda: chosen(BRANDS),
         ("ofertas", "estado"): lambda: chosen(OFFER_STATES),
+        ("ofertas", "created_at"): lambda: marketplace.offer_instant() or "-infinity",
         ("ofertas", "tiempo_entrega_dias"): lambda: marketplace.random.randrange(91),
         ("ofertas_detalle", "precio_unitario"): marketplace.price,
         ("ofertas_detalle", "cantidad"): marketplace.small_number,
@@ -610,6 +629,7 @@ def changes_of(marketplace: Marketplace) -> dict[tuple[str, str], Callable[[], C
         ("ofertas_historicas", "fecha"): marketplace.history_day,
         ("ofertas_historicas", "monto_total"): marketplace.amount,
         ("ofertas_historicas", "adjudicada"): marketplace.flag,
+        ("ofertas_historicas", "aceptada_cliente"): marketplace.flag,
         ("ofertas_historicas", "tiempo_respuesta_seg"): marketplace.seconds,
         ("historial_respuestas_ofertas", "respondio"): marketplace.flag,
         ("historial_respuestas_ofertas", "fecha_envio"): lambda: marketplace.recent_instant(40),
@@ -619,6 +639,9 @@ def changes_of(marketplace: Marketplace) -> dict[tuple[str, str], Callable[[], C
     if generation == "A":
         changes["solicitudes", "cliente_acepto"] = lambda: chosen((None, True, False))
         changes["solicitudes", "fecha_respuesta_cliente"] = lambda: chosen(
+            (None, marketplace.recent_instant(90))
+        )
+        changes["solicitudes", "fecha_evaluacion"] = lambda: chosen(
             (None, marketplace.recent_instant(90))
         )
         changes["usuarios", "email"] = lambda: None
@@ -631,7 +654,9 @@ MOVES = (
     ("ofertas", "solicitud_id", "solicitudes"),
     ("ofertas", "asesor_id", "asesores"),
     ("ofertas_detalle", "oferta_id", "ofertas"),
+    ("ofertas_detalle", "repuesto_solicitado_id", "repuestos_solicitados"),
     ("adjudicaciones_repuesto", "oferta_id", "ofertas"),
+    ("adjudicaciones_repuesto", "repuesto_solicitado_id", "repuestos_solicitados"),
     ("ofertas_historicas", "asesor_id", "asesores"),
     ("historial_respuestas_ofertas", "asesor_id", "asesores"),
 )

@@ -31,6 +31,7 @@ from marketplace import (
     start,
 )
 from oracle import ZONE, Row, Source
+from oracle_views import LIMITS, compute_seven, read_seven, seven_differences
 
 # Flip when v_metricas_mensuales_tiempo_real has to be there.
 REAL_TIME_VIEW_IS_REQUIRED = True
@@ -78,7 +79,7 @@ class Totals:
         )
         return (
             f"refreshes: {modes}; statements refused by the source: {self.refused}; "
-            f"comparisons: {self.comparisons} of both views ({self.cells} cells), "
+            f"comparisons: {self.comparisons} of the nine views ({self.cells} cells), "
             f"{self.real_time_comparisons} of the real-time view, {self.audits} audits"
         )
 
@@ -162,6 +163,7 @@ class Sequence:
         self.totals = totals
         self.transcript: list[str] = []
         self.zone = ZONE
+        self.limits = dict(LIMITS)
         self.market: Marketplace = start(seed, arena.generation, date(2026, 11, 23))
         self.random = self.market.random
         self.now = datetime.fromisoformat(self.random.choice(STARTS)).astimezone(UTC)
@@ -191,6 +193,7 @@ class Sequence:
             "compact the log": (5, self.compact),
             "change the day": (4, self.change_day),
             "change the zone": (0.5, self.change_zone),
+            "change a segment": (3, self.change_segment),
             "refresh": (20, self.refresh),
         }
 
@@ -227,6 +230,8 @@ class Sequence:
         """Empty the source, fill it anew, and refresh: what was before plays no part."""
         self.note(f"-- {self.arena.generation}: the marketplace of seed {self.seed}")
         self.set_zone(ZONE)
+        for name, limit in LIMITS.items():
+            self.set_limit(name, limit)
         row = self.arena.refresher.execute(
             "SELECT time_zone, today, rebuild_reason IS NOT NULL FROM kpi_engine.engine_state"
         ).fetchone()
@@ -591,6 +596,18 @@ class Sequence:
         self.market.zone = self.zone
         self.market.today = self.today()
 
+    def set_limit(self, name: str, limit: int) -> None:
+        """Change where a segment of advisors begins."""
+        self.limits[name] = limit
+        self.note(f"refresher: SELECT analytics.set_setting('{name}', '{limit}');")
+        self.arena.refresher.execute("SELECT analytics.set_setting(%s, %s)", [name, str(limit)])
+
+    def change_segment(self, _writer: Writer) -> None:
+        """Change one of the settings segment_…."""
+        name = self.random.choice(list(LIMITS))
+        limits = (0, 1, 5, 1000, 6_000_000) if "value" in name else (0, 1, 2, 3, 7, 30, 89)
+        self.set_limit(name, self.random.choice(limits))
+
     # -- the engine ------------------------------------------------------------------------
 
     def tick(self, _writer: Writer) -> None:
@@ -631,11 +648,12 @@ class Sequence:
     def refresh_and_compare(
         self, isolation: str = "READ COMMITTED", *, force: bool = False
     ) -> None:
-        """Compute what is right, compare the real-time view, refresh, compare both views."""
+        """Compute what is right, compare the real-time view, refresh, compare all views."""
         refresher = self.arena.refresher
         source = self.arena.read_source()
         months = oracle.compute_months(source, self.zone)
         ranking = oracle.compute_ranking(source, self.today(), self.zone)
+        seven = compute_seven(source, self.today(), self.zone, self.limits)
         self.compare_real_time(months, "before the refresh")
         call = f"SELECT * FROM analytics.refresh_all_mv({'true' if force else ''})"
         self.note(f"refresher: BEGIN ISOLATION LEVEL {isolation}; {call}; COMMIT;")
@@ -649,9 +667,11 @@ class Sequence:
         self.check_mode(force=force)
         actual = oracle.read_views(refresher)
         found = oracle.all_differences((months, ranking), actual)
+        found += seven_differences(seven, read_seven(refresher))
         assert not found, f"{len(found)} differences after the refresh\n" + "\n".join(found[:40])
         self.totals.comparisons += 1
         self.totals.cells += sum(len(row) for row in [*months, *ranking])
+        self.totals.cells += sum(len(row) for rows in seven.values() for row in rows)
         if self.random.random() < 0.2:
             self.compare_real_time(months, "after the refresh")
 
@@ -727,13 +747,15 @@ def last_run(connection: psycopg.Connection) -> tuple[str, str]:
 
 
 def view_differences(database: Database, now: str) -> list[str]:
-    """Compare both views, as they are, with what the committed rows give."""
+    """Compare all views, as they are, with what the committed rows give."""
     today = datetime.fromisoformat(now).astimezone(ZoneInfo(ZONE)).date()
     with database.connect() as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        source = oracle.read_source(connection)
         return oracle.all_differences(
-            oracle.compute(connection, today), oracle.read_views(connection)
-        )
+            (oracle.compute_months(source, ZONE), oracle.compute_ranking(source, today, ZONE)),
+            oracle.read_views(connection),
+        ) + seven_differences(compute_seven(source, today), read_seven(connection))
 
 
 def audited(database: Database) -> object:

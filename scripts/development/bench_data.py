@@ -25,6 +25,16 @@ DAYS = 1095
 SOURCE_DISK = {"small": 1, "medium": 2, "large": 15}
 COPIES_DISK = {"small": 2, "medium": 8, "large": 40}
 VIEWS = ("mv_metricas_mensuales", "mv_ranking_asesores")
+# The others: dropped while the first two are measured alone.
+SEVEN = (
+    "mv_embudo_operativo",
+    "mv_embudo_niveles",
+    "mv_salud_marketplace",
+    "mv_finanzas_mensuales",
+    "mv_retencion_asesores",
+    "mv_demanda_ciudades",
+    "mv_segmentos_asesores",
+)
 MONTHLY_FORMS = ("materialized", "inlined", "kept_offers")
 
 
@@ -166,12 +176,16 @@ class Marketplace:
             for file in files:
                 self.connection.execute(bench_sql(file))
 
-    def create_full_views(self, monthly_form: str) -> None:
+    def create_full_views(self, monthly_form: str, views: Sequence[str] = VIEWS) -> None:
         """Create the views of the full recomputation, with the indexes that ours have."""
         self.connection.execute("CREATE SCHEMA IF NOT EXISTS bench")
-        for view, file in zip(
-            VIEWS, (f"full_monthly_{monthly_form}.sql", "full_ranking.sql"), strict=True
-        ):
+        files = {
+            VIEWS[0]: f"full_monthly_{monthly_form}.sql",
+            VIEWS[1]: "full_ranking.sql",
+            **{view: f"full_{view.removeprefix('mv_')}.sql" for view in SEVEN},
+        }
+        for view in views:
+            file = files[view]
             name = sql.Identifier("bench", view)
             self.connection.execute(sql.SQL("DROP MATERIALIZED VIEW IF EXISTS {}").format(name))
             self.connection.execute(
@@ -186,10 +200,22 @@ class Marketplace:
                     definition.replace(f" ON analytics.{view} ", f" ON bench.{view} ").encode()
                 )
 
-    def differences(self) -> list[str]:
-        """Compare both views with the full recomputation, cell by cell; return what differs."""
+    def drop_seven(self) -> None:
+        """Leave the first two views alone; the derived tables of the others stay."""
+        for view in SEVEN:
+            self.connection.execute(
+                sql.SQL("DROP MATERIALIZED VIEW {} CASCADE").format(
+                    sql.Identifier("analytics", view)
+                )
+            )
+        self.connection.execute(
+            "DELETE FROM kpi_engine.view_state WHERE view_name = ANY (%s)", [list(SEVEN)]
+        )
+
+    def differences(self, views: Sequence[str] = VIEWS) -> list[str]:
+        """Compare views with the full recomputation, cell by cell; return what differs."""
         found = []
-        for view in VIEWS:
+        for view in views:
             columns: Sequence[TupleRow] = self.connection.execute(
                 "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass "
                 "AND attnum > 0 AND NOT attisdropped AND attname <> 'calculado_at' ORDER BY attnum",

@@ -180,7 +180,8 @@ CREATE TABLE kpi_engine.view_state (
     today date NOT NULL,
     calculated_at timestamptz NOT NULL,
     last_success_at timestamptz,
-    published_version bigint
+    published_version bigint,
+    settings_checksum text
 );
 COMMENT ON TABLE kpi_engine.view_state IS
 'One row per materialized view: the day and the instant its contents were computed for. '
@@ -194,6 +195,8 @@ COMMENT ON COLUMN kpi_engine.view_state.last_success_at IS
 'Last successful refresh; NULL before the first.';
 COMMENT ON COLUMN kpi_engine.view_state.published_version IS
 'engine_state.data_version that the contents show; NULL before the first refresh.';
+COMMENT ON COLUMN kpi_engine.view_state.settings_checksum IS
+'kpi_engine.settings_checksum() when the view was last refreshed; NULL where it reads no setting.';
 
 
 CREATE TABLE kpi_engine.refresh_log (

@@ -23,6 +23,7 @@ from database.sql_files import SQL_DIRECTORY, dependency_order, load_objects
 from development.demo_source import load_source_schema
 from marketplace import load_schema_b
 from migrate import migrate
+from oracle_views import NINE
 from uninstall import uninstall
 
 TAKES_MINUTES = True
@@ -387,7 +388,8 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
         "applied api.mv_ciudades",
     ]
     names = [row[0] for row in source.rows("SELECT view_name FROM refresh_all_mv()")]
-    assert names == ["mv_metricas_mensuales", "mv_ranking_asesores", "mv_ciudades"]
+    assert set(names) == {*NINE, "mv_ciudades"}
+    assert names[-1] == "mv_ciudades"
     # A view that it reads is rebuilt: both are, and it reads the new one.
     ranking = sql_copy / "views" / "kpis" / "mv_ranking_asesores.sql"
     ranking.write_text(ranking.read_text().replace("WITH NO DATA", "WHERE 1 = 1\nWITH NO DATA"))
@@ -598,7 +600,7 @@ def test_objects_are_ordered_by_what_they_need() -> None:
     assert ordered.index("kpi_engine.trim_white_space") < ordered.index("city_key")
     assert ordered.index("city_key") < ordered.index("kpi_engine.recomputed_asesor_facts")
     assert {item.object_name for item in load_objects()} == set(ordered)
-    assert ordered[-2:] == ["mv_metricas_mensuales", "mv_ranking_asesores"]
+    assert set(ordered[-9:]) == set(NINE)
     derived = ordered.index("kpi_engine.recomputed_solicitud_facts")
     assert derived < ordered.index("kpi_engine.recomputed_month_totals")
 
@@ -901,8 +903,8 @@ def test_a_reworded_comment_changes_nothing_but_the_comment(
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        ("trim_white_space", "the rules of asesor_facts, solicitud_facts, month_asesores,"),
-        ("city_key", "the rules of asesor_facts, solicitud_facts, month_asesores,"),
+        ("trim_white_space", "the rules of asesor_facts, solicitud_facts, "),
+        ("city_key", "the rules of asesor_facts, solicitud_facts, "),
         ("get_mv_stats", "nothing changed"),
         ("health_problems", "nothing changed"),
         ("upkeep_statement", "nothing changed"),

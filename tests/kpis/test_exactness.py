@@ -19,7 +19,17 @@ from conftest import Database, made_once
 from development.demo_source import load_source_schema
 from marketplace import BASE_SEED, CITIES, Generation, Size, change, fill, load_schema_b, schema_of
 from migrate import migrate
-from oracle import ZONE, Row, all_differences, city_key, compute, read_views, rounded
+from oracle import (
+    ZONE,
+    Row,
+    all_differences,
+    city_key,
+    compute,
+    read_source,
+    read_views,
+    rounded,
+)
+from oracle_views import compute_seven, read_seven, seven_differences
 
 SEEDS = int(os.environ.get("TELOO_SEEDS", "12"))
 
@@ -86,12 +96,14 @@ class Trial:
             )
 
     def check(self, now: str, stage: str) -> None:
-        """Refresh in a fresh session and compare both views with the oracle."""
+        """Refresh in a fresh session and compare all views with the oracle."""
         with self.database.connect() as connection:
             connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
             connection.execute("SELECT * FROM analytics.refresh_all_mv()")
             expected = compute(connection, self.today(now), self.zone)
             found = all_differences(expected, read_views(connection))
+            seven = compute_seven(read_source(connection), self.today(now), self.zone)
+            found += seven_differences(seven, read_seven(connection))
         assert not found, (
             f"{stage}: generation {self.generation}, now {now}, seed {self.seed} "
             f"(TELOO_SEED={self.seed} TELOO_SEEDS=1 runs it): {len(found)} differences\n"

@@ -100,7 +100,14 @@ SELECT throws_ok('SELECT count(*) FROM analytics.mv_metricas_mensuales', '55000'
 SELECT results_eq(
     'SELECT view_name, row_count, last_refresh, is_populated FROM analytics.get_mv_stats()',
     $$VALUES
-    ('mv_metricas_mensuales', NULL::bigint, NULL::timestamptz, false),
+    ('mv_demanda_ciudades', NULL::bigint, NULL::timestamptz, false),
+    ('mv_embudo_niveles', NULL, NULL, false),
+    ('mv_embudo_operativo', NULL, NULL, false),
+    ('mv_finanzas_mensuales', NULL, NULL, false),
+    ('mv_metricas_mensuales', NULL, NULL, false),
+    ('mv_retencion_asesores', NULL, NULL, false),
+    ('mv_salud_marketplace', NULL, NULL, false),
+    ('mv_segmentos_asesores', NULL, NULL, false),
     ('mv_ranking_asesores', NULL, NULL, false)$$,
     'a view that was never refreshed has no row count, rather than 0'
 );
@@ -108,7 +115,14 @@ SELECT results_eq(
     'SELECT view_name, refresh_status, rows_affected, error_message, error_sqlstate '
     'FROM analytics.refresh_all_mv()',
     $$VALUES
-    ('mv_metricas_mensuales', 'SUCCESS', 0::bigint, NULL::text, NULL::text),
+    ('mv_demanda_ciudades', 'SUCCESS', 0::bigint, NULL::text, NULL::text),
+    ('mv_embudo_niveles', 'SUCCESS', 0, NULL, NULL),
+    ('mv_embudo_operativo', 'SUCCESS', 0, NULL, NULL),
+    ('mv_finanzas_mensuales', 'SUCCESS', 0, NULL, NULL),
+    ('mv_metricas_mensuales', 'SUCCESS', 0, NULL, NULL),
+    ('mv_retencion_asesores', 'SUCCESS', 0, NULL, NULL),
+    ('mv_salud_marketplace', 'SUCCESS', 0, NULL, NULL),
+    ('mv_segmentos_asesores', 'SUCCESS', 0, NULL, NULL),
     ('mv_ranking_asesores', 'SUCCESS', 0, NULL, NULL)$$,
     'the first refresh of an empty source'
 );

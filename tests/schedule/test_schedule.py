@@ -12,6 +12,7 @@ import pytest
 from conftest import Database, Server
 from development.demo_source import load_source_schema
 from migrate import migrate
+from oracle_views import NINE
 from uninstall import uninstall
 
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -148,13 +149,10 @@ def test_work_runs_what_is_queued_and_notes_how_it_ended(scheduled: Database) ->
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
     assert scheduled.rows(
         "SELECT view_name, triggered_by, requested_by, refresh_status FROM analytics.refresh_log"
-    ) == [
-        (view, "schedule", "postgres", "SUCCESS")
-        for view in ("mv_metricas_mensuales", "mv_ranking_asesores", None)
-    ]
+    ) == [(view, "schedule", "postgres", "SUCCESS") for view in (*NINE, None)]
     assert scheduled.rows("SELECT run_id, error FROM analytics.refresh_jobs") == [(1, None)]
     scheduled.execute("CALL analytics.work()")
-    assert scheduled.rows("SELECT count(*) FROM analytics.refresh_log") == [(3,)]
+    assert scheduled.rows("SELECT count(*) FROM analytics.refresh_log") == [(10,)]
 
 
 def test_work_returns_at_once_while_a_refresh_runs_and_leaves_its_job_queued(
@@ -188,7 +186,7 @@ def test_job_whose_view_fails_ends_as_error_and_the_next_goes_on(scheduled: Data
     assert [row[2] for row in scheduled.rows(JOBS)] == ["ERROR", "ERROR"]
     assert (
         scheduled.rows("SELECT error FROM analytics.refresh_jobs")
-        == [("1 of 3 views failed: mv_rota",)] * 2
+        == [("1 of 10 views failed: mv_rota",)] * 2
     )
     assert (
         scheduled.rows(
@@ -203,7 +201,7 @@ def test_job_that_can_not_run_at_all_is_noted_raised_and_keeps_no_lock(
     scheduled: Database,
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
-    scheduled.execute("DROP FUNCTION kpi_engine.materialized_views()")
+    scheduled.execute("DROP FUNCTION kpi_engine.materialized_views(text)")
     with scheduled.connect() as worker:
         with pytest.raises(psycopg.errors.UndefinedFunction, match="refresh job 1 failed"):
             worker.execute("CALL analytics.work()")

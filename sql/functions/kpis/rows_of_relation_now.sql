@@ -101,9 +101,12 @@ BEGIN
     RETURN QUERY EXECUTE format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
         regexp_replace(v_with, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
-        kpi_engine.query_over(v_definition, (
+        kpi_engine.query_over(v_definition, coalesce((
             SELECT jsonb_object_agg(needed.name, format('SELECT * FROM %I', 'after_' || needed.name))
             FROM unnest(v_needed) AS needed (name)
+        ), '{}') || jsonb_build_object(
+            'view_state',
+            'SELECT view_name, $3 AS today, calculated_at FROM kpi_engine.view_state'
         ))
     ) USING NULL::uuid[], v_today_before, v_today, v_keys;
 END;

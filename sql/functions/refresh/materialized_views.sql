@@ -4,7 +4,7 @@
 -- The catalog says so, nobody keeps a list: a new view is a new file, nothing else.
 -- reads_else is true where a view reads anything whose changes the engine does not see.
 
-CREATE OR REPLACE FUNCTION kpi_engine.materialized_views()
+CREATE OR REPLACE FUNCTION kpi_engine.materialized_views(p_view_name text DEFAULT NULL)
 RETURNS TABLE (
     view_name text,
     relation regclass,
@@ -14,6 +14,7 @@ RETURNS TABLE (
     derived_tables text[],
     needed_version bigint,
     reads_today boolean,
+    reads_settings boolean,
     reads_else boolean,
     depth integer
 )
@@ -38,6 +39,7 @@ BEGIN
             WHERE
                 pg_class.relkind = 'm'
                 AND pg_class.relnamespace = 'analytics'::regnamespace
+                AND (p_view_name IS NULL OR pg_class.relname = p_view_name)
             UNION
             -- Which view's query (its SELECT rule) reads which other relation.
             SELECT
@@ -78,11 +80,14 @@ BEGIN
                     WHERE path.derived_table IS NOT NULL
                 ) AS derived_tables,
                 bool_or(path.is_today) AS reads_today,
+                bool_or(path.reached = 'kpi_engine.settings'::regclass) AS reads_settings,
                 bool_or(
                     path.depth > 0
                     AND path.derived_table IS NULL
                     AND path.relkind <> 'v'
-                    AND path.reached <> 'kpi_engine.view_state'::regclass
+                    AND path.reached <> ALL (
+                        ARRAY['kpi_engine.view_state', 'kpi_engine.settings']::regclass []
+                    )
                 ) AS reads_else
             FROM path
             GROUP BY path.view_oid
@@ -116,6 +121,7 @@ BEGIN
                 WHERE derived_tables.table_name = ANY (view_reads.derived_tables)
             ),
             view_reads.reads_today,
+            view_reads.reads_settings,
             view_reads.reads_else,
             view_reads.depth
         FROM view_reads
@@ -124,9 +130,9 @@ BEGIN
 END;
 $materialized_views$;
 
-COMMENT ON FUNCTION kpi_engine.materialized_views() IS
-'All materialized views of schema analytics, each after those it reads; has_unique_index: '
-'there is one that REFRESH … CONCURRENTLY can use; derived_tables that it reads and the data '
-'version in which they last changed; whether it reads the day, or something else.';
+COMMENT ON FUNCTION kpi_engine.materialized_views(text) IS
+'All materialized views of schema analytics, each after those it reads, or one (p_view_name); '
+'has_unique_index: there is one that REFRESH … CONCURRENTLY can use; derived_tables that it reads and the data '
+'version in which they last changed; whether it reads the day, settings, or something else.';
 
-REVOKE ALL ON FUNCTION kpi_engine.materialized_views() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.materialized_views(text) FROM public;

@@ -21,18 +21,25 @@ DECLARE
     v_lock_timeout text;
 BEGIN
     SELECT materialized_views.* INTO v_view
-    FROM kpi_engine.materialized_views()
-    WHERE materialized_views.view_name = p_view_name;
+    FROM kpi_engine.materialized_views(p_view_name);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'materialized view analytics.% is gone', quote_ident(p_view_name)
             USING ERRCODE = 'undefined_table',
                   HINT = 'make migrate creates it again, or forgets it if it is not of this package.';
     END IF;
 
-    INSERT INTO kpi_engine.view_state AS state (view_name, today, calculated_at)
-    VALUES (p_view_name, analytics.today(), analytics.now())
-    ON CONFLICT (view_name) DO UPDATE SET today = excluded.today
-    WHERE state.today <> excluded.today;
+    INSERT INTO kpi_engine.view_state AS state (
+        view_name, today, calculated_at, settings_checksum
+    )
+    VALUES (
+        p_view_name, analytics.today(), analytics.now(),
+        CASE WHEN v_view.reads_settings THEN kpi_engine.settings_checksum() END
+    )
+    ON CONFLICT (view_name) DO UPDATE
+    SET today = excluded.today, settings_checksum = excluded.settings_checksum
+    WHERE
+        (state.today, state.settings_checksum)
+        IS DISTINCT FROM (excluded.today, excluded.settings_checksum);
 
     v_scans := kpi_engine.scans_so_far(v_view.relation);
     IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN

@@ -37,6 +37,11 @@ BEGIN
                     THEN 'its calculado_at is in the future: a clock was wrong'
                 WHEN views.reads_today AND view_state.today <> analytics.today()
                     THEN 'the local day is another one'
+                WHEN
+                    views.reads_settings
+                    AND view_state.settings_checksum
+                    IS DISTINCT FROM kpi_engine.settings_checksum()
+                    THEN 'a setting changed'
             END
         FROM views
         FULL JOIN kpi_engine.view_state ON view_state.view_name = views.view_name

@@ -54,6 +54,13 @@ AS $setting_problem$
         ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000)$'
             THEN 'Take a whole number from 0 to 100000.' END
+        WHEN p_name IN (
+            'segment_new_days', 'segment_recent_days', 'segment_active_offers',
+            'segment_star_value', 'segment_dormant_days', 'segment_dormant_value',
+            'segment_risk_offers', 'segment_steady_days', 'segment_steady_offers'
+        ) THEN
+            CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,14})$'
+            THEN 'Take a whole number from 0 to 999999999999999.' END
         WHEN p_name = 'alert_expiry_hours' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
             THEN 'Take a whole number from 1 to 100000.' END

@@ -20,7 +20,19 @@ SELECT
     src_asesores.confianza,
     src_asesores.actividad_reciente_pct,
     src_asesores.desempeno_historico_pct,
-    src_asesores.nivel_actual::integer AS nivel_actual
+    src_asesores.nivel_actual::integer AS nivel_actual,
+    -- Not by local_date(): how long ago it was is told for any instant. A zone would take the first
+    -- and the last ones out of range.
+    (
+        src_asesores.created_at AT TIME ZONE CASE
+            WHEN
+                src_asesores.created_at
+                BETWEEN timestamptz '4713-01-01 00:00:00+00 BC'
+                AND timestamptz '294276-12-01 00:00:00+00'
+                THEN (SELECT analytics.setting('time_zone'))
+            ELSE 'UTC'
+        END
+    )::date AS registered_on
 FROM kpi_engine.src_asesores
 LEFT JOIN kpi_engine.src_usuarios ON src_usuarios.id = src_asesores.usuario_id;
 
@@ -42,6 +54,8 @@ COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.actividad_reciente_pct IS '
 COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.desempeno_historico_pct IS 'As stored.';
 COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.nivel_actual IS
 'As stored; NULL where the source has no such column.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_facts.registered_on IS
+'Local date of created_at; NULL where it is NULL or infinite.';
 
 REVOKE ALL ON kpi_engine.recomputed_asesor_facts FROM public;
 

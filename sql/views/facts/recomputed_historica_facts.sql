@@ -17,10 +17,10 @@ FROM kpi_engine.src_ofertas_historicas
 CROSS JOIN kpi_engine.window_end
 WHERE
     src_ofertas_historicas.asesor_id IS NOT NULL
-    AND src_ofertas_historicas.fecha >= window_end.today - 29;
+    AND src_ofertas_historicas.fecha >= window_end.today - 89;
 
 COMMENT ON VIEW kpi_engine.recomputed_historica_facts IS
-'Rows of ofertas_historicas since the start of the 30-day window.';
+'Rows of ofertas_historicas since the start of the 90-day window.';
 COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.historica_id IS 'ofertas_historicas.id.';
 COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.asesor_id IS 'The advisor.';
 COMMENT ON COLUMN kpi_engine.recomputed_historica_facts.local_day IS 'Local date of fecha.';
@@ -37,6 +37,6 @@ SELECT kpi_engine.declare_derived_table(
     'historica_facts', 'key', ARRAY['historica_id'],
     p_source_view => 'src_ofertas_historicas',
     p_entities => '{"historica": "historica_id"}',
-    p_window_days => ARRAY[30],
-    p_indexes => ARRAY['local_day']
+    p_window_days => ARRAY[90],
+    p_indexes => ARRAY['local_day', 'asesor_id']
 );

@@ -36,34 +36,100 @@ offer AS MATERIALIZED (
     INNER JOIN kpi_engine.src_ofertas ON src_ofertas.solicitud_id = request.id
 ),
 
-awarded_offer AS (
-    SELECT DISTINCT src_adjudicaciones_repuesto.oferta_id AS id
+-- An award without a part makes its offer a winner, and none of its lines.
+award AS (
+    SELECT
+        src_adjudicaciones_repuesto.oferta_id,
+        array_agg(src_adjudicaciones_repuesto.repuesto_solicitado_id) AS parts
     FROM offer
     INNER JOIN kpi_engine.src_adjudicaciones_repuesto
         ON src_adjudicaciones_repuesto.oferta_id = offer.id
-    -- The others won by their state already.
-    WHERE coalesce(offer.estado NOT IN ('GANADORA', 'ACEPTADA'), true)
+    GROUP BY src_adjudicaciones_repuesto.oferta_id
 ),
 
-offers AS (
+judged_offer AS MATERIALIZED (
     SELECT
-        offer.solicitud_id,
+        offer.*,
+        award.oferta_id IS NOT NULL AS has_award,
+        award.parts AS awarded_parts,
+        coalesce(offer.estado IN ('GANADORA', 'ACEPTADA'), false) AS is_selected
+    FROM offer
+    LEFT JOIN award ON award.oferta_id = offer.id
+),
+
+offers_of_asesor AS (
+    SELECT
+        judged_offer.solicitud_id,
+        judged_offer.asesor_id,
         count(*)::integer AS offers,
         count(*) FILTER (
-            WHERE
-            offer.estado IN ('GANADORA', 'ACEPTADA') OR awarded_offer.id IS NOT NULL
+            WHERE judged_offer.is_selected OR judged_offer.has_award
         )::integer AS offers_won,
-        count(*) FILTER (WHERE offer.estado = 'ACEPTADA')::integer AS offers_accepted,
-        count(*) FILTER (WHERE offer.estado = 'ENVIADA')::integer AS offers_pending,
-        count(offer.tiempo_entrega_dias)::integer AS delivery_days_count,
-        sum(offer.tiempo_entrega_dias) AS delivery_days_sum,
-        min(offer.created_at) AS first_offer_at,
-        array_agg(DISTINCT offer.asesor_id) FILTER (
-            WHERE offer.asesor_id IS NOT NULL
-        ) AS asesor_ids
-    FROM offer
-    LEFT JOIN awarded_offer ON awarded_offer.id = offer.id
-    GROUP BY offer.solicitud_id
+        count(*) FILTER (WHERE judged_offer.estado = 'ACEPTADA')::integer AS offers_accepted,
+        count(*) FILTER (WHERE judged_offer.estado = 'ENVIADA')::integer AS offers_pending,
+        count(judged_offer.tiempo_entrega_dias)::integer AS delivery_days_count,
+        sum(judged_offer.tiempo_entrega_dias) AS delivery_days_sum,
+        min(judged_offer.created_at) AS first_offer_at
+    FROM judged_offer
+    GROUP BY judged_offer.solicitud_id, judged_offer.asesor_id
+),
+
+-- Few offers are accepted: their lines are read twice.
+accepted_of_asesor AS (
+    SELECT
+        judged_offer.solicitud_id,
+        judged_offer.asesor_id,
+        sum(src_ofertas_detalle.precio_unitario * src_ofertas_detalle.cantidad) AS amount
+    FROM judged_offer
+    INNER JOIN kpi_engine.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = judged_offer.id
+    WHERE judged_offer.estado = 'ACEPTADA' AND judged_offer.asesor_id IS NOT NULL
+    GROUP BY judged_offer.solicitud_id, judged_offer.asesor_id
+),
+
+-- The arrays have one place for each advisor, in the same order; NULL stands for what is usual.
+offers AS (
+    SELECT
+        offers_of_asesor.solicitud_id,
+        sum(offers_of_asesor.offers)::integer AS offers,
+        sum(offers_of_asesor.offers_won)::integer AS offers_won,
+        sum(offers_of_asesor.offers_accepted)::integer AS offers_accepted,
+        sum(offers_of_asesor.offers_pending)::integer AS offers_pending,
+        sum(offers_of_asesor.delivery_days_count)::integer AS delivery_days_count,
+        sum(offers_of_asesor.delivery_days_sum) AS delivery_days_sum,
+        min(offers_of_asesor.first_offer_at) AS first_offer_at,
+        array_agg(offers_of_asesor.asesor_id ORDER BY offers_of_asesor.asesor_id) FILTER (
+            WHERE offers_of_asesor.asesor_id IS NOT NULL
+        ) AS asesor_ids,
+        CASE
+            WHEN
+                max(offers_of_asesor.offers) FILTER (
+                    WHERE offers_of_asesor.asesor_id IS NOT NULL
+                ) > 1
+                THEN array_agg(
+                    offers_of_asesor.offers ORDER BY offers_of_asesor.asesor_id
+                ) FILTER (WHERE offers_of_asesor.asesor_id IS NOT NULL)
+        END AS asesor_offers,
+        CASE
+            WHEN
+                max(offers_of_asesor.offers_won) FILTER (
+                    WHERE offers_of_asesor.asesor_id IS NOT NULL
+                ) > 0
+                THEN array_agg(
+                    offers_of_asesor.offers_won ORDER BY offers_of_asesor.asesor_id
+                ) FILTER (WHERE offers_of_asesor.asesor_id IS NOT NULL)
+        END AS asesor_offers_won,
+        CASE
+            WHEN count(accepted_of_asesor.amount) > 0
+                THEN array_agg(
+                    accepted_of_asesor.amount ORDER BY offers_of_asesor.asesor_id
+                ) FILTER (WHERE offers_of_asesor.asesor_id IS NOT NULL)
+        END AS asesor_accepted_amounts
+    FROM offers_of_asesor
+    LEFT JOIN accepted_of_asesor
+        ON
+            accepted_of_asesor.solicitud_id = offers_of_asesor.solicitud_id
+            AND accepted_of_asesor.asesor_id = offers_of_asesor.asesor_id
+    GROUP BY offers_of_asesor.solicitud_id
 ),
 
 lines AS (
@@ -75,11 +141,23 @@ lines AS (
         max(src_ofertas_detalle.precio_unitario) AS price_maximum,
         count(src_ofertas_detalle.garantia_meses)::integer AS warranty_months_count,
         sum(src_ofertas_detalle.garantia_meses) AS warranty_months_sum,
-        sum(src_ofertas_detalle.precio_unitario * src_ofertas_detalle.cantidad) FILTER (
-            WHERE offer.estado = 'ACEPTADA'
-        ) AS accepted_amount
-    FROM offer
+        sum(line.amount) AS offered_amount,
+        sum(line.amount) FILTER (WHERE line.is_awarded) AS awarded_amount,
+        sum(line.amount) FILTER (WHERE offer.estado = 'ACEPTADA') AS accepted_amount,
+        sum(line.amount) FILTER (
+            WHERE line.is_awarded AND offer.estado = 'ACEPTADA'
+        ) AS awarded_accepted_amount
+    FROM judged_offer AS offer
     INNER JOIN kpi_engine.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
+    CROSS JOIN LATERAL (
+        SELECT
+            src_ofertas_detalle.precio_unitario * src_ofertas_detalle.cantidad AS amount,
+            CASE
+                WHEN offer.has_award
+                    THEN src_ofertas_detalle.repuesto_solicitado_id = ANY (offer.awarded_parts)
+                ELSE offer.is_selected
+            END AS is_awarded
+    ) AS line
     GROUP BY offer.solicitud_id
 ),
 
@@ -128,8 +206,7 @@ SELECT
     date_trunc('month', dated.local_day::timestamp)::date AS mes,
     dated.nivel_actual::integer AS nivel_actual,
     dated.cliente_id,
-    offers.first_offer_at,
-    dated.fecha_evaluacion AS evaluated_at,
+    dated.ciudad_origen AS ciudad,
     coalesce(offers.offers, 0) AS offers,
     coalesce(offers.offers_won, 0) AS offers_won,
     coalesce(offers.offers_accepted, 0) AS offers_accepted,
@@ -155,13 +232,34 @@ SELECT
             coalesce(dated.fecha_respuesta_cliente, dated.updated_at) - dated.created_at
         )
     END AS closing_seconds,
+    -- As numbers: between the first and the last instant there is more than an interval can hold.
+    CASE
+        WHEN isfinite(dated.local_day)
+            THEN extract(EPOCH FROM offers.first_offer_at) - extract(EPOCH FROM dated.created_at)
+    END AS first_offer_seconds,
+    CASE
+        WHEN isfinite(dated.local_day)
+            THEN extract(EPOCH FROM dated.fecha_evaluacion) - extract(EPOCH FROM dated.created_at)
+    END AS evaluation_seconds,
+    CASE
+        WHEN isfinite(dated.local_day)
+            THEN
+                extract(EPOCH FROM dated.fecha_respuesta_cliente)
+                - extract(EPOCH FROM dated.fecha_evaluacion)
+    END AS answer_seconds,
     coalesce(offers.delivery_days_sum, 0) AS delivery_days_sum,
     coalesce(lines.price_sum, 0) AS price_sum,
     lines.price_minimum,
     lines.price_maximum,
     coalesce(lines.warranty_months_sum, 0) AS warranty_months_sum,
+    coalesce(lines.offered_amount, 0) AS offered_amount,
+    coalesce(lines.awarded_amount, 0) AS awarded_amount,
     coalesce(lines.accepted_amount, 0) AS accepted_amount,
+    coalesce(lines.awarded_accepted_amount, 0) AS awarded_accepted_amount,
     coalesce(offers.asesor_ids, ARRAY[]::uuid[]) AS asesor_ids,
+    offers.asesor_offers,
+    offers.asesor_offers_won,
+    offers.asesor_accepted_amounts,
     coalesce(parts.marcas, ARRAY[]::text[]) AS marcas
 FROM dated
 LEFT JOIN offers ON offers.solicitud_id = dated.id
@@ -178,10 +276,6 @@ COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.mes IS
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.nivel_actual IS
 'solicitudes.nivel_actual; NULL where the source has no such column.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.cliente_id IS 'The client.';
-COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.first_offer_at IS
-'Earliest created_at of its offers.';
-COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.evaluated_at IS
-'fecha_evaluacion; NULL where the source has no such column.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.offers IS 'Its offers.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.offers_won IS
 'Offers that were ever selected: estado GANADORA or ACEPTADA, or with an adjudication.';
@@ -203,6 +297,14 @@ COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.ciudad_key IS
 'analytics.city_key(ciudad_origen).';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.closing_seconds IS
 'Seconds from created_at to closing; NULL where the request is not closed or has no month.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.ciudad IS
+'ciudad_origen, as stored.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.first_offer_seconds IS
+'Seconds from created_at to the earliest created_at of its offers.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.evaluation_seconds IS
+'Seconds from created_at to fecha_evaluacion; NULL where the source has no such column.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.answer_seconds IS
+'Seconds from fecha_evaluacion to fecha_respuesta_cliente.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.delivery_days_sum IS
 'Sum of tiempo_entrega_dias of its offers.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.price_sum IS
@@ -211,10 +313,24 @@ COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.price_minimum IS 'Lowest
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.price_maximum IS 'Highest of these prices.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.warranty_months_sum IS
 'Sum of garantia_meses of the lines.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.offered_amount IS
+'Sum of precio_unitario × cantidad over all lines of its offers, in pesos.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.awarded_amount IS
+'The same over the awarded lines: those whose part was awarded to their offer; of a selected offer '
+'without any award, all.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.accepted_amount IS
 'Sum of precio_unitario × cantidad over the lines of accepted offers, in pesos.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.awarded_accepted_amount IS
+'The same over the awarded lines of accepted offers.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.asesor_ids IS
-'Distinct advisors with an offer.';
+'Distinct advisors with an offer, in order.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.asesor_offers IS
+'Offers of each advisor of asesor_ids; NULL where each has one.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.asesor_offers_won IS
+'Offers of each advisor of asesor_ids that were ever selected; NULL where none was.';
+COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.asesor_accepted_amounts IS
+'Sum of precio_unitario × cantidad over the lines of the accepted offers of each advisor of '
+'asesor_ids, in pesos; NULL where there is none.';
 COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.marcas IS
 'Distinct vehicle brands of its parts, trimmed and upper-cased.';
 

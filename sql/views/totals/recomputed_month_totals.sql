@@ -28,7 +28,10 @@ SELECT
     sum(solicitud_facts.price_count) AS price_count,
     sum(solicitud_facts.warranty_months_sum) AS warranty_months_sum,
     sum(solicitud_facts.warranty_months_count) AS warranty_months_count,
+    sum(solicitud_facts.offered_amount) AS offered_amount,
+    sum(solicitud_facts.awarded_amount) AS awarded_amount,
     sum(solicitud_facts.accepted_amount) AS accepted_amount,
+    sum(solicitud_facts.awarded_accepted_amount) AS awarded_accepted_amount,
     min(solicitud_facts.price_minimum) FILTER (
         WHERE isfinite(solicitud_facts.mes)
     ) AS price_minimum,
@@ -67,7 +70,11 @@ COMMENT ON COLUMN kpi_engine.recomputed_month_totals.warranty_months_sum IS
 'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.warranty_months_count IS
 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.offered_amount IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.awarded_amount IS 'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.accepted_amount IS 'Sum over its requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_totals.awarded_accepted_amount IS
+'Sum over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_minimum IS 'Lowest over its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_totals.price_maximum IS 'Highest over its requests.';
 
