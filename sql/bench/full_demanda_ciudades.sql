@@ -50,8 +50,9 @@ request_city AS (
     SELECT
         request.mes,
         request.ciudad_key,
-        mode() WITHIN GROUP (ORDER BY request.ciudad_origen COLLATE pg_catalog."C") -- noqa: RF01
-            COLLATE pg_catalog."default" AS ciudad, -- noqa: RF01
+        mode() WITHIN GROUP (
+            ORDER BY request.ciudad_origen COLLATE pg_catalog."C" -- noqa: RF01
+        ) COLLATE pg_catalog."default" AS ciudad, -- noqa: RF01
         count(*) AS requests,
         count(request.first_offer_seconds) AS with_offers,
         count(*) FILTER (WHERE request.is_accepted) AS accepted,
@@ -94,7 +95,7 @@ amount_city AS (
     INNER JOIN public.ofertas_detalle ON ofertas_detalle.oferta_id = ofertas.id
     WHERE
         award.oferta_id IS NULL
-        OR ofertas_detalle.repuesto_solicitado_id = ANY (award.parts)
+        OR award.parts @> ARRAY[ofertas_detalle.repuesto_solicitado_id]
     GROUP BY request.mes, request.ciudad_key
 )
 

@@ -11,42 +11,49 @@ WITH award AS (
     GROUP BY adjudicaciones_repuesto.oferta_id
 ),
 
-line_month AS (
+line AS (
     SELECT
         date_trunc('month', solicitudes.created_at AT TIME ZONE 'America/Bogota') AS mes,
-        sum(line.amount) AS offered,
-        sum(line.amount) FILTER (WHERE line.is_awarded) AS awarded,
-        sum(line.amount) FILTER (
-            WHERE line.is_awarded AND ofertas.estado = 'ACEPTADA'
-        ) AS accepted
+        ofertas.estado,
+        ofertas_detalle.precio_unitario * ofertas_detalle.cantidad AS amount,
+        CASE
+            WHEN award.oferta_id IS NULL THEN ofertas.estado IN ('GANADORA', 'ACEPTADA')
+            ELSE award.parts @> ARRAY[ofertas_detalle.repuesto_solicitado_id]
+        END AS is_awarded
     FROM public.solicitudes
     INNER JOIN public.ofertas ON ofertas.solicitud_id = solicitudes.id
     LEFT JOIN award ON award.oferta_id = ofertas.id
     INNER JOIN public.ofertas_detalle ON ofertas_detalle.oferta_id = ofertas.id
-    CROSS JOIN LATERAL (
-        SELECT
-            ofertas_detalle.precio_unitario * ofertas_detalle.cantidad AS amount,
-            CASE
-                WHEN award.oferta_id IS NULL THEN ofertas.estado IN ('GANADORA', 'ACEPTADA')
-                ELSE ofertas_detalle.repuesto_solicitado_id = ANY (award.parts)
-            END AS is_awarded
-    ) AS line
-    GROUP BY 1
 ),
 
-request_month AS (
+line_month AS (
+    SELECT
+        line.mes,
+        sum(line.amount) AS offered,
+        sum(line.amount) FILTER (WHERE line.is_awarded) AS awarded,
+        sum(line.amount) FILTER (WHERE line.is_awarded AND line.estado = 'ACEPTADA') AS accepted
+    FROM line
+    GROUP BY line.mes
+),
+
+request AS (
     SELECT
         date_trunc('month', solicitudes.created_at AT TIME ZONE 'America/Bogota') AS mes,
-        count(*) FILTER (
-            WHERE coalesce(
-                solicitudes.cliente_acepto, solicitudes.estado IN ('OFERTAS_ACEPTADAS', 'ACEPTADA')
-            )
-        ) AS accepted
+        coalesce(
+            solicitudes.cliente_acepto, solicitudes.estado IN ('OFERTAS_ACEPTADAS', 'ACEPTADA')
+        ) AS is_accepted
     FROM public.solicitudes
     WHERE
         solicitudes.created_at >= timestamptz '2000-01-01 00:00:00-05'
         AND solicitudes.created_at < timestamptz '2100-01-01 00:00:00-05'
-    GROUP BY 1
+),
+
+request_month AS (
+    SELECT
+        request.mes,
+        count(*) FILTER (WHERE request.is_accepted) AS accepted
+    FROM request
+    GROUP BY request.mes
 ),
 
 calendar AS (

@@ -39,7 +39,12 @@ supply AS (
             )
         ) AS rate_median
     FROM offer
-    GROUP BY offer.semana
+    GROUP BY 1
+),
+
+offered AS (
+    SELECT DISTINCT ofertas.solicitud_id
+    FROM public.ofertas
 ),
 
 demand AS (
@@ -48,8 +53,7 @@ demand AS (
         count(*) AS requests,
         count(offered.solicitud_id) AS with_offers
     FROM public.solicitudes
-    LEFT JOIN (SELECT DISTINCT ofertas.solicitud_id FROM public.ofertas) AS offered
-        ON offered.solicitud_id = solicitudes.id
+    LEFT JOIN offered ON offered.solicitud_id = solicitudes.id
     WHERE
         solicitudes.created_at >= timestamptz '2000-01-01 00:00:00-05'
         AND solicitudes.created_at < timestamptz '2100-01-01 00:00:00-05'
@@ -64,7 +68,7 @@ registered AS (
     LEFT JOIN public.asesores
         ON
             (asesores.created_at AT TIME ZONE 'America/Bogota')::date <= demand.semana + 6
-    GROUP BY demand.semana
+    GROUP BY 1
 )
 
 SELECT

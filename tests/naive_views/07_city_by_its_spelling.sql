@@ -5,7 +5,7 @@
 SELECT
     date_trunc('month', solicitudes.created_at AT TIME ZONE 'America/Bogota')::date AS mes,
     upper(trim(solicitudes.ciudad_origen)) AS ciudad_key,
-    min(solicitudes.ciudad_origen COLLATE "C") AS ciudad,
+    min(solicitudes.ciudad_origen) AS ciudad,
     count(*) AS solicitudes
 FROM public.solicitudes
 WHERE solicitudes.created_at BETWEEN '2000-01-02' AND '2099-12-30'

@@ -1,7 +1,7 @@
 -- Tells whether a setting is another one than before.
 --
--- Invariant: a view that reads settings and was published under the same checksum shows them as they
--- are.
+-- Invariant: a view that reads settings and was published under the same checksum shows them as
+-- they are.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settings_checksum()
 RETURNS text

@@ -132,33 +132,41 @@ offers AS (
     GROUP BY offers_of_asesor.solicitud_id
 ),
 
+line AS (
+    SELECT
+        judged_offer.solicitud_id,
+        judged_offer.estado,
+        src_ofertas_detalle.precio_unitario,
+        src_ofertas_detalle.garantia_meses,
+        src_ofertas_detalle.precio_unitario * src_ofertas_detalle.cantidad AS amount,
+        CASE
+            WHEN judged_offer.has_award
+                THEN
+                    judged_offer.awarded_parts
+                    @> ARRAY[src_ofertas_detalle.repuesto_solicitado_id]
+            ELSE judged_offer.is_selected
+        END AS is_awarded
+    FROM judged_offer
+    INNER JOIN kpi_engine.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = judged_offer.id
+),
+
 lines AS (
     SELECT
-        offer.solicitud_id,
-        count(src_ofertas_detalle.precio_unitario)::integer AS price_count,
-        sum(src_ofertas_detalle.precio_unitario) AS price_sum,
-        min(src_ofertas_detalle.precio_unitario) AS price_minimum,
-        max(src_ofertas_detalle.precio_unitario) AS price_maximum,
-        count(src_ofertas_detalle.garantia_meses)::integer AS warranty_months_count,
-        sum(src_ofertas_detalle.garantia_meses) AS warranty_months_sum,
+        line.solicitud_id,
+        count(line.precio_unitario)::integer AS price_count,
+        sum(line.precio_unitario) AS price_sum,
+        min(line.precio_unitario) AS price_minimum,
+        max(line.precio_unitario) AS price_maximum,
+        count(line.garantia_meses)::integer AS warranty_months_count,
+        sum(line.garantia_meses) AS warranty_months_sum,
         sum(line.amount) AS offered_amount,
         sum(line.amount) FILTER (WHERE line.is_awarded) AS awarded_amount,
-        sum(line.amount) FILTER (WHERE offer.estado = 'ACEPTADA') AS accepted_amount,
+        sum(line.amount) FILTER (WHERE line.estado = 'ACEPTADA') AS accepted_amount,
         sum(line.amount) FILTER (
-            WHERE line.is_awarded AND offer.estado = 'ACEPTADA'
+            WHERE line.is_awarded AND line.estado = 'ACEPTADA'
         ) AS awarded_accepted_amount
-    FROM judged_offer AS offer
-    INNER JOIN kpi_engine.src_ofertas_detalle ON src_ofertas_detalle.oferta_id = offer.id
-    CROSS JOIN LATERAL (
-        SELECT
-            src_ofertas_detalle.precio_unitario * src_ofertas_detalle.cantidad AS amount,
-            CASE
-                WHEN offer.has_award
-                    THEN src_ofertas_detalle.repuesto_solicitado_id = ANY (offer.awarded_parts)
-                ELSE offer.is_selected
-            END AS is_awarded
-    ) AS line
-    GROUP BY offer.solicitud_id
+    FROM line
+    GROUP BY line.solicitud_id
 ),
 
 parts AS (

@@ -4,6 +4,16 @@
 -- aside and moves it into schema analytics, so that readers of an earlier one don't wait.
 
 CREATE MATERIALIZED VIEW mv_salud_marketplace AS
+WITH registered AS (
+    SELECT
+        week_totals.semana,
+        coalesce(sum(week_registrations.asesores), 0)::bigint AS asesores
+    FROM kpi_engine.week_totals
+    LEFT JOIN kpi_engine.week_registrations
+        ON week_registrations.semana <= week_totals.semana
+    GROUP BY week_totals.semana
+)
+
 SELECT
     week_totals.semana,
     week_totals.requests AS solicitudes_creadas,
@@ -27,11 +37,7 @@ SELECT
         week_totals.offers_accepted, week_totals.offers_won
     ) AS tasa_aceptacion_cliente_pct
 FROM kpi_engine.week_totals
-CROSS JOIN LATERAL (
-    SELECT coalesce(sum(week_registrations.asesores), 0)::bigint AS asesores
-    FROM kpi_engine.week_registrations
-    WHERE week_registrations.semana <= week_totals.semana
-) AS registered
+INNER JOIN registered ON registered.semana = week_totals.semana
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_salud_marketplace_semana ON mv_salud_marketplace (semana);

@@ -4,17 +4,7 @@
 -- place that rounds twice.
 
 CREATE OR REPLACE VIEW kpi_engine.recomputed_week_totals AS
-SELECT
-    demand.semana,
-    demand.requests,
-    demand.requests_with_offers,
-    demand.offers,
-    demand.offers_won,
-    demand.offers_accepted,
-    coalesce(supply.asesores, 0) AS asesores,
-    supply.win_rate_sum,
-    supply.win_rate_median
-FROM (
+WITH demand AS (
     SELECT
         date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,
         count(*) AS requests,
@@ -25,8 +15,27 @@ FROM (
     FROM kpi_engine.solicitud_facts
     WHERE isfinite(solicitud_facts.local_day)
     GROUP BY 1
-) AS demand
-LEFT JOIN (
+),
+
+advisor AS (
+    SELECT
+        date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,
+        asesor.asesor_id,
+        kpi_engine.percentage(
+            sum(coalesce(asesor.offers_won, 0)), sum(coalesce(asesor.offers, 1))
+        ) AS win_rate
+    FROM kpi_engine.solicitud_facts
+    CROSS JOIN LATERAL
+        unnest(
+            solicitud_facts.asesor_ids,
+            solicitud_facts.asesor_offers,
+            solicitud_facts.asesor_offers_won
+        ) AS asesor (asesor_id, offers, offers_won)
+    WHERE isfinite(solicitud_facts.local_day)
+    GROUP BY 1, 2
+),
+
+supply AS (
     SELECT
         advisor.semana,
         count(*) AS asesores,
@@ -34,24 +43,22 @@ LEFT JOIN (
         kpi_engine.median_of_sorted(
             array_agg(advisor.win_rate ORDER BY advisor.win_rate)
         ) AS win_rate_median
-    FROM (
-        SELECT
-            date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,
-            asesor.asesor_id,
-            kpi_engine.percentage(
-                sum(coalesce(asesor.offers_won, 0)), sum(coalesce(asesor.offers, 1))
-            ) AS win_rate
-        FROM kpi_engine.solicitud_facts
-        CROSS JOIN LATERAL unnest(
-            solicitud_facts.asesor_ids,
-            solicitud_facts.asesor_offers,
-            solicitud_facts.asesor_offers_won
-        ) AS asesor (asesor_id, offers, offers_won)
-        WHERE isfinite(solicitud_facts.local_day)
-        GROUP BY 1, 2
-    ) AS advisor
-    GROUP BY advisor.semana
-) AS supply ON supply.semana = demand.semana;
+    FROM advisor
+    GROUP BY 1
+)
+
+SELECT
+    demand.semana,
+    demand.requests,
+    demand.requests_with_offers,
+    demand.offers,
+    demand.offers_won,
+    demand.offers_accepted,
+    coalesce(supply.asesores, 0) AS asesores,
+    supply.win_rate_sum,
+    supply.win_rate_median
+FROM demand
+LEFT JOIN supply ON supply.semana = demand.semana;
 
 COMMENT ON VIEW kpi_engine.recomputed_week_totals IS
 'Requests, offers and advisors by local week of the request.';
