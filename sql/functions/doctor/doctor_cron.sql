@@ -82,6 +82,8 @@ END;
 $doctor_cron$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_cron() IS
-'The check pg_cron of analytics.doctor(): status, message, fixes. Internal.';
+'Makes the check of pg_cron for analytics.doctor(): status, message, fixes. The check:
+pg_cron: its two jobs exist, are active, and succeed; or something else calls the tick
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_cron() FROM public;

@@ -155,8 +155,12 @@ END;
 $doctor_installation$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_installation(text, text) IS
-'One check of group installation of analytics.doctor(): status, message, fixes. p_default_path: '
-'the search_path where the database sets none. Internal.';
+'Makes one check of group installation of analytics.doctor(): status, message, fixes. The checks:
+data: our own tables have their rows; a restore may have left them empty
+objects: each object that make migrate created exists
+search_path: the database finds schema analytics, and no older object has one of our names
+owners: our objects belong to analytics_owner
+p_default_path is the search_path of a database that sets none. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_installation(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_installation(text, text)

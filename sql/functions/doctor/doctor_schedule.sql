@@ -147,6 +147,9 @@ END;
 $doctor_schedule$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_schedule(text) IS
-'The checks jobs and notices of analytics.doctor(): status, message, fixes. Internal.';
+'Makes two checks of group schedule of analytics.doctor(): status, message, fixes. The checks:
+jobs: no refresh job is stuck, and no refresh runs for too long
+notices: each notice of an alert was delivered
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_schedule(text) FROM public;

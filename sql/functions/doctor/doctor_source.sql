@@ -339,7 +339,15 @@ END;
 $doctor_source$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_source(text, boolean) IS
-'One check of group source of analytics.doctor(): status, message, fixes. p_counts: false '
-'leaves out what counts rows. Internal.';
+'Makes one check of group source of analytics.doctor(): status, message, fixes. The checks:
+contract: the operational tables are the ones that were bound, with all columns and types
+right to read: analytics_owner may read all rows and columns that it needs
+code of others: no function of another role runs when a refresh reads the source
+change capture: each operational table has its working triggers
+ways around capture: nothing writes to the tables without firing the triggers
+indexes: the source has the indexes that a refresh needs
+requests without a month: each request has a date from 2000 to 2099
+values that can''t be counted: no row holds a value that is too large or too long
+p_counts: false leaves out checks that count rows. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_source(text, boolean) FROM public;

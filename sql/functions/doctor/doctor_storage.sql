@@ -152,7 +152,12 @@ END;
 $doctor_storage$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_storage(text) IS
-'One check of group storage of analytics.doctor(): status, message, fixes. Internal.';
+'Makes one check of group storage of analytics.doctor(): status, message, fixes. The checks:
+size and dead rows: the size of our tables; vacuum has removed their dead rows
+autovacuum of our tables: autovacuum is on for each of our tables
+invalid indexes: each index was built to the end
+what holds vacuum back: no old transaction or replication slot keeps dead rows on disk
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_storage(text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_storage(text) TO analytics_lector, analytics_operador;
