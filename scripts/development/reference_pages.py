@@ -42,7 +42,8 @@ SELECT FROM analytics.refresh_all_mv();
 def cell(value: object) -> str:
     """Return a value as the text of a table's cell."""
     text = "" if value is None else str(value)
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").strip()
+    text = text.replace("|", "\\|").replace("<", "&lt;").strip()
+    return re.sub(r"\s+", " ", text.replace("\n", "<br>"))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -98,8 +98,8 @@ END;
 $health$;
 
 COMMENT ON FUNCTION api.health() IS
-'Health: status healthy, degraded or unhealthy (the answer has status 503 then), and each '
-'problem in words, with what to do. Needs no token; without one the words are general ones.';
+'Health: status healthy, degraded or unhealthy, and each problem in words, with what to do. '
+'Unhealthy is status 503. It needs no token; without a token the words are general.';
 
 REVOKE ALL ON FUNCTION api.health() FROM public;
 GRANT EXECUTE ON FUNCTION api.health() TO analytics_anon, analytics_lector, analytics_operador;

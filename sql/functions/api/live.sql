@@ -42,7 +42,7 @@ END;
 $live$;
 
 COMMENT ON FUNCTION api.live(text) IS
-'The KPIs at this moment: the row of v_kpis_en_vivo; or, with view=monthly, the months of '
+'The KPIs at this moment: the row of v_kpis_en_vivo. With view=monthly, the months of '
 'v_metricas_mensuales_tiempo_real, newest first.';
 
 REVOKE ALL ON FUNCTION api.live(text) FROM public;

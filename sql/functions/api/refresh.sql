@@ -130,10 +130,10 @@ END;
 $refresh$;
 
 COMMENT ON FUNCTION api.refresh(text) IS
-'Refreshes all materialized views now, by what changed, or (force=true) everything from the '
-'source; above the setting api_forced_requests that is queued and answered with 202. A view '
-'that failed has its error_message, and success is false. Status 409 while another refresh '
-'runs.';
+'Refreshes all materialized views now. It computes what changed, or everything with force=true. '
+'If the source has more requests than the setting api_forced_requests, a forced refresh is queued '
+'(202). A view that failed has its error_message, and success is false. Status 409 while another '
+'refresh runs.';
 
 REVOKE ALL ON FUNCTION api.refresh(text) FROM public;
 GRANT EXECUTE ON FUNCTION api.refresh(text) TO analytics_operador;

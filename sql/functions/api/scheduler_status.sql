@@ -107,8 +107,8 @@ END;
 $scheduler_status$;
 
 COMMENT ON FUNCTION api.scheduler_status() IS
-'The daily slot and its zone, whether ticks come, the result of the last refresh, what '
-'waits, and the last 20 background jobs.';
+'The daily slot and its zone, whether ticks come, the result of the last refresh, pending '
+'triggers, and the last 20 background jobs.';
 
 REVOKE ALL ON FUNCTION api.scheduler_status() FROM public;
 GRANT EXECUTE ON FUNCTION api.scheduler_status() TO analytics_lector, analytics_operador;

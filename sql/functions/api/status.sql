@@ -94,8 +94,8 @@ END;
 $status$;
 
 COMMENT ON FUNCTION api.status() IS
-'Every materialized view: rows, bytes, last refresh and its result, age in seconds, changed '
-'keys that wait, definition.';
+'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
+'changed keys, definition.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

@@ -49,8 +49,8 @@ END;
 $apply_change_capture$;
 
 COMMENT ON PROCEDURE analytics.apply_change_capture (interval) IS
-'Creates or drops the triggers of change capture as the setting change_capture says, outside a '
-'transaction block; tries for p_patience. For the owner of the operational tables. Errors: '
-'55P03 when they are busy all the time, 42501 for another role.';
+'Creates or drops the triggers of change capture, as the setting change_capture says. Run it '
+'outside a transaction block, as the owner of the operational tables. It tries for p_patience. '
+'Errors: 55P03 if the tables are busy all the time, 42501 for another role.';
 
 REVOKE ALL ON PROCEDURE analytics.apply_change_capture(interval) FROM public;

@@ -113,12 +113,12 @@ $doctor$;
 
 COMMENT ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text) IS
 'Checks everything about the installation that SQL can see, and changes nothing. status: wrong '
-'(has to be mended), warning, advice, unchecked (could not be seen), failed (the check itself), '
-'ok. statement: what mends it, to be pasted into psql; a comment is for a shell (-- $) or to be '
-'done by hand. cause: the finding that it follows from; causes come first. p_group: only one '
-'group. p_counts: false leaves out what counts rows. p_production: also what only matters '
-'there. p_pool: connections of the HTTP API (API_POOL). p_default_path: the search_path where '
-'the database sets none. Errors: 22023 for another group.';
+'(mend it), warning, advice, unchecked (the doctor could not see it), failed (the check itself), '
+'ok. statement: mends it; paste it into psql; a comment with -- $ is a command for a shell, '
+'another comment is work by hand. cause: the finding that caused this one; causes come first. '
+'p_group: only one group. p_counts: false leaves out checks that count rows. p_production: also '
+'the checks that matter in production only. p_pool: connections of the HTTP API (API_POOL). '
+'p_default_path: the search_path of a database that sets none. Errors: 22023 for another group.';
 
 REVOKE ALL ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text)

@@ -271,9 +271,9 @@ $health_problems$;
 -- The list gives GET /health its general words, and GET /metrics its names. These words are for
 -- everybody: no statement, no table, no path, no figure.
 COMMENT ON FUNCTION analytics.health_problems() IS
-'What is wrong with the installation, one row for each problem: its name, severity '
-'(unhealthy or degraded), a text that says what to do, and for how long it has to last before '
-'it is an alert (NULL: the setting alert_after_minutes). No row: healthy. The problems:
+'What is wrong with the installation. One row for each problem: its name, its severity '
+'(unhealthy or degraded), a text that says what to do, and the time after which it is an alert '
+'(NULL: the setting alert_after_minutes). No row: healthy. The problems:
 never_populated: a view has no data yet
 stale: the figures are over 26 hours old
 aging: the figures are over 25 hours old
@@ -285,7 +285,7 @@ missing_indexes: refreshes are slower than they need to be
 row_drop: a view lost half of its rows
 missed_slot: a daily refresh did not start in time
 clock: the clock of the server was wrong or is wrong
-lock_blocked: a lock that somebody holds keeps refreshes from going on
+lock_blocked: a session holds a lock that stops refreshes
 uncountable_rows: rows hold values that can not be counted
 capture_gap: changes are not noted
 source_moved: the operational tables changed and have to be bound again

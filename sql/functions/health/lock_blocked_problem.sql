@@ -91,7 +91,8 @@ END;
 $lock_blocked_problem$;
 
 COMMENT ON FUNCTION analytics.lock_blocked_problem(interval) IS
-'Severity and text of the problem lock_blocked: who holds the refresh lock and is no refresh, what '
-'lock a refresh has waited for for so long, who keeps ticks from beginning. No row: nobody.';
+'Severity and text of the problem lock_blocked: which session holds the refresh lock without '
+'refreshing, which lock a refresh has waited for longer than p_wait, which session keeps ticks '
+'from beginning. No row: no problem.';
 
 REVOKE ALL ON FUNCTION analytics.lock_blocked_problem(interval) FROM public;

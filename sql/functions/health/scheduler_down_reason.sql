@@ -115,7 +115,7 @@ $scheduler_down_reason$;
 
 COMMENT ON FUNCTION analytics.scheduler_down_reason() IS
 'Why no tick comes, as far as the current role can see: no pg_cron, its jobs missing or inactive, '
-'its launcher gone, the last run failed. To be asked only when no tick comes '
+'its launcher gone, the last run failed. Ask it only if no tick comes '
 '(kpi_engine.scheduler_is_running()).';
 
 REVOKE ALL ON FUNCTION analytics.scheduler_down_reason() FROM public;

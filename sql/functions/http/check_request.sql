@@ -60,9 +60,8 @@ RETURN CASE
 END;
 
 COMMENT ON FUNCTION analytics.check_request() IS
-'Refuses an HTTP request whose token lacks exp, the right aud or a role of the API (status '
-'401); puts the id of the request into application_name. Called by PostgREST before each '
-'request.';
+'Refuses an HTTP request if its token lacks exp, the right aud or a role of the API (status 401). '
+'Puts the id of the request into application_name. PostgREST calls it before each request.';
 
 REVOKE ALL ON FUNCTION analytics.check_request() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.check_request()

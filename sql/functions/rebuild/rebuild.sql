@@ -51,10 +51,10 @@ END;
 $rebuild$;
 
 COMMENT ON PROCEDURE analytics.rebuild (boolean) IS
-'Computes all facts, months and totals again from the source and publishes the views, outside a '
-'transaction block: commits after each batch (setting rebuild_batch_requests), goes on after an '
-'interruption unless p_restart, shows its progress in analytics.rebuild_progress. Errors: 55P03 '
-'while a refresh runs, 2D000 in a transaction block.';
+'Computes all facts, months and totals again from the source, and publishes the views. Run it '
+'outside a transaction block. It commits after each batch (setting rebuild_batch_requests). After '
+'an interruption it goes on, unless p_restart is true. analytics.rebuild_progress shows its '
+'progress. Errors: 55P03 while a refresh runs, 2D000 in a transaction block.';
 
 REVOKE ALL ON PROCEDURE analytics.rebuild(boolean) FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.rebuild(boolean) TO analytics_operador;

@@ -136,10 +136,10 @@ END;
 $explain_refresh$;
 
 COMMENT ON FUNCTION analytics.explain_refresh() IS
-'What the next refresh will do, one row per view: whether and why the view is stale; mode (full, '
-'incremental, unchanged) of the refresh and why; requests it will compute from the source, changed '
-'keys, and about how many milliseconds it will take by the last runs (NULL without any). A stale '
-'view whose changes turn out to be invisible is not published again.';
+'Says what the next refresh will do, one row for each view: whether and why the view is stale; '
+'mode (full, incremental, unchanged) of the refresh, and why; how many requests it will compute '
+'from the source; changed keys; about how many milliseconds it will take, by the last runs (NULL '
+'if there are none). A stale view is not published again if its changes turn out to be invisible.';
 
 REVOKE ALL ON FUNCTION analytics.explain_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.explain_refresh() TO analytics_lector, analytics_operador;

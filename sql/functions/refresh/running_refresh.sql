@@ -37,7 +37,7 @@ AS $running_refresh$
 $running_refresh$;
 
 COMMENT ON FUNCTION analytics.running_refresh() IS
-'The session of ours that holds the refresh lock, since when, and its job where it has one. pid is '
-'NULL when no refresh is running, started_at when it is not known.';
+'The session that runs a refresh: its process, its start, its job if it has one, and who asked '
+'for it. pid is NULL if no refresh is running, started_at if it is not known.';
 
 REVOKE ALL ON FUNCTION analytics.running_refresh() FROM public;

@@ -25,7 +25,7 @@ AS $next_scheduled_refresh$
 $next_scheduled_refresh$;
 
 COMMENT ON FUNCTION analytics.next_scheduled_refresh() IS
-'Instant of the next daily refresh; in the past while it is due and not queued yet.';
+'Instant of the next daily refresh. It is in the past if the refresh is due and not queued yet.';
 
 REVOKE ALL ON FUNCTION analytics.next_scheduled_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.next_scheduled_refresh()

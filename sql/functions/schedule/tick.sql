@@ -66,12 +66,11 @@ END;
 $tick$;
 
 COMMENT ON PROCEDURE analytics.tick IS
-'To be called every minute, by pg_cron or by anything else that can call SQL, outside a '
-'transaction block: queues the daily refresh when its slot has come, and again when it failed or '
-'its session is gone; cancels a refresh that takes too long; looks after change capture; notes '
-'what is used; keeps all logs small; raises and clears alerts. '
-'Calling it more often changes nothing. When a step fails, the others are done and '
-'committed, then its error is raised.';
+'Decides each minute what is due. pg_cron calls it, or another program that calls SQL, outside a '
+'transaction block. It queues the daily refresh when its slot has come, and again if it failed or '
+'its session is gone; cancels a refresh that takes too long; repairs change capture; notes what '
+'is used; trims all logs; raises and clears alerts. To call it more often is harmless. If a step '
+'fails, the other steps are done and committed, then the error is raised.';
 
 REVOKE ALL ON PROCEDURE analytics.tick FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.tick TO analytics_scheduler;

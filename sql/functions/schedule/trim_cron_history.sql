@@ -48,8 +48,8 @@ END;
 $trim_cron_history$;
 
 COMMENT ON FUNCTION analytics.trim_cron_history(integer) IS
-'Removes the runs of our pg_cron jobs that ended more than so many days ago; returns how many. '
-'Internal to analytics.tick().';
+'Removes the runs of the package''s pg_cron jobs that ended more than p_days days ago. Returns '
+'how many. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.trim_cron_history(integer) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.trim_cron_history(integer) TO analytics_scheduler;

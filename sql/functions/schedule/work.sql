@@ -88,9 +88,9 @@ END;
 $work$;
 
 COMMENT ON PROCEDURE analytics.work IS
-'To be called every minute, outside a transaction block: runs the refreshes that '
-'analytics.tick() queued, oldest first. Returns at once while another refresh is running; 55P03 '
-'where the refresh lock is held by what is no refresh.';
+'Runs the refreshes that analytics.tick() queued, oldest first. Call it each minute, outside a '
+'transaction block. It returns at once while another refresh is running. Errors: 55P03 if a '
+'session holds the refresh lock without refreshing.';
 
 REVOKE ALL ON PROCEDURE analytics.work FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.work TO analytics_scheduler;

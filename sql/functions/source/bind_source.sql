@@ -44,10 +44,10 @@ END;
 $bind_source$;
 
 COMMENT ON FUNCTION analytics.bind_source() IS
-'Binds the src_ views again to the tables and columns that have the names of the contract; '
-'returns the views that read something else before. The next refresh computes everything again. '
-'Capture: CALL analytics.apply_change_capture(); follows. Errors: 42P01 lists what does not fit '
-'the contract, 55000 where make migrate has to do it. For the owner of the operational tables, '
-'where granted.';
+'Binds the src_ views again to the tables and columns that have the names of the contract. '
+'Returns the views that read something else before. The next refresh computes everything again. '
+'Run CALL analytics.apply_change_capture(); after it. Errors: 42P01 lists what does not fit the '
+'contract, 55000 if make migrate has to do it. For the owner of the operational tables, if '
+'granted.';
 
 REVOKE ALL ON FUNCTION analytics.bind_source() FROM public;

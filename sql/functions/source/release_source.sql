@@ -57,9 +57,9 @@ END;
 $release_source$;
 
 COMMENT ON FUNCTION analytics.release_source() IS
-'Takes the src_ views off the operational tables, so that columns which they read can be retyped '
-'or dropped; returns how many. Until SELECT analytics.bind_source(); or make migrate, refreshes '
-'fail by name and the published views stay. For the owner of the operational tables, where '
+'Releases the operational tables from the src_ views, so that their columns can be retyped or '
+'dropped. Returns the number of views. Until SELECT analytics.bind_source(); or make migrate, '
+'refreshes fail by name and the published views stay. For the owner of the operational tables, if '
 'granted.';
 
 REVOKE ALL ON FUNCTION analytics.release_source() FROM public;

@@ -111,9 +111,9 @@ END;
 $source_indexes$;
 
 COMMENT ON FUNCTION analytics.source_indexes() IS
-'Indexes on the operational tables that make a refresh cost what changed: for each table or '
-'partition and column what it is for, whether there is one, its name, and the statement that '
-'builds a missing one without blocking writers (make indexes runs them).';
+'The indexes on the operational tables that make the cost of a refresh follow the changes. For '
+'each table or partition and column: its purpose, whether it exists, its name, and the statement '
+'that builds a missing one without blocking writers (make indexes runs them).';
 
 REVOKE ALL ON FUNCTION analytics.source_indexes() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.source_indexes() TO analytics_operador;

@@ -240,7 +240,7 @@ $source_problems$;
 COMMENT ON FUNCTION analytics.source_problems(boolean) IS
 'Where the operational tables and the src_ views do not fit together: source_moved (a table, '
 'column or enum value was swapped, moved, renamed, dropped, or is new), source_hidden (rows or '
-'columns can''t be read); is_fatal where a refresh refuses to run; what is wrong; what mends it. '
-'No row: all is as it was bound.';
+'columns can''t be read); is_fatal if a refresh refuses to run; what is wrong; what mends it. No '
+'row: nothing has changed since the tables were bound.';
 
 REVOKE ALL ON FUNCTION analytics.source_problems(boolean) FROM public;

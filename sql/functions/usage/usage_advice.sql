@@ -207,9 +207,9 @@ $usage_advice$;
 
 COMMENT ON FUNCTION analytics.usage_advice() IS
 'Advice from the use of the last days (setting usage_advice_days): unread_view, unused_index, '
-'refreshed_too_often, refreshed_too_seldom, source_index; what it is about, in words, with its '
-'evidence and, where there is one, the statement that follows it. No row: no advice. '
-'docs/monitoring.md.';
+'refreshed_too_often, refreshed_too_seldom, source_index. Each row has the subject, the words, '
+'the evidence and, if there is one, the statement. No row: no advice. docs/monitoring.md explains '
+'it.';
 
 REVOKE ALL ON FUNCTION analytics.usage_advice() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.usage_advice() TO analytics_operador;
