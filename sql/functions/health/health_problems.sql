@@ -1,7 +1,7 @@
 -- What is wrong, and what to do about it.
 --
--- Invariant: the rules of the HTTP API's health, each once; no row means healthy. An instant is
--- compared with analytics.now(), what the server itself stamps with the wall clock. The logs may be
+-- Invariant: each rule of the HTTP API's health is here, once. No row means healthy. An instant of
+-- ours is compared with analytics.now(), a stamp of the server with the wall clock. The logs may be
 -- long: only their last lines are read, by index.
 
 CREATE OR REPLACE FUNCTION analytics.health_problems()
@@ -14,7 +14,7 @@ SET jit = off
 AS $health_problems$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plans: a tick calls this.
+    -- PL/pgSQL keeps the plans: each tick calls this.
     RETURN QUERY
         WITH views AS (
             SELECT
@@ -84,7 +84,7 @@ BEGIN
             'never_populated', 'unhealthy',
             format('view %s was never refreshed: POST /materialized-views/refresh, or '
                 'SELECT * FROM refresh_all_mv();', views.view_name),
-            -- A new view waits for the next daily refresh; if that fails, there is more to see.
+            -- A new view waits for the next daily refresh. If that fails, other problems show it.
             interval '25 hours'
         FROM views
         WHERE views.last_success_at IS NULL
@@ -111,7 +111,7 @@ BEGIN
             'aging', 'degraded',
             format('view %s was last refreshed over 25 hours ago: the daily refresh is late',
                 views.view_name),
-            -- Where the clock is put back 25 hours are a day, and the refresh is at work.
+            -- When clocks go back, a day has 25 hours, and the refresh is running.
             interval '15 minutes'
         FROM views
         WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
@@ -144,7 +144,7 @@ BEGIN
         ) AS run
         WHERE
             run.refresh_status = 'ERROR'
-            -- A view that failed says so itself.
+            -- A failed view is a problem of its own.
             AND NOT EXISTS (
                 SELECT FROM kpi_engine.refresh_log
                 WHERE
@@ -205,7 +205,7 @@ BEGIN
             format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
                 'server or its scheduler down? The next refresh that succeeds makes up for it',
                 count(*), max(missed.slot_date)),
-            -- It happened, and may be over before the next tick.
+            -- It happened. It may be over before the next tick.
             interval '0'
         FROM kpi_engine.refresh_jobs AS missed
         WHERE
@@ -217,7 +217,7 @@ BEGIN
         SELECT
             'clock', clock.severity,
             clock.message,
-            -- It happened, and may be over before the next tick.
+            -- It happened. It may be over before the next tick.
             interval '0'
         FROM kpi_engine.clock_problem() AS clock
         WHERE clock.message IS NOT NULL

@@ -1,8 +1,8 @@
 -- Says what the next refresh will do with each view, and why.
 --
--- Invariant: decides by the same functions as the refresh: kpi_engine.next_rebuild_reason()
--- and kpi_engine.view_staleness(). Changes nothing.
--- SECURITY DEFINER: readers may know what waits without reading the log of changes.
+-- Invariant: it decides by the same functions as the refresh: kpi_engine.next_rebuild_reason() and
+-- kpi_engine.view_staleness(). It changes nothing.
+-- SECURITY DEFINER: readers may know how much waits, but may not read the log of changes.
 
 CREATE OR REPLACE FUNCTION analytics.explain_refresh()
 RETURNS TABLE (
@@ -83,7 +83,7 @@ BEGIN
         mode_reason := format('%s changed keys', changed_keys);
     END IF;
 
-    -- By the last runs of that mode; with several, a line through time and requests.
+    -- By the last runs of that mode. Several runs give a line through time and requests.
     SELECT round(coalesce(
         CASE
             WHEN mode <> 'unchanged' AND regr_slope(run.refresh_time_ms, run.requests_recomputed) > 0

@@ -1,6 +1,6 @@
--- Size, rows and age of every materialized view.
+-- Size, rows and age of each materialized view.
 --
--- SECURITY DEFINER: counts exactly, also the views that a reader was not granted.
+-- SECURITY DEFINER: it also counts views that the reader may not read.
 
 CREATE OR REPLACE FUNCTION analytics.get_mv_stats()
 RETURNS TABLE (

@@ -1,7 +1,7 @@
 -- Refreshes all materialized views now, by what changed since the last time.
 --
--- SECURITY DEFINER: only the owner of a materialized view may refresh it, and
--- operators do not own them.
+-- SECURITY DEFINER: only the owner of a materialized view may refresh it, and operators do not own
+-- them.
 
 CREATE OR REPLACE FUNCTION analytics.refresh_all_mv(force boolean DEFAULT false)
 RETURNS TABLE (
