@@ -121,9 +121,9 @@ BEGIN
         RETURN NULL;
     END IF;
     IF coalesce(v_state.clock_fault_at NOT BETWEEN v_now - interval '1 hour' AND v_latest, true) THEN
-        RAISE WARNING 'teloo-analytics: the clock was wrong, or is: at % there were, in the future: %',
+        RAISE WARNING 'teloo-analytics: the clock was or is wrong: at % these were in the future: %',
             kpi_engine.iso_instant(v_now), v_found
-            USING HINT = 'They are void, and the schedule goes on. See to the server''s clock (NTP).';
+            USING HINT = 'They are void, and the schedule goes on. Mend the server''s clock (NTP).';
         IF v_last_success IS NOT NULL THEN
             -- The figures may be those of a day that is yet to come.
             PERFORM kpi_engine.queue_refresh(false, 'analytics.tick()');

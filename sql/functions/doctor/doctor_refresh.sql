@@ -173,7 +173,8 @@ last runs: the last refresh of each view succeeded
 changes that wait: the change log is small; how many changes wait, and what the next refresh does
 rebuild: no rebuild was left unfinished
 usage: advice from usage, such as a view that nobody reads
-p_counts: false leaves out checks that count rows. Errors: 42501 if the caller may not see the advice. Internal.';
+p_counts: false leaves out checks that count rows. Errors: 42501 if the caller may not see the advice.
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_refresh(text, boolean) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_refresh(text, boolean)

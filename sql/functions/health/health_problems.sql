@@ -127,7 +127,7 @@ BEGIN
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
-            format('the last refresh was broken off: %s; see SELECT * FROM analytics.refresh_log '
+            format('the last refresh did not end: %s; see SELECT * FROM analytics.refresh_log '
                 'ORDER BY log_id DESC LIMIT 1;',
                 kpi_engine.error_in_short(run.error_message, run.error_sqlstate)),
             NULL
@@ -161,7 +161,7 @@ BEGIN
         UNION ALL
         SELECT
             'drift', 'unhealthy',
-            format('the audit found %s cell(s) that differ, and the views still show them: '
+            format('the audit found %s wrong cell(s), and the views still show them: '
                 'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
                 'WHERE NOT is_healed;)', sum(audit_log.cells)),
             NULL
@@ -202,8 +202,8 @@ BEGIN
         UNION ALL
         SELECT
             'missed_slot', 'degraded',
-            format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
-                'server or its scheduler down? The next refresh that succeeds makes up for it',
+            format('%s daily refresh(es) did not start in time, the last one on %s: was the server '
+                'or its scheduler down? The next successful refresh makes up for it',
                 count(*), max(missed.slot_date)),
             -- It happened. It may be over before the next tick.
             interval '0'

@@ -51,9 +51,9 @@ BEGIN
         CROSS JOIN LATERAL pg_stat_get_activity(held.pid) AS session
         WHERE held.granted AND held.pid <> pg_backend_pid()
     ) AS reader;
-    RAISE WARNING 'teloo-analytics: the derived tables are being read for over % by %; what '
-        'differs is written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
-        USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, '
+    RAISE WARNING 'teloo-analytics: % read the derived tables for over %; the rows that '
+        'differ are written one by one', coalesce(v_readers, 'a session that is gone'), p_wait
+        USING HINT = 'Nothing is lost. An open transaction also keeps dead rows on disk: end it, '
             'or SELECT pg_terminate_backend(pid);';
     RETURN kpi_engine.merge_set();
 END;

@@ -24,7 +24,7 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'the session does not hold the refresh lock'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'Without it, another refresh could be at work; nothing was changed.',
+                  DETAIL = 'Without it, another refresh could be running; nothing was changed.',
                   HINT = 'CALL analytics.work(); or CALL analytics.rebuild();';
     END IF;
     LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE NOWAIT;

@@ -20,7 +20,7 @@ BEGIN
     EXCEPTION WHEN invalid_table_definition THEN
         RAISE EXCEPTION 'the operational tables have columns of other types: %', SQLERRM
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'What reads the src_ views has to be made again, too; nothing was changed.',
+                  DETAIL = 'The views over the src_ views have to be created again too; nothing was changed.',
                   HINT = 'make migrate';
     END;
     UPDATE kpi_engine.migration_ledger SET

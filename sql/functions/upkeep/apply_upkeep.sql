@@ -52,7 +52,7 @@ BEGIN
         IF v_rows > 0 THEN
             v_touched := v_touched || v_table.table_name;
         END IF;
-        -- The planner guesses rows by the size of the file, which an earlier refresh may have left large.
+        -- The planner guesses rows by the file, which an earlier refresh may have left large.
         IF v_rows > 1000 OR (
             v_rows > 0
             AND pg_relation_size(format('kpi_engine.%I', 'changed_' || v_table.table_name)) > 262144
