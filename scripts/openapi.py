@@ -77,7 +77,7 @@ HEADERS = {
         required=True,
     ),
     "X-Data-Version": header(
-        "Number of the refresh that made these data. With several views, that of the least fresh one.",
+        "Number of the refresh that made these data. With several views: of the least fresh one.",
         count(12),
     ),
     "X-Calculated-At": header("When the figures were computed.", instant(REFRESHED)),
@@ -215,8 +215,8 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
         found.append(
             parameter(
                 "fill",
-                f"true: each {kpi['grain']} up to the last refresh has a row. A missing row is made "
-                "of zeros and NULLs.",
+                f"true: each {kpi['grain']} up to the last refresh has a row. A missing row has "
+                "zeros and NULLs.",
                 {"type": "boolean", "default": False},
                 True,
             )

@@ -1,8 +1,8 @@
 -- Compares the derived tables with a full recomputation from the source, and heals them.
 --
--- Invariant: all of history, or one part of it. Which part a month belongs to never changes, so
--- that going through all parts misses nothing while history grows: month number modulo
--- n - 1; part n is what does not follow from requests by day.
+-- Invariant: all of history, or one part of it. The part of a month never changes (month number
+-- modulo n - 1). So all parts together miss nothing while history grows. Part n has the tables that
+-- do not follow from requests by day.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.audit(p_part integer DEFAULT NULL, p_parts integer DEFAULT 30)

@@ -1,9 +1,9 @@
 -- Puts the setting change_capture into effect.
 --
--- Invariant: never queues the application behind its locks for longer than 100 ms: all
--- triggers in one short transaction, all locks released before the next attempt.
--- SECURITY INVOKER, for the owner of the operational tables; search_path is set again after
--- each COMMIT, since a SET clause would forbid it.
+-- Invariant: the application never waits behind its locks for longer than 100 ms. All triggers are
+-- in one short transaction. All locks are released before the next attempt.
+-- SECURITY INVOKER, for the owner of the operational tables. search_path is set again after each
+-- COMMIT, because a SET clause would forbid the COMMIT.
 
 CREATE OR REPLACE PROCEDURE analytics.apply_change_capture(
     p_patience interval DEFAULT interval '1 minute'

@@ -1,6 +1,6 @@
 -- Names the source tables whose changes are not noted.
 --
--- Invariant: NULL exactly where every write to every source table and partition is noted.
+-- Invariant: NULL if and only if each write to each source table and partition is noted.
 
 CREATE OR REPLACE FUNCTION analytics.capture_gap()
 RETURNS text

@@ -1,4 +1,4 @@
--- What the catalog holds about the change log and who writes it, as one value to compare.
+-- The catalog rows of the change log and of its writers, as one value to compare.
 
 CREATE OR REPLACE FUNCTION kpi_engine.log_version()
 RETURNS text

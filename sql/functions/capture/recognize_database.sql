@@ -1,8 +1,8 @@
--- Notes in which database this is, and takes over what a dump brought along.
+-- Notes which database this is, and takes over what a dump brought.
 --
--- Invariant: in another database than before, triggers that all work are those that the dump
--- brought, made after the rows were loaded; nothing was missed. In the same database a new
--- signature still means that changes may have been missed.
+-- Invariant: in another database than before, working triggers are those of the dump. They were
+-- created after the rows were loaded, so nothing was missed. In the same database a new signature
+-- still means that changes may have been missed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.recognize_database()
 RETURNS void

@@ -1,9 +1,8 @@
 -- Brings source binding and change capture in order, or raises.
 --
--- Invariant: when this returns, the src_ views read what the contract names, and what partitions
--- that came or went have changed waits in the change log. Whether a trigger may have missed
--- something is for kpi_engine.rebuild_reason() to say. Looks closely only where the catalog shows a
--- change.
+-- Invariant: when this returns, the src_ views read what the contract names. Changes by new or
+-- removed partitions wait in the change log. kpi_engine.rebuild_reason() says whether a trigger may
+-- have missed something. This looks closely only if the catalog shows a change.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle()
 RETURNS void

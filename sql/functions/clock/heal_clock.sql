@@ -1,9 +1,9 @@
--- Each tick first: finds what a clock that was wrong has stamped, and makes it void.
+-- First in each tick: finds the stamps of a wrong clock, and makes them void.
 --
--- Invariant: afterwards no stamp in the future keeps anything from being done or told. A slot in
--- the future is marked and not removed, since the clock may be wrong now and was right then: when
--- its instant comes again, a success counts if the clock jumped there, and does not if time went
--- by; then the slot is free again. Says what it found in analytics.scheduler_state.
+-- Invariant: afterwards no stamp in the future stops any work or any report. A slot in the future
+-- is marked and not removed, because the clock may be wrong now and may have been right then. When
+-- its instant comes again, a success counts if the clock jumped there. It does not count if time
+-- went by; then the slot is free again. analytics.scheduler_state says what was found.
 
 CREATE OR REPLACE FUNCTION kpi_engine.heal_clock()
 RETURNS text

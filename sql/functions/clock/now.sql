@@ -1,6 +1,6 @@
--- The clock that everything uses: the start of the transaction, or the pinned instant.
+-- The clock of the package: the start of the transaction, or the pinned instant.
 --
--- One expression, so that PostgreSQL puts it into the statements that use it.
+-- It is one expression, so that PostgreSQL puts it into the statements that use it.
 
 CREATE OR REPLACE FUNCTION analytics.now()
 RETURNS timestamptz

@@ -1,6 +1,6 @@
--- Fills the derived tables of a rebuild that were not filled batch by batch.
+-- Fills the derived tables of a rebuild that no batch filled.
 --
--- Invariant: afterwards the sets that are being filled are complete for p_today.
+-- Invariant: afterwards the new sets are complete for p_today.
 
 CREATE OR REPLACE FUNCTION kpi_engine.complete_rebuild(p_today date)
 RETURNS void

@@ -1,7 +1,7 @@
--- Brings the active sets to what the other, complete sets hold, row by row.
+-- Gives the active sets the rows of the other, complete sets, row by row.
 --
--- Invariant: only rows that differ are written, and nobody who reads waits: this is how a
--- rebuild inside one transaction ends. Returns the tables that changed.
+-- Invariant: it writes only rows that differ, and no reader waits. A rebuild inside one transaction
+-- ends in this way. It returns the tables that changed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.merge_set()
 RETURNS text[]

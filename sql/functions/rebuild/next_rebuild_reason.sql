@@ -1,5 +1,5 @@
--- Why the next refresh will compute everything, or whole derived tables, again, by what waits at
--- this moment.
+-- Says why the next refresh will compute everything, or whole derived tables, by the pending
+-- changes of this moment.
 
 CREATE OR REPLACE FUNCTION kpi_engine.next_rebuild_reason(p_is_settled boolean DEFAULT false)
 RETURNS text

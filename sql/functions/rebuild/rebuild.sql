@@ -1,9 +1,9 @@
--- Computes everything again from the source, committing after each batch.
+-- Computes everything again from the source, and commits after each batch.
 --
--- Invariant: readers see the state before until the end, and none of them waits; bounded
--- memory; after an interruption the next call goes on where it ended. Follow it in
--- analytics.rebuild_progress. Outside a transaction block only.
--- SECURITY INVOKER, since a definer can't COMMIT; search_path is set again after each COMMIT.
+-- Invariant: until the end, readers see the state before, and none of them waits. Its memory is
+-- bounded. After an interruption the next call continues. analytics.rebuild_progress shows its
+-- progress. It runs only outside a transaction block.
+-- SECURITY INVOKER, because a definer can't COMMIT. search_path is set again after each COMMIT.
 
 CREATE OR REPLACE PROCEDURE analytics.rebuild(p_restart boolean DEFAULT false)
 LANGUAGE plpgsql

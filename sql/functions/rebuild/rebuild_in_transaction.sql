@@ -1,9 +1,9 @@
 -- Computes derived tables again, in the caller's transaction.
 --
--- Invariant: readers see the state before until the caller commits, and none of them
--- waits. Uses the same steps as the procedure analytics.rebuild(), which commits between them.
--- No view is replaced here: the caller goes on, and a dump that waits for the view could have what
--- it needs next.
+-- Invariant: until the caller commits, readers see the state before, and none of them waits. It
+-- uses the steps of the procedure analytics.rebuild(), which commits between them. It replaces no
+-- view: the caller goes on, and a dump that waits for the view could hold the next lock that the
+-- caller needs.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rebuild_in_transaction(p_today date, p_table_names text[])
 RETURNS text[]

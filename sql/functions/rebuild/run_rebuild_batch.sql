@@ -1,7 +1,7 @@
 -- Computes the rows of one batch of a rebuild: requests by created_at.
 --
--- Invariant: a batch is marked finished in the transaction that computed it, so an
--- interrupted rebuild goes on after the last one that was committed.
+-- Invariant: the transaction that computes a batch also marks it finished. So an interrupted
+-- rebuild continues after the last committed batch.
 
 CREATE OR REPLACE FUNCTION kpi_engine.run_rebuild_batch(p_batch integer)
 RETURNS bigint

@@ -1,7 +1,7 @@
--- Queues a refresh that was asked for.
+-- Queues a refresh on request.
 --
--- Invariant: while one waits, asking again finds it: there is one of each kind at the most
--- (index refresh_jobs_one_request), however many ask at the same time.
+-- Invariant: while one waits, another request finds it. There is at most one of each kind (index
+-- refresh_jobs_one_request), however many sessions ask at the same time.
 
 CREATE OR REPLACE FUNCTION kpi_engine.queue_refresh(p_force boolean, p_requested_by text)
 RETURNS kpi_engine.refresh_jobs

@@ -1,7 +1,7 @@
 -- Moves the daily refresh to another local time.
 --
--- Invariant: effective at once and for both schedulers, since every tick reads the
--- settings; cron.job is never edited.
+-- Invariant: it takes effect at once, for both schedulers, because each tick reads the settings.
+-- cron.job is never edited.
 -- SECURITY DEFINER: operators may reschedule, and change no other setting.
 
 CREATE OR REPLACE FUNCTION analytics.set_schedule(p_time text, p_time_zone text DEFAULT NULL)

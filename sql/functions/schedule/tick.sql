@@ -1,11 +1,11 @@
--- Every minute: decides what is due and queues it. Short; never refreshes.
+-- Each minute: decides what is due and queues it. It is short and never refreshes.
 --
--- Invariant: ticks never pile up: while one is at work another returns at once; where that keeps
--- ticks away for 3 minutes it fails. A step that
--- fails stops no other one, and its error is raised when the others are committed. The change log
--- comes last, when all else is committed and other ticks may go on: it may be very long.
--- SECURITY INVOKER, like analytics.work(): the rights are in kpi_engine.tick_step(), and a
--- definer can't COMMIT; for the same reason search_path is set here.
+-- Invariant: ticks never pile up. While one runs, another returns at once. If that keeps ticks away
+-- for 3 minutes, it fails. A step that fails stops no other step. Its error is raised when the
+-- others are committed. The change log comes last, when everything else is committed and other
+-- ticks may run, because it may be very long.
+-- SECURITY INVOKER, like analytics.work(): kpi_engine.tick_step() has the rights, and a definer
+-- can't COMMIT. For the same reason search_path is set here.
 
 CREATE OR REPLACE PROCEDURE analytics.tick()
 LANGUAGE plpgsql

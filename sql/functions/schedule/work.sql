@@ -1,10 +1,10 @@
--- Every minute: runs the queued refreshes, committing between its steps.
+-- Each minute: runs the queued refreshes, and commits between its steps.
 --
--- Invariant: holds the refresh lock for its session from its first step to its last, and
--- releases it also when a step fails (only a COMMIT that fails leaves it to the end of the
--- session); the first COMMIT makes it fail in a transaction block before the lock is taken.
--- SECURITY INVOKER, since a definer can't COMMIT; for the same reason search_path is set
--- again after each COMMIT instead of in a SET clause.
+-- Invariant: it holds the refresh lock for its session from its first step to its last. It releases
+-- the lock also if a step fails. (Only a COMMIT that fails leaves it to the end of the session.) In
+-- a transaction block the first COMMIT fails before the lock is taken.
+-- SECURITY INVOKER, because a definer can't COMMIT. For the same reason search_path is set again
+-- after each COMMIT instead of in a SET clause.
 
 CREATE OR REPLACE PROCEDURE analytics.work()
 LANGUAGE plpgsql

@@ -1,7 +1,7 @@
--- Binds the src_ views to the operational tables as they are called now.
+-- Binds the src_ views to the operational tables that have the names of the contract now.
 --
--- Invariant: what is bound to other tables or columns than before is computed again by the next
--- refresh; until then the published views stay. The ledger holds what make migrate would write.
+-- Invariant: the next refresh computes everything that is bound to other tables or columns than
+-- before. Until then the published views stay. The ledger holds what make migrate would write.
 -- SECURITY DEFINER: for the owner of the operational tables, as analytics.release_source().
 
 CREATE OR REPLACE FUNCTION analytics.bind_source()

@@ -1,7 +1,7 @@
--- Finds the operational tables and says which generation of the schema they are.
+-- Finds the operational tables, and the generation of their schema.
 --
--- Invariant: returns a schema that fulfils the contract, or raises one error that
--- lists everything that is missing; nothing is changed either way.
+-- Invariant: it returns a schema that fulfils the contract, or raises one error that lists
+-- everything that is missing. It changes nothing.
 
 CREATE OR REPLACE FUNCTION kpi_engine.find_source(p_schema text DEFAULT NULL)
 RETURNS TABLE (source_schema text, source_generation text)

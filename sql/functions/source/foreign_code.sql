@@ -1,8 +1,8 @@
--- Code of the owners of source tables that PostgreSQL may run with our rights.
+-- Lists code of the owners of source tables that PostgreSQL may run with our rights.
 --
--- Invariant: reads of a source table can run no function of somebody else but those listed here. To
--- plan a query PostgreSQL works out constant parts of the expressions of indexes, statistics and
--- partition keys of a table, with the rights of whoever asks. What a superuser owns is trusted.
+-- Invariant: a read of a source table can run no foreign function except the listed ones. To plan a
+-- query, PostgreSQL computes constant parts of expressions of indexes, statistics and partition
+-- keys of a table, with the rights of the reader. Objects of superusers are trusted.
 
 CREATE OR REPLACE FUNCTION kpi_engine.foreign_code()
 RETURNS TABLE (relation oid, object text, routine text, owner text)

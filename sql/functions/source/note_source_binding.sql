@@ -1,6 +1,6 @@
--- Notes what the src_ views are bound to now.
+-- Notes the present binding of the src_ views.
 --
--- Invariant: where they are bound to something else than before, everything is computed again.
+-- Invariant: if they are bound to something else than before, everything is computed again.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_source_binding(p_is_moved boolean DEFAULT true)
 RETURNS boolean

@@ -1,10 +1,10 @@
--- Lets go of the operational tables, so that their owner can retype or drop columns.
+-- Releases the operational tables, so that their owner can retype or drop columns.
 --
--- Invariant: afterwards no src_ view reads a table, and reading one raises; nothing is lost, and
--- the published views stay as they are. analytics.bind_source() or make migrate binds again, also
--- in the same transaction.
--- SECURITY DEFINER: for the owner of the operational tables, who does not own the src_ views.
--- Granted to nobody: GRANT EXECUTE to the role that runs the migrations of the operational schema.
+-- Invariant: afterwards no src_ view reads a table, and a read of one raises an error. Nothing is
+-- lost, and the published views stay. analytics.bind_source() or make migrate binds again, also in
+-- the same transaction.
+-- SECURITY DEFINER: the owner of the operational tables does not own the src_ views. Granted to
+-- nobody: GRANT EXECUTE to the role that runs the migrations of the operational schema.
 
 CREATE OR REPLACE FUNCTION analytics.release_source()
 RETURNS integer

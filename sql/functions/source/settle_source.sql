@@ -1,9 +1,9 @@
 -- Makes sure that the src_ views read what the names of the contract mean, or raises.
 --
 -- Invariant: when this returns, they do, and everything that has to be computed again because of a
--- change is marked so. It binds again only where that is certain: each view reads the table that
--- has the name, and its text stays the same. So it is after a restore. Everything else is for make
--- migrate, and raises by name until then.
+-- change is marked. It binds again only if that is certain: each view reads the table that has the
+-- name, and its text stays the same. That is so after a restore. All other cases are for make
+-- migrate. Until then this raises an error that names the difference.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle_source()
 RETURNS void

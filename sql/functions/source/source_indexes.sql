@@ -1,8 +1,8 @@
--- The indexes on the operational tables that the engine needs, and whether they are there.
+-- Lists the indexes on the operational tables that the engine needs, and says which exist.
 --
--- Invariant: without them everything stays correct: a refresh reads whole tables instead of
--- the rows of what changed. An index serves when it is a valid B-tree, not partial, and begins
--- with the column. Partitions are listed one by one.
+-- Invariant: without them everything stays correct, but a refresh reads whole tables instead of the
+-- changed rows. An index serves if it is a valid B-tree, is not partial, and begins with the
+-- column. Each partition has its own row.
 
 CREATE OR REPLACE FUNCTION analytics.source_indexes()
 RETURNS TABLE (
