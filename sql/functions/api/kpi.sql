@@ -1,7 +1,7 @@
 -- GET /materialized-views/kpis/{view}: the rows of any KPI view.
 --
--- The gateway hands on the parameters as they came, each as name=value: which are right follows
--- from the view.
+-- The gateway passes the parameters unchanged, each as name=value. The view decides which of them
+-- are right.
 
 CREATE OR REPLACE FUNCTION api.kpi(view text, VARIADIC consulta text[])
 RETURNS json

@@ -1,6 +1,6 @@
 -- GET /materialized-views/kpis: the catalogue of the KPI views.
 --
--- Invariant: the ETag changes with everything in the answer but checked_at.
+-- Invariant: the ETag changes with everything in the answer except checked_at.
 
 CREATE OR REPLACE FUNCTION api.kpis()
 RETURNS json

@@ -1,6 +1,6 @@
 -- GET /materialized-views/live: the KPIs at this moment, without a refresh.
 --
--- Invariant: the ETag changes with the answer, so nobody holds it for longer than the gateway, 1 s.
+-- Invariant: the ETag changes with the answer. Only the gateway keeps the answer, for at most 1 s.
 
 CREATE OR REPLACE FUNCTION api.live(view text DEFAULT NULL)
 RETURNS json

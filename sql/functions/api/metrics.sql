@@ -1,4 +1,4 @@
--- GET /metrics: what Prometheus reads.
+-- GET /metrics: the metrics for Prometheus.
 --
 -- Invariant: names and labels are those of the contract of the HTTP API. A metric without a value
 -- has no line. Instants are in seconds since 1970, durations in seconds.

@@ -1,9 +1,9 @@
 -- POST /materialized-views/refresh: refreshes now, and answers when it is done.
 --
--- Invariant: never lets a serialization failure out, which PostgREST would retry for ever. Says
--- that another refresh is running only where one is: analytics.work() takes the lock for a moment
--- each minute, also when nothing is queued. Has a time limit of its own, which PostgREST sets for
--- the request. Reads the source inside EXCEPTION blocks only: a fault of the source is not the
+-- Invariant: it never raises a serialization failure, which PostgREST would retry without end. It
+-- says that another refresh is running only if one is: analytics.work() takes the lock for a moment
+-- each minute, also without a queued job. It has a time limit of its own, which PostgREST sets for
+-- the request. It reads the source only inside EXCEPTION blocks: a fault of the source is not the
 -- caller's.
 
 CREATE OR REPLACE FUNCTION api.refresh(force text DEFAULT NULL)

@@ -1,4 +1,4 @@
--- GET /materialized-views/scheduler/status: the daily slot, what waits, the last 20 jobs.
+-- GET /materialized-views/scheduler/status: the daily slot, pending triggers, the last 20 jobs.
 --
 -- Invariant: it writes nothing, so that PostgREST answers it on a standby, by POST too.
 

@@ -1,6 +1,6 @@
 -- POST /materialized-views/scheduler/trigger-refresh: a refresh in the background.
 --
--- Invariant: answers 202 at once; asking again while one waits finds the same job.
+-- Invariant: it answers 202 at once. While one refresh waits, another call finds the same job.
 
 CREATE OR REPLACE FUNCTION api.scheduler_trigger_refresh()
 RETURNS json

@@ -1,7 +1,7 @@
--- GET /materialized-views/status: every materialized view, its size and age.
+-- GET /materialized-views/status: each materialized view, its size and age.
 --
--- Invariant: the ETag changes with everything in the answer but age_seconds and checked_at, which
--- move by themselves. The headers of freshness are those of the least fresh view.
+-- Invariant: the ETag changes with everything in the answer except age_seconds and checked_at,
+-- which change by themselves. The headers of freshness are those of the least fresh view.
 
 CREATE OR REPLACE FUNCTION api.status()
 RETURNS json

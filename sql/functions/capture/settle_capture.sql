@@ -1,11 +1,11 @@
--- Notes what partitions that came or went have changed.
+-- Notes the changes of partitions that came or went.
 --
--- Invariant: when this returns true, the change log holds every key that a partition brought, took
--- along, or changed while it was without triggers, and engine_state.capture_signature is what the
--- catalog shows now. False, with nothing done, where a trigger may have missed something: then
--- everything has to be computed again.
--- A partition with rows and without triggers is noted whole, each time: what was deleted from it
--- directly shows as vanished.
+-- Invariant: when this returns true, the change log holds each key that a partition brought, took
+-- along, or changed while it had no triggers. engine_state.capture_signature is then the present
+-- state of the catalog. If a trigger may have missed something, this returns false and does
+-- nothing: everything has to be computed again.
+-- A partition with rows and without triggers is noted as a whole, each time. Rows that were deleted
+-- from it directly are found as vanished keys.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle_capture()
 RETURNS boolean

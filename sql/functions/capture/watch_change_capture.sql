@@ -1,11 +1,11 @@
--- Every minute: looks after the source binding and change capture.
+-- Each minute: looks after the source binding and change capture.
 --
--- Invariant: when a trigger was missing or disabled, everything is marked to be computed again, and
--- the server's log says so once; what partitions that came or went changed is noted by keys. Where
--- the operational tables moved, nothing is noted: each refresh fails by name until they are bound
--- again, and health says so.
--- SECURITY DEFINER: the scheduler's role writes nothing by itself. Triggers are created
--- where analytics_owner may; elsewhere the owner of the tables has to.
+-- Invariant: if a trigger was missing or disabled, everything is marked to be computed again, and
+-- the server's log says so once. Changes by new or removed partitions are noted by keys. If the
+-- operational tables moved, nothing is noted: each refresh fails and names the difference until
+-- they are bound again, and health says so.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself. It creates triggers if
+-- analytics_owner may. If not, the owner of the tables has to.
 
 CREATE OR REPLACE FUNCTION kpi_engine.watch_change_capture()
 RETURNS void

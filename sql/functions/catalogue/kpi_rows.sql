@@ -1,8 +1,10 @@
--- The rows of a KPI view that a request asks for.
+-- Returns the rows of a KPI view for a request.
 --
 -- Invariant: the parameters follow from the key and the COMMENTs of the view. Names come from the
--- catalog and are quoted, values are parameters of the statement: no text of a request is in it.
--- Raises the errors of the HTTP API, and says how fresh the answer is (kpi_engine.begin_reading).
+-- catalog and are quoted. Values are parameters of the statement. So no text of a request is in the
+-- statement.
+-- It raises the errors of the HTTP API, and sets the headers of freshness
+-- (kpi_engine.begin_reading).
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_rows(p_view_name text, p_parts text[])
 RETURNS json

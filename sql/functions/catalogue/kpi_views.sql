@@ -1,7 +1,8 @@
--- The KPI views: what the catalogue and the API serve.
+-- Lists the KPI views that the catalogue and the API serve.
 --
--- Invariant: a materialized view mv_… of schema analytics with a COMMENT of the right form and a
--- key is one; nobody keeps a list. The grain of a view is its time: the key's column of type date.
+-- Invariant: a KPI view is a materialized view mv_… of schema analytics that has a COMMENT of the
+-- right form and a key. There is no list. The grain of a view is its time: the column of type date
+-- in its key.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_views(p_view_name text DEFAULT NULL)
 RETURNS TABLE (

@@ -1,10 +1,10 @@
--- Everything about an installation that SQL can see, for whoever has psql alone.
+-- Checks everything about an installation that SQL can see, for people with psql alone.
 --
--- Invariant: changes nothing, so it works in a READ ONLY transaction and on a standby. Each check
--- is run by kpi_engine.doctor_check(), so one that fails, or waits for a lock, stops no other.
--- One statement_timeout is for all checks: the check that it ends, and those that it leaves no time
--- for, are findings. The order of the rows follows from the findings alone.
--- SECURITY INVOKER: what PostgreSQL shows a superuser only, a superuser sees here.
+-- Invariant: it changes nothing, so it works in a READ ONLY transaction and on a standby.
+-- kpi_engine.doctor_check() runs each check. So a check that fails, or waits for a lock, stops no
+-- other one. One statement_timeout is for all checks. The check that it ends, and the checks that
+-- get no time, are findings. The order of the rows follows from the findings alone.
+-- SECURITY INVOKER: a superuser sees here what PostgreSQL shows to superusers only.
 
 CREATE OR REPLACE FUNCTION analytics.doctor(
     p_group text DEFAULT NULL,

@@ -1,9 +1,9 @@
--- Which finding of the doctor follows from which other one, and the order to show them in.
+-- Says which finding of the doctor caused which other one, and in which order to show them.
 --
--- Invariant: one row for each finding. Several checks fail for one right that was lost, one role or
--- table that is gone. The cause is the finding of a check that was made for it, with the statement
--- that mends it; where there is none, the first one. cause is never a finding that has one itself.
--- scripts/doctor.py runs this query from the file, with its own findings among the others.
+-- Invariant: one row for each finding. Several checks can fail because of one lost right, or one
+-- missing role or table. The cause is the finding of the check for exactly that, with the statement
+-- that mends it. If there is none, the cause is the first finding. A cause never has a cause
+-- itself. scripts/doctor.py runs this query from the file, with its own findings among the others.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_causes(p_findings jsonb)
 RETURNS TABLE (number bigint, cause bigint, place bigint)

@@ -1,8 +1,8 @@
--- The check pg_cron of the doctor: do the jobs of this database run.
+-- The check pg_cron of the doctor: do the jobs of this database run?
 --
--- Invariant: looks into this database only. Where pg_cron lives in another one, what can be said
--- from here is that; scripts/doctor.py then looks there.
--- SECURITY INVOKER: pg_cron shows each role its own jobs, and superusers all. So whoever is no
+-- Invariant: it looks only into this database. If pg_cron lives in another one, it says only that.
+-- scripts/doctor.py then looks there.
+-- SECURITY INVOKER: pg_cron shows each role its own jobs, and superusers all. So a caller who is no
 -- superuser looks as the role of the jobs.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_cron()

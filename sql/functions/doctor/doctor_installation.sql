@@ -1,6 +1,6 @@
 -- The checks of the doctor about the objects that migrate made.
 --
--- Invariant: asks the catalog and the ledger; what the files hold, only the machine knows.
+-- Invariant: it asks the catalog and the ledger. Only the machine knows what the files hold.
 -- SECURITY DEFINER: readers and operators do not read the ledger.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_installation(p_check text, p_default_path text)

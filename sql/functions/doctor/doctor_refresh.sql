@@ -1,8 +1,8 @@
--- The checks of the doctor about refreshes and the use of what they publish.
+-- The checks of the doctor about refreshes and the use of the views.
 --
--- Invariant: shows nothing that the caller may not see elsewhere: readers and operators see the
--- health, the log and the progress of a rebuild; only operators see the advice.
--- SECURITY DEFINER: they may not call what works it out.
+-- Invariant: it shows nothing that the caller may not see elsewhere. Readers and operators see
+-- health, the log and the progress of a rebuild. Only operators see the advice.
+-- SECURITY DEFINER: they may not call the functions behind it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_refresh(p_check text, p_counts boolean)
 RETURNS TABLE (status text, message text, fixes text[])

@@ -1,6 +1,6 @@
 -- The checks of the doctor about waiting refreshes and notices of alerts.
 --
--- Invariant: what is on its way is well; only what is stuck is a finding.
+-- Invariant: a refresh or notice on its way is well. Only a stuck one is a finding.
 -- SECURITY DEFINER: it asks what only analytics_owner may; granted to nobody.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_schedule(p_check text)

@@ -1,9 +1,9 @@
 -- The checks of the doctor about the operational tables and change capture.
 --
--- Invariant: reads the source as analytics_owner, whoever asks: PostgreSQL may run code of the
--- owners of source tables with the rights of who reads them (kpi_engine.foreign_code).
--- SECURITY DEFINER for that; granted to nobody, so only who may act as analytics_owner gets an
--- answer.
+-- Invariant: it reads the source as analytics_owner for each caller. PostgreSQL may run code of the
+-- owners of source tables with the rights of the reader (kpi_engine.foreign_code).
+-- SECURITY DEFINER for that; granted to nobody. So only roles that may act as analytics_owner get
+-- an answer.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_source(p_check text, p_counts boolean)
 RETURNS TABLE (status text, message text, fixes text[])

@@ -1,12 +1,13 @@
--- Runs before each HTTP request (db-pre-request of PostgREST): what it does not check itself.
+-- Runs before each HTTP request (db-pre-request of PostgREST), and checks what PostgREST does not
+-- check.
 --
--- Invariant: a token must end (exp), must be meant for us (aud) and must name a role of the
--- API; PostgREST accepts one that leaves any of them out. Shows the request's id in
+-- Invariant: a token must end (exp), must be meant for us (aud) and must name a role of the API.
+-- PostgREST accepts a token that lacks any of these. The function also puts the request's id into
 -- application_name, so that it is in pg_stat_activity and in the server's log.
--- Claims that jsonb might refuse (an escaped NUL, a number beyond numeric, deep nesting) are for
--- kpi_engine.check_token: the cast here would end as 400 or 413, and such a token is plainly 401.
--- One expression, so that PostgreSQL puts it into PostgREST's prepared statement: every request
--- pays for it.
+-- kpi_engine.check_token handles claims that jsonb might refuse (an escaped NUL, a number beyond
+-- numeric, deep nesting). A cast here would end as 400 or 413, but such a token is 401.
+-- It is one expression, so that PostgreSQL puts it into PostgREST's prepared statement. Each
+-- request pays for it.
 
 CREATE OR REPLACE FUNCTION analytics.check_request()
 RETURNS void

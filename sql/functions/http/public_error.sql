@@ -1,7 +1,7 @@
--- The text of a failed refresh as the HTTP API shows it.
+-- Returns the text of a failed refresh as the HTTP API shows it.
 --
--- Invariant: no path of the server and no value of the source leaves: the classes of SQLSTATE
--- whose messages hold them are told in general words. The full text stays in the logs.
+-- Invariant: no path of the server and no value of the source leaves. The SQLSTATE classes whose
+-- messages contain them get general words. The full text stays in the logs.
 
 CREATE OR REPLACE FUNCTION kpi_engine.public_error(p_message text, p_sqlstate text)
 RETURNS text

@@ -1,7 +1,7 @@
--- Older objects that would win over ours on a search_path.
+-- Lists older objects that would win over ours on a search_path.
 --
--- Invariant: no row exactly where plain refresh_all_mv(), get_mv_stats() and the names of the views
--- mean ours. migrate runs this query from the file.
+-- Invariant: no row if and only if plain refresh_all_mv(), get_mv_stats() and the names of the
+-- views mean ours. migrate runs this query from the file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.shadowing_objects(p_path text, p_views text[])
 RETURNS TABLE (object_name text, statement text)

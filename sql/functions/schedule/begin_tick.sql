@@ -1,7 +1,7 @@
--- Lets one tick at a time be at work.
+-- Lets one tick run at a time.
 --
--- Invariant: false while another is, which is no fault. Where ticks have not come for three minutes
--- for it, that is one, and the holder is named: a tick is never silently still.
+-- Invariant: false while another tick runs, which is no fault. If that keeps ticks away for three
+-- minutes, it is a fault, and the error names the session. So missing ticks never stay unnoticed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.begin_tick()
 RETURNS boolean

@@ -1,7 +1,7 @@
 -- Takes the oldest queued refresh.
 --
--- Invariant: the caller, analytics.work(), holds the refresh lock for its session, so
--- no other refresh is alive: a job that is still RUNNING lost its session.
+-- Invariant: the caller, analytics.work(), holds the refresh lock for its session. So no other
+-- refresh is alive, and a job in state RUNNING lost its session.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.claim_refresh_job()

@@ -1,8 +1,8 @@
 -- Closes jobs whose session is gone, and queues them again.
 --
--- Invariant: a job is alive exactly while its session holds the refresh lock: analytics.work()
--- takes that before it claims a job and lets go of it after the job's end is committed. What was
--- closed is queued again as often as one that failed, at least once, and its end is in the log.
+-- Invariant: a job is alive if and only if its session holds the refresh lock. analytics.work()
+-- takes the lock before it claims a job, and releases it after the end of the job is committed. A
+-- closed job is queued again as often as a failed one, but at least once. Its end is in the log.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.close_orphaned_jobs(p_holder_lives boolean DEFAULT true)

@@ -1,8 +1,8 @@
--- When the next daily refresh is due.
+-- Says when the next daily refresh is due.
 --
--- Invariant: the slot that kpi_engine.queue_due_refresh() will queue next: the last one that has
--- come, else the first one to come.
--- SECURITY DEFINER: readers may know the schedule without reading its tables.
+-- Invariant: it is the slot that kpi_engine.queue_due_refresh() will queue next: the last slot that
+-- has come, else the first one to come.
+-- SECURITY DEFINER: readers may know the schedule, but may not read its tables.
 
 CREATE OR REPLACE FUNCTION analytics.next_scheduled_refresh()
 RETURNS timestamptz

@@ -1,8 +1,8 @@
 -- Queues the daily refresh when its slot has come.
 --
--- Invariant: a local day is queued at most once, whoever asks and however often: the row of
--- analytics.scheduler_state lets one at a time decide. After downtime one refresh makes up for
--- all slots; those before the last are noted as MISSED.
+-- Invariant: a local day is queued at most once, however many sessions ask: the row of
+-- analytics.scheduler_state lets one at a time decide. After downtime one refresh makes up for all
+-- slots. The slots before the last one are noted as MISSED.
 
 CREATE OR REPLACE FUNCTION kpi_engine.queue_due_slots()
 RETURNS bigint

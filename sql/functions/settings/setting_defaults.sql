@@ -1,7 +1,8 @@
--- All settings, with their values in a new installation.
+-- Lists all settings, with their values in a new installation.
 --
--- Invariant: each name here has its rule in kpi_engine.setting_problem(), and the other way round.
--- migrate inserts from this file what analytics.settings does not have; what is there stays.
+-- Invariant: each name here has a rule in kpi_engine.setting_problem(), and each rule has a name
+-- here. migrate inserts from this file the settings that analytics.settings does not have. Existing
+-- settings stay. docs/reference/settings.md is made from it: make reference.
 
 CREATE OR REPLACE FUNCTION kpi_engine.setting_defaults()
 RETURNS TABLE (name text, value text, description text)

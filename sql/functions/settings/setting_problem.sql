@@ -1,7 +1,7 @@
--- Tells which values of a setting are right, where the given one is not.
+-- Names the right values of a setting, if the given one is wrong.
 --
--- Invariant: NULL exactly where the setting exists and may have the value. Each rule is here and
--- nowhere else: the trigger of analytics.settings and the doctor ask.
+-- Invariant: NULL if and only if the setting exists and may have the value. Each rule is only here.
+-- The trigger of analytics.settings and the doctor ask this function.
 
 CREATE OR REPLACE FUNCTION kpi_engine.setting_problem(p_name text, p_value text)
 RETURNS text

@@ -1,7 +1,7 @@
--- How often this session has read each source table as a whole.
+-- Counts how often this session has read each source table as a whole.
 --
--- Invariant: as in kpi_engine.scans_so_far(), only a difference within one statement says
--- anything. Partitions in other schemas are left out.
+-- Invariant: as in kpi_engine.scans_so_far(), only a difference within one statement has a meaning.
+-- Partitions in other schemas are left out.
 
 CREATE OR REPLACE FUNCTION kpi_engine.source_scans()
 RETURNS jsonb

@@ -1,7 +1,8 @@
--- What the use of the views says about how they are kept: advice, with its evidence.
+-- Gives advice from the use of the views, with its evidence.
 --
--- Invariant: judged by the last usage_advice_days days, and not before something was watched for
--- so long; an advice is gone when its cause is. Nothing here is wrong: it belongs to no health.
+-- Invariant: it looks at the last usage_advice_days days, and gives no advice before something was
+-- watched for that time. An advice goes when its cause goes. Nothing here is a fault, so it is not
+-- a part of health.
 -- SECURITY DEFINER: operators do not read the tables of the engine.
 
 CREATE OR REPLACE FUNCTION analytics.usage_advice()

@@ -1,9 +1,9 @@
 -- Once an hour: notes how often the views, their indexes and the HTTP API were used.
 --
--- Invariant: uses are what PostgreSQL's statistics gained since the last look, less what
--- refreshes did themselves. A refresh notes its scans when it commits, the statistics show them up
--- to a minute later: what can't be taken off yet is taken off next time. Statistics that were
--- reset, and a view that was built again, count from 0.
+-- Invariant: a use is what PostgreSQL's statistics gained since the last look, without the scans of
+-- refreshes. A refresh notes its scans when it commits. The statistics show them up to a minute
+-- later. A part that can't be taken off yet is taken off the next time. Statistics that were reset,
+-- and a view that was built again, count from 0.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.watch_usage()
