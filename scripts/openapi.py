@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the product paths, made from the database and from ENDPOINTS.
 
-Descriptions are the COMMENTs of the functions and of the views' columns, roles are the grants:
-what the database says is written nowhere else, and so can't drift from it.
+Descriptions are the COMMENTs of the functions and of the views' columns. Roles are the grants.
+These facts are written only in the database, so the document can't drift from it.
 """
 
 import csv

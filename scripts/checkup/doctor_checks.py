@@ -1,8 +1,8 @@
-"""What the doctor asks of the database, and what only the machine knows.
+"""The checks of the doctor that need the machine, and the calls of those that SQL makes.
 
-A check yields findings. What SQL can see, SQL says: kpi_engine.doctor_check(). Here is the rest:
-the files, the clock's zones, the disk, and pg_cron in another database. Each check runs in a
-read-only transaction of its own; what it raises is reported by scripts/doctor.py as its result.
+A check yields findings. kpi_engine.doctor_check() makes the checks that SQL can make. Here is the
+rest: the files, the time zones, the disk, and pg_cron in another database. Each check runs in a
+read-only transaction of its own. scripts/doctor.py reports an error of a check as its result.
 """
 
 import os

@@ -1,11 +1,15 @@
 """README and docs: each relative link and each path that they name exists."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cluster import PROJECT
+from conftest import Database, install
+from database.sql_files import SQL_DIRECTORY
+from migrate import migrate
 
 LONGEST_README = 900
 PAGES = sorted(
@@ -106,3 +110,22 @@ def test_each_target_that_a_page_names_is_in_the_makefile() -> None:
             re.findall(r"(?:^|`|\w=\S+ |DRY_RUN=1 )make ([a-z][a-z-]+)", text, re.MULTILINE)
         )
         assert named <= targets, page
+
+
+def test_the_statements_of_the_first_hour_run(system_database: Database, tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "first-hour.md").read_text(encoding="utf-8")
+    *statements, view = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(statements) > 4
+    install(system_database)
+    system_database.execute("SELECT * FROM refresh_all_mv()")
+    with system_database.connect() as connection:
+        for block in statements:
+            connection.execute(block)
+    directory = tmp_path / "sql"
+    shutil.copytree(SQL_DIRECTORY, directory)
+    (name,) = re.findall(r"is one file: `(\w+\.sql)`", page)
+    (directory / "views" / "kpis" / name).write_text(view, encoding="utf-8")
+    changes = migrate(system_database.url, directory=directory)
+    assert any(name in change for change in changes)
+    rows = system_database.rows("SELECT view_name, refresh_status FROM refresh_all_mv()")
+    assert (name.removesuffix(".sql"), "SUCCESS") in rows
