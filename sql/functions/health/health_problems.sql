@@ -279,7 +279,7 @@ stale: the figures are over 26 hours old
 aging: the figures are over 25 hours old
 refresh_failed: the last refresh failed
 scheduler_down: the scheduler does not run
-drift: figures differ from what they are computed from
+drift: some figures differ from the operational tables
 slow: the last refresh was slow
 missing_indexes: refreshes are slower than they need to be
 row_drop: a view lost half of its rows
