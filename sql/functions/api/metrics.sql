@@ -110,7 +110,7 @@ BEGIN
             (
                 SELECT greatest(0, extract(
                     EPOCH FROM coalesce(job.first_started_at, clock_timestamp())
-                    -- A slot is not late for what was set only after it.
+                    -- A slot is not late because of a change after it.
                     - greatest(job.slot_at, scheduler_state.schedule_changed_at)
                 ))
                 FROM kpi_engine.refresh_jobs AS job

@@ -47,7 +47,7 @@ BEGIN
     END IF;
     FOR v_try IN 1..15 LOOP
         EXIT WHEN pg_try_advisory_xact_lock(kpi_engine.refresh_lock_key());
-        -- Somebody who is no refresh is not waited for.
+        -- It does not wait for a session that is no refresh.
         v_stranger := (
             SELECT format('process %s of role %s', holders.pid, holders.role_name)
             FROM analytics.lock_holders() AS holders

@@ -21,7 +21,7 @@ DECLARE
     v_next_run text;
     v_is_running boolean;
 BEGIN
-    -- Queries in DECLARE would be out of reach of EXCEPTION.
+    -- EXCEPTION does not catch errors of queries in DECLARE.
     v_time_zone := analytics.setting('schedule_time_zone');
     v_schedule := analytics.setting('schedule_time');
     v_next_run := kpi_engine.iso_instant(analytics.next_scheduled_refresh());

@@ -22,7 +22,7 @@ DECLARE
     v_row_counts json;
     v_tag text;
 BEGIN
-    -- A query in DECLARE would be out of reach of EXCEPTION.
+    -- EXCEPTION does not catch errors of a query in DECLARE.
     v_waiting := kpi_engine.changes_waiting();
     WITH views AS (
         SELECT

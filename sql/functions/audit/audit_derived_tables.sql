@@ -55,7 +55,7 @@ BEGIN
                 'SELECT solicitud_id FROM kpi_engine.waiting_requests()', v_ids, p_from, p_until
             );
             IF v_found > 0 THEN
-                -- A row that was healed may belong to any other period.
+                -- A healed row may belong to any other period.
                 v_from := '-infinity';
                 v_until := '2099-12-31';
             END IF;

@@ -27,7 +27,7 @@ SET enable_seqscan = off
 AS $capture_by_table$
 #variable_conflict use_column
 DECLARE
-    -- No subscription at all is the rule.
+    -- Usually there is no subscription.
     v_is_subscriber constant boolean := EXISTS (SELECT FROM pg_subscription_rel);
 BEGIN
     RETURN QUERY

@@ -13,7 +13,7 @@ AS $capture_obstacle$
 DECLARE
     v_obstacle text;
 BEGIN
-    -- In PL/pgSQL for its kept plan: a tick calls this.
+    -- PL/pgSQL keeps the plan: each tick calls this.
     WITH log AS (
         SELECT
             wanted.name,

@@ -61,7 +61,7 @@ BEGIN
                 AND pg_class.relname = contract.table_name
                 AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
             UNION
-            -- What the src_ views read, whatever it is called.
+            -- The tables that the src_ views read, under any name.
             SELECT pg_depend.refobjid, contract.entity, contract.function_name, contract.view_name
             FROM contract
             INNER JOIN pg_class AS view

@@ -21,7 +21,7 @@ BEGIN
     IF NOT kpi_engine.is_settled() THEN
         PERFORM kpi_engine.settle_source();
         PERFORM kpi_engine.recognize_database();
-        -- Before it is looked at: what is done meanwhile shows the next time.
+        -- This comes before the check: a change during the check shows the next time.
         v_relations := ARRAY(
             SELECT captured_tables.relation FROM kpi_engine.captured_tables()
             UNION

@@ -36,10 +36,10 @@ BEGIN
         INNER JOIN jsonb_each(v_now) AS fresh ON fresh.key = known.key
         WHERE
             fresh.value <> known.value
-            -- Its triggers came: what was there before them is noted below.
+            -- Its triggers are new. The rows before them are noted below.
             AND NOT (known.value ->> 2 IS NULL AND known.value ->> 1 = 'part')
     ) OR EXISTS (
-        -- A whole table: what it held, or what went through it, was not noted.
+        -- A whole table: its rows, or rows that went through it, were not noted.
         SELECT FROM jsonb_each(v_now) AS fresh
         WHERE fresh.value ->> 1 <> 'part' AND NOT v_known ? fresh.key
     ) OR EXISTS (
@@ -89,7 +89,7 @@ BEGIN
             AND captured.relation_kind = 'r'
             AND pg_relation_size(captured.relation) > 0
     LOOP
-        -- Through the table that may be read; the partition itself may be closed to us.
+        -- It reads through the parent table. We may have no right on the partition itself.
         EXECUTE format(
             'INSERT INTO kpi_engine.change_log (entity, key)
              SELECT $1, source.%1$I FROM %2$s AS source

@@ -25,7 +25,7 @@ DECLARE
     v_state kpi_engine.engine_state;
     v_gap text;
 BEGIN
-    -- Locked by a refresh: that decides by itself, and the next tick looks again.
+    -- A refresh has the lock. It decides by itself, and the next tick looks again.
     PERFORM FROM kpi_engine.engine_state FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN;
@@ -33,7 +33,7 @@ BEGIN
     BEGIN
         PERFORM kpi_engine.settle();
     EXCEPTION WHEN object_not_in_prerequisite_state THEN
-        -- Health says it (analytics.source_problems); the tick goes on.
+        -- Health reports it (analytics.source_problems), and the tick goes on.
         RETURN;
     END;
     SELECT engine_state.* INTO STRICT v_state FROM kpi_engine.engine_state;
@@ -44,7 +44,7 @@ BEGIN
     END IF;
     v_gap := analytics.capture_gap();
     IF EXISTS (
-        -- Only where it may: an attempt locks the table for a moment.
+        -- Only if it may: an attempt locks the table for a moment.
         SELECT FROM kpi_engine.capture_by_table() AS captured
         INNER JOIN pg_class ON pg_class.oid = captured.relation
         WHERE NOT captured.is_working AND pg_has_role(pg_class.relowner, 'USAGE')

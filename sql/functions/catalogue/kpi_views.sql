@@ -23,7 +23,7 @@ SET search_path = pg_catalog, pg_temp
 AS $kpi_views$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plan: each request for a KPI calls this.
+    -- PL/pgSQL keeps the plan: each request for a KPI calls this.
     RETURN QUERY
         SELECT
             pg_class.relname::text,
@@ -44,7 +44,7 @@ BEGIN
                 END
             END
         FROM unnest(
-            -- One of a name by index.
+            -- With a name, this finds the view by index.
             CASE WHEN p_view_name IS NULL
                 THEN ARRAY(
                     SELECT named.oid FROM pg_class AS named
@@ -79,7 +79,7 @@ BEGIN
         WHERE
             pg_class.relkind = 'm'
             AND pg_class.relname LIKE 'mv\_%'
-            -- One that somebody else made may be closed to us. NULL: it has just been replaced.
+            -- We may have no right on a view of another owner. NULL: it was just replaced.
             AND (
                 pg_class.relowner = 'analytics_owner'::regrole
                 OR coalesce(has_table_privilege(pg_class.oid, 'SELECT'), true)

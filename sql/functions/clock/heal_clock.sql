@@ -25,7 +25,7 @@ DECLARE
 BEGIN
     SELECT scheduler_state.* INTO STRICT v_state FROM kpi_engine.scheduler_state FOR UPDATE;
 
-    -- Before the marks of this tick. Continuous ticks show that time went by.
+    -- This comes before the marks of this tick. Continuous ticks show that time went by.
     WITH restored AS (
         UPDATE kpi_engine.refresh_jobs SET is_void = false
         WHERE
@@ -44,7 +44,7 @@ BEGIN
 
     SELECT max(restored.slot_at) INTO v_restored FROM restored;
     IF EXISTS (SELECT FROM kpi_engine.view_state WHERE view_state.last_success_at < v_restored) THEN
-        -- The clock was back, and is right again: the figures may be those of a day long ago.
+        -- The clock was behind, and is right again: the figures may be those of an old day.
         PERFORM kpi_engine.queue_refresh(false, 'analytics.tick()');
     END IF;
     UPDATE kpi_engine.refresh_jobs SET
@@ -65,7 +65,7 @@ BEGIN
 
     SELECT max(marked.slot_at) INTO v_last_slot FROM marked;
 
-    -- A retry of such a time waits for it; what runs since such a time would never be overdue.
+    -- A retry with such a time would wait for it. A run since such a time would never be overdue.
     UPDATE kpi_engine.refresh_jobs SET finished_at = v_wall, run_after = v_wall
     WHERE refresh_jobs.state = 'QUEUED' AND refresh_jobs.finished_at > v_latest_wall;
     UPDATE kpi_engine.refresh_jobs SET started_at = v_wall
@@ -85,7 +85,7 @@ BEGIN
         AND alert_outbox.next_attempt_at > v_latest_wall + interval '1 hour';
 
     SELECT max(view_state.last_success_at) INTO v_last_success FROM kpi_engine.view_state
-    -- A clock that is pinned back is no fault.
+    -- A clock that is pinned to the past is no fault.
     WHERE view_state.last_success_at > greatest(v_latest, v_latest_wall);
     v_found := concat_ws(
         ', ',
@@ -125,7 +125,7 @@ BEGIN
             kpi_engine.iso_instant(v_now), v_found
             USING HINT = 'They are void, and the schedule goes on. Mend the server''s clock (NTP).';
         IF v_last_success IS NOT NULL THEN
-            -- The figures may be those of a day that is yet to come.
+            -- The figures may be those of a future day.
             PERFORM kpi_engine.queue_refresh(false, 'analytics.tick()');
         END IF;
     END IF;

@@ -11,7 +11,7 @@ CREATE OR REPLACE FUNCTION analytics.doctor(
     p_counts boolean DEFAULT true,
     p_production boolean DEFAULT false,
     p_pool integer DEFAULT 24,
-    -- A default is worked out where the caller is, before the search_path below is set.
+    -- A default is computed with the search_path of the caller, before the one below is set.
     p_default_path text DEFAULT kpi_engine.default_search_path()
 )
 RETURNS TABLE (
@@ -88,7 +88,7 @@ BEGIN
         ) INTO v_findings
         FROM jsonb_array_elements(v_answer) AS answer (finding)
         WHERE
-            -- What is well is said where nothing else is.
+            -- ok is shown only if a check has no other finding.
             answer.finding ->> 'status' <> 'ok'
             OR NOT jsonb_path_exists(v_answer, '$[*] ? (@.status != "ok")');
     END LOOP;

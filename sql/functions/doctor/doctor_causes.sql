@@ -22,7 +22,7 @@ AS $doctor_causes$
         FROM jsonb_array_elements(p_findings) WITH ORDINALITY AS entry (value, number)
     ),
 
-    -- The object, without its schema, that a message says is not right.
+    -- The wrong object of a message, without its schema.
     complaint AS (
         SELECT
             finding.*,
@@ -70,7 +70,7 @@ AS $doctor_causes$
                     complaint.status = 'wrong'
                     AND complaint.check_name <> 'health'
                     AND complaint.fixes ~ '\m(GRANT|CREATE|ALTER|make migrate)\M' DESC,
-                    -- What is missing comes before a right on it.
+                    -- A missing object comes before a right on it.
                     complaint.message LIKE '%is missing%' DESC,
                     complaint.number
             ) AS rank
@@ -81,7 +81,7 @@ AS $doctor_causes$
                 ~ format('(?<!\w)%s(?!\w)', object.object_name)
     ),
 
-    -- One object after the other: what has a cause already is not looked at again.
+    -- One object after the other. A finding that already has a cause is skipped.
     folded AS (
         SELECT
             0::bigint AS step,

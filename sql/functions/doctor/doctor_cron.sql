@@ -69,7 +69,7 @@ BEGIN
         END, CASE
             WHEN v_ticks THEN ARRAY[]::text[]
             WHEN v_home <> current_database() THEN v_elsewhere
-            -- Only a superuser sees whether pg_cron lives in another database: it may stay there.
+            -- Only a superuser sees whether pg_cron lives in another database. It may stay there.
             WHEN v_home IS NULL THEN
                 ARRAY['SHOW cron.database_name;  -- as a superuser: where pg_cron lives, if anywhere']
                 || v_elsewhere

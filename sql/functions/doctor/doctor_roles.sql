@@ -109,7 +109,7 @@ BEGIN
                         )
                         WHEN 'analytics_owner' THEN
                             granted.rolname = 'pg_signal_backend'
-                            -- What lets a tick put up triggers again.
+                            -- With it, a tick can create triggers again.
                             OR EXISTS (
                                 SELECT FROM pg_class
                                 WHERE

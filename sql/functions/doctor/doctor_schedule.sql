@@ -19,9 +19,9 @@ SET jit = off
 AS $doctor_schedule$
 #variable_conflict use_column
 DECLARE
-    -- work(), which takes jobs, comes every minute; a notifier asks every second for what is due.
+    -- work() takes jobs each minute. A notifier asks for notices each second.
     c_stuck constant interval := interval '10 minutes';
-    -- After four attempts, which take two minutes, it is more than a server that restarts.
+    -- Four attempts take two minutes. After that it is more than a restart of a server.
     c_failed_attempts constant integer := 3;
     v_limit integer;
     v_running record;
@@ -87,7 +87,7 @@ BEGIN
                         notice.created_at,
                         notice.last_error
                     FROM analytics.alert_outbox AS notice
-                    -- That an alert is over waits until it is told that there was one.
+                    -- The notice "cleared" waits for the notice "raised".
                     LEFT JOIN analytics.alert_outbox AS raised
                         ON raised.alert_id = notice.alert_id
                         AND notice.event = 'cleared'
@@ -102,7 +102,7 @@ BEGIN
                             OR notice.next_attempt_at = 'infinity'
                             OR notice.next_attempt_at < clock_timestamp() - c_stuck
                         )
-                        -- What is older than the first try of a notifier does not count.
+                        -- Notices older than the first attempt of a notifier do not count.
                         AND EXISTS (
                             SELECT FROM analytics.alert_outbox AS tried
                             WHERE tried.attempts > 0 AND tried.notice_id <= notice.notice_id

@@ -57,7 +57,7 @@ BEGIN
                 WITH problem AS (
                     SELECT DISTINCT
                         found.problem AS message,
-                        -- What is missing may be there under another name.
+                        -- A missing object may exist under another name.
                         regexp_replace(found.problem, ' is missing$', '') || ' is gone' AS gone,
                         regexp_replace(found.problem, '^.*: ', '') AS remedy
                     FROM kpi_engine.source_columns(v_schema, v_generation) AS found

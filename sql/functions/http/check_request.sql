@@ -15,7 +15,7 @@ LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 RETURN CASE
-    -- Never NULL: here for what it sets.
+    -- Never NULL. It is called for its effect.
     WHEN
         set_config(
             'application_name',

@@ -26,7 +26,7 @@ BEGIN
         p_function, p_message, p_sqlstate
         USING HINT = 'make doctor says what is missing, with the commands that mend it.';
     PERFORM kpi_engine.raise_http_error(
-        -- Out of room or connections, or stopped by an administrator: later it may work.
+        -- No room, no connections, or stopped by an administrator: it may work later.
         CASE WHEN p_sqlstate ~ '^(53|57P|08)' THEN 503 ELSE 500 END,
         'the API could not do its own work in the database',
         format('%s(SQLSTATE %s)', v_text, p_sqlstate),

@@ -145,7 +145,7 @@ AS $cron_problems$
         WHERE
             job.number = 1
             AND NOT job.can_log_in
-            -- Of our own roles the check of their attributes says so.
+            -- For our own roles the check of their attributes says so.
             AND job.role_name NOT IN (SELECT own.role_name FROM kpi_engine.package_roles() AS own)
         UNION ALL
         SELECT

@@ -42,7 +42,7 @@ AS $package_needs$
             2,
             2 * role.place + 1,
             'roles',
-            -- In force where PostgREST becomes the role; somebody else's choice stays.
+            -- PostgREST uses it when it becomes the role. A value of somebody else stays.
             EXISTS (
                 SELECT FROM pg_roles
                 CROSS JOIN unnest(pg_roles.rolconfig) AS given (setting)

@@ -30,7 +30,7 @@ BEGIN
             );
             EXECUTE kpi_engine.fill_statement(v_table) USING p_today;
         END IF;
-        -- Vacuum may have noted it as an empty table, and the next ones read it.
+        -- Vacuum may have noted it as an empty table. The next tables read it.
         EXECUTE format('ANALYZE kpi_engine.%I', kpi_engine.set_of(v_table.table_name, true));
     END LOOP;
 END;

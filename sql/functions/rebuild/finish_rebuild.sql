@@ -27,7 +27,7 @@ BEGIN
         WHERE pending_changes.epoch < engine_state.epoch;
         UPDATE kpi_engine.pending_changes SET is_applied = false WHERE pending_changes.is_applied;
     ELSE
-        -- What the active sets have already was kept for a rebuild that this one took the place of.
+        -- These are in the active sets. They were kept for a rebuild that this one replaced.
         DELETE FROM kpi_engine.pending_changes WHERE pending_changes.is_applied;
     END IF;
     UPDATE kpi_engine.derived_tables SET

@@ -28,7 +28,7 @@ BEGIN
                 derived_tables.key_columns, 'known.%1$I = fresh.%1$I', ' AND '
             ) AS same_key
         FROM kpi_engine.derived_tables
-        -- A column that the definition has no more, too: it is empty in the other set.
+        -- Also a column that left the definition: it is empty in the other set.
         CROSS JOIN LATERAL (
             SELECT array_agg(pg_attribute.attname::text ORDER BY pg_attribute.attnum) AS columns
             FROM pg_attribute

@@ -21,7 +21,7 @@ AS $needs_rebuild_steps$
 DECLARE
     v_stale_tables text[];
 BEGIN
-    -- Where the operational tables moved, the refresh says so.
+    -- If the operational tables moved, the refresh says so.
     BEGIN
         PERFORM kpi_engine.settle();
     EXCEPTION WHEN object_not_in_prerequisite_state THEN

@@ -21,7 +21,7 @@ DECLARE
     v_batch integer;
 BEGIN
     IF v_is_first THEN
-        -- There is nothing to be read before: the set that the views show is filled itself.
+        -- Nobody can read anything yet, so the active set itself is filled.
         UPDATE kpi_engine.derived_tables
         SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
     END IF;

@@ -25,7 +25,7 @@ BEGIN
     FROM kpi_engine.rebuild_batches
     WHERE rebuild_batches.batch = p_batch;
     PERFORM kpi_engine.hold_time_zone(v_batch.time_zone);
-    -- Where only tables that follow from others are computed again, there is one batch, of nothing.
+    -- If only tables over other derived tables are rebuilt, there is one empty batch.
     EXECUTE format(
         'SELECT array_agg(src_solicitudes.id) FROM kpi_engine.src_solicitudes WHERE %s',
         CASE

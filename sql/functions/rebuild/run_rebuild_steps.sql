@@ -25,7 +25,7 @@ BEGIN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
     PERFORM kpi_engine.pin_settings();
-    -- The NULL stands for the completion, the 0 for what is tidied after it.
+    -- NULL is the completion, 0 the clean-up after it.
     FOREACH v_batch IN ARRAY v_batches || NULL::integer || 0 LOOP
         EXIT WHEN p_sqlstate IS NOT NULL;
         BEGIN

@@ -17,7 +17,7 @@ BEGIN
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     IF NOT kpi_engine.scheduler_is_running() THEN
-        -- The first one after a while may be at work: for as long as lock_timeout says.
+        -- The first tick after a while may be running, for as long as lock_timeout says.
         BEGIN
             LOCK TABLE kpi_engine.tick_lock IN EXCLUSIVE MODE;
             RETURN true;

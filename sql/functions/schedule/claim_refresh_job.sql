@@ -18,13 +18,13 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $claim_refresh_job$
 DECLARE
-    -- First: a session with a clock that is not allowed spends no job.
+    -- This comes first: a session with a forbidden clock must not use a job up.
     v_now constant timestamptz := analytics.now();
     v_job_id bigint;
 BEGIN
     PERFORM kpi_engine.require_refresh_lock();
     PERFORM kpi_engine.close_orphaned_jobs(false);
-    -- What another refresh has done since is not tried again.
+    -- A job is not retried if another refresh has succeeded since.
     UPDATE kpi_engine.refresh_jobs SET state = 'ERROR', run_after = NULL
     WHERE
         refresh_jobs.state = 'QUEUED'

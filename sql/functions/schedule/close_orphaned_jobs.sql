@@ -22,14 +22,14 @@ DECLARE
     v_orphan kpi_engine.refresh_jobs;
     v_closed integer := 0;
 BEGIN
-    -- Nearly always, and spares a look at all locks.
+    -- This is nearly always so, and saves a look at all locks.
     IF NOT EXISTS (SELECT FROM kpi_engine.refresh_jobs WHERE refresh_jobs.state = 'RUNNING') THEN
         RETURN 0;
     END IF;
     FOR v_orphan IN
         UPDATE kpi_engine.refresh_jobs SET
             state = CASE
-                -- Once in any case: a server that dies is not the refresh's fault.
+                -- At least once: a server that dies is not the fault of the refresh.
                 WHEN attempts <= greatest(1, analytics.setting('refresh_retries')::integer)
                     THEN 'QUEUED'
                 ELSE 'ERROR'

@@ -69,7 +69,7 @@ AS $open_slots$
         CROSS JOIN LATERAL (
             SELECT days.today + days_from_today AS day
             FROM generate_series(
-                -- Not more than a year: a server that was off for longer missed that much.
+                -- At most a year: a server that was off for longer has missed only these.
                 greatest(-366, greatest(days.last_day + 1, days.first_day) - days.today), 3
             ) AS days_from_today
         ) AS day_number

@@ -22,7 +22,7 @@ BEGIN
             open_slots.slot_date,
             open_slots.slot_at,
             open_slots.slot_at = max(open_slots.slot_at) OVER () AS is_last,
-            -- A slot is not late for what was set only after it.
+            -- A slot is not late because of a change after it.
             analytics.now() - greatest(
                 open_slots.slot_at,
                 CASE

@@ -13,7 +13,7 @@ AS $queue_refresh$
 DECLARE
     v_job kpi_engine.refresh_jobs;
 BEGIN
-    -- The one that waited may have been taken between the two statements.
+    -- work() may have taken the waiting one between the two statements.
     FOR v_try IN 1..10 LOOP
         INSERT INTO kpi_engine.refresh_jobs (triggered_by, requested_by, force)
         VALUES ('request', p_requested_by, p_force)

@@ -18,7 +18,7 @@ DECLARE
     v_instant timestamptz := c_local AT TIME ZONE p_time_zone;
     c_shown constant timestamp := v_instant AT TIME ZONE p_time_zone;
     v_day_before constant timestamptz := v_instant - interval '24 hours';
-    -- Where the clock was put back since then, the same local time came before.
+    -- If the clock went back since then, the same local time came before.
     v_put_back constant interval := c_local - (v_day_before AT TIME ZONE p_time_zone)
         - interval '24 hours';
 BEGIN

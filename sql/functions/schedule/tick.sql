@@ -18,14 +18,14 @@ DECLARE
     v_message text;
     v_sqlstate text;
 BEGIN
-    -- In a transaction of its own, whatever database and role have as the default.
+    -- A transaction of its own. The defaults of database and role do not count in it.
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
     PERFORM kpi_engine.pin_settings();
-    -- Compiling takes longer than any of these queries.
+    -- JIT compilation takes longer than any of these queries.
     SET LOCAL jit = off;
-    -- A lock that somebody keeps fails one step and not the ticks to come.
+    -- A session that keeps a lock makes one step fail, but not the later ticks.
     SET LOCAL lock_timeout = '2s';
     IF kpi_engine.tick_step('begin') = 0 THEN
         RETURN;
@@ -45,7 +45,7 @@ BEGIN
         BEGIN
             v_cron_days := kpi_engine.tick_step(v_step);
             IF v_step = 'trim_logs' AND v_cron_days IS NOT NULL THEN
-                -- With the rights of the caller, as pg_cron wants it.
+                -- With the rights of the caller, as pg_cron needs it.
                 PERFORM analytics.trim_cron_history(v_cron_days);
             END IF;
         EXCEPTION WHEN OTHERS THEN

@@ -26,7 +26,7 @@ BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
     PERFORM kpi_engine.pin_settings();
     IF NOT pg_try_advisory_lock(kpi_engine.refresh_lock_key()) THEN
-        -- Another refresh is at work; if it is none, that is an error.
+        -- Another refresh is running. If the holder of the lock is no refresh, this is an error.
         PERFORM kpi_engine.work_step('refuse');
         RETURN;
     END IF;
@@ -43,7 +43,7 @@ BEGIN
         PERFORM kpi_engine.pin_settings();
         EXIT WHEN v_job_id IS NULL OR v_sqlstate IS NOT NULL;
 
-        -- What has to be computed again altogether is done in steps, not in one transaction.
+        -- If everything has to be computed again, it is done in steps, not in one transaction.
         BEGIN
             v_in_steps := kpi_engine.work_step('plan', v_job_id) = 1;
         EXCEPTION WHEN query_canceled OR OTHERS THEN

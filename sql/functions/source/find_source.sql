@@ -34,7 +34,7 @@ BEGIN
 
     source_schema := coalesce(v_present[1], v_candidates[1]);
 
-    -- The table of audits tells the generations apart; without it, apellido does.
+    -- The name of the table of audits shows the generation. Without it, apellido does.
     SELECT CASE
         WHEN bool_or(pg_class.relname = 'auditorias_tiendas') THEN 'A'
         WHEN bool_or(pg_class.relname = 'auditoria_tiendas') THEN 'B'

@@ -14,7 +14,7 @@ AS $foreign_code$
     WITH source AS (
         SELECT DISTINCT captured_tables.relation FROM kpi_engine.captured_tables()
         UNION
-        -- What the src_ views really read, also when names have moved.
+        -- The tables that the src_ views really read, also if names have moved.
         SELECT dependency.refobjid
         FROM pg_rewrite
         INNER JOIN pg_class ON pg_class.oid = pg_rewrite.ev_class

@@ -24,7 +24,7 @@ BEGIN
         source_binding = v_now.binding,
         source_values = v_now.enum_values,
         database_identity = CASE
-            -- In another database than before this is for kpi_engine.recognize_database() to note.
+            -- In another database than before, kpi_engine.recognize_database() notes this.
             WHEN engine_state.source_binding IS NULL
                 THEN coalesce(engine_state.database_identity, kpi_engine.database_identity())
             ELSE engine_state.database_identity

@@ -42,7 +42,7 @@ BEGIN
             PERFORM kpi_engine.note_source_binding(NOT coalesce(v_is_restored, false));
             RETURN;
         EXCEPTION
-            -- Undone: what is wrong is told below.
+            -- This undoes the attempt. The error below says what is wrong.
             WHEN SQLSTATE 'TL001' OR undefined_table OR ambiguous_parameter
                 OR insufficient_privilege OR invalid_table_definition THEN
                 NULL;

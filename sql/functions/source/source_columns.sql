@@ -33,7 +33,7 @@ AS $source_columns$
             contract.*,
             pg_class.oid AS relation,
             pg_class.relrowsecurity AS has_row_security,
-            -- What a view calls runs with the rights of whoever reads it: ours.
+            -- Functions that a view calls run with the rights of the reader: ours.
             pg_class.relkind = 'v' AND NOT owner.rolsuper AND owner.rolname <> 'analytics_owner'
             AS is_foreign_view,
             owner.rolname AS owner_name,

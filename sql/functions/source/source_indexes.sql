@@ -26,7 +26,7 @@ SET search_path = pg_catalog, pg_temp
 AS $source_indexes$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plans: a tick calls this.
+    -- PL/pgSQL keeps the plans: each tick calls this.
     RETURN QUERY
         WITH RECURSIVE needed AS (
             SELECT

@@ -30,7 +30,7 @@ AS $source_view_definitions$
                     WHEN 'day' THEN 'date'
                     ELSE source_columns.value_kind
                 END)
-                -- No index of a source is on these, and none of ours takes over 2,700 bytes.
+                -- No index of a source is on these. No index of ours takes more than 2,700 bytes.
                 WHEN longest.bytes IS NOT NULL
                     THEN format(
                         'CASE WHEN octet_length(source.%1$I::text) <= %2$s THEN source.%1$I::text '

@@ -11,7 +11,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $source_scans$
 BEGIN
-    -- In PL/pgSQL for its kept plan: a refresh asks twice.
+    -- PL/pgSQL keeps the plan: a refresh asks twice.
     RETURN (
         SELECT jsonb_object_agg(pg_class.oid, pg_stat_get_xact_numscans(pg_class.oid))
         FROM kpi_engine.installation

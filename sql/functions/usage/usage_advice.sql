@@ -23,11 +23,11 @@ AS $usage_advice$
 DECLARE
     v_days constant integer := analytics.setting('usage_advice_days')::integer;
     v_since constant timestamptz := analytics.now() - make_interval(days => v_days);
-    -- Fewer rows than this, read in vain, are not worth an index.
+    -- Fewer rows than this, read without need, are not worth an index.
     c_least_rows constant bigint := 10000;
-    -- A view with a smaller one is read as a whole anyway.
+    -- A view with a smaller index is read as a whole anyway.
     c_least_index_bytes constant bigint := 65536;
-    -- Refreshes that are this many times more, or fewer, than the hours with readers.
+    -- So many times more, or fewer, refreshes than hours with readers.
     c_times constant integer := 4;
 BEGIN
     RETURN QUERY

@@ -24,7 +24,7 @@ BEGIN
     WHERE
         scheduler_state.usage_watched_at IS NULL
         OR analytics.now() - scheduler_state.usage_watched_at >= interval '1 hour'
-        -- A clock that was put back must not stop it.
+        -- A clock that was set back must not stop it.
         OR scheduler_state.usage_watched_at > analytics.now();
     IF NOT FOUND THEN
         RETURN false;
@@ -67,7 +67,7 @@ BEGIN
         INNER JOIN pg_class ON pg_class.oid = indexes.indexrelid
         WHERE NOT indexes.indisunique
         UNION ALL
-        -- Counted where track_functions is on, which is so in PostgREST's sessions.
+        -- Counted only with track_functions. PostgREST's sessions have it.
         SELECT 'endpoint', pg_proc.proname::text, pg_proc.oid,
             coalesce(pg_stat_get_function_calls(pg_proc.oid), 0)
         FROM pg_proc
