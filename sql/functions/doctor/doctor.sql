@@ -122,4 +122,4 @@ COMMENT ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text) IS
 
 REVOKE ALL ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

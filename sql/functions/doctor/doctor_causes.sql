@@ -164,4 +164,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_causes(jsonb) IS
 'what follows from them, then the others, the worst first. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_causes(jsonb) FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_causes(jsonb) TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_causes(jsonb) TO analytics_operador;

@@ -103,4 +103,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_check(text, boolean, boolean, integer, tex
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_check(text, boolean, boolean, integer, text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_check(text, boolean, boolean, integer, text)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

@@ -73,4 +73,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_checks() IS
 'tables, is made with the rights of analytics_owner, counts rows. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_checks() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_checks() TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_checks() TO analytics_operador;

@@ -49,4 +49,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_error(text, text, text, boolean, numeric) 
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_error(text, text, text, boolean, numeric) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_error(text, text, text, boolean, numeric)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

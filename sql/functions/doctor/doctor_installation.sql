@@ -164,4 +164,4 @@ p_default_path is the search_path of a database that sets none. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_installation(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_installation(text, text)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

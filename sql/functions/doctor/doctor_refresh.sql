@@ -178,4 +178,4 @@ Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_refresh(text, boolean) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_refresh(text, boolean)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

@@ -231,4 +231,4 @@ nothing for PUBLIC: PUBLIC has no right on our objects
 Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_roles(text) FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_roles(text) TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_roles(text) TO analytics_operador;

@@ -125,4 +125,4 @@ p_pool says how many connections the HTTP API takes. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_server(text, integer) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_server(text, integer)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

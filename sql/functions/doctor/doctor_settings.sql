@@ -90,4 +90,4 @@ p_production says whether this is production. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_settings(text, boolean) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_settings(text, boolean)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

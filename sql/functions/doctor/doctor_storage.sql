@@ -160,4 +160,4 @@ what holds vacuum back: no old transaction or replication slot keeps dead rows o
 Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_storage(text) FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_storage(text) TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_storage(text) TO analytics_operador;

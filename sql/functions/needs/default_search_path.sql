@@ -28,4 +28,4 @@ COMMENT ON FUNCTION kpi_engine.default_search_path() IS
 'see. Internal to the doctor and migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.default_search_path() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.default_search_path() TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.default_search_path() TO analytics_operador;

@@ -25,4 +25,4 @@ COMMENT ON FUNCTION kpi_engine.package_schemas() IS
 'The schemas of the package. Internal to the doctor and migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.package_schemas() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.package_schemas() TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.package_schemas() TO analytics_operador;
