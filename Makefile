@@ -132,6 +132,11 @@ test-fast: ## linters, pgTAP, golden data and a few marketplaces: two minutes
 	@scripts/install.sh --test
 	@$(PYTHON) scripts/run_tests.py --fast
 
+.PHONY: reference
+reference: ## write docs/reference anew, from what a new installation says
+	@scripts/install.sh
+	@$(PYTHON) scripts/reference.py
+
 .PHONY: test-long
 test-long: ## daily slots of every zone over 10 years (minutes)
 	@scripts/install.sh --test

@@ -1,8 +1,8 @@
 """Measures the HTTP API, on a cluster of its own.
 
-PostgREST and the gateway against the same SQL by pgbench and against an ordinary FastAPI +
-asyncpg endpoint, in one run, interleaved; readers while a refresh runs; and how soon all
-answers come again after a part was restarted under load.
+It compares PostgREST and the gateway with the same SQL by pgbench, and with an ordinary FastAPI +
+asyncpg endpoint, in one run and in turns. It measures readers while a refresh runs, and how soon
+all answers come again after the restart of a part under load.
 """
 
 import argparse

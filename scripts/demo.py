@@ -348,7 +348,7 @@ def refresh(connection: psycopg.Connection[TupleRow]) -> list[TupleRow]:
     except psycopg.errors.LockNotAvailable as error:
         raise UserError(
             f"the views were not refreshed: {error.diag.message_primary}",
-            "The scheduler is at it; run make demo again in a moment.",
+            "The scheduler is refreshing them. Run make demo again in a moment.",
         ) from error
     failed = [f"{row[0]}: {row[4]}" for row in rows if row[1] != "SUCCESS"]
     if failed:
@@ -576,7 +576,7 @@ def main(arguments: list[str] | None = None) -> int:
             phases.failed()
         return 1
     except KeyboardInterrupt:
-        LOGGER.error("interrupted; make demo takes it up again")
+        LOGGER.error("interrupted; make demo continues")
         return 130
     return 0
 

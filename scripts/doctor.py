@@ -160,7 +160,7 @@ def visit(url: str, *, with_counts: bool = True) -> Iterator[Patient]:
             )
         if patient.is_installed and patient.may_act_as_owner:
             patient.must_act_as_owner = not patient.value(
-                "SELECT has_schema_privilege(%s, 'USAGE')", SCHEMA
+                "SELECT has_schema_privilege(%s, 'USAGE')", ENGINE_SCHEMA
             )
         connection.commit()
         yield patient

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the product paths, made from the database and from ENDPOINTS.
 
-Descriptions are the COMMENTs of the functions and of the views' columns, roles are the grants:
-what the database says is written nowhere else, and so can't drift from it.
+Descriptions are the COMMENTs of the functions and of the views' columns. Roles are the grants.
+These facts are written only in the database, so the document can't drift from it.
 """
 
 import csv
@@ -64,21 +64,27 @@ def header(description: str, schema: JsonObject, *, required: bool = False) -> J
 
 HEADERS = {
     "X-Request-Id": header(
-        "Of the request, or made; it is in the logs.", text("6fd1a0c2"), required=True
+        "The id of the request: the client's, or a new one. It is in the logs.",
+        text("6fd1a0c2"),
+        required=True,
     ),
-    "Cache-Control": header("no-store, or: ask again.", text("no-store"), required=True),
+    "Cache-Control": header(
+        "no-store, or that the client must ask again.", text("no-store"), required=True
+    ),
     "ETag": header(
-        "Of the data; If-None-Match with it gives 304 until they change.",
+        "Names this state of the data. If-None-Match with it gives 304 until the data change.",
         text('W/"12-1795413604-0"'),
         required=True,
     ),
     "X-Data-Version": header(
-        "Refreshes that changed the data; that of the least fresh view where there are several.",
+        "Number of the refresh that made these data. With several views: of the least fresh one.",
         count(12),
     ),
     "X-Calculated-At": header("When the figures were computed.", instant(REFRESHED)),
-    "X-Refreshed-At": header("When a refresh last found them right.", instant(REFRESHED)),
-    "X-Stale": header("Whether that is over 26 hours ago.", flag(False), required=True),
+    "X-Refreshed-At": header(
+        "The last successful refresh, also if it changed nothing.", instant(REFRESHED)
+    ),
+    "X-Stale": header("Whether X-Refreshed-At is over 26 hours ago.", flag(False), required=True),
     "Allow": header("The methods of the path.", text("GET, HEAD"), required=True),
     "Retry-After": header("Seconds to wait.", count(1), required=True),
 }
@@ -178,7 +184,7 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             parameter("to", f"Last {kpi['grain']}, not before from, {words}.", day, "2026-12-28"),
         ]
     for name in kpi["dimensions"]:
-        label = f"{columns[name]['label_es']}: only rows with it"
+        label = f"{columns[name]['label_es']}: only rows with this value"
         kind = columns[name]["type"]
         if name == "ciudad":
             found.append(city(path))
@@ -203,14 +209,14 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             orders[-1],
         ),
         limit(1000, int(str(default))),
-        parameter("offset", "Rows that are left out first.", whole(0, 100000, 0), 0),
+        parameter("offset", "Rows to skip first.", whole(0, 100000, 0), 0),
     ]
     if kpi["time_column"]:
         found.append(
             parameter(
                 "fill",
-                f"true: each {kpi['grain']} has a row; zeros and NULLs where there is none. Up to "
-                "the last refresh.",
+                f"true: each {kpi['grain']} up to the last refresh has a row. A missing row has "
+                "zeros and NULLs.",
                 {"type": "boolean", "default": False},
                 True,
             )

@@ -1,8 +1,8 @@
-"""What the doctor asks of the database, and what only the machine knows.
+"""The checks of the doctor that need the machine, and the calls of those that SQL makes.
 
-A check yields findings. What SQL can see, SQL says: kpi_engine.doctor_check(). Here is the rest:
-the files, the clock's zones, the disk, and pg_cron in another database. Each check runs in a
-read-only transaction of its own; what it raises is reported by scripts/doctor.py as its result.
+A check yields findings. kpi_engine.doctor_check() makes the checks that SQL can make. Here is the
+rest: the files, the time zones, the disk, and pg_cron in another database. Each check runs in a
+read-only transaction of its own. scripts/doctor.py reports an error of a check as its result.
 """
 
 import os
@@ -209,7 +209,7 @@ def all_checks(connection: psycopg.Connection, own: list[Check]) -> list[Check]:
 
 @check("installation", "files", needs_package=False, as_owner=True)
 def look_at_files(patient: Patient) -> Iterator[Finding]:
-    """Every migration and file, as make status tells."""
+    """Each migration and file is applied as it is here."""
     run = Migration(patient.connection)
     run.read_ledger()
     if not run.ledger:
@@ -227,7 +227,7 @@ def look_at_files(patient: Patient) -> Iterator[Finding]:
 
 @check("roles", "grants")
 def look_at_grants(patient: Patient) -> Iterator[Finding]:
-    """Our roles have on each function and view the rights that its file gives."""
+    """Our roles have exactly the rights that the files give."""
     run = Migration(patient.connection)
     wanted: set[tuple[str, str, str]] = set()
     for item in run.objects:
@@ -280,7 +280,7 @@ def look_at_grants(patient: Patient) -> Iterator[Finding]:
 
 @check("server", "time zones", as_owner=True)
 def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
-    """Zones of the settings: the server's data against this machine's, for two years."""
+    """Zones of the settings are the same on the server and on this machine, for two years."""
     zones = patient.rows(
         "SELECT DISTINCT value FROM analytics.settings "
         "WHERE name IN ('time_zone', 'schedule_time_zone') "
@@ -315,7 +315,7 @@ def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
 
 @check("schedule", "pg_cron")
 def look_at_cron(patient: Patient) -> Iterator[Finding]:
-    """Have SQL look at the jobs of pg_cron; where it lives in another database, look there."""
+    """Ask SQL about the jobs of pg_cron. If pg_cron lives in another database, look there too."""
     found = patient.answer("pg_cron")
     ours = prerequisites.database_name(patient.connection)
     home = cron.cron_database(patient.connection)
@@ -348,7 +348,7 @@ def look_at_cron(patient: Patient) -> Iterator[Finding]:
 
 @check("storage", "disk")
 def look_at_disk(patient: Patient) -> Iterator[Finding]:
-    """Room for a rebuild, which writes everything a second time."""
+    """Room on the disk for a rebuild, which writes everything a second time."""
     host = patient.connection.info.host
     try:
         with patient.connection.transaction():

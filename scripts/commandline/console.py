@@ -1,8 +1,7 @@
 """What all command-line tools share: messages, connection strings, how a tool ends.
 
-Invariant: nothing that a tool prints or logs holds a password. libpq's text about a connection
-string that it can't read holds parts of it, so it is never shown; what comes from elsewhere goes
-through safe().
+Invariant: a tool prints and logs no password. If libpq can't read a connection string, its error
+holds parts of the string, so it is never shown. Texts from elsewhere go through safe().
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What an uninstallation takes away for good, and what it leaves behind."""
+"""Names what an uninstallation removes for good, and what it leaves."""
 
 import psycopg
 from psycopg import sql

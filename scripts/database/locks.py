@@ -1,4 +1,4 @@
-"""Advisory locks of migrate and uninstall: waited for, but never without a word."""
+"""Advisory locks of migrate and uninstall. A tool that waits for one says so."""
 
 import logging
 from typing import LiteralString

@@ -369,8 +369,8 @@ def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
     done = _meet_where_allowed(connection, requirement)
     if not scalar(connection, requirement.is_met):
         LOGGER.warning(
-            "a refresh over its maximum time is cancelled only where its role may be: to cancel "
-            "whoever started it, have a superuser run %s;",
+            "a tick can't cancel a refresh of each role over its maximum time: to let it, have a "
+            "superuser run %s;",
             requirement.statement.as_string(connection),
         )
     return done

@@ -1,4 +1,4 @@
-"""What the bench found: against the bars, as a table, as JSON, as an SVG chart."""
+"""The results of the bench: compared with the bars, as a table, as JSON, as an SVG chart."""
 
 import json
 import math

@@ -60,11 +60,11 @@ TAGS = {
     "reading": "KPIs by month, advisor and city.",
     "watching": "State and health.",
     "refreshing": "Refreshing now.",
-    "scheduler": "The daily refresh and the background.",
+    "scheduler": "The daily refresh, and refreshes in the background.",
 }
 FORMAT = parameter(
     "format",
-    "csv or json; by default what Accept asks for: CSV where text/csv comes first in it.",
+    "csv or json. By default Accept decides: CSV if text/csv comes first.",
     {"type": "string", "enum": ["json", "csv"]},
     "json",
 )
@@ -283,8 +283,8 @@ def city(path: str) -> JsonObject:
     """Return the parameter ciudad of a path."""
     return parameter(
         "ciudad",
-        "City, in any spelling; one that is unknown gives an empty answer. The URL may have "
-        f"{LONGEST_URL} characters: fewer of the city where they are percent-encoded.",
+        "City, in any spelling. An unknown city gives an empty answer. The URL may have "
+        f"{LONGEST_URL} characters. Percent-encoding makes a city longer.",
         {
             "type": "string",
             "pattern": r"^[^\x00]*$",
@@ -296,7 +296,7 @@ def city(path: str) -> JsonObject:
 
 def limit(greatest: int, default: int) -> JsonObject:
     """Return the parameter limit."""
-    return parameter("limit", "Rows at the most.", whole(1, greatest, default), default)
+    return parameter("limit", "At most so many rows.", whole(1, greatest, default), default)
 
 
 # -- the list ---------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             city("/materialized-views/top-advisors"),
             parameter(
                 "metric",
-                "What the advisors are sorted by, descending.",
+                "The column by which the advisors are sorted, descending.",
                 {"type": "string", "enum": list(METRICS), "default": METRICS[0]},
                 METRICS[1],
             ),

@@ -43,7 +43,7 @@ ERRORS: Mapping[int, HttpError] = {
         example=("TELOO400", "parameter limit must be a whole number from 1 to 60"),
     ),
     401: HttpError(
-        "No token, or one that has expired, is not ours or names no role of the API.",
+        "There is no token, or it has expired, has another signature, or names no role of the API.",
         "the token is not valid here: send Authorization: Bearer and a token that is",
         "$token_details",
         "$where_tokens_are",
@@ -60,7 +60,7 @@ ERRORS: Mapping[int, HttpError] = {
         example=("TELOO404", MISSING.message),
     ),
     405: HttpError(
-        "Another method than this path takes.",
+        "This path does not take this method.",
         "this path does not take that method",
         hint="It takes $methods.",
     ),

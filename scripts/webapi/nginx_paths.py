@@ -1,4 +1,4 @@
-"""What of nginx.conf follows from the list of product paths: a text for each @NAME@ there."""
+"""The parts of nginx.conf that follow from the list of product paths: a text for each @NAME@."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence

@@ -22,8 +22,6 @@ COMMENT ON SCHEMA kpi_engine IS
 -- For the steps of procedures that commit, and so run with the rights of their caller: rebuild(),
 -- tick(), work(); and for the notifier.
 GRANT USAGE ON SCHEMA kpi_engine TO analytics_operador, analytics_scheduler;
--- For analytics.doctor(), which looks with the eyes of its caller. No table there is readable.
-GRANT USAGE ON SCHEMA kpi_engine TO analytics_lector;
 
 COMMENT ON SCHEMA api IS
 'The HTTP API of teloo-analytics: what PostgREST serves. One function per endpoint and '

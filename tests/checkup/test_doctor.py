@@ -848,7 +848,7 @@ def test_plain_roles_are_told_what_could_not_be_checked(patient: Database) -> No
     password = secrets.token_hex(8)
     patient.execute(
         f"CREATE ROLE ana LOGIN PASSWORD '{password}'",
-        "GRANT analytics_lector TO ana",
+        "GRANT analytics_operador TO ana",
         f"CREATE ROLE nadie LOGIN PASSWORD '{password}'",
     )
     try:

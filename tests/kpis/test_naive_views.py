@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from conftest import Database, Server, fresh_database
 from development.demo_source import load_source_schema
 from golden_data import GOLDEN, NOW, TODAY, run_file
+from kpis.test_naive import HARMLESS
 from migrate import migrate
 from oracle import Row, read_source, same
 from oracle_views import VIEWS, compute_seven, read_seven, seven_differences

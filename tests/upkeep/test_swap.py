@@ -98,6 +98,10 @@ CALLABLE = {
     "kpi_engine.run_rebuild_steps(boolean,text,text)",
     "kpi_engine.begin_rebuild(boolean)",
     "kpi_engine.continue_rebuild(integer)",
+    # The doctor looks at the jobs of pg_cron as this role.
+    "kpi_engine.cron_jobs(text)",
+    "kpi_engine.cron_problems(text,text,boolean)",
+    "kpi_engine.package_roles()",
     # The notifier's.
     "kpi_engine.pin_settings()",
     "analytics.scheduler_down_reason()",

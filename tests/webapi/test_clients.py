@@ -1,4 +1,4 @@
-"""The README's client examples, run as they stand there."""
+"""The client examples of docs/clients.md, run as they stand there."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from gateway_testing import Api
 EXAMPLES = dict(
     re.findall(
         r"^```(bash|python|javascript)\n(.*?)^```$",
-        (PROJECT / "README.md").read_text(encoding="utf-8"),
+        (PROJECT / "docs" / "clients.md").read_text(encoding="utf-8"),
         re.MULTILINE | re.DOTALL,
     )
 )
 
 
 @pytest.mark.parametrize("language", ["bash", "python", "javascript"])
-def test_examples_of_the_readme_work(api: Api, tmp_path: Path, language: str) -> None:
+def test_examples_of_the_docs_work(api: Api, tmp_path: Path, language: str) -> None:
     commands = {
         "bash": ["bash", "-e", "-o", "pipefail", "example"],
         "python": [sys.executable, "example"],

@@ -58,9 +58,9 @@ END;
 $advisor_rankings$;
 
 COMMENT ON FUNCTION api.advisor_rankings(text, text) IS
-'Advisors by ranking_nacional, or of one city by ranking_ciudad; ties by asesor_id: all '
-'columns of mv_ranking_asesores. ciudad: any spelling of a city; limit: 1 to 500, default '
-'50. Personal data.';
+'Advisors by ranking_nacional, or of one city by ranking_ciudad; ties by asesor_id. All columns '
+'of mv_ranking_asesores. ciudad: any spelling of a city. limit: 1 to 500, default 50. Personal '
+'data.';
 
 REVOKE ALL ON FUNCTION api.advisor_rankings(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION api.advisor_rankings(text, text) TO analytics_lector, analytics_operador;

@@ -69,9 +69,9 @@ END;
 $city_summary$;
 
 COMMENT ON FUNCTION api.city_summary() IS
-'The advisors of each city, by total_asesores descending, then ciudad: their number, the '
-'sums of what they won, delivered and sold in the last 30 days, and the averages of their '
-'response rate (percent) and audited trust.';
+'The advisors of each city, by total_asesores descending, then ciudad. Their number, the sums of '
+'what they won, delivered and sold in the last 30 days, and the averages of their response rate '
+'(percent) and audited trust.';
 
 REVOKE ALL ON FUNCTION api.city_summary() FROM public;
 GRANT EXECUTE ON FUNCTION api.city_summary() TO analytics_lector, analytics_operador;

@@ -1,8 +1,8 @@
--- CSV of what the functions of schema api answer, for every path that answers an array.
+-- Turns answers of the functions of schema api into CSV, for each path that answers an array.
 --
--- Invariant: PostgREST runs this aggregate over an answer for Accept: text/vnd.teloo.csv alone,
--- which the gateway sends in place of text/csv. For text/csv itself PostgREST has its own CSV,
--- which serves the views at /rest/ row by row.
+-- Invariant: PostgREST runs this aggregate only for Accept: text/vnd.teloo.csv. The gateway sends
+-- that instead of text/csv. For text/csv itself PostgREST has its own CSV, which serves the views
+-- at /rest/ row by row.
 
 CREATE OR REPLACE AGGREGATE api.csv(anyelement) ( -- noqa: LT01
     sfunc = kpi_engine.csv_answer,

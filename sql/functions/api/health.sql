@@ -1,9 +1,9 @@
--- GET /health and /materialized-views/health: is all well, and if not, what to do.
+-- GET /health and /materialized-views/health: is everything well, and if not, what to do.
 --
--- Invariant: 503 exactly when unhealthy: PostgREST answers 533, with the body in a header, too, for
--- the reasons in kpi_engine.raise_http_error(); so the body is small enough for one. Who is not at
--- least a reader is told what is wrong in general words; what to do, with statements and names of
--- tables, is for the others.
+-- Invariant: 503 if and only if unhealthy. PostgREST answers 533, with the body also in a header,
+-- for the reasons in kpi_engine.raise_http_error(). So the body is small enough for a header. A
+-- caller who is not at least a reader gets general words. Others also get statements and names of
+-- tables.
 
 CREATE OR REPLACE FUNCTION api.health()
 RETURNS json
@@ -98,8 +98,8 @@ END;
 $health$;
 
 COMMENT ON FUNCTION api.health() IS
-'Health: status healthy, degraded or unhealthy (the answer has status 503 then), and each '
-'problem in words, with what to do. Needs no token; without one the words are general ones.';
+'Health: status healthy, degraded or unhealthy, and each problem in words, with what to do. '
+'Unhealthy is status 503. It needs no token; without a token the words are general.';
 
 REVOKE ALL ON FUNCTION api.health() FROM public;
 GRANT EXECUTE ON FUNCTION api.health() TO analytics_anon, analytics_lector, analytics_operador;

@@ -1,7 +1,7 @@
 -- GET /materialized-views/kpis/{view}: the rows of any KPI view.
 --
--- The gateway hands on the parameters as they came, each as name=value: which are right follows
--- from the view.
+-- The gateway passes the parameters unchanged, each as name=value. The view decides which of them
+-- are right.
 
 CREATE OR REPLACE FUNCTION api.kpi(view text, VARIADIC consulta text[])
 RETURNS json
@@ -31,11 +31,11 @@ END;
 $kpi$;
 
 COMMENT ON FUNCTION api.kpi(text, text[]) IS
-'The rows of a KPI view, all columns, newest first or by key. consulta: one name=value for each '
-'parameter: from and to (YYYY-MM for months, else YYYY-MM-DD; both included), the dimensions of '
-'the view (ciudad in any spelling), order (a column, or -column; ties by key), limit (1 to 1000; '
-'default 12 months, 26 weeks, 90 days, else 50), offset (0 to 100000), fill (true: periods without '
-'a row as zeros and NULLs). Some views hold personal data.';
+'The rows of a KPI view, all columns, newest first or by key. consulta has one name=value for '
+'each parameter: from and to (YYYY-MM for months, else YYYY-MM-DD; both included), the dimensions '
+'of the view (ciudad in any spelling), order (a column, or -column; ties by key), limit (1 to '
+'1000; default 12 months, 26 weeks, 90 days, else 50), offset (0 to 100000), fill (true: periods '
+'without a row as zeros and NULLs). Some views hold personal data.';
 
 REVOKE ALL ON FUNCTION api.kpi(text, text[]) FROM public;
 GRANT EXECUTE ON FUNCTION api.kpi(text, text[]) TO analytics_lector, analytics_operador;

@@ -1,6 +1,6 @@
 -- GET /materialized-views/kpis: the catalogue of the KPI views.
 --
--- Invariant: the ETag changes with everything in the answer but checked_at.
+-- Invariant: the ETag changes with everything in the answer except checked_at.
 
 CREATE OR REPLACE FUNCTION api.kpis()
 RETURNS json
@@ -36,9 +36,9 @@ END;
 $kpis$;
 
 COMMENT ON FUNCTION api.kpis() IS
-'The catalogue of the KPI views: per view and column a Spanish label, a Spanish and an English '
-'description with the rule, unit, and whether more is better; the key, the dimensions, the '
-'operational tables behind it, and how fresh it is.';
+'The catalogue of the KPI views. For each view: the key, the dimensions, the operational tables '
+'behind it, and how fresh it is. For each column: a Spanish label, a Spanish and an English '
+'description with the rule, the unit, and whether more is better.';
 
 REVOKE ALL ON FUNCTION api.kpis() FROM public;
 GRANT EXECUTE ON FUNCTION api.kpis() TO analytics_lector, analytics_operador;

@@ -1,6 +1,6 @@
 -- GET /materialized-views/live: the KPIs at this moment, without a refresh.
 --
--- Invariant: the ETag changes with the answer, so nobody holds it for longer than the gateway, 1 s.
+-- Invariant: the ETag changes with the answer. Only the gateway keeps the answer, for at most 1 s.
 
 CREATE OR REPLACE FUNCTION api.live(view text DEFAULT NULL)
 RETURNS json
@@ -42,7 +42,7 @@ END;
 $live$;
 
 COMMENT ON FUNCTION api.live(text) IS
-'The KPIs at this moment: the row of v_kpis_en_vivo; or, with view=monthly, the months of '
+'The KPIs at this moment: the row of v_kpis_en_vivo. With view=monthly, the months of '
 'v_metricas_mensuales_tiempo_real, newest first.';
 
 REVOKE ALL ON FUNCTION api.live(text) FROM public;

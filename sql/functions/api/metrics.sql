@@ -1,7 +1,8 @@
--- GET /metrics: what Prometheus reads.
+-- GET /metrics: the metrics for Prometheus.
 --
--- Invariant: names and labels as the contract of the HTTP API has them; a metric without a value
+-- Invariant: names and labels are those of the contract of the HTTP API. A metric without a value
 -- has no line. Instants are in seconds since 1970, durations in seconds.
+-- docs/reference/metrics.md is made from this output: make reference.
 
 CREATE OR REPLACE FUNCTION api.metrics()
 RETURNS api."text/plain" -- noqa: RF05
@@ -73,13 +74,13 @@ BEGIN
         WHERE counted.metric = 'refresh_failures_total'
         UNION ALL
         SELECT
-            6, 'refresh_runs_total', 'counter', 'Refreshes by what started them, mode and result.',
+            6, 'refresh_runs_total', 'counter', 'Refreshes by trigger, mode and result.',
             counted.labels, counted.number
         FROM counted
         WHERE counted.metric = 'refresh_runs_total'
         UNION ALL
         SELECT
-            7, 'changes_waiting', 'gauge', 'Changed keys that wait for the next refresh.', '{}',
+            7, 'changes_waiting', 'gauge', 'Pending changed keys.', '{}',
             kpi_engine.changes_waiting()
         UNION ALL
         SELECT
@@ -89,7 +90,7 @@ BEGIN
             + pg_total_relation_size('kpi_engine.pending_changes')
         UNION ALL
         SELECT
-            9, 'drift_cells_total', 'counter', 'Cells in which the audit found a difference.',
+            9, 'drift_cells_total', 'counter', 'Cells that the self-audit found wrong.',
             counted.labels, counted.number
         FROM counted
         WHERE counted.metric = 'drift_cells_total'
@@ -103,13 +104,13 @@ BEGIN
         UNION ALL
         SELECT
             11, 'scheduled_refresh_lag_seconds', 'gauge',
-            'From the last daily slot, or from when it was set after its time, to the start of its '
-            'refresh, or to now where it waits.',
+            'Seconds from the last daily slot (or from a later change of the schedule) to the start '
+            'of its refresh, or to now while it waits.',
             '{}',
             (
                 SELECT greatest(0, extract(
                     EPOCH FROM coalesce(job.first_started_at, clock_timestamp())
-                    -- A slot is not late for what was set only after it.
+                    -- A slot is not late because of a change after it.
                     - greatest(job.slot_at, scheduler_state.schedule_changed_at)
                 ))
                 FROM kpi_engine.refresh_jobs AS job
@@ -124,7 +125,7 @@ BEGIN
             (SELECT engine_state.data_version FROM kpi_engine.engine_state)
         UNION ALL
         SELECT
-            13, 'problem', 'gauge', '1 where the health has this problem.',
+            13, 'problem', 'gauge', '1 if health has this problem, else 0.',
             jsonb_build_object('name', known.problem), (problems.problem IS NOT NULL)::integer
         FROM kpi_engine.known_problems() AS known
         LEFT JOIN problems ON problems.problem = known.problem
@@ -181,8 +182,8 @@ END;
 $metrics$;
 
 COMMENT ON FUNCTION api.metrics() IS
-'What Prometheus reads, in its text format: ages, durations, sizes and failures of the '
-'views, what waits, ticks, problems.';
+'The metrics for Prometheus, in its text format: ages, durations, sizes and failures of the '
+'views, pending changes, ticks, problems.';
 
 REVOKE ALL ON FUNCTION api.metrics() FROM public;
 GRANT EXECUTE ON FUNCTION api.metrics() TO analytics_lector, analytics_operador;

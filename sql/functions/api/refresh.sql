@@ -1,9 +1,9 @@
 -- POST /materialized-views/refresh: refreshes now, and answers when it is done.
 --
--- Invariant: never lets a serialization failure out, which PostgREST would retry for ever. Says
--- that another refresh is running only where one is: analytics.work() takes the lock for a moment
--- each minute, also when nothing is queued. Has a time limit of its own, which PostgREST sets for
--- the request. Reads the source inside EXCEPTION blocks only: a fault of the source is not the
+-- Invariant: it never raises a serialization failure, which PostgREST would retry without end. It
+-- says that another refresh is running only if one is: analytics.work() takes the lock for a moment
+-- each minute, also without a queued job. It has a time limit of its own, which PostgREST sets for
+-- the request. It reads the source only inside EXCEPTION blocks: a fault of the source is not the
 -- caller's.
 
 CREATE OR REPLACE FUNCTION api.refresh(force text DEFAULT NULL)
@@ -47,7 +47,7 @@ BEGIN
     END IF;
     FOR v_try IN 1..15 LOOP
         EXIT WHEN pg_try_advisory_xact_lock(kpi_engine.refresh_lock_key());
-        -- Somebody who is no refresh is not waited for.
+        -- It does not wait for a session that is no refresh.
         v_stranger := (
             SELECT format('process %s of role %s', holders.pid, holders.role_name)
             FROM analytics.lock_holders() AS holders
@@ -130,10 +130,10 @@ END;
 $refresh$;
 
 COMMENT ON FUNCTION api.refresh(text) IS
-'Refreshes all materialized views now, by what changed, or (force=true) everything from the '
-'source; above the setting api_forced_requests that is queued and answered with 202. A view '
-'that failed has its error_message, and success is false. Status 409 while another refresh '
-'runs.';
+'Refreshes all materialized views now. It computes what changed, or everything with force=true. '
+'If the source has more requests than the setting api_forced_requests, a forced refresh is queued '
+'(202). A view that failed has its error_message, and success is false. Status 409 while another '
+'refresh runs.';
 
 REVOKE ALL ON FUNCTION api.refresh(text) FROM public;
 GRANT EXECUTE ON FUNCTION api.refresh(text) TO analytics_operador;

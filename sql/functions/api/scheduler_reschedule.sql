@@ -46,8 +46,8 @@ END;
 $scheduler_reschedule$;
 
 COMMENT ON FUNCTION api.scheduler_reschedule(text, text) IS
-'Moves the daily refresh to another local time: hour 0 to 23 (required), minute 0 to 59 '
-'(default 0). Effective at once.';
+'Moves the daily refresh to another local time: hour 0 to 23 (required), minute 0 to 59 (default '
+'0). It takes effect at once.';
 
 REVOKE ALL ON FUNCTION api.scheduler_reschedule(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION api.scheduler_reschedule(text, text) TO analytics_operador;

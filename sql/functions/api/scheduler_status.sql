@@ -1,4 +1,4 @@
--- GET /materialized-views/scheduler/status: the daily slot, what waits, the last 20 jobs.
+-- GET /materialized-views/scheduler/status: the daily slot, pending triggers, the last 20 jobs.
 --
 -- Invariant: it writes nothing, so that PostgREST answers it on a standby, by POST too.
 
@@ -21,7 +21,7 @@ DECLARE
     v_next_run text;
     v_is_running boolean;
 BEGIN
-    -- Queries in DECLARE would be out of reach of EXCEPTION.
+    -- EXCEPTION does not catch errors of queries in DECLARE.
     v_time_zone := analytics.setting('schedule_time_zone');
     v_schedule := analytics.setting('schedule_time');
     v_next_run := kpi_engine.iso_instant(analytics.next_scheduled_refresh());
@@ -107,8 +107,8 @@ END;
 $scheduler_status$;
 
 COMMENT ON FUNCTION api.scheduler_status() IS
-'The daily slot and its zone, whether ticks come, the result of the last refresh, what '
-'waits, and the last 20 background jobs.';
+'The daily slot and its zone, whether ticks come, the result of the last refresh, pending '
+'triggers, and the last 20 background jobs.';
 
 REVOKE ALL ON FUNCTION api.scheduler_status() FROM public;
 GRANT EXECUTE ON FUNCTION api.scheduler_status() TO analytics_lector, analytics_operador;

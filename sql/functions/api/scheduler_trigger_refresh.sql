@@ -1,6 +1,6 @@
 -- POST /materialized-views/scheduler/trigger-refresh: a refresh in the background.
 --
--- Invariant: answers 202 at once; asking again while one waits finds the same job.
+-- Invariant: it answers 202 at once. While one refresh waits, another call finds the same job.
 
 CREATE OR REPLACE FUNCTION api.scheduler_trigger_refresh()
 RETURNS json
@@ -30,8 +30,8 @@ END;
 $scheduler_trigger_refresh$;
 
 COMMENT ON FUNCTION api.scheduler_trigger_refresh() IS
-'Queues a refresh; answers at once with status 202 and its job_id, which scheduler_status() '
-'knows. While one waits, asking again gives the same job.';
+'Queues a refresh. It answers at once with status 202 and a job_id, which scheduler_status() '
+'shows. While one waits, another call gives the same job.';
 
 REVOKE ALL ON FUNCTION api.scheduler_trigger_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION api.scheduler_trigger_refresh() TO analytics_operador;

@@ -1,7 +1,7 @@
--- GET /materialized-views/status: every materialized view, its size and age.
+-- GET /materialized-views/status: each materialized view, its size and age.
 --
--- Invariant: the ETag changes with everything in the answer but age_seconds and checked_at, which
--- move by themselves. The headers of freshness are those of the least fresh view.
+-- Invariant: the ETag changes with everything in the answer except age_seconds and checked_at,
+-- which change by themselves. The headers of freshness are those of the least fresh view.
 
 CREATE OR REPLACE FUNCTION api.status()
 RETURNS json
@@ -22,7 +22,7 @@ DECLARE
     v_row_counts json;
     v_tag text;
 BEGIN
-    -- A query in DECLARE would be out of reach of EXCEPTION.
+    -- EXCEPTION does not catch errors of a query in DECLARE.
     v_waiting := kpi_engine.changes_waiting();
     WITH views AS (
         SELECT
@@ -94,8 +94,8 @@ END;
 $status$;
 
 COMMENT ON FUNCTION api.status() IS
-'Every materialized view: rows, bytes, last refresh and its result, age in seconds, changed '
-'keys that wait, definition.';
+'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
+'changed keys, definition.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

@@ -1,8 +1,8 @@
 -- Compares the derived tables with a full recomputation from the source, and heals them.
 --
--- Invariant: all of history, or one part of it. Which part a month belongs to never changes, so
--- that going through all parts misses nothing while history grows: month number modulo
--- n - 1; part n is what does not follow from requests by day.
+-- Invariant: all of history, or one part of it. The part of a month never changes (month number
+-- modulo n - 1). So all parts together miss nothing while history grows. Part n has the tables that
+-- do not follow from requests by day.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.audit(p_part integer DEFAULT NULL, p_parts integer DEFAULT 30)
@@ -105,10 +105,10 @@ $audit$;
 
 COMMENT ON FUNCTION analytics.audit(integer, integer) IS
 'Compares facts, months, reference counts and advisors'' totals with the source: everything, or '
-'part p_part of p_parts. Differences are healed, listed in analytics.audit_log by day and column, '
-'and counted: 0 is well. is_healed becomes true with the next refresh, when the views show it. '
-'Changes that wait for the next refresh are no differences. Errors: '
-'22023 for no such part, 55P03 while a refresh runs.';
+'part p_part of p_parts. Heals the differences, lists them in analytics.audit_log by day and '
+'column, and returns their number: 0 is good. is_healed becomes true with the next refresh, when '
+'the views show the right cells. Pending changes are no differences. Errors: 22023 if there is no '
+'such part, 55P03 while a refresh runs.';
 
 REVOKE ALL ON FUNCTION analytics.audit(integer, integer) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.audit(integer, integer) TO analytics_operador;

@@ -1,9 +1,9 @@
--- Audits derived tables: those of the requests for some local days, or all others.
+-- Audits derived tables: the requests of some local days, or all other tables.
 --
--- Invariant: a row whose change still waits is no drift. Tables that are kept by key are compared
--- with the source, the others with the tables that they read, in the order of upkeep, so that one
--- pass heals everything. What follows from requests and has a period in its key is audited with the
--- days on which its periods begin.
+-- Invariant: a row with a pending change is no drift. Tables kept by key are compared with the
+-- source, the others with the tables that they read, in the order of upkeep. So one pass heals
+-- everything. A table that follows from requests and has a period in its key is audited with the
+-- first days of its periods.
 
 CREATE OR REPLACE FUNCTION kpi_engine.audit_derived_tables(p_from date, p_until date)
 RETURNS bigint
@@ -55,7 +55,7 @@ BEGIN
                 'SELECT solicitud_id FROM kpi_engine.waiting_requests()', v_ids, p_from, p_until
             );
             IF v_found > 0 THEN
-                -- A row that was healed may belong to any other period.
+                -- A healed row may belong to any other period.
                 v_from := '-infinity';
                 v_until := '2099-12-31';
             END IF;

@@ -1,8 +1,8 @@
--- Compares rows of one derived table with what they should be, and sets them right.
+-- Compares rows of one derived table with the right rows, and heals them.
 --
--- Invariant: both sides, and what waits, are read in one statement, so in one snapshot: a change
--- that is committed meanwhile is no difference. Every difference is
--- written to analytics.audit_log, by day and column, and healed in the same statement.
+-- Invariant: one statement, and so one snapshot, reads both sides and the pending changes. A change
+-- that is committed meanwhile is no difference. The same statement writes each difference to
+-- analytics.audit_log, by day and column, and heals it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.audit_table(
     p_table_name text,
@@ -110,7 +110,7 @@ BEGIN
     ) INTO v_cells USING p_ids, p_from, p_until;
     IF v_cells > 0 THEN
         PERFORM kpi_engine.note_derived_change(ARRAY[p_table_name]);
-        -- For the server's log; analytics.audit() tells its client once.
+        -- This goes to the server's log. analytics.audit() warns its client once.
         RAISE LOG 'teloo-analytics: the audit found % wrong cell(s) in %, and set them right',
             v_cells, p_table_name;
     END IF;

@@ -1,9 +1,9 @@
 -- Puts the setting change_capture into effect.
 --
--- Invariant: never queues the application behind its locks for longer than 100 ms: all
--- triggers in one short transaction, all locks released before the next attempt.
--- SECURITY INVOKER, for the owner of the operational tables; search_path is set again after
--- each COMMIT, since a SET clause would forbid it.
+-- Invariant: the application never waits behind its locks for longer than 100 ms. All triggers are
+-- in one short transaction. All locks are released before the next attempt.
+-- SECURITY INVOKER, for the owner of the operational tables. search_path is set again after each
+-- COMMIT, because a SET clause would forbid the COMMIT.
 
 CREATE OR REPLACE PROCEDURE analytics.apply_change_capture(
     p_patience interval DEFAULT interval '1 minute'
@@ -49,8 +49,8 @@ END;
 $apply_change_capture$;
 
 COMMENT ON PROCEDURE analytics.apply_change_capture (interval) IS
-'Creates or drops the triggers of change capture as the setting change_capture says, outside a '
-'transaction block; tries for p_patience. For the owner of the operational tables. Errors: '
-'55P03 when they are busy all the time, 42501 for another role.';
+'Creates or drops the triggers of change capture, as the setting change_capture says. Run it '
+'outside a transaction block, as the owner of the operational tables. It tries for p_patience. '
+'Errors: 55P03 if the tables are busy all the time, 42501 for another role.';
 
 REVOKE ALL ON PROCEDURE analytics.apply_change_capture(interval) FROM public;

@@ -1,8 +1,8 @@
--- How change capture works on each source table and partition.
+-- Shows how change capture works on each source table and partition.
 --
--- Invariant: is_working where all its triggers are there and fire for every writer. is_lossless
--- where nothing can have been missed all the same: a partition without a row and without triggers
--- of its own has nothing to miss, since what went through the tables above it was noted there.
+-- Invariant: is_working if all its triggers exist and fire for each writer. is_lossless if nothing
+-- can have been missed in any case: a partition without rows and without triggers of its own has
+-- nothing to miss, because the tables above it note what goes through them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.capture_by_table()
 RETURNS TABLE (
@@ -27,7 +27,7 @@ SET enable_seqscan = off
 AS $capture_by_table$
 #variable_conflict use_column
 DECLARE
-    -- No subscription at all is the rule.
+    -- Usually there is no subscription.
     v_is_subscriber constant boolean := EXISTS (SELECT FROM pg_subscription_rel);
 BEGIN
     RETURN QUERY

@@ -1,6 +1,6 @@
 -- Names the source tables whose changes are not noted.
 --
--- Invariant: NULL exactly where every write to every source table and partition is noted.
+-- Invariant: NULL if and only if each write to each source table and partition is noted.
 
 CREATE OR REPLACE FUNCTION analytics.capture_gap()
 RETURNS text
@@ -44,7 +44,7 @@ END;
 $capture_gap$;
 
 COMMENT ON FUNCTION analytics.capture_gap() IS
-'Which source tables or partitions are without working change capture, what keeps its triggers '
-'from noting changes, and which subscriptions write past it; NULL when there is nothing.';
+'Names the source tables and partitions without working change capture, what stops their '
+'triggers, and subscriptions that write past them. NULL if there is no gap.';
 
 REVOKE ALL ON FUNCTION analytics.capture_gap() FROM public;

@@ -1,6 +1,6 @@
--- Says why the triggers of change capture can't note changes by key though they are there.
+-- Says why existing triggers of change capture can't note changes by key.
 --
--- Invariant: NULL exactly where a trigger that fires finds its column, the log and the right to
+-- Invariant: NULL if and only if a trigger that fires finds its column, the log and the right to
 -- write to it, as migrate made them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.capture_obstacle()
@@ -13,7 +13,7 @@ AS $capture_obstacle$
 DECLARE
     v_obstacle text;
 BEGIN
-    -- In PL/pgSQL for its kept plan: a tick calls this.
+    -- PL/pgSQL keeps the plan: each tick calls this.
     WITH log AS (
         SELECT
             wanted.name,

@@ -1,9 +1,9 @@
--- What the catalog shows of change capture, as one value to compare.
+-- Shows the state of change capture in the catalog, as one value to compare.
 --
--- Invariant: under each table stands the same as in an earlier value only where none of its
--- triggers was disabled, dropped or made anew in between (its catalog row was written). A partition
--- without working triggers stands with none. Under 0 stand the log, the trigger functions, the
--- schema and the rights on them.
+-- Invariant: the entry of a table is the same as in an earlier value only if none of its triggers
+-- was disabled, dropped or created again in between. (That writes its catalog row.) A partition
+-- without working triggers has no triggers in its entry. Entry 0 has the log, the trigger
+-- functions, the schema and the rights on them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.capture_signature()
 RETURNS jsonb

@@ -1,9 +1,9 @@
--- The triggers of change capture: which there have to be and which there are.
+-- Lists the triggers of change capture: the needed ones and the existing ones.
 --
--- Invariant: one row per trigger that is needed or, with p_with_strays, there. is_working is true
--- exactly where the trigger is there as it is needed and fires for every writer; what is there and
--- not needed has no definition.
--- In PL/pgSQL for its kept plan: each refresh and each tick asks.
+-- Invariant: one row for each needed trigger and, with p_with_strays, for each other existing one.
+-- is_working is true if and only if the trigger exists as it is needed and fires for each writer. A
+-- trigger that is not needed has no definition.
+-- PL/pgSQL keeps the plan: each refresh and each tick asks.
 
 CREATE OR REPLACE FUNCTION kpi_engine.capture_triggers(p_with_strays boolean DEFAULT true)
 RETURNS TABLE (

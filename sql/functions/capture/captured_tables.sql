@@ -1,10 +1,11 @@
--- The source tables whose changes have to be noted, with their partitions.
+-- Lists the source tables whose changes have to be noted, with their partitions.
 --
--- Invariant: a statement fires the triggers of the table it names, so every partition, every table
--- that inherits, and every table that one of ours is a partition of, needs its own. A table that a
--- src_ view still reads is among them whatever it is called now. A view or foreign table can't be
--- captured. place is table for what a src_ view reads or what has the name; part for what lies
--- below; whole for what one of these is a part of.
+-- Invariant: a statement fires the triggers of the table that it names. So three kinds need
+-- triggers of their own: each partition, each table that inherits, and each table of which one of
+-- ours is a partition. A table that a src_ view still reads is in the list under any name. A view
+-- or foreign table can't be captured.
+-- place is table for a table that a src_ view reads or that has the name; part for one below it;
+-- whole for one above it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.captured_tables()
 RETURNS TABLE (
@@ -60,7 +61,7 @@ BEGIN
                 AND pg_class.relname = contract.table_name
                 AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
             UNION
-            -- What the src_ views read, whatever it is called.
+            -- The tables that the src_ views read, under any name.
             SELECT pg_depend.refobjid, contract.entity, contract.function_name, contract.view_name
             FROM contract
             INNER JOIN pg_class AS view

@@ -1,10 +1,10 @@
--- What the catalog holds about some relations, as one value to compare.
+-- The catalog rows of some relations, as one value to compare.
 --
--- Invariant: whatever is done to one of these tables or views, to its columns, triggers, rules,
--- rights, policies, partitions, or to the role that reads them, writes a row of the catalog and so
--- makes another value. The same value twice means that nothing was done. Only looks up what it is
--- told, by index: a name that now means another table was taken from one of these first.
--- In PL/pgSQL for its kept plan: each refresh and each tick asks.
+-- Invariant: each change to one of these tables or views, to its columns, triggers, rules, rights,
+-- policies or partitions, or to the role that reads them, writes a row of the catalog, and so makes
+-- another value. The same value twice means that nothing was done. It looks only at the given
+-- relations, by index. A name can mean another table only after it was taken from one of these.
+-- PL/pgSQL keeps the plan: each refresh and each tick asks.
 
 CREATE OR REPLACE FUNCTION kpi_engine.catalog_fingerprint(p_relations oid[])
 RETURNS text

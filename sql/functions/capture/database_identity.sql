@@ -1,6 +1,6 @@
 -- Names this database of this cluster.
 --
--- Invariant: differs after a restore from a dump into a new database, a copy, pg_upgrade.
+-- Invariant: the name differs after a restore into a new database, a copy, or pg_upgrade.
 
 CREATE OR REPLACE FUNCTION kpi_engine.database_identity()
 RETURNS text

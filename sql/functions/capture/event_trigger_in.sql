@@ -1,7 +1,7 @@
--- Names the event trigger that an error came from.
+-- Names the event trigger that raised an error.
 --
--- Invariant: NULL for any other error. Event triggers belong to somebody else: who reads the error
--- of one is to know whom to ask.
+-- Invariant: NULL for any other error. Event triggers belong to other people. The reader of the
+-- error needs to know whom to ask.
 
 CREATE OR REPLACE FUNCTION kpi_engine.event_trigger_in(p_context text)
 RETURNS text

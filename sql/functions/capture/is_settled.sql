@@ -1,4 +1,5 @@
--- Tells whether the source and change capture are, for certain, as they were last found in order.
+-- Tells whether the source and change capture are certainly as they were when they were last found
+-- right.
 
 CREATE OR REPLACE FUNCTION kpi_engine.is_settled()
 RETURNS boolean

@@ -1,4 +1,4 @@
--- What the catalog holds about the change log and who writes it, as one value to compare.
+-- The catalog rows of the change log and of its writers, as one value to compare.
 
 CREATE OR REPLACE FUNCTION kpi_engine.log_version()
 RETURNS text
@@ -8,7 +8,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $log_version$
 BEGIN
-    -- In PL/pgSQL for its kept plan: a tick calls this.
+    -- PL/pgSQL keeps the plan: each tick calls this.
     RETURN (
         SELECT md5(string_agg(part.row_version, ',' ORDER BY part.kind, part.name))
         FROM (

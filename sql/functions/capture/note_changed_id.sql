@@ -1,10 +1,11 @@
 -- Trigger function of change capture: notes the ids of the changed rows.
 --
--- Invariant: never fails the writer, whatever became of the table, of schema kpi_engine or of
--- our rights, and makes him wait for a lock on the log for 100 ms at most. What can't be noted by
--- key is noted as a lost change: everything is computed again. In the writer's own transaction,
--- with no lock that two writers could wait for. In a subtransaction, for the first statements of a
--- transaction: more than 64 of these at a time would slow other sessions down.
+-- Invariant: it never fails the writer, in any state of the table, of schema kpi_engine or of our
+-- rights. The writer waits at most 100 ms for a lock on the log. If a change can't be noted by key,
+-- a lost change is noted, and everything is computed again.
+-- It writes in the writer's own transaction, with no lock that two writers could wait for. It uses
+-- a subtransaction for the first statements of a transaction: more than 64 at a time would slow
+-- other sessions down.
 -- The trigger's argument says what the ids identify.
 -- SECURITY DEFINER: writers have no right on schema kpi_engine.
 

@@ -1,7 +1,7 @@
 -- Notes that a change of a source table could not be noted by its keys.
 --
--- Invariant: the next refresh computes everything again, once for each transaction that lost
--- something. The mark of the transaction goes with a savepoint that is rolled back.
+-- Invariant: the next refresh computes everything again. Each transaction notes this once. A
+-- rollback to a savepoint removes the mark of the transaction.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_lost_change(
     p_relation oid, p_message text, p_sqlstate text

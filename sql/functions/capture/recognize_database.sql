@@ -1,8 +1,8 @@
--- Notes in which database this is, and takes over what a dump brought along.
+-- Notes which database this is, and takes over what a dump brought.
 --
--- Invariant: in another database than before, triggers that all work are those that the dump
--- brought, made after the rows were loaded; nothing was missed. In the same database a new
--- signature still means that changes may have been missed.
+-- Invariant: in another database than before, working triggers are those of the dump. They were
+-- created after the rows were loaded, so nothing was missed. In the same database a new signature
+-- still means that changes may have been missed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.recognize_database()
 RETURNS void
@@ -24,10 +24,10 @@ BEGIN
     END IF;
     UPDATE kpi_engine.engine_state SET database_identity = v_here;
     IF v_before IS NOT NULL THEN
-        -- The stamps of the ticks that came there. One of this transaction is of here.
+        -- The stamps of ticks in the other database. A stamp of this transaction is from here.
         UPDATE kpi_engine.scheduler_state SET last_tick_at = NULL
         WHERE scheduler_state.last_tick_at < transaction_timestamp();
-        -- A dump may leave out the data of some tables: what they held is not known any more.
+        -- A dump may leave out the data of some tables. Their contents are unknown then.
         v_lost := kpi_engine.lost_derived_table();
         IF v_lost IS NOT NULL THEN
             UPDATE kpi_engine.engine_state

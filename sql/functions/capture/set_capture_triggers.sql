@@ -1,7 +1,8 @@
--- Creates or drops the triggers of change capture, as the setting change_capture says, or as told.
+-- Creates or drops the triggers of change capture, as the setting change_capture or the caller
+-- says.
 --
--- Invariant: touches only tables that need it, in one attempt: it waits for locks for
--- 100 ms altogether, and then fails with 55P03 with everything as it was.
+-- Invariant: it touches only tables that need it, in one attempt. It waits for locks for 100 ms in
+-- all. Then it fails with 55P03, and everything is as it was.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_capture_triggers(p_wanted boolean DEFAULT NULL)
 RETURNS integer

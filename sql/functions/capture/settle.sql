@@ -1,9 +1,8 @@
 -- Brings source binding and change capture in order, or raises.
 --
--- Invariant: when this returns, the src_ views read what the contract names, and what partitions
--- that came or went have changed waits in the change log. Whether a trigger may have missed
--- something is for kpi_engine.rebuild_reason() to say. Looks closely only where the catalog shows a
--- change.
+-- Invariant: when this returns, the src_ views read what the contract names. Changes by new or
+-- removed partitions wait in the change log. kpi_engine.rebuild_reason() says whether a trigger may
+-- have missed something. This looks closely only if the catalog shows a change.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle()
 RETURNS void
@@ -22,7 +21,7 @@ BEGIN
     IF NOT kpi_engine.is_settled() THEN
         PERFORM kpi_engine.settle_source();
         PERFORM kpi_engine.recognize_database();
-        -- Before it is looked at: what is done meanwhile shows the next time.
+        -- This comes before the check: a change during the check shows the next time.
         v_relations := ARRAY(
             SELECT captured_tables.relation FROM kpi_engine.captured_tables()
             UNION

@@ -1,11 +1,11 @@
--- Notes what partitions that came or went have changed.
+-- Notes the changes of partitions that came or went.
 --
--- Invariant: when this returns true, the change log holds every key that a partition brought, took
--- along, or changed while it was without triggers, and engine_state.capture_signature is what the
--- catalog shows now. False, with nothing done, where a trigger may have missed something: then
--- everything has to be computed again.
--- A partition with rows and without triggers is noted whole, each time: what was deleted from it
--- directly shows as vanished.
+-- Invariant: when this returns true, the change log holds each key that a partition brought, took
+-- along, or changed while it had no triggers. engine_state.capture_signature is then the present
+-- state of the catalog. If a trigger may have missed something, this returns false and does
+-- nothing: everything has to be computed again.
+-- A partition with rows and without triggers is noted as a whole, each time. Rows that were deleted
+-- from it directly are found as vanished keys.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle_capture()
 RETURNS boolean
@@ -36,10 +36,10 @@ BEGIN
         INNER JOIN jsonb_each(v_now) AS fresh ON fresh.key = known.key
         WHERE
             fresh.value <> known.value
-            -- Its triggers came: what was there before them is noted below.
+            -- Its triggers are new. The rows before them are noted below.
             AND NOT (known.value ->> 2 IS NULL AND known.value ->> 1 = 'part')
     ) OR EXISTS (
-        -- A whole table: what it held, or what went through it, was not noted.
+        -- A whole table: its rows, or rows that went through it, were not noted.
         SELECT FROM jsonb_each(v_now) AS fresh
         WHERE fresh.value ->> 1 <> 'part' AND NOT v_known ? fresh.key
     ) OR EXISTS (
@@ -89,7 +89,7 @@ BEGIN
             AND captured.relation_kind = 'r'
             AND pg_relation_size(captured.relation) > 0
     LOOP
-        -- Through the table that may be read; the partition itself may be closed to us.
+        -- It reads through the parent table. We may have no right on the partition itself.
         EXECUTE format(
             'INSERT INTO kpi_engine.change_log (entity, key)
              SELECT $1, source.%1$I FROM %2$s AS source

@@ -1,8 +1,8 @@
--- The keys whose rows went with a partition.
+-- Lists the keys whose rows went with a partition.
 --
--- Invariant: of a source table that lost rows without a trigger, and only lost them, every key that
--- facts hold and that is not as it was is among these. One that changed for another reason may be,
--- too: it waits in the change log, or comes out the same.
+-- Invariant: for a source table that only lost rows, without a trigger, the list has each key that
+-- facts hold and that changed. It may also have a key that changed for another reason. Such a key
+-- waits in the change log, or gives the same result.
 
 CREATE OR REPLACE FUNCTION kpi_engine.vanished_keys(p_view_name text)
 RETURNS TABLE (entity text, key uuid)

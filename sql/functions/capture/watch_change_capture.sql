@@ -1,11 +1,11 @@
--- Every minute: looks after the source binding and change capture.
+-- Each minute: looks after the source binding and change capture.
 --
--- Invariant: when a trigger was missing or disabled, everything is marked to be computed again, and
--- the server's log says so once; what partitions that came or went changed is noted by keys. Where
--- the operational tables moved, nothing is noted: each refresh fails by name until they are bound
--- again, and health says so.
--- SECURITY DEFINER: the scheduler's role writes nothing by itself. Triggers are created
--- where analytics_owner may; elsewhere the owner of the tables has to.
+-- Invariant: if a trigger was missing or disabled, everything is marked to be computed again, and
+-- the server's log says so once. Changes by new or removed partitions are noted by keys. If the
+-- operational tables moved, nothing is noted: each refresh fails and names the difference until
+-- they are bound again, and health says so.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself. It creates triggers if
+-- analytics_owner may. If not, the owner of the tables has to.
 
 CREATE OR REPLACE FUNCTION kpi_engine.watch_change_capture()
 RETURNS void
@@ -25,7 +25,7 @@ DECLARE
     v_state kpi_engine.engine_state;
     v_gap text;
 BEGIN
-    -- Locked by a refresh: that decides by itself, and the next tick looks again.
+    -- A refresh has the lock. It decides by itself, and the next tick looks again.
     PERFORM FROM kpi_engine.engine_state FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN;
@@ -33,7 +33,7 @@ BEGIN
     BEGIN
         PERFORM kpi_engine.settle();
     EXCEPTION WHEN object_not_in_prerequisite_state THEN
-        -- Health says it (analytics.source_problems); the tick goes on.
+        -- Health reports it (analytics.source_problems), and the tick goes on.
         RETURN;
     END;
     SELECT engine_state.* INTO STRICT v_state FROM kpi_engine.engine_state;
@@ -44,7 +44,7 @@ BEGIN
     END IF;
     v_gap := analytics.capture_gap();
     IF EXISTS (
-        -- Only where it may: an attempt locks the table for a moment.
+        -- Only if it may: an attempt locks the table for a moment.
         SELECT FROM kpi_engine.capture_by_table() AS captured
         INNER JOIN pg_class ON pg_class.oid = captured.relation
         WHERE NOT captured.is_working AND pg_has_role(pg_class.relowner, 'USAGE')

@@ -11,7 +11,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $key_columns$
 BEGIN
-    -- In PL/pgSQL for its kept plan: each request for a KPI calls this.
+    -- PL/pgSQL keeps the plan: each request for a KPI calls this.
     RETURN (
         SELECT array_agg(pg_attribute.attname::text ORDER BY key.position)
         FROM pg_index

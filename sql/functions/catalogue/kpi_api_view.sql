@@ -1,9 +1,9 @@
 -- Writes the view of schema api that serves a KPI view for free querying: filters, order, CSV.
 --
--- Invariant: the columns of the materialized view first, as they are, with its COMMENTs, for the
--- roles of the API that may read it; what is for querying only, the key of a city, comes after
--- them. In CSV no text begins as a formula does. One of the two parts is switched off before it
--- begins, so filters find their indexes.
+-- Invariant: first come the columns of the materialized view, unchanged, with its COMMENTs, for the
+-- roles of the API that may read it. Then comes the key of a city, which is only for querying. In
+-- CSV no text begins like a formula. The view has two parts, one for CSV. One of them is switched
+-- off before it begins, so filters find their indexes.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_api_view(p_relation regclass)
 RETURNS text

@@ -36,7 +36,7 @@ AS $kpi_columns$
 DECLARE
     v_key text[];
 BEGIN
-    -- In PL/pgSQL for its kept plan: each request for a KPI calls this.
+    -- PL/pgSQL keeps the plan: each request for a KPI calls this.
     v_key := kpi_engine.key_columns(p_relation);
     RETURN QUERY
         WITH listed AS (

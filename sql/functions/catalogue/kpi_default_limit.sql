@@ -1,4 +1,4 @@
--- How many rows of a KPI view a request gets that does not say.
+-- Says how many rows of a KPI view a request gets without a limit.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_default_limit(p_grain text)
 RETURNS integer

@@ -1,12 +1,12 @@
--- The query that gives a KPI view a row for each period, also for those without one (fill=true).
+-- Writes the query that gives a KPI view a row for each period, also for empty ones (fill=true).
 --
--- Invariant: a period that has a row shows that row. Another shows what the COMMENTs of the columns
--- say of nothing: 0 for what is counted or added up, NULL for an average (kpi_engine.kpi_columns).
---
--- The first period is that of from, not before 2000, or that of the first row. The last one is
--- that of to, but not after the last refresh or the last row: of later days nothing is known.
--- A view with more in its key (a level, a city) has a row for each period and each of those in the
--- selection. What names them, such as the spelling of a city, is that of the newest row.
+-- Invariant: a period with a row shows that row. An empty period shows what the COMMENTs of the
+-- columns say: 0 for counts and sums, NULL for averages (kpi_engine.kpi_columns).
+-- The first period is that of from (not before 2000) or that of the first row. The last one is that
+-- of to, but not after the last refresh or the last row, because nothing is known about later days.
+-- If the key has another column (a level, a city), each period has a row for each of its values in
+-- the selection. Columns that name the value, such as the spelling of a city, come from the newest
+-- row.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_filled_query(
     p_relation regclass,

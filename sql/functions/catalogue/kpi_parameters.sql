@@ -1,4 +1,4 @@
--- The parameters that a request for a KPI may have beside the dimensions of the view.
+-- Lists the parameters that a request for a KPI may have, besides the dimensions of the view.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_parameters()
 RETURNS text[]

@@ -1,7 +1,7 @@
--- What is wrong with the declaration of a KPI view: make migrate refuses such a view.
+-- Lists the faults in the declaration of a KPI view. make migrate refuses such a view.
 --
--- Invariant: a view without a problem has a whole entry in the catalogue, and each of its
--- dimensions can be asked for.
+-- Invariant: a view without a fault has a complete entry in the catalogue, and a request can use
+-- each of its dimensions.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_problems(p_relation regclass)
 RETURNS TABLE (problem text, right_form text)

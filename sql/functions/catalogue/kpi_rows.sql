@@ -1,8 +1,10 @@
--- The rows of a KPI view that a request asks for.
+-- Returns the rows of a KPI view for a request.
 --
 -- Invariant: the parameters follow from the key and the COMMENTs of the view. Names come from the
--- catalog and are quoted, values are parameters of the statement: no text of a request is in it.
--- Raises the errors of the HTTP API, and says how fresh the answer is (kpi_engine.begin_reading).
+-- catalog and are quoted. Values are parameters of the statement. So no text of a request is in the
+-- statement.
+-- It raises the errors of the HTTP API, and sets the headers of freshness
+-- (kpi_engine.begin_reading).
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_rows(p_view_name text, p_parts text[])
 RETURNS json
@@ -64,7 +66,7 @@ BEGIN
             'from', v_given ->> 'from', format('not after to (%s)', v_given ->> 'to'));
     END IF;
     IF v_from IS NOT NULL THEN
-        -- The week that a day is in, too.
+        -- A day also means the week that contains it.
         v_from := date_trunc(v_view.grain, v_from::timestamp)::date;
         v_conditions := v_conditions || format('kpi.%I >= $1', v_view.time_column);
     END IF;
@@ -72,7 +74,7 @@ BEGIN
         v_conditions := v_conditions || format('kpi.%I <= $2', v_view.time_column);
     END IF;
 
-    -- The dimensions: what is given beside the parameters of all KPIs.
+    -- The dimensions: all parameters except those of all KPIs.
     v_others := v_given - kpi_engine.kpi_parameters();
     IF v_others <> '{}' THEN
         FOR v_column IN
@@ -97,7 +99,7 @@ BEGIN
         FROM jsonb_object_keys(v_others) AS other (name);
     END IF;
 
-    -- The order, and which part of it.
+    -- The order, the limit and the offset.
     v_sorted_by := regexp_replace(v_given ->> 'order', '^-', '');
     IF v_sorted_by IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_attribute

@@ -1,7 +1,8 @@
--- The KPI views: what the catalogue and the API serve.
+-- Lists the KPI views that the catalogue and the API serve.
 --
--- Invariant: a materialized view mv_… of schema analytics with a COMMENT of the right form and a
--- key is one; nobody keeps a list. The grain of a view is its time: the key's column of type date.
+-- Invariant: a KPI view is a materialized view mv_… of schema analytics that has a COMMENT of the
+-- right form and a key. There is no list. The grain of a view is its time: the column of type date
+-- in its key.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_views(p_view_name text DEFAULT NULL)
 RETURNS TABLE (
@@ -22,7 +23,7 @@ SET search_path = pg_catalog, pg_temp
 AS $kpi_views$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plan: each request for a KPI calls this.
+    -- PL/pgSQL keeps the plan: each request for a KPI calls this.
     RETURN QUERY
         SELECT
             pg_class.relname::text,
@@ -43,7 +44,7 @@ BEGIN
                 END
             END
         FROM unnest(
-            -- One of a name by index.
+            -- With a name, this finds the view by index.
             CASE WHEN p_view_name IS NULL
                 THEN ARRAY(
                     SELECT named.oid FROM pg_class AS named
@@ -78,7 +79,7 @@ BEGIN
         WHERE
             pg_class.relkind = 'm'
             AND pg_class.relname LIKE 'mv\_%'
-            -- One that somebody else made may be closed to us. NULL: it has just been replaced.
+            -- We may have no right on a view of another owner. NULL: it was just replaced.
             AND (
                 pg_class.relowner = 'analytics_owner'::regrole
                 OR coalesce(has_table_privilege(pg_class.oid, 'SELECT'), true)

@@ -14,7 +14,7 @@ AS $changes_waiting$
 $changes_waiting$;
 
 COMMENT ON FUNCTION kpi_engine.changes_waiting() IS
-'Keys in the change log and among the compacted ones that no refresh has applied yet; one '
-'that changed several times may be counted several times.';
+'Number of pending keys, in the change log and among the compacted ones. A key that changed '
+'several times may count several times.';
 
 REVOKE ALL ON FUNCTION kpi_engine.changes_waiting() FROM public;

@@ -1,8 +1,8 @@
 -- Moves the change log into the set of pending changes.
 --
--- Invariant: rows are taken by DELETE … RETURNING: one that is not yet committed stays for
--- the next time. An offer is resolved to its request here: whoever moves it to another
--- request later notes both requests. Waits for whoever else takes from the log.
+-- Invariant: DELETE … RETURNING takes the rows, so an uncommitted row stays for the next time. An
+-- offer is resolved to its request here. A statement that moves it to another request later notes
+-- both requests. This waits for another session that takes from the log.
 
 CREATE OR REPLACE FUNCTION kpi_engine.compact_change_log()
 RETURNS bigint

@@ -1,4 +1,4 @@
--- Says why everything was noted to be computed again.
+-- Says why everything has to be computed again, if a lost change was noted.
 
 CREATE OR REPLACE FUNCTION kpi_engine.everything_reason(p_keys uuid[])
 RETURNS text
@@ -12,7 +12,7 @@ RETURN CASE
 END;
 
 COMMENT ON FUNCTION kpi_engine.everything_reason(uuid[]) IS
-'The reason for computing everything again by the keys that were noted for everything; NULL '
-'for none. Internal.';
+'The reason for computing everything again, from the noted lost changes; NULL if there is none. '
+'Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.everything_reason(uuid[]) FROM public;

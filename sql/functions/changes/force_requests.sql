@@ -38,8 +38,8 @@ END;
 $force_requests$;
 
 COMMENT ON FUNCTION analytics.force_requests(date, date) IS
-'Marks the requests of the local days p_from to p_until, both included, to be computed again from '
-'the source by the next refresh; returns how many. Errors: 22023 for what is no range.';
+'Marks the requests of the local days p_from to p_until, both included. The next refresh computes '
+'them again from the source. Returns how many. Errors: 22023 if the days are no range.';
 
 REVOKE ALL ON FUNCTION analytics.force_requests(date, date) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.force_requests(date, date) TO analytics_operador;

@@ -23,7 +23,7 @@ END;
 $hold_change_log$;
 
 COMMENT ON FUNCTION kpi_engine.hold_change_log(boolean) IS
-'Takes the lock of those who take rows from kpi_engine.change_log, for the transaction; false, '
-'where it is not to wait, while another session has it. Internal.';
+'Takes the lock of sessions that take rows from kpi_engine.change_log, for the transaction. '
+'Returns false if another session has it and this one is not to wait. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.hold_change_log(boolean) FROM public;

@@ -1,4 +1,4 @@
--- Writes the condition that a row's change does not wait to be applied.
+-- Writes the condition that a row has no pending change.
 
 CREATE OR REPLACE FUNCTION kpi_engine.not_waiting_condition(p_key_column text, p_entity text)
 RETURNS text

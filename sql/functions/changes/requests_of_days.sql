@@ -14,7 +14,7 @@ AS $requests_of_days$
     FROM kpi_engine.solicitud_facts
     WHERE solicitud_facts.local_day BETWEEN p_from AND p_until
     UNION
-    -- A day more at both ends: no zone is further from UTC.
+    -- One more day at both ends: no zone is further from UTC.
     SELECT src_solicitudes.id
     FROM kpi_engine.src_solicitudes
     WHERE
@@ -22,7 +22,7 @@ AS $requests_of_days$
         BETWEEN (p_from::timestamp AT TIME ZONE 'UTC') - interval '1 day'
         AND (p_until::timestamp AT TIME ZONE 'UTC') + interval '2 days'
     UNION
-    -- Those that belong to no month have the day -infinity.
+    -- Requests that belong to no month have the day -infinity.
     SELECT src_solicitudes.id
     FROM kpi_engine.src_solicitudes
     WHERE
@@ -35,7 +35,7 @@ AS $requests_of_days$
 $requests_of_days$;
 
 COMMENT ON FUNCTION kpi_engine.requests_of_days(date, date) IS
-'Requests of the local days p_from to p_until, both included, and some of the days around; from '
-'-infinity with those that belong to no month. Internal.';
+'Requests of the local days p_from to p_until, both included, and some of the days around. From '
+'-infinity on, with the requests that belong to no month. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.requests_of_days(date, date) FROM public;

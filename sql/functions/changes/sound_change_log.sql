@@ -1,8 +1,9 @@
--- One row where the change log takes whatever the triggers of change capture append.
+-- Returns one row if the change log accepts all rows of the capture triggers.
 --
--- Invariant: no row where an INSERT of right types could fail, fire something or wait: after
--- somebody put a constraint, a trigger, a rule, an index, a policy or a column on the log. Without
--- a SET clause and with RETURNS TABLE, so that the planner puts it into the triggers' statements.
+-- Invariant: no row, if an INSERT of right types could fail, fire something or wait. That is so
+-- after somebody put a constraint, a trigger, a rule, an index, a policy or a column on the log.
+-- It has no SET clause, and has RETURNS TABLE. So the planner puts it into the triggers'
+-- statements.
 
 CREATE OR REPLACE FUNCTION kpi_engine.sound_change_log()
 RETURNS TABLE (is_sound boolean)
@@ -37,7 +38,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION kpi_engine.sound_change_log() IS
-'One row where kpi_engine.change_log is as migrate made it, else none. Internal to the triggers of '
+'One row if kpi_engine.change_log is as migrate made it, else none. Internal to the triggers of '
 'change capture.';
 
 REVOKE ALL ON FUNCTION kpi_engine.sound_change_log() FROM public;

@@ -1,7 +1,7 @@
--- Takes everything that changed since the last refresh.
+-- Takes all pending changes for a refresh.
 --
--- Invariant: what is returned is no longer waiting when the transaction commits, and waits
--- again when it does not. An unfinished rebuild still gets to see it (is_applied).
+-- Invariant: when the transaction commits, these changes no longer wait. If it rolls back, they
+-- wait again. An unfinished rebuild still sees them (is_applied).
 
 CREATE OR REPLACE FUNCTION kpi_engine.take_changes()
 RETURNS TABLE (entity text, keys uuid[])
@@ -75,7 +75,7 @@ END;
 $take_changes$;
 
 COMMENT ON FUNCTION kpi_engine.take_changes() IS
-'Takes what waits in kpi_engine.change_log and kpi_engine.pending_changes: for each entity the '
-'keys, each once. Internal: the caller holds the refresh lock.';
+'Takes all pending changes of kpi_engine.change_log and kpi_engine.pending_changes: for each '
+'entity the keys, each once. Internal: the caller holds the refresh lock.';
 
 REVOKE ALL ON FUNCTION kpi_engine.take_changes() FROM public;

@@ -1,7 +1,7 @@
--- Every minute: keeps the change log small on a busy day.
+-- Each minute: keeps the change log small on a busy day.
 --
--- Invariant: takes nothing while a refresh does, and makes nobody wait. A log that is small
--- anyway stays for the next refresh.
+-- Invariant: it takes nothing while a refresh does, and nobody waits for it. A small log stays for
+-- the next refresh.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.tidy_change_log()
@@ -19,7 +19,7 @@ SET constraint_exclusion = off
 SET search_path = pg_catalog, pg_temp
 AS $tidy_change_log$
 BEGIN
-    -- Counted, since the file keeps its size.
+    -- The rows are counted, because the file keeps its size.
     IF NOT EXISTS (SELECT FROM kpi_engine.change_log OFFSET 10000)
         OR NOT kpi_engine.hold_change_log(false) THEN
         RETURN 0;

@@ -1,7 +1,7 @@
--- The keys that the next refresh will take, without taking them.
+-- Lists the keys that the next refresh will take, without taking them.
 --
--- Invariant: read in the caller's snapshot: what is not among them is in the derived tables as the
--- source has it in the same snapshot.
+-- Invariant: it reads in the caller's snapshot. For each key that is not in the list, the derived
+-- tables equal the source in that snapshot.
 
 CREATE OR REPLACE FUNCTION kpi_engine.waiting_changes()
 RETURNS kpi_engine.changed_keys[]
@@ -34,6 +34,6 @@ AS $waiting_changes$
 $waiting_changes$;
 
 COMMENT ON FUNCTION kpi_engine.waiting_changes() IS
-'Ids of changed rows that wait for the next refresh, by entity, as far as committed. Internal.';
+'Ids of changed rows with a pending change, by entity, as far as committed. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.waiting_changes() FROM public;

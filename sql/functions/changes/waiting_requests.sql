@@ -1,7 +1,7 @@
--- The requests that changed and were not recomputed yet.
+-- Lists the requests that changed and were not recomputed yet.
 --
--- Invariant: read in the caller's snapshot: a request that is not listed has facts that equal
--- the source in the same snapshot.
+-- Invariant: it reads in the caller's snapshot. The facts of each request that is not in the list
+-- equal the source in that snapshot.
 
 CREATE OR REPLACE FUNCTION kpi_engine.waiting_requests()
 RETURNS TABLE (solicitud_id uuid)

@@ -1,7 +1,7 @@
--- Tells whether the clock was wrong, or is.
+-- Tells whether the clock was or is wrong.
 --
--- Invariant: a success in the future says nothing of how old the figures are, so it is unhealthy.
--- What a tick has made void is told for an hour.
+-- Invariant: a success in the future says nothing about the age of the data, so it is unhealthy. A
+-- stamp that a tick made void is reported for an hour.
 
 CREATE OR REPLACE FUNCTION kpi_engine.clock_problem(OUT severity text, OUT message text)
 LANGUAGE sql

@@ -1,4 +1,4 @@
--- How far ahead of the clock a stamp may be before it counts as one of a clock that was wrong.
+-- Says how far in the future a stamp may be before it counts as one of a wrong clock.
 
 CREATE OR REPLACE FUNCTION kpi_engine.clock_tolerance()
 RETURNS interval

@@ -1,9 +1,9 @@
--- Each tick first: finds what a clock that was wrong has stamped, and makes it void.
+-- First in each tick: finds the stamps of a wrong clock, and makes them void.
 --
--- Invariant: afterwards no stamp in the future keeps anything from being done or told. A slot in
--- the future is marked and not removed, since the clock may be wrong now and was right then: when
--- its instant comes again, a success counts if the clock jumped there, and does not if time went
--- by; then the slot is free again. Says what it found in analytics.scheduler_state.
+-- Invariant: afterwards no stamp in the future stops any work or any report. A slot in the future
+-- is marked and not removed, because the clock may be wrong now and may have been right then. When
+-- its instant comes again, a success counts if the clock jumped there. It does not count if time
+-- went by; then the slot is free again. analytics.scheduler_state says what was found.
 
 CREATE OR REPLACE FUNCTION kpi_engine.heal_clock()
 RETURNS text
@@ -25,7 +25,7 @@ DECLARE
 BEGIN
     SELECT scheduler_state.* INTO STRICT v_state FROM kpi_engine.scheduler_state FOR UPDATE;
 
-    -- Before the marks of this tick. Continuous ticks show that time went by.
+    -- This comes before the marks of this tick. Continuous ticks show that time went by.
     WITH restored AS (
         UPDATE kpi_engine.refresh_jobs SET is_void = false
         WHERE
@@ -44,7 +44,7 @@ BEGIN
 
     SELECT max(restored.slot_at) INTO v_restored FROM restored;
     IF EXISTS (SELECT FROM kpi_engine.view_state WHERE view_state.last_success_at < v_restored) THEN
-        -- The clock was back, and is right again: the figures may be those of a day long ago.
+        -- The clock was behind, and is right again: the figures may be those of an old day.
         PERFORM kpi_engine.queue_refresh(false, 'analytics.tick()');
     END IF;
     UPDATE kpi_engine.refresh_jobs SET
@@ -65,7 +65,7 @@ BEGIN
 
     SELECT max(marked.slot_at) INTO v_last_slot FROM marked;
 
-    -- A retry of such a time waits for it; what runs since such a time would never be overdue.
+    -- A retry with such a time would wait for it. A run since such a time would never be overdue.
     UPDATE kpi_engine.refresh_jobs SET finished_at = v_wall, run_after = v_wall
     WHERE refresh_jobs.state = 'QUEUED' AND refresh_jobs.finished_at > v_latest_wall;
     UPDATE kpi_engine.refresh_jobs SET started_at = v_wall
@@ -85,7 +85,7 @@ BEGIN
         AND alert_outbox.next_attempt_at > v_latest_wall + interval '1 hour';
 
     SELECT max(view_state.last_success_at) INTO v_last_success FROM kpi_engine.view_state
-    -- A clock that is pinned back is no fault.
+    -- A clock that is pinned to the past is no fault.
     WHERE view_state.last_success_at > greatest(v_latest, v_latest_wall);
     v_found := concat_ws(
         ', ',
@@ -121,11 +121,11 @@ BEGIN
         RETURN NULL;
     END IF;
     IF coalesce(v_state.clock_fault_at NOT BETWEEN v_now - interval '1 hour' AND v_latest, true) THEN
-        RAISE WARNING 'teloo-analytics: the clock was wrong, or is: at % there were, in the future: %',
+        RAISE WARNING 'teloo-analytics: the clock was or is wrong: at % these were in the future: %',
             kpi_engine.iso_instant(v_now), v_found
-            USING HINT = 'They are void, and the schedule goes on. See to the server''s clock (NTP).';
+            USING HINT = 'They are void, and the schedule goes on. Mend the server''s clock (NTP).';
         IF v_last_success IS NOT NULL THEN
-            -- The figures may be those of a day that is yet to come.
+            -- The figures may be those of a future day.
             PERFORM kpi_engine.queue_refresh(false, 'analytics.tick()');
         END IF;
     END IF;

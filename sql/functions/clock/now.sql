@@ -1,6 +1,6 @@
--- The clock that everything uses: the start of the transaction, or the pinned instant.
+-- The clock of the package: the start of the transaction, or the pinned instant.
 --
--- One expression, so that PostgreSQL puts it into the statements that use it.
+-- It is one expression, so that PostgreSQL puts it into the statements that use it.
 
 CREATE OR REPLACE FUNCTION analytics.now()
 RETURNS timestamptz
@@ -14,8 +14,8 @@ RETURN CASE
 END;
 
 COMMENT ON FUNCTION analytics.now() IS
-'The clock that everything uses: start of the transaction, or what SET analytics.now pins '
-'where the setting allow_pinned_clock is on. Errors: 42501 not allowed, 22023 not an instant.';
+'The clock of the package: the start of the transaction, or the instant that SET analytics.now '
+'pins, if the setting allow_pinned_clock is on. Errors: 42501 not allowed, 22023 not an instant.';
 
 REVOKE ALL ON FUNCTION analytics.now() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.now() TO analytics_lector, analytics_operador;

@@ -1,7 +1,7 @@
--- The instant that SET analytics.now pins; analytics.now() asks for it.
+-- The instant that SET analytics.now pins. analytics.now() asks for it.
 --
--- Invariant: a pinned clock that is not allowed is an error, so that nobody takes
--- numbers of another day for today's.
+-- Invariant: a pinned clock that is not allowed is an error, so that nobody takes numbers of
+-- another day for today's.
 
 CREATE OR REPLACE FUNCTION kpi_engine.pinned_now()
 RETURNS timestamptz

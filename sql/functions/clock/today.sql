@@ -1,4 +1,4 @@
--- The local date, now, in the zone of the KPIs.
+-- The local date of now, in the zone of the KPIs.
 
 CREATE OR REPLACE FUNCTION analytics.today()
 RETURNS date

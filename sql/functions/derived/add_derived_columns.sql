@@ -1,8 +1,8 @@
--- Gives a derived table the columns of its definition, and the view and work table over it.
+-- Gives a derived table the columns of its definition, and a view and a work table over it.
 --
--- Invariant: columns are matched by name, so it does not matter where the definition has a new one.
--- One that the definition has no more stays, since views depend on the table; nothing may read it
--- (kpi_engine.refuse_vanished_columns), and the next refresh empties it.
+-- Invariant: columns are matched by name, so a new column may stand anywhere in the definition.
+-- A column that left the definition stays in the table, because views depend on the table. Nothing
+-- may read it (kpi_engine.refuse_vanished_columns). The next refresh empties it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.add_derived_columns(p_table_name text)
 RETURNS void
@@ -22,7 +22,7 @@ BEGIN
              WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)',
             v_work, p_table_name || '_a'
         );
-        -- A table in a publication refuses UPDATE and DELETE unless its rows can be told apart.
+        -- In a publication, a table without a replica identity refuses UPDATE and DELETE.
         EXECUTE format('ALTER TABLE kpi_engine.%I REPLICA IDENTITY FULL', v_work);
     END IF;
     FOR v_column IN
@@ -67,8 +67,8 @@ END;
 $add_derived_columns$;
 
 COMMENT ON FUNCTION kpi_engine.add_derived_columns(text) IS
-'Brings the sets, the view and the work table of a derived table to the columns of its definition. '
-'Errors: 22023 where a column has another type than before. Internal to '
+'Gives the sets, the view and the work table of a derived table the columns of its definition. '
+'Errors: 22023 if a column has another type than before. Internal to '
 'kpi_engine.declare_derived_table().';
 
 REVOKE ALL ON FUNCTION kpi_engine.add_derived_columns(text) FROM public;

@@ -1,4 +1,4 @@
--- Refuses a declaration of a derived table that could not be kept right.
+-- Refuses a declaration of a derived table that the engine could not keep right.
 
 CREATE OR REPLACE FUNCTION kpi_engine.check_declaration(
     p_table_name text,

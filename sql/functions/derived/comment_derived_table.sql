@@ -1,4 +1,5 @@
--- Gives the sets, the view and the work table of a derived table the comments of its definition.
+-- Copies the comments of a definition to the sets, the view and the work table of its derived
+-- table.
 
 CREATE OR REPLACE FUNCTION kpi_engine.comment_derived_table(p_table_name text)
 RETURNS void

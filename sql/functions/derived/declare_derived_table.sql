@@ -1,11 +1,11 @@
--- Declares a derived table: what is in it, its key, and how it is kept.
+-- Declares a derived table: its definition, its key, and its way of upkeep.
 --
--- Invariant: the view recomputed_<name> defines it, and this is all that is written for it. The
--- file of that view ends with this call. Both sets, the view over the active one and the work table
--- follow from the columns of the definition, and so do their comments. A column that is new is
--- filled by the next refresh, which computes this table again, and those that read it.
--- A definition that reads several derived tables adds their rows up (UNION ALL): of a join, the
--- rows that changed in one of them would not be enough.
+-- Invariant: the view recomputed_<name> defines the table. Nothing else is written for it. The file
+-- of that view ends with this call. The two sets, the view over the active set and the work table
+-- follow from the columns of the definition. Their comments follow too.
+-- The next refresh fills a new column: it computes this table again, and the tables that read it.
+-- A definition that reads several derived tables must add their rows up (UNION ALL). For a join,
+-- the rows that changed in one of them are not enough.
 
 CREATE OR REPLACE FUNCTION kpi_engine.declare_derived_table(
     p_table_name text,
@@ -33,7 +33,7 @@ DECLARE
     v_set text;
     v_index text;
 BEGIN
-    -- Functions between it and what it reads do not count: a definition is readable by itself.
+    -- Relations that it reads inside functions do not count: a definition is readable by itself.
     v_reads := ARRAY(
         SELECT DISTINCT derived_tables.table_name
         FROM pg_rewrite
@@ -133,12 +133,12 @@ $declare_derived_table$;
 COMMENT ON FUNCTION kpi_engine.declare_derived_table(
     text, text, text[], text, jsonb, integer[], jsonb, text[], integer
 ) IS
-'Declares the derived table p_table_name, whose rows the view recomputed_<p_table_name> defines: '
-'p_upkeep is key, difference or group; p_key_columns its key. Kept by key: p_source_view is the '
-'src_ view whose id is the key, p_entities the entities of the change log and the column with the '
-'id of each. p_window_days: lengths of the windows in a definition that reads window_end. '
-'p_extremes: columns of a table that is kept by difference and that are a min or max. p_indexes: '
-'columns with an index of their own. Errors: 22023 says what is wrong.';
+'Declares the derived table p_table_name. The view recomputed_<p_table_name> defines its rows. '
+'p_upkeep is key, difference or group; p_key_columns is its key. Kept by key: p_source_view is '
+'the src_ view whose id is the key; p_entities has the entities of the change log, and the column '
+'with the id of each. p_window_days: lengths of the windows, if the definition reads window_end. '
+'p_extremes: columns that are a min or max, in a table kept by difference. p_indexes: columns '
+'with an index of their own. Errors: 22023 says what is wrong.';
 
 REVOKE ALL ON FUNCTION kpi_engine.declare_derived_table(
     text, text, text[], text, jsonb, integer[], jsonb, text[], integer

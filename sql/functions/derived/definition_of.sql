@@ -1,4 +1,4 @@
--- The defining query of a derived table, as text that names every relation with its schema.
+-- Returns the defining query of a derived table. Each relation in it has its schema.
 
 CREATE OR REPLACE FUNCTION kpi_engine.definition_of(p_table_name text)
 RETURNS text

@@ -18,8 +18,8 @@ AS $derived_statements$
 $derived_statements$;
 
 COMMENT ON FUNCTION analytics.derived_statements() IS
-'The statements for each derived table, in the order of upkeep: its definition, what a refresh '
-'runs ($1: changed keys, $2: day with which windows ended before) and what a rebuild runs ($1: day '
-'with which windows end). For reading; the owner may run EXPLAIN on them.';
+'The statements of each derived table, in the order of upkeep: its definition, the statement of a '
+'refresh ($1: changed keys, $2: day with which windows ended before), and the statement of a '
+'rebuild ($1: day with which windows end). For reading; the owner may run EXPLAIN on them.';
 
 REVOKE ALL ON FUNCTION analytics.derived_statements() FROM public;

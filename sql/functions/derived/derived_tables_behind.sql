@@ -1,4 +1,4 @@
--- The derived tables that a relation follows from, directly or through other ones.
+-- Names the derived tables that decide a relation, directly or through other derived tables.
 
 CREATE OR REPLACE FUNCTION kpi_engine.derived_tables_behind(p_relation regclass)
 RETURNS text[]
@@ -32,7 +32,7 @@ AS $derived_tables_behind$
 $derived_tables_behind$;
 
 COMMENT ON FUNCTION kpi_engine.derived_tables_behind(regclass) IS
-'Names of the derived tables that a view reads by itself (not through other views) or that a '
-'derived table is, and of those that these read. Internal.';
+'Names of the derived tables that a view reads by itself (not through other views), or of the '
+'derived table itself, and of the derived tables that these read. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.derived_tables_behind(regclass) FROM public;

@@ -1,6 +1,7 @@
--- Writes the statement by which a rebuild fills the other set of a derived table.
+-- Writes the statement with which a rebuild fills the other set of a derived table.
 --
--- Invariant: reads the other set of the tables that are rebuilt too, else the active one.
+-- Invariant: it reads the other set of each table that is rebuilt too, and the active set of all
+-- others.
 
 CREATE OR REPLACE FUNCTION kpi_engine.fill_statement(p_table kpi_engine.derived_tables)
 RETURNS text

@@ -1,6 +1,6 @@
 -- Drops the derived tables whose definition is gone.
 --
--- Invariant: drops nothing that anything else reads: then it fails, and nothing was changed.
+-- Invariant: if anything still reads such a table, this fails and drops nothing.
 
 CREATE OR REPLACE FUNCTION kpi_engine.forget_derived_tables()
 RETURNS text[]
@@ -33,7 +33,7 @@ END;
 $forget_derived_tables$;
 
 COMMENT ON FUNCTION kpi_engine.forget_derived_tables() IS
-'Drops the derived tables whose view recomputed_<name> has no file any more; returns their names. '
-'Error: 2BP01 where something still reads one. Internal to make migrate.';
+'Drops the derived tables whose view recomputed_<name> has no file any more. Returns their names. '
+'Errors: 2BP01 if something still reads one. Internal to make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.forget_derived_tables() FROM public;

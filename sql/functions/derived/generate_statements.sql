@@ -1,6 +1,7 @@
--- Generates the statements of derived tables anew.
+-- Generates the statements of derived tables again.
 --
--- Invariant: generated once, not at every refresh: it takes longer than a small refresh.
+-- Invariant: make migrate generates them once. To generate them in each refresh would take longer
+-- than a small refresh.
 
 CREATE OR REPLACE FUNCTION kpi_engine.generate_statements(p_table_name text DEFAULT NULL)
 RETURNS void
@@ -22,7 +23,7 @@ END;
 $generate_statements$;
 
 COMMENT ON FUNCTION kpi_engine.generate_statements(text) IS
-'Generates what a refresh runs for a derived table, or for all (NULL). Internal to '
-'kpi_engine.declare_derived_table() and make migrate.';
+'Generates the statements that a refresh runs, for one derived table or for all (NULL). Internal '
+'to kpi_engine.declare_derived_table() and make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.generate_statements(text) FROM public;

@@ -1,8 +1,9 @@
--- Refuses what still reads a column that the definition of a derived table has no more.
+-- Refuses views and functions that read a column which left the definition of a derived table.
 --
--- Invariant: nobody would fill that column, so a view could show what it once held. Asked at the
--- end of make migrate, when every file was applied. PostgreSQL does not know what the body of a
--- function reads: one that names both the table and the column is taken for a reader.
+-- Invariant: nobody would fill that column, so a view could show old values.
+-- make migrate asks this at its end, when each file is applied. PostgreSQL does not know what the
+-- body of a function reads. So a function counts as a reader if it names both the table and the
+-- column.
 
 CREATE OR REPLACE FUNCTION kpi_engine.refuse_vanished_columns()
 RETURNS void
@@ -14,7 +15,7 @@ AS $refuse_vanished_columns$
 DECLARE
     v_found record;
 BEGIN
-    -- Mostly there is none, and the bodies of all functions take a while.
+    -- Usually there is none. To read the bodies of all functions takes a while.
     IF NOT EXISTS (
         SELECT FROM kpi_engine.derived_tables
         INNER JOIN pg_attribute
@@ -92,7 +93,7 @@ END;
 $refuse_vanished_columns$;
 
 COMMENT ON FUNCTION kpi_engine.refuse_vanished_columns() IS
-'Raises 2BP01 where a view or function reads a column of a derived table that its definition has '
-'no more. Internal to make migrate.';
+'Raises 2BP01 if a view or function reads a column of a derived table that its definition no '
+'longer has. Internal to make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.refuse_vanished_columns() FROM public;

@@ -1,8 +1,8 @@
--- Names the rules by which each derived table is computed.
+-- Checksums the rules of each derived table.
 --
--- Invariant: changes when the code of a file that decides what is in the table changes, or when one
--- of its sources is bound differently. migrate writes in kpi_engine.derived_rules which files these
--- are: by what refers to what.
+-- Invariant: the checksum changes if the code of a file changes that decides what is in the table,
+-- or if one of its sources is bound differently. migrate writes into kpi_engine.derived_rules which
+-- files these are. It follows the references.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rules_of_derived_tables()
 RETURNS TABLE (table_name text, checksum text)

@@ -1,4 +1,4 @@
--- The set of a derived table that an unfinished rebuild fills, or that everybody reads.
+-- Names the active set of a derived table, or the set that an unfinished rebuild fills.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_of(p_table_name text, p_rebuilt boolean)
 RETURNS text
@@ -18,7 +18,7 @@ AS $set_of$
 $set_of$;
 
 COMMENT ON FUNCTION kpi_engine.set_of(text, boolean) IS
-'Name of the table behind a derived table: the one that its view shows, or the other one, which a '
-'rebuild fills (p_rebuilt). Internal.';
+'Name of the table behind a derived table: the one that its view shows, or with p_rebuilt the '
+'other one, which a rebuild fills. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_of(text, boolean) FROM public;

@@ -1,4 +1,4 @@
--- The derived tables that were computed by other rules than those of now.
+-- Names the derived tables that were computed by older rules.
 --
 -- Invariant: a table that reads one of these is among them.
 
@@ -10,7 +10,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $stale_derived_tables$
 BEGIN
-    -- In PL/pgSQL for its kept plan: every refresh calls this.
+    -- PL/pgSQL keeps the plan: each refresh calls this.
     RETURN ARRAY(
         WITH RECURSIVE stale AS (
             SELECT derived_tables.table_name

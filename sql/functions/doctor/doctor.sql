@@ -1,17 +1,17 @@
--- Everything about an installation that SQL can see, for whoever has psql alone.
+-- Checks everything about an installation that SQL can see, for people with psql alone.
 --
--- Invariant: changes nothing, so it works in a READ ONLY transaction and on a standby. Each check
--- is run by kpi_engine.doctor_check(), so one that fails, or waits for a lock, stops no other.
--- One statement_timeout is for all checks: the check that it ends, and those that it leaves no time
--- for, are findings. The order of the rows follows from the findings alone.
--- SECURITY INVOKER: what PostgreSQL shows a superuser only, a superuser sees here.
+-- Invariant: it changes nothing, so it works in a READ ONLY transaction and on a standby.
+-- kpi_engine.doctor_check() runs each check. So a check that fails, or waits for a lock, stops no
+-- other one. One statement_timeout is for all checks. The check that it ends, and the checks that
+-- get no time, are findings. The order of the rows follows from the findings alone.
+-- SECURITY INVOKER: a superuser sees here what PostgreSQL shows to superusers only.
 
 CREATE OR REPLACE FUNCTION analytics.doctor(
     p_group text DEFAULT NULL,
     p_counts boolean DEFAULT true,
     p_production boolean DEFAULT false,
     p_pool integer DEFAULT 24,
-    -- A default is worked out where the caller is, before the search_path below is set.
+    -- A default is computed with the search_path of the caller, before the one below is set.
     p_default_path text DEFAULT kpi_engine.default_search_path()
 )
 RETURNS TABLE (
@@ -88,7 +88,7 @@ BEGIN
         ) INTO v_findings
         FROM jsonb_array_elements(v_answer) AS answer (finding)
         WHERE
-            -- What is well is said where nothing else is.
+            -- ok is shown only if a check has no other finding.
             answer.finding ->> 'status' <> 'ok'
             OR NOT jsonb_path_exists(v_answer, '$[*] ? (@.status != "ok")');
     END LOOP;
@@ -113,13 +113,13 @@ $doctor$;
 
 COMMENT ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text) IS
 'Checks everything about the installation that SQL can see, and changes nothing. status: wrong '
-'(has to be mended), warning, advice, unchecked (could not be seen), failed (the check itself), '
-'ok. statement: what mends it, to be pasted into psql; a comment is for a shell (-- $) or to be '
-'done by hand. cause: the finding that it follows from; causes come first. p_group: only one '
-'group. p_counts: false leaves out what counts rows. p_production: also what only matters '
-'there. p_pool: connections of the HTTP API (API_POOL). p_default_path: the search_path where '
-'the database sets none. Errors: 22023 for another group.';
+'(mend it), warning, advice, unchecked (the doctor could not see it), failed (the check itself), '
+'ok. statement: mends it; paste it into psql; a comment with -- $ is a command for a shell, '
+'another comment is work by hand. cause: the finding that caused this one; causes come first. '
+'p_group: only one group. p_counts: false leaves out checks that count rows. p_production: also '
+'the checks that matter in production only. p_pool: connections of the HTTP API (API_POOL). '
+'p_default_path: the search_path of a database that sets none. Errors: 22023 for another group.';
 
 REVOKE ALL ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.doctor(text, boolean, boolean, integer, text)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

@@ -1,9 +1,9 @@
--- Which finding of the doctor follows from which other one, and the order to show them in.
+-- Says which finding of the doctor caused which other one, and in which order to show them.
 --
--- Invariant: one row for each finding. Several checks fail for one right that was lost, one role or
--- table that is gone. The cause is the finding of a check that was made for it, with the statement
--- that mends it; where there is none, the first one. cause is never a finding that has one itself.
--- scripts/doctor.py runs this query from the file, with its own findings among the others.
+-- Invariant: one row for each finding. Several checks can fail because of one lost right, or one
+-- missing role or table. The cause is the finding of the check for exactly that, with the statement
+-- that mends it. If there is none, the cause is the first finding. A cause never has a cause
+-- itself. scripts/doctor.py runs this query from the file, with its own findings among the others.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_causes(p_findings jsonb)
 RETURNS TABLE (number bigint, cause bigint, place bigint)
@@ -22,7 +22,7 @@ AS $doctor_causes$
         FROM jsonb_array_elements(p_findings) WITH ORDINALITY AS entry (value, number)
     ),
 
-    -- The object, without its schema, that a message says is not right.
+    -- The wrong object of a message, without its schema.
     complaint AS (
         SELECT
             finding.*,
@@ -70,7 +70,7 @@ AS $doctor_causes$
                     complaint.status = 'wrong'
                     AND complaint.check_name <> 'health'
                     AND complaint.fixes ~ '\m(GRANT|CREATE|ALTER|make migrate)\M' DESC,
-                    -- What is missing comes before a right on it.
+                    -- A missing object comes before a right on it.
                     complaint.message LIKE '%is missing%' DESC,
                     complaint.number
             ) AS rank
@@ -81,7 +81,7 @@ AS $doctor_causes$
                 ~ format('(?<!\w)%s(?!\w)', object.object_name)
     ),
 
-    -- One object after the other: what has a cause already is not looked at again.
+    -- One object after the other. A finding that already has a cause is skipped.
     folded AS (
         SELECT
             0::bigint AS step,
@@ -164,4 +164,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_causes(jsonb) IS
 'what follows from them, then the others, the worst first. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_causes(jsonb) FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_causes(jsonb) TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_causes(jsonb) TO analytics_operador;

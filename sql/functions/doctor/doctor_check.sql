@@ -1,10 +1,10 @@
--- Makes one check of the doctor; whatever becomes of it is a finding.
+-- Makes one check of the doctor. Each result of it is a finding.
 --
--- Invariant: gives at least one row, and raises only where somebody cancels the statement, or for
--- a name that is no check. The check runs in a subtransaction. It waits two seconds for a lock.
--- It has no time limit of its own: PostgreSQL has none inside a statement. A statement_timeout
--- that ends it is a finding. So make doctor, which calls this once for each check, has a limit
--- for each.
+-- Invariant: it gives at least one row. It raises only if somebody cancels the statement, or for a
+-- name that is no check. The check runs in a subtransaction. It waits two seconds for a lock. It
+-- has no time limit of its own, because PostgreSQL has none inside a statement. A statement_timeout
+-- that ends it is a finding. make doctor calls this once for each check, so there each check has a
+-- limit.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_check(
     p_check text,
@@ -103,4 +103,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_check(text, boolean, boolean, integer, tex
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_check(text, boolean, boolean, integer, text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_check(text, boolean, boolean, integer, text)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

@@ -1,9 +1,11 @@
--- The checks of the doctor that SQL makes, in the order in which they are made.
+-- Lists the checks of the doctor that SQL makes, in their order.
 --
--- Invariant: each has a branch in the function of its group, analytics.doctor_<group>(); the check
--- pg_cron has a function of its own. needs_data: not to be made where our tables lost their rows.
--- is_owners: made with the rights of analytics_owner, so that a right that is missing is a fault.
--- counts_rows: may take long on a large source. scripts/doctor.py reads the same list in this file.
+-- Invariant: each has a branch in the function of its group, kpi_engine.doctor_<group>(), and a
+-- line "name: words" in the COMMENT of that function. The check pg_cron has a function of its own.
+-- needs_data: left out if our tables lost their rows. is_owners: made with the rights of
+-- analytics_owner, so that a missing right is a fault. counts_rows: may take long on a large
+-- source. scripts/doctor.py reads the same list in this file. docs/reference/doctor.md is made from
+-- it: make reference.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_checks()
 RETURNS TABLE (
@@ -71,4 +73,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_checks() IS
 'tables, is made with the rights of analytics_owner, counts rows. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_checks() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_checks() TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_checks() TO analytics_operador;

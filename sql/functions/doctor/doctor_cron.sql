@@ -1,8 +1,8 @@
--- The check pg_cron of the doctor: do the jobs of this database run.
+-- The check pg_cron of the doctor: do the jobs of this database run?
 --
--- Invariant: looks into this database only. Where pg_cron lives in another one, what can be said
--- from here is that; scripts/doctor.py then looks there.
--- SECURITY INVOKER: pg_cron shows each role its own jobs, and superusers all. So whoever is no
+-- Invariant: it looks only into this database. If pg_cron lives in another one, it says only that.
+-- scripts/doctor.py then looks there.
+-- SECURITY INVOKER: pg_cron shows each role its own jobs, and superusers all. So a caller who is no
 -- superuser looks as the role of the jobs.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_cron()
@@ -69,7 +69,7 @@ BEGIN
         END, CASE
             WHEN v_ticks THEN ARRAY[]::text[]
             WHEN v_home <> current_database() THEN v_elsewhere
-            -- Only a superuser sees whether pg_cron lives in another database: it may stay there.
+            -- Only a superuser sees whether pg_cron lives in another database. It may stay there.
             WHEN v_home IS NULL THEN
                 ARRAY['SHOW cron.database_name;  -- as a superuser: where pg_cron lives, if anywhere']
                 || v_elsewhere
@@ -82,6 +82,8 @@ END;
 $doctor_cron$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_cron() IS
-'The check pg_cron of analytics.doctor(): status, message, fixes. Internal.';
+'Makes the check of pg_cron for analytics.doctor(): status, message, fixes. The check:
+pg_cron: its two jobs exist, are active, and succeed; or something else calls the tick
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_cron() FROM public;

@@ -1,9 +1,8 @@
--- What the doctor says of a check that raised an error.
+-- The finding about a check that raised an error.
 --
--- Invariant: always one row. A right that is missing is no fault of the installation where it is
--- the caller's; where the check is made as analytics_owner (p_is_owners), it is one.
--- scripts/doctor.py runs this query from the file for its own checks, where nothing is installed
--- too.
+-- Invariant: always one row. A right that the caller lacks is no fault of the installation. A right
+-- that analytics_owner lacks is one (p_is_owners: the check is made as analytics_owner).
+-- scripts/doctor.py runs this query from the file for its own checks, also if nothing is installed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_error(
     p_sqlstate text, p_message text, p_role text, p_is_owners boolean, p_seconds numeric
@@ -50,4 +49,4 @@ COMMENT ON FUNCTION kpi_engine.doctor_error(text, text, text, boolean, numeric) 
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_error(text, text, text, boolean, numeric) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_error(text, text, text, boolean, numeric)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

@@ -1,6 +1,6 @@
 -- The checks of the doctor about the objects that migrate made.
 --
--- Invariant: asks the catalog and the ledger; what the files hold, only the machine knows.
+-- Invariant: it asks the catalog and the ledger. Only the machine knows what the files hold.
 -- SECURITY DEFINER: readers and operators do not read the ledger.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_installation(p_check text, p_default_path text)
@@ -155,9 +155,13 @@ END;
 $doctor_installation$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_installation(text, text) IS
-'One check of group installation of analytics.doctor(): status, message, fixes. p_default_path: '
-'the search_path where the database sets none. Internal.';
+'Makes one check of group installation of analytics.doctor(): status, message, fixes. The checks:
+data: our own tables have their rows; a restore may have left them empty
+objects: each object that make migrate created exists
+search_path: the database finds schema analytics, and no older object has one of our names
+owners: our objects belong to analytics_owner
+p_default_path is the search_path of a database that sets none. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_installation(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_installation(text, text)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

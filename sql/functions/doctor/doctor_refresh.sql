@@ -1,8 +1,8 @@
--- The checks of the doctor about refreshes and the use of what they publish.
+-- The checks of the doctor about refreshes and the use of the views.
 --
--- Invariant: shows nothing that the caller may not see elsewhere: readers and operators see the
--- health, the log and the progress of a rebuild; only operators see the advice.
--- SECURITY DEFINER: they may not call what works it out.
+-- Invariant: it shows nothing that the caller may not see elsewhere. Readers and operators see
+-- health, the log and the progress of a rebuild. Only operators see the advice.
+-- SECURITY DEFINER: they may not call the functions behind it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_refresh(p_check text, p_counts boolean)
 RETURNS TABLE (status text, message text, fixes text[])
@@ -167,10 +167,15 @@ END;
 $doctor_refresh$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_refresh(text, boolean) IS
-'One check of group refresh of analytics.doctor(): status, message, fixes. p_counts: false '
-'leaves out what counts rows. Errors: 42501 for the advice where the caller may not see it. '
-'Internal.';
+'Makes one check of group refresh of analytics.doctor(): status, message, fixes. The checks:
+health: analytics.health_problems() finds no problem
+last runs: the last refresh of each view succeeded
+changes that wait: the change log is small; how many changes wait, and what the next refresh does
+rebuild: no rebuild was left unfinished
+usage: advice from usage, such as a view that nobody reads
+p_counts: false leaves out checks that count rows. Errors: 42501 if the caller may not see the advice.
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_refresh(text, boolean) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_refresh(text, boolean)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

@@ -109,7 +109,7 @@ BEGIN
                         )
                         WHEN 'analytics_owner' THEN
                             granted.rolname = 'pg_signal_backend'
-                            -- What lets a tick put up triggers again.
+                            -- With it, a tick can create triggers again.
                             OR EXISTS (
                                 SELECT FROM pg_class
                                 WHERE
@@ -221,7 +221,14 @@ END;
 $doctor_roles$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_roles(text) IS
-'One check of group roles of analytics.doctor(): status, message, fixes. Internal.';
+'Makes one check of group roles of analytics.doctor(): status, message, fixes. The checks:
+attributes: each role has the attributes that it needs, and no others
+memberships: our roles are members of no other role
+what they need: each right that the package needs is granted
+right to cancel: analytics_owner may cancel a refresh that another role started
+right to dump: each role that could dump the database can still dump it
+nothing for PUBLIC: PUBLIC has no right on our objects
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_roles(text) FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_roles(text) TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_roles(text) TO analytics_operador;

@@ -1,6 +1,6 @@
 -- The checks of the doctor about waiting refreshes and notices of alerts.
 --
--- Invariant: what is on its way is well; only what is stuck is a finding.
+-- Invariant: a refresh or notice on its way is well. Only a stuck one is a finding.
 -- SECURITY DEFINER: it asks what only analytics_owner may; granted to nobody.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_schedule(p_check text)
@@ -19,9 +19,9 @@ SET jit = off
 AS $doctor_schedule$
 #variable_conflict use_column
 DECLARE
-    -- work(), which takes jobs, comes every minute; a notifier asks every second for what is due.
+    -- work() takes jobs each minute. A notifier asks for notices each second.
     c_stuck constant interval := interval '10 minutes';
-    -- After four attempts, which take two minutes, it is more than a server that restarts.
+    -- Four attempts take two minutes. After that it is more than a restart of a server.
     c_failed_attempts constant integer := 3;
     v_limit integer;
     v_running record;
@@ -87,7 +87,7 @@ BEGIN
                         notice.created_at,
                         notice.last_error
                     FROM analytics.alert_outbox AS notice
-                    -- That an alert is over waits until it is told that there was one.
+                    -- The notice "cleared" waits for the notice "raised".
                     LEFT JOIN analytics.alert_outbox AS raised
                         ON raised.alert_id = notice.alert_id
                         AND notice.event = 'cleared'
@@ -102,7 +102,7 @@ BEGIN
                             OR notice.next_attempt_at = 'infinity'
                             OR notice.next_attempt_at < clock_timestamp() - c_stuck
                         )
-                        -- What is older than the first try of a notifier does not count.
+                        -- Notices older than the first attempt of a notifier do not count.
                         AND EXISTS (
                             SELECT FROM analytics.alert_outbox AS tried
                             WHERE tried.attempts > 0 AND tried.notice_id <= notice.notice_id
@@ -147,6 +147,9 @@ END;
 $doctor_schedule$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_schedule(text) IS
-'The checks jobs and notices of analytics.doctor(): status, message, fixes. Internal.';
+'Makes two checks of group schedule of analytics.doctor(): status, message, fixes. The checks:
+jobs: no refresh job is stuck, and no refresh runs for too long
+notices: each notice of an alert was delivered
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_schedule(text) FROM public;

@@ -117,9 +117,12 @@ END;
 $doctor_server$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_server(text, integer) IS
-'One check of group server of analytics.doctor(): status, message, fixes. p_pool: connections '
-'of the HTTP API. Internal.';
+'Makes one check of group server of analytics.doctor(): status, message, fixes. The checks:
+version and encoding: the version of PostgreSQL, the encoding and the locale are supported
+vacuum and statistics: autovacuum and the statistics that it needs are on
+connections: there are enough connections for the HTTP API and the jobs
+p_pool says how many connections the HTTP API takes. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_server(text, integer) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_server(text, integer)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

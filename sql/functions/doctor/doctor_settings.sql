@@ -83,9 +83,11 @@ END;
 $doctor_settings$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_settings(text, boolean) IS
-'One check of group settings of analytics.doctor(): status, message, fixes. p_production: the '
-'clock must not be pinned. Internal.';
+'Makes one check of group settings of analytics.doctor(): status, message, fixes. The checks:
+values: each setting exists and has a right value
+clock: nobody can pin the clock of a session in production
+p_production says whether this is production. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_settings(text, boolean) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.doctor_settings(text, boolean)
-TO analytics_lector, analytics_operador;
+TO analytics_operador;

@@ -1,9 +1,9 @@
 -- The checks of the doctor about the operational tables and change capture.
 --
--- Invariant: reads the source as analytics_owner, whoever asks: PostgreSQL may run code of the
--- owners of source tables with the rights of who reads them (kpi_engine.foreign_code).
--- SECURITY DEFINER for that; granted to nobody, so only who may act as analytics_owner gets an
--- answer.
+-- Invariant: it reads the source as analytics_owner for each caller. PostgreSQL may run code of the
+-- owners of source tables with the rights of the reader (kpi_engine.foreign_code).
+-- SECURITY DEFINER for that; granted to nobody. So only roles that may act as analytics_owner get
+-- an answer.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_source(p_check text, p_counts boolean)
 RETURNS TABLE (status text, message text, fixes text[])
@@ -57,7 +57,7 @@ BEGIN
                 WITH problem AS (
                     SELECT DISTINCT
                         found.problem AS message,
-                        -- What is missing may be there under another name.
+                        -- A missing object may exist under another name.
                         regexp_replace(found.problem, ' is missing$', '') || ' is gone' AS gone,
                         regexp_replace(found.problem, '^.*: ', '') AS remedy
                     FROM kpi_engine.source_columns(v_schema, v_generation) AS found
@@ -339,7 +339,15 @@ END;
 $doctor_source$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_source(text, boolean) IS
-'One check of group source of analytics.doctor(): status, message, fixes. p_counts: false '
-'leaves out what counts rows. Internal.';
+'Makes one check of group source of analytics.doctor(): status, message, fixes. The checks:
+contract: the operational tables are the ones that were bound, with all columns and types
+right to read: analytics_owner may read all rows and columns that it needs
+code of others: no function of another role runs when a refresh reads the source
+change capture: each operational table has its working triggers
+ways around capture: nothing writes to the tables without firing the triggers
+indexes: the source has the indexes that a refresh needs
+requests without a month: each request has a date from 2000 to 2099
+values that can''t be counted: no row holds a value that is too large or too long
+p_counts: false leaves out checks that count rows. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_source(text, boolean) FROM public;

@@ -12,9 +12,9 @@ SET search_path = pg_catalog, pg_temp
 AS $doctor_storage$
 #variable_conflict use_column
 DECLARE
-    -- Dead rows that are more than the living ones, and worth a word.
+    -- So many dead rows are worth a warning, if they are more than the living ones.
     c_dead_rows constant bigint := 50000;
-    -- From here on a transaction keeps what was deleted from being removed.
+    -- A transaction of this age keeps deleted rows on disk.
     c_long constant interval := interval '1 hour';
     v_schemas constant oid[] := (
         SELECT array_agg(pg_namespace.oid)
@@ -71,7 +71,7 @@ BEGIN
                     format('index %s was not built to the end', pg_index.indexrelid::regclass),
                     ARRAY[format(
                         '%s INDEX CONCURRENTLY %s;  -- outside a transaction block',
-                        -- What REINDEX CONCURRENTLY leaves when it is interrupted.
+                        -- An interrupted REINDEX CONCURRENTLY leaves such an index.
                         CASE
                             WHEN built.relname ~ '_cc(new|old)[0-9]*$' THEN 'DROP'
                             ELSE 'REINDEX'
@@ -152,7 +152,12 @@ END;
 $doctor_storage$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_storage(text) IS
-'One check of group storage of analytics.doctor(): status, message, fixes. Internal.';
+'Makes one check of group storage of analytics.doctor(): status, message, fixes. The checks:
+size and dead rows: the size of our tables; vacuum has removed their dead rows
+autovacuum of our tables: autovacuum is on for each of our tables
+invalid indexes: each index was built to the end
+what holds vacuum back: no old transaction or replication slot keeps dead rows on disk
+Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_storage(text) FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.doctor_storage(text) TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.doctor_storage(text) TO analytics_operador;

@@ -1,7 +1,7 @@
--- The cause of a failure in one line, for alerts and the health.
+-- The cause of a failure in one line, for alerts and health.
 --
--- Invariant: as kpi_engine.public_error(), and no address of e-mail, no password, no line end: it
--- leaves the database by mail and chat.
+-- Invariant: the same as kpi_engine.public_error(), but without e-mail addresses, passwords and
+-- line ends, because it leaves the database by mail and chat.
 
 CREATE OR REPLACE FUNCTION kpi_engine.error_in_short(p_message text, p_sqlstate text)
 RETURNS text

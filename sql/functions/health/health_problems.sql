@@ -1,7 +1,7 @@
 -- What is wrong, and what to do about it.
 --
--- Invariant: the rules of the HTTP API's health, each once; no row means healthy. An instant is
--- compared with analytics.now(), what the server itself stamps with the wall clock. The logs may be
+-- Invariant: each rule of the HTTP API's health is here, once. No row means healthy. An instant of
+-- ours is compared with analytics.now(), a stamp of the server with the wall clock. The logs may be
 -- long: only their last lines are read, by index.
 
 CREATE OR REPLACE FUNCTION analytics.health_problems()
@@ -14,7 +14,7 @@ SET jit = off
 AS $health_problems$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plans: a tick calls this.
+    -- PL/pgSQL keeps the plans: each tick calls this.
     RETURN QUERY
         WITH views AS (
             SELECT
@@ -84,7 +84,7 @@ BEGIN
             'never_populated', 'unhealthy',
             format('view %s was never refreshed: POST /materialized-views/refresh, or '
                 'SELECT * FROM refresh_all_mv();', views.view_name),
-            -- A new view waits for the next daily refresh; if that fails, there is more to see.
+            -- A new view waits for the next daily refresh. If that fails, other problems show it.
             interval '25 hours'
         FROM views
         WHERE views.last_success_at IS NULL
@@ -111,7 +111,7 @@ BEGIN
             'aging', 'degraded',
             format('view %s was last refreshed over 25 hours ago: the daily refresh is late',
                 views.view_name),
-            -- Where the clock is put back 25 hours are a day, and the refresh is at work.
+            -- When clocks go back, a day has 25 hours, and the refresh is running.
             interval '15 minutes'
         FROM views
         WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
@@ -127,7 +127,7 @@ BEGIN
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
-            format('the last refresh was broken off: %s; see SELECT * FROM analytics.refresh_log '
+            format('the last refresh did not end: %s; see SELECT * FROM analytics.refresh_log '
                 'ORDER BY log_id DESC LIMIT 1;',
                 kpi_engine.error_in_short(run.error_message, run.error_sqlstate)),
             NULL
@@ -144,7 +144,7 @@ BEGIN
         ) AS run
         WHERE
             run.refresh_status = 'ERROR'
-            -- A view that failed says so itself.
+            -- A failed view is a problem of its own.
             AND NOT EXISTS (
                 SELECT FROM kpi_engine.refresh_log
                 WHERE
@@ -161,7 +161,7 @@ BEGIN
         UNION ALL
         SELECT
             'drift', 'unhealthy',
-            format('the audit found %s cell(s) that differ, and the views still show them: '
+            format('the audit found %s wrong cell(s), and the views still show them: '
                 'SELECT * FROM refresh_all_mv(); (which: SELECT * FROM analytics.audit_log '
                 'WHERE NOT is_healed;)', sum(audit_log.cells)),
             NULL
@@ -202,10 +202,10 @@ BEGIN
         UNION ALL
         SELECT
             'missed_slot', 'degraded',
-            format('%s daily refresh(es) did not start in time, the last one that of %s: was the '
-                'server or its scheduler down? The next refresh that succeeds makes up for it',
+            format('%s daily refresh(es) did not start in time, the last one on %s: was the server '
+                'or its scheduler down? The next successful refresh makes up for it',
                 count(*), max(missed.slot_date)),
-            -- It happened, and may be over before the next tick.
+            -- It happened. It may be over before the next tick.
             interval '0'
         FROM kpi_engine.refresh_jobs AS missed
         WHERE
@@ -217,7 +217,7 @@ BEGIN
         SELECT
             'clock', clock.severity,
             clock.message,
-            -- It happened, and may be over before the next tick.
+            -- It happened. It may be over before the next tick.
             interval '0'
         FROM kpi_engine.clock_problem() AS clock
         WHERE clock.message IS NOT NULL
@@ -271,21 +271,21 @@ $health_problems$;
 -- The list gives GET /health its general words, and GET /metrics its names. These words are for
 -- everybody: no statement, no table, no path, no figure.
 COMMENT ON FUNCTION analytics.health_problems() IS
-'What is wrong with the installation, one row for each problem: its name, severity '
-'(unhealthy or degraded), a text that says what to do, and for how long it has to last before '
-'it is an alert (NULL: the setting alert_after_minutes). No row: healthy. The problems:
+'What is wrong with the installation. One row for each problem: its name, its severity '
+'(unhealthy or degraded), a text that says what to do, and the time after which it is an alert '
+'(NULL: the setting alert_after_minutes). No row: healthy. The problems:
 never_populated: a view has no data yet
 stale: the figures are over 26 hours old
 aging: the figures are over 25 hours old
 refresh_failed: the last refresh failed
 scheduler_down: the scheduler does not run
-drift: figures differ from what they are computed from
+drift: some figures differ from the operational tables
 slow: the last refresh was slow
 missing_indexes: refreshes are slower than they need to be
 row_drop: a view lost half of its rows
 missed_slot: a daily refresh did not start in time
 clock: the clock of the server was wrong or is wrong
-lock_blocked: a lock that somebody holds keeps refreshes from going on
+lock_blocked: a session holds a lock that stops refreshes
 uncountable_rows: rows hold values that can not be counted
 capture_gap: changes are not noted
 source_moved: the operational tables changed and have to be bound again

@@ -1,7 +1,7 @@
--- The problems that there can be, and general words for each.
+-- Lists all problems that health can have, and general words for each.
 --
--- Invariant: written once, in the comment of analytics.health_problems(): a line for each problem,
--- its name, a colon, and the words.
+-- Invariant: they are written once, in the comment of analytics.health_problems(): a line for each
+-- problem, with its name, a colon and the words.
 
 CREATE OR REPLACE FUNCTION kpi_engine.known_problems()
 RETURNS TABLE (problem text, in_short text)

@@ -1,9 +1,9 @@
--- Tells what keeps refreshes or ticks from going on, and how to end it.
+-- Says which session stops refreshes or ticks, and how to end it.
 --
--- Invariant: needs no lock itself. A stranger who holds the refresh lock is told at once, a
--- session of ours that holds it and does nothing after five minutes of ticks, a refresh that waits
--- for a lock after p_wait, and whoever keeps ticks from beginning when none came for three
--- minutes.
+-- Invariant: it needs no lock itself. It names a stranger who holds the refresh lock at once. It
+-- names a session of the package that holds the lock and does nothing after five minutes of ticks.
+-- It names a refresh that waits for a lock after p_wait, and a session that keeps ticks from
+-- beginning after three minutes without a tick.
 
 CREATE OR REPLACE FUNCTION analytics.lock_blocked_problem(
     p_wait interval DEFAULT interval '1 minute'
@@ -91,7 +91,8 @@ END;
 $lock_blocked_problem$;
 
 COMMENT ON FUNCTION analytics.lock_blocked_problem(interval) IS
-'Severity and text of the problem lock_blocked: who holds the refresh lock and is no refresh, what '
-'lock a refresh has waited for for so long, who keeps ticks from beginning. No row: nobody.';
+'Severity and text of the problem lock_blocked: which session holds the refresh lock without '
+'refreshing, which lock a refresh has waited for longer than p_wait, which session keeps ticks '
+'from beginning. No row: no problem.';
 
 REVOKE ALL ON FUNCTION analytics.lock_blocked_problem(interval) FROM public;

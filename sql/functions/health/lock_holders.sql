@@ -1,8 +1,8 @@
--- Who holds the refresh lock, and whether it is a refresh.
+-- Lists the sessions that hold the refresh lock, and says which of them are refreshes.
 --
--- Invariant: any login can take an advisory lock, and show a start in a second one. So a session
--- counts as ours only if its role may refresh, or if it is inside our code, which shows in a lock
--- on kpi_engine.refresh_lock: nobody but the owner may take that. What is no refresh of ours is a
+-- Invariant: any login can take an advisory lock, and can show a start in a second one. So a
+-- session counts as a refresh only if its role may refresh, or if it is inside our code. A lock on
+-- kpi_engine.refresh_lock shows the latter: only the owner may take it. Each other session is a
 -- stranger, whatever locks it holds.
 
 CREATE OR REPLACE FUNCTION analytics.lock_holders()
@@ -21,7 +21,7 @@ ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $lock_holders$
 BEGIN
-    -- In PL/pgSQL for its kept plan: a tick calls this five times.
+    -- PL/pgSQL keeps the plan: a tick calls this five times.
     RETURN QUERY
     WITH held AS MATERIALIZED (
         SELECT pg_locks.*

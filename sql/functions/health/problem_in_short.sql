@@ -1,4 +1,4 @@
--- What is wrong, in words for everybody.
+-- General words for a problem, which everybody may see.
 --
 -- Invariant: no statement, no table, no path, no figure: GET /health shows them without a token.
 
@@ -19,7 +19,7 @@ AS $problem_in_short$
 $problem_in_short$;
 
 COMMENT ON FUNCTION kpi_engine.problem_in_short(text) IS
-'General words for a problem of analytics.health_problems(), for who has no token of the HTTP '
-'API.';
+'General words for a problem of analytics.health_problems(), for callers without a token of the '
+'HTTP API.';
 
 REVOKE ALL ON FUNCTION kpi_engine.problem_in_short(text) FROM public;

@@ -1,8 +1,8 @@
--- Notes how the delivery of a notice went.
+-- Notes the result of a delivery.
 --
--- Invariant: a notice is delivered when it arrived everywhere; until then it is tried again,
--- after 15 seconds, then twice as long each time, at most an hour. Where it has arrived it stays
--- arrived, whoever reports late.
+-- Invariant: a notice is delivered when it has arrived everywhere. Until then it is tried again
+-- after 15 seconds, then after twice that time, at least once an hour. A place where it has arrived
+-- stays noted, also after a late report.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.report_notice(
@@ -36,9 +36,8 @@ AS $report_notice$
 $report_notice$;
 
 COMMENT ON FUNCTION kpi_engine.report_notice(bigint, text[], text) IS
-'Notes where a notice taken by kpi_engine.take_notice() has arrived (webhook, '
-'email:ana@example.com), and why the rest failed: p_error NULL means that nothing is left to '
-'do. For scripts/notifier.py.';
+'Notes where a notice of kpi_engine.take_notice() has arrived (webhook, email:ana@example.com), '
+'and why the rest failed. p_error NULL: nothing is left to do. For scripts/notifier.py.';
 
 REVOKE ALL ON FUNCTION kpi_engine.report_notice(bigint, text[], text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.report_notice(bigint, text[], text) TO analytics_scheduler;

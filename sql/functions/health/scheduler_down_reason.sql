@@ -1,7 +1,7 @@
 -- Why no tick comes, as far as this role can see.
 --
--- Invariant: raises nothing, whatever pg_cron's tables are like and may be read by whom. To be
--- called only when no tick came: pg_cron's tables are read by dynamic statements.
+-- Invariant: it raises nothing, in any state of pg_cron's tables and rights. Call it only if no
+-- tick came, because it reads pg_cron's tables by dynamic statements.
 -- SECURITY INVOKER: pg_cron shows each role its own jobs, and superusers all.
 
 CREATE OR REPLACE FUNCTION analytics.scheduler_down_reason()
@@ -115,7 +115,7 @@ $scheduler_down_reason$;
 
 COMMENT ON FUNCTION analytics.scheduler_down_reason() IS
 'Why no tick comes, as far as the current role can see: no pg_cron, its jobs missing or inactive, '
-'its launcher gone, the last run failed. To be asked only when no tick comes '
+'its launcher gone, the last run failed. Ask it only if no tick comes '
 '(kpi_engine.scheduler_is_running()).';
 
 REVOKE ALL ON FUNCTION analytics.scheduler_down_reason() FROM public;

@@ -1,8 +1,8 @@
--- Which sessions keep tables from being changed, since when and by what.
+-- Lists the sessions that lock some tables: since when, and with which statement.
 --
--- Invariant: no password of a statement is shown, and at most its first 200 characters. What
--- another role runs is shown to who may see it in pg_stat_activity.
--- SECURITY INVOKER: as the current role sees pg_stat_activity.
+-- Invariant: it shows no password of a statement, and at most its first 200 characters. It shows a
+-- statement of another role only to callers who may see it in pg_stat_activity.
+-- SECURITY INVOKER: it shows what the current role sees in pg_stat_activity.
 
 CREATE OR REPLACE FUNCTION kpi_engine.table_lockers(p_relations oid[])
 RETURNS text
@@ -51,7 +51,7 @@ AS $table_lockers$
                 left(regexp_replace(
                     regexp_replace(
                         coalesce(activity.query, ''),
-                        -- Of nested quotes nobody knows the end.
+                        -- Nobody knows where nested quotes end.
                         '(password\s*=?\s*)([eu]?&?''|\$).*', '\1…', 'i'
                     ),
                     '\s+', ' ', 'g'

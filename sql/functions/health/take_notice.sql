@@ -1,8 +1,8 @@
--- Takes the oldest notice that is due for delivery; gives up what waited for too long.
+-- Takes the oldest notice to deliver, and gives up notices that waited too long.
 --
--- Invariant: two never deliver one notice at the same time; what its taker does not report
--- is taken again after two minutes; that an alert is gone is told nowhere before the alert is,
--- and where the alert has arrived, that it is gone waits for no other place.
+-- Invariant: two notifiers never deliver one notice at the same time. If a notifier reports
+-- nothing, the notice can be taken again after two minutes. A place gets "cleared" only after it
+-- got "raised". A place that got "raised" gets "cleared" without waiting for other places.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.take_notice()
@@ -40,7 +40,7 @@ BEGIN
         FROM kpi_engine.alerts
         WHERE
             alert_outbox.delivered_at IS NULL
-            -- Of what is being delivered the result is still to come.
+            -- The result of a running delivery is not known yet.
             AND alert_outbox.next_attempt_at <= clock_timestamp()
             AND alert_outbox.created_at <= clock_timestamp() - make_interval(hours => v_hours)
             AND alerts.alert_id = alert_outbox.alert_id
@@ -63,7 +63,7 @@ BEGIN
                 notice.notice_id,
                 raised.delivered_to AS only_to
             FROM kpi_engine.alert_outbox AS notice
-            -- What the notice of an alert's end has to wait for.
+            -- The notice that an alert is over waits for these.
             LEFT JOIN kpi_engine.alert_outbox AS raised
                 ON
                     notice.event = 'cleared'
@@ -108,10 +108,10 @@ END;
 $take_notice$;
 
 COMMENT ON FUNCTION kpi_engine.take_notice() IS
-'Takes one notice of analytics.alert_outbox for delivery, or returns no row; its result goes '
-'to kpi_engine.report_notice() within two minutes. only_to: where it may go so far, NULL means '
-'everywhere. A notice older than the setting alert_expiry_hours is given up, with a warning: '
-'its next_attempt_at is infinity then. For scripts/notifier.py.';
+'Takes one notice of analytics.alert_outbox for delivery, or returns no row. Report its result to '
+'kpi_engine.report_notice() within two minutes. only_to: the places where it may go so far; NULL '
+'means everywhere. A notice older than the setting alert_expiry_hours is given up, with a '
+'warning; its next_attempt_at is then infinity. For scripts/notifier.py.';
 
 REVOKE ALL ON FUNCTION kpi_engine.take_notice() FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.take_notice() TO analytics_scheduler;

@@ -1,7 +1,7 @@
--- Compares the open alerts with what is wrong now, and puts notices into the outbox.
+-- Compares the open alerts with the problems of now, and puts notices into the outbox.
 --
--- Invariant: one notice when a problem has lasted long enough, one when it is gone, however
--- often and by how many this is called. A problem that is gone before leaves nothing.
+-- Invariant: one notice when a problem has lasted long enough, and one when it is gone, however
+-- many sessions call this. A problem that ends before the first notice leaves nothing.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.update_alerts()
@@ -30,7 +30,7 @@ BEGIN
         RETURN 0;
     END;
     v_now := clock_timestamp();
-    -- What is open but not among these is gone.
+    -- An open alert without such a problem is over.
     MERGE INTO kpi_engine.alerts AS alert
     USING (
         SELECT
@@ -82,7 +82,7 @@ BEGIN
             alerts.alert_id,
             CASE WHEN alerts.cleared_at IS NULL THEN 'raised' ELSE 'cleared' END,
             alerts.severity,
-            -- Who reads that it is over is not to read what was wrong as if it still were.
+            -- A notice that a problem is over must not look as if the problem were still there.
             CASE
                 WHEN alerts.cleared_at IS NULL THEN alerts.message
                 ELSE format('%s is over', alerts.problem)
@@ -113,11 +113,11 @@ END;
 $update_alerts$;
 
 COMMENT ON FUNCTION kpi_engine.update_alerts() IS
-'Compares analytics.alerts with analytics.health_problems(); puts a notice into '
+'Compares analytics.alerts with analytics.health_problems(). Puts a notice into '
 'analytics.alert_outbox for each problem that has lasted long enough (the setting '
-'alert_after_minutes, or what the problem says) and for each alert that is gone, and sends it '
-'on channel teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. '
-'Returns the number of notices; 0 also while another session does the same.';
+'alert_after_minutes, or the time of the problem), and for each alert that is gone. Sends it on '
+'channel teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. Returns '
+'the number of notices; 0 also while another session does the same.';
 
 REVOKE ALL ON FUNCTION kpi_engine.update_alerts() FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.update_alerts() TO analytics_scheduler;

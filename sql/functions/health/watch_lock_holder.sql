@@ -1,7 +1,8 @@
--- Each tick: notes since when a session holds the refresh lock without being a refresh.
+-- In each tick: notes since when a session holds the refresh lock without refreshing.
 --
--- Invariant: a refresh shows its start or has a job; for whoever shows nothing, only the ticks know
--- since when. Returns whether a refresh is running, as far as that is known.
+-- Invariant: a refresh shows its start or has a job. If a session shows nothing, only the ticks
+-- know since when it holds the lock. It returns whether a refresh is running, as far as that is
+-- known.
 
 CREATE OR REPLACE FUNCTION kpi_engine.watch_lock_holder()
 RETURNS boolean
@@ -40,7 +41,7 @@ END;
 $watch_lock_holder$;
 
 COMMENT ON FUNCTION kpi_engine.watch_lock_holder() IS
-'Notes who holds the refresh lock without being a refresh, in analytics.scheduler_state; returns '
-'whether a refresh is running. Internal to kpi_engine.queue_due_refresh().';
+'Notes in analytics.scheduler_state which session holds the refresh lock without refreshing. '
+'Returns whether a refresh is running. Internal to kpi_engine.queue_due_refresh().';
 
 REVOKE ALL ON FUNCTION kpi_engine.watch_lock_holder() FROM public;

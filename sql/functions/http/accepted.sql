@@ -1,4 +1,4 @@
--- The answer to a request that goes on in the background.
+-- Returns the answer to a request that runs in the background.
 
 CREATE OR REPLACE FUNCTION kpi_engine.accepted(p_job kpi_engine.refresh_jobs)
 RETURNS json

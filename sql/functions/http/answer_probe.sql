@@ -1,8 +1,8 @@
--- Answers the gateway's question whose fault a refused request is.
+-- Answers the gateway: whose fault is a refused request?
 --
--- Invariant: who comes here has a token that is right, and a role that exists: the fault is not the
--- caller's. On a standby every transaction that writes is refused before a function of ours begins.
--- The statuses are for the gateway alone: 534 on a standby, 535 elsewhere.
+-- Invariant: the token of this request is right and its role exists, so the fault is not the
+-- caller's. A standby refuses each writing transaction before a function of ours begins. The
+-- statuses are only for the gateway: 534 on a standby, 535 elsewhere.
 
 CREATE OR REPLACE FUNCTION kpi_engine.answer_probe()
 RETURNS void

@@ -1,4 +1,4 @@
--- Whose request of the HTTP API this is: the role that PostgREST became.
+-- Returns the role that PostgREST became for this request.
 --
 -- In a SECURITY DEFINER function current_user is its owner.
 

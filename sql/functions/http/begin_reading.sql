@@ -1,8 +1,8 @@
--- What every reading answer of the HTTP API begins with: is there data, and from when?
+-- Begins each reading answer of the HTTP API: checks that there are data, and sets the headers.
 --
--- Invariant: the ETag changes with every refresh that may have changed what the view shows, and
--- with p_variant. Raises 503 instead of answering from a view that was never populated. Sets the
--- header of CSV that has no row.
+-- Invariant: the ETag changes with each refresh that may have changed what the view shows, and with
+-- p_variant. It raises 503 instead of answering from a view that was never populated. It sets the
+-- header line of CSV without rows.
 
 CREATE OR REPLACE FUNCTION kpi_engine.begin_reading(p_view_name text, p_variant text DEFAULT '')
 RETURNS void

@@ -1,6 +1,6 @@
--- The headers of a reading answer that is about all views.
+-- Sets the headers of a reading answer about all views.
 --
--- Invariant: they are those of the least fresh view, so that nothing in the answer is older.
+-- Invariant: they are the headers of the least fresh view, so nothing in the answer is older.
 
 CREATE OR REPLACE FUNCTION kpi_engine.begin_reading_all(p_tag text)
 RETURNS void

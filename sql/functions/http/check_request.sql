@@ -1,12 +1,13 @@
--- Runs before each HTTP request (db-pre-request of PostgREST): what it does not check itself.
+-- Runs before each HTTP request (db-pre-request of PostgREST), and checks what PostgREST does not
+-- check.
 --
--- Invariant: a token must end (exp), must be meant for us (aud) and must name a role of the
--- API; PostgREST accepts one that leaves any of them out. Shows the request's id in
+-- Invariant: a token must end (exp), must be meant for us (aud) and must name a role of the API.
+-- PostgREST accepts a token that lacks any of these. The function also puts the request's id into
 -- application_name, so that it is in pg_stat_activity and in the server's log.
--- Claims that jsonb might refuse (an escaped NUL, a number beyond numeric, deep nesting) are for
--- kpi_engine.check_token: the cast here would end as 400 or 413, and such a token is plainly 401.
--- One expression, so that PostgreSQL puts it into PostgREST's prepared statement: every request
--- pays for it.
+-- kpi_engine.check_token handles claims that jsonb might refuse (an escaped NUL, a number beyond
+-- numeric, deep nesting). A cast here would end as 400 or 413, but such a token is 401.
+-- It is one expression, so that PostgreSQL puts it into PostgREST's prepared statement. Each
+-- request pays for it.
 
 CREATE OR REPLACE FUNCTION analytics.check_request()
 RETURNS void
@@ -14,7 +15,7 @@ LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 RETURN CASE
-    -- Never NULL: here for what it sets.
+    -- Never NULL. It is called for its effect.
     WHEN
         set_config(
             'application_name',
@@ -60,9 +61,8 @@ RETURN CASE
 END;
 
 COMMENT ON FUNCTION analytics.check_request() IS
-'Refuses an HTTP request whose token lacks exp, the right aud or a role of the API (status '
-'401); puts the id of the request into application_name. Called by PostgREST before each '
-'request.';
+'Refuses an HTTP request if its token lacks exp, the right aud or a role of the API (status 401). '
+'Puts the id of the request into application_name. PostgREST calls it before each request.';
 
 REVOKE ALL ON FUNCTION analytics.check_request() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.check_request()

@@ -1,8 +1,8 @@
--- Says what is wrong with a token that analytics.check_request did not find right.
+-- Says what is wrong with a token that analytics.check_request refused.
 --
--- Invariant: claims that PostgreSQL can't hold make a token that is not right, no other error.
--- Without an audience to compare with, no token is right. Without a token there is
--- the role analytics_anon, and nothing else in the claims.
+-- Invariant: claims that PostgreSQL can't hold make a wrong token, and no other error. Without an
+-- audience to compare with, no token is right. Without a token, the claims have only the role
+-- analytics_anon.
 
 CREATE OR REPLACE FUNCTION kpi_engine.check_token(p_claims text, p_audience text)
 RETURNS void

@@ -1,7 +1,7 @@
--- The step of the aggregate api.csv: turns what a function of schema api answers into CSV.
+-- The step of the aggregate api.csv: turns the answer of a function of schema api into CSV.
 --
--- Invariant: the caller gets the whole answer or an error. Only an array becomes CSV; anything
--- else, a row of a view too, ends with status 406.
+-- Invariant: the caller gets the whole answer or an error. Only an array becomes CSV. Anything
+-- else, also a row of a view, ends with status 406.
 
 CREATE OR REPLACE FUNCTION kpi_engine.csv_answer(
     p_csv api."text/vnd.teloo.csv", p_answer anyelement -- noqa: RF05

@@ -1,7 +1,7 @@
--- Whether the HTTP request of this transaction is answered in CSV.
+-- Tells whether the HTTP request of this transaction is answered in CSV.
 --
--- Invariant: true for each Accept that lets PostgREST choose text/csv, or the media type of
--- api.csv. The gateway hands on one media type where CSV is in the list, so that true means CSV.
+-- Invariant: true for each Accept with which PostgREST chooses text/csv, or the media type of
+-- api.csv. If CSV is in the list, the gateway passes only one media type, so true means CSV.
 
 CREATE OR REPLACE FUNCTION kpi_engine.csv_is_wanted()
 RETURNS boolean

@@ -1,6 +1,6 @@
--- A text as it may stand in a cell of a CSV file that a spreadsheet opens.
+-- Returns a text as it may stand in a cell of a CSV file that a spreadsheet opens.
 --
--- Invariant: what begins with =, +, -, @, tab or CR gets an apostrophe before it, so that a
+-- Invariant: a text that begins with =, +, -, @, tab or CR gets an apostrophe before it, so that a
 -- spreadsheet shows it and does not run it. For texts only: a negative number is no text.
 
 CREATE OR REPLACE FUNCTION kpi_engine.csv_text(p_text text)

@@ -1,7 +1,7 @@
--- The text of a failed refresh as the HTTP API shows it.
+-- Returns the text of a failed refresh as the HTTP API shows it.
 --
--- Invariant: no path of the server and no value of the source leaves: the classes of SQLSTATE
--- whose messages hold them are told in general words. The full text stays in the logs.
+-- Invariant: no path of the server and no value of the source leaves. The SQLSTATE classes whose
+-- messages contain them get general words. The full text stays in the logs.
 
 CREATE OR REPLACE FUNCTION kpi_engine.public_error(p_message text, p_sqlstate text)
 RETURNS text
@@ -11,12 +11,12 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $public_error$
 DECLARE
-    -- The message of a job that could not be run ends with its SQLSTATE.
+    -- The message of a job that did not run ends with its SQLSTATE.
     v_sqlstate constant text := coalesce(
         substring(p_message FROM '\(SQLSTATE ([0-9A-Z]{5})\)$'), p_sqlstate
     );
     v_words constant text := CASE
-        -- A file that the server may not open is 42501, as is a table.
+        -- A file that the server may not open gives 42501, the same as a table.
         WHEN v_sqlstate LIKE '58%' OR v_sqlstate = '42501' AND p_message LIKE '%could not %'
             THEN 'the system under the database server failed'
         WHEN v_sqlstate LIKE '22%' THEN 'a value does not fit what is computed from it'

@@ -1,9 +1,10 @@
 -- Ends a request of the HTTP API in which our own work in the database failed.
 --
--- Invariant: such a failure is never told as the caller's (400, 401, 403, 404), whatever PostgREST
--- would make of its SQLSTATE: a right that the owner lost on a source table is 42501, as is a
--- missing right of the caller, which PostgreSQL raises before the function begins. It is in the
--- server's log, with the function. Only an operator reads the text, which names objects.
+-- Invariant: such a failure never counts as the caller's (400, 401, 403, 404), whatever PostgREST
+-- makes of its SQLSTATE. Example: a right that the owner lost on a source table is 42501. A missing
+-- right of the caller is 42501 too, but PostgreSQL raises that before the function begins. The
+-- failure is in the server's log, with the function. Only an operator reads the text, because it
+-- names objects.
 
 CREATE OR REPLACE FUNCTION kpi_engine.raise_fault(
     p_function text, p_sqlstate text, p_message text
@@ -25,7 +26,7 @@ BEGIN
         p_function, p_message, p_sqlstate
         USING HINT = 'make doctor says what is missing, with the commands that mend it.';
     PERFORM kpi_engine.raise_http_error(
-        -- Out of room or connections, or stopped by an administrator: later it may work.
+        -- No room, no connections, or stopped by an administrator: it may work later.
         CASE WHEN p_sqlstate ~ '^(53|57P|08)' THEN 503 ELSE 500 END,
         'the API could not do its own work in the database',
         format('%s(SQLSTATE %s)', v_text, p_sqlstate),

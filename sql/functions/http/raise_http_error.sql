@@ -1,11 +1,10 @@
 -- Ends a request of the HTTP API with a status and an error that a client can act on.
 --
--- Invariant: the one place that knows how PostgREST is told a status (SQLSTATE PGRST). Texts of
+-- Invariant: only this function knows how to give PostgREST a status (SQLSTATE PGRST). Texts of
 -- users go into JSON only, never into a header.
---
--- PostgREST takes any answer 503 for a lost connection: it connects again and loads its schema
+-- PostgREST takes each answer 503 for a lost connection: it connects again and loads its schema
 -- again. So our own 503 leaves PostgREST as 533, and the gateway makes it 503. nginx drops the body
--- of an answer whose status it changes: for these statuses the body is in a header, too.
+-- of an answer whose status it changes. So for these statuses the body is in a header too.
 
 CREATE OR REPLACE FUNCTION kpi_engine.raise_http_error(
     p_status integer, p_message text, p_details text DEFAULT NULL, p_hint text DEFAULT NULL

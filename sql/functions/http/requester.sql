@@ -1,6 +1,6 @@
--- Who asked: the user of the session, or of the token of an HTTP request.
+-- Returns the user of the session, or of the token of an HTTP request.
 --
--- Invariant: only PostgREST's login can speak for others: its claims were signed.
+-- Invariant: only PostgREST's login can speak for others, because its claims were signed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.requester()
 RETURNS text

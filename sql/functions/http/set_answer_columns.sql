@@ -1,6 +1,6 @@
--- Tells the CSV of an answer its columns: the header where there is no row.
+-- Sets the columns of a CSV answer: the header line, if there is no row.
 --
--- Costs nothing where the answer is JSON. kpi_engine.csv_answer() reads the setting.
+-- It costs nothing if the answer is JSON. kpi_engine.csv_answer() reads the setting.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_answer_columns(p_relation regclass)
 RETURNS void

@@ -1,6 +1,6 @@
--- The headers of a reading answer: how fresh it is, and how a client asks whether it still holds.
+-- Sets the headers of a reading answer: how fresh it is, and its ETag.
 --
--- Invariant: the one place with their names. JSON and CSV never share an ETag. A view that was
+-- Invariant: only this function has their names. JSON and CSV never share an ETag. A view that was
 -- never refreshed has no instants.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(

@@ -1,7 +1,7 @@
 -- The live KPIs of the local day and month, computed at this moment.
 --
--- Invariant: rules and windows of kpis.md; offers count by their own created_at, amounts by
--- the month of their request. An offer without a request belongs to nothing.
+-- Invariant: offers count by their own created_at, amounts by the month of their request. An offer
+-- without a request counts nowhere.
 -- SECURITY DEFINER: readers get sums, never a source table.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpis_en_vivo()
@@ -36,7 +36,7 @@ DECLARE
     v_zone constant text := analytics.setting('time_zone');
     v_today constant date := analytics.today();
     v_month constant date := date_trunc('month', v_today::timestamp)::date;
-    -- Bounds as instants, a day more at both ends; the local day then decides.
+    -- Bounds as instants, with one more day at both ends. Then the local day decides.
     v_month_begin constant timestamptz :=
         (v_month::timestamp AT TIME ZONE 'UTC') - interval '1 day';
     v_month_end constant timestamptz :=

@@ -1,4 +1,4 @@
--- 100 × part / whole with 2 decimals; over nothing it is 0, unlike an average.
+-- 100 × part / whole with 2 decimals. Over nothing it is 0; an average is NULL then.
 
 CREATE OR REPLACE FUNCTION kpi_engine.percentage(p_part numeric, p_whole numeric)
 RETURNS numeric

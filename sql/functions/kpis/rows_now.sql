@@ -45,10 +45,10 @@ END;
 $rows_now$;
 
 COMMENT ON FUNCTION analytics.rows_now(text) IS
-'Rows of a KPI view, as objects, as they would be after a refresh at this moment. The cost follows '
-'what changed since the last refresh. Errors: 22023 for no such view, 42501 '
-'for one that the caller may not read. The object becomes a row with '
-'jsonb_populate_record(NULL::analytics.mv_metricas_mensuales, object).';
+'Rows of a KPI view, as objects, as a refresh at this moment would make them. The cost follows '
+'the changes since the last refresh. Errors: 22023 if there is no such view, 42501 if the caller '
+'may not read it. jsonb_populate_record(NULL::analytics.mv_metricas_mensuales, object) makes a '
+'row of an object.';
 
 REVOKE ALL ON FUNCTION analytics.rows_now(text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.rows_now(text) TO analytics_lector, analytics_operador;

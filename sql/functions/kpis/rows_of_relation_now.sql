@@ -1,8 +1,9 @@
--- The rows of a KPI view or derived table as they would be after a refresh at this moment.
+-- The rows of a KPI view or derived table, as a refresh at this moment would make them.
 --
--- Invariant: reads everything in the caller's snapshot and writes nothing: the same WITH queries as
--- a refresh, one derived table after the other, end in the definition of the view. Where the next
--- refresh would compute everything again, or a window moves, all is computed from the source.
+-- Invariant: it reads everything in the caller's snapshot and writes nothing. It uses the WITH
+-- queries of a refresh, one derived table after the other, and ends in the definition of the view.
+-- If the next refresh would compute everything again, or a window moves, it computes everything
+-- from the source.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rows_of_relation_now(p_relation regclass)
 RETURNS SETOF jsonb
@@ -22,7 +23,7 @@ DECLARE
     v_waiting kpi_engine.changed_keys[];
     v_needed text[];
     v_table kpi_engine.derived_tables;
-    -- One list of keys for each table that is kept by key; $1 and $2 are of the statement.
+    -- One list of keys for each table kept by key. The statement itself uses $1 and $2.
     v_keys kpi_engine.changed_keys[] := ARRAY[]::kpi_engine.changed_keys[];
     v_with text := 'window_end AS (SELECT $3 AS today)';
     v_definition text;
@@ -90,8 +91,8 @@ BEGIN
 
     v_definition := format('SELECT * FROM %s', p_relation);
     IF (SELECT pg_class.relkind FROM pg_class WHERE pg_class.oid = p_relation) = 'm' THEN
-        -- Reading a definition locks the view. The lock goes with the subtransaction: the first
-        -- refresh of a view must not wait for a reader of this.
+        -- Reading a definition locks the view. The end of the subtransaction frees the lock: the
+        -- first refresh of a view must not wait for a reader of this function.
         BEGIN
             RAISE EXCEPTION USING MESSAGE = rtrim(pg_get_viewdef(p_relation), ';');
         EXCEPTION WHEN raise_exception THEN
@@ -113,7 +114,7 @@ END;
 $rows_of_relation_now$;
 
 COMMENT ON FUNCTION kpi_engine.rows_of_relation_now(regclass) IS
-'Rows, as objects, of a KPI view or derived table with the changes that wait for the next refresh. '
-'The cost follows what changed. Internal to analytics.rows_now() and kpis_en_vivo().';
+'Rows, as objects, of a KPI view or derived table with the pending changes. The cost follows '
+'these changes. Internal to analytics.rows_now() and kpis_en_vivo().';
 
 REVOKE ALL ON FUNCTION kpi_engine.rows_of_relation_now(regclass) FROM public;

@@ -1,7 +1,7 @@
--- The two jobs of pg_cron that keep one database.
+-- Lists the two jobs of pg_cron for one database.
 --
--- Invariant: each is one bare CALL, every minute (docs/scheduling.md). elsewhere is the statement
--- that schedules it from the database that pg_cron lives in, where that is another one. Scripts
+-- Invariant: each job is one bare CALL, each minute (docs/scheduling.md). elsewhere is the
+-- statement that schedules the job from the database of pg_cron, if that is another one. Scripts
 -- read the list in this file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.cron_jobs(p_database text)

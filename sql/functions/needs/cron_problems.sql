@@ -1,9 +1,9 @@
--- What is wrong with our jobs of pg_cron, where it lives.
+-- Lists the faults of our jobs of pg_cron, in the database where pg_cron lives.
 --
--- Invariant: only called in a database that has pg_cron. p_database is the one that the jobs are
--- for. Where that is another one, scripts/doctor.py runs this query from the file in the database
--- that pg_cron lives in. p_role is the role that migrate scheduled the jobs as, or NULL. p_ticks:
--- whether ticks come, from wherever.
+-- Invariant: call it only in a database that has pg_cron. p_database is the database of the jobs.
+-- If that is another one, scripts/doctor.py runs this query from the file in the database of
+-- pg_cron. p_role is the role with which migrate scheduled the jobs, or NULL. p_ticks says whether
+-- ticks come, from any program.
 
 CREATE OR REPLACE FUNCTION kpi_engine.cron_problems(p_database text, p_role text, p_ticks boolean)
 RETURNS TABLE (status text, message text, fixes text[])
@@ -145,7 +145,7 @@ AS $cron_problems$
         WHERE
             job.number = 1
             AND NOT job.can_log_in
-            -- Of our own roles the check of their attributes says so.
+            -- For our own roles the check of their attributes says so.
             AND job.role_name NOT IN (SELECT own.role_name FROM kpi_engine.package_roles() AS own)
         UNION ALL
         SELECT

@@ -1,6 +1,7 @@
--- The search_path that ALTER DATABASE … SET gave this database.
+-- Returns the search_path that ALTER DATABASE … SET gave this database.
 --
--- Invariant: NULL exactly where it has none of its own. migrate runs this query from the file.
+-- Invariant: NULL if and only if the database has none of its own. migrate runs this query from the
+-- file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.database_search_path()
 RETURNS text

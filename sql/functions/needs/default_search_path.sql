@@ -1,8 +1,8 @@
--- The search_path that a new session has where the database sets none.
+-- Returns the search_path of a new session if the database sets none.
 --
--- Invariant: to be asked before anything is SET. Where the role or the connection has one of its
--- own, the server's configuration is hidden behind it, and PostgreSQL's default is taken. Bound
--- when it is created, since a pinned search_path would hide what it asks for.
+-- Invariant: ask it before anything is SET. If the role or the connection has a search_path of its
+-- own, that hides the server's configuration. Then this returns PostgreSQL's default. The function
+-- is bound when it is created, because a pinned search_path would hide what it asks for.
 
 CREATE OR REPLACE FUNCTION kpi_engine.default_search_path()
 RETURNS text
@@ -28,4 +28,4 @@ COMMENT ON FUNCTION kpi_engine.default_search_path() IS
 'see. Internal to the doctor and migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.default_search_path() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.default_search_path() TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.default_search_path() TO analytics_operador;

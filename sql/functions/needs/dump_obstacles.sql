@@ -1,7 +1,9 @@
--- Roles that could dump this database but for us, with the statements that let them.
+-- Lists roles that could dump this database without the package, and the statements that let them
+-- dump it again.
 --
--- Invariant: these are the owner of the database, and who may read every table of others and owns
--- none, as a role for backups does. Superusers, and members of pg_read_all_data, read ours, too.
+-- Invariant: these are the owner of the database, and each role that may read every table of others
+-- and owns none, such as a role for backups. Superusers, and members of pg_read_all_data, can read
+-- our tables too.
 
 CREATE OR REPLACE FUNCTION kpi_engine.dump_obstacles()
 RETURNS TABLE (role_name text, statements text[])

@@ -1,7 +1,7 @@
--- Whether the package was restored without its data.
+-- Tells whether the package was restored without its data.
 --
--- Invariant: NULL, or one of our tables that is there without the rows that it always has. So
--- they are after a restore of pg_dump --schema-only or --exclude-table-data.
+-- Invariant: NULL, or one of our tables without the rows that it always has. This is so after a
+-- restore of pg_dump --schema-only or --exclude-table-data.
 
 CREATE OR REPLACE FUNCTION kpi_engine.empty_own_table()
 RETURNS text

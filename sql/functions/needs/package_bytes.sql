@@ -22,4 +22,4 @@ COMMENT ON FUNCTION kpi_engine.package_bytes() IS
 'doctor.';
 
 REVOKE ALL ON FUNCTION kpi_engine.package_bytes() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.package_bytes() TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.package_bytes() TO analytics_operador;

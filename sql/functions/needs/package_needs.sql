@@ -1,9 +1,9 @@
--- What the roles and schemas of the package need, and whether they have it.
+-- Lists what the roles and schemas of the package need, and whether they have it.
 --
--- Invariant: a row for each need, met or not, in the order in which statements can be run. roles
--- and schemas: nothing works without. cancel: a refresh over its maximum time can be cancelled
--- whoever started it. usage: calls of the HTTP API are counted. migrate runs this query from the
--- file, before there is anything, so a role or schema that is missing is a need that is not met.
+-- Invariant: one row for each need, met or not, in an order in which the statements can run. roles
+-- and schemas: nothing works without them. cancel: a tick can cancel each refresh over its maximum
+-- time. usage: calls of the HTTP API are counted. migrate runs this query from the file before
+-- anything is installed, so a missing role or schema is an unmet need.
 
 CREATE OR REPLACE FUNCTION kpi_engine.package_needs()
 RETURNS TABLE (purpose text, is_met boolean, statement text)
@@ -42,7 +42,7 @@ AS $package_needs$
             2,
             2 * role.place + 1,
             'roles',
-            -- In force where PostgREST becomes the role; somebody else's choice stays.
+            -- PostgREST uses it when it becomes the role. A value of somebody else stays.
             EXISTS (
                 SELECT FROM pg_roles
                 CROSS JOIN unnest(pg_roles.rolconfig) AS given (setting)

@@ -1,7 +1,7 @@
--- The roles of the package.
+-- Lists the roles of the package.
 --
--- Invariant: the one list of them: name, attributes, the time limit of one statement for those that
--- PostgREST answers as, and the comment. Scripts read the list in this file.
+-- Invariant: the only list of them: name, attributes, the comment, and the time limit of a
+-- statement for roles that PostgREST uses. Scripts read the list in this file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.package_roles()
 RETURNS TABLE (

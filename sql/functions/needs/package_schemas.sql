@@ -1,6 +1,6 @@
--- The schemas of the package.
+-- Lists the schemas of the package.
 --
--- Invariant: everything that migrate creates is in one of them, but for the triggers of change
+-- Invariant: everything that migrate creates is in one of them, except the triggers of change
 -- capture and the roles.
 
 CREATE OR REPLACE FUNCTION kpi_engine.package_schemas()
@@ -25,4 +25,4 @@ COMMENT ON FUNCTION kpi_engine.package_schemas() IS
 'The schemas of the package. Internal to the doctor and migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.package_schemas() FROM public;
-GRANT EXECUTE ON FUNCTION kpi_engine.package_schemas() TO analytics_lector, analytics_operador;
+GRANT EXECUTE ON FUNCTION kpi_engine.package_schemas() TO analytics_operador;

@@ -1,7 +1,7 @@
--- What of the server and the database does not fit.
+-- Lists what does not fit in the server and the database.
 --
--- Invariant: is_fatal where the numbers would not be right; migrate refuses to install there, and
--- runs this query from the file.
+-- Invariant: is_fatal if the numbers would be wrong. Then migrate refuses to install. It runs this
+-- query from the file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.server_problems()
 RETURNS TABLE (is_fatal boolean, message text, hint text)

@@ -1,7 +1,7 @@
--- Older objects that would win over ours on a search_path.
+-- Lists older objects that would win over ours on a search_path.
 --
--- Invariant: no row exactly where plain refresh_all_mv(), get_mv_stats() and the names of the views
--- mean ours. migrate runs this query from the file.
+-- Invariant: no row if and only if plain refresh_all_mv(), get_mv_stats() and the names of the
+-- views mean ours. migrate runs this query from the file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.shadowing_objects(p_path text, p_views text[])
 RETURNS TABLE (object_name text, statement text)
@@ -14,7 +14,7 @@ AS $shadowing_objects$
         SELECT
             elements.place,
             CASE elements.schema_name
-                -- Who asks, also where the function that asks for it runs as its owner.
+                -- The calling user, also if the calling function runs as its owner.
                 WHEN '$user' THEN coalesce(nullif(current_setting('role'), 'none'), session_user)
                 ELSE elements.schema_name
             END AS schema_name
@@ -62,7 +62,7 @@ AS $shadowing_objects$
         FROM pg_proc
         WHERE
             pg_proc.pronamespace IN (SELECT before.oid FROM before)
-            -- What users call without a schema.
+            -- Objects that users call without a schema.
             AND pg_proc.proname IN ('refresh_all_mv', 'get_mv_stats')
     )
 

@@ -1,7 +1,7 @@
--- The rights that analytics_owner needs to read operational tables, and whether it has them.
+-- Lists the rights that analytics_owner needs to read operational tables, and whether it has them.
 --
--- Invariant: a row for each right, met or not; a table that is not there needs none. migrate runs
--- this query from the file.
+-- Invariant: one row for each right, met or not. A table that does not exist needs none. migrate
+-- runs this query from the file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.source_needs(p_schema text, p_tables text[])
 RETURNS TABLE (is_met boolean, statement text)

@@ -1,4 +1,4 @@
--- Reads a parameter of a request that has a few right values.
+-- Reads a parameter of a request that has only a few right values.
 
 CREATE OR REPLACE FUNCTION kpi_engine.choice_parameter(
     p_name text, p_value text, VARIADIC p_choices text[]

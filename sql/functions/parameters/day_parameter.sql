@@ -7,7 +7,7 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN CASE
     WHEN p_value IS NULL THEN NULL
-    -- A day that its month doesn't have, such as 2026-02-30, comes out as another.
+    -- A day that its month does not have, such as 2026-02-30, becomes another day.
     WHEN
         CASE
             WHEN

@@ -1,6 +1,6 @@
 -- Reads a whole number that came as a parameter of a request.
 --
--- Invariant: what is returned lies between p_least and p_greatest, or is p_default.
+-- Invariant: the result lies between p_least and p_greatest, or is p_default.
 
 CREATE OR REPLACE FUNCTION kpi_engine.integer_parameter(
     p_name text, p_value text, p_least integer, p_greatest integer, p_default integer

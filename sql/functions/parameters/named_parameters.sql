@@ -1,7 +1,7 @@
--- Reads the parameters of a request of which only the database knows which are right.
+-- Reads the parameters of a request if only the database knows which names are right.
 --
--- Invariant: what is returned has each name once. The gateway checks the same for the paths whose
--- parameters it knows; the words are the same.
+-- Invariant: the result has each name once. The gateway makes the same check for the paths whose
+-- parameters it knows, with the same words.
 
 CREATE OR REPLACE FUNCTION kpi_engine.named_parameters(p_parts text[])
 RETURNS jsonb

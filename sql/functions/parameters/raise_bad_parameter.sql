@@ -1,4 +1,4 @@
--- Ends a request of the HTTP API that has a parameter that is not right.
+-- Ends a request of the HTTP API that has a wrong parameter.
 
 CREATE OR REPLACE FUNCTION kpi_engine.raise_bad_parameter(
     p_name text, p_value text, p_right_values text

@@ -1,4 +1,4 @@
--- Ends a request of the HTTP API that has a parameter that its path does not take.
+-- Ends a request of the HTTP API that has a parameter which its path does not know.
 
 CREATE OR REPLACE FUNCTION kpi_engine.raise_unknown_parameter(p_name text, p_right_names text[])
 RETURNS void

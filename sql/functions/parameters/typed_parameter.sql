@@ -1,6 +1,6 @@
 -- Checks a parameter of a request that is compared with a column of some type.
 --
--- Invariant: what is returned can be cast to the type.
+-- Invariant: the result can be cast to the type.
 
 CREATE OR REPLACE FUNCTION kpi_engine.typed_parameter(p_name text, p_value text, p_type text)
 RETURNS text

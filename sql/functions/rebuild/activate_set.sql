@@ -1,8 +1,8 @@
 -- Lets the views show the sets that a rebuild filled.
 --
--- Invariant: all views change in one moment, or none does. Whoever is reading one of them
--- is waited for, for a moment only (lock_timeout of the caller); readers of the
--- materialized views are not concerned.
+-- Invariant: all views change in one moment, or none does. It waits for a session that reads one of
+-- them, but only for a moment (lock_timeout of the caller). Readers of the materialized views are
+-- not concerned.
 
 CREATE OR REPLACE FUNCTION kpi_engine.activate_set()
 RETURNS void

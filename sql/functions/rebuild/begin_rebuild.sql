@@ -1,6 +1,6 @@
--- Begins a rebuild in steps, or goes on with one that was interrupted.
+-- Begins a rebuild in steps, or continues one that was interrupted.
 --
--- Invariant: one that was begun in another zone or by other rules is given up.
+-- Invariant: a rebuild that began in another zone or by other rules is given up.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION kpi_engine.begin_rebuild(p_restart boolean)

@@ -1,6 +1,6 @@
--- Fills the derived tables of a rebuild that were not filled batch by batch.
+-- Fills the derived tables of a rebuild that no batch filled.
 --
--- Invariant: afterwards the sets that are being filled are complete for p_today.
+-- Invariant: afterwards the new sets are complete for p_today.
 
 CREATE OR REPLACE FUNCTION kpi_engine.complete_rebuild(p_today date)
 RETURNS void
@@ -30,7 +30,7 @@ BEGIN
             );
             EXECUTE kpi_engine.fill_statement(v_table) USING p_today;
         END IF;
-        -- Vacuum may have noted it as an empty table, and the next ones read it.
+        -- Vacuum may have noted it as an empty table. The next tables read it.
         EXECUTE format('ANALYZE kpi_engine.%I', kpi_engine.set_of(v_table.table_name, true));
     END LOOP;
 END;

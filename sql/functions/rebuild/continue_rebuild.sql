@@ -1,9 +1,9 @@
--- Does one step of a rebuild: a batch; without one, the completion and the swap; 0, the end.
+-- Does one step of a rebuild: a batch; without one, the completion and the swap; 0 is the end.
 --
--- Invariant: each step is a transaction of its own. The caller, a procedure, holds the refresh
--- lock for its session; without it nothing is done. Nobody who reads keeps it from ending
--- (kpi_engine.publish_set), and readers wait for 50 ms at the most. The end empties the set that is
--- read no more, in a step of its own, so that its space can be used again by the next rebuild.
+-- Invariant: each step is a transaction of its own. The caller, a procedure, holds the refresh lock
+-- for its session. Without the lock nothing is done. No reader keeps it from ending
+-- (kpi_engine.publish_set), and readers wait for 50 ms at most. The last step empties the set that
+-- is no longer read, so that the next rebuild can use its space.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION kpi_engine.continue_rebuild(p_batch integer DEFAULT NULL)

@@ -1,7 +1,7 @@
 -- Empties the sets of the derived tables that nobody reads.
 --
--- Invariant: takes no lock that a reader or a dump could meet: TRUNCATE would make a parallel
--- pg_dump fail. Autovacuum gives the space back; a table that is empty costs nothing.
+-- Invariant: it takes no lock that a reader or a dump could meet. (TRUNCATE would make a parallel
+-- pg_dump fail.) autovacuum gives the space back. An empty table costs nothing.
 
 CREATE OR REPLACE FUNCTION kpi_engine.empty_other_sets()
 RETURNS void

@@ -1,7 +1,7 @@
--- Ends a rebuild: what it covered no longer waits, what came later does.
+-- Ends a rebuild: the changes that it covered no longer wait. Later changes still do.
 --
--- Invariant: called in the transaction in which the rebuilt sets become the ones that are read.
--- Where only some tables were computed again, pending changes are still to be applied.
+-- Invariant: it is called in the transaction that makes the rebuilt sets the active ones. If only
+-- some tables were computed again, pending changes are still to be applied.
 
 CREATE OR REPLACE FUNCTION kpi_engine.finish_rebuild(p_today date)
 RETURNS void
@@ -27,7 +27,7 @@ BEGIN
         WHERE pending_changes.epoch < engine_state.epoch;
         UPDATE kpi_engine.pending_changes SET is_applied = false WHERE pending_changes.is_applied;
     ELSE
-        -- What the active sets have already was kept for a rebuild that this one took the place of.
+        -- These are in the active sets. They were kept for a rebuild that this one replaced.
         DELETE FROM kpi_engine.pending_changes WHERE pending_changes.is_applied;
     END IF;
     UPDATE kpi_engine.derived_tables SET

@@ -1,7 +1,8 @@
--- Tells whether a table or anything below it ever held a row that vacuum has not taken away.
+-- Tells whether a table, or a table below it, may have rows.
 --
--- Invariant: false only where there is certainly none. By the size of the files, which everybody
--- may ask for; for something without files of ours, such as a foreign table, true.
+-- Invariant: false only if there is certainly none. It looks at the size of the files, which
+-- everybody may ask for. A deleted row counts until vacuum removes it. For a relation without files
+-- of ours, such as a foreign table, it is true.
 
 CREATE OR REPLACE FUNCTION kpi_engine.has_rows(p_relation oid)
 RETURNS boolean

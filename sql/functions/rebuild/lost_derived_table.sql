@@ -1,7 +1,8 @@
--- Names a derived table that is empty though what it is computed from is not.
+-- Names a derived table that is empty although its sources are not.
 --
--- Invariant: asked once after a restore. Where a table is rightly empty it may be named, too: then
--- everything is computed again for nothing, once. Never the other way round for a whole table.
+-- Invariant: it is asked once after a restore. It may also name a table that is rightly empty. Then
+-- everything is computed again once, without need. It never misses a table that was lost as a
+-- whole.
 
 CREATE OR REPLACE FUNCTION kpi_engine.lost_derived_table()
 RETURNS text

@@ -1,7 +1,7 @@
--- Brings the active sets to what the other, complete sets hold, row by row.
+-- Gives the active sets the rows of the other, complete sets, row by row.
 --
--- Invariant: only rows that differ are written, and nobody who reads waits: this is how a
--- rebuild inside one transaction ends. Returns the tables that changed.
+-- Invariant: it writes only rows that differ, and no reader waits. A rebuild inside one transaction
+-- ends in this way. It returns the tables that changed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.merge_set()
 RETURNS text[]
@@ -28,7 +28,7 @@ BEGIN
                 derived_tables.key_columns, 'known.%1$I = fresh.%1$I', ' AND '
             ) AS same_key
         FROM kpi_engine.derived_tables
-        -- A column that the definition has no more, too: it is empty in the other set.
+        -- Also a column that left the definition: it is empty in the other set.
         CROSS JOIN LATERAL (
             SELECT array_agg(pg_attribute.attname::text ORDER BY pg_attribute.attnum) AS columns
             FROM pg_attribute

@@ -1,8 +1,7 @@
--- Tells whether a refresh had better be preceded by a rebuild in steps.
+-- Tells whether a rebuild in steps should run before a refresh.
 --
--- Invariant: false where the reason would still be there afterwards (no change capture). Tables
--- that follow from other derived tables are computed again in a moment: a refresh does that by
--- itself.
+-- Invariant: false if the reason would remain afterwards (no change capture). Tables that follow
+-- from other derived tables take only a moment: a refresh computes them by itself.
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.needs_rebuild_steps(p_job_id bigint)
@@ -22,7 +21,7 @@ AS $needs_rebuild_steps$
 DECLARE
     v_stale_tables text[];
 BEGIN
-    -- Where the operational tables moved, the refresh says so.
+    -- If the operational tables moved, the refresh says so.
     BEGIN
         PERFORM kpi_engine.settle();
     EXCEPTION WHEN object_not_in_prerequisite_state THEN

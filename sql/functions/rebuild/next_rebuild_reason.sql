@@ -1,5 +1,5 @@
--- Why the next refresh will compute everything, or whole derived tables, again, by what waits at
--- this moment.
+-- Says why the next refresh will compute everything, or whole derived tables, by the pending
+-- changes of this moment.
 
 CREATE OR REPLACE FUNCTION kpi_engine.next_rebuild_reason(p_is_settled boolean DEFAULT false)
 RETURNS text
@@ -21,7 +21,7 @@ AS $next_rebuild_reason$
             )
         ),
         CASE
-            -- A refresh notes the rows of these (kpi_engine.settle_capture); a reader can't.
+            -- A refresh notes their rows (kpi_engine.settle_capture). A reader can't.
             WHEN NOT p_is_settled
                 AND NOT kpi_engine.is_settled()
                 AND analytics.setting('change_capture') = 'on'

@@ -1,7 +1,7 @@
--- Begins a rebuild: cuts all requests into batches and empties the sets to be filled.
+-- Begins a rebuild: cuts all requests into batches, and empties the sets to fill.
 --
--- Invariant: changes that were committed before are covered by the batches, whose
--- snapshots are later; later ones carry the new epoch and are applied after the swap.
+-- Invariant: the batches cover all changes that were committed before, because their snapshots are
+-- later. Later changes carry the new epoch, and are applied after the swap.
 
 CREATE OR REPLACE FUNCTION kpi_engine.plan_rebuild(p_table_names text[] DEFAULT NULL)
 RETURNS integer

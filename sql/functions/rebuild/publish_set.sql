@@ -1,9 +1,9 @@
--- Makes the sets that a rebuild filled the ones that are read: by the views, or row by row.
+-- Makes the sets that a rebuild filled the active ones: by the views, or row by row.
 --
--- Invariant: bounded. Letting the views show another set waits for whoever has read one of them
--- in a transaction that is still open, 50 ms at a time, and makes nobody else wait longer. Who
--- stays for p_wait is named in a warning, and the rows that differ are written into the set that
--- he reads, for which nobody has to be waited.
+-- Invariant: its time is bounded. To let the views show another set, it waits for sessions that
+-- have read one of them in an open transaction, 50 ms at a time. Nobody else waits longer. If a
+-- session stays for p_wait, a warning names it. Then the rows that differ are written into the set
+-- that this session reads. That needs no waiting.
 
 CREATE OR REPLACE FUNCTION kpi_engine.publish_set(p_wait interval DEFAULT interval '5 seconds')
 RETURNS text[]
@@ -51,9 +51,9 @@ BEGIN
         CROSS JOIN LATERAL pg_stat_get_activity(held.pid) AS session
         WHERE held.granted AND held.pid <> pg_backend_pid()
     ) AS reader;
-    RAISE WARNING 'teloo-analytics: the derived tables are being read for over % by %; what '
-        'differs is written row by row', p_wait, coalesce(v_readers, 'a session that is gone')
-        USING HINT = 'Nothing is lost. A transaction that stays open keeps dead rows, too: end it, '
+    RAISE WARNING 'teloo-analytics: % read the derived tables for over %; the rows that '
+        'differ are written one by one', coalesce(v_readers, 'a session that is gone'), p_wait
+        USING HINT = 'Nothing is lost. An open transaction also keeps dead rows on disk: end it, '
             'or SELECT pg_terminate_backend(pid);';
     RETURN kpi_engine.merge_set();
 END;

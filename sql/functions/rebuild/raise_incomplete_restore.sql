@@ -1,6 +1,7 @@
--- Stops where the package's own rows are gone: a dump of the schema alone was restored.
+-- Raises an error: a dump without the package's own rows was restored.
 --
--- Invariant: always raises. Its caller has just found that a row is missing that is never deleted.
+-- Invariant: it always raises. Its caller has just found that a row is missing that is never
+-- deleted.
 
 CREATE OR REPLACE FUNCTION kpi_engine.raise_incomplete_restore()
 RETURNS void

@@ -1,9 +1,9 @@
--- Computes everything again from the source, committing after each batch.
+-- Computes everything again from the source, and commits after each batch.
 --
--- Invariant: readers see the state before until the end, and none of them waits; bounded
--- memory; after an interruption the next call goes on where it ended. Follow it in
--- analytics.rebuild_progress. Outside a transaction block only.
--- SECURITY INVOKER, since a definer can't COMMIT; search_path is set again after each COMMIT.
+-- Invariant: until the end, readers see the state before, and none of them waits. Its memory is
+-- bounded. After an interruption the next call continues. analytics.rebuild_progress shows its
+-- progress. It runs only outside a transaction block.
+-- SECURITY INVOKER, because a definer can't COMMIT. search_path is set again after each COMMIT.
 
 CREATE OR REPLACE PROCEDURE analytics.rebuild(p_restart boolean DEFAULT false)
 LANGUAGE plpgsql
@@ -51,10 +51,10 @@ END;
 $rebuild$;
 
 COMMENT ON PROCEDURE analytics.rebuild (boolean) IS
-'Computes all facts, months and totals again from the source and publishes the views, outside a '
-'transaction block: commits after each batch (setting rebuild_batch_requests), goes on after an '
-'interruption unless p_restart, shows its progress in analytics.rebuild_progress. Errors: 55P03 '
-'while a refresh runs, 2D000 in a transaction block.';
+'Computes all facts, months and totals again from the source, and publishes the views. Run it '
+'outside a transaction block. It commits after each batch (setting rebuild_batch_requests). After '
+'an interruption it goes on, unless p_restart is true. analytics.rebuild_progress shows its '
+'progress. Errors: 55P03 while a refresh runs, 2D000 in a transaction block.';
 
 REVOKE ALL ON PROCEDURE analytics.rebuild(boolean) FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.rebuild(boolean) TO analytics_operador;

@@ -1,9 +1,9 @@
 -- Computes derived tables again, in the caller's transaction.
 --
--- Invariant: readers see the state before until the caller commits, and none of them
--- waits. Uses the same steps as the procedure analytics.rebuild(), which commits between them.
--- No view is replaced here: the caller goes on, and a dump that waits for the view could have what
--- it needs next.
+-- Invariant: until the caller commits, readers see the state before, and none of them waits. It
+-- uses the steps of the procedure analytics.rebuild(), which commits between them. It replaces no
+-- view: the caller goes on, and a dump that waits for the view could hold the next lock that the
+-- caller needs.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rebuild_in_transaction(p_today date, p_table_names text[])
 RETURNS text[]
@@ -21,7 +21,7 @@ DECLARE
     v_batch integer;
 BEGIN
     IF v_is_first THEN
-        -- There is nothing to be read before: the set that the views show is filled itself.
+        -- Nobody can read anything yet, so the active set itself is filled.
         UPDATE kpi_engine.derived_tables
         SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
     END IF;

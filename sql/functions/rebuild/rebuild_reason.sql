@@ -1,7 +1,7 @@
--- Says why the next refresh has to compute everything again, or that it has not.
+-- Says why the next refresh has to compute everything again; NULL if it has not.
 --
--- Invariant: NULL means that applying the waiting changes gives what a recomputation
--- would give. The refresh and analytics.explain_refresh() both decide here.
+-- Invariant: NULL means that the pending changes give the same result as a recomputation. The
+-- refresh and analytics.explain_refresh() both decide here.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rebuild_reason(p_changed_requests bigint)
 RETURNS text

@@ -1,4 +1,4 @@
--- Names the rules by which all derived tables are computed.
+-- Checksums the rules of all derived tables.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rules_checksum()
 RETURNS text

@@ -1,7 +1,7 @@
 -- Computes the rows of one batch of a rebuild: requests by created_at.
 --
--- Invariant: a batch is marked finished in the transaction that computed it, so an
--- interrupted rebuild goes on after the last one that was committed.
+-- Invariant: the transaction that computes a batch also marks it finished. So an interrupted
+-- rebuild continues after the last committed batch.
 
 CREATE OR REPLACE FUNCTION kpi_engine.run_rebuild_batch(p_batch integer)
 RETURNS bigint
@@ -25,7 +25,7 @@ BEGIN
     FROM kpi_engine.rebuild_batches
     WHERE rebuild_batches.batch = p_batch;
     PERFORM kpi_engine.hold_time_zone(v_batch.time_zone);
-    -- Where only tables that follow from others are computed again, there is one batch, of nothing.
+    -- If only tables over other derived tables are rebuilt, there is one empty batch.
     EXECUTE format(
         'SELECT array_agg(src_solicitudes.id) FROM kpi_engine.src_solicitudes WHERE %s',
         CASE

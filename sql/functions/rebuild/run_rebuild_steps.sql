@@ -1,9 +1,9 @@
--- Runs a rebuild step by step, committing after each.
+-- Runs a rebuild step by step, and commits after each.
 --
--- Invariant: the caller holds the refresh lock for its session. An error ends it, with what
--- was committed kept for the next time, and is handed back, so that the caller can release
--- the lock before it raises it.
--- SECURITY INVOKER, since a definer can't COMMIT; search_path is set again after each COMMIT.
+-- Invariant: the caller holds the refresh lock for its session. An error ends the rebuild. The
+-- committed steps stay for the next time. The error is handed back, so that the caller can release
+-- the lock before it raises the error.
+-- SECURITY INVOKER, because a definer can't COMMIT. search_path is set again after each COMMIT.
 
 CREATE OR REPLACE PROCEDURE kpi_engine.run_rebuild_steps(
     p_restart boolean, INOUT p_message text, INOUT p_sqlstate text
@@ -25,7 +25,7 @@ BEGIN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
     PERFORM kpi_engine.pin_settings();
-    -- The NULL stands for the completion, the 0 for what is tidied after it.
+    -- NULL is the completion, 0 the clean-up after it.
     FOREACH v_batch IN ARRAY v_batches || NULL::integer || 0 LOOP
         EXIT WHEN p_sqlstate IS NOT NULL;
         BEGIN

@@ -1,7 +1,7 @@
--- Counts the rows of a materialized view, exactly, without looking like one of its readers.
+-- Counts the rows of a materialized view exactly, and does not look like a reader.
 --
--- Invariant: a scan by TABLESAMPLE is not among the scans of pg_stat_all_tables, and SYSTEM (100)
--- takes every block; so what remains there is what readers did (kpi_engine.watch_usage()).
+-- Invariant: pg_stat_all_tables does not count a scan by TABLESAMPLE, and SYSTEM (100) takes each
+-- block. So the counted scans are those of readers (kpi_engine.watch_usage()).
 
 CREATE OR REPLACE FUNCTION kpi_engine.count_rows(p_view regclass)
 RETURNS bigint

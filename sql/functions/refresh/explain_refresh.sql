@@ -1,8 +1,8 @@
 -- Says what the next refresh will do with each view, and why.
 --
--- Invariant: decides by the same functions as the refresh: kpi_engine.next_rebuild_reason()
--- and kpi_engine.view_staleness(). Changes nothing.
--- SECURITY DEFINER: readers may know what waits without reading the log of changes.
+-- Invariant: it decides by the same functions as the refresh: kpi_engine.next_rebuild_reason() and
+-- kpi_engine.view_staleness(). It changes nothing.
+-- SECURITY DEFINER: readers may know how much waits, but may not read the log of changes.
 
 CREATE OR REPLACE FUNCTION analytics.explain_refresh()
 RETURNS TABLE (
@@ -83,7 +83,7 @@ BEGIN
         mode_reason := format('%s changed keys', changed_keys);
     END IF;
 
-    -- By the last runs of that mode; with several, a line through time and requests.
+    -- By the last runs of that mode. Several runs give a line through time and requests.
     SELECT round(coalesce(
         CASE
             WHEN mode <> 'unchanged' AND regr_slope(run.refresh_time_ms, run.requests_recomputed) > 0
@@ -136,10 +136,10 @@ END;
 $explain_refresh$;
 
 COMMENT ON FUNCTION analytics.explain_refresh() IS
-'What the next refresh will do, one row per view: whether and why the view is stale; mode (full, '
-'incremental, unchanged) of the refresh and why; requests it will compute from the source, changed '
-'keys, and about how many milliseconds it will take by the last runs (NULL without any). A stale '
-'view whose changes turn out to be invisible is not published again.';
+'Says what the next refresh will do, one row for each view: whether and why the view is stale; '
+'mode (full, incremental, unchanged) of the refresh, and why; how many requests it will compute '
+'from the source; changed keys; about how many milliseconds it will take, by the last runs (NULL '
+'if there are none). A stale view is not published again if its changes turn out to be invisible.';
 
 REVOKE ALL ON FUNCTION analytics.explain_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.explain_refresh() TO analytics_lector, analytics_operador;

@@ -1,6 +1,6 @@
--- Size, rows and age of every materialized view.
+-- Size, rows and age of each materialized view.
 --
--- SECURITY DEFINER: counts exactly, also the views that a reader was not granted.
+-- SECURITY DEFINER: it also counts views that the reader may not read.
 
 CREATE OR REPLACE FUNCTION analytics.get_mv_stats()
 RETURNS TABLE (
@@ -51,9 +51,9 @@ END;
 $get_mv_stats$;
 
 COMMENT ON FUNCTION analytics.get_mv_stats() IS
-'One row per materialized view of schema analytics: view_name, row_count (exact; NULL before '
-'the first refresh and, with a warning, for a view of another owner), size_bytes (with '
-'indexes), last_refresh (last success; NULL before), is_populated.';
+'One row for each materialized view of schema analytics: view_name, row_count (exact; NULL before '
+'the first refresh, and, with a warning, for a view of another owner), size_bytes (with indexes), '
+'last_refresh (last success; NULL before the first), is_populated.';
 
 REVOKE ALL ON FUNCTION analytics.get_mv_stats() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.get_mv_stats() TO analytics_lector, analytics_operador;

@@ -1,7 +1,7 @@
--- Takes the refresh lock for the transaction, or says who has it.
+-- Takes the refresh lock for the transaction, or names the session that has it.
 --
--- Invariant: one refresh at a time. The advisory lock lasts across the steps of a procedure; the
--- lock on kpi_engine.refresh_lock is one that a stranger can't take, and so shows a refresh.
+-- Invariant: one refresh at a time. The advisory lock lasts across the steps of a procedure. A
+-- stranger can't take the lock on kpi_engine.refresh_lock, so that lock shows a real refresh.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hold_refresh_lock()
 RETURNS void
@@ -20,7 +20,7 @@ END;
 $hold_refresh_lock$;
 
 COMMENT ON FUNCTION kpi_engine.hold_refresh_lock() IS
-'Takes the refresh lock for the transaction and shows its start; 55P03 while another session holds '
-'it. Internal to kpi_engine.run_refresh() and audit().';
+'Takes the refresh lock for the transaction, and shows its start. Errors: 55P03 while another '
+'session holds it. Internal to kpi_engine.run_refresh() and audit().';
 
 REVOKE ALL ON FUNCTION kpi_engine.hold_refresh_lock() FROM public;

@@ -1,6 +1,6 @@
--- Keeps the setting time_zone as it is until the end of the transaction.
+-- Keeps the setting time_zone unchanged until the end of the transaction.
 --
--- Invariant: what is computed in several statements is computed in one zone.
+-- Invariant: all statements of one computation use one zone.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hold_time_zone(p_expected text)
 RETURNS void
@@ -26,7 +26,7 @@ END;
 $hold_time_zone$;
 
 COMMENT ON FUNCTION kpi_engine.hold_time_zone(text) IS
-'Locks the setting time_zone against changes until the end of the transaction; 55000 when it is '
-'not p_expected (NULL expects any). Internal to the refresh.';
+'Locks the setting time_zone against changes until the end of the transaction. Errors: 55000 if '
+'it is not p_expected (NULL expects any). Internal to the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.hold_time_zone(text) FROM public;

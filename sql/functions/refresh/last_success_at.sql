@@ -1,7 +1,7 @@
--- When the last refresh in which every view succeeded had ended.
+-- Returns the end of the last refresh in which each view succeeded.
 --
--- Invariant: one refresh runs at a time, so the last line written is the last to end. By that
--- line alone: the log may be long. One in the future is void: a clock was wrong.
+-- Invariant: one refresh runs at a time, so the last line written is the last to end. Only that
+-- line is read, because the log may be long. A line in the future is void: a clock was wrong.
 
 CREATE OR REPLACE FUNCTION kpi_engine.last_success_at()
 RETURNS timestamptz
@@ -11,7 +11,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $last_success_at$
 BEGIN
-    -- In PL/pgSQL for its kept plan: a tick calls this.
+    -- PL/pgSQL keeps the plan: each tick calls this.
     RETURN (
         SELECT refresh_log.finished_at
         FROM kpi_engine.refresh_log

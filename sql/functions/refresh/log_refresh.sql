@@ -1,7 +1,7 @@
--- Writes one line of the refresh log; tells who listens when a refresh has ended.
+-- Writes one line of the refresh log, and notifies listeners when a refresh has ended.
 --
--- Invariant: what is returned is what is stored, with its number and duration. The
--- notification goes out when the line can be seen, and never when it is rolled back.
+-- Invariant: the returned line is the stored one, with its number and duration. The notification
+-- goes out when the line is visible, and never if it is rolled back.
 
 CREATE OR REPLACE FUNCTION kpi_engine.log_refresh(p_line kpi_engine.refresh_log)
 RETURNS kpi_engine.refresh_log

@@ -1,8 +1,8 @@
--- All materialized views of schema analytics, in dependency order, and what they read.
+-- Lists the materialized views of schema analytics in dependency order, and what they read.
 --
--- Invariant: a view comes after every view it reads, directly or through other views.
--- The catalog says so, nobody keeps a list: a new view is a new file, nothing else.
--- reads_else is true where a view reads anything whose changes the engine does not see.
+-- Invariant: a view comes after each view that it reads, directly or through other views. The order
+-- comes from the catalog; there is no list. So a new view is one new file. reads_else is true if a
+-- view reads something whose changes the engine does not see.
 
 CREATE OR REPLACE FUNCTION kpi_engine.materialized_views(p_view_name text DEFAULT NULL)
 RETURNS TABLE (
@@ -25,7 +25,7 @@ SET search_path = pg_catalog, pg_temp
 AS $materialized_views$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plans: a tick calls this.
+    -- PL/pgSQL keeps the plans: each tick calls this.
     RETURN QUERY
         WITH RECURSIVE path AS (
             SELECT
@@ -41,7 +41,7 @@ BEGIN
                 AND pg_class.relnamespace = 'analytics'::regnamespace
                 AND (p_view_name IS NULL OR pg_class.relname = p_view_name)
             UNION
-            -- Which view's query (its SELECT rule) reads which other relation.
+            -- Which view reads which relation, by the SELECT rule of the view.
             SELECT
                 path.view_oid,
                 pg_class.oid,
@@ -74,7 +74,7 @@ BEGIN
         view_reads AS (
             SELECT
                 path.view_oid,
-                -- The longest way down through views: what is read always has a smaller one.
+                -- The longest way down through views. A relation that is read has a smaller number.
                 max(path.depth) FILTER (WHERE path.relkind IN ('v', 'm')) AS depth,
                 array_agg(DISTINCT path.derived_table) FILTER (
                     WHERE path.derived_table IS NOT NULL
@@ -131,8 +131,9 @@ END;
 $materialized_views$;
 
 COMMENT ON FUNCTION kpi_engine.materialized_views(text) IS
-'All materialized views of schema analytics, each after those it reads, or one (p_view_name); '
-'has_unique_index: there is one that REFRESH … CONCURRENTLY can use; derived_tables that it reads and the data '
-'version in which they last changed; whether it reads the day, settings, or something else.';
+'All materialized views of schema analytics, each after those it reads, or one (p_view_name). '
+'has_unique_index: there is one that REFRESH … CONCURRENTLY can use. derived_tables that it reads, '
+'and the data version in which they last changed. Whether it reads the day, settings, or something '
+'else.';
 
 REVOKE ALL ON FUNCTION kpi_engine.materialized_views(text) FROM public;

@@ -1,7 +1,7 @@
 -- Says why a refresh can't begin: another one is running, or a stranger holds its lock.
 --
--- SECURITY DEFINER: analytics.rebuild() and work() ask with the rights of their caller, who may not
--- read what says who the holder is.
+-- SECURITY DEFINER: analytics.rebuild() and work() ask with the rights of their caller. The caller
+-- may not read who the holder is.
 
 CREATE OR REPLACE FUNCTION kpi_engine.raise_refresh_running(p_only_strangers boolean DEFAULT false)
 RETURNS void
@@ -36,8 +36,8 @@ END;
 $raise_refresh_running$;
 
 COMMENT ON FUNCTION kpi_engine.raise_refresh_running(boolean) IS
-'Raises 55P03, naming the session that holds the refresh lock where that is none of ours; '
-'p_only_strangers: only then. Internal to what takes the lock.';
+'Raises 55P03. It names the session that holds the refresh lock, if that is a stranger. '
+'p_only_strangers: raises only then. Internal to functions that take the lock.';
 
 REVOKE ALL ON FUNCTION kpi_engine.raise_refresh_running(boolean) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.raise_refresh_running(boolean) TO analytics_operador;

@@ -1,7 +1,7 @@
 -- Refreshes all materialized views now, by what changed since the last time.
 --
--- SECURITY DEFINER: only the owner of a materialized view may refresh it, and
--- operators do not own them.
+-- SECURITY DEFINER: only the owner of a materialized view may refresh it, and operators do not own
+-- them.
 
 CREATE OR REPLACE FUNCTION analytics.refresh_all_mv(force boolean DEFAULT false)
 RETURNS TABLE (
@@ -36,12 +36,12 @@ AS $refresh_all_mv$
 $refresh_all_mv$;
 
 COMMENT ON FUNCTION analytics.refresh_all_mv(boolean) IS
-'Refreshes all materialized views of schema analytics in dependency order and returns one '
-'row for each: view_name, refresh_status (SUCCESS or ERROR), refresh_time_ms, error_message, '
+'Refreshes all materialized views of schema analytics in dependency order. Returns one row for '
+'each: view_name, refresh_status (SUCCESS or ERROR), refresh_time_ms, error_message, '
 'rows_affected (its row count afterwards), error_sqlstate. A view that fails keeps its old '
-'contents and does not stop the others. force computes everything again from the source, in '
-'this transaction, and publishes it (CALL analytics.rebuild() commits in between). Errors: '
-'55P03 while another refresh is running, 55000 in a serializable transaction.';
+'contents and does not stop the others. force computes everything again from the source in this '
+'transaction, and publishes it (CALL analytics.rebuild() commits in between). Errors: 55P03 while '
+'another refresh is running, 55000 in a serializable transaction.';
 
 REVOKE ALL ON FUNCTION analytics.refresh_all_mv(boolean) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.refresh_all_mv(boolean) TO analytics_operador;

@@ -1,10 +1,10 @@
--- Refreshes one materialized view and says what it did.
+-- Refreshes one materialized view, and says what it did.
 --
--- Invariant: afterwards the view holds what its definition gives. One with a calculado_at is
--- published again, under a new one, only when something else in it changed; readers don't
--- wait once it is populated and has its unique index. What it scans of the view itself is noted
+-- Invariant: afterwards the view holds what its definition gives. A view with calculado_at is
+-- published again, with a new calculado_at, only if another column changed. Readers don't wait,
+-- once the view is populated and has its unique index. Scans of the view by this function are noted
 -- (kpi_engine.watch_usage).
--- Raises what the refresh raises: the caller decides what a failure means.
+-- It raises the errors of the refresh. The caller decides what a failure means.
 
 CREATE OR REPLACE FUNCTION kpi_engine.refresh_view(p_view_name text, p_force boolean)
 RETURNS boolean
@@ -64,7 +64,7 @@ BEGIN
                     'its readers wait during the refresh', p_view_name
                     USING HINT = 'make migrate builds the view again with its indexes.';
             END IF;
-            -- Needs the view for itself, and a dump that reads it may take hours.
+            -- This needs the view for itself. A dump that reads the view may take hours.
             v_lock_timeout := current_setting('lock_timeout');
             PERFORM set_config('lock_timeout', '1min', true);
             EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
@@ -80,7 +80,7 @@ END;
 $refresh_view$;
 
 COMMENT ON FUNCTION kpi_engine.refresh_view(text, boolean) IS
-'Refreshes one materialized view; false where its contents were found to be right already and '
-'it was not published again. Internal to kpi_engine.run_refresh().';
+'Refreshes one materialized view. Returns false if its contents were right already and it was not '
+'published again. Internal to kpi_engine.run_refresh().';
 
 REVOKE ALL ON FUNCTION kpi_engine.refresh_view(text, boolean) FROM public;

@@ -1,7 +1,7 @@
 -- Refuses a step whose session does not hold the refresh lock.
 --
--- Invariant: a step that goes on also locks kpi_engine.refresh_lock until its end, which a stranger
--- can't, and so shows that it is one.
+-- Invariant: a step that goes on also locks kpi_engine.refresh_lock until its end. A stranger can't
+-- take that lock, so it shows a real refresh.
 
 CREATE OR REPLACE FUNCTION kpi_engine.require_refresh_lock()
 RETURNS void
@@ -24,7 +24,7 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'the session does not hold the refresh lock'
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'Without it, another refresh could be at work; nothing was changed.',
+                  DETAIL = 'Without it, another refresh could be running; nothing was changed.',
                   HINT = 'CALL analytics.work(); or CALL analytics.rebuild();';
     END IF;
     LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE NOWAIT;

@@ -1,8 +1,8 @@
 -- Applies what changed, publishes the materialized views that show it, and logs the run.
 --
--- Invariant: one run at a time; a view that fails keeps its old contents, does not stop the
--- others and is tried again by the next run; every view's result is in analytics.refresh_log
--- when the caller commits, and in the server's log whether it commits or not.
+-- Invariant: one run at a time. A view that fails keeps its old contents, does not stop the others,
+-- and is tried again by the next run. The result of each view is in analytics.refresh_log if the
+-- caller commits. It is in the server's log in any case.
 
 CREATE OR REPLACE FUNCTION kpi_engine.run_refresh(
     p_triggered_by text, p_requested_by text, p_force boolean
@@ -28,7 +28,7 @@ BEGIN
                   DETAIL = 'Got NULL.',
                   HINT = 'Omit it for an ordinary refresh.';
     END IF;
-    -- What a serializable refresh read could make writers fail.
+    -- The reads of a serializable refresh could make writers fail.
     IF current_setting('transaction_isolation') = 'serializable' THEN
         RAISE EXCEPTION 'a refresh must not run in a serializable transaction'
             USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -46,7 +46,7 @@ BEGIN
                          || 'BEGIN READ WRITE; SELECT * FROM refresh_all_mv(); COMMIT;';
     END IF;
     PERFORM kpi_engine.hold_refresh_lock();
-    -- A clock that is not right is an error of the run, not of each view.
+    -- A wrong clock is an error of the run, not of each view.
     PERFORM analytics.today();
     v_run.run_id := nextval('kpi_engine.refresh_run_id_seq');
     v_run.triggered_by := p_triggered_by;
@@ -99,7 +99,7 @@ BEGIN
                             WHEN v_view.reads_derived_tables THEN v_run.mode
                             ELSE 'full'
                         END;
-                        -- Published late: what changed was applied by an earlier run.
+                        -- Published late: an earlier run applied the changes.
                         IF v_result.mode = 'unchanged' THEN
                             v_result.mode := 'incremental';
                         END IF;
@@ -148,7 +148,7 @@ BEGIN
             || coalesce(': ' || v_run.error_message, '');
     END IF;
     IF v_run.error_message IS NULL THEN
-        -- What the audit set right in the derived tables is now right in the views, too.
+        -- The audit healed the derived tables. Now the views are right too.
         UPDATE kpi_engine.audit_log SET is_healed = true WHERE NOT audit_log.is_healed;
     END IF;
     v_run.refresh_status := CASE WHEN v_run.error_message IS NULL THEN 'SUCCESS' ELSE 'ERROR' END;
@@ -161,9 +161,9 @@ END;
 $run_refresh$;
 
 COMMENT ON FUNCTION kpi_engine.run_refresh(text, text, boolean) IS
-'One refresh: applies what changed and publishes the materialized views that show it. Returns '
-'its rows of analytics.refresh_log, the views in dependency order, then the run (view_name NULL). '
-'p_force computes everything again from the source. 55P03 while another one runs, 55000 in a '
-'serializable transaction. Internal to refresh_all_mv() and the scheduler.';
+'One refresh: applies what changed, and publishes the materialized views that show it. Returns '
+'its rows of analytics.refresh_log: the views in dependency order, then the run (view_name NULL). '
+'p_force computes everything again from the source. Errors: 55P03 while another one runs, 55000 '
+'in a serializable transaction. Internal to refresh_all_mv() and the scheduler.';
 
 REVOKE ALL ON FUNCTION kpi_engine.run_refresh(text, text, boolean) FROM public;

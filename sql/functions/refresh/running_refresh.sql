@@ -1,9 +1,9 @@
--- The refresh that is running now, as far as other sessions can know it.
+-- Shows the running refresh, as far as other sessions can know it.
 --
--- Invariant: pid is NULL exactly when no session of ours holds the refresh lock; a stranger who
--- holds it is no refresh (analytics.lock_holders). A refresh shows its start in a second lock
--- (kpi_engine.show_refresh_start), since nothing else of an open transaction is visible; a job in
--- state RUNNING is that of the session that claimed it, and of no other.
+-- Invariant: pid is NULL if and only if no session of the package holds the refresh lock. A
+-- stranger who holds it is no refresh (analytics.lock_holders). A refresh shows its start in a
+-- second lock (kpi_engine.show_refresh_start), because nothing else of an open transaction is
+-- visible. A job in state RUNNING belongs to the session that claimed it, and to no other.
 
 CREATE OR REPLACE FUNCTION analytics.running_refresh(
     OUT pid integer, OUT started_at timestamptz, OUT job_id bigint, OUT requested_by text
@@ -37,7 +37,7 @@ AS $running_refresh$
 $running_refresh$;
 
 COMMENT ON FUNCTION analytics.running_refresh() IS
-'The session of ours that holds the refresh lock, since when, and its job where it has one. pid is '
-'NULL when no refresh is running, started_at when it is not known.';
+'The session that runs a refresh: its process, its start, its job if it has one, and who asked '
+'for it. pid is NULL if no refresh is running, started_at if it is not known.';
 
 REVOKE ALL ON FUNCTION analytics.running_refresh() FROM public;

@@ -1,8 +1,8 @@
--- Shows other sessions when the refresh, rebuild or audit of this one began.
+-- Shows other sessions when the refresh, rebuild or audit of this session began.
 --
--- Invariant: in a shared advisory lock, whose second key is the moment: nothing else of an open
--- transaction is visible to others (analytics.running_refresh). Until the end of the
--- transaction, or, where the caller commits between its steps, until it is unlocked.
+-- Invariant: a shared advisory lock shows it: the second key is the moment. Nothing else of an open
+-- transaction is visible to others (analytics.running_refresh). The lock lasts until the end of the
+-- transaction. If the caller commits between its steps, it lasts until the caller unlocks it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.show_refresh_start(p_for_session boolean DEFAULT false)
 RETURNS integer
@@ -27,8 +27,8 @@ END;
 $show_refresh_start$;
 
 COMMENT ON FUNCTION kpi_engine.show_refresh_start(boolean) IS
-'Shows the start of a refresh to other sessions; returns the second key of the lock that does, '
-'for a caller that holds it for its session and has to let go of it. Internal to '
+'Shows the start of a refresh to other sessions. Returns the second key of the lock that shows '
+'it: a caller that holds it for its session has to unlock it. Internal to '
 'kpi_engine.run_refresh(), rebuild() and audit().';
 
 REVOKE ALL ON FUNCTION kpi_engine.show_refresh_start(boolean) FROM public;

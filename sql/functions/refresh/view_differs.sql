@@ -1,7 +1,8 @@
 -- Tells whether a materialized view shows something else than its definition gives now.
 --
--- Invariant: calculado_at is left out. Where there is a view of the same name with _base, from
--- which everything else follows, its rows decide, and the search ends at the first that differs.
+-- Invariant: calculado_at does not count. If there is a view of the same name with _base,
+-- everything else follows from it. Then only its rows are compared. The search ends at the first
+-- row that differs.
 
 CREATE OR REPLACE FUNCTION kpi_engine.view_differs(p_view_name text)
 RETURNS boolean
@@ -57,7 +58,8 @@ END;
 $view_differs$;
 
 COMMENT ON FUNCTION kpi_engine.view_differs(text) IS
-'True when a populated materialized view of schema analytics shows something else, calculado_at '
-'left out, than its definition gives at this moment. Internal to kpi_engine.refresh_view().';
+'True if a populated materialized view of schema analytics shows something else than its '
+'definition gives at this moment. calculado_at does not count. Internal to '
+'kpi_engine.refresh_view().';
 
 REVOKE ALL ON FUNCTION kpi_engine.view_differs(text) FROM public;

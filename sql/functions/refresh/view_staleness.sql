@@ -1,8 +1,8 @@
 -- Says for each materialized view whether it has to be refreshed, and why.
 --
--- Invariant: a view without a reason holds what its definition gives at this moment. The
--- refresh and analytics.explain_refresh() both decide here. A view that is gone is listed
--- too: it was refreshed before, and its absence is a failure, not less work.
+-- Invariant: a view without a reason holds what its definition gives at this moment. The refresh
+-- and analytics.explain_refresh() both decide here. A view that is gone is listed too: it was
+-- refreshed before, and its absence is a failure, not less work.
 
 CREATE OR REPLACE FUNCTION kpi_engine.view_staleness()
 RETURNS TABLE (view_name text, relation regclass, reads_derived_tables boolean, reason text)
@@ -13,7 +13,7 @@ SET search_path = pg_catalog, pg_temp
 AS $view_staleness$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plans: a tick calls this.
+    -- PL/pgSQL keeps the plans: each tick calls this.
     RETURN QUERY
         WITH views AS (
             SELECT listed.*, row_number() OVER () AS position
@@ -51,6 +51,6 @@ $view_staleness$;
 
 COMMENT ON FUNCTION kpi_engine.view_staleness() IS
 'All materialized views of schema analytics in dependency order, and why each has to be '
-'refreshed; NULL where it has not. Internal to the refresh and its explanation.';
+'refreshed; NULL if it has not. Internal to the refresh and its explanation.';
 
 REVOKE ALL ON FUNCTION kpi_engine.view_staleness() FROM public;

@@ -1,7 +1,7 @@
--- Lets one tick at a time be at work.
+-- Lets one tick run at a time.
 --
--- Invariant: false while another is, which is no fault. Where ticks have not come for three minutes
--- for it, that is one, and the holder is named: a tick is never silently still.
+-- Invariant: false while another tick runs, which is no fault. If that keeps ticks away for three
+-- minutes, it is a fault, and the error names the session. So missing ticks never stay unnoticed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.begin_tick()
 RETURNS boolean
@@ -17,7 +17,7 @@ BEGIN
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     IF NOT kpi_engine.scheduler_is_running() THEN
-        -- The first one after a while may be at work: for as long as lock_timeout says.
+        -- The first tick after a while may be running, for as long as lock_timeout says.
         BEGIN
             LOCK TABLE kpi_engine.tick_lock IN EXCLUSIVE MODE;
             RETURN true;

@@ -1,11 +1,11 @@
--- Ends a refresh that runs for longer than it may.
+-- Ends a refresh that runs longer than its limit.
 --
--- Invariant: touches only the session that holds the refresh lock. Cancels it at first; where it
--- still holds the lock at the next tick, since it waits for its client and has nothing to cancel,
--- ends the session. What shows no start, since it is no refresh, is as old as the ticks have seen
--- it.
--- SECURITY DEFINER: cancelling what others started needs the right pg_signal_backend, which
--- analytics_owner has where migrate could grant it. A superuser's session it can't cancel.
+-- Invariant: it touches only the session that holds the refresh lock. First it cancels the refresh.
+-- If the session still holds the lock at the next tick, because it is idle in a transaction and
+-- there is nothing to cancel, it ends the session. A session that shows no start is no refresh. Its
+-- age is the time since the first tick that saw it.
+-- SECURITY DEFINER: to cancel refreshes of others, it needs the right pg_signal_backend, which
+-- analytics_owner has if migrate could grant it. It can't cancel a superuser's session.
 
 CREATE OR REPLACE FUNCTION kpi_engine.cancel_overdue_refresh()
 RETURNS boolean

@@ -1,7 +1,7 @@
 -- Takes the oldest queued refresh.
 --
--- Invariant: the caller, analytics.work(), holds the refresh lock for its session, so
--- no other refresh is alive: a job that is still RUNNING lost its session.
+-- Invariant: the caller, analytics.work(), holds the refresh lock for its session. So no other
+-- refresh is alive, and a job in state RUNNING lost its session.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.claim_refresh_job()
@@ -18,13 +18,13 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $claim_refresh_job$
 DECLARE
-    -- First: a session with a clock that is not allowed spends no job.
+    -- This comes first: a session with a forbidden clock must not use a job up.
     v_now constant timestamptz := analytics.now();
     v_job_id bigint;
 BEGIN
     PERFORM kpi_engine.require_refresh_lock();
     PERFORM kpi_engine.close_orphaned_jobs(false);
-    -- What another refresh has done since is not tried again.
+    -- A job is not retried if another refresh has succeeded since.
     UPDATE kpi_engine.refresh_jobs SET state = 'ERROR', run_after = NULL
     WHERE
         refresh_jobs.state = 'QUEUED'

@@ -1,8 +1,8 @@
 -- Closes jobs whose session is gone, and queues them again.
 --
--- Invariant: a job is alive exactly while its session holds the refresh lock: analytics.work()
--- takes that before it claims a job and lets go of it after the job's end is committed. What was
--- closed is queued again as often as one that failed, at least once, and its end is in the log.
+-- Invariant: a job is alive if and only if its session holds the refresh lock. analytics.work()
+-- takes the lock before it claims a job, and releases it after the end of the job is committed. A
+-- closed job is queued again as often as a failed one, but at least once. Its end is in the log.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.close_orphaned_jobs(p_holder_lives boolean DEFAULT true)
@@ -22,14 +22,14 @@ DECLARE
     v_orphan kpi_engine.refresh_jobs;
     v_closed integer := 0;
 BEGIN
-    -- Nearly always, and spares a look at all locks.
+    -- This is nearly always so, and saves a look at all locks.
     IF NOT EXISTS (SELECT FROM kpi_engine.refresh_jobs WHERE refresh_jobs.state = 'RUNNING') THEN
         RETURN 0;
     END IF;
     FOR v_orphan IN
         UPDATE kpi_engine.refresh_jobs SET
             state = CASE
-                -- Once in any case: a server that dies is not the refresh's fault.
+                -- At least once: a server that dies is not the fault of the refresh.
                 WHEN attempts <= greatest(1, analytics.setting('refresh_retries')::integer)
                     THEN 'QUEUED'
                 ELSE 'ERROR'

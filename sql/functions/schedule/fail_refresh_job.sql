@@ -1,4 +1,4 @@
--- Notes that a claimed refresh was broken off, in its job and in the refresh log.
+-- Notes that a claimed refresh did not end, in its job and in the refresh log.
 --
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 

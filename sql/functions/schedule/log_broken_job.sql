@@ -1,6 +1,6 @@
--- Writes the line of the refresh log of a job whose run could not write it itself.
+-- Writes the line of the refresh log for a job whose run could not write it.
 --
--- Invariant: what a broken transaction had written is gone: this is all there is of that run.
+-- Invariant: the broken transaction lost its own lines. This line is all that remains of that run.
 
 CREATE OR REPLACE FUNCTION kpi_engine.log_broken_job(
     p_job kpi_engine.refresh_jobs, p_message text, p_sqlstate text

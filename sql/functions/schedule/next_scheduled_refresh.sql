@@ -1,8 +1,8 @@
--- When the next daily refresh is due.
+-- Says when the next daily refresh is due.
 --
--- Invariant: the slot that kpi_engine.queue_due_refresh() will queue next: the last one that has
--- come, else the first one to come.
--- SECURITY DEFINER: readers may know the schedule without reading its tables.
+-- Invariant: it is the slot that kpi_engine.queue_due_refresh() will queue next: the last slot that
+-- has come, else the first one to come.
+-- SECURITY DEFINER: readers may know the schedule, but may not read its tables.
 
 CREATE OR REPLACE FUNCTION analytics.next_scheduled_refresh()
 RETURNS timestamptz
@@ -25,7 +25,7 @@ AS $next_scheduled_refresh$
 $next_scheduled_refresh$;
 
 COMMENT ON FUNCTION analytics.next_scheduled_refresh() IS
-'Instant of the next daily refresh; in the past while it is due and not queued yet.';
+'Instant of the next daily refresh. It is in the past if the refresh is due and not queued yet.';
 
 REVOKE ALL ON FUNCTION analytics.next_scheduled_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.next_scheduled_refresh()

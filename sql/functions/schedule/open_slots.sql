@@ -1,10 +1,10 @@
--- The daily slots that were not queued yet, to the day after tomorrow.
+-- Lists the daily slots that were not queued yet, up to the day after tomorrow.
 --
--- Invariant: each local day of the zone that is set now has one slot; it is open until a slot of
--- that day was queued, whatever time and zone were set then. What lies before the last queued
--- slot is over: that refresh showed its data too. So are the days before the one on which the
--- schedule was changed: a new time makes no slot that nobody could have expected. What is stamped
--- in the future counts for nothing: a clock was wrong (kpi_engine.heal_clock).
+-- Invariant: each local day of the present zone has one slot. It is open until a slot of that day
+-- was queued, at any time and in any zone. A slot before the last queued one is over, because that
+-- refresh showed its data too. A slot before the day of the last change of the schedule is over
+-- too: a new time makes no slot that nobody could expect. Stamps in the future do not count: a
+-- clock was wrong (kpi_engine.heal_clock).
 
 CREATE OR REPLACE FUNCTION kpi_engine.open_slots()
 RETURNS TABLE (slot_date date, slot_at timestamptz)
@@ -69,7 +69,7 @@ AS $open_slots$
         CROSS JOIN LATERAL (
             SELECT days.today + days_from_today AS day
             FROM generate_series(
-                -- Not more than a year: a server that was off for longer missed that much.
+                -- At most a year: a server that was off for longer has missed only these.
                 greatest(-366, greatest(days.last_day + 1, days.first_day) - days.today), 3
             ) AS days_from_today
         ) AS day_number

@@ -1,6 +1,6 @@
--- Every minute: stamps the tick, and queues the daily refresh when its slot has come.
+-- Each minute: stamps the tick, and queues the daily refresh when its slot has come.
 --
--- A slot that waits is late when its refresh has not begun in time though no other was at work.
+-- A waiting slot is late if its refresh has not begun in time, although no other refresh ran.
 -- SECURITY DEFINER: the scheduler's role may tick, and write nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.queue_due_refresh()

@@ -1,8 +1,8 @@
 -- Queues the daily refresh when its slot has come.
 --
--- Invariant: a local day is queued at most once, whoever asks and however often: the row of
--- analytics.scheduler_state lets one at a time decide. After downtime one refresh makes up for
--- all slots; those before the last are noted as MISSED.
+-- Invariant: a local day is queued at most once, however many sessions ask: the row of
+-- analytics.scheduler_state lets one at a time decide. After downtime one refresh makes up for all
+-- slots. The slots before the last one are noted as MISSED.
 
 CREATE OR REPLACE FUNCTION kpi_engine.queue_due_slots()
 RETURNS bigint
@@ -22,7 +22,7 @@ BEGIN
             open_slots.slot_date,
             open_slots.slot_at,
             open_slots.slot_at = max(open_slots.slot_at) OVER () AS is_last,
-            -- A slot is not late for what was set only after it.
+            -- A slot is not late because of a change after it.
             analytics.now() - greatest(
                 open_slots.slot_at,
                 CASE

@@ -1,7 +1,7 @@
--- Queues a refresh that was asked for.
+-- Queues a refresh on request.
 --
--- Invariant: while one waits, asking again finds it: there is one of each kind at the most
--- (index refresh_jobs_one_request), however many ask at the same time.
+-- Invariant: while one waits, another request finds it. There is at most one of each kind (index
+-- refresh_jobs_one_request), however many sessions ask at the same time.
 
 CREATE OR REPLACE FUNCTION kpi_engine.queue_refresh(p_force boolean, p_requested_by text)
 RETURNS kpi_engine.refresh_jobs
@@ -13,7 +13,7 @@ AS $queue_refresh$
 DECLARE
     v_job kpi_engine.refresh_jobs;
 BEGIN
-    -- The one that waited may have been taken between the two statements.
+    -- work() may have taken the waiting one between the two statements.
     FOR v_try IN 1..10 LOOP
         INSERT INTO kpi_engine.refresh_jobs (triggered_by, requested_by, force)
         VALUES ('request', p_requested_by, p_force)

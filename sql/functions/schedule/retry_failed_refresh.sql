@@ -1,7 +1,7 @@
--- Queues a scheduled refresh that failed once more, later each time.
+-- Queues a failed scheduled refresh again, later each time.
 --
--- Invariant: only the last scheduled refresh, only as often as the setting refresh_retries
--- says, and not when another refresh has succeeded since.
+-- Invariant: only the last scheduled refresh, only as often as the setting refresh_retries says,
+-- and not if another refresh has succeeded since.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.retry_failed_refresh()

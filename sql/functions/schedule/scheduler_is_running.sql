@@ -1,7 +1,7 @@
--- Whether ticks come.
+-- Tells whether ticks come.
 --
--- Invariant: a new installation has three minutes for its first one. A tick in the future is none:
--- a clock was wrong. The stamp of a tick that a dump brought along is no tick of this database.
+-- Invariant: a new installation has three minutes for its first tick. A tick in the future does not
+-- count: a clock was wrong. The stamp of a tick from a dump is no tick of this database.
 
 CREATE OR REPLACE FUNCTION kpi_engine.scheduler_is_running()
 RETURNS boolean

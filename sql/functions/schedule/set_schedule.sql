@@ -1,7 +1,7 @@
 -- Moves the daily refresh to another local time.
 --
--- Invariant: effective at once and for both schedulers, since every tick reads the
--- settings; cron.job is never edited.
+-- Invariant: it takes effect at once, for both schedulers, because each tick reads the settings.
+-- cron.job is never edited.
 -- SECURITY DEFINER: operators may reschedule, and change no other setting.
 
 CREATE OR REPLACE FUNCTION analytics.set_schedule(p_time text, p_time_zone text DEFAULT NULL)
@@ -27,8 +27,8 @@ END;
 $set_schedule$;
 
 COMMENT ON FUNCTION analytics.set_schedule(text, text) IS
-'Sets the local time (HH:MM) of the daily refresh and, where given, its zone; returns when '
-'the next one is due. Errors: 22023 for what is no time or zone.';
+'Sets the local time (HH:MM) of the daily refresh, and its zone if given. Returns the instant of '
+'the next one. Errors: 22023 if the time or the zone is wrong.';
 
 REVOKE ALL ON FUNCTION analytics.set_schedule(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.set_schedule(text, text) TO analytics_operador;

@@ -1,9 +1,10 @@
--- The instant of a local time on a local day.
+-- Returns the instant of a local time on a local day.
 --
--- Invariant: its local day is p_day. In an overlap it is the first of both instants (AT TIME
--- ZONE takes the second); in a gap, as much after the gap as the time is after its start; where
--- that is the next day, as 23:30 in America/Nuuk in spring, as much before the gap as the time is
--- before its end. NULL for a day that a zone left out, such as 2011-12-30 in Pacific/Apia.
+-- Invariant: its local day is p_day. In an overlap it is the first of both instants (AT TIME ZONE
+-- takes the second). In a gap it is as long after the gap as the time is after the start of the
+-- gap. If that is the next day (23:30 in America/Nuuk in spring), it is as long before the gap as
+-- the time is before its end. NULL for a day that a zone left out, such as 2011-12-30 in
+-- Pacific/Apia.
 
 CREATE OR REPLACE FUNCTION kpi_engine.slot_instant(p_day date, p_time time, p_time_zone text)
 RETURNS timestamptz
@@ -17,7 +18,7 @@ DECLARE
     v_instant timestamptz := c_local AT TIME ZONE p_time_zone;
     c_shown constant timestamp := v_instant AT TIME ZONE p_time_zone;
     v_day_before constant timestamptz := v_instant - interval '24 hours';
-    -- Where the clock was put back since then, the same local time came before.
+    -- If the clock went back since then, the same local time came before.
     v_put_back constant interval := c_local - (v_day_before AT TIME ZONE p_time_zone)
         - interval '24 hours';
 BEGIN

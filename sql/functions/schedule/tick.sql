@@ -1,11 +1,11 @@
--- Every minute: decides what is due and queues it. Short; never refreshes.
+-- Each minute: decides what is due and queues it. It is short and never refreshes.
 --
--- Invariant: ticks never pile up: while one is at work another returns at once; where that keeps
--- ticks away for 3 minutes it fails. A step that
--- fails stops no other one, and its error is raised when the others are committed. The change log
--- comes last, when all else is committed and other ticks may go on: it may be very long.
--- SECURITY INVOKER, like analytics.work(): the rights are in kpi_engine.tick_step(), and a
--- definer can't COMMIT; for the same reason search_path is set here.
+-- Invariant: ticks never pile up. While one runs, another returns at once. If that keeps ticks away
+-- for 3 minutes, it fails. A step that fails stops no other step. Its error is raised when the
+-- others are committed. The change log comes last, when everything else is committed and other
+-- ticks may run, because it may be very long.
+-- SECURITY INVOKER, like analytics.work(): kpi_engine.tick_step() has the rights, and a definer
+-- can't COMMIT. For the same reason search_path is set here.
 
 CREATE OR REPLACE PROCEDURE analytics.tick()
 LANGUAGE plpgsql
@@ -18,14 +18,14 @@ DECLARE
     v_message text;
     v_sqlstate text;
 BEGIN
-    -- In a transaction of its own, whatever database and role have as the default.
+    -- A transaction of its own. The defaults of database and role do not count in it.
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET LOCAL search_path = pg_catalog, pg_temp;
     PERFORM kpi_engine.pin_settings();
-    -- Compiling takes longer than any of these queries.
+    -- JIT compilation takes longer than any of these queries.
     SET LOCAL jit = off;
-    -- A lock that somebody keeps fails one step and not the ticks to come.
+    -- A session that keeps a lock makes one step fail, but not the later ticks.
     SET LOCAL lock_timeout = '2s';
     IF kpi_engine.tick_step('begin') = 0 THEN
         RETURN;
@@ -45,7 +45,7 @@ BEGIN
         BEGIN
             v_cron_days := kpi_engine.tick_step(v_step);
             IF v_step = 'trim_logs' AND v_cron_days IS NOT NULL THEN
-                -- With the rights of the caller, as pg_cron wants it.
+                -- With the rights of the caller, as pg_cron needs it.
                 PERFORM analytics.trim_cron_history(v_cron_days);
             END IF;
         EXCEPTION WHEN OTHERS THEN
@@ -66,12 +66,11 @@ END;
 $tick$;
 
 COMMENT ON PROCEDURE analytics.tick IS
-'To be called every minute, by pg_cron or by anything else that can call SQL, outside a '
-'transaction block: queues the daily refresh when its slot has come, and again when it failed or '
-'its session is gone; cancels a refresh that takes too long; looks after change capture; notes '
-'what is used; keeps all logs small; raises and clears alerts. '
-'Calling it more often changes nothing. When a step fails, the others are done and '
-'committed, then its error is raised.';
+'Decides each minute what is due. pg_cron calls it, or another program that calls SQL, outside a '
+'transaction block. It queues the daily refresh when its slot has come, and again if it failed or '
+'its session is gone; cancels a refresh that takes too long; repairs change capture; notes what '
+'is used; trims all logs; raises and clears alerts. To call it more often is harmless. If a step '
+'fails, the other steps are done and committed, then the error is raised.';
 
 REVOKE ALL ON PROCEDURE analytics.tick FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.tick TO analytics_scheduler;

@@ -1,7 +1,7 @@
 -- Does one step of a tick, with the rights of the owner.
 --
--- Invariant: the only function of a tick that the scheduler's role may call. Each step by itself
--- does what the next tick would do, whenever it is called.
+-- Invariant: the scheduler's role may call only this function of a tick. Each step by itself does
+-- what the next tick would do, at any time.
 -- SECURITY DEFINER: the scheduler's role reads and writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.tick_step(p_step text)

@@ -1,8 +1,9 @@
--- Removes what is too old of our jobs from pg_cron's history, which pg_cron never does.
+-- Removes old runs of our jobs from pg_cron's history. pg_cron never does that.
 --
--- Invariant: touches no other job's and no other database's runs; needs no job to be there
--- still. A run that a crash closed has no end, one that never began has no time at all, only
--- its place among the others. SECURITY INVOKER: pg_cron lets each role see and remove its own.
+-- Invariant: it touches no run of another job or another database. The job need not exist any more.
+-- A run that a crash closed has no end. A run that never began has no time, only its place among
+-- the others.
+-- SECURITY INVOKER: pg_cron lets each role see and remove its own.
 
 CREATE OR REPLACE FUNCTION analytics.trim_cron_history(p_days integer)
 RETURNS bigint
@@ -48,8 +49,8 @@ END;
 $trim_cron_history$;
 
 COMMENT ON FUNCTION analytics.trim_cron_history(integer) IS
-'Removes the runs of our pg_cron jobs that ended more than so many days ago; returns how many. '
-'Internal to analytics.tick().';
+'Removes the runs of the package''s pg_cron jobs that ended more than p_days days ago. Returns '
+'how many. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION analytics.trim_cron_history(integer) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.trim_cron_history(integer) TO analytics_scheduler;

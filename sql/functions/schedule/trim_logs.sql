@@ -1,10 +1,10 @@
--- Once an hour: removes what is too old from the logs.
+-- Once an hour: removes old lines from the logs.
 --
--- Invariant: keeps the last scheduled slot, which says what is due next, each view's last
--- lines, which say how it is, drift that is not healed, alerts of which a notice may still be
--- delivered, and the use and the refreshes that analytics.usage_advice() judges by. What counters
--- had counted in the lines that go stays counted (kpi_engine.trimmed_counts). A clock that is far
--- ahead removes at most what a day makes old: what is taken for now moves on by a day at most.
+-- Invariant: it keeps the last scheduled slot (it decides what is due next), the last lines of each
+-- view (they show its state), drift that is not healed, alerts with a notice that may still be
+-- delivered, and the use and the refreshes that analytics.usage_advice() needs. Counters keep what
+-- they counted in removed lines (kpi_engine.trimmed_counts). If a clock is far ahead, it removes at
+-- most one more day: its own now moves on by one day at most.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.trim_logs()

@@ -1,7 +1,8 @@
--- Lets a tick that is due in the same moment go first.
+-- Lets a tick of the same moment go first.
 --
--- Invariant: at most two seconds, and none where a tick was just now. Both are called every
--- minute at the same second: without it what a tick queues would wait for the next minute.
+-- Invariant: it waits at most two seconds, and not at all if a tick just ran. Both procedures are
+-- called at the same second of each minute. Without this, work would find the jobs of a tick a
+-- minute later.
 -- SECURITY DEFINER: the scheduler's role reads nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.wait_for_tick()

@@ -1,10 +1,10 @@
--- Every minute: runs the queued refreshes, committing between its steps.
+-- Each minute: runs the queued refreshes, and commits between its steps.
 --
--- Invariant: holds the refresh lock for its session from its first step to its last, and
--- releases it also when a step fails (only a COMMIT that fails leaves it to the end of the
--- session); the first COMMIT makes it fail in a transaction block before the lock is taken.
--- SECURITY INVOKER, since a definer can't COMMIT; for the same reason search_path is set
--- again after each COMMIT instead of in a SET clause.
+-- Invariant: it holds the refresh lock for its session from its first step to its last. It releases
+-- the lock also if a step fails. (Only a COMMIT that fails leaves it to the end of the session.) In
+-- a transaction block the first COMMIT fails before the lock is taken.
+-- SECURITY INVOKER, because a definer can't COMMIT. For the same reason search_path is set again
+-- after each COMMIT instead of in a SET clause.
 
 CREATE OR REPLACE PROCEDURE analytics.work()
 LANGUAGE plpgsql
@@ -26,7 +26,7 @@ BEGIN
     SET LOCAL search_path = pg_catalog, pg_temp;
     PERFORM kpi_engine.pin_settings();
     IF NOT pg_try_advisory_lock(kpi_engine.refresh_lock_key()) THEN
-        -- Another refresh is at work; if it is none, that is an error.
+        -- Another refresh is running. If the holder of the lock is no refresh, this is an error.
         PERFORM kpi_engine.work_step('refuse');
         RETURN;
     END IF;
@@ -43,7 +43,7 @@ BEGIN
         PERFORM kpi_engine.pin_settings();
         EXIT WHEN v_job_id IS NULL OR v_sqlstate IS NOT NULL;
 
-        -- What has to be computed again altogether is done in steps, not in one transaction.
+        -- If everything has to be computed again, it is done in steps, not in one transaction.
         BEGIN
             v_in_steps := kpi_engine.work_step('plan', v_job_id) = 1;
         EXCEPTION WHEN query_canceled OR OTHERS THEN
@@ -88,9 +88,9 @@ END;
 $work$;
 
 COMMENT ON PROCEDURE analytics.work IS
-'To be called every minute, outside a transaction block: runs the refreshes that '
-'analytics.tick() queued, oldest first. Returns at once while another refresh is running; 55P03 '
-'where the refresh lock is held by what is no refresh.';
+'Runs the refreshes that analytics.tick() queued, oldest first. Call it each minute, outside a '
+'transaction block. It returns at once while another refresh is running. Errors: 55P03 if a '
+'session holds the refresh lock without refreshing.';
 
 REVOKE ALL ON PROCEDURE analytics.work FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.work TO analytics_scheduler;

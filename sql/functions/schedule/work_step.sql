@@ -1,7 +1,7 @@
 -- Does one step of analytics.work(), with the rights of the owner.
 --
--- Invariant: the only function of work() that the scheduler's role may call, but for the steps of a
--- rebuild. Touches no job but the one that this session has claimed, and nothing at all without the
+-- Invariant: except for the steps of a rebuild, the scheduler's role may call only this function of
+-- work(). It touches only the job that this session has claimed, and nothing at all without the
 -- refresh lock.
 -- SECURITY DEFINER: the scheduler's role reads and writes nothing by itself.
 

@@ -1,7 +1,7 @@
--- Sets for this transaction what functions depend on, whatever database and role have set.
+-- Sets, for this transaction, the settings of PostgreSQL on which functions depend.
 --
--- For procedures: they commit, and so can't have SET clauses. Functions that are called from
--- outside have the same in theirs.
+-- It is for procedures: they commit, so they can't have SET clauses. Functions that are called from
+-- outside have the same settings in their SET clauses.
 
 CREATE OR REPLACE FUNCTION kpi_engine.pin_settings()
 RETURNS void

@@ -23,7 +23,7 @@ END;
 $set_setting$;
 
 COMMENT ON FUNCTION analytics.set_setting(text, text) IS
-'Changes a setting; effective at once. For the owner; operators change the daily slot with '
+'Changes a setting. It takes effect at once. For the owner. Operators change the daily slot with '
 'analytics.set_schedule().';
 
 REVOKE ALL ON FUNCTION analytics.set_setting(text, text) FROM public;

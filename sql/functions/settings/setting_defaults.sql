@@ -1,7 +1,8 @@
--- All settings, with their values in a new installation.
+-- Lists all settings, with their values in a new installation.
 --
--- Invariant: each name here has its rule in kpi_engine.setting_problem(), and the other way round.
--- migrate inserts from this file what analytics.settings does not have; what is there stays.
+-- Invariant: each name here has a rule in kpi_engine.setting_problem(), and each rule has a name
+-- here. migrate inserts from this file the settings that analytics.settings does not have. Existing
+-- settings stay. docs/reference/settings.md is made from it: make reference.
 
 CREATE OR REPLACE FUNCTION kpi_engine.setting_defaults()
 RETURNS TABLE (name text, value text, description text)
@@ -13,7 +14,7 @@ AS $setting_defaults$
     VALUES
     (
         'time_zone', 'America/Bogota',
-        'Zone in which instants become local days and months. A name from pg_timezone_names.'
+        'Zone of local days and months. A name from pg_timezone_names.'
     ),
     (
         'schedule_time', '01:00',
@@ -25,82 +26,83 @@ AS $setting_defaults$
     ),
     (
         'allow_pinned_clock', 'off',
-        'on: SET analytics.now = ''…'' pins the clock of a session, for tests. off: it is refused.'
+        'on: SET analytics.now = ''…'' pins the clock of a session, for tests. off: it is refused. '
+        'make migrate sets it: off with ENVIRONMENT=production, else on.'
     ),
     (
         'change_capture', 'on',
-        'on: triggers on the operational tables note the keys of changed rows. off: there are '
-        'none, and every refresh computes everything again. CALL analytics.apply_change_capture() '
-        '(or make migrate) puts it into effect.'
+        'on: triggers on the operational tables note the keys of changed rows. off: there are no '
+        'triggers, and each refresh computes everything again. To put a change into effect: CALL '
+        'analytics.apply_change_capture(), or make migrate.'
     ),
     (
         'rebuild_threshold_pct', '40',
-        'Above this share of changed requests a refresh computes everything again instead of '
-        'only these. A whole number from 1 to 100.'
+        'If more than this share of all requests changed, a refresh computes everything again. '
+        'Percent, a whole number from 1 to 100.'
     ),
     (
         'rebuild_batch_requests', '200000',
-        'Requests that analytics.rebuild() computes between two commits: bounds its memory. A '
+        'Requests that analytics.rebuild() computes between two commits. This bounds its memory. A '
         'whole number from 100 to 10000000.'
     ),
     (
         'audit_rotation', '30',
-        'In how many scheduled refreshes the self-audit goes once through all of history. A '
-        'whole number from 1 to 30, or off.'
+        'The self-audit goes through all of history in so many scheduled refreshes. A whole number '
+        'from 1 to 30, or off.'
     ),
     (
         'api_forced_requests', '100000',
-        'Up to this many requests POST …/refresh?force=true computes everything at once; above, it '
-        'is queued and answers 202. A whole number from 0 to 1000000000.'
+        'Up to this many requests in the source, POST …/refresh?force=true computes everything at '
+        'once. If there are more, it is queued and answers 202. A whole number from 0 to 1000000000.'
     ),
     (
         'slow_refresh_least_ms', '10000',
-        'A refresh that took less is never called slow, whatever the ones before took. '
-        'Milliseconds, a whole number from 0 to 1000000000.'
+        'A refresh that took less time is never the problem slow. Milliseconds, a whole number '
+        'from 0 to 1000000000.'
     ),
     (
         'schedule_grace_minutes', '60',
-        'A daily slot that starts later than this after its time is noted as missed. Minutes, a '
+        'A daily slot is missed if its refresh starts later than this after its time. Minutes, a '
         'whole number from 0 to 100000.'
     ),
     (
         'refresh_retries', '2',
-        'How often a scheduled refresh that failed is tried again. A whole number from 0 to 100000.'
+        'How often a failed scheduled refresh is tried again. A whole number from 0 to 100000.'
     ),
     (
         'refresh_retry_minutes', '5',
-        'Wait before the first retry of a scheduled refresh; it doubles with each one. Minutes, a '
+        'Wait before the first retry of a scheduled refresh. It doubles with each retry. Minutes, a '
         'whole number from 0 to 100000.'
     ),
     (
         'refresh_max_minutes', '360',
-        'A refresh that runs longer is cancelled, whoever started it. Minutes, a whole number from '
+        'A tick cancels a refresh that runs longer, whoever started it. Minutes, a whole number from '
         '0 to 100000; 0: never.'
     ),
     (
         'log_retention_days', '400',
-        'How long refreshes, jobs and audits stay in their logs. Days, a whole number from 0 to '
-        '100000.'
+        'How long refreshes, jobs, audits and alerts stay in their logs. Lines that are still needed '
+        'stay longer. Days, a whole number from 0 to 100000.'
     ),
     (
         'cron_retention_days', '7',
-        'How long the runs of our jobs stay in cron.job_run_details. Days, a whole number from 0 to '
-        '100000.'
+        'How long the runs of the two jobs stay in cron.job_run_details. Days, a whole number from 0 '
+        'to 100000.'
     ),
     (
         'alert_after_minutes', '1',
-        'A problem becomes an alert when it lasts for so long. Minutes, a whole number from 0 to '
+        'A problem becomes an alert if it lasts for this time. Minutes, a whole number from 0 to '
         '100000.'
     ),
     (
         'alert_expiry_hours', '72',
-        'A notice that could not be delivered for so long is given up. Hours, a whole number from 1 '
-        'to 100000.'
+        'The notifier gives a notice up if it could not deliver it for this time. Hours, a whole '
+        'number from 1 to 100000.'
     ),
     (
         'usage_advice_days', '14',
-        'Usage advice judges by so many days, and says nothing before it has watched for so long. '
-        'Days, a whole number from 1 to 366.'
+        'Usage advice looks at the use of so many days. There is no advice before that time. Days, a '
+        'whole number from 1 to 366.'
     ),
     (
         'segment_new_days', '30',

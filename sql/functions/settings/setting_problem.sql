@@ -1,7 +1,7 @@
--- Tells which values of a setting are right, where the given one is not.
+-- Names the right values of a setting, if the given one is wrong.
 --
--- Invariant: NULL exactly where the setting exists and may have the value. Each rule is here and
--- nowhere else: the trigger of analytics.settings and the doctor ask.
+-- Invariant: NULL if and only if the setting exists and may have the value. Each rule is only here.
+-- The trigger of analytics.settings and the doctor ask this function.
 
 CREATE OR REPLACE FUNCTION kpi_engine.setting_problem(p_name text, p_value text)
 RETURNS text
@@ -16,7 +16,7 @@ AS $setting_problem$
                 WHEN NOT EXISTS (
                     SELECT FROM pg_timezone_names AS zone WHERE zone.name = p_value
                 ) THEN 'Take a name from pg_timezone_names, such as America/Bogota.'
-                -- As CET, EST, HST, MET: abbreviations go first, and have no summer time.
+                -- CET, EST, HST, MET: to PostgreSQL, abbreviations without summer time.
                 WHEN
                     p_value ~ '^[A-Z]{3,}$'
                     AND p_value NOT IN ('UTC', 'GMT', 'UCT', 'PRC', 'ROC', 'ROK')
@@ -27,7 +27,7 @@ AS $setting_problem$
                 WHEN p_value ~ '^[A-Z]{3,}[0-9]' AND p_value <> 'GMT0'
                     THEN 'It is an old name without a place, which versions of the time zone data '
                         || 'understand differently: name a place, such as America/New_York.'
-                -- What these mean is the server''s affair, or nothing.
+                -- The server decides what these mean, or they mean nothing.
                 WHEN p_value IN ('Factory', 'localtime', 'posixrules') OR p_value ~ '^(posix|right)/'
                     THEN 'It means another zone on another server: name a place, such as '
                         || 'America/Bogota.'

@@ -1,7 +1,7 @@
--- Trigger function: refuses a setting whose value is not right.
+-- Trigger function: refuses a setting with a wrong value.
 --
--- Invariant: what analytics.settings holds can be used without checking it again.
--- A new setting gets its row in kpi_engine.setting_defaults() and its rule in
+-- Invariant: each value in analytics.settings can be used without another check.
+-- A new setting needs a row in kpi_engine.setting_defaults() and a rule in
 -- kpi_engine.setting_problem().
 
 CREATE OR REPLACE FUNCTION kpi_engine.validate_setting()

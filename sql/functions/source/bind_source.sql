@@ -1,7 +1,7 @@
--- Binds the src_ views to the operational tables as they are called now.
+-- Binds the src_ views to the operational tables that have the names of the contract now.
 --
--- Invariant: what is bound to other tables or columns than before is computed again by the next
--- refresh; until then the published views stay. The ledger holds what make migrate would write.
+-- Invariant: the next refresh computes everything that is bound to other tables or columns than
+-- before. Until then the published views stay. The ledger holds what make migrate would write.
 -- SECURITY DEFINER: for the owner of the operational tables, as analytics.release_source().
 
 CREATE OR REPLACE FUNCTION analytics.bind_source()
@@ -20,7 +20,7 @@ BEGIN
     EXCEPTION WHEN invalid_table_definition THEN
         RAISE EXCEPTION 'the operational tables have columns of other types: %', SQLERRM
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'What reads the src_ views has to be made again, too; nothing was changed.',
+                  DETAIL = 'The views over the src_ views have to be created again too; nothing was changed.',
                   HINT = 'make migrate';
     END;
     UPDATE kpi_engine.migration_ledger SET
@@ -44,10 +44,10 @@ END;
 $bind_source$;
 
 COMMENT ON FUNCTION analytics.bind_source() IS
-'Binds the src_ views again to the tables and columns that have the names of the contract; '
-'returns the views that read something else before. The next refresh computes everything again. '
-'Capture: CALL analytics.apply_change_capture(); follows. Errors: 42P01 lists what does not fit '
-'the contract, 55000 where make migrate has to do it. For the owner of the operational tables, '
-'where granted.';
+'Binds the src_ views again to the tables and columns that have the names of the contract. '
+'Returns the views that read something else before. The next refresh computes everything again. '
+'Run CALL analytics.apply_change_capture(); after it. Errors: 42P01 lists what does not fit the '
+'contract, 55000 if make migrate has to do it. For the owner of the operational tables, if '
+'granted.';
 
 REVOKE ALL ON FUNCTION analytics.bind_source() FROM public;

@@ -1,7 +1,8 @@
--- Writes the src_ views again, by what the names of the contract mean now.
+-- Writes the src_ views again, by the present meaning of the names of the contract.
 --
--- Invariant: afterwards each src_ view reads the tables and columns that have these names. Returns
--- the views that read something else before, told by their text as PostgreSQL shows it.
+-- Invariant: afterwards each src_ view reads the tables and columns that have these names. It
+-- returns the views that read something else before. It compares their texts, as PostgreSQL shows
+-- them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.bind_source_views()
 RETURNS text[]

@@ -1,4 +1,4 @@
--- The states that the rules of the KPIs name.
+-- Lists the states that the rules of the KPIs name.
 
 CREATE OR REPLACE FUNCTION kpi_engine.counted_states()
 RETURNS text[]

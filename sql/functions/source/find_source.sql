@@ -1,7 +1,7 @@
--- Finds the operational tables and says which generation of the schema they are.
+-- Finds the operational tables, and the generation of their schema.
 --
--- Invariant: returns a schema that fulfils the contract, or raises one error that
--- lists everything that is missing; nothing is changed either way.
+-- Invariant: it returns a schema that fulfils the contract, or raises one error that lists
+-- everything that is missing. It changes nothing.
 
 CREATE OR REPLACE FUNCTION kpi_engine.find_source(p_schema text DEFAULT NULL)
 RETURNS TABLE (source_schema text, source_generation text)
@@ -34,7 +34,7 @@ BEGIN
 
     source_schema := coalesce(v_present[1], v_candidates[1]);
 
-    -- The table of audits tells the generations apart; without it, apellido does.
+    -- The name of the table of audits shows the generation. Without it, apellido does.
     SELECT CASE
         WHEN bool_or(pg_class.relname = 'auditorias_tiendas') THEN 'A'
         WHEN bool_or(pg_class.relname = 'auditoria_tiendas') THEN 'B'

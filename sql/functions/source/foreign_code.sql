@@ -1,8 +1,8 @@
--- Code of the owners of source tables that PostgreSQL may run with our rights.
+-- Lists code of the owners of source tables that PostgreSQL may run with our rights.
 --
--- Invariant: reads of a source table can run no function of somebody else but those listed here. To
--- plan a query PostgreSQL works out constant parts of the expressions of indexes, statistics and
--- partition keys of a table, with the rights of whoever asks. What a superuser owns is trusted.
+-- Invariant: a read of a source table can run no foreign function except the listed ones. To plan a
+-- query, PostgreSQL computes constant parts of expressions of indexes, statistics and partition
+-- keys of a table, with the rights of the reader. Objects of superusers are trusted.
 
 CREATE OR REPLACE FUNCTION kpi_engine.foreign_code()
 RETURNS TABLE (relation oid, object text, routine text, owner text)
@@ -14,7 +14,7 @@ AS $foreign_code$
     WITH source AS (
         SELECT DISTINCT captured_tables.relation FROM kpi_engine.captured_tables()
         UNION
-        -- What the src_ views really read, also when names have moved.
+        -- The tables that the src_ views really read, also if names have moved.
         SELECT dependency.refobjid
         FROM pg_rewrite
         INNER JOIN pg_class ON pg_class.oid = pg_rewrite.ev_class

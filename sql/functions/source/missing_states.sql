@@ -1,4 +1,4 @@
--- The states that the rules need and an enum type lacks.
+-- Lists the states that the rules need and that an enum type lacks.
 --
 -- Invariant: NULL for a type that is no enum: text may hold any state.
 

@@ -1,6 +1,6 @@
--- Notes what the src_ views are bound to now.
+-- Notes the present binding of the src_ views.
 --
--- Invariant: where they are bound to something else than before, everything is computed again.
+-- Invariant: if they are bound to something else than before, everything is computed again.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_source_binding(p_is_moved boolean DEFAULT true)
 RETURNS boolean
@@ -24,7 +24,7 @@ BEGIN
         source_binding = v_now.binding,
         source_values = v_now.enum_values,
         database_identity = CASE
-            -- In another database than before this is for kpi_engine.recognize_database() to note.
+            -- In another database than before, kpi_engine.recognize_database() notes this.
             WHEN engine_state.source_binding IS NULL
                 THEN coalesce(engine_state.database_identity, kpi_engine.database_identity())
             ELSE engine_state.database_identity

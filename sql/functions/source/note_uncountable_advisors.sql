@@ -1,4 +1,4 @@
--- Notes which rows of the source can't be counted, of all that do not belong to a request.
+-- Notes rows of the source that can't be counted, among the rows that belong to no request.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_uncountable_advisors()
 RETURNS void

@@ -1,8 +1,8 @@
--- Notes which rows of the source can't be counted, and forgets those that can again.
+-- Notes rows of the source that can't be counted, and forgets rows that can be counted again.
 --
--- Invariant: costs what a refresh of few keys hardly notices: of more than 1,000 keys, or of
--- everything in a large source, nothing is looked at here; the daily self-audit goes through all in
--- turn. At most 1,000 rows are noted at a time.
+-- Invariant: a refresh of few keys hardly notices the cost. This looks at nothing for more than
+-- 1,000 keys, or for everything in a large source. The daily self-audit goes through all rows in
+-- turn. It notes at most 1,000 rows at a time.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_uncountable_rows(
     p_everything boolean,

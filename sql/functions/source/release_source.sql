@@ -1,10 +1,10 @@
--- Lets go of the operational tables, so that their owner can retype or drop columns.
+-- Releases the operational tables, so that their owner can retype or drop columns.
 --
--- Invariant: afterwards no src_ view reads a table, and reading one raises; nothing is lost, and
--- the published views stay as they are. analytics.bind_source() or make migrate binds again, also
--- in the same transaction.
--- SECURITY DEFINER: for the owner of the operational tables, who does not own the src_ views.
--- Granted to nobody: GRANT EXECUTE to the role that runs the migrations of the operational schema.
+-- Invariant: afterwards no src_ view reads a table, and a read of one raises an error. Nothing is
+-- lost, and the published views stay. analytics.bind_source() or make migrate binds again, also in
+-- the same transaction.
+-- SECURITY DEFINER: the owner of the operational tables does not own the src_ views. Granted to
+-- nobody: GRANT EXECUTE to the role that runs the migrations of the operational schema.
 
 CREATE OR REPLACE FUNCTION analytics.release_source()
 RETURNS integer
@@ -57,9 +57,9 @@ END;
 $release_source$;
 
 COMMENT ON FUNCTION analytics.release_source() IS
-'Takes the src_ views off the operational tables, so that columns which they read can be retyped '
-'or dropped; returns how many. Until SELECT analytics.bind_source(); or make migrate, refreshes '
-'fail by name and the published views stay. For the owner of the operational tables, where '
+'Releases the operational tables from the src_ views, so that their columns can be retyped or '
+'dropped. Returns the number of views. Until SELECT analytics.bind_source(); or make migrate, '
+'refreshes fail by name and the published views stay. For the owner of the operational tables, if '
 'granted.';
 
 REVOKE ALL ON FUNCTION analytics.release_source() FROM public;

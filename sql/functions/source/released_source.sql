@@ -1,4 +1,4 @@
--- What a src_ view reads while the operational tables are released: an error, never an empty
+-- While the operational tables are released, the src_ views read this: an error, never an empty
 -- answer.
 
 CREATE OR REPLACE FUNCTION kpi_engine.released_source()

@@ -1,7 +1,7 @@
--- Refuses to read operational tables that are not what the src_ views were bound to.
+-- Refuses to read operational tables that are not the bound ones.
 --
--- Invariant: when this returns, each src_ view reads, in full, what the contract names. Figures
--- of another table, or of a part of the rows, would be wrong without a word.
+-- Invariant: when this returns, each src_ view reads, in full, what the contract names. Otherwise
+-- numbers of another table, or of a part of the rows, would be wrong without an error.
 
 CREATE OR REPLACE FUNCTION kpi_engine.require_source(p_even_restored boolean DEFAULT false)
 RETURNS void

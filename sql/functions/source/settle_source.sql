@@ -1,9 +1,9 @@
 -- Makes sure that the src_ views read what the names of the contract mean, or raises.
 --
 -- Invariant: when this returns, they do, and everything that has to be computed again because of a
--- change is marked so. It binds again only where that is certain: each view reads the table that
--- has the name, and its text stays the same. So it is after a restore. Everything else is for make
--- migrate, and raises by name until then.
+-- change is marked. It binds again only if that is certain: each view reads the table that has the
+-- name, and its text stays the same. That is so after a restore. All other cases are for make
+-- migrate. Until then this raises an error that names the difference.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle_source()
 RETURNS void
@@ -42,7 +42,7 @@ BEGIN
             PERFORM kpi_engine.note_source_binding(NOT coalesce(v_is_restored, false));
             RETURN;
         EXCEPTION
-            -- Undone: what is wrong is told below.
+            -- This undoes the attempt. The error below says what is wrong.
             WHEN SQLSTATE 'TL001' OR undefined_table OR ambiguous_parameter
                 OR insufficient_privilege OR invalid_table_definition THEN
                 NULL;

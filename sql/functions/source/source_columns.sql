@@ -1,7 +1,7 @@
--- The contract laid over the tables that really are in one schema.
+-- Compares the contract with the real tables of one schema.
 --
--- Invariant: one row per row of kpi_engine.source_contract(); problem is NULL exactly
--- where the column can be read as the contract wants it.
+-- Invariant: one row for each row of kpi_engine.source_contract(). problem is NULL if and only if
+-- the column can be read as the contract wants.
 
 CREATE OR REPLACE FUNCTION kpi_engine.source_columns(p_schema text, p_generation text)
 RETURNS TABLE (
@@ -33,7 +33,7 @@ AS $source_columns$
             contract.*,
             pg_class.oid AS relation,
             pg_class.relrowsecurity AS has_row_security,
-            -- What a view calls runs with the rights of whoever reads it: ours.
+            -- Functions that a view calls run with the rights of the reader: ours.
             pg_class.relkind = 'v' AND NOT owner.rolsuper AND owner.rolname <> 'analytics_owner'
             AS is_foreign_view,
             owner.rolname AS owner_name,

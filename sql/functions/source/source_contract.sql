@@ -1,8 +1,8 @@
 -- The contract with the operational database: each table and column that is read.
 --
--- Invariant: what is not listed here is not read. A column is needed in the
--- generations that its row names; where it is not needed it is used if it is there,
--- and NULL otherwise. Spelled out in docs/source.md.
+-- Invariant: nothing else is read. A column is needed in the generations that its row names. In
+-- another generation it is used if it exists, and is NULL if it does not. docs/source.md has the
+-- list in words.
 
 CREATE OR REPLACE FUNCTION kpi_engine.source_contract()
 RETURNS TABLE (

@@ -1,8 +1,8 @@
--- The indexes on the operational tables that the engine needs, and whether they are there.
+-- Lists the indexes on the operational tables that the engine needs, and says which exist.
 --
--- Invariant: without them everything stays correct: a refresh reads whole tables instead of
--- the rows of what changed. An index serves when it is a valid B-tree, not partial, and begins
--- with the column. Partitions are listed one by one.
+-- Invariant: without them everything stays correct, but a refresh reads whole tables instead of the
+-- changed rows. An index serves if it is a valid B-tree, is not partial, and begins with the
+-- column. Each partition has its own row.
 
 CREATE OR REPLACE FUNCTION analytics.source_indexes()
 RETURNS TABLE (
@@ -26,7 +26,7 @@ SET search_path = pg_catalog, pg_temp
 AS $source_indexes$
 #variable_conflict use_column
 BEGIN
-    -- In PL/pgSQL for its kept plans: a tick calls this.
+    -- PL/pgSQL keeps the plans: each tick calls this.
     RETURN QUERY
         WITH RECURSIVE needed AS (
             SELECT
@@ -111,9 +111,9 @@ END;
 $source_indexes$;
 
 COMMENT ON FUNCTION analytics.source_indexes() IS
-'Indexes on the operational tables that make a refresh cost what changed: for each table or '
-'partition and column what it is for, whether there is one, its name, and the statement that '
-'builds a missing one without blocking writers (make indexes runs them).';
+'The indexes on the operational tables that make the cost of a refresh follow the changes. For '
+'each table or partition and column: its purpose, whether it exists, its name, and the statement '
+'that builds a missing one without blocking writers (make indexes runs them).';
 
 REVOKE ALL ON FUNCTION analytics.source_indexes() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.source_indexes() TO analytics_operador;

@@ -1,9 +1,9 @@
--- What the contract's names mean at this moment, and what the src_ views read.
+-- The present meaning of the contract's names, and what the src_ views read.
 --
 -- Invariant: two equal answers mean that each src_ view reads what it read before, and that each
--- name means what it meant before. Names are looked up in the catalog, never remembered: a table or
+-- name means what it meant before. Names are looked up in the catalog, never remembered. A table or
 -- column that was swapped by rename has another identity under the same name.
--- In PL/pgSQL for its kept plan: each refresh and each tick asks.
+-- PL/pgSQL keeps the plan: each refresh and each tick asks.
 
 CREATE OR REPLACE FUNCTION kpi_engine.source_now(
     OUT binding jsonb, OUT enum_values jsonb, OUT is_readable boolean

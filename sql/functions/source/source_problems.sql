@@ -1,9 +1,9 @@
--- Where the operational tables are not what the src_ views read any more.
+-- Lists where the operational tables are no longer what the src_ views read.
 --
--- Invariant: no row exactly where each src_ view reads, in full, the table and the columns that
--- have the names of the contract now. A row with is_fatal means that figures can't be computed;
--- the others, that the views leave something out that the contract would use.
--- The one check behind a refresh, the tick, health, the doctor and migrate.
+-- Invariant: no row if and only if each src_ view reads, in full, the table and the columns that
+-- have the names of the contract now. A row with is_fatal means that numbers can't be computed.
+-- Other rows mean that the views leave something out that the contract would use.
+-- A refresh, the tick, health, the doctor and migrate all use this one check.
 
 CREATE OR REPLACE FUNCTION analytics.source_problems(p_even_restored boolean DEFAULT false)
 RETURNS TABLE (problem text, is_fatal boolean, view_name text, message text, remedy text)
@@ -240,7 +240,7 @@ $source_problems$;
 COMMENT ON FUNCTION analytics.source_problems(boolean) IS
 'Where the operational tables and the src_ views do not fit together: source_moved (a table, '
 'column or enum value was swapped, moved, renamed, dropped, or is new), source_hidden (rows or '
-'columns can''t be read); is_fatal where a refresh refuses to run; what is wrong; what mends it. '
-'No row: all is as it was bound.';
+'columns can''t be read); is_fatal if a refresh refuses to run; what is wrong; what mends it. No '
+'row: nothing has changed since the tables were bound.';
 
 REVOKE ALL ON FUNCTION analytics.source_problems(boolean) FROM public;

@@ -1,11 +1,11 @@
--- Writes the src_ views: one uniform shape over both generations of the source.
+-- Writes the src_ views: one shape over both generations of the source.
 --
--- Invariant: plain projections, which the planner can inline; text is text in the
--- default collation whatever the source has, instants are timestamptz (a timestamp is
--- read as UTC), NaN and infinite values are NULL. An instant "as stored" may be infinite,
--- and so can be looked up in the source's index. What no real row holds, and what would overflow a
--- sum, a column or an index, is NULL or cut; the last column, uncountable, names such columns of a
--- row, and costs nothing where it is not read.
+-- Invariant: plain projections, which the planner can inline. Text is text in the default
+-- collation. Instants are timestamptz; a timestamp is read as UTC. NaN and infinite values are
+-- NULL. An instant "as stored" may be infinite, so that the source's index can find it.
+-- A value that no real row has, and that could overflow a sum, a column or an index, is NULL or
+-- cut. The last column, uncountable, names such columns of a row. It costs nothing if it is not
+-- read.
 
 CREATE OR REPLACE FUNCTION kpi_engine.source_view_definitions(p_schema text, p_generation text)
 RETURNS TABLE (view_name text, table_name text, definition text)
@@ -30,7 +30,7 @@ AS $source_view_definitions$
                     WHEN 'day' THEN 'date'
                     ELSE source_columns.value_kind
                 END)
-                -- No index of a source is on these, and none of ours takes over 2,700 bytes.
+                -- No index of a source is on these. No index of ours takes more than 2,700 bytes.
                 WHEN longest.bytes IS NOT NULL
                     THEN format(
                         'CASE WHEN octet_length(source.%1$I::text) <= %2$s THEN source.%1$I::text '

@@ -1,7 +1,7 @@
--- The rows of the source with values that can't be counted.
+-- Lists the rows of the source with values that can't be counted.
 --
--- Invariant: the one place that goes through all src_ views for them. Of a request all that
--- belongs to it is looked at, by index; p_everything reads whole tables.
+-- Invariant: only this function goes through all src_ views for them. For a request it looks at all
+-- rows that belong to it, by index. p_everything reads whole tables.
 
 CREATE OR REPLACE FUNCTION kpi_engine.uncountable_in_source(
     p_everything boolean,

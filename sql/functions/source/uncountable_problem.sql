@@ -1,4 +1,4 @@
--- Tells which rows of the source hold values that can't be counted.
+-- Names the rows of the source that hold values that can't be counted.
 
 CREATE OR REPLACE FUNCTION kpi_engine.uncountable_problem()
 RETURNS text

@@ -1,7 +1,8 @@
--- Adds to the changed rows of a table those that enter or leave a window of a table that reads it.
+-- Adds rows that enter or leave a window to the changed rows of a table.
 --
--- Invariant: such a row goes as it counted for the windows before, and comes as it counts now: its
--- two lines are equal, and only a definition that reads window_end makes a difference of them.
+-- Invariant: such a row has two equal lines. One goes, as the row counted for the windows before.
+-- One comes, as it counts now. Only a definition that reads window_end makes a difference between
+-- them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.add_rows_at_the_edge(
     p_table kpi_engine.derived_tables, p_today_before date, p_today date

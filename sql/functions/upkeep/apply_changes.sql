@@ -1,8 +1,8 @@
--- Brings all derived tables up to date: by what changed, or by everything.
+-- Brings all derived tables up to date, by what changed or by everything.
 --
--- Invariant: when this commits, the derived tables are what the source gave at some moment
--- not before this call, and every change that was not seen still waits in the log. Whatever is
--- recomputed twice comes out the same.
+-- Invariant: after the commit, the derived tables are what the source gave at some moment not
+-- before this call. Each change that was not seen still waits in the log. To compute a row twice
+-- gives the same result.
 
 CREATE OR REPLACE FUNCTION kpi_engine.apply_changes(
     p_force boolean, OUT mode text, OUT reason text, OUT requests bigint
@@ -49,7 +49,7 @@ BEGIN
 
     v_stale_tables := kpi_engine.stale_derived_tables();
     IF v_stale_tables <> ARRAY[]::text[] THEN
-        -- What follows from their rows as they are; the changes come after that.
+        -- First the tables of changed rules, for the day of the last refresh. Then the changes.
         v_changed_tables := kpi_engine.rebuild_in_transaction(
             (SELECT engine_state.today FROM kpi_engine.engine_state), v_stale_tables
         );
@@ -76,7 +76,7 @@ BEGIN
                 kpi_engine.keys_of(v_changes, 'auditoria')
             );
         END IF;
-        -- Source tables that were read as a whole though little changed: an index would help.
+        -- Source tables that were read as a whole, although little changed: an index would help.
         INSERT INTO kpi_engine.own_scans (relation, scans)
         SELECT seen.relation::oid, own.scans
         FROM jsonb_each_text(kpi_engine.source_scans()) AS seen (relation, scans)
@@ -96,8 +96,8 @@ END;
 $apply_changes$;
 
 COMMENT ON FUNCTION kpi_engine.apply_changes(boolean) IS
-'Applies what changed to the derived tables, or computes them again (p_force, or where '
-'kpi_engine.rebuild_reason() says so): mode full, incremental or unchanged, the reason, and the '
-'requests that were recomputed. Internal: the caller holds the refresh lock.';
+'Applies the changes to the derived tables, or computes them again (with p_force, or if '
+'kpi_engine.rebuild_reason() says so). Returns the mode (full, incremental or unchanged), the '
+'reason, and the number of recomputed requests. Internal: the caller holds the refresh lock.';
 
 REVOKE ALL ON FUNCTION kpi_engine.apply_changes(boolean) FROM public;

@@ -1,8 +1,8 @@
--- Brings all derived tables up to date for what changed.
+-- Brings all derived tables up to date with the changes.
 --
--- Invariant: each table comes after those that it reads, and moves by what changed in them; one for
--- which nothing changed is not touched. Windows end with p_today afterwards. The cost follows what
--- changed, not the length of history.
+-- Invariant: each table comes after the tables that it reads, and moves by the changes in them. A
+-- table without changes is not touched. Afterwards all windows end with p_today. The cost follows
+-- the changes, not the length of history.
 
 CREATE OR REPLACE FUNCTION kpi_engine.apply_upkeep(
     p_changes kpi_engine.changed_keys[], p_today date
@@ -52,7 +52,7 @@ BEGIN
         IF v_rows > 0 THEN
             v_touched := v_touched || v_table.table_name;
         END IF;
-        -- A file that many changes left large would be taken for as many rows.
+        -- The planner guesses rows by the file, which an earlier refresh may have left large.
         IF v_rows > 1000 OR (
             v_rows > 0
             AND pg_relation_size(format('kpi_engine.%I', 'changed_' || v_table.table_name)) > 262144
@@ -67,7 +67,7 @@ $apply_upkeep$;
 
 COMMENT ON FUNCTION kpi_engine.apply_upkeep(kpi_engine.changed_keys[], date) IS
 'Recomputes the rows of these keys from the source, moves everything that follows from them, and '
-'moves the windows to p_today (not before the day they end with); returns the derived tables that '
-'changed. Internal to kpi_engine.apply_changes().';
+'moves the windows to p_today (not before the day with which they end). Returns the derived '
+'tables that changed. Internal to kpi_engine.apply_changes().';
 
 REVOKE ALL ON FUNCTION kpi_engine.apply_upkeep(kpi_engine.changed_keys[], date) FROM public;

@@ -1,7 +1,7 @@
--- Writes the replacements by which a definition reads only rows that changed.
+-- Writes the replacements that make a definition read only changed rows.
 --
--- Invariant: sign 1 are the rows as they are now, for windows that end today; sign -1 as they were,
--- for windows that ended with the day $2.
+-- Invariant: sign 1 are the rows as they are now, for windows that end today. Sign -1 are the rows
+-- as they were, for windows that ended with the day $2.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changed_rows(p_reads text[], p_sign integer)
 RETURNS jsonb

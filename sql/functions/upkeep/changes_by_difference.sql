@@ -1,8 +1,9 @@
--- Kept by difference: sums and counts move by new minus old.
+-- Kept by difference: adds the new rows and takes off the old rows.
 --
 -- Invariant: the definition over the rows that come, minus the definition over the rows that go, is
--- what its sums move by, exactly. A row whose sums are all 0 is none. Where the row that held a
--- lowest or highest value went, and none that came reaches it, that group is looked up again.
+-- exactly the difference of the sums.
+-- A row whose sums are all 0 does not exist. If the row with the lowest or highest value goes, and
+-- no new row reaches that value, the group is looked up again.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changes_by_difference(p_table kpi_engine.derived_tables)
 RETURNS text

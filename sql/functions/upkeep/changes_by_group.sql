@@ -1,7 +1,7 @@
--- Kept by group: the groups that changed rows belong to are computed again.
+-- Kept by group: computes the groups of the changed rows again.
 --
--- Invariant: touched holds the groups of the rows as they were and as they are, so a row that moves
--- from one group to another touches both. Serves any aggregate.
+-- Invariant: touched holds the groups of the rows before and after the change. So a row that moves
+-- to another group touches both. This way serves any aggregate.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changes_by_group(p_table kpi_engine.derived_tables)
 RETURNS text

@@ -1,8 +1,9 @@
--- Kept by key: rows of changed keys are computed again from the source.
+-- Kept by key: computes the rows of changed keys again from the source.
 --
--- Invariant: fresh is what the source gives for the keys $1 at this moment, known is what the table
--- holds for them. The condition is put where the source is read: the planner then looks few keys up
--- by index, and reads whole tables for many.
+-- Invariant: fresh is what the source gives for the keys $1 at this moment. known is what the table
+-- holds for them.
+-- The condition stands where the definition reads the source. So the planner looks few keys up by
+-- index, and reads whole tables for many keys.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changes_by_key(p_table kpi_engine.derived_tables)
 RETURNS text

@@ -1,4 +1,5 @@
--- Writes what a derived table changes by: the rows that it holds, and those that it should hold.
+-- Writes the two sides of a change: the rows that a derived table holds, and the rows that it
+-- should hold.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changes_of(p_table kpi_engine.derived_tables)
 RETURNS text

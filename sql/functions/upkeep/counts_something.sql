@@ -1,6 +1,6 @@
--- Writes the condition by which a row of a table that is kept by difference is there.
+-- Writes the condition that a row of a table kept by difference exists.
 --
--- Invariant: a row whose sums are all 0 is none, for the refresh, the rebuild and the audit alike.
+-- Invariant: a row whose sums are all 0 does not exist, for the refresh, the rebuild and the audit.
 
 CREATE OR REPLACE FUNCTION kpi_engine.counts_something(p_table kpi_engine.derived_tables)
 RETURNS text

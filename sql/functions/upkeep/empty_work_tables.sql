@@ -1,8 +1,7 @@
 -- Empties the work tables of a refresh.
 --
--- Invariant: nobody but the one refresh that runs uses these tables. They are emptied by DELETE,
--- which writes no catalog and takes no lock that a dump could meet; autovacuum gives the space of
--- a large one back.
+-- Invariant: only the running refresh uses these tables. DELETE empties them: it writes no catalog
+-- and takes no lock that a dump could meet. autovacuum gives the space of a large one back.
 
 CREATE OR REPLACE FUNCTION kpi_engine.empty_work_tables(p_table_names text[])
 RETURNS void

@@ -1,7 +1,7 @@
--- The keys of a derived table, kept by key, whose rows have to be computed again.
+-- Lists the keys whose rows have to be computed again, for a table kept by key.
 --
--- Invariant: a row whose change was noted, and a row that its window leaves behind when today
--- moves, are among them.
+-- Invariant: the list has each row whose change was noted. It also has each row that leaves its
+-- window when today moves.
 
 CREATE OR REPLACE FUNCTION kpi_engine.keys_to_recompute(
     p_table kpi_engine.derived_tables,

@@ -1,7 +1,7 @@
 -- Notes which derived tables a refresh changed.
 --
--- Invariant: a view that reads one of them shows an older data version than the table's
--- from here on, and so is published again, also when that fails the first time.
+-- Invariant: from here on, a view that reads one of them shows an older data version than the
+-- table. So it is published again, also if that fails the first time.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_derived_change(p_table_names text[])
 RETURNS void
@@ -22,6 +22,7 @@ END;
 $note_derived_change$;
 
 COMMENT ON FUNCTION kpi_engine.note_derived_change(text[]) IS
-'Begins a new data version in which these derived tables changed; none changes nothing. Internal.';
+'Begins a new data version in which these derived tables changed. If there is none, nothing '
+'changes. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_derived_change(text[]) FROM public;

@@ -1,8 +1,9 @@
--- Writes a query over other rows than those that its relations hold.
+-- Writes a query that reads other rows than those of its relations.
 --
--- Invariant: this is how one definition serves everything: the whole table, the rows of some keys,
--- the rows that changed, the other set. Each relation that is replaced becomes a WITH query of its
--- own name, and the definition reads that instead.
+-- Invariant: in this way one definition serves everything: the whole table, the rows of some keys,
+-- the changed rows, the other set.
+-- Each replaced relation becomes a WITH query of the same name. The definition reads the WITH query
+-- instead.
 
 CREATE OR REPLACE FUNCTION kpi_engine.query_over(p_definition text, p_replacements jsonb)
 RETURNS text

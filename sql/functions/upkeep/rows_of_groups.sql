@@ -1,7 +1,7 @@
--- Writes the query that computes some groups again, from all rows of what the table reads.
+-- Writes the query that computes some groups again, from all rows that the table reads.
 --
--- Invariant: reads no more than it has to. A key column dia, semana or mes names the first day of
--- that period of local_day: rows are found by their days. A condition on any other key column
+-- Invariant: it reads no more than it has to. A key column dia, semana or mes is the first day of
+-- that period of local_day, so rows are found by their days. A condition on any other key column
 -- reaches the rows through the GROUP BY, where an index may serve it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rows_of_groups(

@@ -1,8 +1,7 @@
--- Writes the one statement by which a refresh brings a derived table up to date.
+-- Writes the one statement with which a refresh brings a derived table up to date.
 --
--- Invariant: rows that did not change are not written. Where other tables read this one, what
--- changed is left for them in the work table changed_<table>. The statement counts more than 0 rows
--- where something changed.
+-- Invariant: it does not write unchanged rows. If other tables read this one, it leaves the changed
+-- rows for them in the work table changed_<table>. It counts more than 0 rows if something changed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.upkeep_statement(p_table kpi_engine.derived_tables)
 RETURNS text

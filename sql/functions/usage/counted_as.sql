@@ -1,7 +1,7 @@
--- Which counter of GET /metrics a line of the refresh log belongs to.
+-- Says which counter of GET /metrics counts a line of the refresh log.
 --
--- Invariant: said here only, for the lines that are there and for those that are trimmed. A view
--- that was refreshed belongs to none.
+-- Invariant: only this function says it, for present lines and for trimmed ones. The line of a view
+-- that was refreshed belongs to no counter.
 
 CREATE OR REPLACE FUNCTION kpi_engine.counted_as(
     p_view_name text,

@@ -1,6 +1,6 @@
--- What the counters of GET /metrics have counted.
+-- Returns the values of the counters of GET /metrics.
 --
--- Invariant: a counter never falls: what kpi_engine.trim_logs() takes out of the logs it adds to
+-- Invariant: a counter never falls. kpi_engine.trim_logs() adds the lines that it removes to
 -- kpi_engine.trimmed_counts.
 
 CREATE OR REPLACE FUNCTION kpi_engine.counters()

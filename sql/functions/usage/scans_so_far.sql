@@ -1,7 +1,7 @@
--- How often this session has scanned a relation, or gone through one of its indexes.
+-- Counts how often this session has scanned a relation, or used one of its indexes.
 --
--- Invariant: only a difference within one statement says anything: what has reached PostgreSQL's
--- statistics is not in it any more, and it gets there between statements.
+-- Invariant: only a difference within one statement has a meaning. Between statements, PostgreSQL
+-- moves the counts to its statistics, and they are no longer here.
 
 CREATE OR REPLACE FUNCTION kpi_engine.scans_so_far(p_relation oid)
 RETURNS bigint

@@ -1,7 +1,7 @@
--- How often this session has read each source table as a whole.
+-- Counts how often this session has read each source table as a whole.
 --
--- Invariant: as in kpi_engine.scans_so_far(), only a difference within one statement says
--- anything. Partitions in other schemas are left out.
+-- Invariant: as in kpi_engine.scans_so_far(), only a difference within one statement has a meaning.
+-- Partitions in other schemas are left out.
 
 CREATE OR REPLACE FUNCTION kpi_engine.source_scans()
 RETURNS jsonb
@@ -11,7 +11,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $source_scans$
 BEGIN
-    -- In PL/pgSQL for its kept plan: a refresh asks twice.
+    -- PL/pgSQL keeps the plan: a refresh asks twice.
     RETURN (
         SELECT jsonb_object_agg(pg_class.oid, pg_stat_get_xact_numscans(pg_class.oid))
         FROM kpi_engine.installation

@@ -1,7 +1,8 @@
--- What the use of the views says about how they are kept: advice, with its evidence.
+-- Gives advice from the use of the views, with its evidence.
 --
--- Invariant: judged by the last usage_advice_days days, and not before something was watched for
--- so long; an advice is gone when its cause is. Nothing here is wrong: it belongs to no health.
+-- Invariant: it looks at the last usage_advice_days days, and gives no advice before something was
+-- watched for that time. An advice goes when its cause goes. Nothing here is a fault, so it is not
+-- a part of health.
 -- SECURITY DEFINER: operators do not read the tables of the engine.
 
 CREATE OR REPLACE FUNCTION analytics.usage_advice()
@@ -22,11 +23,11 @@ AS $usage_advice$
 DECLARE
     v_days constant integer := analytics.setting('usage_advice_days')::integer;
     v_since constant timestamptz := analytics.now() - make_interval(days => v_days);
-    -- Fewer rows than this, read in vain, are not worth an index.
+    -- Fewer rows than this, read without need, are not worth an index.
     c_least_rows constant bigint := 10000;
-    -- A view with a smaller one is read as a whole anyway.
+    -- A view with a smaller index is read as a whole anyway.
     c_least_index_bytes constant bigint := 65536;
-    -- Refreshes that are this many times more, or fewer, than the hours with readers.
+    -- So many times more, or fewer, refreshes than hours with readers.
     c_times constant integer := 4;
 BEGIN
     RETURN QUERY
@@ -207,9 +208,9 @@ $usage_advice$;
 
 COMMENT ON FUNCTION analytics.usage_advice() IS
 'Advice from the use of the last days (setting usage_advice_days): unread_view, unused_index, '
-'refreshed_too_often, refreshed_too_seldom, source_index; what it is about, in words, with its '
-'evidence and, where there is one, the statement that follows it. No row: no advice. '
-'docs/monitoring.md.';
+'refreshed_too_often, refreshed_too_seldom, source_index. Each row has the subject, the words, '
+'the evidence and, if there is one, the statement. No row: no advice. docs/monitoring.md explains '
+'it.';
 
 REVOKE ALL ON FUNCTION analytics.usage_advice() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.usage_advice() TO analytics_operador;

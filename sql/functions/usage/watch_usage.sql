@@ -1,9 +1,9 @@
 -- Once an hour: notes how often the views, their indexes and the HTTP API were used.
 --
--- Invariant: uses are what PostgreSQL's statistics gained since the last look, less what
--- refreshes did themselves. A refresh notes its scans when it commits, the statistics show them up
--- to a minute later: what can't be taken off yet is taken off next time. Statistics that were
--- reset, and a view that was built again, count from 0.
+-- Invariant: a use is what PostgreSQL's statistics gained since the last look, without the scans of
+-- refreshes. A refresh notes its scans when it commits. The statistics show them up to a minute
+-- later. A part that can't be taken off yet is taken off the next time. Statistics that were reset,
+-- and a view that was built again, count from 0.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.watch_usage()
@@ -24,7 +24,7 @@ BEGIN
     WHERE
         scheduler_state.usage_watched_at IS NULL
         OR analytics.now() - scheduler_state.usage_watched_at >= interval '1 hour'
-        -- A clock that was put back must not stop it.
+        -- A clock that was set back must not stop it.
         OR scheduler_state.usage_watched_at > analytics.now();
     IF NOT FOUND THEN
         RETURN false;
@@ -67,7 +67,7 @@ BEGIN
         INNER JOIN pg_class ON pg_class.oid = indexes.indexrelid
         WHERE NOT indexes.indisunique
         UNION ALL
-        -- Counted where track_functions is on, which is so in PostgREST's sessions.
+        -- Counted only with track_functions. PostgREST's sessions have it.
         SELECT 'endpoint', pg_proc.proname::text, pg_proc.oid,
             coalesce(pg_stat_get_function_calls(pg_proc.oid), 0)
         FROM pg_proc

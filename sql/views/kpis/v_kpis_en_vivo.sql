@@ -13,9 +13,9 @@ SELECT
 FROM kpi_engine.kpis_en_vivo() AS kpis;
 
 COMMENT ON VIEW analytics.v_kpis_en_vivo IS
-'Live KPIs at the moment of the query: open requests, offers waiting for evaluation, requests '
-'and offers of the local day, offers of the local month, accepted amount of the month''s requests, '
-'conversion of the day''s requests.';
+'Live KPIs at the moment of the query: open requests, offers that wait for evaluation, requests '
+'and offers of the local day, offers of the local month, accepted amount of the month''s '
+'requests, conversion of the day''s requests.';
 COMMENT ON COLUMN analytics.v_kpis_en_vivo.solicitudes_abiertas IS 'Requests with estado ABIERTA.';
 COMMENT ON COLUMN analytics.v_kpis_en_vivo.ofertas_pendientes_evaluacion IS
 'Offers with estado ENVIADA.';

@@ -29,8 +29,8 @@ FROM analytics.rows_now('mv_metricas_mensuales') AS month (object)
 ORDER BY 1;
 
 COMMENT ON VIEW analytics.v_metricas_mensuales_tiempo_real IS
-'The columns of mv_metricas_mensuales as of this moment, changes since the last refresh '
-'included. The cost follows what changed since then.';
+'The columns of mv_metricas_mensuales at this moment, with the changes since the last refresh. '
+'The cost follows these changes.';
 
 REVOKE ALL ON analytics.v_metricas_mensuales_tiempo_real FROM public;
 GRANT SELECT ON analytics.v_metricas_mensuales_tiempo_real TO analytics_lector, analytics_operador;
