@@ -453,7 +453,10 @@ def compute_cities(source: Source, _today: date, zone: str) -> list[Row]:
 
 
 def days_since(instant: Fraction | None, today: date, zone: str) -> int | None:
-    """Return today − the local day of an instant, however far away that is."""
+    """Return today − the local day of an instant, however far away that is.
+
+    PostgreSQL has no date before 24 November 4714 BC, so a local day before it counts as that one.
+    """
     if instant is None:
         return None
     try:
@@ -466,7 +469,9 @@ def days_since(instant: Fraction | None, today: date, zone: str) -> int | None:
         offset = datetime(year, 1, 1, tzinfo=ZoneInfo(zone)).utcoffset()
     assert offset is not None
     local = instant + Fraction(offset // timedelta(seconds=1))
-    return (today - date(1970, 1, 1)).days - local.__floor__() // DAY
+    # 24 November 4714 BC is day 0 of the Julian count, 1 January 1970 day 2,440,588.
+    day = max(local.__floor__() // DAY, -2_440_588)
+    return (today - date(1970, 1, 1)).days - day
 
 
 def segment_of(row: Row, limits: dict[str, int]) -> str:

@@ -21,18 +21,28 @@ SELECT
     src_asesores.actividad_reciente_pct,
     src_asesores.desempeno_historico_pct,
     src_asesores.nivel_actual::integer AS nivel_actual,
-    -- Not by local_date(): how long ago it was is told for any instant. A zone would take the first
-    -- and the last ones out of range.
-    (
-        src_asesores.created_at AT TIME ZONE CASE
-            WHEN
-                src_asesores.created_at
-                BETWEEN timestamptz '4713-01-01 00:00:00+00 BC'
-                AND timestamptz '294276-12-01 00:00:00+00'
-                THEN (SELECT analytics.setting('time_zone'))
-            ELSE 'UTC'
-        END
-    )::date AS registered_on
+    -- Not by local_date(): the age is told for any instant. A zone would take the first and the last
+    -- instants out of range, so these are moved by two days, and their date back. There is no date
+    -- before 24 November 4714 BC.
+    CASE
+        WHEN src_asesores.created_at < timestamptz '4713-01-01 00:00:00+00 BC'
+            THEN
+                greatest(
+                    (
+                        (src_asesores.created_at + interval '48 hours')
+                        AT TIME ZONE (SELECT analytics.setting('time_zone'))
+                    )::date,
+                    date '4714-11-26 BC'
+                ) - 2
+        WHEN src_asesores.created_at > timestamptz '294276-12-01 00:00:00+00'
+            THEN
+                (
+                    (src_asesores.created_at - interval '48 hours')
+                    AT TIME ZONE (SELECT analytics.setting('time_zone'))
+                )::date + 2
+        ELSE
+            (src_asesores.created_at AT TIME ZONE (SELECT analytics.setting('time_zone')))::date
+    END AS registered_on
 FROM kpi_engine.src_asesores
 LEFT JOIN kpi_engine.src_usuarios ON src_usuarios.id = src_asesores.usuario_id;
 
