@@ -50,6 +50,12 @@ BEGIN
         END IF;
     ELSIF p_check IN ('change capture', 'ways around capture') THEN
         v_is_on := analytics.setting('change_capture') = 'on';
+    ELSIF
+        p_check IN ('requests without a month', 'values that can''t be counted') AND NOT p_counts
+    THEN
+        RETURN QUERY
+            SELECT 'unchecked', 'left out (make doctor: by --no-counts)', ARRAY[]::text[];
+        RETURN;
     END IF;
     CASE p_check
         WHEN 'contract' THEN
@@ -275,11 +281,6 @@ BEGIN
                 UNION ALL
                 SELECT 'ok', format('%s needed', count(*)), ARRAY[]::text[] FROM needed;
         WHEN 'requests without a month' THEN
-            IF NOT p_counts THEN
-                RETURN QUERY
-                    SELECT 'unchecked', 'left out (make doctor: by --no-counts)', ARRAY[]::text[];
-                RETURN;
-            END IF;
             SELECT coalesce(sum((totals.month ->> 'requests')::bigint), 0) INTO v_requests
             FROM kpi_engine.rows_of_relation_now('kpi_engine.month_totals') AS totals (month)
             WHERE NOT isfinite((totals.month ->> 'mes')::date);
@@ -306,11 +307,6 @@ BEGIN
                 FROM kpi_engine.src_solicitudes
                 WHERE src_solicitudes.created_at IS NULL;
         WHEN 'values that can''t be counted' THEN
-            IF NOT p_counts THEN
-                RETURN QUERY
-                    SELECT 'unchecked', 'left out (make doctor: by --no-counts)', ARRAY[]::text[];
-                RETURN;
-            END IF;
             RETURN QUERY
                 SELECT
                     'warning',
