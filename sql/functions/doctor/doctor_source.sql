@@ -174,9 +174,10 @@ BEGIN
                 RETURN QUERY
                     SELECT
                         'wrong',
-                        v_gap || coalesce(format(
-                            '; %s can''t have triggers: a view or foreign table', v_without_triggers
-                        ), ''),
+                        v_gap || coalesce(
+                            '; ' || v_without_triggers
+                            || ' can''t have triggers: a view or foreign table', ''
+                        ),
                         CASE
                             WHEN v_without_triggers IS NULL THEN ARRAY[c_capture]
                             ELSE c_capture_off
