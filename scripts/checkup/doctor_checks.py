@@ -229,43 +229,41 @@ def look_at_files(patient: Patient) -> Iterator[Finding]:
 def look_at_grants(patient: Patient) -> Iterator[Finding]:
     """Our roles have exactly the rights that the files give."""
     run = Migration(patient.connection)
-    wanted: set[tuple[str, str, str]] = set()
+    wanted: dict[str, set[tuple[str, str]]] = {}
     for item in run.objects:
         for rights, roles in re.findall(
             r"^GRANT ([A-Z, ]+?)\s+ON\s[^;]*?\sTO\s([^;]+);", item.sql, re.MULTILINE
         ):
-            wanted |= {
-                (item.object_name, role.strip(), right.strip())
+            wanted.setdefault(item.object_name, set()).update(
+                (role.strip(), right.strip())
                 for role in roles.split(",")
                 for right in rights.split(",")
-            }
+            )
     names = {split_name(item.object_name): item.object_name for item in run.objects}
-    objects = patient.rows(
+    objects = patient.connection.execute(
         """
-        SELECT nspname, proname, 'ROUTINE ' || pg_proc.oid::regprocedure, proacl::text
-        FROM pg_proc INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
-        WHERE nspname = ANY (%s)
-        UNION ALL
-        SELECT nspname, relname, format('%%I.%%I', nspname, relname), relacl::text
-        FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE nspname = ANY (%s) AND relkind IN ('v', 'm')
+        SELECT
+            schema, name, identity,
+            ARRAY(SELECT ARRAY[pg_get_userbyid(grantee), privilege_type] FROM aclexplode(acl))
+        FROM (
+            SELECT nspname, proname, 'ROUTINE ' || pg_proc.oid::regprocedure, proacl
+            FROM pg_proc INNER JOIN pg_namespace ON pg_namespace.oid = pronamespace
+            UNION ALL
+            SELECT nspname, relname, format('%%I.%%I', nspname, relname), relacl
+            FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE relkind IN ('v', 'm')
+        ) AS object (schema, name, identity, acl)
+        WHERE schema = ANY (%s)
         """,
-        list(SCHEMAS),
-        list(SCHEMAS),
-    )
+        [list(SCHEMAS)],
+    ).fetchall()
     ours = set(ROLES) - {OWNER}
-    for schema, name, identity, rights in objects:
-        object_name = names.get((str(schema), str(name)))
+    for schema, name, identity, grants in objects:
+        object_name = names.get((schema, name))
         if object_name is None:
             continue
-        has = {
-            (str(role), str(right))
-            for role, right in patient.rows(
-                "SELECT pg_get_userbyid(grantee), privilege_type FROM aclexplode(%s::aclitem[])",
-                rights,
-            )
-        }
-        should = {(role, right) for other, role, right in wanted if other == object_name}
+        has = {(role, right) for role, right in grants}
+        should = wanted.get(object_name, set())
         for role, right in sorted(should - has):
             yield wrong(
                 f"role {role} has lost {right} on {identity}",

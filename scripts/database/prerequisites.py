@@ -13,11 +13,11 @@ from psycopg.types.json import Jsonb
 from commandline.console import LOGGER, UserError
 from database.sql_files import literal_rows, query_of
 
-# What users read and call; the engine's own objects, on nobody's search_path; what HTTP serves.
+# What users read and call; the engine's own objects, on nobody's search_path. SCHEMAS has that of
+# the HTTP API too.
 SCHEMA = "analytics"
 ENGINE_SCHEMA = "kpi_engine"
-API_SCHEMA = "api"
-SCHEMAS = (SCHEMA, ENGINE_SCHEMA, API_SCHEMA)
+SCHEMAS = tuple(str(name) for _, name in literal_rows("package_schemas"))
 MIGRATE_LOCK = "teloo-analytics migrate"
 OWNER = "analytics_owner"
 SCHEDULER = "analytics_scheduler"

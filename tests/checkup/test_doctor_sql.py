@@ -250,6 +250,16 @@ def test_operators_are_told_what_they_may_not_see_and_readers_nothing(
         assert "as a superuser" in seen[check]["statement"]
 
 
+def test_gap_of_capture_is_told_as_it_is(patient: Database) -> None:
+    with patient.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute("ALTER TABLE public.ofertas DISABLE TRIGGER USER")
+        gap = connection.execute("SELECT analytics.capture_gap()").fetchone()
+        found = {row["check_name"]: row for row in rows(connection)}
+        connection.execute("ROLLBACK")
+    assert gap == (found["change capture"]["message"],)
+
+
 def test_check_that_fails_or_waits_for_a_lock_takes_no_other_with_it(patient: Database) -> None:
     with patient.connect() as connection, patient.connect() as blocker:
         connection.execute("BEGIN")

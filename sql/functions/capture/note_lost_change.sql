@@ -27,7 +27,7 @@ BEGIN
     END;
     PERFORM set_config('analytics.lost_change', v_transaction, true);
     RAISE WARNING 'teloo-analytics: a change of % could not be noted by key: %',
-        p_relation::regclass, p_message || coalesce(format(' (SQLSTATE %s)', p_sqlstate), '')
+        p_relation::regclass, p_message || coalesce(' (SQLSTATE ' || p_sqlstate || ')', '')
         USING DETAIL = 'The write is not affected; the next refresh computes everything again.',
               HINT = 'SELECT analytics.capture_gap(); says what is wrong.';
 END;

@@ -1,7 +1,7 @@
 -- The checks of the doctor about the objects that migrate made.
 --
 -- Invariant: it asks the catalog and the ledger. Only the machine knows what the files hold.
--- SECURITY DEFINER: readers and operators do not read the ledger.
+-- SECURITY DEFINER: operators may not call the functions behind it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_installation(p_check text, p_default_path text)
 RETURNS TABLE (status text, message text, fixes text[])

@@ -1,8 +1,7 @@
 -- The checks of the doctor about refreshes and the use of the views.
 --
--- Invariant: it shows nothing that the caller may not see elsewhere. Readers and operators see
--- health, the log and the progress of a rebuild. Only operators see the advice.
--- SECURITY DEFINER: they may not call the functions behind it.
+-- Invariant: it shows nothing that the caller may not see elsewhere.
+-- SECURITY DEFINER: operators may not call the functions behind it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_refresh(p_check text, p_counts boolean)
 RETURNS TABLE (status text, message text, fixes text[])

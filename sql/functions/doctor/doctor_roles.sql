@@ -1,7 +1,7 @@
 -- The checks of the doctor about our roles, what they may, and who else may.
 --
 -- Invariant: reads the catalog only.
--- SECURITY DEFINER: readers and operators may call no function behind it.
+-- SECURITY DEFINER: operators may not call the functions behind it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_roles(p_check text)
 RETURNS TABLE (status text, message text, fixes text[])

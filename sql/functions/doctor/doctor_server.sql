@@ -1,7 +1,7 @@
 -- The checks of the doctor about the server and the database.
 --
 -- Invariant: reads the catalog and the configuration only.
--- SECURITY DEFINER: readers and operators may call no function behind it.
+-- SECURITY DEFINER: operators may not call the functions behind it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_server(p_check text, p_pool integer)
 RETURNS TABLE (status text, message text, fixes text[])

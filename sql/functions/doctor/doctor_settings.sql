@@ -2,7 +2,7 @@
 --
 -- Invariant: the rules are in kpi_engine.setting_problem(), the defaults in
 -- kpi_engine.setting_defaults(), and nowhere else.
--- SECURITY DEFINER: readers and operators may call neither.
+-- SECURITY DEFINER: operators may call neither function.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_settings(p_check text, p_production boolean)
 RETURNS TABLE (status text, message text, fixes text[])

@@ -50,6 +50,12 @@ BEGIN
         END IF;
     ELSIF p_check IN ('change capture', 'ways around capture') THEN
         v_is_on := analytics.setting('change_capture') = 'on';
+    ELSIF
+        p_check IN ('requests without a month', 'values that can''t be counted') AND NOT p_counts
+    THEN
+        RETURN QUERY
+            SELECT 'unchecked', 'left out (make doctor: by --no-counts)', ARRAY[]::text[];
+        RETURN;
     END IF;
     CASE p_check
         WHEN 'contract' THEN
@@ -168,9 +174,10 @@ BEGIN
                 RETURN QUERY
                     SELECT
                         'wrong',
-                        v_gap || coalesce(format(
-                            '; %s can''t have triggers: a view or foreign table', v_without_triggers
-                        ), ''),
+                        v_gap || coalesce(
+                            '; ' || v_without_triggers
+                            || ' can''t have triggers: a view or foreign table', ''
+                        ),
                         CASE
                             WHEN v_without_triggers IS NULL THEN ARRAY[c_capture]
                             ELSE c_capture_off
@@ -275,11 +282,6 @@ BEGIN
                 UNION ALL
                 SELECT 'ok', format('%s needed', count(*)), ARRAY[]::text[] FROM needed;
         WHEN 'requests without a month' THEN
-            IF NOT p_counts THEN
-                RETURN QUERY
-                    SELECT 'unchecked', 'left out (make doctor: by --no-counts)', ARRAY[]::text[];
-                RETURN;
-            END IF;
             SELECT coalesce(sum((totals.month ->> 'requests')::bigint), 0) INTO v_requests
             FROM kpi_engine.rows_of_relation_now('kpi_engine.month_totals') AS totals (month)
             WHERE NOT isfinite((totals.month ->> 'mes')::date);
@@ -306,11 +308,6 @@ BEGIN
                 FROM kpi_engine.src_solicitudes
                 WHERE src_solicitudes.created_at IS NULL;
         WHEN 'values that can''t be counted' THEN
-            IF NOT p_counts THEN
-                RETURN QUERY
-                    SELECT 'unchecked', 'left out (make doctor: by --no-counts)', ARRAY[]::text[];
-                RETURN;
-            END IF;
             RETURN QUERY
                 SELECT
                     'warning',
