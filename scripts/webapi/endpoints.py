@@ -556,7 +556,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 last_refresh_result=nullable(
                     record(
                         run_id=count(212),
-                        triggered_by=one_of("schedule", "request", "manual"),
+                        triggered_by=one_of("schedule", "request", "manual", "lag"),
                         requested_by=text("analytics_scheduler"),
                         mode=text("incremental"),
                         refresh_status=RESULT,
@@ -579,6 +579,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                     )
                 ),
                 checked_at=instant(CHECKED),
+                target_lag=text("off"),
             )
         },
     ),

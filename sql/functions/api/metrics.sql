@@ -84,6 +84,21 @@ BEGIN
             kpi_engine.changes_waiting()
         UNION ALL
         SELECT
+            7.1, 'changes_waiting_seconds', 'gauge',
+            'Seconds for which the oldest pending change has waited, at most; 0: none is pending.',
+            '{}',
+            (
+                SELECT CASE
+                    WHEN change_wait.is_waiting THEN extract(EPOCH FROM change_wait.waited) ELSE 0
+                END
+                FROM kpi_engine.change_wait()
+            )
+        UNION ALL
+        SELECT
+            7.2, 'target_lag_seconds', 'gauge', 'The setting target_lag, in seconds; 0: off.', '{}',
+            coalesce(extract(EPOCH FROM kpi_engine.target_lag()), 0)
+        UNION ALL
+        SELECT
             8, 'change_log_bytes', 'gauge', 'Bytes of the change log and of the compacted changes.',
             '{}',
             pg_total_relation_size('kpi_engine.change_log')

@@ -19,12 +19,14 @@ DECLARE
     v_time_zone text;
     v_schedule text;
     v_next_run text;
+    v_target_lag text;
     v_is_running boolean;
 BEGIN
     -- EXCEPTION does not catch errors of queries in DECLARE.
     v_time_zone := analytics.setting('schedule_time_zone');
     v_schedule := analytics.setting('schedule_time');
     v_next_run := kpi_engine.iso_instant(analytics.next_scheduled_refresh());
+    v_target_lag := analytics.setting('target_lag');
     v_is_running := kpi_engine.scheduler_is_running();
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     RETURN json_build_object(
@@ -92,7 +94,8 @@ BEGIN
                 LIMIT 20
             ) AS job
         ),
-        'checked_at', kpi_engine.iso_instant(analytics.now())
+        'checked_at', kpi_engine.iso_instant(analytics.now()),
+        'target_lag', v_target_lag
     );
 EXCEPTION
     WHEN query_canceled THEN
@@ -108,7 +111,7 @@ $scheduler_status$;
 
 COMMENT ON FUNCTION api.scheduler_status() IS
 'The daily slot and its zone, whether ticks come, the result of the last refresh, pending '
-'triggers, and the last 20 background jobs.';
+'triggers, the last 20 background jobs, and the setting target_lag.';
 
 REVOKE ALL ON FUNCTION api.scheduler_status() FROM public;
 GRANT EXECUTE ON FUNCTION api.scheduler_status() TO analytics_lector, analytics_operador;

@@ -109,6 +109,7 @@ BEGIN
                 THEN least(v_state.scheduled_instead, v_now)
         END,
         refresh_seen_at = CASE WHEN v_state.refresh_seen_at <= v_latest THEN refresh_seen_at END,
+        no_changes_at = CASE WHEN v_state.no_changes_at <= v_latest THEN no_changes_at END,
         refresh_cancelled_at = CASE
             WHEN v_state.refresh_cancelled_at <= v_latest_wall THEN refresh_cancelled_at
         END,

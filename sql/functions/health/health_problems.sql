@@ -215,6 +215,13 @@ BEGIN
         HAVING count(*) > 0
         UNION ALL
         SELECT
+            'lagging', 'degraded',
+            lag.message,
+            NULL
+        FROM (SELECT kpi_engine.lag_problem() AS message OFFSET 0) AS lag
+        WHERE lag.message IS NOT NULL
+        UNION ALL
+        SELECT
             'clock', clock.severity,
             clock.message,
             -- It happened. It may be over before the next tick.
@@ -284,6 +291,7 @@ slow: the last refresh was slow
 missing_indexes: refreshes are slower than they need to be
 row_drop: a view lost half of its rows
 missed_slot: a daily refresh did not start in time
+lagging: changes wait for longer than they should
 clock: the clock of the server was wrong or is wrong
 lock_blocked: a session holds a lock that stops refreshes
 uncountable_rows: rows hold values that can not be counted

@@ -32,7 +32,7 @@ BEGIN
     END IF;
     FOREACH v_step IN ARRAY ARRAY[
         'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
-        'cancel_overdue_refresh', 'watch_change_capture', 'watch_usage', 'trim_logs',
+        'queue_lag_refresh', 'cancel_overdue_refresh', 'watch_change_capture', 'watch_usage', 'trim_logs',
         'update_alerts', 'tidy_change_log'
     ] LOOP
         IF v_step = 'tidy_change_log' THEN
@@ -68,9 +68,10 @@ $tick$;
 COMMENT ON PROCEDURE analytics.tick IS
 'Decides each minute what is due. pg_cron calls it, or another program that calls SQL, outside a '
 'transaction block. It queues the daily refresh when its slot has come, and again if it failed or '
-'its session is gone; cancels a refresh that takes too long; repairs change capture; notes what '
-'is used; trims all logs; raises and clears alerts. To call it more often is harmless. If a step '
-'fails, the other steps are done and committed, then the error is raised.';
+'its session is gone; queues one when changes have waited for as long as the setting target_lag '
+'allows; cancels a refresh that takes too long; repairs change capture; notes what is used; trims '
+'all logs; raises and clears alerts. To call it more often is harmless. If a step fails, the other '
+'steps are done and committed, then the error is raised.';
 
 REVOKE ALL ON PROCEDURE analytics.tick FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.tick TO analytics_scheduler;

@@ -17,6 +17,7 @@ BEGIN
         WHEN 'queue_due_refresh' THEN PERFORM kpi_engine.queue_due_refresh();
         WHEN 'close_orphaned_jobs' THEN PERFORM kpi_engine.close_orphaned_jobs();
         WHEN 'retry_failed_refresh' THEN PERFORM kpi_engine.retry_failed_refresh();
+        WHEN 'queue_lag_refresh' THEN PERFORM kpi_engine.queue_lag_refresh();
         WHEN 'cancel_overdue_refresh' THEN PERFORM kpi_engine.cancel_overdue_refresh();
         WHEN 'watch_change_capture' THEN PERFORM kpi_engine.watch_change_capture();
         WHEN 'watch_usage' THEN PERFORM kpi_engine.watch_usage();

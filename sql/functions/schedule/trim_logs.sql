@@ -2,9 +2,11 @@
 --
 -- Invariant: it keeps the last scheduled slot (it decides what is due next), the last lines of each
 -- view (they show its state), drift that is not healed, alerts with a notice that may still be
--- delivered, and the use and the refreshes that analytics.usage_advice() needs. Counters keep what
--- they counted in removed lines (kpi_engine.trimmed_counts). If a clock is far ahead, it removes at
--- most one more day: its own now moves on by one day at most.
+-- delivered, and the use and the refreshes that analytics.usage_advice() needs. Refreshes for the
+-- setting target_lag may be one a minute: those that succeeded stay only for usage_advice_days,
+-- so that the log stays short. Counters keep what they counted in removed lines
+-- (kpi_engine.trimmed_counts). If a clock is far ahead, it removes at most one more day: its own
+-- now moves on by one day at most.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.trim_logs()
@@ -24,6 +26,7 @@ DECLARE
     v_as_of timestamptz;
     v_oldest timestamptz;
     v_oldest_judged timestamptz;
+    v_oldest_lag timestamptz;
 BEGIN
     UPDATE kpi_engine.scheduler_state SET
         last_trimmed_at = clock_timestamp(),
@@ -42,14 +45,18 @@ BEGIN
     END IF;
     v_oldest := v_as_of
         - make_interval(days => analytics.setting('log_retention_days')::integer);
-    v_oldest_judged := least(
-        v_oldest,
-        v_as_of - make_interval(days => analytics.setting('usage_advice_days')::integer)
-    );
+    v_oldest_lag := v_as_of
+        - make_interval(days => analytics.setting('usage_advice_days')::integer);
+    v_oldest_judged := least(v_oldest, v_oldest_lag);
     WITH gone AS (
         DELETE FROM kpi_engine.refresh_log
         WHERE
-            refresh_log.finished_at < v_oldest_judged
+            (
+                refresh_log.finished_at < v_oldest_judged
+                OR refresh_log.finished_at < v_oldest_lag
+                AND refresh_log.triggered_by = 'lag'
+                AND refresh_log.refresh_status = 'SUCCESS'
+            )
             AND refresh_log.log_id <> ALL (ARRAY(
                 SELECT max(latest.log_id)
                 FROM kpi_engine.refresh_log AS latest
@@ -79,7 +86,12 @@ BEGIN
     ON CONFLICT (metric, labels) DO UPDATE SET number = known.number + excluded.number;
     DELETE FROM kpi_engine.refresh_jobs
     WHERE
-        refresh_jobs.finished_at < v_oldest
+        (
+            refresh_jobs.finished_at < v_oldest
+            OR refresh_jobs.finished_at < v_oldest_lag
+            AND refresh_jobs.triggered_by = 'lag'
+            AND refresh_jobs.state = 'SUCCESS'
+        )
         AND refresh_jobs.state IN ('SUCCESS', 'ERROR', 'MISSED')
         AND refresh_jobs.slot_at IS DISTINCT FROM (
             SELECT max(latest.slot_at)
@@ -112,9 +124,9 @@ $trim_logs$;
 
 COMMENT ON FUNCTION kpi_engine.trim_logs() IS
 'Once an hour removes refreshes, jobs, healed drift, cleared alerts and usage older than the '
-'setting log_retention_days, but nothing that is still to be delivered or that usage advice '
-'judges by; returns the setting cron_retention_days, or NULL in between and while the clock is not '
-'believed. '
+'setting log_retention_days, and successful refreshes for target_lag that usage advice no longer '
+'needs, but nothing that is still to be delivered or that usage advice judges by; returns the '
+'setting cron_retention_days, or NULL in between and while the clock is not believed. '
 'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.trim_logs() FROM public;

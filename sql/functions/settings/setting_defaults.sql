@@ -25,6 +25,12 @@ AS $setting_defaults$
         'Zone of schedule_time. A name from pg_timezone_names.'
     ),
     (
+        'target_lag', 'off',
+        'How long changes may wait, beside the daily refresh: a tick queues a refresh when they have '
+        'waited for that long. It needs change_capture. off, or a time from 1 minute to 24 hours: 1 '
+        'minute, 5 minutes, 1 hour, 2 hours.'
+    ),
+    (
         'allow_pinned_clock', 'off',
         'on: SET analytics.now = ''…'' pins the clock of a session, for tests. off: it is refused. '
         'make migrate sets it: off with ENVIRONMENT=production, else on.'

@@ -35,6 +35,16 @@ AS $setting_problem$
         WHEN p_name = 'schedule_time' THEN
             CASE WHEN p_value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
             THEN 'Take a local time HH:MM from 00:00 to 23:59, such as 01:00.' END
+        WHEN p_name = 'target_lag' THEN
+            CASE
+                WHEN
+                    p_value !~ (
+                        '^(off|1 minute|([2-9]|[1-9][0-9]{1,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440) minutes'
+                        || '|1 hour|([2-9]|1[0-9]|2[0-4]) hours)$'
+                    )
+                    THEN 'Take off, or a time from 1 minute to 1440 minutes or from 1 hour to 24 '
+                        || 'hours, such as 5 minutes.'
+            END
         WHEN p_name = 'rebuild_threshold_pct' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]?|100)$'
             THEN 'Take a whole number from 1 to 100.' END

@@ -22,6 +22,9 @@ AS $usage_advice$
 #variable_conflict use_column
 DECLARE
     v_days constant integer := analytics.setting('usage_advice_days')::integer;
+    v_target_lag constant text := nullif(analytics.setting('target_lag'), 'off');
+    -- Without change capture no tick knows that something changed.
+    v_captures constant boolean := analytics.setting('change_capture') = 'on';
     v_since constant timestamptz := analytics.now() - make_interval(days => v_days);
     -- Fewer rows than this, read without need, are not worth an index.
     c_least_rows constant bigint := 10000;
@@ -58,6 +61,16 @@ BEGIN
                     WHERE refresh_log.mode <> 'unchanged'
                     AND refresh_log.triggered_by = 'schedule'
                 ) AS scheduled_runs,
+                count(*) FILTER (
+                    WHERE refresh_log.mode <> 'unchanged'
+                    AND refresh_log.triggered_by = 'lag'
+                ) AS lag_runs,
+                count(DISTINCT date_trunc('hour', refresh_log.started_at)) FILTER (
+                    WHERE refresh_log.triggered_by = 'lag'
+                ) AS lag_hours,
+                round(coalesce(sum(refresh_log.refresh_time_ms) FILTER (
+                    WHERE refresh_log.triggered_by = 'lag'
+                ), 0) / 1000, 1) AS lag_seconds,
                 round(sum(refresh_log.refresh_time_ms) / 1000, 1) AS seconds,
                 round(percentile_cont(0.5) WITHIN GROUP (
                     ORDER BY refresh_log.refresh_time_ms::double precision
@@ -91,6 +104,9 @@ BEGIN
                     'days', v_days,
                     'refreshes', refreshes.runs,
                     'scheduled', refreshes.scheduled_runs,
+                    'for_target_lag', refreshes.lag_runs,
+                    'hours_of_target_lag', refreshes.lag_hours,
+                    'seconds_for_target_lag', refreshes.lag_seconds,
                     'seconds_of_refreshes', refreshes.seconds,
                     'hours_with_readers', reading.hours,
                     'scans_by_readers', reading.scans,
@@ -101,7 +117,6 @@ BEGIN
             CROSS JOIN http
             WHERE
                 refreshes.view_name IS NULL
-                AND reading.hours > 0
                 AND EXISTS (SELECT FROM watched WHERE watched.kind = 'view')
         )
 
@@ -158,28 +173,61 @@ BEGIN
             'refreshed_too_often',
             'schedule',
             format('%s refreshes in %s days (%s by the schedule) took %s s, and the views were read in '
-                '%s hour(s): a refresh before reading would do', frequency.runs, v_days,
-                frequency.scheduled_runs, frequency.seconds, frequency.hours),
+                '%s hour(s): a refresh before reading would do', frequency.runs - frequency.lag_runs,
+                v_days, frequency.scheduled_runs, frequency.seconds - frequency.lag_seconds,
+                frequency.hours),
             frequency.evidence,
             'SELECT * FROM analytics.refresh_all_mv()'
         FROM frequency
-        WHERE frequency.runs >= c_times * frequency.hours
+        WHERE
+            frequency.hours > 0
+            -- Those for target_lag have their own advice.
+            AND frequency.runs - frequency.lag_runs >= c_times * frequency.hours
+        UNION ALL
+        SELECT
+            'target_lag_unread',
+            'target_lag',
+            format('%s refreshes for target_lag (%s) in %s hour(s) of %s days took %s s, and the views '
+                'were read in %s hour(s): a longer target_lag costs less',
+                frequency.lag_runs, v_target_lag, frequency.lag_hours, v_days,
+                frequency.lag_seconds, frequency.hours),
+            frequency.evidence,
+            format(
+                'SELECT analytics.set_setting(''target_lag'', %L)',
+                CASE
+                    WHEN frequency.hours = 0 OR v_target_lag::interval >= interval '1 hour' THEN 'off'
+                    ELSE '1 hour'
+                END
+            )
+        FROM frequency
+        WHERE
+            v_target_lag IS NOT NULL
+            AND frequency.lag_hours > 0
+            AND frequency.lag_hours >= c_times * frequency.hours
         UNION ALL
         SELECT
             'refreshed_too_seldom',
             'schedule',
             format('the views were read in %s hours of %s days and refreshed %s time(s), in %s s each: '
-                'one every hour shows readers what is new, for instance by pg_cron',
-                frequency.hours, v_days, frequency.all_runs, frequency.median_seconds),
+                'one every hour shows readers what is new, %s',
+                frequency.hours, v_days, frequency.all_runs, frequency.median_seconds, CASE
+                    WHEN v_captures THEN 'by the setting target_lag'
+                    ELSE 'for instance by pg_cron'
+                END),
             frequency.evidence || jsonb_build_object(
                 'median_seconds', frequency.median_seconds,
                 'changes_waiting', kpi_engine.changes_waiting()
             ),
-            'SELECT cron.schedule(''teloo hourly refresh'', ''30 * * * *'', '
-            || '''SELECT * FROM analytics.refresh_all_mv()'')'
+            CASE
+                WHEN v_captures THEN 'SELECT analytics.set_setting(''target_lag'', ''1 hour'')'
+                ELSE 'SELECT cron.schedule(''teloo hourly refresh'', ''30 * * * *'', '
+                    || '''SELECT * FROM analytics.refresh_all_mv()'')'
+            END
         FROM frequency
         WHERE
-            frequency.hours >= c_times * frequency.all_runs
+            v_target_lag IS NULL
+            AND frequency.hours > 0
+            AND frequency.hours >= c_times * frequency.all_runs
             -- More of them would mostly find something new.
             AND 2 * frequency.runs >= frequency.all_runs
         UNION ALL
@@ -208,9 +256,9 @@ $usage_advice$;
 
 COMMENT ON FUNCTION analytics.usage_advice() IS
 'Advice from the use of the last days (setting usage_advice_days): unread_view, unused_index, '
-'refreshed_too_often, refreshed_too_seldom, source_index. Each row has the subject, the words, '
-'the evidence and, if there is one, the statement. No row: no advice. docs/monitoring.md explains '
-'it.';
+'refreshed_too_often, refreshed_too_seldom, target_lag_unread, source_index. Each row has the '
+'subject, the words, the evidence and, if there is one, the statement. No row: no advice. '
+'docs/monitoring.md explains it.';
 
 REVOKE ALL ON FUNCTION analytics.usage_advice() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.usage_advice() TO analytics_operador;

@@ -18,7 +18,8 @@ SELECT
     scheduler_state.scheduled_instead,
     scheduler_state.trimmed_as_of,
     scheduler_state.lock_holder_pid,
-    scheduler_state.lock_holder_since
+    scheduler_state.lock_holder_since,
+    scheduler_state.no_changes_at
 FROM kpi_engine.scheduler_state;
 
 REVOKE ALL ON analytics.scheduler_state FROM public;
