@@ -273,6 +273,18 @@ def test_slot_that_waits_for_another_refresh_is_not_missed(patient: Patient) -> 
     assert patient.look() == ["raised missed_slot"]
 
 
+def test_lagging(patient: Patient) -> None:
+    """No work() runs. tests/schedule/test_target_lag.py has the other causes."""
+    patient.run(
+        "SELECT analytics.set_setting('target_lag', '1 minute')",
+        "UPDATE public.solicitudes SET estado = 'E1'",
+    )
+    patient.now += timedelta(minutes=2)
+    assert patient.look() == []
+    patient.now += timedelta(seconds=1)
+    seen_and_gone(patient, "lagging", lambda: patient.run("CALL analytics.work()"))
+
+
 def test_clock(patient: Patient) -> None:
     patient.run(
         "UPDATE analytics.view_state SET last_success_at = last_success_at + interval '1 year'"
@@ -341,7 +353,7 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 16
+    assert len(set(PROBLEM_NAMES)) == 17
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -32,6 +32,8 @@ CONTRACT = {
     "refresh_failures_total",
     "refresh_runs_total",
     "changes_waiting",
+    "changes_waiting_seconds",
+    "target_lag_seconds",
     "change_log_bytes",
     "drift_cells_total",
     "last_tick_timestamp_seconds",

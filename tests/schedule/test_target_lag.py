@@ -21,7 +21,7 @@ JOBS = "SELECT triggered_by, state FROM analytics.refresh_jobs ORDER BY job_id"
 BREAK = (
     "ALTER TABLE kpi_engine.month_totals_a ADD CHECK (requests < 0) NOT VALID",
     "ALTER TABLE kpi_engine.month_totals_b ADD CHECK (requests < 0) NOT VALID",
-    "UPDATE public.solicitudes SET estado = estado || 'x'",
+    "UPDATE public.solicitudes SET estado = 'E1'",
 )
 MEND = (
     "ALTER TABLE kpi_engine.month_totals_a DROP CONSTRAINT month_totals_a_requests_check",
@@ -260,17 +260,21 @@ def test_view_that_failed_alone_is_tried_again_though_nothing_changed_since(
     schedule.set_lag("1 minute")
     schedule.run(
         timedelta(minutes=1),
-        "UPDATE public.solicitudes SET estado = estado || 'x'",
-        "ALTER FUNCTION kpi_engine.percentage(numeric, numeric) RENAME TO gone"
-        if False
-        else "ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales OWNER TO CURRENT_USER",
+        "CREATE TABLE analytics.divisor AS SELECT 1 AS value",
+        "CREATE MATERIALIZED VIEW analytics.mv_rota AS "
+        "SELECT 1 / value AS x FROM analytics.divisor",
+        "ALTER TABLE analytics.divisor OWNER TO analytics_owner",
+        "ALTER MATERIALIZED VIEW analytics.mv_rota OWNER TO analytics_owner",
         REFRESH,
-        "ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales OWNER TO analytics_owner",
+        "UPDATE analytics.divisor SET value = 0",
+        "UPDATE public.solicitudes SET estado = 'E1'",
+        REFRESH,
+        "UPDATE analytics.divisor SET value = 1",
     )
     schedule.last_run_was(minutes=1)
     assert schedule.database.rows("SELECT kpi_engine.changes_waiting()") == [(0,)]
-    assert schedule.tick(minutes=5) == []
-    assert schedule.tick(minutes=6, seconds=1) == [("lag", "QUEUED")]
+    assert schedule.tick(minutes=5, seconds=59) == []
+    assert schedule.tick(minutes=6) == [("lag", "QUEUED")]
     assert schedule.work(minutes=7) == [("lag", "SUCCESS")]
     assert schedule.tick(minutes=8) == [("lag", "SUCCESS")]
 
@@ -289,7 +293,7 @@ def test_computing_everything_is_not_repeated_without_a_rest(schedule: Schedule)
 def test_daily_slot_is_as_it_was(schedule: Schedule) -> None:
     schedule.set_lag("1 minute")
     next_slot = "SELECT analytics.next_scheduled_refresh()"
-    next_part = "SELECT audit_part FROM kpi_engine.engine_state"
+    next_part = "SELECT audit_position FROM kpi_engine.engine_state"
     at = schedule.start.isoformat()
     before = [schedule.database.rows(query, today=at) for query in (next_slot, next_part)]
     schedule.run(timedelta(), CHANGE)
@@ -405,6 +409,8 @@ def test_log_keeps_successes_for_target_lag_only_as_long_as_advice_needs_them(
         "UPDATE analytics.refresh_log SET finished_at = finished_at - interval '15 days'",
         "UPDATE analytics.refresh_jobs SET finished_at = finished_at - interval '15 days'",
         "UPDATE analytics.scheduler_state SET last_trimmed_at = NULL",
+        "INSERT INTO analytics.refresh_jobs (triggered_by, slot_date, slot_at, state) "
+        "SELECT 'schedule', current_date, now() - interval '1 day', 'SUCCESS'",
     )
     schedule.tick(minutes=3)
     # The last line of each view and of the whole stays, and all lines of others.
@@ -412,7 +418,7 @@ def test_log_keeps_successes_for_target_lag_only_as_long_as_advice_needs_them(
         "SELECT triggered_by, count(*) FROM analytics.refresh_log "
         "WHERE view_name IS NULL GROUP BY 1 ORDER BY 1"
     ) == [("lag", 1), ("manual", 1)]
-    assert schedule.database.rows(JOBS) == []
+    assert schedule.database.rows(JOBS) == [("schedule", "SUCCESS")]
     ((counted,),) = schedule.database.rows(
         "SELECT sum(number) FROM kpi_engine.counters() "
         "WHERE metric = 'refresh_runs_total' AND labels ->> 'trigger' = 'lag'"

@@ -183,12 +183,14 @@ def read_in_hours(usage: Usage, hours: int) -> None:
         usage.later(hours=1)
 
 
-def refreshes(usage: Usage, number: int, mode: str = "incremental") -> None:
+def refreshes(
+    usage: Usage, number: int, mode: str = "incremental", trigger: str = "schedule"
+) -> None:
     """Write what the refresh log holds after as many refreshes in the last hours."""
     usage.run(
         "INSERT INTO analytics.refresh_log (run_id, triggered_by, requested_by, mode, started_at, "
         "finished_at, refresh_status, refresh_time_ms) "
-        "SELECT nextval('kpi_engine.refresh_run_id_seq'), 'schedule', 'x', "
+        f"SELECT nextval('kpi_engine.refresh_run_id_seq'), '{trigger}', 'x', "
         f"'{mode}', analytics.now(), analytics.now(), 'SUCCESS', 1000 "
         f"FROM generate_series(1, {number})"
     )
@@ -225,6 +227,42 @@ def test_schedule_that_is_less_frequent_than_reading(usage: Usage) -> None:
     assert set(usage.advice("refreshed_too_seldom")) == {"schedule"}
     refreshes(usage, 1)
     assert usage.advice("refreshed_too_seldom") == {}
+
+
+def test_target_lag_is_the_advice_where_readers_come_often(usage: Usage) -> None:
+    usage.later(days=15)
+    usage.run("DELETE FROM analytics.refresh_log")
+    refreshes(usage, 1)
+    read_in_hours(usage, 4)
+    found = usage.advice("refreshed_too_seldom")["schedule"]
+    assert "by the setting target_lag" in found["message"]
+    usage.run("SELECT analytics.set_setting('change_capture', 'off')")
+    without_capture = usage.advice("refreshed_too_seldom")["schedule"]
+    assert without_capture["statement"].startswith("SELECT cron.schedule(")
+    usage.run("SELECT analytics.set_setting('change_capture', 'on')", found["statement"])
+    assert usage.database.rows("SELECT analytics.setting('target_lag')") == [("1 hour",)]
+    assert usage.advice("refreshed_too_seldom") == {}
+
+
+def test_target_lag_that_nobody_reads(usage: Usage) -> None:
+    usage.later(days=15)
+    usage.run(
+        "DELETE FROM analytics.refresh_log", "SELECT analytics.set_setting('target_lag', '1 minute')"
+    )
+    for _ in range(4):
+        usage.later(hours=1)
+        refreshes(usage, 60, trigger="lag")
+    found = usage.advice("target_lag_unread")["target_lag"]
+    assert (found["for_target_lag"], found["hours_of_target_lag"]) == (240, 4)
+    assert (found["seconds_for_target_lag"], found["hours_with_readers"]) == (240, 0)
+    assert found["statement"] == "SELECT analytics.set_setting('target_lag', 'off')"
+    read_in_hours(usage, 1)
+    found = usage.advice("target_lag_unread")["target_lag"]
+    assert found["statement"] == "SELECT analytics.set_setting('target_lag', '1 hour')"
+    # They are no part of the daily schedule.
+    assert usage.advice("refreshed_too_often") == {}
+    read_in_hours(usage, 1)
+    assert usage.advice("target_lag_unread") == {}
 
 
 def test_index_on_the_source_that_would_help(usage: Usage) -> None:
