@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,15 @@ from development.bench_data import (
     ensure_source,
     install,
 )
+from development.bench_lag import (
+    PROBE_INTERVAL,
+    READ_INTERVAL,
+    Probes,
+    in_background,
+    percentiles,
+    pgbench_latencies,
+    schedule,
+)
 from development.bench_report import Result, as_json, chart, machine, publish, table
 
 CLUSTER = "bench-run"
@@ -44,6 +54,8 @@ SLOW_SIDE_MS = 30_000
 FULL = "full recomputation"
 NO_CAPTURE = "no change capture"
 MB = 1048576
+TARGET_LAG = "1 minute"
+WRITES_PER_SECOND = 50
 
 
 class BenchError(Exception):
@@ -53,11 +65,14 @@ class BenchError(Exception):
 class Bench:
     """The measures of one scale."""
 
-    def __init__(self, cluster: Cluster, scale: str, pairs: int, seconds: int) -> None:
+    def __init__(
+        self, cluster: Cluster, scale: str, pairs: int, seconds: int, minutes: int
+    ) -> None:
         self.cluster = cluster
         self.scale = scale
         self.pairs = pairs
         self.seconds = seconds
+        self.minutes = minutes
         self.name = f"bench_{scale}_run"
         self.results: list[Result] = []
         self.monthly_form = ""
@@ -181,7 +196,7 @@ class Bench:
 
     # -- preparation -----------------------------------------------------------------------
 
-    def prepare(self, seed: int) -> None:
+    def prepare(self, seed: int, *, compares: bool) -> None:
         """Make the database: the marketplace, teloo-analytics, the views of the other side."""
         source = ensure_source(self.cluster, self.scale, seed)
         url = copy_database(self.cluster, source, self.name, self.scale)
@@ -189,6 +204,8 @@ class Bench:
         install(url)
         self.url = url
         self.market = Marketplace(url, self.scale)
+        if not compares:
+            return
         self.market.drop_seven()
         self.refresh()
         self.market.connection.execute("VACUUM ANALYZE")
@@ -630,6 +647,109 @@ class Bench:
             )
         )
 
+    # -- target lag ------------------------------------------------------------------------
+
+    def lag(self) -> None:
+        """Write for some minutes with target_lag, and see how old is what readers see.
+
+        The first third as long is without it. Ticks come in both. The clock is not pinned.
+        """
+        self.market.connection.close()
+        with connect(self.url) as connection:
+            connection.execute(bench_sql("write_fixtures.sql"))
+            connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+            connection.execute("VACUUM ANALYZE")
+            before = self.write_for(max(1, self.minutes // 3), Probes(self.url))
+            connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+            # The probes that were written by now are visible.
+            probes = Probes(self.url, [0.0] * before[1])
+            connection.execute("SELECT analytics.set_setting('target_lag', %s)", [TARGET_LAG])
+            row = connection.execute("SELECT max(log_id) FROM kpi_engine.refresh_log").fetchone()
+            last_line = row[0] if row else 0
+            during = self.write_for(self.minutes, probes)
+            runs = [
+                float(run[0]) / 1000
+                for run in connection.execute(
+                    "SELECT refresh_time_ms FROM kpi_engine.refresh_log WHERE log_id > %s "
+                    "AND view_name IS NULL AND triggered_by = 'lag'",
+                    [last_line],
+                )
+            ]
+            failed = connection.execute(
+                "SELECT error_message FROM kpi_engine.refresh_log WHERE refresh_status = 'ERROR'"
+            ).fetchall()
+            connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+            audited = connection.execute("SELECT analytics.audit()").fetchone()
+        if failed or not runs:
+            raise BenchError(f"target_lag: {failed or 'there was no refresh'}")
+        if audited != (0,):
+            raise BenchError(f"after {len(runs)} refreshes the audit found {audited} wrong cells")
+        self.add_lag(probes.ages, runs, before[0], during[0])
+
+    def write_for(self, minutes: int, probes: Probes) -> tuple[list[float], int]:
+        """Write, tick and read for so long; return the writers' latencies, and all probes."""
+        rate = WRITES_PER_SECOND - round(1 / PROBE_INTERVAL)
+        LOGGER.info("writing for %s minute(s)", minutes)
+        with (
+            tempfile.TemporaryDirectory(prefix="teloo-bench-") as directory,
+            in_background(
+                self.url,
+                *schedule(),
+                (PROBE_INTERVAL, probes.write),
+                (READ_INTERVAL, probes.read),
+            ),
+        ):
+            self.pgbench(
+                self.name,
+                "update_offer.pgbench@8",
+                f"--file={BENCH_DIRECTORY / 'insert_request.pgbench'}@1",
+                "--client=4",
+                f"--rate={rate}",
+                f"--time={60 * minutes}",
+                "--log",
+                f"--log-prefix={directory}/pgbench",
+            )
+            latencies = pgbench_latencies(Path(directory))
+        return latencies, len(probes.written)
+
+    def add_lag(
+        self, ages: list[float], runs: list[float], before: list[float], during: list[float]
+    ) -> None:
+        """Keep the results of the measure."""
+        name = f"target_lag {TARGET_LAG}"
+        for measure, ours, other, unit, other_is, note in (
+            (
+                "age of what readers see",
+                ages,
+                [],
+                "s",
+                "",
+                f"{self.minutes} min, {WRITES_PER_SECOND} writes/s",
+            ),
+            ("a refresh", runs, [], "s", "", f"{sum(runs) / self.minutes:.2f} s each minute"),
+            ("a writer's wait", during, before, "ms", "target_lag off", f"{len(during):,} writes"),
+        ):
+            half, most, largest = percentiles(ours)
+            details: dict[str, object] = {"p50": half, "p95": most, "max": largest, "of": len(ours)}
+            if other:
+                other_half, other_most, other_largest = percentiles(other)
+                note += f"; off: p95 {other_most:.2f}, max {other_largest:.1f}"
+                details |= {"off_p95": other_most, "off_max": other_largest}
+                other = [other_half]
+            self.add(
+                Result(
+                    f"{name}: {measure}",
+                    self.scale,
+                    "cost",
+                    [half],
+                    other,
+                    unit,
+                    other_is,
+                    f"p95 {most:.2f}, max {largest:.1f}; {note}",
+                    details,
+                )
+            )
+
     # -- all of it -------------------------------------------------------------------------
 
     def run(self, seed: int, only: str) -> None:
@@ -649,8 +769,11 @@ class Bench:
             "writers": self.writers,
             "log": self.change_log,
         }
+        if only == "lag":
+            # It takes many minutes, so it is measured only if asked for.
+            measures = {"lag": self.lag}
         LOGGER.info("scale %s", self.scale)
-        self.prepare(seed)
+        self.prepare(seed, compares=only != "lag")
         try:
             if only == "log":
                 self.market.connection.execute(bench_sql("write_fixtures.sql"))
@@ -762,7 +885,7 @@ def run_all(options: argparse.Namespace) -> int:
             row = connection.execute("SHOW server_version").fetchone()
             version = str(row[0]).split()[0] if row else version
         for scale in dict.fromkeys(options.scales):
-            bench = Bench(cluster, scale, options.pairs, options.seconds)
+            bench = Bench(cluster, scale, options.pairs, options.seconds, options.minutes)
             bench.run(options.seed, options.only)
             results += bench.results
     finally:
@@ -829,6 +952,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="measures of writers: so many pairs of a second for each of --pairs; default: 5",
     )
     parser.add_argument(
+        "--minutes",
+        type=int,
+        default=15,
+        help="--only lag: writes for so long with target_lag, and a third as long without; "
+        "default: 15",
+    )
+    parser.add_argument(
         "--only",
         choices=[
             "storage",
@@ -844,16 +974,17 @@ def main(arguments: list[str] | None = None) -> int:
             "reader",
             "writers",
             "log",
+            "lag",
         ],
         default="",
-        help="measure only this",
+        help="measure only this; lag (the setting target_lag) is measured only this way",
     )
     parser.add_argument(
         "--publish", action="store_true", help="write the results into docs/performance.*"
     )
     options = parser.parse_args(arguments)
-    if options.pairs < 1 or options.seconds < 1:
-        parser.error("--pairs and --seconds take a whole number from 1")
+    if min(options.pairs, options.seconds, options.minutes) < 1:
+        parser.error("--pairs, --seconds and --minutes take a whole number from 1")
     options.command = shlex.join(
         ["scripts/bench.py", *(sys.argv[1:] if arguments is None else arguments)]
     )

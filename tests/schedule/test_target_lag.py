@@ -1,4 +1,4 @@
-"""The setting target_lag: a refresh when changes have waited for that long, beside the daily slot."""
+"""The setting target_lag: a refresh when changes have waited for that long, beside the slot."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -283,7 +283,9 @@ def test_computing_everything_is_not_repeated_without_a_rest(schedule: Schedule)
     """As where a table has no trigger: each refresh computes everything, a minute for it."""
     schedule.set_lag("1 minute")
     schedule.run(
-        timedelta(), CHANGE, "UPDATE analytics.refresh_log SET mode = 'full', refresh_time_ms = 60000"
+        timedelta(),
+        CHANGE,
+        "UPDATE analytics.refresh_log SET mode = 'full', refresh_time_ms = 60000",
     )
     assert schedule.tick(minutes=8, seconds=59) == []
     assert "computed everything again" in str(schedule.problem(minutes=8, seconds=59))

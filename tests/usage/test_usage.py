@@ -247,7 +247,8 @@ def test_target_lag_is_the_advice_where_readers_come_often(usage: Usage) -> None
 def test_target_lag_that_nobody_reads(usage: Usage) -> None:
     usage.later(days=15)
     usage.run(
-        "DELETE FROM analytics.refresh_log", "SELECT analytics.set_setting('target_lag', '1 minute')"
+        "DELETE FROM analytics.refresh_log",
+        "SELECT analytics.set_setting('target_lag', '1 minute')",
     )
     for _ in range(4):
         usage.later(hours=1)
