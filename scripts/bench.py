@@ -726,14 +726,21 @@ class Bench:
                 "",
                 f"{self.minutes} min, {WRITES_PER_SECOND} writes/s",
             ),
-            ("a refresh", runs, [], "s", "", f"{sum(runs) / self.minutes:.2f} s each minute"),
+            (
+                "a refresh",
+                runs,
+                [],
+                "s",
+                "",
+                f"{len(runs)} refreshes, {sum(runs) / self.minutes:.2f} s each minute",
+            ),
             ("a writer's wait", during, before, "ms", "target_lag off", f"{len(during):,} writes"),
         ):
             half, most, largest = percentiles(ours)
             details: dict[str, object] = {"p50": half, "p95": most, "max": largest, "of": len(ours)}
             if other:
                 other_half, other_most, other_largest = percentiles(other)
-                note += f"; off: p95 {other_most:.2f}, max {other_largest:.1f}"
+                note += f"; off: p95 {other_most:.2f}, max {other_largest:.2f}"
                 details |= {"off_p95": other_most, "off_max": other_largest}
                 other = [other_half]
             self.add(
@@ -745,7 +752,7 @@ class Bench:
                     other,
                     unit,
                     other_is,
-                    f"p95 {most:.2f}, max {largest:.1f}; {note}",
+                    f"p95 {most:.2f}, max {largest:.2f}; {note}",
                     details,
                 )
             )
