@@ -105,6 +105,8 @@ BEGIN
                         END IF;
                         v_published := v_published + 1;
                     END IF;
+                    PERFORM kpi_engine.note_publication(
+                        v_view.view_name, v_run.run_id, v_run.requests_recomputed);
                 END IF;
                 UPDATE kpi_engine.view_state SET
                     last_success_at = analytics.now(),

@@ -44,7 +44,9 @@ AS $setting_problem$
         WHEN p_name = 'audit_rotation' THEN
             CASE WHEN p_value !~ '^([1-9]|[12][0-9]|30|off)$'
             THEN 'Take a whole number from 1 to 30, or off.' END
-        WHEN p_name IN ('api_forced_requests', 'slow_refresh_least_ms') THEN
+        WHEN p_name IN (
+            'api_forced_requests', 'slow_refresh_least_ms', 'gate_least_requests'
+        ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,8}|1000000000)$'
             THEN 'Take a whole number from 0 to 1000000000.' END
         WHEN p_name IN (
@@ -61,6 +63,19 @@ AS $setting_problem$
         ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,14})$'
             THEN 'Take a whole number from 0 to 999999999999999.' END
+        WHEN p_name = 'publication_history' THEN
+            CASE WHEN p_value !~ (
+                '^(\w{1,63}|\*)=([1-9][0-9]{0,4}|all|none)'
+                '(, ?(\w{1,63}|\*)=([1-9][0-9]{0,4}|all|none))*$'
+            )
+            THEN 'Take view=days, view=all or view=none, with commas between them, such as '
+                || 'mv_ranking_asesores=90, *=all.' END
+        WHEN p_name = 'closing_days' THEN
+            CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
+            THEN 'Take a whole number from 0 to 366.' END
+        WHEN p_name = 'restatement_alert_pct' THEN
+            CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000|off)$'
+            THEN 'Take a whole number from 0 to 100000, or off.' END
         WHEN p_name = 'alert_expiry_hours' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
             THEN 'Take a whole number from 1 to 100000.' END
