@@ -429,6 +429,46 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET",
+        "/materialized-views/restatements",
+        "reading",
+        {
+            200: rows(
+                record(
+                    view=text("mv_metricas_mensuales"),
+                    period={"type": "string", "format": "date", "examples": ["2026-04-01"]},
+                    column=text("solicitudes_aceptadas"),
+                    reported=nullable(number(118)),
+                    current=nullable(number(121)),
+                    difference=nullable(number(3)),
+                    difference_pct=nullable(number(2.54)),
+                    reported_at=instant("2026-05-05T06:00:04.520Z"),
+                    since=instant("2026-05-19T06:00:03.117Z"),
+                    run_id=count(161),
+                    requests_changed=nullable(count(214)),
+                    previous=nullable(number(118)),
+                    key={"type": "object", "examples": [{"mes": "2026-04-01"}]},
+                )
+            )
+        },
+        (
+            parameter(
+                "view",
+                "A KPI view with a time; by default all.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+            ),
+            parameter(
+                "period",
+                "A month as YYYY-MM, or the first day of a period as YYYY-MM-DD.",
+                {"type": "string", "pattern": f"{MONTH_PATTERN[:-1]}(-(0[1-9]|[12][0-9]|3[01]))?$"},
+                "2026-04",
+            ),
+            limit(1000, 100),
+        ),
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
         "/materialized-views/live",
         "reading",
         {200: rows({"anyOf": [{"$ref": "#/components/schemas/v_kpis_en_vivo"}, MONTHS]})},

@@ -1,0 +1,93 @@
+-- GET /materialized-views/restatements: what changed in closed periods, newest first.
+--
+-- Invariant: only views that the caller may read.
+
+CREATE OR REPLACE FUNCTION api.restatements(
+    view text DEFAULT NULL,
+    period text DEFAULT NULL,
+    limite text DEFAULT NULL
+)
+RETURNS json
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $restatements$
+DECLARE
+    v_views constant text[] := ARRAY(
+        SELECT kpi.view_name
+        FROM kpi_engine.kpi_views() AS kpi
+        WHERE
+            kpi.time_column IS NOT NULL
+            AND has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
+    );
+    v_view constant text := kpi_engine.choice_parameter('view', view, VARIADIC v_views);
+    v_period constant date := CASE
+        WHEN period ~ '^[0-9]{4}-[0-9]{2}$' THEN kpi_engine.month_parameter('period', period)
+        ELSE kpi_engine.day_parameter('period', period)
+    END;
+    v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
+    v_answer json;
+BEGIN
+    PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
+        SELECT max(restatements.restatement_id) FROM kpi_engine.restatements
+    )));
+    IF kpi_engine.csv_is_wanted() THEN
+        PERFORM set_config(
+            'analytics.answer_columns',
+            '["view", "period", "column", "reported", "current", "difference", "difference_pct", '
+            '"reported_at", "since", "run_id", "requests_changed", "previous", "key"]',
+            true);
+    END IF;
+    SELECT json_agg(shown)
+    INTO v_answer
+    FROM (
+        SELECT
+            restatements.view_name AS view,
+            restatements.period,
+            restatements.column_name AS column,
+            restatements.reported,
+            restatements.current,
+            restatements.difference,
+            restatements.difference_pct,
+            kpi_engine.iso_instant(restatements.reported_at) AS reported_at,
+            kpi_engine.iso_instant(restatements.since) AS since,
+            restatements.run_id,
+            restatements.requests_changed,
+            restatements.previous,
+            restatements.row_key AS key
+        FROM kpi_engine.restatements
+        WHERE
+            restatements.view_name = ANY (v_views)
+            AND (v_view IS NULL OR restatements.view_name = v_view)
+            AND (v_period IS NULL OR restatements.period = v_period)
+        ORDER BY restatements.restatement_id DESC
+        LIMIT v_limit
+    ) AS shown;
+    RETURN coalesce(v_answer, '[]');
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM kpi_engine.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM kpi_engine.raise_fault('restatements', SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$restatements$;
+
+COMMENT ON FUNCTION api.restatements(text, text, text) IS
+'Changes of figures of closed periods, newest first: what was reported at closing, what is shown '
+'since this change, by which refresh. view: a KPI view with a time; period: YYYY-MM, or the first '
+'day as YYYY-MM-DD; limit: 1 to 1000, default 100.';
+
+REVOKE ALL ON FUNCTION api.restatements(text, text, text) FROM public;
+GRANT EXECUTE ON FUNCTION api.restatements(text, text, text)
+TO analytics_lector, analytics_operador;
