@@ -36,10 +36,13 @@ CREATE TABLE kpi_engine.published_rows (
     view_name text NOT NULL,
     row_key jsonb NOT NULL,
     run_id bigint NOT NULL,
+    period date,
     contents jsonb,
     PRIMARY KEY (view_name, row_key, run_id)
 );
 CREATE INDEX published_rows_by_run ON kpi_engine.published_rows (view_name, run_id);
+CREATE INDEX published_rows_by_period ON kpi_engine.published_rows (view_name, period)
+WHERE period IS NOT NULL;
 COMMENT ON TABLE kpi_engine.published_rows IS
 'The history of all KPI views: each row as it was published, once for each change. A row holds '
 'from its run_id until the next run_id of the same key. Read it by analytics.as_reported().';
@@ -47,6 +50,8 @@ COMMENT ON COLUMN kpi_engine.published_rows.view_name IS 'Materialized view of s
 COMMENT ON COLUMN kpi_engine.published_rows.row_key IS
 'Values of the view''s unique key, in the order of its columns.';
 COMMENT ON COLUMN kpi_engine.published_rows.run_id IS 'The publish that changed the row.';
+COMMENT ON COLUMN kpi_engine.published_rows.period IS
+'The month, week or day of the row; NULL where the view has no time.';
 COMMENT ON COLUMN kpi_engine.published_rows.contents IS
 'The row by column, without calculado_at; NULL: the row was gone.';
 

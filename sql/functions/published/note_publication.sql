@@ -19,6 +19,11 @@ DECLARE
     v_now constant timestamptz := analytics.now();
     v_relation constant regclass := format('analytics.%I', p_view_name)::regclass;
     v_key constant text[] := kpi_engine.key_columns(v_relation);
+    -- Where in the key its time is, from 0; NULL without a time.
+    v_place constant integer := (
+        SELECT array_position(kpi.key_columns, kpi.time_column) - 1
+        FROM kpi_engine.kpi_views(p_view_name) AS kpi
+    );
     v_keeps_rows constant boolean := kpi_engine.history_days(p_view_name) IS DISTINCT FROM 0;
     v_columns text[];
     v_shown bigint;
@@ -78,8 +83,9 @@ BEGIN
         ),
 
         written AS (
-            INSERT INTO kpi_engine.published_rows (view_name, row_key, run_id, contents)
-            SELECT $1, changed.row_key, $2, changed.contents FROM changed
+            INSERT INTO kpi_engine.published_rows (view_name, row_key, run_id, period, contents)
+            SELECT $1, changed.row_key, $2, (changed.row_key ->> $4)::date, changed.contents
+            FROM changed
         ),
 
         removed AS (
@@ -108,7 +114,7 @@ BEGIN
         kpi_engine.column_list(v_columns, 'kpi.%I'),
         v_relation,
         kpi_engine.column_list(v_columns, '%1$L, nullif(count(*) - count(kpi.%1$I), 0)')
-    ) INTO v_shown, v_changed, v_nulls USING p_view_name, p_run_id, v_keeps_rows;
+    ) INTO v_shown, v_changed, v_nulls USING p_view_name, p_run_id, v_keeps_rows, v_place;
 
     INSERT INTO kpi_engine.publications (
         view_name, run_id, data_version, published_at, calculated_at, rows_shown, rows_changed,
@@ -132,7 +138,7 @@ BEGIN
         v_keeps_rows
     FROM kpi_engine.engine_state
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;
-    IF v_changed > 0 THEN
+    IF v_changed > 0 AND v_place IS NOT NULL THEN
         PERFORM kpi_engine.note_restatements(p_view_name, p_run_id, p_requests);
     END IF;
     RETURN v_changed;

@@ -16,15 +16,10 @@ AS $note_restatements$
 DECLARE
     v_now constant timestamptz := analytics.now();
     v_view record;
-    v_place integer;
     v_first_run bigint;
     v_numbers text[];
 BEGIN
     SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
-    v_place := array_position(v_view.key_columns, v_view.time_column) - 1;
-    IF v_place IS NULL THEN
-        RETURN;
-    END IF;
     SELECT min(publications.run_id) INTO v_first_run
     FROM kpi_engine.publications
     WHERE publications.view_name = p_view_name;
@@ -43,12 +38,10 @@ BEGIN
     INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
     SELECT p_view_name, late.period, reported.run_id, late.closed_at, reported.published_at
     FROM (
-        SELECT
-            (changed.row_key ->> v_place)::date AS period,
-            kpi_engine.closes_at((changed.row_key ->> v_place)::date, v_view.grain) AS closed_at
+        SELECT changed.period, kpi_engine.closes_at(changed.period, v_view.grain) AS closed_at
         FROM kpi_engine.published_rows AS changed
         WHERE changed.view_name = p_view_name AND changed.run_id = p_run_id
-        GROUP BY changed.row_key ->> v_place
+        GROUP BY changed.period
     ) AS late
     CROSS JOIN LATERAL kpi_engine.closing_publication(p_view_name, late.closed_at) AS reported
     WHERE late.closed_at <= v_now
@@ -80,7 +73,7 @@ BEGIN
     FROM kpi_engine.published_rows AS changed
     INNER JOIN kpi_engine.closings
         ON closings.view_name = p_view_name
-        AND closings.period = (changed.row_key ->> v_place)::date
+        AND closings.period = changed.period
         AND closings.run_id < p_run_id
     LEFT JOIN LATERAL (
         SELECT version.contents

@@ -12,10 +12,8 @@ SET search_path = pg_catalog, pg_temp
 AS $rows_at_closing$
 DECLARE
     v_view record;
-    v_place integer;
 BEGIN
     SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
-    v_place := array_position(v_view.key_columns, v_view.time_column) - 1;
     RETURN QUERY
         SELECT closed.contents || jsonb_strip_nulls(jsonb_build_object('calculado_at', (
             SELECT publications.calculated_at
@@ -31,7 +29,7 @@ BEGIN
             FROM kpi_engine.published_rows AS version
             INNER JOIN kpi_engine.closings
                 ON closings.view_name = p_view_name
-                AND closings.period = (version.row_key ->> v_place)::date
+                AND closings.period = version.period
                 AND closings.run_id >= version.run_id
             WHERE version.view_name = p_view_name
             ORDER BY version.row_key, version.run_id DESC

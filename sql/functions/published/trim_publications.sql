@@ -12,16 +12,11 @@ SET search_path = pg_catalog, pg_temp
 AS $trim_publications$
 DECLARE
     v_view record;
-    v_place integer;
 BEGIN
     FOR v_view IN
         SELECT
             kept.view_name,
             kept.days,
-            (
-                SELECT array_position(kpi.key_columns, kpi.time_column) - 1
-                FROM kpi_engine.kpi_views(kept.view_name) AS kpi
-            ) AS place,
             -- The publish that was shown at the cut.
             (
                 SELECT max(publications.run_id)
@@ -38,7 +33,6 @@ BEGIN
         -- Without any history, a publish removes it.
         WHERE kept.days > 0
     LOOP
-        v_place := v_view.place;
         DELETE FROM kpi_engine.published_rows AS old
         WHERE
             old.view_name = v_view.view_name
@@ -59,7 +53,7 @@ BEGIN
                 SELECT FROM kpi_engine.closings
                 WHERE
                     closings.view_name = old.view_name
-                    AND closings.period = (old.row_key ->> v_place)::date
+                    AND closings.period = old.period
                     AND closings.run_id >= old.run_id
                     AND NOT EXISTS (
                         SELECT FROM kpi_engine.published_rows AS newer

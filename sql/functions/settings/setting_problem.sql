@@ -35,7 +35,7 @@ AS $setting_problem$
         WHEN p_name = 'schedule_time' THEN
             CASE WHEN p_value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
             THEN 'Take a local time HH:MM from 00:00 to 23:59, such as 01:00.' END
-        WHEN p_name = 'rebuild_threshold_pct' THEN
+        WHEN p_name IN ('rebuild_threshold_pct', 'gate_lost_rows_pct', 'gate_null_points') THEN
             CASE WHEN p_value !~ '^([1-9][0-9]?|100)$'
             THEN 'Take a whole number from 1 to 100.' END
         WHEN p_name = 'rebuild_batch_requests' THEN
@@ -45,7 +45,8 @@ AS $setting_problem$
             CASE WHEN p_value !~ '^([1-9]|[12][0-9]|30|off)$'
             THEN 'Take a whole number from 1 to 30, or off.' END
         WHEN p_name IN (
-            'api_forced_requests', 'slow_refresh_least_ms', 'gate_least_requests'
+            'api_forced_requests', 'slow_refresh_least_ms', 'gate_least_requests',
+            'gate_least_count'
         ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,8}|1000000000)$'
             THEN 'Take a whole number from 0 to 1000000000.' END
@@ -73,6 +74,12 @@ AS $setting_problem$
         WHEN p_name = 'closing_days' THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
             THEN 'Take a whole number from 0 to 366.' END
+        WHEN p_name = 'gate_closed_pct' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
+            THEN 'Take a whole number from 1 to 100000.' END
+        WHEN p_name = 'breaker_pct' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]?|100|off)$'
+            THEN 'Take a whole number from 1 to 100, or off.' END
         WHEN p_name = 'restatement_alert_pct' THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000|off)$'
             THEN 'Take a whole number from 0 to 100000, or off.' END
@@ -82,7 +89,7 @@ AS $setting_problem$
         WHEN p_name = 'usage_advice_days' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
             THEN 'Take a whole number from 1 to 366.' END
-        WHEN p_name IN ('allow_pinned_clock', 'change_capture') THEN
+        WHEN p_name IN ('allow_pinned_clock', 'change_capture', 'gate') THEN
             CASE WHEN p_value NOT IN ('on', 'off') THEN 'Take on or off.' END
         ELSE 'There is no setting of this name.'
     END;
