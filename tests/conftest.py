@@ -261,6 +261,12 @@ def copy_settings(database: Database, template: str) -> None:
 
 
 TEMPLATE_NUMBERS = itertools.count(1)
+# The materialized views, as a refresh goes through them.
+KPI_VIEWS = sorted(
+    file.stem
+    for file in (Path(__file__).parents[1] / "sql" / "views" / "kpis").glob("mv_*.sql")
+    if not file.stem.endswith("_base")
+)
 # By cluster and what was done.
 MADE: dict[tuple[str, str], str] = {}
 

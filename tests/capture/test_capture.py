@@ -488,6 +488,7 @@ def test_writes_through_the_parent_and_to_partitions_are_noted(partitioned: Data
         # To another partition.
         f"UPDATE public.{parent} SET fecha_envio = '2026-09-10 12:00:00-05' "
         "WHERE fecha_envio >= '2026-11-15' AND respondio",
+        NEW_NOTICES.format(table="notices_newer", instant="2026-11-20 12:00:00-05"),
         "DELETE FROM public.notices_newer",
         NEW_NOTICES.format(table=parent, instant="2026-11-20 12:00:00-05"),
         f"DELETE FROM public.{parent} WHERE fecha_envio < '2026-11-15'",

@@ -17,7 +17,7 @@ from psycopg import sql
 import migrate as migrate_module
 import uninstall as uninstall_module
 from commandline.console import UserError
-from conftest import Database, Server
+from conftest import KPI_VIEWS, Database, Server
 from database.prerequisites import path_elements
 from database.sql_files import SQL_DIRECTORY, dependency_order, load_objects
 from development.demo_source import load_source_schema
@@ -140,10 +140,7 @@ def test_after_migrate_the_three_statements_work_unqualified(source: Database) -
     migrate(source.url)
     with source.connect() as connection:
         refreshed = connection.execute("SELECT * FROM refresh_all_mv();").fetchall()
-        assert [row[:2] for row in refreshed] == [
-            ("mv_metricas_mensuales", "SUCCESS"),
-            ("mv_ranking_asesores", "SUCCESS"),
-        ]
+        assert [row[:2] for row in refreshed] == [(view, "SUCCESS") for view in KPI_VIEWS]
         stats = connection.execute("SELECT * FROM get_mv_stats();").fetchall()
         assert [(row[0], row[1], row[4]) for row in stats] == [
             ("mv_metricas_mensuales", 0, True),
@@ -289,7 +286,7 @@ def test_source_column_that_is_added_is_bound_and_none_can_be_retyped_below_a_vi
     assert "nivel_actual" in str(
         source.rows("SELECT pg_get_viewdef('kpi_engine.src_asesores'::regclass)")
     )
-    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * len(KPI_VIEWS)
 
 
 def test_older_objects_that_would_shadow_ours_stop_it_with_the_statements_to_move_them(
@@ -345,7 +342,7 @@ def test_changed_function_with_another_signature_replaces_the_old_one(
         "SELECT pg_get_function_identity_arguments(oid) FROM pg_proc WHERE proname = 'city_key'"
     ) == [("p_ciudad text, p_more text",)]
     # The view whose index reads it was rebuilt, populated as it was.
-    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * len(KPI_VIEWS)
     assert migrate(source.url, directory=sql_copy) == []
 
 
@@ -364,7 +361,7 @@ def test_view_that_can_not_be_replaced_in_place_takes_those_that_read_it_along(
     assert "changed views/kpis/mv_ranking_asesores_base.sql" in changes
     assert "changed views/kpis/mv_ranking_asesores.sql" in changes
     assert "changed views/kpis/mv_metricas_mensuales.sql" not in changes
-    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * len(KPI_VIEWS)
     view.write_text(original)
     migrate(source.url, directory=sql_copy)
     assert catalog(source) == fresh
@@ -400,7 +397,9 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
         "changed api.mv_ciudades",
         "changed api.mv_ranking_asesores",
     ]
-    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * 3
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * (
+        len(KPI_VIEWS) + 1
+    )
     new.unlink()
     assert migrate(source.url, directory=sql_copy) == [
         "removed api.mv_ciudades",
@@ -754,7 +753,9 @@ def test_odd_names_of_database_and_schema(server: Server) -> None:
         database.execute(f'ALTER SCHEMA public RENAME TO "{schema}"', "CREATE SCHEMA public")
         assert migrate(database.url, source_schema=schema)
         assert migrate(database.url) == []
-        assert database.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * 2
+        assert database.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * len(
+            KPI_VIEWS
+        )
         assert uninstall(database.url) is not None
     finally:
         with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
@@ -834,7 +835,9 @@ def test_without_pg_cron_it_says_so_and_everything_else_works(
     migrate(source.url)
     assert "no schedule: " in caplog.text
     assert "SELECT * FROM refresh_all_mv()" in caplog.text
-    assert source.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * 2
+    assert source.rows("SELECT refresh_status FROM refresh_all_mv()") == [("SUCCESS",)] * len(
+        KPI_VIEWS
+    )
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: str(path.stem))

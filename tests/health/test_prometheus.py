@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from cluster import free_port
-from conftest import Database
+from conftest import KPI_VIEWS, Database
 from gateway_testing import Api
 from health.test_problems import PROBLEM_NAMES, RUNBOOK
 from source_indexes import build_missing
@@ -219,7 +219,7 @@ def test_prometheus_reads_every_metric(prometheus: Prometheus, api: Api) -> None
     }
     assert rows == {
         view: api.database.rows(f"SELECT count(*) FROM analytics.{view}")[0][0]
-        for view in ("mv_metricas_mensuales", "mv_ranking_asesores")
+        for view in KPI_VIEWS
     }
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from conftest import Database, Server
+from conftest import KPI_VIEWS, Database, Server
 from development.demo_source import load_source_schema
 from migrate import migrate
 from oracle_views import NINE
@@ -340,7 +340,9 @@ def test_real_pg_cron_fires_the_slot_once(cron_database: Database) -> None:
     )
     assert (slot_at, requested_by) == (slot, "analytics_scheduler")
     assert timedelta(0) <= started - slot < timedelta(minutes=2)  # type: ignore[operator]
-    assert cron_database.rows("SELECT is_populated FROM get_mv_stats()") == [(True,), (True,)]
+    assert cron_database.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * len(
+        KPI_VIEWS
+    )
     assert cron_database.rows(
         "SELECT last_tick_at >= slot_at FROM analytics.scheduler_state, analytics.refresh_jobs"
     ) == [(True,)]
@@ -708,11 +710,12 @@ def test_logs_are_trimmed_once_an_hour_and_keep_what_is_needed(scheduled: Databa
         "UPDATE analytics.refresh_jobs SET finished_at = finished_at - interval '401 days'",
     )
     lines = "SELECT count(*) FROM analytics.refresh_log"
-    assert scheduled.rows(lines) == [(6,)]
+    two_runs = 2 * (len(KPI_VIEWS) + 1)
+    assert scheduled.rows(lines) == [(two_runs,)]
     tick(scheduled, "2026-11-21 01:01:00-05")
-    assert scheduled.rows(lines) == [(6,)], "it was trimmed within the hour before"
+    assert scheduled.rows(lines) == [(two_runs,)], "it was trimmed within the hour before"
     scheduled.execute("UPDATE analytics.scheduler_state SET last_trimmed_at = '2020-01-01'")
     tick(scheduled, "2026-11-21 01:02:00-05")
-    assert scheduled.rows(lines) == [(3,)]
+    assert scheduled.rows(lines) == [(two_runs // 2,)]
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
-    assert scheduled.rows("SELECT count(*) FROM get_mv_stats()") == [(2,)]
+    assert scheduled.rows("SELECT count(*) FROM get_mv_stats()") == [(len(KPI_VIEWS),)]

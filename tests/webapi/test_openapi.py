@@ -10,6 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import Case, GenerationMode
 
+from conftest import KPI_VIEWS
 from gateway_testing import Api, path_of
 from webapi.endpoints import ENDPOINTS, Endpoint
 from webapi.http_errors import LONGEST_URL
@@ -58,9 +59,8 @@ def test_the_document_has_every_path_with_its_words(api: Api) -> None:
     document = api.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     paths = {(path, method) for path, methods in document["paths"].items() for method in methods}
-    ranking = "/materialized-views/kpis/mv_ranking_asesores"
     assert paths == {
-        (ranking, "get"),
+        *((f"/materialized-views/kpis/{view}", "get") for view in KPI_VIEWS),
         *((documented_path(endpoint), endpoint.method.lower()) for endpoint in ENDPOINTS),
     }
     functions = api.database.rows(

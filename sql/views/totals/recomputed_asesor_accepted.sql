@@ -7,9 +7,10 @@ SELECT
     asesor.asesor_id,
     sum(asesor.amount) AS accepted_amount
 FROM kpi_engine.solicitud_facts
-CROSS JOIN LATERAL unnest(
-    solicitud_facts.asesor_ids, solicitud_facts.asesor_accepted_amounts
-) AS asesor (asesor_id, amount)
+CROSS JOIN
+    LATERAL unnest(
+        solicitud_facts.asesor_ids, solicitud_facts.asesor_accepted_amounts
+    ) AS asesor (asesor_id, amount)
 WHERE isfinite(solicitud_facts.local_day) AND asesor.amount IS NOT NULL
 GROUP BY asesor.asesor_id;
 

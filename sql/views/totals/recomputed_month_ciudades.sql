@@ -54,8 +54,10 @@ FROM (
             asesor.asesor_id,
             coalesce(asesor.place, 1) = 1 AS is_first
         FROM kpi_engine.solicitud_facts
-        LEFT JOIN LATERAL unnest(solicitud_facts.asesor_ids) WITH ORDINALITY
-            AS asesor (asesor_id, place) ON true
+        LEFT JOIN
+            LATERAL unnest(solicitud_facts.asesor_ids) WITH ORDINALITY
+                AS asesor (asesor_id, place)
+            ON true
         WHERE isfinite(solicitud_facts.mes) AND solicitud_facts.ciudad_key <> ''
     ) AS request
     GROUP BY request.mes, request.ciudad_key

@@ -25,7 +25,8 @@ advisor AS (
             sum(coalesce(asesor.offers_won, 0)), sum(coalesce(asesor.offers, 1))
         ) AS win_rate
     FROM kpi_engine.solicitud_facts
-    CROSS JOIN LATERAL
+    CROSS JOIN
+        LATERAL
         unnest(
             solicitud_facts.asesor_ids,
             solicitud_facts.asesor_offers,
