@@ -222,7 +222,7 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
         found.append(
             parameter(
                 "reported",
-                "true: closed periods have the figures that were reported at closing. Not with as_of.",
+                "true: closed periods as they were reported at closing. Not with as_of.",
                 {"type": "boolean", "default": False},
                 True,
             )

@@ -688,7 +688,7 @@ class Sequence:
             self.compare_real_time(months, "after the refresh")
 
     def rows(self, query: str) -> list[psycopg.rows.TupleRow]:
-        return self.arena.refresher.execute(query).fetchall()  # type: ignore[arg-type]
+        return self.arena.refresher.execute(query).fetchall()
 
     def compare_real_time(self, months: list[Row], moment: str) -> None:
         """Compare the real-time view with what is right."""

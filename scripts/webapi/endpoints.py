@@ -574,6 +574,45 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         errors=(409,),
     ),
     Endpoint(
+        "POST",
+        "/materialized-views/gate",
+        "refreshing",
+        {
+            200: record(
+                success=flag(True),
+                message=text(
+                    "2 finding(s) of mv_metricas_mensuales accepted; the next refresh publishes"
+                ),
+                view=text("mv_metricas_mensuales"),
+                how=one_of("once", "normal"),
+                accepted=count(2),
+            )
+        },
+        (
+            parameter(
+                "view",
+                "A view that the gate holds back; changes for the breaker.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+                required=True,
+            ),
+            parameter(
+                "how",
+                "once: for the next publish. normal: the rules compare with these figures in future.",
+                {"type": "string", "enum": ["once", "normal"], "default": "once"},
+                "once",
+            ),
+            parameter(
+                "reason",
+                "Why it is right. It is kept with the name of the caller.",
+                {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": r"\S"},
+                "A correction of April, agreed with finance.",
+                required=True,
+            ),
+        ),
+        errors=(404,),
+    ),
+    Endpoint(
         "GET",
         "/materialized-views/scheduler/status",
         "scheduler",

@@ -239,6 +239,38 @@ def test_row_drop(patient: Patient) -> None:
     seen_and_gone(patient, "row_drop", lambda: patient.run(REFRESH))
 
 
+def test_gate(patient: Patient) -> None:
+    patient.run(
+        "SELECT analytics.set_setting('gate_least_requests', '1')",
+        "UPDATE public.solicitudes SET created_at = created_at - interval '1 day'",
+        REFRESH,
+    )
+    seen_and_gone(
+        patient,
+        "gate",
+        lambda: patient.run(
+            "SELECT analytics.accept_gate('changes', 'once', 'it is right')",
+            "SELECT analytics.set_setting('gate', 'off')",
+            "SELECT analytics.set_setting('restatement_alert_pct', 'off')",
+            REFRESH,
+        ),
+    )
+
+
+def test_restated(patient: Patient) -> None:
+    patient.run(
+        "SELECT analytics.set_setting('gate', 'off')",
+        "SELECT analytics.set_setting('gate_least_requests', '1')",
+        "DELETE FROM public.adjudicaciones_repuesto",
+        REFRESH,
+    )
+    assert patient.look() == ["raised restated"]
+    patient.now += timedelta(hours=23)
+    assert [event for event in patient.look() if "restated" in event] == []
+    patient.now += timedelta(hours=1, minutes=1)
+    assert "cleared restated" in patient.look()
+
+
 def test_capture_gap(patient: Patient) -> None:
     patient.run(
         "ALTER TABLE public.asesores OWNER TO CURRENT_USER",
@@ -341,7 +373,7 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 16
+    assert len(set(PROBLEM_NAMES)) == 18
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -7,8 +7,8 @@ import pytest
 
 from conftest import Database
 from golden_data import GOLDEN, NOW, run_file
-from migrate import migrate
 from kpis.test_published import ADD
+from migrate import migrate
 from sequences import KPI_VIEWS, PUBLISHED
 
 SYSTEM_SERVER_IS_ENOUGH = True

@@ -56,8 +56,8 @@ END;
 $note_closings$;
 
 COMMENT ON FUNCTION kpi_engine.note_closings(text, bigint) IS
-'Writes kpi_engine.closings for the periods of a view that closed since the last publish. p_run_id: '
-'the publish that comes now; it is the reported one of periods that were closed before the first '
-'publish of all. Internal to kpi_engine.note_publication().';
+'Writes kpi_engine.closings for the periods of a view that closed since the last publish. '
+'p_run_id: the publish that comes now; it is the reported one of periods that were closed before '
+'the first publish of all. Internal to kpi_engine.note_publication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_closings(text, bigint) FROM public;

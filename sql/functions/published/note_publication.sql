@@ -1,7 +1,7 @@
 -- Notes what a view shows now: the publish, and the rows that it changed.
 --
 -- Invariant: afterwards the last version of each row in the history is the row of the view, and the
--- history has no other row. A row whose hash is the same did not change: for another row to have the
+-- history has no other row. A row whose hash is the same did not change: that another row has the
 -- same 64 bits is less likely than a fault of the hardware.
 -- One statement reads the view. Only changed rows become objects.
 

@@ -112,7 +112,7 @@ END;
 $note_restatements$;
 
 COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint) IS
-'Writes kpi_engine.restatements: the numbers of closed periods that this publish changed, with what '
-'was reported at closing. Internal to kpi_engine.note_publication().';
+'Writes kpi_engine.restatements: the numbers of closed periods that this publish changed, with '
+'what was reported at closing. Internal to kpi_engine.note_publication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint) FROM public;

@@ -1,7 +1,7 @@
 -- The rows of a view with the figures that were reported: closed periods as they were at closing.
 --
--- Invariant: a row that a closed period got later is not there, and one that it lost later is. Other
--- periods are as the view shows them now.
+-- Invariant: a row that a closed period got later is not there, and one that it lost later is.
+-- Other periods are as the view shows them now.
 
 CREATE OR REPLACE FUNCTION kpi_engine.rows_at_closing(p_view_name text)
 RETURNS SETOF jsonb

@@ -1,8 +1,8 @@
 -- Applies what changed, publishes the materialized views that show it, and logs the run.
 --
 -- Invariant: one run at a time. A view that fails, or that the gate holds back, keeps its old
--- contents, does not stop the others, and is tried again by the next run. The result of each view is in analytics.refresh_log if the
--- caller commits. It is in the server's log in any case.
+-- contents, does not stop the others, and is tried again by the next run. The result of each view
+-- is in analytics.refresh_log if the caller commits. It is in the server's log in any case.
 
 CREATE OR REPLACE FUNCTION kpi_engine.run_refresh(
     p_triggered_by text, p_requested_by text, p_force boolean
