@@ -598,7 +598,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             ),
             parameter(
                 "how",
-                "once: for the next publish. normal: the rules compare with these figures in future.",
+                "once: for the next publish. normal: from then on the rules compare with these.",
                 {"type": "string", "enum": ["once", "normal"], "default": "once"},
                 "once",
             ),

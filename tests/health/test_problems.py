@@ -260,6 +260,7 @@ def test_gate(patient: Patient) -> None:
 def test_restated(patient: Patient) -> None:
     patient.run(
         "SELECT analytics.set_setting('gate', 'off')",
+        "SELECT analytics.set_setting('breaker_pct', 'off')",
         "SELECT analytics.set_setting('gate_least_requests', '1')",
         "DELETE FROM public.adjudicaciones_repuesto",
         REFRESH,
