@@ -127,7 +127,8 @@ COMMENT ON COLUMN kpi_engine.restatements.since IS 'When this change was publish
 COMMENT ON COLUMN kpi_engine.restatements.run_id IS
 'The refresh that published it, as in analytics.refresh_log.';
 COMMENT ON COLUMN kpi_engine.restatements.requests_changed IS
-'Requests that this refresh computed again; NULL where make migrate built the view.';
+'Changed requests that this refresh applied; NULL where it computed everything again, or make '
+'migrate built the view.';
 
 ALTER TABLE kpi_engine.view_state ADD COLUMN noted_relation oid;
 COMMENT ON COLUMN kpi_engine.view_state.noted_relation IS

@@ -198,8 +198,88 @@ def test_a_restated_month_by_the_functions_of_the_api(april: tuple[Database, int
         ("api.restatements(period => '2026-13')", "parameter period must be"),
         ("api.restatements(limite => '0')", "parameter limit must be"),
     ):
-        with pytest.raises(psycopg.errors.RaiseException, match=message):
+        with pytest.raises(psycopg.Error, match=message):
             database.rows(f"SELECT {call}", now)
     assert database.rows(
         "SELECT json_array_length(api.kpi('mv_ranking_asesores', 'as_of=2026-05-04'))", now
     ) == database.rows("SELECT least(50, count(*)) FROM analytics.mv_ranking_asesores")
+
+
+def test_a_history_of_some_days_or_none(april: tuple[Database, int]) -> None:
+    """The setting trims what is older, and closed periods keep their reported figures."""
+    database, reported = april
+    now = "2026-05-21 10:00:00-05"
+    database.execute(
+        f"SELECT analytics.set_setting('publication_history', '{TABLE}=10, mv_finanzas_mensuales=none')"
+    )
+    at_closing = (
+        f"SELECT object FROM kpi_engine.rows_at_closing('{TABLE}') AS past (object) ORDER BY 1"
+    )
+    before = [{**row, "calculado_at": None} for (row,) in database.rows(at_closing)]  # type: ignore[dict-item]
+    ((rows,),) = database.rows("SELECT count(*) FROM kpi_engine.published_rows")
+    database.rows("SELECT kpi_engine.trim_publications(analytics.now())", now)
+    assert database.rows("SELECT count(*) FROM kpi_engine.published_rows") < [(rows,)]
+    after = [{**row, "calculado_at": None} for (row,) in database.rows(at_closing)]  # type: ignore[dict-item]
+    assert after == before
+    assert database.rows(PAST.format("2026-05-11T10:00:01"), now) == [(reported + 1,)]
+    assert database.rows(PAST.format("2026-05-21"), now) == [(reported + 3,)]
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(PAST.format("2026-05-05"), now)
+    # None at all: then it begins again.
+    none = "SELECT count(*) FROM analytics.as_reported('mv_finanzas_mensuales', '{}')"
+    database.execute(ADD.format(day="05"))
+    refresh(database, now, force=True)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back") as caught:
+        database.rows(none.format("2026-05-21"), now)
+    assert "keeps no history" in str(caught.value.diag.message_detail)
+    database.execute("SELECT analytics.set_setting('publication_history', '*=all')")
+    refresh(database, "2026-05-22 01:00:00-05", force=True)
+    later = "2026-05-23 01:00:00-05"
+    shown = "SELECT count(*) FROM analytics.mv_finanzas_mensuales"
+    assert database.rows(none.format("2026-05-22"), later) == database.rows(shown)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(none.format("2026-05-21"), later)
+
+
+def test_a_clock_that_was_wrong_closes_nothing_and_hides_nothing(
+    april: tuple[Database, int],
+) -> None:
+    database, reported = april
+    refresh(database, "2027-05-21 10:00:00-05", force=True)
+    closed = "SELECT count(*) FROM kpi_engine.closings WHERE closed_at > '2026-05-21 10:00:00-05'"
+    assert database.rows(closed) != [(0,)]
+    now = "2026-05-21 10:00:00-05"
+    refresh(database, now, force=True)
+    assert database.rows(closed) == [(0,)]
+    assert database.rows(PAST.format("2026-05-21T10:00:00"), now) == [(reported + 3,)]
+    assert database.rows(PAST.format("2026-05-21T09:59:59"), now) == [(reported + 3,)]
+
+
+def test_a_restore_without_the_rows_is_no_answer(april: tuple[Database, int]) -> None:
+    database, reported = april
+    now = "2026-05-21 10:00:00-05"
+    database.execute("TRUNCATE kpi_engine.published_rows")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(PAST.format("2026-05-21"), now)
+    refresh(database, now, force=True)
+    assert database.rows(PAST.format("2026-05-21"), now) == [(reported + 3,)]
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(PAST.format("2026-05-20"), now)
+
+
+def test_settings_refuse_what_they_can_not_be(april: tuple[Database, int]) -> None:
+    for name, wrong in (
+        ("publication_history", ""),
+        ("publication_history", "mv_x"),
+        ("publication_history", "mv_x=0"),
+        ("publication_history", "mv_x=90;mv_y=all"),
+        ("closing_days", "367"),
+        ("restatement_alert_pct", "-1"),
+        ("gate", "maybe"),
+        ("gate_closed_pct", "0"),
+        ("breaker_pct", "101"),
+        ("gate_lost_rows_pct", "x"),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
+            april[0].execute(f"SELECT analytics.set_setting('{name}', '{wrong}')")
+        assert str(caught.value.diag.message_hint).startswith("Take "), name

@@ -36,7 +36,7 @@ DECLARE
     v_answer json;
 BEGIN
     PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
-        SELECT max(restatements.restatement_id) FROM kpi_engine.restatements
+        SELECT max(changed.restatement_id) FROM kpi_engine.restatements AS changed
     )));
     IF kpi_engine.csv_is_wanted() THEN
         PERFORM set_config(
@@ -49,25 +49,25 @@ BEGIN
     INTO v_answer
     FROM (
         SELECT
-            restatements.view_name AS view,
-            restatements.period,
-            restatements.column_name AS column,
-            restatements.reported,
-            restatements.current,
-            restatements.difference,
-            restatements.difference_pct,
-            kpi_engine.iso_instant(restatements.reported_at) AS reported_at,
-            kpi_engine.iso_instant(restatements.since) AS since,
-            restatements.run_id,
-            restatements.requests_changed,
-            restatements.previous,
-            restatements.row_key AS key
-        FROM kpi_engine.restatements
+            changed.view_name AS view,
+            changed.period,
+            changed.column_name AS column,
+            changed.reported,
+            changed.current,
+            changed.difference,
+            changed.difference_pct,
+            kpi_engine.iso_instant(changed.reported_at) AS reported_at,
+            kpi_engine.iso_instant(changed.since) AS since,
+            changed.run_id,
+            changed.requests_changed,
+            changed.previous,
+            changed.row_key AS key
+        FROM kpi_engine.restatements AS changed
         WHERE
-            restatements.view_name = ANY (v_views)
-            AND (v_view IS NULL OR restatements.view_name = v_view)
-            AND (v_period IS NULL OR restatements.period = v_period)
-        ORDER BY restatements.restatement_id DESC
+            changed.view_name = ANY (v_views)
+            AND (v_view IS NULL OR changed.view_name = v_view)
+            AND (v_period IS NULL OR changed.period = v_period)
+        ORDER BY changed.restatement_id DESC
         LIMIT v_limit
     ) AS shown;
     RETURN coalesce(v_answer, '[]');

@@ -36,9 +36,20 @@ BEGIN
     IF v_key IS NULL THEN
         RETURN 0;
     END IF;
-    -- A clock was wrong.
-    UPDATE kpi_engine.publications SET published_at = v_now
-    WHERE publications.view_name = p_view_name AND publications.published_at > v_now;
+    PERFORM kpi_engine.heal_publications();
+    -- After a restore without the rows of the history.
+    IF v_keeps_rows
+        AND EXISTS (
+            SELECT FROM kpi_engine.publications
+            WHERE publications.view_name = p_view_name AND publications.rows_shown > 0
+        )
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.published_rows WHERE published_rows.view_name = p_view_name
+        ) THEN
+        DELETE FROM kpi_engine.publications WHERE publications.view_name = p_view_name;
+        DELETE FROM kpi_engine.closings WHERE closings.view_name = p_view_name;
+        DELETE FROM kpi_engine.published_hashes WHERE published_hashes.view_name = p_view_name;
+    END IF;
     IF v_keeps_rows THEN
         -- Rows were not kept until now: the history begins.
         DELETE FROM kpi_engine.publications
@@ -148,8 +159,8 @@ $note_publication$;
 COMMENT ON FUNCTION kpi_engine.note_publication(text, bigint, bigint) IS
 'Notes what a materialized view shows: one row of kpi_engine.publications, and a row of '
 'kpi_engine.published_rows for each row that is another one than at the last publish. Then what '
-'changed in closed periods. Returns the number of changed rows. p_requests: requests that the run '
-'computed. Internal to kpi_engine.run_refresh() and make migrate: the caller holds the refresh '
-'lock.';
+'changed in closed periods. Returns the number of changed rows. p_requests: changed requests '
+'that the run applied, or NULL. Internal to kpi_engine.run_refresh() and make migrate: the caller '
+'holds the refresh lock.';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_publication(text, bigint, bigint) FROM public;

@@ -13,6 +13,14 @@ AS $publication_at$
         publications.view_name = p_view_name
         AND publications.published_at <= p_at
         AND publications.keeps_rows
+        -- Not after a restore without the rows of the history.
+        AND (
+            publications.rows_shown = 0
+            OR EXISTS (
+                SELECT FROM kpi_engine.published_rows
+                WHERE published_rows.view_name = p_view_name
+            )
+        )
     ORDER BY publications.run_id DESC
     LIMIT 1;
 $publication_at$;

@@ -125,7 +125,10 @@ BEGIN
                         v_published := v_published + 1;
                     END IF;
                     PERFORM kpi_engine.note_publication(
-                        v_view.view_name, v_run.run_id, v_run.requests_recomputed);
+                        v_view.view_name,
+                        v_run.run_id,
+                        CASE WHEN v_run.mode = 'incremental' THEN v_run.requests_recomputed END
+                    );
                     PERFORM kpi_engine.check_gate(v_view.view_name, v_run.run_id);
                     PERFORM kpi_engine.use_acceptances(v_view.view_name, v_run.run_id);
                 END IF;
