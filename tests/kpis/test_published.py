@@ -210,7 +210,8 @@ def test_a_history_of_some_days_or_none(april: tuple[Database, int]) -> None:
     database, reported = april
     now = "2026-05-21 10:00:00-05"
     database.execute(
-        f"SELECT analytics.set_setting('publication_history', '{TABLE}=10, mv_finanzas_mensuales=none')"
+        "SELECT analytics.set_setting('publication_history', "
+        f"'{TABLE}=10, mv_finanzas_mensuales=none')"
     )
     at_closing = (
         f"SELECT object FROM kpi_engine.rows_at_closing('{TABLE}') AS past (object) ORDER BY 1"
