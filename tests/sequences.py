@@ -660,10 +660,10 @@ class Sequence:
         ranking = oracle.compute_ranking(source, self.today(), self.zone)
         seven = compute_seven(source, self.today(), self.zone, self.limits)
         self.compare_real_time(months, "before the refresh")
+        # The plans of all nine would take most of the time.
+        one = self.random.choice(KPI_VIEWS)
         at_this_moment = (
-            {view: self.rows(AT_THIS_MOMENT.format(view)) for view in KPI_VIEWS}
-            if self.random.random() < 0.15
-            else {}
+            self.rows(AT_THIS_MOMENT.format(one)) if self.random.random() < 0.3 else None
         )
         call = f"SELECT * FROM analytics.refresh_all_mv({'true' if force else ''})"
         self.note(f"refresher: BEGIN ISOLATION LEVEL {isolation}; {call}; COMMIT;")
@@ -679,8 +679,9 @@ class Sequence:
         found = oracle.all_differences((months, ranking), actual)
         found += seven_differences(seven, read_seven(refresher))
         assert not found, f"{len(found)} differences after the refresh\n" + "\n".join(found[:40])
-        for view, rows in at_this_moment.items():
-            assert rows == self.rows(PUBLISHED.format(view)), f"rows_now('{view}') was wrong"
+        if at_this_moment is not None:
+            shown = self.rows(PUBLISHED.format(one))
+            assert at_this_moment == shown, f"rows_now('{one}') was wrong"
         self.totals.comparisons += 1
         self.totals.cells += sum(len(row) for row in [*months, *ranking])
         self.totals.cells += sum(len(row) for rows in seven.values() for row in rows)
@@ -688,7 +689,7 @@ class Sequence:
             self.compare_real_time(months, "after the refresh")
 
     def rows(self, query: str) -> list[psycopg.rows.TupleRow]:
-        return self.arena.refresher.execute(query).fetchall()  # type: ignore[arg-type]
+        return self.arena.refresher.execute(query).fetchall()
 
     def compare_real_time(self, months: list[Row], moment: str) -> None:
         """Compare the real-time view with what is right."""

@@ -348,7 +348,7 @@ def test_a_server_that_keeps_one_waiting_holds_up_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     box, url = mailbox
-    monkeypatch.setattr(notifier, "DELIVERY_SECONDS", 1.0)
+    monkeypatch.setattr(notifier, "DELIVERY_SECONDS", 6.0)
     hook.may_answer.clear()
     break_capture(alerting)
     ways = notifier.ways_of(mail_settings(url) | {"ALERT_WEBHOOK_URL": hook.url})
