@@ -1,4 +1,4 @@
--- Names the derived tables that decide a relation, directly or through other derived tables.
+-- Names the derived tables that decide a relation, through views and other derived tables too.
 
 CREATE OR REPLACE FUNCTION kpi_engine.derived_tables_behind(p_relation regclass)
 RETURNS text[]
@@ -19,7 +19,12 @@ AS $derived_tables_behind$
                 ON pg_depend.classid = 'pg_rewrite'::regclass
                 AND pg_depend.objid = pg_rewrite.oid
                 AND pg_depend.refclassid = 'pg_class'::regclass
-            WHERE pg_rewrite.ev_class = p_relation
+            WHERE
+                pg_rewrite.ev_class = p_relation
+                OR pg_rewrite.ev_class IN (
+                    SELECT format('kpi_engine.%I', passed.name)::regclass
+                    FROM unnest(kpi_engine.views_behind(p_relation)) AS passed (name)
+                )
         )
         UNION
         SELECT listed.name
@@ -32,7 +37,7 @@ AS $derived_tables_behind$
 $derived_tables_behind$;
 
 COMMENT ON FUNCTION kpi_engine.derived_tables_behind(regclass) IS
-'Names of the derived tables that a view reads by itself (not through other views), or of the '
+'Names of the derived tables that a view reads, by itself or through other views, or of the '
 'derived table itself, and of the derived tables that these read. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.derived_tables_behind(regclass) FROM public;

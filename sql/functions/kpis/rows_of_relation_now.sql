@@ -26,6 +26,8 @@ DECLARE
     -- One list of keys for each table kept by key. The statement itself uses $1 and $2.
     v_keys kpi_engine.changed_keys[] := ARRAY[]::kpi_engine.changed_keys[];
     v_with text := 'window_end AS (SELECT $3 AS today)';
+    v_rows jsonb;
+    v_view text;
     v_definition text;
     v_part text;
     v_place integer;
@@ -89,6 +91,23 @@ BEGIN
         v_with := v_with || v_part;
     END LOOP;
 
+    v_rows := coalesce((
+        SELECT jsonb_object_agg(needed.name, format('SELECT * FROM %I', 'after_' || needed.name))
+        FROM unnest(v_needed) AS needed (name)
+    ), '{}') || jsonb_build_object(
+        'view_state',
+        'SELECT view_name, $3 AS today, calculated_at FROM kpi_engine.view_state'
+    );
+    FOREACH v_view IN ARRAY kpi_engine.views_behind(p_relation) LOOP
+        v_with := v_with || format(
+            ', %I AS NOT MATERIALIZED (%s)', 'after_' || v_view, kpi_engine.query_over(
+                rtrim(pg_get_viewdef(format('kpi_engine.%I', v_view)::regclass), ';'), v_rows
+            )
+        );
+        v_rows := v_rows || jsonb_build_object(
+            v_view, format('SELECT * FROM %I', 'after_' || v_view));
+    END LOOP;
+
     v_definition := format('SELECT * FROM %s', p_relation);
     IF (SELECT pg_class.relkind FROM pg_class WHERE pg_class.oid = p_relation) = 'm' THEN
         -- Reading a definition locks the view. The end of the subtransaction frees the lock: the
@@ -102,10 +121,7 @@ BEGIN
     RETURN QUERY EXECUTE format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
         regexp_replace(v_with, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
-        kpi_engine.query_over(v_definition, (
-            SELECT jsonb_object_agg(needed.name, format('SELECT * FROM %I', 'after_' || needed.name))
-            FROM unnest(v_needed) AS needed (name)
-        ))
+        kpi_engine.query_over(v_definition, v_rows)
     ) USING NULL::uuid[], v_today_before, v_today, v_keys;
 END;
 $rows_of_relation_now$;
