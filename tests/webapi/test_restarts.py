@@ -2,23 +2,26 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from gateway import wait_until
 from gateway_testing import Api
 from jwt_token import AUDIENCE
 
 READERS = 16
+ALLOWED = {0, 200, 503, 504}
 MONTHLY = "/materialized-views/monthly-metrics"
 
 
 @contextmanager
-def load(api: Api) -> Iterator[list[tuple[float, int]]]:
-    """Let readers ask all the time; hand out when each answer came and its status."""
+def load(api: Api) -> Iterator[list[tuple[float, int, int]]]:
+    """Let readers ask all the time; hand out when each answer came, its reader and its status."""
     stop = threading.Event()
-    answers: list[tuple[float, int]] = []
+    answers: list[tuple[float, int, int]] = []
     # One token may not take all places.
     tokens = [
         api.mint(
@@ -26,7 +29,7 @@ def load(api: Api) -> Iterator[list[tuple[float, int]]]:
                 "role": "analytics_lector",
                 "aud": AUDIENCE,
                 "sub": f"reader {number}",
-                "exp": int(time.time()) + 300,
+                "exp": int(time.time()) + 3600,
             }
         )
         for number in range(READERS)
@@ -40,7 +43,7 @@ def load(api: Api) -> Iterator[list[tuple[float, int]]]:
             except OSError:
                 status = 0
                 time.sleep(0.02)
-            answers.append((time.monotonic(), status))
+            answers.append((time.monotonic(), number, status))
 
     threads = [threading.Thread(target=read, args=(number,)) for number in range(READERS)]
     for thread in threads:
@@ -67,21 +70,31 @@ PARTS: dict[str, Callable[[Api], None]] = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_everything_reconnects_within_ten_seconds(
+def test_everything_reconnects_by_itself(
     api: Api, part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """How soon is a matter of the machine, and printed; scripts/bench_api.py measures it."""
+
+    def all_are_right(since: float, seconds: float) -> bool:
+        """Tell whether nothing failed for so long, and each reader had three answers meanwhile."""
+        seen = list(answers)
+        since = max([since, *(when for when, _, status in seen if status != 200)])
+        readers = Counter(number for when, number, _ in seen if when > since)
+        return (
+            time.monotonic() - since > seconds
+            and len(readers) == READERS
+            and min(readers.values()) >= 3
+        )
+
     with load(api) as answers:
-        time.sleep(1)
-        assert {status for _, status in answers} == {200}
+        begun = time.monotonic()
+        assert wait_until(lambda: all_are_right(begun, 1))
+        assert {status for _, _, status in answers} == {200}
         PARTS[part](api)
         up = time.monotonic()
-        time.sleep(10)
-        ended = time.monotonic()
-    failures = [when for when, status in answers if status != 200]
+        assert wait_until(lambda: all_are_right(up, 5))
     # Nothing but what a part that is away leads to.
-    assert {status for _, status in answers} <= {0, 200, 503, 504}
-    assert [status for when, status in answers if when > ended - 1]
-    back = max([0.0, *(when - up for when in failures)])
-    assert back < 9
+    assert {status for _, _, status in answers} <= ALLOWED
+    back = max([0.0, *(when - up for when, _, status in answers if status != 200)])
     with capsys.disabled():
         print(f"\n{part} restarted under load: all answers right again after {back:.2f} s")
