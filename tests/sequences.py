@@ -666,7 +666,9 @@ class Sequence:
         self.compare_real_time(months, "before the refresh")
         # The plans of all nine would take most of the time.
         one = self.random.choice(KPI_VIEWS)
-        at_this_moment = self.rows(AT_THIS_MOMENT.format(one))
+        at_this_moment = (
+            self.rows(AT_THIS_MOMENT.format(one)) if self.random.random() < 0.3 else None
+        )
         call = f"SELECT * FROM analytics.refresh_all_mv({'true' if force else ''})"
         self.note(f"refresher: BEGIN ISOLATION LEVEL {isolation}; {call}; COMMIT;")
         if isolation == "READ COMMITTED":
@@ -682,7 +684,8 @@ class Sequence:
         found += seven_differences(seven, read_seven(refresher))
         assert not found, f"{len(found)} differences after the refresh\n" + "\n".join(found[:40])
         shown = self.rows(PUBLISHED.format(one))
-        assert at_this_moment == shown, f"rows_now('{one}') was wrong"
+        if at_this_moment is not None:
+            assert at_this_moment == shown, f"rows_now('{one}') was wrong"
         assert self.rows(AS_REPORTED.format(one)) == shown, f"the history of {one} is wrong"
         self.totals.comparisons += 1
         self.totals.cells += sum(len(row) for row in [*months, *ranking])
