@@ -23,7 +23,11 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 RULES = CONFIG / "prometheus" / "alerts.yaml"
 DASHBOARD = CONFIG / "grafana" / "teloo-analytics.json"
 # Without a value as long as nothing has failed or no daily refresh has run.
-MAY_BE_ABSENT = {"refresh_failures_total", "scheduled_refresh_lag_seconds"}
+MAY_BE_ABSENT = {
+    "refresh_failures_total",
+    "scheduled_refresh_lag_seconds",
+    "restatements_total",
+}
 CONTRACT = {
     "view_last_success_timestamp_seconds",
     "view_refresh_duration_seconds",
@@ -38,6 +42,8 @@ CONTRACT = {
     "scheduled_refresh_lag_seconds",
     "data_version",
     "problem",
+    "restatements_total",
+    "gate_holds",
     "build_info",
 }
 

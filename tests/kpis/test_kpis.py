@@ -281,6 +281,8 @@ def test_new_view_is_one_file_with_all_that_follows(extended: Extended) -> None:
         "order",
         "limit",
         "offset",
+        "as_of",
+        "reported",
         "fill",
         "format",
     ]
@@ -405,11 +407,13 @@ def test_view_that_does_not_declare_itself_is_refused(
 def test_comment_that_is_spoilt_later_is_refused_too(migrated: Database, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
     (file,) = directory.rglob(f"views/**/{MONTHS}.sql")
-    file.write_text(file.read_text().replace("'Solicitudes creadas [conteo, up]", "'Solicitudes"))
+    file.write_text(
+        file.read_text().replace("'Solicitudes creadas [conteo, up", "'Solicitudes (conteo")
+    )
     with pytest.raises(UserError, match="column solicitudes_creadas of"):
         migrate(migrated.url, directory=directory)
     assert migrated.rows(
-        f"SELECT col_description('analytics.{MONTHS}'::regclass, 2) LIKE '%[conteo, up]%'"
+        f"SELECT col_description('analytics.{MONTHS}'::regclass, 2) LIKE '%[conteo, up%'"
     ) == [(True,)]
 
 
@@ -837,7 +841,6 @@ REFUSALS = [
     (CITIES, ["ciudad_key=CALI"], "parameter ciudad_key is unknown"),
     (MONTHS, ["format=csv"], "parameter format is unknown"),
     (MONTHS, ["compare=previous"], "parameter compare is unknown"),
-    (MONTHS, ["as_of=2026-01-01"], "parameter as_of is unknown"),
     (MONTHS, ["From=2026-01"], "parameter From is unknown"),
     (MONTHS, ["=1"], "the query string has an unknown parameter"),
     (MONTHS, ["a b=1"], "the query string has an unknown parameter"),
@@ -857,7 +860,7 @@ def test_wrong_parameters_are_told(
     assert (status, told["code"], told["message"]) == (400, "TELOO400", message)
     if "unknown" in message:
         assert told["hint"].startswith("The parameters of this path: ")
-        assert told["hint"].endswith("from, to, order, limit, offset, fill.")
+        assert told["hint"].endswith("from, to, order, limit, offset, fill, as_of, reported.")
 
 
 @pytest.mark.parametrize("view", [None, "", "mv_nope", "MV_DIAS", "v_kpis_en_vivo", "settings"])
@@ -878,7 +881,8 @@ def test_the_right_dimensions_are_told(extended: Extended) -> None:
     ):
         _, told = error(extended.database, view, "nope=1")
         assert told["hint"] == (
-            f"The parameters of this path: {dimensions}from, to, order, limit, offset, fill."
+            f"The parameters of this path: {dimensions}from, to, order, limit, offset, fill, "
+            "as_of, reported."
         )
 
 

@@ -44,6 +44,10 @@ LOCKS = (
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 BATCHES = "SELECT batch, finished_at FROM kpi_engine.rebuild_batches ORDER BY batch"
+# For changes as large as accidents.
+GATE_OFF = (
+    "SELECT analytics.set_setting('gate', 'off'), analytics.set_setting('breaker_pct', 'off')"
+)
 MANY_REQUESTS = """
 INSERT INTO public.solicitudes (id, cliente_id, ciudad_origen, departamento_origen, created_at)
 SELECT gen_random_uuid(), (SELECT min(id::text)::uuid FROM public.clientes), 'Cali', 'Valle',
@@ -494,6 +498,7 @@ def test_view_that_failed_to_publish_is_published_by_the_next_refresh(market: Da
         "CREATE UNIQUE INDEX of_a_dba ON analytics.mv_metricas_mensuales "
         "((CASE WHEN solicitudes_creadas > 1000 THEN 1 END))",
         "SELECT analytics.set_setting('rebuild_threshold_pct', '100')",
+        GATE_OFF,
         MANY_REQUESTS.format(count=500),
         # 1001 requests and more in two months: the others of the index are NULL.
         MANY_REQUESTS.format(count=1100).replace("2026-09-01", "2026-08-01"),
@@ -554,6 +559,7 @@ def test_share_of_changed_requests_above_the_setting_makes_a_full_refresh(
     )
     market.execute(
         "SELECT analytics.set_setting('rebuild_threshold_pct', '1')",
+        GATE_OFF,
         MANY_REQUESTS.format(count=1100),
     )
     mode, reason = refresh(market, NOW)
@@ -919,7 +925,7 @@ SITUATIONS: dict[str, tuple[list[str], str]] = {
     "capture off": (["SELECT analytics.set_setting('change_capture', 'off')", ONE_CHANGE], NOW),
     "trigger disabled": (["ALTER TABLE public.ofertas DISABLE TRIGGER ALL"], NOW),
     "time zone changed": (["SELECT analytics.set_setting('time_zone', 'Asia/Tokyo')"], NOW),
-    "threshold": ([MANY_REQUESTS.format(count=1200)], NOW),
+    "threshold": ([GATE_OFF, MANY_REQUESTS.format(count=1200)], NOW),
     "days forced": (["SELECT analytics.force_requests('2026-11-01', '2026-11-30')"], NOW),
     "drift was healed": (
         ["UPDATE kpi_engine.month_totals SET offers = offers + 1", "SELECT analytics.audit()"],

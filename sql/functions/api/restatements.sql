@@ -20,21 +20,25 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $restatements$
 DECLARE
-    v_views constant text[] := ARRAY(
+    v_views text[];
+    v_view text;
+    v_period date;
+    v_limit integer;
+    v_answer json;
+BEGIN
+    v_views := ARRAY(
         SELECT kpi.view_name
         FROM kpi_engine.kpi_views() AS kpi
         WHERE
             kpi.time_column IS NOT NULL
             AND has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
     );
-    v_view constant text := kpi_engine.choice_parameter('view', view, VARIADIC v_views);
-    v_period constant date := CASE
+    v_view := kpi_engine.choice_parameter('view', view, VARIADIC v_views);
+    v_period := CASE
         WHEN period ~ '^[0-9]{4}-[0-9]{2}$' THEN kpi_engine.month_parameter('period', period)
         ELSE kpi_engine.day_parameter('period', period)
     END;
-    v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
-    v_answer json;
-BEGIN
+    v_limit := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
     PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
         SELECT max(changed.restatement_id) FROM kpi_engine.restatements AS changed
     )));

@@ -28,7 +28,8 @@ BEGIN
     WHERE closings.view_name = p_view_name;
     IF v_from IS NULL THEN
         EXECUTE format(
-            'SELECT min(kpi.%1$I) FROM analytics.%2$I AS kpi WHERE kpi.%1$I > %3$L',
+            'SELECT min(kpi.%1$I) FROM analytics.%2$I AS kpi TABLESAMPLE SYSTEM (100) '
+            'WHERE kpi.%1$I > %3$L',
             v_time_column, p_view_name, '-infinity'
         ) INTO v_from;
     END IF;

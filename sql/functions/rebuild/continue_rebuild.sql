@@ -49,7 +49,7 @@ BEGIN
     );
     PERFORM kpi_engine.publish_set();
     PERFORM kpi_engine.finish_rebuild(v_today);
-    PERFORM kpi_engine.use_acceptances('changes', nextval('kpi_engine.refresh_run_id_seq'));
+    PERFORM kpi_engine.use_acceptances('changes', NULL);
     RETURN 0;
 END;
 $continue_rebuild$;
