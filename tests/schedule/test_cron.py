@@ -261,16 +261,17 @@ def add_runs(home: Database, database: str, days: int) -> None:
         (job, database, COMMANDS[0], "young", young, young),
         (job, database, COMMANDS[0], "never began, after it", "NULL", "NULL"),
     ]
-    home.execute(
+    if home.rows("SELECT to_regnamespace('analytics') IS NOT NULL") == [(True,)]:
         # No tick of pg_cron's trims within the next hour.
-        "UPDATE analytics.scheduler_state SET last_trimmed_at = clock_timestamp()",
+        home.execute("UPDATE analytics.scheduler_state SET last_trimmed_at = clock_timestamp()")
+    home.execute(
         *(
             "INSERT INTO cron.job_run_details (jobid, runid, database, username, command, "
             f"status, return_message, start_time, end_time) VALUES ({number}, "
             f"nextval('cron.runid_seq'), '{name}', 'analytics_scheduler', '{command}', 'failed', "
             f"'test: {label}', {start}, {end})"
             for number, name, command, label, start, end in runs
-        ),
+        )
     )
 
 
