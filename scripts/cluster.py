@@ -28,6 +28,10 @@ DATABASE = "teloo"
 SUPERUSER = "postgres"
 SERVER_USER_UNDER_ROOT = "postgres"
 SUPPORTED = range(15, 19)
+# For a start or stop of the server; a recovery on a busy machine takes its time.
+START_SECONDS = 300
+PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+HANDED_OUT: set[int] = set()
 
 CONFIGURATION = """
 # Written by scripts/cluster.py.
@@ -268,6 +272,8 @@ class Cluster:
                     "-l",
                     self.log,
                     "-w",
+                    "-t",
+                    str(START_SECONDS),
                     "-o",
                     f"-p {self.port}",
                     "start",
@@ -317,6 +323,8 @@ class Cluster:
             "-m",
             mode,
             "-w",
+            "-t",
+            str(START_SECONDS),
             "stop",
         )
         return True
@@ -345,7 +353,25 @@ def copy_programs(binaries: Path, target: Path) -> Path:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that is free now."""
+    """Return a TCP port of 127.0.0.1 that is free now, each time another one.
+
+    It is below those that the system gives to outgoing connections: none of them takes it before
+    a server listens, nor while one is stopped.
+    """
+    try:
+        first_outgoing = int(PORTS.read_text(encoding="utf-8").split()[0])
+    except (OSError, ValueError):
+        first_outgoing = 0
+    for _ in range(1000 if first_outgoing > 20000 else 0):
+        port = 10000 + secrets.randbelow(first_outgoing - 10000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in HANDED_OUT:
+            HANDED_OUT.add(port)
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -51,7 +51,9 @@ PORT_VARIABLES = {
     "admin": "API_ADMIN_PORT",
     "inner": "API_INNER_PORT",
 }
-WAIT_SECONDS = 20.0
+# Nothing takes nearly as long, but on a machine that has much else to do.
+WAIT_SECONDS = 120.0
+STOP_SECONDS = 30.0
 DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE", "NOTICE")
 PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -321,7 +323,7 @@ def in_recovery(connection: psycopg.Connection) -> bool:
 def page_answers(url: str, statuses: tuple[int, ...] = (200,)) -> bool:
     """Tell whether a URL answers with one of these statuses."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
             return int(answer.status) in statuses
     except urllib.error.HTTPError as error:
         return error.code in statuses
@@ -590,9 +592,9 @@ class Gateway:
         if pid is None:
             return False
         os.kill(pid, signal.SIGTERM)
-        if not wait_until(lambda: self.pid(program) is None, 5):
+        if not wait_until(lambda: self.pid(program) is None, STOP_SECONDS):
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: self.pid(program) is None, 5)
+            wait_until(lambda: self.pid(program) is None, STOP_SECONDS)
         (self.directory / f"{program}.pid").unlink(missing_ok=True)
         return True
 

@@ -632,6 +632,7 @@ class Migration:
         followers, self.followers = self.followers, []
         for item in followers:
             self.apply_object(item)
+        self.connection.execute("SELECT kpi_engine.note_new_views()")
 
     def keep_foreign_rights(self, item: SqlFile) -> None:
         """Give a rebuilt view the grants that others had on the old one; name lost indexes."""

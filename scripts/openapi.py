@@ -210,8 +210,23 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
         ),
         limit(1000, int(str(default))),
         parameter("offset", "Rows to skip first.", whole(0, 100000, 0), 0),
+        parameter(
+            "as_of",
+            "The view as it was published at this moment: YYYY-MM-DD (the end of that local day), "
+            "or an instant. Not in the future, and not before the history begins.",
+            {"type": "string"},
+            "2026-05-04",
+        ),
     ]
     if kpi["time_column"]:
+        found.append(
+            parameter(
+                "reported",
+                "true: closed periods as they were reported at closing. Not with as_of.",
+                {"type": "boolean", "default": False},
+                True,
+            )
+        )
         found.append(
             parameter(
                 "fill",

@@ -31,12 +31,21 @@ from marketplace import (
     start,
 )
 from oracle import ZONE, Row, Source
-from oracle_views import LIMITS, compute_seven, read_seven, seven_differences
+from oracle_views import LIMITS, VIEWS, compute_seven, read_seven, seven_differences
 
 # Flip when v_metricas_mensuales_tiempo_real has to be there.
 REAL_TIME_VIEW_IS_REQUIRED = True
 REAL_TIME_VIEW = "v_metricas_mensuales_tiempo_real"
 
+KPI_VIEWS = ("mv_metricas_mensuales", "mv_ranking_asesores", *VIEWS)
+AT_THIS_MOMENT = (
+    "SELECT object - 'calculado_at' FROM analytics.rows_now('{}') AS now (object) ORDER BY 1"
+)
+AS_REPORTED = (
+    "SELECT object - 'calculado_at' FROM analytics.as_reported('{}', analytics.now()::text) "
+    "AS past (object) ORDER BY 1"
+)
+PUBLISHED = "SELECT to_jsonb(shown) - 'calculado_at' FROM analytics.{} AS shown ORDER BY 1"
 ZONES = ("Asia/Tokyo", "Pacific/Kiritimati", "America/Sao_Paulo", "UTC")
 ISOLATION_LEVELS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 STARTS = (
@@ -655,6 +664,11 @@ class Sequence:
         ranking = oracle.compute_ranking(source, self.today(), self.zone)
         seven = compute_seven(source, self.today(), self.zone, self.limits)
         self.compare_real_time(months, "before the refresh")
+        # The plans of all nine would take most of the time.
+        one = self.random.choice(KPI_VIEWS)
+        at_this_moment = (
+            self.rows(AT_THIS_MOMENT.format(one)) if self.random.random() < 0.3 else None
+        )
         call = f"SELECT * FROM analytics.refresh_all_mv({'true' if force else ''})"
         self.note(f"refresher: BEGIN ISOLATION LEVEL {isolation}; {call}; COMMIT;")
         if isolation == "READ COMMITTED":
@@ -669,11 +683,18 @@ class Sequence:
         found = oracle.all_differences((months, ranking), actual)
         found += seven_differences(seven, read_seven(refresher))
         assert not found, f"{len(found)} differences after the refresh\n" + "\n".join(found[:40])
+        shown = self.rows(PUBLISHED.format(one))
+        if at_this_moment is not None:
+            assert at_this_moment == shown, f"rows_now('{one}') was wrong"
+        assert self.rows(AS_REPORTED.format(one)) == shown, f"the history of {one} is wrong"
         self.totals.comparisons += 1
         self.totals.cells += sum(len(row) for row in [*months, *ranking])
         self.totals.cells += sum(len(row) for rows in seven.values() for row in rows)
         if self.random.random() < 0.2:
             self.compare_real_time(months, "after the refresh")
+
+    def rows(self, query: str) -> list[psycopg.rows.TupleRow]:
+        return self.arena.refresher.execute(query).fetchall()
 
     def compare_real_time(self, months: list[Row], moment: str) -> None:
         """Compare the real-time view with what is right."""

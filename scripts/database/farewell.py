@@ -12,6 +12,11 @@ HISTORY = {
     "audit_log": "what the self-audit found",
     "alerts": "alerts",
     "alert_outbox": "notices of alerts",
+    "publications": "when each view was published",
+    "published_rows": "what was published",
+    "closings": "closed periods",
+    "restatements": "changes of closed periods",
+    "gate_acceptances": "what operators let pass the gate",
 }
 # The prefix of what make indexes builds.
 INDEX_PREFIX = "teloo_analytics_"

@@ -429,6 +429,46 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "GET",
+        "/materialized-views/restatements",
+        "reading",
+        {
+            200: rows(
+                record(
+                    view=text("mv_metricas_mensuales"),
+                    period={"type": "string", "format": "date", "examples": ["2026-04-01"]},
+                    column=text("solicitudes_aceptadas"),
+                    reported=nullable(number(118)),
+                    current=nullable(number(121)),
+                    difference=nullable(number(3)),
+                    difference_pct=nullable(number(2.54)),
+                    reported_at=instant("2026-05-05T06:00:04.520Z"),
+                    since=instant("2026-05-19T06:00:03.117Z"),
+                    run_id=count(161),
+                    requests_changed=nullable(count(214)),
+                    previous=nullable(number(118)),
+                    key={"type": "object", "examples": [{"mes": "2026-04-01"}]},
+                )
+            )
+        },
+        (
+            parameter(
+                "view",
+                "A KPI view with a time; by default all.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+            ),
+            parameter(
+                "period",
+                "A month as YYYY-MM, or the first day of a period as YYYY-MM-DD.",
+                {"type": "string", "pattern": f"{MONTH_PATTERN[:-1]}(-(0[1-9]|[12][0-9]|3[01]))?$"},
+                "2026-04",
+            ),
+            limit(1000, 100),
+        ),
+        cached=True,
+    ),
+    Endpoint(
+        "GET",
         "/materialized-views/live",
         "reading",
         {200: rows({"anyOf": [{"$ref": "#/components/schemas/v_kpis_en_vivo"}, MONTHS]})},
@@ -532,6 +572,45 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             ),
         ),
         errors=(409,),
+    ),
+    Endpoint(
+        "POST",
+        "/materialized-views/gate",
+        "refreshing",
+        {
+            200: record(
+                success=flag(True),
+                message=text(
+                    "2 finding(s) of mv_metricas_mensuales accepted; the next refresh publishes"
+                ),
+                view=text("mv_metricas_mensuales"),
+                how=one_of("once", "normal"),
+                accepted=count(2),
+            )
+        },
+        (
+            parameter(
+                "view",
+                "A view that the gate holds back; changes for the breaker.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+                required=True,
+            ),
+            parameter(
+                "how",
+                "once: for the next publish. normal: from then on the rules compare with these.",
+                {"type": "string", "enum": ["once", "normal"], "default": "once"},
+                "once",
+            ),
+            parameter(
+                "reason",
+                "Why it is right. It is kept with the name of the caller.",
+                {"type": "string", "minLength": 1, "maxLength": 1000, "pattern": r"\S"},
+                "A correction of April, agreed with finance.",
+                required=True,
+            ),
+        ),
+        errors=(404,),
     ),
     Endpoint(
         "GET",

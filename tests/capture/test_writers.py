@@ -241,10 +241,10 @@ def test_a_writer_waits_a_moment_only_for_a_lock_on_the_log(market: Database, ro
         with market.connect() as writer:
             writer.execute(f"SET ROLE {role}")
             # As good as for ever: only our own limit ends the wait.
-            writer.execute("SET lock_timeout = '20s'")
-            writer.execute("SET statement_timeout = '10s'")
+            writer.execute("SET lock_timeout = '100s'")
+            writer.execute("SET statement_timeout = '60s'")
             writer.execute("UPDATE public.ofertas SET estado = 'ACEPTADA'")
-            assert writer.execute("SHOW lock_timeout").fetchone() == ("20s",)
+            assert writer.execute("SHOW lock_timeout").fetchone() == ("100s",)
     assert refresh(market, NOW) == (
         "full",
         "a change of a source table could not be noted by key",
@@ -310,7 +310,7 @@ def test_an_update_of_many_rows_after_updates_of_one_is_not_quadratic(market: Da
                 "(SELECT id FROM public.usuarios ORDER BY id LIMIT 1)"
             )
         # Compared pair by pair these would take minutes.
-        writer.execute("SET statement_timeout = '20s'")
+        writer.execute("SET statement_timeout = '60s'")
         writer.execute("UPDATE public.usuarios SET nombre = 'Ana'")
 
 

@@ -135,7 +135,7 @@ def mend(database: Database, check: str, report: Report | None = None) -> None:
 def wait_for_no_findings(database: Database, check: str) -> None:
     # The server reads its configuration a moment later; what pg_cron ran in between is its last
     # run until the next minute.
-    deadline = time.monotonic() + 75
+    deadline = time.monotonic() + 240
     while (after := examine(database, only=check)).findings(check):
         assert time.monotonic() < deadline, after.findings(check)
         time.sleep(0.2)
@@ -498,7 +498,7 @@ def test_finding_is_gone_when_its_command_was_carried_out(
     assert findings_of(patient, check) == []
     patient.execute(*causes)
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 120
         while not (report := examine(patient, only=check)).findings(check):
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -510,7 +510,7 @@ def test_finding_is_gone_when_its_command_was_carried_out(
         mend(patient, check, report)
     finally:
         patient.execute(*afterwards)
-    assert findings_of(patient, check) == []
+    wait_for_no_findings(patient, check)
 
 
 def test_pool_that_the_server_has_no_room_for(
@@ -761,7 +761,7 @@ def test_notices_that_do_not_arrive(patient: Database) -> None:
 
 
 def wait_for_no_session(database: Database) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while database.rows("SELECT pid IS NULL FROM analytics.running_refresh()") != [(True,)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -793,6 +793,8 @@ def look_for_large_change_log_and_dead_rows(patient: Database) -> None:
     report = examine(patient)
     assert "the change log has 3 MB" in report.findings("changes that wait")[0]["message"]
     mend(patient, "changes that wait", report)
+    # autovacuum does not come by before the doctor does.
+    patient.execute("ALTER TABLE kpi_engine.change_log SET (autovacuum_enabled = off)")
     with patient.connect() as connection:
         connection.execute(
             "INSERT INTO kpi_engine.change_log SELECT 'asesor', gen_random_uuid() "
@@ -801,6 +803,7 @@ def look_for_large_change_log_and_dead_rows(patient: Database) -> None:
         connection.execute("DELETE FROM kpi_engine.change_log")
         connection.execute("SELECT pg_stat_force_next_flush()")
     found = findings_of(patient, "size and dead rows")
+    patient.execute("ALTER TABLE kpi_engine.change_log RESET (autovacuum_enabled)")
     assert any("kpi_engine.change_log has " in finding["message"] for finding in found)
     mend(patient, "size and dead rows")
 
@@ -881,7 +884,7 @@ def test_it_writes_nothing_and_could_not(
 
     next_transaction = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
     before = None
-    for _ in range(5):
+    for _ in range(30):
         # pg_cron and autovacuum write as they please.
         before = patient.rows(next_transaction)
         examine(patient)
@@ -903,15 +906,16 @@ def test_check_that_fails_waits_or_takes_too_long_is_reported_and_the_others_go_
     patient: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sleeps(patient: doctor_checks.Patient) -> Iterator[doctor_checks.Finding]:
-        yield doctor_checks.ok(str(patient.value("SELECT pg_sleep(20)")))
+        yield doctor_checks.ok(str(patient.value("SELECT pg_sleep(300)")))
 
     sleeping = Check("test", "sleeps", sleeps, True, True)
     monkeypatch.setattr(doctor, "CHECKS", [sleeping, *doctor_checks.CHECKS])
     with patient.connect() as blocker:
         blocker.execute("BEGIN")
         blocker.execute("LOCK TABLE kpi_engine.installation IN ACCESS EXCLUSIVE MODE")
-        report = examine(patient, "--timeout", "3")
-    assert "longer than 3 s" in report.findings("sleeps")[0]["message"]
+        # Time enough for all others, also on a busy machine.
+        report = examine(patient, "--timeout", "15")
+    assert "longer than 15 s" in report.findings("sleeps")[0]["message"]
     assert "holds a lock" in report.findings("contract")[0]["message"]
     assert (report.code, report.status("values")) == (0, "ok")
     monkeypatch.setattr(doctor, "CHECKS", doctor_checks.CHECKS)
@@ -1074,7 +1078,7 @@ def test_jobs_are_seen_by_who_may_act_as_their_role_and_is_no_superuser(
 def test_job_whose_last_run_failed(cron_clinic: Database) -> None:
     wait_for_no_findings(cron_clinic, "pg_cron")
     cron_clinic.execute("REVOKE EXECUTE ON PROCEDURE analytics.tick FROM analytics_scheduler")
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while not examine(cron_clinic).findings("pg_cron"):
         assert time.monotonic() < deadline
         time.sleep(1)

@@ -71,7 +71,7 @@ def statements_of(text: str) -> list[str]:
 
 
 def findings_of(database: Database, name: str) -> list[Finding]:
-    for check, _, findings in doctor.diagnose(database.url, with_counts=False, timeout=30):
+    for check, _, findings in doctor.diagnose(database.url, with_counts=False, timeout=120):
         if check.name == name:
             return [finding for finding in findings if finding.status != OK]
     raise AssertionError(name)

@@ -259,7 +259,4 @@ def test_search_path_of_the_server_is_kept_in_front(role_server: Server) -> None
 
 def wait_for_path(database: Database, path: str) -> None:
     """Wait until new sessions have a search_path."""
-    for _ in range(1000):
-        if database.rows("SHOW search_path") == [(path,)]:
-            return
-    pytest.fail(f"search_path never became {path}")
+    database.wait_until(f"SELECT current_setting('search_path') = '{path}'")

@@ -77,6 +77,11 @@ def changed(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
         for step in steps:
             step.carry_out(project)
     environment = render_environment(api.gateway)
+    # The causes here are as large as accidents.
+    api.database.execute(
+        "SELECT analytics.set_setting('gate', 'off')",
+        "SELECT analytics.set_setting('breaker_pct', 'off')",
+    )
     target = api.gateway.cluster.location / "changed"
     for script, arguments, url in (
         ("migrate.py", (), {"DATABASE_URL": api.database.url}),
@@ -94,6 +99,10 @@ def changed(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]
         done = run(PROJECT, "migrate.py", DATABASE_URL=api.database.url)
         assert done.returncode == 0, done.stderr
         refresh(api.database)
+        api.database.execute(
+            "SELECT analytics.set_setting('gate', 'on')",
+            "SELECT analytics.set_setting('breaker_pct', '50')",
+        )
 
 
 def refresh(database: Database) -> None:

@@ -98,7 +98,7 @@ def test_run_that_is_rolled_back_leaves_its_lines_in_the_servers_log(migrated: D
 def test_second_refresh_says_at_once_that_one_is_running(migrated: Database) -> None:
     with migrated.connect(autocommit=False) as first, migrated.connect() as second:
         first.execute("SELECT * FROM refresh_all_mv()")
-        second.execute("SET statement_timeout = '5s'")
+        second.execute("SET statement_timeout = '60s'")
         with pytest.raises(psycopg.errors.LockNotAvailable, match="already running") as refused:
             second.execute("SELECT * FROM refresh_all_mv()")
         assert refused.value.sqlstate == "55P03"
@@ -116,7 +116,7 @@ def test_readers_and_a_refresh_never_wait_for_each_other(migrated: Database) -> 
         migrated.connect() as another,
     ):
         for connection in (reader, refresher, another):
-            connection.execute("SET statement_timeout = '10s'")
+            connection.execute("SET statement_timeout = '60s'")
         assert reader.execute("SELECT ciudad FROM mv_ranking_asesores").fetchall() == [("Bogotá",)]
         another.execute("UPDATE public.asesores SET ciudad = 'Cali'")
         refresher.execute("SELECT * FROM refresh_all_mv()")
@@ -318,7 +318,7 @@ def test_rules_on_views_do_not_confuse_the_order_of_views(migrated: Database) ->
         "CREATE MATERIALIZED VIEW analytics.mv_regla AS SELECT one FROM public.v1",
     )
     with migrated.connect() as connection:
-        connection.execute("SET statement_timeout = '5s'")
+        connection.execute("SET statement_timeout = '60s'")
         rows = connection.execute(
             "SELECT view_name FROM kpi_engine.materialized_views()"
         ).fetchall()
@@ -330,6 +330,6 @@ def test_refresh_of_the_monthly_view_does_not_make_its_readers_wait(migrated: Da
     with migrated.connect(autocommit=False) as reader, migrated.connect() as refresher:
         reader.execute("SELECT count(*) FROM mv_metricas_mensuales")
         reader.execute("SELECT count(*) FROM mv_ranking_asesores")
-        refresher.execute("SET lock_timeout = '5s'")
+        refresher.execute("SET lock_timeout = '30s'")
         rows = refresher.execute("SELECT refresh_status FROM refresh_all_mv(force => true)")
         assert rows.fetchall() == [("SUCCESS",)] * len(NINE)

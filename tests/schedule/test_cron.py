@@ -28,7 +28,8 @@ COMMANDS = ["CALL analytics.tick()", "CALL analytics.work()"]
 LAST_TICK = "SELECT last_tick_at FROM analytics.scheduler_state"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 75) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
+    """Wait for what comes with the next full minute; on a busy machine with one after it."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -260,6 +261,9 @@ def add_runs(home: Database, database: str, days: int) -> None:
         (job, database, COMMANDS[0], "young", young, young),
         (job, database, COMMANDS[0], "never began, after it", "NULL", "NULL"),
     ]
+    if home.rows("SELECT to_regnamespace('analytics') IS NOT NULL") == [(True,)]:
+        # No tick of pg_cron's trims within the next hour.
+        home.execute("UPDATE analytics.scheduler_state SET last_trimmed_at = clock_timestamp()")
     home.execute(
         *(
             "INSERT INTO cron.job_run_details (jobid, runid, database, username, command, "
@@ -284,15 +288,17 @@ def test_tick_trims_what_is_too_old_of_our_runs(home: Database, days: int) -> No
     add_runs(home, "cron", days)
     before = labels(home)
     assert len(before) == 9
-    home.execute(
-        f"SELECT analytics.set_setting('cron_retention_days', '{days}')",
-        "UPDATE analytics.scheduler_state SET last_trimmed_at = NULL",
-    )
-    with home.connect() as connection:
-        connection.execute("SET SESSION AUTHORIZATION analytics_scheduler")
-        connection.execute("CALL analytics.tick()")
-    # A tick of pg_cron's may have been at work.
-    wait_for(lambda: labels(home) == KEPT, 10)
+    home.execute(f"SELECT analytics.set_setting('cron_retention_days', '{days}')")
+
+    def is_trimmed() -> bool:
+        home.execute("UPDATE analytics.scheduler_state SET last_trimmed_at = NULL")
+        with home.connect() as connection:
+            connection.execute("SET SESSION AUTHORIZATION analytics_scheduler")
+            connection.execute("CALL analytics.tick()")
+        return labels(home) == KEPT
+
+    # A tick of pg_cron's may be at work: then ours does nothing.
+    wait_for(is_trimmed)
 
 
 def test_runs_of_other_roles_stay(home: Database) -> None:

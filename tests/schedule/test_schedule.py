@@ -161,7 +161,7 @@ def test_work_returns_at_once_while_a_refresh_runs_and_leaves_its_job_queued(
     tick(scheduled, "2026-11-21 01:00:00-05")
     with scheduled.connect(autocommit=False) as refreshing, scheduled.connect() as worker:
         refreshing.execute("SELECT * FROM refresh_all_mv()")
-        worker.execute("SET statement_timeout = '5s'")
+        worker.execute("SET statement_timeout = '60s'")
         worker.execute("CALL analytics.work()")
         assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "QUEUED", 0)]
         refreshing.commit()
@@ -268,17 +268,16 @@ def test_work_lets_the_tick_of_the_same_moment_go_first(scheduled: Database) -> 
     scheduled.execute(
         "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '1 minute'"
     )
+    # However late the tick is here.
+    scheduled.rewrite("kpi_engine.wait_for_tick()", "'2 seconds'", "'5 minutes'")
     with ThreadPoolExecutor(1) as pool, scheduled.connect() as worker:
         done = pool.submit(worker.execute, "CALL analytics.work()")
-        waits = (
-            "SELECT count(*) FROM pg_stat_activity "
+        scheduled.wait_until(
+            "SELECT count(*) = 1 FROM pg_stat_activity "
             f"WHERE pid = {worker.info.backend_pid} AND wait_event = 'PgSleep'"
         )
-        deadline = time.monotonic() + 20
-        while scheduled.rows(waits) != [(1,)]:
-            assert time.monotonic() < deadline
         tick(scheduled, "2026-11-21 01:00:00-05")
-        done.result(timeout=20)
+        done.result(timeout=120)
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
 
 
@@ -319,11 +318,11 @@ def test_real_pg_cron_fires_the_slot_once(cron_database: Database) -> None:
     ]
     bogota = timedelta(hours=-5)
     slot = (datetime.now(UTC) + timedelta(minutes=1)).replace(second=0, microsecond=0)
-    if slot - datetime.now(UTC) < timedelta(seconds=3):
+    if slot - datetime.now(UTC) < timedelta(seconds=20):
         slot += timedelta(minutes=1)
     cron_database.rows(f"SELECT analytics.set_schedule('{slot + bogota:%H:%M}')")
     assert next_refresh(cron_database, "") == slot
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 300
     while cron_database.rows("SELECT state FROM analytics.refresh_jobs") != [("SUCCESS",)]:
         assert time.monotonic() < deadline, cron_database.rows(
             "SELECT jobid, status, return_message FROM cron.job_run_details"
@@ -332,6 +331,7 @@ def test_real_pg_cron_fires_the_slot_once(cron_database: Database) -> None:
     # It ticks again, and does not fire the same slot again.
     ticks = "SELECT count(*) FROM cron.job_run_details WHERE command = 'CALL analytics.tick()'"
     first = cron_database.rows(ticks)
+    deadline = time.monotonic() + 300
     while cron_database.rows(ticks) == first:
         assert time.monotonic() < deadline
         time.sleep(1)
@@ -505,11 +505,7 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
         with ThreadPoolExecutor(2) as pool:
             refresh = pool.submit(run.execute, "CALL analytics.work()")
             other = pool.submit(reader.execute, "SELECT pg_sleep(4)")
-            running = "SELECT pid IS NOT NULL FROM analytics.running_refresh()"
-            deadline = time.monotonic() + 20
-            while scheduled.rows(running) != [(True,)]:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            scheduled.wait_until("SELECT pid IS NOT NULL FROM analytics.running_refresh()")
             assert scheduled.rows("SELECT kpi_engine.cancel_overdue_refresh()") == [(False,)]
             # Nobody waits a minute here: the limit goes to what has been exceeded.
             scheduled.execute(
@@ -517,8 +513,8 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
                 "UPDATE analytics.settings SET value = '-1' WHERE name = 'refresh_max_minutes'",
             )
             assert scheduled.rows("SELECT kpi_engine.cancel_overdue_refresh()") == [(True,)]
-            refresh.exception(timeout=20)
-            other.result(timeout=20)
+            refresh.exception(timeout=120)
+            other.result(timeout=120)
             blocker.execute("ROLLBACK")
     [(state, error)] = scheduled.rows("SELECT state, error FROM analytics.refresh_jobs")
     assert (state, "cancel" in str(error)) == ("ERROR", True)
@@ -564,16 +560,12 @@ def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
             # So that it reads the source.
             scheduled.execute("UPDATE kpi_engine.derived_tables SET rules_checksum = 'x'")
         result = pool.submit(run.execute, statement)
-        started = "SELECT started_at IS NOT NULL FROM analytics.running_refresh()"
-        deadline = time.monotonic() + 20
-        while scheduled.rows(started) != [(True,)]:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        scheduled.wait_until("SELECT started_at IS NOT NULL FROM analytics.running_refresh()")
         with scheduled.connect() as scheduler:
             scheduler.execute("SET ROLE analytics_scheduler")
             scheduler.execute("CALL analytics.tick()")
         with pytest.raises(psycopg.errors.QueryCanceled):
-            result.result(timeout=20)
+            result.result(timeout=120)
         blocker.execute("ROLLBACK")
     assert scheduled.rows("SELECT pid FROM analytics.running_refresh()") == [(None,)]
 
@@ -590,6 +582,7 @@ def test_refresh_left_open_in_a_transaction_is_ended_by_the_next_tick(scheduled:
         tick(scheduled, "2026-11-21 01:01:00-05")
         with pytest.raises(psycopg.OperationalError):
             forgotten.execute("SELECT 1")
+    scheduled.wait_until("SELECT pid IS NULL FROM analytics.running_refresh()")
     scheduled.execute(
         "UPDATE analytics.settings SET value = '360' WHERE name = 'refresh_max_minutes'",
         "CALL analytics.work()",
@@ -641,14 +634,12 @@ def test_run_whose_session_ended_is_closed_as_crashed_and_done_again(scheduled: 
         pid = dying.info.backend_pid
         with ThreadPoolExecutor(1) as pool:
             refresh = pool.submit(dying.execute, "CALL analytics.work()")
-            deadline = time.monotonic() + 20
-            while scheduled.rows("SELECT state FROM analytics.refresh_jobs") != [("RUNNING",)]:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            scheduled.wait_until("SELECT state = 'RUNNING' FROM analytics.refresh_jobs")
             scheduled.rows(f"SELECT pg_terminate_backend({pid})")
             with pytest.raises(psycopg.OperationalError):
-                refresh.result(timeout=20)
+                refresh.result(timeout=120)
         blocker.execute("ROLLBACK")
+        scheduled.wait_until_gone(pid)
     assert scheduled.rows("SELECT * FROM mv_metricas_mensuales ORDER BY 1") == before
     scheduled.execute("CALL analytics.work()")
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 2)]

@@ -44,7 +44,7 @@ def service(url: str, log: Path, *options: str) -> Iterator[subprocess.Popen[byt
             process.kill()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -126,7 +126,7 @@ def test_it_ticks_runs_what_is_queued_and_stops_on_sigterm(
         first = migrated.rows(LAST_TICK)
         wait_for(lambda: migrated.rows(LAST_TICK) != first)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
     assert "stopped" in (tmp_path / "log").read_text()
     assert "ERROR" not in (tmp_path / "log").read_text()
 
@@ -149,7 +149,7 @@ def test_ticks_go_on_while_a_refresh_runs_which_sigterm_cancels(
             port = migrated.cluster.port
             wait_for(lambda: 0 < max(keepalive_seconds(process.pid, port), default=0) <= 30)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=120) == 0
     assert "analytics.work() is still running: cancelled" in (tmp_path / "log").read_text()
     assert migrated.rows("SELECT state FROM analytics.refresh_jobs") == [("ERROR",)]
 
@@ -163,7 +163,7 @@ def test_what_still_connects_on_sigterm_calls_nothing(migrated: Database, tmp_pa
         process.send_signal(signal.SIGTERM)
         wait_for(lambda: "stopping" in (tmp_path / "log").read_text())
         line.is_open.set()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
     line.listener.close()
     assert migrated.rows(LAST_TICK) == [(None,)]
 
@@ -252,7 +252,7 @@ def test_two_of_them_run_a_slot_once(migrated: Database, tmp_path: Path) -> None
 def test_once_and_what_it_refuses(database: Database) -> None:
     def run(url: str) -> tuple[int, str]:
         ended = subprocess.run(
-            command(url, "--once"), check=False, capture_output=True, text=True, timeout=60
+            command(url, "--once"), check=False, capture_output=True, text=True, timeout=300
         )
         return ended.returncode, ended.stderr
 
@@ -294,6 +294,6 @@ def test_it_survives_a_restart_of_the_database_and_hides_no_error(tmp_path: Path
             assert process.poll() is None
             cluster.start()
             before = last_tick()
-            wait_for(lambda: last_tick() != before, 20)
+            wait_for(lambda: last_tick() != before)
     finally:
         cluster.remove()

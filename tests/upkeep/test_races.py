@@ -59,7 +59,7 @@ def pid_of(connection: psycopg.Connection) -> int:
 def wait_until_blocked(database: Database, waiting: int, by: int) -> None:
     """Return when one session waits for another's lock."""
     with database.connect() as observer:
-        observer.execute("SET statement_timeout = '30s'")
+        observer.execute("SET statement_timeout = '2min'")
         observer.execute(
             "DO $$ BEGIN WHILE NOT "
             f"{by} = ANY (pg_blocking_pids({waiting})) LOOP PERFORM pg_sleep(0.005); "
@@ -82,8 +82,9 @@ def refresher_of(database: Database) -> psycopg.Connection:
 def hurried(database: Database) -> psycopg.Connection:
     """Connect someone who may not wait: not for a lock, and not for long."""
     connection = database.connect()
-    connection.execute("SET lock_timeout = '300ms'")
-    connection.execute("SET statement_timeout = '20s'")
+    # What they would wait for is held to the end of the test.
+    connection.execute("SET lock_timeout = '5s'")
+    connection.execute("SET statement_timeout = '60s'")
     return connection
 
 
@@ -113,7 +114,7 @@ def held_refresh(
             yield result, keeper
         finally:
             keeper.execute("SELECT pg_advisory_unlock_all()")
-            result.result(timeout=60)
+            result.result(timeout=120)
     database.execute(f"DROP TRIGGER gate ON kpi_engine.{table}")
 
 
@@ -121,7 +122,7 @@ def open_gate(held: tuple[Future[Refreshed], psycopg.Connection]) -> Refreshed:
     """Let a held refresh go on; return what it returns."""
     result, keeper = held
     keeper.execute("SELECT pg_advisory_unlock_all()")
-    return result.result(timeout=60)
+    return result.result(timeout=120)
 
 
 # -- writers and refreshes ------------------------------------------------------------------------
@@ -388,7 +389,7 @@ def test_refresh_waits_for_a_truncate_and_then_all_is_right(
         result = pool.submit(run_refresh, refresher)
         wait_until_blocked(market, pid_of(refresher), pid_of(truncating))
         truncating.execute(end)
-        assert [row[1] for row in result.result(timeout=60)] == ["SUCCESS"] * 9
+        assert [row[1] for row in result.result(timeout=120)] == ["SUCCESS"] * 9
     runs = [last_run_of(market), refresh(market, NOW)]
     # The one that waited may have taken the log before or after TRUNCATE was committed.
     was_full = ("full", "a source table was truncated") in runs

@@ -9,14 +9,15 @@ import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
 import jwt
 import pytest
 
-from gateway import Settings, huge_number_in_base64
-from gateway_testing import Api, locked, refused, started
+from gateway import Settings, huge_number_in_base64, wait_until
+from gateway_testing import Api, locked, patient_roles, refused, started, waiting
 from jwt_token import AUDIENCE
 
 LECTOR = "analytics_lector"
@@ -54,7 +55,8 @@ def test_costly_operators_are_refused_in_each_spelling(api: Api, query: str) -> 
     assert len(query) < 8000
     began = time.monotonic()
     refused(api.get(f"{ADVISORS}?{query}", LECTOR), 400, "TELOO400")
-    assert time.monotonic() - began < 2
+    # The database would go on for the 10 seconds of a reader, and the answer be another one.
+    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,16 @@ def test_ordinary_filters_pass(api: Api, query: str) -> None:
 
 
 def test_one_tokens_requests_leave_places_for_the_others(api: Api) -> None:
-    settings = Settings(rate=100000, burst=10000)
-    with started(api.database, "places", settings) as busy, ThreadPoolExecutor(40) as pool:
+    settings = Settings(rate=100000, burst=10000, read_seconds=600)
+    # The greedy one's requests stay: nobody gets a place or a connection because they time out.
+    with ExitStack() as stack, ThreadPoolExecutor(40) as pool:
+        with patient_roles(api.database):
+            busy = stack.enter_context(started(api.database, "places", settings))
         greedy, other = (
             busy.token(LECTOR),
-            busy.mint({"role": LECTOR, "aud": AUDIENCE, "sub": "b", "exp": int(time.time()) + 300}),
+            busy.mint(
+                {"role": LECTOR, "aud": AUDIENCE, "sub": "b", "exp": int(time.time()) + 3600}
+            ),
         )
         with locked(busy, "mv_ranking_asesores"):
             held = [
@@ -89,13 +96,12 @@ def test_one_tokens_requests_leave_places_for_the_others(api: Api) -> None:
                 for number in range(16)
                 for path in (ADVISORS, "/materialized-views/advisor-rankings")
             ]
-            answers = []
-            for number in range(20):
-                began = time.monotonic()
-                answer = busy.get(f"{MONTHS}?limit={number + 1}", token=other)
-                answers.append((answer.status, time.monotonic() - began))
-            assert {status for status, _ in answers} == {200}
-            assert max(took for _, took in answers) < 1
+            assert wait_until(lambda: waiting(busy) == settings.token_readers)
+            answers = [
+                busy.get(f"{MONTHS}?limit={number + 1}", token=other) for number in range(20)
+            ]
+            assert {answer.status for answer in answers} == {200}
+            assert waiting(busy) == settings.token_readers
         statuses = {done.result().status for done in held}
     assert statuses <= {200, 429, 500, 504}
     assert 429 in statuses

@@ -42,7 +42,7 @@ def test_examples_of_the_docs_work(api: Api, tmp_path: Path, language: str) -> N
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -1,8 +1,6 @@
 """Whose fault an error is, and what our own 503 must not cost: connections of PostgREST."""
 
-import statistics
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +89,9 @@ def test_a_503_of_our_own_costs_postgrest_no_connection(api: Api, cause: object,
     }
     with cause(api) as path:  # type: ignore[operator]
         asked = path if kind == "product" else native[path]
-        assert api.get(asked, LECTOR).status == 503
+        # PostgREST closes a connection that was idle for long when its turn comes.
+        for _ in range(60):
+            assert api.get(asked, LECTOR).status == 503
         before, loaded = backends(api), loads(api)
         for number in range(100):
             answer = api.get(asked, LECTOR if number % 2 else OPERADOR)
@@ -112,35 +112,35 @@ def test_a_503_of_our_own_costs_postgrest_no_connection(api: Api, cause: object,
 
 
 def test_an_unhealthy_health_asked_all_the_time_leaves_readers_alone(api: Api) -> None:
-    def slowest(seconds: float) -> float:
-        took = []
-        until = time.monotonic() + seconds
-        number = 0
-        while time.monotonic() < until:
-            number += 1
-            began = time.monotonic()
-            assert api.get(f"{MONTHS}?limit={number % 60 + 1}", LECTOR).status == 200
-            took.append(time.monotonic() - began)
-        return statistics.quantiles(took, n=100)[97]
+    """What would slow them down is that PostgREST connects and loads its schema anew each time."""
 
-    calm = slowest(3)
+    def read(times: int) -> None:
+        for number in range(times):
+            assert api.get(f"{MONTHS}?limit={number % 60 + 1}", LECTOR).status == 200
+
     stop = threading.Event()
+    polled: list[int] = []
 
     def poll() -> None:
         while not stop.is_set():
-            assert api.get("/health").status == 503
+            polled.append(api.get("/health").status)
             stop.wait(0.03)
 
     with unhealthy(api):
         poller = threading.Thread(target=poll)
         poller.start()
         try:
-            busy = slowest(3)
+            # Connections that were idle for long have their turn, and are closed.
+            read(60)
+            before, loaded, already = backends(api), loads(api), len(polled)
+            read(200)
+            assert before <= backends(api)
+            assert loads(api) == loaded
+            assert len(polled) > already
         finally:
             stop.set()
             poller.join()
-    # A reconnection with its schema took 30 ms and more.
-    assert busy < max(3 * calm, calm + 0.03)
+    assert set(polled) == {503}
 
 
 def test_an_unhealthy_answer_with_many_problems_fits_into_a_header(api: Api) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 
 from cluster import PROJECT
 from gateway import Settings, wait_until
-from gateway_testing import ERROR_KEYS, Api, locked, refused, started, waiting
+from gateway_testing import ERROR_KEYS, Api, locked, patient_roles, refused, started, waiting
 
 LECTOR = "analytics_lector"
 OPERADOR = "analytics_operador"
@@ -166,8 +167,11 @@ def test_a_view_that_was_never_populated_is_500_itself_and_503_from_a_function(a
 def test_without_a_connection_of_the_pool_it_is_504(api: Api) -> None:
     assert documented()["no connection of the pool within 4 s"] == "504 `TELOO504`"
     trigger = "/rest/rpc/scheduler_trigger_refresh"
-    settings = Settings(rate=100000, burst=10000, pool=4, readers=1, workers="1")
-    with started(api.database, "full", settings) as full, ThreadPoolExecutor(4) as pool:
+    settings = Settings(rate=100000, burst=10000, pool=4, readers=1, workers="1", read_seconds=600)
+    # The writers keep their connections until they are let go.
+    with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        with patient_roles(api.database):
+            full = stack.enter_context(started(api.database, "full", settings))
         with locked(api, "refresh_jobs"):
             writers = [pool.submit(full.post, trigger, OPERADOR) for _ in range(4)]
             assert wait_until(lambda: waiting(full) == 4)
@@ -232,7 +236,9 @@ def test_the_generated_description_shows_what_a_token_may_call(api: Api) -> None
 
 def test_the_methods_of_a_path_are_told_once(api: Api) -> None:
     answer = httpx.options(
-        f"{api.url}{MONTHS}", headers={"Authorization": f"Bearer {api.token(LECTOR)}"}
+        f"{api.url}{MONTHS}",
+        headers={"Authorization": f"Bearer {api.token(LECTOR)}"},
+        timeout=60,
     )
     assert answer.status_code == 200
     assert answer.headers.get_list("allow") == ["OPTIONS,GET,HEAD"]

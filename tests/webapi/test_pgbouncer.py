@@ -158,15 +158,11 @@ def application_works(pooler: Pooler) -> None:
         assert changed > 0
 
 
-def backends(database: Database) -> int:
-    """Return how many connections others have to the database."""
-    return int(
-        str(
-            database.rows(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )[0][0]
-        )
+def check_one_backend(database: Database) -> None:
+    """Others have one connection to the database; one that was closed may be there for a moment."""
+    database.wait_until(
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
 
 
@@ -198,7 +194,7 @@ def test_no_script_leaves_anything_in_a_pooled_session(
         assert run(migrate_script.main) == 0
         assert run(uninstall.main, "--dry-run") == 0
         assert run(uninstall.main) == 0
-        assert backends(source) == 1
+        check_one_backend(source)
 
 
 def test_the_doctor_sees_through_a_pool_what_it_sees_without_one(source: Database) -> None:
@@ -206,11 +202,11 @@ def test_the_doctor_sees_through_a_pool_what_it_sees_without_one(source: Databas
     with pooled(source) as pooler:
         direct = [
             (check.name, status)
-            for check, status, _ in doctor.diagnose(source.url, with_counts=True, timeout=30)
+            for check, status, _ in doctor.diagnose(source.url, with_counts=True, timeout=120)
         ]
         through = [
             (check.name, status)
-            for check, status, _ in doctor.diagnose(pooler.url(), with_counts=True, timeout=30)
+            for check, status, _ in doctor.diagnose(pooler.url(), with_counts=True, timeout=120)
         ]
     assert len(direct) > 20
     # Another database of the server is another name that the pool may not have.
@@ -238,7 +234,7 @@ def test_no_refresh_leaves_anything_in_a_pooled_session(source: Database) -> Non
                 connection.execute(statement.encode())
             assert left_behind(pooler) == {}, statement
             application_works(pooler)
-        assert backends(source) == 1
+        check_one_backend(source)
 
 
 def test_a_refresh_that_fails_or_is_cancelled_leaves_nothing_in_a_pooled_session(
@@ -249,9 +245,6 @@ def test_a_refresh_that_fails_or_is_cancelled_leaves_nothing_in_a_pooled_session
         "SELECT * FROM analytics.refresh_all_mv()",
         "SELECT analytics.set_setting('rebuild_batch_requests', '100')",
     )
-    # PostgreSQL tells of a cancel that meets a COMMIT after it, where no procedure can catch it:
-    # then the lock stays to the end of the session. That is rare.
-    left: list[str] = []
     with pooled(source) as pooler:
         for number in range(24):
             statement = (
@@ -277,10 +270,7 @@ def test_a_refresh_that_fails_or_is_cancelled_leaves_nothing_in_a_pooled_session
                 found = left_behind(pooler)
             except psycopg.errors.QueryCanceled:
                 found = left_behind(pooler)
-            if found:
-                left.append(f"{statement}, {milliseconds} ms: {found}")
-                source.execute(f"SELECT pg_terminate_backend({pid[0]})")
-        assert len(left) <= 1, left
+            assert found == {}, f"{statement}, {milliseconds} ms"
         with psycopg.connect(pooler.url(), autocommit=True) as connection:
             with pytest.raises(psycopg.errors.Error):
                 connection.execute("BEGIN; CALL analytics.rebuild();")

@@ -118,7 +118,7 @@ def test_secrets_and_key_sets_pass(text: str) -> None:
 
 def signed(key: Any, algorithm: str, kid: str | None = None) -> str:
     """Return a reader's token."""
-    claims = {"role": LECTOR, "aud": AUDIENCE, "exp": int(time.time()) + 60}
+    claims = {"role": LECTOR, "aud": AUDIENCE, "exp": int(time.time()) + 600}
     return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid} if kid else None)
 
 
@@ -203,7 +203,7 @@ def test_check_refuses_a_folder_before_a_start(
 
 @pytest.mark.parametrize("role", ["nobody", None, 1, True, "", "a\0b", ["x"], {"a": 1}, "'\""])
 def test_a_role_that_does_not_exist_is_401(api: Api, role: object) -> None:
-    claims = {"role": role, "aud": AUDIENCE, "exp": int(time.time()) + 60}
+    claims = {"role": role, "aud": AUDIENCE, "exp": int(time.time()) + 600}
     token = api.mint(claims)
     for method, path in (
         ("GET", MONTHS),
@@ -239,7 +239,7 @@ def test_a_role_that_does_not_exist_is_401(api: Api, role: object) -> None:
     ids=str,
 )
 def test_odd_claims_are_refused_in_json(api: Api, change: dict[str, object]) -> None:
-    claims = {"role": LECTOR, "aud": AUDIENCE, "exp": int(time.time()) + 60, **change}
+    claims = {"role": LECTOR, "aud": AUDIENCE, "exp": int(time.time()) + 600, **change}
     answer = api.get(MONTHS, token=api.mint(claims))
     assert answer.status in (401, 403), answer.body
     refused(answer, answer.status, answer.json()["code"])

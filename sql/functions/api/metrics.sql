@@ -149,6 +149,16 @@ BEGIN
             14, 'build_info', 'gauge', 'Version of the installed schema, always 1.',
             jsonb_build_object('version', max(migration_ledger.version)::text), 1
         FROM kpi_engine.migration_ledger
+        UNION ALL
+        SELECT
+            15, 'restatements_total', 'counter', 'Changed figures of closed periods.',
+            jsonb_build_object('view', restatements.view_name), count(*)
+        FROM kpi_engine.restatements
+        GROUP BY restatements.view_name
+        UNION ALL
+        SELECT
+            16, 'gate_holds', 'gauge', 'Findings of the gate that hold back a view.',
+            '{}', (SELECT count(*) FROM kpi_engine.gate_holds)
     ),
 
     line AS (

@@ -10,6 +10,8 @@
 --   null, zero  optional: what fill=true writes for a period without a row, where it is not what
 --               follows from the unit: counts, money, percentages and ratios are sums, 0 over
 --               nothing; all else is an average or no number, NULL over nothing
+--   sum v.c     optional: the column is the sum of column c of the KPI view v over the period
+--               (kpi_engine.declared_totals)
 --
 -- A city dimension x is compared with the column x_key where the view has one; then that is no
 -- dimension of its own. A column whose COMMENT is malformed has NULL in unit.

@@ -75,7 +75,12 @@ AS $kpi_problems$
             'COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon', 'fecha', 'instante',
             'texto'
         )
-        OR NOT the_columns.words[3:] <@ ARRAY['dimension', 'city', 'null', 'zero']
+        OR EXISTS (
+            SELECT FROM unnest(the_columns.words[3:]) AS word (text)
+            WHERE
+                word.text <> ALL (ARRAY['dimension', 'city', 'null', 'zero'])
+                AND word.text !~ '^sum mv_[a-z_]+\.[a-z_]+$'
+        )
     UNION ALL
     SELECT
         format(

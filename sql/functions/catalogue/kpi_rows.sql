@@ -30,6 +30,9 @@ DECLARE
     v_offset integer;
     v_fill boolean;
     v_last_day date;
+    v_at timestamptz;
+    v_is_reported boolean;
+    v_publication kpi_engine.publications;
     v_query text;
     v_answer json;
 BEGIN
@@ -130,8 +133,49 @@ BEGIN
         'limit', v_given ->> 'limit', 1, 1000, kpi_engine.kpi_default_limit(v_view.grain));
     v_offset := kpi_engine.integer_parameter('offset', v_given ->> 'offset', 0, 100000, 0);
 
+    -- Now, at a moment of the past, or with the figures of closed periods as reported.
+    IF v_given ? 'as_of' THEN
+        v_at := kpi_engine.reading_instant(v_given ->> 'as_of');
+        IF v_at IS NULL THEN
+            PERFORM kpi_engine.raise_bad_parameter(
+                'as_of', v_given ->> 'as_of',
+                'a day as YYYY-MM-DD or an instant such as 2026-01-31T10:00-05:00, not in the future');
+        END IF;
+        v_publication := kpi_engine.publication_at(v_view.view_name, v_at);
+        IF v_publication.run_id IS NULL THEN
+            PERFORM kpi_engine.raise_bad_parameter(
+                'as_of', v_given ->> 'as_of',
+                'within the history of the view. ' || kpi_engine.history_begin(v_view.view_name));
+        END IF;
+    END IF;
+    v_is_reported := coalesce(
+        kpi_engine.choice_parameter('reported', v_given ->> 'reported', 'true', 'false') = 'true',
+        false);
+    IF v_is_reported AND v_at IS NOT NULL THEN
+        PERFORM kpi_engine.raise_http_error(
+            400, 'parameters as_of and reported exclude each other',
+            'as_of shows a moment of the past, reported the figures at closing.');
+    ELSIF v_is_reported AND v_view.time_column IS NULL THEN
+        PERFORM kpi_engine.raise_http_error(
+            400, format('view %s has no time: reported is not for it', v_view.view_name));
+    ELSIF v_is_reported AND kpi_engine.history_days(v_view.view_name) = 0 THEN
+        PERFORM kpi_engine.raise_http_error(
+            400, format('view %s has no history: reported is not for it', v_view.view_name),
+            kpi_engine.history_begin(v_view.view_name));
+    END IF;
+
     -- By name: make migrate may put a new view in its place at any moment.
     v_query := format('SELECT kpi.* FROM %I.%I AS kpi', 'analytics', v_view.view_name);
+    IF v_at IS NOT NULL OR v_is_reported THEN
+        v_query := format(
+            'SELECT kpi.* FROM kpi_engine.%s AS past (object)
+             CROSS JOIN LATERAL jsonb_populate_record(NULL::analytics.%I, past.object) AS kpi',
+            CASE
+                WHEN v_is_reported THEN 'rows_at_closing($7)'
+                ELSE 'rows_as_reported($7, $8)'
+            END,
+            v_view.view_name);
+    END IF;
     IF cardinality(v_conditions) > 0 THEN
         v_query := v_query || ' WHERE ' || array_to_string(v_conditions, ' AND ');
     END IF;
@@ -140,14 +184,28 @@ BEGIN
         INTO v_last_day
         FROM kpi_engine.view_state
         WHERE view_state.view_name = v_view.view_name;
+        v_last_day := coalesce(
+            (v_publication.published_at AT TIME ZONE analytics.setting('time_zone'))::date, v_last_day);
         v_query := format('SELECT kpi.* FROM (%s) AS kpi', kpi_engine.kpi_filled_query(
             v_view.relation, v_view.key_columns, v_view.time_column, v_view.grain, v_query,
             v_from IS NOT NULL));
     END IF;
-    PERFORM kpi_engine.begin_reading(v_view.view_name, coalesce('-' || v_last_day, ''));
+    PERFORM kpi_engine.begin_reading(
+        v_view.view_name,
+        coalesce('-' || v_last_day, '') || CASE WHEN v_is_reported THEN '-reported' ELSE '' END);
+    IF v_at IS NOT NULL THEN
+        -- What a publish left never changes, and is never stale.
+        PERFORM kpi_engine.set_reading_headers(
+            format('%s-as-of-%s%s', v_publication.data_version, v_publication.run_id,
+                coalesce('-' || v_last_day, '')),
+            v_publication.data_version, v_publication.calculated_at, v_publication.published_at,
+            false);
+    END IF;
     EXECUTE format(
         'SELECT json_agg(kpi) FROM (%s ORDER BY %s LIMIT $4 OFFSET $5) AS kpi', v_query, v_order
-    ) INTO v_answer USING v_from, v_to, v_values, v_limit, v_offset, v_last_day;
+    ) INTO v_answer USING
+        v_from, v_to, v_values, v_limit, v_offset, v_last_day,
+        v_view.view_name, v_publication.run_id;
     RETURN coalesce(v_answer, '[]');
 END;
 $kpi_rows$;

@@ -1,6 +1,6 @@
--- Names the derived tables that decide a relation, directly or through other derived tables.
+-- Names the derived tables that decide some relations, directly or through other derived tables.
 
-CREATE OR REPLACE FUNCTION kpi_engine.derived_tables_behind(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.derived_tables_behind(p_relations regclass[])
 RETURNS text[]
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -11,7 +11,7 @@ AS $derived_tables_behind$
         SELECT reached.table_name
         FROM kpi_engine.derived_tables AS reached
         WHERE format('kpi_engine.%I', reached.table_name)::regclass IN (
-            SELECT p_relation
+            SELECT unnest(p_relations)
             UNION
             SELECT pg_depend.refobjid::regclass
             FROM pg_rewrite
@@ -19,7 +19,7 @@ AS $derived_tables_behind$
                 ON pg_depend.classid = 'pg_rewrite'::regclass
                 AND pg_depend.objid = pg_rewrite.oid
                 AND pg_depend.refclassid = 'pg_class'::regclass
-            WHERE pg_rewrite.ev_class = p_relation
+            WHERE pg_rewrite.ev_class = ANY (p_relations)
         )
         UNION
         SELECT listed.name
@@ -31,8 +31,8 @@ AS $derived_tables_behind$
     SELECT coalesce(array_agg(behind.table_name), ARRAY[]::text[]) FROM behind;
 $derived_tables_behind$;
 
-COMMENT ON FUNCTION kpi_engine.derived_tables_behind(regclass) IS
-'Names of the derived tables that a view reads by itself (not through other views), or of the '
-'derived table itself, and of the derived tables that these read. Internal.';
+COMMENT ON FUNCTION kpi_engine.derived_tables_behind(regclass[]) IS
+'Names of the derived tables that these views read by themselves (not through other views), or of '
+'the derived tables themselves, and of the derived tables that these read. Internal.';
 
-REVOKE ALL ON FUNCTION kpi_engine.derived_tables_behind(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.derived_tables_behind(regclass[]) FROM public;

@@ -123,7 +123,76 @@ BEGIN
                 kpi_engine.error_in_short(views.error_message, views.error_sqlstate)),
             NULL
         FROM views
-        WHERE views.refresh_status = 'ERROR'
+        WHERE
+            views.refresh_status = 'ERROR'
+            -- What the gate holds back is a problem of its own.
+            AND views.error_sqlstate IS DISTINCT FROM 'TA001'
+        UNION ALL
+        SELECT
+            'gate', 'degraded',
+            format('%s: %s%s. If that is right: SELECT analytics.accept_gate(%L, ''once'', '
+                '''the reason''); else set the data right',
+                CASE held.view_name
+                    WHEN 'changes' THEN 'no change is applied since ' || held.since
+                    ELSE format('view %s keeps its contents since %s', held.view_name, held.since)
+                END,
+                held.words, CASE WHEN held.number > 3 THEN format(
+                    '; and %s more: SELECT * FROM analytics.gate_holds', held.number - 3) END,
+                held.view_name),
+            NULL
+        FROM (
+            SELECT
+                listed.view_name,
+                kpi_engine.iso_instant(min(listed.held_at)) AS since,
+                string_agg(listed.words, '; ' ORDER BY listed.place) FILTER (
+                    WHERE listed.place <= 3
+                ) AS words,
+                count(*) AS number
+            FROM (
+                SELECT
+                    gate_holds.view_name,
+                    gate_holds.held_at,
+                    kpi_engine.gate_words(
+                        gate_holds.rule, gate_holds.column_name, gate_holds.period,
+                        gate_holds.before, gate_holds.after, gate_holds.allowed
+                    ) AS words,
+                    row_number() OVER (
+                        PARTITION BY gate_holds.view_name ORDER BY gate_holds.hold_id
+                    ) AS place
+                FROM kpi_engine.gate_holds
+            ) AS listed
+            GROUP BY listed.view_name
+        ) AS held
+        UNION ALL
+        SELECT
+            'restated', 'degraded',
+            format('%s figure(s) of closed periods moved by %s %% or more since yesterday, the most %s '
+                'of view %s for %s: SELECT * FROM analytics.restatements ORDER BY restatement_id DESC; '
+                'it ends by itself after a day',
+                restated.number, analytics.setting('restatement_alert_pct'), restated.column_name,
+                restated.view_name, restated.period),
+            -- It happened.
+            interval '0'
+        FROM (
+            SELECT
+                restatements.view_name,
+                restatements.column_name,
+                restatements.period,
+                count(*) OVER () AS number
+            FROM kpi_engine.restatements
+            WHERE
+                analytics.setting('restatement_alert_pct') <> 'off'
+                AND restatements.since > analytics.now() - interval '1 day'
+                AND coalesce(
+                    abs(restatements.difference_pct),
+                    CASE WHEN restatements.current IS DISTINCT FROM restatements.reported
+                        THEN 'infinity'::numeric END
+                ) >= nullif(analytics.setting('restatement_alert_pct'), 'off')::numeric
+                AND (SELECT sum(month_totals.requests) FROM kpi_engine.month_totals)
+                >= analytics.setting('gate_least_requests')::numeric
+            ORDER BY abs(restatements.difference_pct) DESC NULLS LAST, restatements.restatement_id
+            LIMIT 1
+        ) AS restated
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',
@@ -144,6 +213,7 @@ BEGIN
         ) AS run
         WHERE
             run.refresh_status = 'ERROR'
+            AND run.error_sqlstate IS DISTINCT FROM 'TA001'
             -- A failed view is a problem of its own.
             AND NOT EXISTS (
                 SELECT FROM kpi_engine.refresh_log
@@ -285,6 +355,8 @@ never_populated: a view has no data yet
 stale: the figures are over 26 hours old
 aging: the figures are over 25 hours old
 refresh_failed: the last refresh failed
+gate: a refresh holds back figures that look wrong, until somebody accepts them
+restated: figures of closed periods changed
 scheduler_down: the scheduler does not run
 drift: some figures differ from the operational tables
 slow: the last refresh was slow

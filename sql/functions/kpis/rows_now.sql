@@ -18,26 +18,8 @@ SET constraint_exclusion = off
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $rows_now$
-DECLARE
-    v_views constant text[] := ARRAY(
-        SELECT pg_class.relname::text
-        FROM pg_class
-        WHERE pg_class.relnamespace = 'analytics'::regnamespace AND pg_class.relkind = 'm'
-        ORDER BY pg_class.relname
-    );
 BEGIN
-    IF p_view_name IS NULL OR p_view_name <> ALL (v_views) THEN
-        RAISE EXCEPTION 'p_view_name must be a materialized view of schema analytics'
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Got %s.', coalesce(quote_literal(p_view_name), 'NULL')),
-                  HINT = format('One of %s.', array_to_string(v_views, ', '));
-    END IF;
-    IF NOT has_table_privilege(
-        kpi_engine.api_caller(), format('analytics.%I', p_view_name), 'SELECT'
-    ) THEN
-        RAISE EXCEPTION 'permission denied for materialized view %', p_view_name
-            USING ERRCODE = 'insufficient_privilege';
-    END IF;
+    PERFORM kpi_engine.require_readable_view(p_view_name);
     RETURN QUERY
         SELECT *
         FROM kpi_engine.rows_of_relation_now(format('analytics.%I', p_view_name)::regclass);

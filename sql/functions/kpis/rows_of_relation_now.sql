@@ -2,6 +2,7 @@
 --
 -- Invariant: it reads everything in the caller's snapshot and writes nothing. It uses the WITH
 -- queries of a refresh, one derived table after the other, and ends in the definition of the view.
+-- If the view reads through other views, their definitions are WITH queries too.
 -- If the next refresh would compute everything again, or a window moves, it computes everything
 -- from the source.
 
@@ -26,13 +27,16 @@ DECLARE
     -- One list of keys for each table kept by key. The statement itself uses $1 and $2.
     v_keys kpi_engine.changed_keys[] := ARRAY[]::kpi_engine.changed_keys[];
     v_with text := 'window_end AS (SELECT $3 AS today)';
+    v_rows jsonb;
+    v_views constant regclass[] := kpi_engine.views_behind(p_relation);
+    v_view record;
     v_definition text;
     v_part text;
     v_place integer;
 BEGIN
     PERFORM kpi_engine.require_source();
     v_everything := kpi_engine.next_rebuild_reason() IS NOT NULL;
-    v_needed := kpi_engine.derived_tables_behind(p_relation);
+    v_needed := kpi_engine.derived_tables_behind(p_relation || v_views);
     v_everything := v_everything OR (
         v_today IS DISTINCT FROM v_today_before AND EXISTS (
             SELECT FROM kpi_engine.derived_tables
@@ -89,26 +93,48 @@ BEGIN
         v_with := v_with || v_part;
     END LOOP;
 
+    v_rows := coalesce((
+        SELECT jsonb_object_agg(needed.name, format('SELECT * FROM %I', 'after_' || needed.name))
+        FROM unnest(v_needed) AS needed (name)
+    ), '{}') || jsonb_build_object(
+        'view_state',
+        'SELECT view_name, $3 AS today, calculated_at FROM kpi_engine.view_state'
+    );
+    FOR v_view IN
+        SELECT
+            pg_class.oid::regclass AS relation,
+            pg_class.relname AS name,
+            -- As kpi_engine.query_over() finds it in a definition.
+            pg_class.relnamespace IN ('kpi_engine'::regnamespace, 'analytics'::regnamespace)
+            AND quote_ident(pg_class.relname) = pg_class.relname AS is_found
+        FROM unnest(v_views) WITH ORDINALITY AS behind (relation, place)
+        INNER JOIN pg_class ON pg_class.oid = behind.relation
+        ORDER BY behind.place
+    LOOP
+        IF NOT v_view.is_found THEN
+            RAISE EXCEPTION '% can''t be computed for this moment', p_relation
+                USING ERRCODE = 'feature_not_supported',
+                      DETAIL = format('It reads derived tables through view %s.', v_view.relation),
+                      HINT = 'Read the relation itself after a refresh, or give the view between a '
+                             'lower-case name in schema analytics.';
+        END IF;
+        v_with := v_with || format(
+            ', %I AS NOT MATERIALIZED (%s)',
+            'after_' || v_view.name,
+            kpi_engine.query_over(kpi_engine.view_definition(v_view.relation), v_rows)
+        );
+        v_rows := v_rows || jsonb_build_object(
+            v_view.name, format('SELECT * FROM %I', 'after_' || v_view.name));
+    END LOOP;
+
     v_definition := format('SELECT * FROM %s', p_relation);
     IF (SELECT pg_class.relkind FROM pg_class WHERE pg_class.oid = p_relation) = 'm' THEN
-        -- Reading a definition locks the view. The end of the subtransaction frees the lock: the
-        -- first refresh of a view must not wait for a reader of this function.
-        BEGIN
-            RAISE EXCEPTION USING MESSAGE = rtrim(pg_get_viewdef(p_relation), ';');
-        EXCEPTION WHEN raise_exception THEN
-            GET STACKED DIAGNOSTICS v_definition := MESSAGE_TEXT;
-        END;
+        v_definition := kpi_engine.view_definition(p_relation);
     END IF;
     RETURN QUERY EXECUTE format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
         regexp_replace(v_with, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
-        kpi_engine.query_over(v_definition, coalesce((
-            SELECT jsonb_object_agg(needed.name, format('SELECT * FROM %I', 'after_' || needed.name))
-            FROM unnest(v_needed) AS needed (name)
-        ), '{}') || jsonb_build_object(
-            'view_state',
-            'SELECT view_name, $3 AS today, calculated_at FROM kpi_engine.view_state'
-        ))
+        kpi_engine.query_over(v_definition, v_rows)
     ) USING NULL::uuid[], v_today_before, v_today, v_keys;
 END;
 $rows_of_relation_now$;

@@ -1,4 +1,5 @@
--- Does one step of a rebuild: a batch; without one, the completion and the swap; 0 is the end.
+-- Does one step of a rebuild: a batch; without one, the completion and the swap; 0 is the end; -1
+-- notes that the breaker held the completion back.
 --
 -- Invariant: each step is a transaction of its own. The caller, a procedure, holds the refresh lock
 -- for its session. Without the lock nothing is done. No reader keeps it from ending
@@ -31,22 +32,32 @@ BEGIN
             PERFORM kpi_engine.empty_other_sets();
         END IF;
         RETURN 0;
+    ELSIF p_batch = -1 THEN
+        PERFORM kpi_engine.note_holds(
+            'changes',
+            nextval('kpi_engine.refresh_run_id_seq'),
+            kpi_engine.breaker_findings(kpi_engine.requests_moved())
+        );
+        RETURN 0;
     ELSIF p_batch IS NOT NULL THEN
         RETURN kpi_engine.run_rebuild_batch(p_batch);
     END IF;
     PERFORM kpi_engine.complete_rebuild(v_today);
+    PERFORM kpi_engine.check_breaker(kpi_engine.requests_moved());
     PERFORM kpi_engine.note_derived_change(
         ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables)
     );
     PERFORM kpi_engine.publish_set();
     PERFORM kpi_engine.finish_rebuild(v_today);
+    PERFORM kpi_engine.use_acceptances('changes', NULL);
     RETURN 0;
 END;
 $continue_rebuild$;
 
 COMMENT ON FUNCTION kpi_engine.continue_rebuild(integer) IS
 'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
-'set and makes it the one that is read; 0 empties the other one. Internal to analytics.rebuild().';
+'set and makes it the one that is read; 0 empties the other one; -1 notes what the breaker held '
+'back. Internal to analytics.rebuild().';
 
 REVOKE ALL ON FUNCTION kpi_engine.continue_rebuild(integer) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.continue_rebuild(integer)

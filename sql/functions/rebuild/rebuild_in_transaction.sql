@@ -39,6 +39,7 @@ BEGIN
         SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
         v_changed_tables := ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables);
     ELSE
+        PERFORM kpi_engine.check_breaker(kpi_engine.requests_moved());
         v_changed_tables := kpi_engine.merge_set();
         PERFORM kpi_engine.empty_other_sets();
     END IF;

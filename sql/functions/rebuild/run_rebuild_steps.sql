@@ -33,6 +33,9 @@ BEGIN
         EXCEPTION WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
         END;
+        IF p_sqlstate = 'TA001' THEN
+            PERFORM kpi_engine.continue_rebuild(-1);
+        END IF;
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;

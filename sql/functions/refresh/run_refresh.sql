@@ -1,8 +1,8 @@
 -- Applies what changed, publishes the materialized views that show it, and logs the run.
 --
--- Invariant: one run at a time. A view that fails keeps its old contents, does not stop the others,
--- and is tried again by the next run. The result of each view is in analytics.refresh_log if the
--- caller commits. It is in the server's log in any case.
+-- Invariant: one run at a time. A view that fails, or that the gate holds back, keeps its old
+-- contents, does not stop the others, and is tried again by the next run. The result of each view
+-- is in analytics.refresh_log if the caller commits. It is in the server's log in any case.
 
 CREATE OR REPLACE FUNCTION kpi_engine.run_refresh(
     p_triggered_by text, p_requested_by text, p_force boolean
@@ -15,6 +15,7 @@ SET search_path = pg_catalog, pg_temp
 AS $run_refresh$
 DECLARE
     v_run kpi_engine.refresh_log;
+    v_detail text;
     v_context text;
     v_result kpi_engine.refresh_log;
     v_view record;
@@ -59,6 +60,9 @@ BEGIN
         SELECT applied.mode, applied.reason, applied.requests
         INTO STRICT v_run.mode, v_run.reason, v_run.requests_recomputed
         FROM kpi_engine.apply_changes(p_force) AS applied;
+        IF v_run.mode <> 'unchanged' THEN
+            PERFORM kpi_engine.use_acceptances('changes', v_run.run_id);
+        END IF;
         IF p_triggered_by = 'schedule' THEN
             PERFORM kpi_engine.audit_next_part();
         END IF;
@@ -66,17 +70,32 @@ BEGIN
         GET STACKED DIAGNOSTICS
             v_run.error_message := MESSAGE_TEXT,
             v_run.error_sqlstate := RETURNED_SQLSTATE,
+            v_detail := PG_EXCEPTION_DETAIL,
             v_context := PG_EXCEPTION_CONTEXT;
         v_run.error_message := concat(v_run.error_message, kpi_engine.event_trigger_in(v_context));
         v_run.mode := 'none';
+        IF v_run.error_sqlstate = 'TA001' THEN
+            PERFORM kpi_engine.note_holds('changes', v_run.run_id, v_detail::jsonb);
+        END IF;
         RAISE WARNING 'teloo-analytics: ERROR in refresh % while applying changes: % (SQLSTATE %)',
             v_run.run_id, v_run.error_message, v_run.error_sqlstate
             USING DETAIL = 'All changes wait for the next refresh; the views keep their contents.';
     END;
     SELECT engine_state.data_version INTO v_run.data_version FROM kpi_engine.engine_state;
 
-    FOR v_view IN SELECT * FROM kpi_engine.view_staleness() LOOP
+    FOR v_view IN
+        SELECT
+            staleness.*,
+            array_agg(staleness.view_name) FILTER (WHERE staleness.reason IS NULL) OVER ()
+                AS fresh_views
+        FROM kpi_engine.view_staleness() AS staleness
+    LOOP
         v_views := v_views + 1;
+        IF v_views = 1 AND v_run.mode <> 'none' AND NOT p_force THEN
+            -- These show this version already: the gate compares the others with them.
+            UPDATE kpi_engine.view_state SET published_version = v_run.data_version
+            WHERE view_state.view_name = ANY (v_view.fresh_views);
+        END IF;
         v_result := NULL;
         v_result.run_id := v_run.run_id;
         v_result.view_name := v_view.view_name;
@@ -105,6 +124,13 @@ BEGIN
                         END IF;
                         v_published := v_published + 1;
                     END IF;
+                    PERFORM kpi_engine.note_publication(
+                        v_view.view_name,
+                        v_run.run_id,
+                        CASE WHEN v_run.mode = 'incremental' THEN v_run.requests_recomputed END
+                    );
+                    PERFORM kpi_engine.check_gate(v_view.view_name, v_run.run_id);
+                    PERFORM kpi_engine.use_acceptances(v_view.view_name, v_run.run_id);
                 END IF;
                 UPDATE kpi_engine.view_state SET
                     last_success_at = analytics.now(),
@@ -117,10 +143,14 @@ BEGIN
             GET STACKED DIAGNOSTICS
                 v_result.error_message := MESSAGE_TEXT,
                 v_result.error_sqlstate := RETURNED_SQLSTATE,
+                v_detail := PG_EXCEPTION_DETAIL,
                 v_context := PG_EXCEPTION_CONTEXT;
             v_result.error_message := concat(
                 v_result.error_message, kpi_engine.event_trigger_in(v_context));
             v_result.refresh_status := 'ERROR';
+            IF v_result.error_sqlstate = 'TA001' THEN
+                PERFORM kpi_engine.note_holds(v_view.view_name, v_run.run_id, v_detail::jsonb);
+            END IF;
             RAISE WARNING 'teloo-analytics: ERROR in refresh % of view %: % (SQLSTATE %)',
                 v_run.run_id, v_view.view_name, v_result.error_message, v_result.error_sqlstate
                 USING DETAIL = 'The view keeps its old contents; the other views go on.';

@@ -42,6 +42,9 @@ BEGIN
                     AND view_state.settings_checksum
                     IS DISTINCT FROM kpi_engine.settings_checksum()
                     THEN 'a setting changed'
+                -- Such as after a restore.
+                WHEN view_state.noted_relation IS DISTINCT FROM views.relation::oid
+                    THEN 'the history does not have it yet'
             END
         FROM views
         FULL JOIN kpi_engine.view_state ON view_state.view_name = views.view_name

@@ -1,4 +1,4 @@
--- Once an hour: removes old lines from the logs.
+-- Once an hour: removes old lines from the logs and from the history of the views.
 --
 -- Invariant: it keeps the last scheduled slot (it decides what is due next), the last lines of each
 -- view (they show its state), drift that is not healed, alerts with a notice that may still be
@@ -115,6 +115,7 @@ BEGIN
             )
         );
     DELETE FROM kpi_engine.usage_by_hour WHERE usage_by_hour.hour < v_oldest_judged;
+    PERFORM kpi_engine.trim_publications(v_as_of);
     RETURN CASE
         WHEN v_as_of > clock_timestamp() - interval '1 day'
             THEN analytics.setting('cron_retention_days')::integer

@@ -111,6 +111,56 @@ AS $setting_defaults$
         'whole number from 1 to 366.'
     ),
     (
+        'publication_history', 'mv_ranking_asesores=90',
+        'For how long the history of what was published is kept: view=days, view=all or view=none, with '
+        'commas between them; * is every view that is not named. A view that is not named is kept for ever.'
+    ),
+    (
+        'closing_days', '5',
+        'A month, week or day closes so many days after its end. What is published then is its '
+        'reported figure. A whole number from 0 to 366.'
+    ),
+    (
+        'restatement_alert_pct', '5',
+        'A figure of a closed period that moves by at least this share is the problem restated for a '
+        'day. Percent, a whole number from 0 to 100000, or off.'
+    ),
+    (
+        'gate', 'on',
+        'on: a refresh does not publish a view that breaks a rule of the gate, until an operator accepts '
+        'it. off: it publishes everything.'
+    ),
+    (
+        'gate_closed_pct', '20',
+        'The gate holds a view if the sum of a column over a closed period moves by more than this '
+        'from the reported one. Percent, a whole number from 1 to 100000.'
+    ),
+    (
+        'gate_lost_rows_pct', '20',
+        'The gate holds a view that loses more than this share of its rows. Percent, a whole number '
+        'from 1 to 100.'
+    ),
+    (
+        'gate_null_points', '20',
+        'The gate holds a view if the share of NULLs in a column rises by more than this. Percentage '
+        'points, a whole number from 1 to 100.'
+    ),
+    (
+        'gate_least_count', '100',
+        'Closed periods with smaller counts move by large shares every day: the gate does not look at '
+        'them. A whole number from 0 to 1000000000.'
+    ),
+    (
+        'breaker_pct', '50',
+        'If more than this share of all known requests changed at once, the refresh waits for the word '
+        'of an operator. Percent, a whole number from 1 to 100, or off.'
+    ),
+    (
+        'gate_least_requests', '1000',
+        'With fewer requests than this, figures move by large shares every day: gate, breaker and the '
+        'problem restated keep still. A whole number from 0 to 1000000000.'
+    ),
+    (
         'segment_new_days', '30',
         'An advisor is NUEVO for so many days after registration. A whole number from 0.'
     ),

@@ -45,7 +45,7 @@ AS $setting_problem$
                     THEN 'Take off, or a time from 1 minute to 1440 minutes or from 1 hour to 24 '
                         || 'hours, such as 5 minutes.'
             END
-        WHEN p_name = 'rebuild_threshold_pct' THEN
+        WHEN p_name IN ('rebuild_threshold_pct', 'gate_lost_rows_pct', 'gate_null_points') THEN
             CASE WHEN p_value !~ '^([1-9][0-9]?|100)$'
             THEN 'Take a whole number from 1 to 100.' END
         WHEN p_name = 'rebuild_batch_requests' THEN
@@ -54,7 +54,10 @@ AS $setting_problem$
         WHEN p_name = 'audit_rotation' THEN
             CASE WHEN p_value !~ '^([1-9]|[12][0-9]|30|off)$'
             THEN 'Take a whole number from 1 to 30, or off.' END
-        WHEN p_name IN ('api_forced_requests', 'slow_refresh_least_ms') THEN
+        WHEN p_name IN (
+            'api_forced_requests', 'slow_refresh_least_ms', 'gate_least_requests',
+            'gate_least_count'
+        ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,8}|1000000000)$'
             THEN 'Take a whole number from 0 to 1000000000.' END
         WHEN p_name IN (
@@ -71,13 +74,32 @@ AS $setting_problem$
         ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,14})$'
             THEN 'Take a whole number from 0 to 999999999999999.' END
+        WHEN p_name = 'publication_history' THEN
+            CASE WHEN p_value !~ (
+                '^(\w{1,63}|\*)=([1-9][0-9]{0,4}|all|none)'
+                '(, ?(\w{1,63}|\*)=([1-9][0-9]{0,4}|all|none))*$'
+            )
+            THEN 'Take view=days, view=all or view=none, with commas between them, such as '
+                || 'mv_ranking_asesores=90, *=all.' END
+        WHEN p_name = 'closing_days' THEN
+            CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
+            THEN 'Take a whole number from 0 to 366.' END
+        WHEN p_name = 'gate_closed_pct' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
+            THEN 'Take a whole number from 1 to 100000.' END
+        WHEN p_name = 'breaker_pct' THEN
+            CASE WHEN p_value !~ '^([1-9][0-9]?|100|off)$'
+            THEN 'Take a whole number from 1 to 100, or off.' END
+        WHEN p_name = 'restatement_alert_pct' THEN
+            CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000|off)$'
+            THEN 'Take a whole number from 0 to 100000, or off.' END
         WHEN p_name = 'alert_expiry_hours' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
             THEN 'Take a whole number from 1 to 100000.' END
         WHEN p_name = 'usage_advice_days' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
             THEN 'Take a whole number from 1 to 366.' END
-        WHEN p_name IN ('allow_pinned_clock', 'change_capture') THEN
+        WHEN p_name IN ('allow_pinned_clock', 'change_capture', 'gate') THEN
             CASE WHEN p_value NOT IN ('on', 'off') THEN 'Take on or off.' END
         ELSE 'There is no setting of this name.'
     END;

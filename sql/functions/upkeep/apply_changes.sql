@@ -28,6 +28,12 @@ BEGIN
     INTO v_changes, v_keys
     FROM kpi_engine.take_changes() AS taken;
     requests := cardinality(kpi_engine.keys_of(v_changes, 'solicitud'));
+    IF kpi_engine.breaker_findings(requests) IS NOT NULL THEN
+        -- Of these, only those that were known count.
+        PERFORM kpi_engine.check_breaker(count(*))
+        FROM unnest(kpi_engine.keys_of(v_changes, 'solicitud')) AS changed (id)
+        INNER JOIN kpi_engine.solicitud_facts ON solicitud_facts.solicitud_id = changed.id;
+    END IF;
 
     reason := CASE
         WHEN p_force THEN 'it was forced'

@@ -18,7 +18,8 @@ DECLARE
 BEGIN
     FOR v_replacement IN SELECT * FROM jsonb_object_keys(p_replacements) AS listed (name) LOOP
         v_definition := regexp_replace(
-            v_definition, format('\mkpi_engine\.%s\M', v_replacement.name), v_replacement.name, 'g'
+            v_definition, format('\m(?:kpi_engine|analytics)\.%s\M', v_replacement.name),
+            v_replacement.name, 'g'
         );
     END LOOP;
     RETURN coalesce(
@@ -35,6 +36,6 @@ $query_over$;
 
 COMMENT ON FUNCTION kpi_engine.query_over(text, jsonb) IS
 'The query p_definition, reading other rows: p_replacements has, by the name of a relation of '
-'schema analytics, the query that takes its place. Internal to the derived tables.';
+'schema kpi_engine or analytics, the query that takes its place. Internal to the derived tables.';
 
 REVOKE ALL ON FUNCTION kpi_engine.query_over(text, jsonb) FROM public;

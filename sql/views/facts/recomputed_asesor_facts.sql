@@ -21,9 +21,9 @@ SELECT
     src_asesores.actividad_reciente_pct,
     src_asesores.desempeno_historico_pct,
     src_asesores.nivel_actual::integer AS nivel_actual,
-    -- Not by local_date(): the age is told for any instant. A zone would take the first and the last
-    -- instants out of range. So these are moved by two days, and their date back. There is no date
-    -- before 24 November 4714 BC.
+    -- Not by local_date(): the age is told for any instant. A zone would take the first and the
+    -- last instants out of range. So these are moved by two days, and their date back. There is no
+    -- date before 24 November 4714 BC.
     CASE
         WHEN src_asesores.created_at < timestamptz '4713-01-01 00:00:00+00 BC'
             THEN

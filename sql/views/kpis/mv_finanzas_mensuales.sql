@@ -78,7 +78,7 @@ COMMENT ON COLUMN mv_finanzas_mensuales.valor_bruto_aceptado IS
 es: Valor de los repuestos adjudicados que el cliente aceptó.
 en: Sum over the awarded lines of offers in estado ACEPTADA.';
 COMMENT ON COLUMN mv_finanzas_mensuales.solicitudes_aceptadas IS
-'Solicitudes aceptadas [conteo, up]
+'Solicitudes aceptadas [conteo, up, sum mv_embudo_operativo.solicitudes_aceptadas]
 es: Solicitudes en las que el cliente aceptó al menos una oferta.
 en: Requests with cliente_acepto true; where it is NULL, estado OFERTAS_ACEPTADAS or ACEPTADA.';
 COMMENT ON COLUMN mv_finanzas_mensuales.ticket_promedio IS

@@ -69,15 +69,15 @@ es: Primer día del mes, en hora local.
 en: First day of the local month (zone of the setting time_zone) of solicitudes.created_at. One
 row for each month from the first to the last with a request.';
 COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_creadas IS
-'Solicitudes creadas [conteo, up]
+'Solicitudes creadas [conteo, up, sum mv_embudo_operativo.solicitudes_creadas]
 es: Solicitudes que los clientes crearon en el mes.
 en: Requests created in the month.';
 COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_aceptadas IS
-'Solicitudes aceptadas [conteo, up]
+'Solicitudes aceptadas [conteo, up, sum mv_embudo_operativo.solicitudes_aceptadas]
 es: Solicitudes en las que el cliente aceptó al menos una oferta.
 en: Requests with cliente_acepto true; where it is NULL, estado OFERTAS_ACEPTADAS or ACEPTADA.';
 COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_rechazadas IS
-'Solicitudes rechazadas [conteo, down]
+'Solicitudes rechazadas [conteo, down, sum mv_embudo_operativo.solicitudes_rechazadas]
 es: Solicitudes en las que el cliente rechazó las ofertas.
 en: Requests with cliente_acepto false; where it is NULL, estado OFERTAS_RECHAZADAS or RECHAZADA.';
 COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_expiradas IS
@@ -85,7 +85,7 @@ COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_expiradas IS
 es: Solicitudes que terminaron sin ofertas o porque se acabó el plazo.
 en: Requests with estado EXPIRADA or CERRADA_SIN_OFERTAS: ended without offers or by time-out.';
 COMMENT ON COLUMN mv_metricas_mensuales.solicitudes_sin_ofertas IS
-'Solicitudes cerradas sin ofertas [conteo, down]
+'Solicitudes cerradas sin ofertas [conteo, down, sum mv_embudo_operativo.solicitudes_sin_ofertas]
 es: Solicitudes que se cerraron sin recibir ninguna oferta.
 en: Requests with estado CERRADA_SIN_OFERTAS.';
 COMMENT ON COLUMN mv_metricas_mensuales.tiempo_promedio_cierre_seg IS

@@ -53,11 +53,11 @@ COMMENT ON COLUMN mv_salud_marketplace.semana IS
 es: Lunes de la semana, en hora local.
 en: Monday of the local week (zone of the setting time_zone) of solicitudes.created_at.';
 COMMENT ON COLUMN mv_salud_marketplace.solicitudes_creadas IS
-'Solicitudes creadas [conteo, up]
+'Solicitudes creadas [conteo, up, sum mv_embudo_operativo.solicitudes_creadas]
 es: Solicitudes que los clientes crearon en la semana.
 en: Requests created in the week.';
 COMMENT ON COLUMN mv_salud_marketplace.solicitudes_con_ofertas IS
-'Solicitudes con ofertas [conteo, up]
+'Solicitudes con ofertas [conteo, up, sum mv_embudo_operativo.solicitudes_con_ofertas]
 es: Solicitudes que recibieron al menos una oferta.
 en: Requests with a row in ofertas, whatever its state.';
 COMMENT ON COLUMN mv_salud_marketplace.ofertas_totales IS

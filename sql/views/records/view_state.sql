@@ -9,7 +9,8 @@ SELECT
     view_state.calculated_at,
     view_state.last_success_at,
     view_state.published_version,
-    view_state.settings_checksum
+    view_state.settings_checksum,
+    view_state.noted_relation
 FROM kpi_engine.view_state;
 
 REVOKE ALL ON analytics.view_state FROM public;

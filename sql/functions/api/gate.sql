@@ -1,0 +1,73 @@
+-- POST /materialized-views/gate: the word of an operator on what the gate holds back.
+
+CREATE OR REPLACE FUNCTION api.gate(
+    view text DEFAULT NULL,
+    how text DEFAULT NULL,
+    reason text DEFAULT NULL
+)
+RETURNS json
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $gate$
+DECLARE
+    v_how constant text := kpi_engine.choice_parameter('how', how, 'once', 'normal');
+    v_accepted integer;
+BEGIN
+    IF coalesce(view, '') = '' THEN
+        PERFORM kpi_engine.raise_bad_parameter(
+            'view', nullif(view, ''), 'a view that is held back, or changes for the breaker');
+    ELSIF coalesce(btrim(reason), '') = '' OR length(reason) > 1000 THEN
+        PERFORM kpi_engine.raise_bad_parameter(
+            'reason', nullif(reason, ''), 'why it is right, in 1 to 1000 characters');
+    ELSIF NOT EXISTS (
+        SELECT FROM kpi_engine.gate_holds WHERE gate_holds.view_name = view
+    ) THEN
+        PERFORM kpi_engine.raise_http_error(
+            404,
+            format('the gate holds back nothing of %s', left(view, 100)),
+            coalesce(
+                (
+                    SELECT format('It holds back %s.', string_agg(DISTINCT held.view_name, ', '))
+                    FROM kpi_engine.gate_holds AS held
+                    HAVING count(*) > 0
+                ),
+                'It holds back nothing at all.'
+            )
+        );
+    END IF;
+    v_accepted := analytics.accept_gate(view, coalesce(v_how, 'once'), reason);
+    RETURN json_build_object(
+        'success', true,
+        'message', format('%s finding(s) of %s accepted', v_accepted, view),
+        'view', view,
+        'how', coalesce(v_how, 'once'),
+        'accepted', v_accepted
+    );
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM kpi_engine.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM kpi_engine.raise_fault('gate', SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$gate$;
+
+COMMENT ON FUNCTION api.gate(text, text, text) IS
+'Accepts what the gate holds back of a view, or what the breaker waits for (view: changes). how: '
+'once (default, for the next publish) or normal (from now on the rules compare with these '
+'figures). reason is kept with the name of the caller. The next refresh publishes. Error: status '
+'404 if nothing is held back.';
+
+REVOKE ALL ON FUNCTION api.gate(text, text, text) FROM public;
+GRANT EXECUTE ON FUNCTION api.gate(text, text, text) TO analytics_operador;

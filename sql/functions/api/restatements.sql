@@ -1,0 +1,97 @@
+-- GET /materialized-views/restatements: what changed in closed periods, newest first.
+--
+-- Invariant: only views that the caller may read.
+
+CREATE OR REPLACE FUNCTION api.restatements(
+    view text DEFAULT NULL,
+    period text DEFAULT NULL,
+    limite text DEFAULT NULL
+)
+RETURNS json
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $restatements$
+DECLARE
+    v_views text[];
+    v_view text;
+    v_period date;
+    v_limit integer;
+    v_answer json;
+BEGIN
+    v_views := ARRAY(
+        SELECT kpi.view_name
+        FROM kpi_engine.kpi_views() AS kpi
+        WHERE
+            kpi.time_column IS NOT NULL
+            AND has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
+    );
+    v_view := kpi_engine.choice_parameter('view', view, VARIADIC v_views);
+    v_period := CASE
+        WHEN period ~ '^[0-9]{4}-[0-9]{2}$' THEN kpi_engine.month_parameter('period', period)
+        ELSE kpi_engine.day_parameter('period', period)
+    END;
+    v_limit := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
+    PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
+        SELECT max(changed.restatement_id) FROM kpi_engine.restatements AS changed
+    )));
+    IF kpi_engine.csv_is_wanted() THEN
+        PERFORM set_config(
+            'analytics.answer_columns',
+            '["view", "period", "column", "reported", "current", "difference", "difference_pct", '
+            '"reported_at", "since", "run_id", "requests_changed", "previous", "key"]',
+            true);
+    END IF;
+    SELECT json_agg(shown)
+    INTO v_answer
+    FROM (
+        SELECT
+            changed.view_name AS view,
+            changed.period,
+            changed.column_name AS column,
+            changed.reported,
+            changed.current,
+            changed.difference,
+            changed.difference_pct,
+            kpi_engine.iso_instant(changed.reported_at) AS reported_at,
+            kpi_engine.iso_instant(changed.since) AS since,
+            changed.run_id,
+            changed.requests_changed,
+            changed.previous,
+            changed.row_key AS key
+        FROM kpi_engine.restatements AS changed
+        WHERE
+            changed.view_name = ANY (v_views)
+            AND (v_view IS NULL OR changed.view_name = v_view)
+            AND (v_period IS NULL OR changed.period = v_period)
+        ORDER BY changed.restatement_id DESC
+        LIMIT v_limit
+    ) AS shown;
+    RETURN coalesce(v_answer, '[]');
+EXCEPTION
+    WHEN query_canceled THEN
+        PERFORM kpi_engine.raise_timeout();
+        RETURN NULL;
+    WHEN SQLSTATE 'PGRST' OR read_only_sql_transaction THEN
+        RAISE;
+    WHEN OTHERS THEN
+        PERFORM kpi_engine.raise_fault('restatements', SQLSTATE, SQLERRM);
+        RETURN NULL;
+END;
+$restatements$;
+
+COMMENT ON FUNCTION api.restatements(text, text, text) IS
+'Changes of figures of closed periods, newest first: what was reported at closing, what is shown '
+'since this change, by which refresh. view: a KPI view with a time; period: YYYY-MM, or the first '
+'day as YYYY-MM-DD; limit: 1 to 1000, default 100.';
+
+REVOKE ALL ON FUNCTION api.restatements(text, text, text) FROM public;
+GRANT EXECUTE ON FUNCTION api.restatements(text, text, text)
+TO analytics_lector, analytics_operador;

@@ -1,0 +1,66 @@
+-- The word of an operator: what the gate holds back is right.
+--
+-- Invariant: it accepts what is held now, no more, and notes who said so and why.
+-- SECURITY DEFINER: operators write nothing by themselves.
+
+CREATE OR REPLACE FUNCTION analytics.accept_gate(p_view_name text, p_how text, p_reason text)
+RETURNS integer
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $accept_gate$
+DECLARE
+    v_accepted integer;
+BEGIN
+    IF p_how IS NULL OR p_how NOT IN ('once', 'normal') THEN
+        RAISE EXCEPTION 'p_how must be once or normal'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', coalesce(quote_literal(p_how), 'NULL')),
+                  HINT = 'once: for the next publish. normal: from now on the rule compares with the '
+                         'accepted figure.';
+    ELSIF coalesce(btrim(p_reason), '') = '' OR length(p_reason) > 1000 THEN
+        RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO kpi_engine.gate_acceptances (
+        view_name, rule, column_name, period, before, after, how, reason, accepted_by
+    )
+    SELECT
+        held.view_name, held.rule, held.column_name, held.period, held.before, held.after,
+        p_how, p_reason, kpi_engine.api_caller()
+    FROM kpi_engine.gate_holds AS held
+    WHERE held.view_name = p_view_name;
+    GET DIAGNOSTICS v_accepted := ROW_COUNT;
+    IF v_accepted = 0 THEN
+        RAISE EXCEPTION 'p_view_name must be a view that the gate holds back'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', coalesce(quote_literal(p_view_name), 'NULL')),
+                  HINT = coalesce(
+                      (
+                          SELECT format(
+                              'One of %s.', string_agg(DISTINCT gate_holds.view_name, ', '))
+                          FROM kpi_engine.gate_holds
+                          HAVING count(*) > 0
+                      ),
+                      'It holds nothing back: SELECT * FROM analytics.gate_holds;');
+    END IF;
+    RETURN v_accepted;
+END;
+$accept_gate$;
+
+COMMENT ON FUNCTION analytics.accept_gate(text, text, text) IS
+'Accepts what the gate holds back of a view, or what the breaker waits for (p_view_name: changes). '
+'p_how: once (for the next publish) or normal (from now on the rules compare with these figures). '
+'p_reason is kept with the caller''s name in analytics.gate_acceptances. Returns the number of '
+'accepted findings. The next refresh publishes. Error: 22023 if nothing is held, or a parameter is '
+'wrong.';
+
+REVOKE ALL ON FUNCTION analytics.accept_gate(text, text, text) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.accept_gate(text, text, text) TO analytics_operador;

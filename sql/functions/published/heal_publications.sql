@@ -1,0 +1,23 @@
+-- Brings back to now what a wrong clock published in the future.
+--
+-- Invariant: afterwards no publish lies in the future, and no period is closed whose time has not
+-- come.
+
+CREATE OR REPLACE FUNCTION kpi_engine.heal_publications()
+RETURNS void
+LANGUAGE sql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $heal_publications$
+    -- Once for the statement, not for each row.
+    UPDATE kpi_engine.publications SET published_at = analytics.now()
+    WHERE publications.published_at > (SELECT analytics.now());
+    DELETE FROM kpi_engine.closings WHERE closings.closed_at > (SELECT analytics.now());
+$heal_publications$;
+
+COMMENT ON FUNCTION kpi_engine.heal_publications() IS
+'Moves publishes that lie in the future to now, and opens periods again that were closed too early. '
+'Internal to the tick and to kpi_engine.note_publication().';
+
+REVOKE ALL ON FUNCTION kpi_engine.heal_publications() FROM public;

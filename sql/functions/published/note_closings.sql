@@ -1,0 +1,64 @@
+-- Closes the periods of a view whose time has come, before a publish is noted.
+--
+-- Invariant: a period is closed once, by the last publish until then. A later change of a setting
+-- does not open it again. All periods from the view's first one on are closed in order, also those
+-- without a row.
+
+CREATE OR REPLACE FUNCTION kpi_engine.note_closings(p_view_name text, p_run_id bigint)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $note_closings$
+DECLARE
+    v_today constant date := analytics.today();
+    v_now constant timestamptz := analytics.now();
+    v_time_column text;
+    v_grain text;
+    v_from date;
+BEGIN
+    SELECT kpi.time_column, kpi.grain INTO v_time_column, v_grain
+    FROM kpi_engine.kpi_views(p_view_name) AS kpi;
+    IF v_time_column IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT (max(closings.period) + ('1 ' || v_grain)::interval)::date INTO v_from
+    FROM kpi_engine.closings
+    WHERE closings.view_name = p_view_name;
+    IF v_from IS NULL THEN
+        EXECUTE format(
+            'SELECT min(kpi.%1$I) FROM analytics.%2$I AS kpi TABLESAMPLE SYSTEM (100) '
+            'WHERE kpi.%1$I > %3$L',
+            v_time_column, p_view_name, '-infinity'
+        ) INTO v_from;
+    END IF;
+    INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
+    SELECT
+        p_view_name,
+        closing.period,
+        coalesce(reported.run_id, p_run_id),
+        closing.closed_at,
+        coalesce(reported.published_at, v_now)
+    FROM (
+        SELECT listed.period, kpi_engine.closes_at(listed.period, v_grain) AS closed_at
+        FROM (
+            SELECT series.instant::date AS period
+            FROM generate_series(
+                v_from::timestamp, v_today::timestamp, ('1 ' || v_grain)::interval
+            ) AS series (instant)
+        ) AS listed
+    ) AS closing
+    LEFT JOIN LATERAL kpi_engine.closing_publication(
+        p_view_name, closing.closed_at
+    ) AS reported ON true
+    WHERE closing.closed_at <= v_now;
+END;
+$note_closings$;
+
+COMMENT ON FUNCTION kpi_engine.note_closings(text, bigint) IS
+'Writes kpi_engine.closings for the periods of a view that closed since the last publish. '
+'p_run_id: the publish that comes now; it is the reported one of periods that were closed before '
+'the first publish of all. Internal to kpi_engine.note_publication().';
+
+REVOKE ALL ON FUNCTION kpi_engine.note_closings(text, bigint) FROM public;

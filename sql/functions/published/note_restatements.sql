@@ -1,0 +1,118 @@
+-- Notes each figure of a closed period that a publish changed.
+--
+-- Invariant: one row for each number that is another one than at the publish before. It says what
+-- was reported at closing, whatever came in between. A column that one of the two versions does not
+-- have is no change.
+
+CREATE OR REPLACE FUNCTION kpi_engine.note_restatements(
+    p_view_name text, p_run_id bigint, p_requests bigint
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $note_restatements$
+DECLARE
+    v_now constant timestamptz := analytics.now();
+    v_view record;
+    v_first_run bigint;
+    v_numbers text[];
+BEGIN
+    SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
+    SELECT min(publications.run_id) INTO v_first_run
+    FROM kpi_engine.publications
+    WHERE publications.view_name = p_view_name;
+    IF v_first_run = p_run_id THEN
+        RETURN;
+    END IF;
+    v_numbers := ARRAY(
+        SELECT kpi.column_name
+        FROM kpi_engine.kpi_columns(v_view.relation) AS kpi
+        WHERE
+            kpi.unit IN ('COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon')
+            AND kpi.column_name <> ALL (v_view.key_columns)
+    );
+
+    -- A row for a time before the first one of the view closes its period now.
+    INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
+    SELECT p_view_name, late.period, reported.run_id, late.closed_at, reported.published_at
+    FROM (
+        SELECT changed.period, kpi_engine.closes_at(changed.period, v_view.grain) AS closed_at
+        FROM kpi_engine.published_rows AS changed
+        WHERE changed.view_name = p_view_name AND changed.run_id = p_run_id
+        GROUP BY changed.period
+    ) AS late
+    CROSS JOIN LATERAL kpi_engine.closing_publication(p_view_name, late.closed_at) AS reported
+    WHERE late.closed_at <= v_now
+    ON CONFLICT (view_name, period) DO NOTHING;
+
+    INSERT INTO kpi_engine.restatements (
+        view_name, period, column_name, row_key, reported, previous, current, difference,
+        difference_pct, reported_at, since, run_id, requests_changed
+    )
+    SELECT
+        p_view_name,
+        closings.period,
+        number.column_name,
+        (
+            SELECT jsonb_object_agg(key.name, changed.row_key -> (key.place - 1)::integer)
+            FROM unnest(v_view.key_columns) WITH ORDINALITY AS key (name, place)
+        ),
+        figure.reported,
+        figure.previous,
+        figure.current,
+        figure.current - figure.reported,
+        kpi_engine.rounded_quotient(
+            100 * (figure.current - figure.reported), abs(figure.reported)
+        ),
+        closings.reported_at,
+        v_now,
+        p_run_id,
+        p_requests
+    FROM kpi_engine.published_rows AS changed
+    INNER JOIN kpi_engine.closings
+        ON closings.view_name = p_view_name
+        AND closings.period = changed.period
+        AND closings.run_id < p_run_id
+    LEFT JOIN LATERAL (
+        SELECT version.contents
+        FROM kpi_engine.published_rows AS version
+        WHERE
+            version.view_name = p_view_name
+            AND version.row_key = changed.row_key
+            AND version.run_id < p_run_id
+        ORDER BY version.run_id DESC
+        LIMIT 1
+    ) AS before ON true
+    LEFT JOIN LATERAL (
+        SELECT version.contents
+        FROM kpi_engine.published_rows AS version
+        WHERE
+            version.view_name = p_view_name
+            AND version.row_key = changed.row_key
+            AND version.run_id <= closings.run_id
+        ORDER BY version.run_id DESC
+        LIMIT 1
+    ) AS closed ON true
+    CROSS JOIN unnest(v_numbers) AS number (column_name)
+    CROSS JOIN LATERAL (
+        SELECT
+            (closed.contents ->> number.column_name)::numeric AS reported,
+            (before.contents ->> number.column_name)::numeric AS previous,
+            (changed.contents ->> number.column_name)::numeric AS current
+    ) AS figure
+    WHERE
+        changed.view_name = p_view_name
+        AND changed.run_id = p_run_id
+        AND figure.current IS DISTINCT FROM figure.previous
+        AND coalesce(before.contents ? number.column_name, true)
+        AND coalesce(changed.contents ? number.column_name, true);
+END;
+$note_restatements$;
+
+COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint) IS
+'Writes kpi_engine.restatements: the numbers of closed periods that this publish changed, with '
+'what was reported at closing. Internal to kpi_engine.note_publication().';
+
+REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint) FROM public;

@@ -1,0 +1,53 @@
+-- The rows of a view with the figures that were reported: closed periods as they were at closing.
+--
+-- Invariant: a row that a closed period got later is not there, and one that it lost later is.
+-- Other periods are as the view shows them now.
+
+CREATE OR REPLACE FUNCTION kpi_engine.rows_at_closing(p_view_name text)
+RETURNS SETOF jsonb
+LANGUAGE plpgsql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $rows_at_closing$
+DECLARE
+    v_view record;
+BEGIN
+    SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
+    RETURN QUERY
+        SELECT closed.contents || jsonb_strip_nulls(jsonb_build_object('calculado_at', (
+            SELECT publications.calculated_at
+            FROM kpi_engine.publications
+            WHERE
+                publications.view_name = p_view_name
+                AND publications.run_id = closed.closing_run
+        )))
+        FROM (
+            SELECT DISTINCT ON (version.row_key)
+                version.contents,
+                closings.run_id AS closing_run
+            FROM kpi_engine.published_rows AS version
+            INNER JOIN kpi_engine.closings
+                ON closings.view_name = p_view_name
+                AND closings.period = version.period
+                AND closings.run_id >= version.run_id
+            WHERE version.view_name = p_view_name
+            ORDER BY version.row_key, version.run_id DESC
+        ) AS closed
+        WHERE closed.contents IS NOT NULL;
+    RETURN QUERY EXECUTE format(
+        'SELECT to_jsonb(kpi) FROM analytics.%1$I AS kpi
+         WHERE NOT EXISTS (
+             SELECT FROM kpi_engine.closings
+             WHERE closings.view_name = $1 AND closings.period = kpi.%2$I
+         )',
+        p_view_name, v_view.time_column
+    ) USING p_view_name;
+END;
+$rows_at_closing$;
+
+COMMENT ON FUNCTION kpi_engine.rows_at_closing(text) IS
+'Rows, as objects, of a KPI view with a time: closed periods as reported at closing, others as the '
+'view shows them. Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.rows_at_closing(text) FROM public;

@@ -1,0 +1,79 @@
+-- Removes from the history of each view what the setting publication_history does not keep.
+--
+-- Invariant: the history still answers for each moment after the cut, and closed periods keep their
+-- reported figures.
+
+CREATE OR REPLACE FUNCTION kpi_engine.trim_publications(p_as_of timestamptz)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $trim_publications$
+DECLARE
+    v_view record;
+BEGIN
+    FOR v_view IN
+        SELECT
+            kept.view_name,
+            kept.days,
+            -- The publish that was shown at the cut.
+            (
+                SELECT max(publications.run_id)
+                FROM kpi_engine.publications
+                WHERE
+                    publications.view_name = kept.view_name
+                    AND publications.published_at <= p_as_of - make_interval(days => kept.days)
+            ) AS first_run
+        FROM (
+            SELECT publications.view_name, kpi_engine.history_days(publications.view_name) AS days
+            FROM kpi_engine.publications
+            GROUP BY publications.view_name
+        ) AS kept
+        -- Without any history, a publish removes it.
+        WHERE kept.days > 0
+    LOOP
+        DELETE FROM kpi_engine.published_rows AS old
+        WHERE
+            old.view_name = v_view.view_name
+            AND old.run_id <= v_view.first_run
+            AND (
+                old.contents IS NULL
+                OR EXISTS (
+                    SELECT FROM kpi_engine.published_rows AS newer
+                    WHERE
+                        newer.view_name = old.view_name
+                        AND newer.row_key = old.row_key
+                        AND newer.run_id > old.run_id
+                        AND newer.run_id <= v_view.first_run
+                )
+            )
+            -- The reported version of a closed period.
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.closings
+                WHERE
+                    closings.view_name = old.view_name
+                    AND closings.period = old.period
+                    AND closings.run_id >= old.run_id
+                    AND NOT EXISTS (
+                        SELECT FROM kpi_engine.published_rows AS newer
+                        WHERE
+                            newer.view_name = old.view_name
+                            AND newer.row_key = old.row_key
+                            AND newer.run_id > old.run_id
+                            AND newer.run_id <= closings.run_id
+                    )
+            );
+        DELETE FROM kpi_engine.publications
+        WHERE
+            publications.view_name = v_view.view_name
+            AND publications.run_id < v_view.first_run;
+    END LOOP;
+END;
+$trim_publications$;
+
+COMMENT ON FUNCTION kpi_engine.trim_publications(timestamptz) IS
+'Removes the history of views that is older than the setting publication_history says, counted '
+'from p_as_of. Internal to kpi_engine.trim_logs().';
+
+REVOKE ALL ON FUNCTION kpi_engine.trim_publications(timestamptz) FROM public;

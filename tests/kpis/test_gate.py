@@ -1,0 +1,228 @@
+"""The gate and the breaker: nonsense is not published, and an operator has the word."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from conftest import Database
+from golden_data import GOLDEN, NOW, run_file
+from kpis.test_published import ADD
+from migrate import migrate
+from sequences import KPI_VIEWS, PUBLISHED
+
+SYSTEM_SERVER_IS_ENOUGH = True
+LATE = "2026-12-20 12:00:00-05"
+HELD = (
+    "SELECT view_name, rule, column_name, period::text, before, after FROM analytics.gate_holds "
+    "ORDER BY hold_id"
+)
+GATE = "SELECT severity, message FROM analytics.health_problems() WHERE problem = 'gate'"
+
+
+def refresh(database: Database, now: str = LATE) -> dict[str, str]:
+    """Refresh; return the status of each view."""
+    rows = database.rows("SELECT view_name, refresh_status FROM analytics.refresh_all_mv()", now)
+    return {str(view): str(status) for view, status in rows}
+
+
+def contents(database: Database) -> dict[str, list[object]]:
+    return {view: list(database.rows(PUBLISHED.format(view))) for view in KPI_VIEWS}
+
+
+@pytest.fixture
+def market(system_database: Database) -> Iterator[Database]:
+    """The rich data, at which the gate looks although they are few; November is closed."""
+    database = system_database
+    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
+    migrate(database.url)
+    for name, value in (("gate_least_requests", "1"), ("gate_least_count", "20")):
+        database.execute(f"SELECT analytics.set_setting('{name}', '{value}')")
+    assert set(refresh(database, NOW).values()) == {"SUCCESS"}
+    # A month later the windows of the ranking are nearly empty: the gate would say so.
+    database.execute("SELECT analytics.set_setting('gate', 'off')")
+    assert set(refresh(database).values()) == {"SUCCESS"}
+    database.execute("SELECT analytics.set_setting('gate', 'on')")
+    yield database
+
+
+def test_declared_totals_are_columns_that_exist_and_hold(market: Database) -> None:
+    declared = market.rows("SELECT * FROM kpi_engine.declared_totals()")
+    assert len(declared) >= 5
+    for view, column, part_view, part_column in declared:
+        market.rows(f"SELECT {column} FROM analytics.{view}")
+        market.rows(f"SELECT {part_column} FROM analytics.{part_view}")
+    # The first publish checked them all.
+    assert market.rows(HELD) == []
+    assert market.rows("SELECT count(*) FROM analytics.publications WHERE keeps_rows")[0][0] != 0
+
+
+def test_ordinary_work_passes(market: Database) -> None:
+    """Some late requests in closed months, and an advisor who leaves."""
+    market.execute(
+        *(
+            ADD.format(day=day).replace("2026-04", month)
+            for day in ("03", "17")
+            for month in ("2026-04", "2026-09", "2026-11", "2026-12")
+        ),
+        "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id = "
+        "(SELECT min(asesor_id::text)::uuid FROM analytics.mv_ranking_asesores)",
+    )
+    assert set(refresh(market, "2026-12-20 13:00:00-05").values()) == {"SUCCESS"}
+    assert market.rows(HELD) == []
+    assert market.rows("SELECT count(*) > 0 FROM analytics.restatements") == [(True,)]
+
+
+def test_a_closed_sum_that_moves_is_held_until_it_is_accepted(market: Database) -> None:
+    """The real cause: half of the requests of a closed month are gone."""
+    ((month, requests),) = market.rows(
+        "SELECT mes::text, solicitudes_creadas FROM analytics.mv_metricas_mensuales "
+        "WHERE mes < '2026-11-01' ORDER BY solicitudes_creadas DESC LIMIT 1"
+    )
+    assert isinstance(requests, int)
+    before = contents(market)
+    market.execute(
+        "UPDATE solicitudes SET created_at = created_at - interval '60 years' "
+        f"WHERE created_at >= '{month}'::date + interval '5 hours' "
+        f"AND created_at < '{month}'::date + interval '25 days'"
+    )
+    status = refresh(market)
+    assert status["mv_metricas_mensuales"] == "ERROR"
+    assert status["mv_ranking_asesores"] == "SUCCESS"
+    after = contents(market)
+    held = market.rows(HELD)
+    assert {row[1] for row in held if row[0] == "mv_metricas_mensuales"} >= {"closed_sum"}
+    found = {(row[2], row[3]): row for row in held if row[0] == "mv_metricas_mensuales"}
+    row = found["solicitudes_creadas", month]
+    assert row[4] == requests
+    for view, result in status.items():
+        assert (after[view] == before[view]) or result == "SUCCESS", view
+    # Health names rule, period, before and after, and the cure.
+    message = " ".join(str(text) for _, text in market.rows(GATE))
+    for word in ("closed_sum", str(month), str(requests), "accept_gate('mv_metricas_mensuales'"):
+        assert word in message
+    assert market.rows(
+        "SELECT count(*) FROM analytics.health_problems() WHERE problem = 'refresh_failed'"
+    ) == [(0,)]
+    # It is held again, and nothing is lost.
+    assert refresh(market) == {
+        view: result if result == "ERROR" else "SUCCESS" for view, result in status.items()
+    }
+    for view, result in status.items():
+        if result == "ERROR":
+            market.execute(
+                f"SELECT analytics.accept_gate('{view}', 'once', 'sixty years were added')"
+            )
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    assert market.rows(HELD) == []
+    assert market.rows(GATE) == []
+    assert market.rows(
+        "SELECT DISTINCT how, reason, accepted_by = current_user, used_by_run IS NOT NULL "
+        "FROM analytics.gate_acceptances"
+    ) == [("once", "sixty years were added", True, True)]
+    assert contents(market) != before
+    assert market.rows("SELECT analytics.audit()") == [(0,)]
+
+
+def test_once_is_for_one_publish_and_normal_for_all(market: Database) -> None:
+    rows = "SELECT count(*) FROM analytics.mv_ranking_asesores"
+    ((number,),) = market.rows(rows)
+    assert isinstance(number, int)
+    dismiss = (
+        "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id IN (SELECT asesor_id FROM "
+        "analytics.mv_ranking_asesores ORDER BY asesor_id LIMIT {})"
+    )
+    for how in ("once", "normal"):
+        ((number,),) = market.rows(rows)
+        market.execute(dismiss.format(int(str(number)) * 3 // 10))
+        assert refresh(market)["mv_ranking_asesores"] == "ERROR"
+        assert {row[:2] for row in market.rows(HELD)} >= {("mv_ranking_asesores", "lost_rows")}
+        assert market.rows(rows) == [(number,)]
+        for (view,) in market.rows("SELECT DISTINCT view_name FROM analytics.gate_holds"):
+            market.execute(f"SELECT analytics.accept_gate('{view}', '{how}', 'they left')")
+        assert set(refresh(market).values()) == {"SUCCESS"}
+
+
+def test_a_share_of_nulls_that_jumps_is_held(market: Database) -> None:
+    """The cause: whoever writes the offers leaves a column out from now on."""
+    market.execute(
+        "SELECT analytics.set_setting('breaker_pct', 'off')",
+        "ALTER TABLE ofertas_detalle ALTER garantia_meses DROP NOT NULL",
+        "UPDATE ofertas_detalle SET garantia_meses = NULL",
+    )
+    assert refresh(market)["mv_metricas_mensuales"] == "ERROR"
+    held = [row for row in market.rows(HELD) if row[1] == "null_share"]
+    assert [row[:3] for row in held] == [
+        ("mv_metricas_mensuales", "null_share", "garantia_promedio_meses")
+    ]
+    assert held[0][5] == 100
+    market.execute("SELECT analytics.set_setting('gate', 'off')")
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    assert market.rows(HELD) == []
+
+
+def test_totals_that_do_not_add_up_are_held(market: Database) -> None:
+    """The cause: a wrong derived table, such as after a fault of the disk."""
+    market.execute(
+        "UPDATE kpi_engine.day_totals SET requests = requests + 1 "
+        "WHERE dia = (SELECT max(dia) FROM kpi_engine.day_totals)",
+        "UPDATE kpi_engine.engine_state SET data_version = data_version + 1",
+        "UPDATE kpi_engine.derived_tables SET changed_version = engine_state.data_version "
+        "FROM kpi_engine.engine_state WHERE table_name = 'day_totals'",
+    )
+    status = refresh(market)
+    failed = {view for view, result in status.items() if result == "ERROR"}
+    assert failed
+    assert {row[1] for row in market.rows(HELD)} == {"total"}
+
+
+def test_the_word_of_an_operator_is_checked(market: Database) -> None:
+    for call, message in (
+        ("'mv_ranking_asesores', 'once', 'x'", "p_view_name must be a view that the gate holds"),
+        ("'mv_ranking_asesores', 'twice', 'x'", "p_how must be once or normal"),
+        ("'mv_ranking_asesores', NULL, 'x'", "p_how must be once or normal"),
+        ("'mv_ranking_asesores', 'once', ' '", "p_reason must say why"),
+        ("NULL, 'once', 'x'", "p_view_name must be"),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match=message):
+            market.execute(f"SELECT analytics.accept_gate({call})")
+
+
+@pytest.mark.parametrize("cause", ["mass update", "restore", "rebuild"])
+def test_the_breaker_waits_for_an_operator(market: Database, cause: str) -> None:
+    """The real causes: an UPDATE without WHERE, and the restore of an old backup."""
+    before = contents(market)
+    if cause == "mass update":
+        market.execute("UPDATE solicitudes SET created_at = created_at - interval '1 day'")
+    else:
+        market.execute(
+            "CREATE TABLE kept AS SELECT * FROM ofertas",
+            "TRUNCATE ofertas CASCADE",
+            "INSERT INTO ofertas SELECT * FROM kept WHERE created_at < '2026-01-01'",
+        )
+    if cause == "rebuild":
+        with (
+            market.connect() as connection,
+            pytest.raises(psycopg.Error, match="known requests changed at once"),
+        ):
+            connection.execute(f"SELECT set_config('analytics.now', '{LATE}', false)")
+            connection.execute("CALL analytics.rebuild()")
+    else:
+        assert set(refresh(market).values()) == {"ERROR"}
+    assert contents(market) == before
+    ((view, rule, _, _, known, changed),) = market.rows(HELD)
+    assert (view, rule) == ("changes", "breaker")
+    assert int(str(changed)) * 2 > int(str(known))
+    ((severity, message),) = market.rows(GATE)
+    assert severity == "degraded"
+    assert f"{changed} of {known} known requests changed" in str(message)
+    market.execute("SELECT analytics.accept_gate('changes', 'once', 'it was meant')")
+    # The gate looks at the views all the same.
+    market.execute("SELECT analytics.set_setting('gate', 'off')")
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    assert contents(market) != before
+    assert market.rows(HELD) == []
+    assert market.rows("SELECT analytics.audit()") == [(0,)]
+    # Once: the next time it waits again.
+    market.execute("UPDATE solicitudes SET created_at = created_at - interval '1 day'")
+    assert set(refresh(market).values()) == {"ERROR"}

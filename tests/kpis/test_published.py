@@ -1,0 +1,286 @@
+"""What was published stays known: the history, closed periods, restatements."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from conftest import Database
+from golden_data import GOLDEN, NOW, run_file
+from migrate import migrate
+from sequences import KPI_VIEWS, PUBLISHED
+
+HISTORY = (
+    "SELECT object - 'calculado_at' FROM analytics.as_reported('{}', '{}') AS past (object) "
+    "ORDER BY 1"
+)
+STAGES = (
+    ("source", NOW),
+    ("day_1", "2026-11-23 23:59:59-05"),
+    ("day_2", "2026-11-24 00:00:00-05"),
+)
+
+
+def refresh(database: Database, now: str, *, force: bool = False) -> None:
+    rows = database.rows(f"SELECT * FROM analytics.refresh_all_mv({str(force).lower()})", now)
+    assert {row[1] for row in rows} == {"SUCCESS"}, rows
+
+
+@pytest.mark.parametrize("generation", ["a", "b"])
+def test_each_view_as_it_was_published_at_each_moment(database: Database, generation: str) -> None:
+    shown: dict[str, dict[str, list[object]]] = {}
+    for stage, now in STAGES:
+        run_file(database.url, GOLDEN / "rich" / generation / f"{stage}.sql")
+        if stage == "source":
+            migrate(database.url)
+        refresh(database, now)
+        shown[now] = {view: list(database.rows(PUBLISHED.format(view))) for view in KPI_VIEWS}
+    assert len({str(rows) for rows in shown.values()}) == 3
+    late = "2026-11-25 00:00:00-05"
+    for now, views in shown.items():
+        for view, rows in views.items():
+            assert list(database.rows(HISTORY.format(view, now), late)) == rows, (view, now)
+    # Just before the second, and at the end of a day.
+    for view in KPI_VIEWS:
+        moment = "2026-11-23T23:59:58.999999-05:00"
+        assert list(database.rows(HISTORY.format(view, moment), late)) == shown[NOW][view]
+        assert (
+            list(database.rows(HISTORY.format(view, "2026-11-23"), late))
+            == shown["2026-11-23 23:59:59-05"][view]
+        )
+
+
+TABLE = "mv_metricas_mensuales"
+APRIL = "2026-04-01"
+ADD = (
+    "INSERT INTO solicitudes SELECT made.* FROM (SELECT to_jsonb(solicitudes) AS row FROM "
+    "solicitudes ORDER BY id LIMIT 1) AS one CROSS JOIN LATERAL jsonb_populate_record("
+    "NULL::solicitudes, one.row || jsonb_build_object('id', gen_random_uuid(), "
+    "'created_at', '2026-04-{day} 10:00:00-05')) AS made"
+)
+SHOWN = f"SELECT solicitudes_creadas FROM analytics.{TABLE} WHERE mes = '{APRIL}'"
+PAST = (
+    "SELECT (object ->> 'solicitudes_creadas')::bigint FROM "
+    f"analytics.as_reported('{TABLE}', '{{}}') AS past (object) WHERE object ->> 'mes' = '{APRIL}'"
+)
+RESTATED = (
+    "SELECT reported, previous, current, difference, difference_pct, requests_changed "
+    "FROM analytics.restatements WHERE column_name = 'solicitudes_creadas' "
+    f"AND view_name = '{TABLE}' ORDER BY restatement_id"
+)
+
+
+@pytest.fixture
+def april(system_database: Database) -> Iterator[tuple[Database, int]]:
+    """April is reported, corrected in May, and corrected again."""
+    database = system_database
+    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
+    migrate(database.url)
+    refresh(database, "2026-04-30 01:00:00-05")
+    database.execute(ADD.format(day="30"))
+    # The day before it closes, and the minute before.
+    refresh(database, "2026-05-05 01:00:00-05")
+    database.execute(ADD.format(day="29"))
+    refresh(database, "2026-05-05 23:59:00-05")
+    ((reported,),) = database.rows(SHOWN)
+    assert isinstance(reported, int)
+    assert database.rows(RESTATED) == []
+    database.execute(ADD.format(day="01"))
+    refresh(database, "2026-05-06 01:00:00-05")
+    database.execute(ADD.format(day="02"), ADD.format(day="03"))
+    refresh(database, "2026-05-20 01:00:00-05")
+    yield database, reported
+
+
+def test_a_restated_month_by_sql(april: tuple[Database, int]) -> None:
+    database, reported = april
+    now = "2026-05-21 10:00:00-05"
+    assert database.rows(SHOWN) == [(reported + 3,)]
+    for at, added in (
+        ("2026-04-30", -2),
+        ("2026-05-05T23:58:59.999-05:00", -1),
+        ("2026-05-05", 0),
+        ("2026-05-06 00:59", 0),
+        ("2026-05-06T01:00", 1),
+        ("2026-05-06T06:00Z", 1),
+        ("2026-05-20T00:59:59-05", 1),
+        ("2026-05-20T01:00:00-0500", 3),
+        ("2026-05-21", 3),
+    ):
+        assert database.rows(PAST.format(at), now) == [(reported + added,)], at
+    first, second = database.rows(RESTATED)
+    assert first[:4] == (reported, reported, reported + 1, 1)
+    assert float(str(first[4])) == round(100 / reported, 2)
+    assert second[:4] == (reported, reported + 1, reported + 3, 3)
+    assert (first[5], second[5]) == (1, 2)
+    # Day and week are closed too, and no open period is restated.
+    assert database.rows(
+        "SELECT view_name, period::text FROM analytics.restatements WHERE column_name = "
+        "'solicitudes_creadas' AND view_name <> 'mv_metricas_mensuales' GROUP BY 1, 2 "
+        "ORDER BY 1, 2"
+    )
+    assert database.rows(
+        "SELECT count(*) FROM analytics.restatements WHERE period > '2026-05-01' OR since < "
+        "reported_at OR current IS NOT DISTINCT FROM previous"
+    ) == [(0,)]
+
+
+def test_a_moment_is_a_day_or_an_instant_of_the_past_and_of_the_history(
+    april: tuple[Database, int],
+) -> None:
+    database, _ = april
+    now = "2026-05-21 10:00:00-05"
+    for at in (
+        "2026-05-22",
+        "2026-05-21T10:00:01-05:00",
+        "2026-02-30",
+        "yesterday",
+        "",
+        "2026-5-4",
+        "now",
+    ):
+        with pytest.raises(
+            psycopg.errors.InvalidParameterValue, match="p_at must be a day"
+        ) as caught:
+            database.rows(PAST.format(at), now)
+        assert at in str(caught.value.diag.message_detail)
+    # An error, and no empty answer.
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back") as caught:
+        database.rows(PAST.format("2026-04-29"), now)
+    assert caught.value.diag.message_detail == "It begins at 2026-04-30T06:00:00.000Z."
+
+
+def test_a_restated_month_by_the_functions_of_the_api(april: tuple[Database, int]) -> None:
+    database, reported = april
+    now = "2026-05-21 10:00:00-05"
+
+    def created(*parameters: str) -> list[tuple[object, ...]]:
+        listed = "".join(f", '{each}'" for each in parameters)
+        return database.rows(
+            f"SELECT row ->> 'mes', (row ->> 'solicitudes_creadas')::bigint FROM "
+            f"json_array_elements(api.kpi('{TABLE}', 'from=2026-04', 'to=2026-05'{listed})) AS row",
+            now,
+        )
+
+    ((may, _), _) = shown = created()
+    assert may == "2026-05-01"
+    assert shown[1] == (APRIL, reported + 3)
+    assert created("reported=true")[1] == (APRIL, reported)
+    assert created("reported=true")[0] == shown[0]
+    assert created("reported=false") == shown
+    # Before anything came in May.
+    assert created("as_of=2026-04-30")[-1:] == [(APRIL, reported - 2)]
+    assert created("as_of=2026-05-06T01:00:00-05:00")[-1] == (APRIL, reported + 1)
+    answer = database.rows(
+        "SELECT row ->> 'view', row ->> 'period', row ->> 'column', (row ->> 'reported')::bigint, "
+        "(row ->> 'current')::bigint, row ->> 'reported_at', row ->> 'since', "
+        "(row ->> 'requests_changed')::bigint FROM json_array_elements("
+        f"api.restatements('{TABLE}', '2026-04')) AS row "
+        "WHERE row ->> 'column' = 'solicitudes_creadas'",
+        now,
+    )
+    at_closing = "2026-05-06T04:59:00.000Z"
+    column = (TABLE, APRIL, "solicitudes_creadas", reported)
+    assert answer == [
+        (*column, reported + 3, at_closing, "2026-05-20T06:00:00.000Z", 2),
+        (*column, reported + 1, at_closing, "2026-05-06T06:00:00.000Z", 1),
+    ]
+    for call, message in (
+        ("api.kpi('mv_metricas_mensuales', 'as_of=x')", "parameter as_of must be a day"),
+        ("api.kpi('mv_metricas_mensuales', 'as_of=2026-04-01')", "within the history of the view"),
+        (
+            "api.kpi('mv_metricas_mensuales', 'as_of=2026-05-04', 'reported=true')",
+            "exclude each other",
+        ),
+        ("api.kpi('mv_ranking_asesores', 'reported=true')", "has no time"),
+        ("api.kpi('mv_metricas_mensuales', 'reported=1')", "parameter reported must be true"),
+        ("api.restatements('mv_ranking_asesores')", "parameter view must be"),
+        ("api.restatements(period => '2026-13')", "parameter period must be"),
+        ("api.restatements(limite => '0')", "parameter limit must be"),
+    ):
+        with pytest.raises(psycopg.Error, match=message):
+            database.rows(f"SELECT {call}", now)
+    assert database.rows(
+        "SELECT json_array_length(api.kpi('mv_ranking_asesores', 'as_of=2026-05-04'))", now
+    ) == database.rows("SELECT least(50, count(*)) FROM analytics.mv_ranking_asesores")
+
+
+def test_a_history_of_some_days_or_none(april: tuple[Database, int]) -> None:
+    """The setting trims what is older, and closed periods keep their reported figures."""
+    database, reported = april
+    now = "2026-05-21 10:00:00-05"
+    database.execute(
+        "SELECT analytics.set_setting('publication_history', "
+        f"'{TABLE}=10, mv_finanzas_mensuales=none')"
+    )
+    at_closing = (
+        f"SELECT object FROM kpi_engine.rows_at_closing('{TABLE}') AS past (object) ORDER BY 1"
+    )
+    before = [{**row, "calculado_at": None} for (row,) in database.rows(at_closing)]  # type: ignore[dict-item]
+    ((rows,),) = database.rows("SELECT count(*) FROM kpi_engine.published_rows")
+    database.rows("SELECT kpi_engine.trim_publications(analytics.now())", now)
+    assert database.rows("SELECT count(*) FROM kpi_engine.published_rows") < [(rows,)]
+    after = [{**row, "calculado_at": None} for (row,) in database.rows(at_closing)]  # type: ignore[dict-item]
+    assert after == before
+    assert database.rows(PAST.format("2026-05-11T10:00:01"), now) == [(reported + 1,)]
+    assert database.rows(PAST.format("2026-05-21"), now) == [(reported + 3,)]
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(PAST.format("2026-05-05"), now)
+    # None at all: then it begins again.
+    none = "SELECT count(*) FROM analytics.as_reported('mv_finanzas_mensuales', '{}')"
+    database.execute(ADD.format(day="05"))
+    refresh(database, now, force=True)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back") as caught:
+        database.rows(none.format("2026-05-21"), now)
+    assert "keeps no history" in str(caught.value.diag.message_detail)
+    database.execute("SELECT analytics.set_setting('publication_history', '*=all')")
+    refresh(database, "2026-05-22 01:00:00-05", force=True)
+    later = "2026-05-23 01:00:00-05"
+    shown = "SELECT count(*) FROM analytics.mv_finanzas_mensuales"
+    assert database.rows(none.format("2026-05-22"), later) == database.rows(shown)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(none.format("2026-05-21"), later)
+
+
+def test_a_clock_that_was_wrong_closes_nothing_and_hides_nothing(
+    april: tuple[Database, int],
+) -> None:
+    database, reported = april
+    refresh(database, "2027-05-21 10:00:00-05", force=True)
+    closed = "SELECT count(*) FROM kpi_engine.closings WHERE closed_at > '2026-05-21 10:00:00-05'"
+    assert database.rows(closed) != [(0,)]
+    now = "2026-05-21 10:00:00-05"
+    refresh(database, now, force=True)
+    assert database.rows(closed) == [(0,)]
+    assert database.rows(PAST.format("2026-05-21T10:00:00"), now) == [(reported + 3,)]
+    assert database.rows(PAST.format("2026-05-21T09:59:59"), now) == [(reported + 3,)]
+
+
+def test_a_restore_without_the_rows_is_no_answer(april: tuple[Database, int]) -> None:
+    database, reported = april
+    now = "2026-05-21 10:00:00-05"
+    database.execute("TRUNCATE kpi_engine.published_rows")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(PAST.format("2026-05-21"), now)
+    refresh(database, now, force=True)
+    assert database.rows(PAST.format("2026-05-21"), now) == [(reported + 3,)]
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="does not reach back"):
+        database.rows(PAST.format("2026-05-20"), now)
+
+
+def test_settings_refuse_what_they_can_not_be(april: tuple[Database, int]) -> None:
+    for name, wrong in (
+        ("publication_history", ""),
+        ("publication_history", "mv_x"),
+        ("publication_history", "mv_x=0"),
+        ("publication_history", "mv_x=90;mv_y=all"),
+        ("closing_days", "367"),
+        ("restatement_alert_pct", "-1"),
+        ("gate", "maybe"),
+        ("gate_closed_pct", "0"),
+        ("breaker_pct", "101"),
+        ("gate_lost_rows_pct", "x"),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
+            april[0].execute(f"SELECT analytics.set_setting('{name}', '{wrong}')")
+        assert str(caught.value.diag.message_hint).startswith("Take "), name
