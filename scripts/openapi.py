@@ -221,6 +221,18 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
                 True,
             )
         )
+        found.append(
+            parameter(
+                "compare",
+                "Adds to each number x of a row x_anterior, its value one period (previous) or one "
+                "year (year) before, x_dif_pct, the difference in percent, and incompleto to the "
+                "row. A period that is not over (incompleto: true) is compared with the same "
+                "number of days of the earlier one. A column that is not partial in the catalogue "
+                "is NULL there.",
+                {"type": "string", "enum": ["previous", "year"]},
+                "previous",
+            )
+        )
     return found
 
 

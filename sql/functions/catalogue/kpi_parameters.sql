@@ -5,7 +5,7 @@ RETURNS text[]
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
-RETURN ARRAY['from', 'to', 'order', 'limit', 'offset', 'fill'];
+RETURN ARRAY['from', 'to', 'order', 'limit', 'offset', 'fill', 'compare'];
 
 COMMENT ON FUNCTION kpi_engine.kpi_parameters() IS
 'Names of the parameters of all KPIs, as the HTTP API has them.';
