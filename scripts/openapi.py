@@ -99,6 +99,11 @@ def headers(*names: str) -> JsonObject:
     }
 
 
+# What compare adds to a row.
+COMPARED: JsonObject = {
+    "patternProperties": {"_(anterior|dif_pct)$": {"type": ["number", "null"]}},
+    "properties": {"incompleto": {"type": "boolean"}},
+}
 JSON_TYPES = {
     "bigint": "integer",
     "integer": "integer",
@@ -245,9 +250,12 @@ def kpi_paths(
     """Return the paths that an endpoint with a view in its path stands for, one for each view."""
     paths: JsonObject = {}
     for kpi in catalogue:
+        row: JsonObject = {"$ref": f"#/components/schemas/{kpi['view']}"}
+        if kpi["time_column"]:
+            row |= COMPARED
         made = replace(
             endpoint,
-            answers={200: rows({"$ref": f"#/components/schemas/{kpi['view']}"})},
+            answers={200: rows(row)},
             # That in the path goes.
             parameters=(),
         )

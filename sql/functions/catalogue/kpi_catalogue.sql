@@ -1,7 +1,7 @@
 -- The catalogue: what each KPI view shows, how to ask for it, and how fresh it is.
 --
--- Invariant: only views that the caller may read. All words come from the views' own files. A column
--- is partial if compare has its figure for a part of a period.
+-- Invariant: only views that the caller may read. All words come from the views' own files. A
+-- column is partial if compare has its figure for a part of a period.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_catalogue()
 RETURNS json

@@ -14,6 +14,13 @@ AS $kpi_problems$
         SELECT
             pg_class.relname AS name,
             kpi_engine.key_columns(pg_class.oid) AS key_columns,
+            EXISTS (
+                SELECT FROM pg_attribute
+                WHERE
+                    pg_attribute.attrelid = pg_class.oid
+                    AND pg_attribute.attname = ANY (kpi_engine.key_columns(pg_class.oid))
+                    AND pg_attribute.atttypid = 'date'::regtype
+            ) AS has_time,
             obj_description(pg_class.oid, 'pg_class') AS comment
         FROM pg_class
         WHERE pg_class.oid = p_relation
@@ -123,7 +130,9 @@ AS $kpi_problems$
         'Give it another name.'
     FROM the_view
     CROSS JOIN the_columns
-    WHERE the_columns.column_name = ANY (kpi_engine.kpi_compared_columns(p_relation))
+    WHERE
+        the_columns.column_name = ANY (kpi_engine.kpi_compared_columns(p_relation))
+        AND the_view.has_time
     UNION ALL
     SELECT
         format(
@@ -133,7 +142,10 @@ AS $kpi_problems$
         'Give it a name of 54 bytes at most: compare adds _anterior to it.'
     FROM the_view
     CROSS JOIN the_columns
-    WHERE the_columns.is_number AND octet_length(the_columns.column_name) > 54
+    WHERE
+        the_columns.is_number
+        AND octet_length(the_columns.column_name) > 54
+        AND the_view.has_time
     UNION ALL
     SELECT
         format('column %s of %s is whole, but no number', the_columns.column_name, the_view.name),

@@ -1,6 +1,7 @@
 -- Sets the columns of a CSV answer: the header line, if there is no row.
 --
--- p_more names columns of the answer after those of the view. It costs nothing if the answer is JSON. kpi_engine.csv_answer() reads the setting.
+-- p_more names columns of the answer after those of the view. It costs nothing if the answer is
+-- JSON. kpi_engine.csv_answer() reads the setting.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_answer_columns(
     p_relation regclass, p_more text[] DEFAULT ARRAY[]::text[]
