@@ -1,5 +1,7 @@
 """Comparison with the period or the year before, against an independent computation in Python."""
 
+import csv
+import io
 import json
 import shutil
 from collections import Counter
@@ -16,6 +18,7 @@ import pytest
 
 from conftest import Database, Server, install
 from database.sql_files import SQL_DIRECTORY
+from gateway_testing import Api, refused
 from golden_data import GOLDEN, run_file
 from migrate import migrate
 from oracle import ZONE, Row, Source, Value, compute_months, local_day, number, read_source, rounded
@@ -484,6 +487,35 @@ def test_csv_has_the_added_columns_with_and_without_rows(small: Database) -> Non
     assert header.endswith(",tasa_retencion_pct_anterior,tasa_retencion_pct_dif_pct,incompleto")
     assert line.startswith("2026-10-01,") and line.endswith(",false")
     assert len(header.split(",")) == len(line.split(",")) == 20
+
+
+def test_through_the_gateway(api: Api) -> None:
+    path = "/materialized-views/kpis/mv_metricas_mensuales?compare=previous&limit=3"
+    answer = api.get(path, LECTOR)
+    rows = answer.json()
+    assert (answer.status, len(rows)) == (200, 3)
+    assert list(rows[0])[-3:] == [
+        "ofertas_promedio_por_solicitud_anterior",
+        "ofertas_promedio_por_solicitud_dif_pct",
+        "incompleto",
+    ]
+    assert rows[1]["solicitudes_creadas_anterior"] == rows[2]["solicitudes_creadas"] > 0
+    assert [row["incompleto"] for row in rows[1:]] == [False, False]
+    assert api.get(path, LECTOR, headers={"If-None-Match": answer.headers["etag"]}).status == 304
+    for table in (
+        api.get(f"{path}&format=csv", LECTOR),
+        api.get(path, LECTOR, headers={"Accept": "text/csv"}),
+    ):
+        assert table.headers["content-type"] == "text/csv; charset=utf-8"
+        lines = list(csv.DictReader(io.StringIO(table.body)))
+        assert list(lines[0]) == list(rows[0])
+        assert [line["incompleto"] for line in lines[1:]] == ["false", "false"]
+    told = refused(api.get(path.replace("previous", "x"), LECTOR), 400)
+    assert told["message"] == "parameter compare must be previous or year"
+    document = api.get("/openapi.json").json()["paths"]
+    for view, names in (("mv_salud_marketplace", ["compare"]), ("mv_ranking_asesores", [])):
+        parameters = document[f"/materialized-views/kpis/{view}"]["get"]["parameters"]
+        assert [one["name"] for one in parameters if one["name"] == "compare"] == names
 
 
 @pytest.mark.parametrize(

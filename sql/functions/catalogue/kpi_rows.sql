@@ -142,9 +142,14 @@ BEGIN
         v_query := v_query || ' WHERE ' || array_to_string(v_conditions, ' AND ');
     END IF;
     IF v_fill OR v_compare IS NOT NULL THEN
-        SELECT (view_state.last_success_at AT TIME ZONE analytics.setting('time_zone'))::date
+        -- In the zone of the facts: a changed setting shows in the next refresh.
+        SELECT (
+            view_state.last_success_at
+            AT TIME ZONE coalesce(engine_state.time_zone, analytics.setting('time_zone'))
+        )::date
         INTO v_last_day
         FROM kpi_engine.view_state
+        CROSS JOIN kpi_engine.engine_state
         WHERE view_state.view_name = v_view.view_name;
     END IF;
     IF v_fill THEN
