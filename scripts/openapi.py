@@ -99,6 +99,11 @@ def headers(*names: str) -> JsonObject:
     }
 
 
+# What compare adds to a row.
+COMPARED: JsonObject = {
+    "patternProperties": {"_(anterior|dif_pct)$": {"type": ["number", "null"]}},
+    "properties": {"incompleto": {"type": "boolean"}},
+}
 JSON_TYPES = {
     "bigint": "integer",
     "integer": "integer",
@@ -236,6 +241,18 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
                 True,
             )
         )
+        found.append(
+            parameter(
+                "compare",
+                "Adds to each number x of a row x_anterior, its value one period (previous) or one "
+                "year (year) before, x_dif_pct, the difference in percent, and incompleto to the "
+                "row. A period that is not over (incompleto: true) is compared with the same "
+                "number of days of the earlier one. A column that is not partial in the catalogue "
+                "is NULL there.",
+                {"type": "string", "enum": ["previous", "year"]},
+                "previous",
+            )
+        )
     return found
 
 
@@ -248,9 +265,12 @@ def kpi_paths(
     """Return the paths that an endpoint with a view in its path stands for, one for each view."""
     paths: JsonObject = {}
     for kpi in catalogue:
+        row: JsonObject = {"$ref": f"#/components/schemas/{kpi['view']}"}
+        if kpi["time_column"]:
+            row |= COMPARED
         made = replace(
             endpoint,
-            answers={200: rows({"$ref": f"#/components/schemas/{kpi['view']}"})},
+            answers={200: rows(row)},
             # That in the path goes.
             parameters=(),
         )

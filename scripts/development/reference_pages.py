@@ -184,13 +184,14 @@ def kpis(connection: psycopg.Connection) -> str:
             f"Key: {code(*kpi['key'])}. Source tables: {code(*kpi['sources'])}. "
             f"HTTP: `/materialized-views/kpis/{kpi['view']}`.",
             table(
-                ("column", "name", "unit", "better", "Spanish", "rule"),
+                ("column", "name", "unit", "better", "partial", "Spanish", "rule"),
                 (
                     (
                         code(column["name"]),
                         column["label_es"],
                         column["unit"],
                         column["better"],
+                        "yes" if column["partial"] else "",
                         column["description_es"],
                         column["description_en"],
                     )
@@ -201,7 +202,8 @@ def kpis(connection: psycopg.Connection) -> str:
     live = "v_kpis_en_vivo"
     return page(
         "KPI views and their columns",
-        "`better` says which direction is good. [kpis.md](../kpis.md) explains units and words.",
+        "`better` says which direction is good. `partial` says that `compare` has the figure for a "
+        "part of a period. [kpis.md](../kpis.md) explains units and words.",
         *parts,
         f"## {live}",
         described(connection, f"analytics.{live}"),

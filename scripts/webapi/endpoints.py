@@ -395,6 +395,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                                 label_es=text("Solicitudes creadas"),
                                 description_es=text("Solicitudes que los clientes crearon."),
                                 description_en=text("Requests created in the month."),
+                                partial=flag(True),
                             )
                         ),
                         sources=names("solicitudes", "ofertas"),

@@ -267,6 +267,7 @@ def test_new_view_is_one_file_with_all_that_follows(extended: Extended) -> None:
         "label_es": "Tasa de aceptación",
         "description_es": "De cada 100, cuántas.",
         "description_en": "100 × accepted / created; it's 0 over none.",
+        "partial": True,
     }
     assert "solicitudes" in entry["sources"]
     answer = api.get(f"{KPIS}/{SHARE}?limit=5", LECTOR)
@@ -284,6 +285,7 @@ def test_new_view_is_one_file_with_all_that_follows(extended: Extended) -> None:
         "as_of",
         "reported",
         "fill",
+        "compare",
         "format",
     ]
     assert "Qué parte de las solicitudes se acepta." in operation["description"]
@@ -796,7 +798,7 @@ def test_each_level_and_city_is_filled(extended: Extended) -> None:
 
 MONTH = "a month as YYYY-MM, such as 2026-01"
 DAY = "a day as YYYY-MM-DD, such as 2026-01-31"
-NO_TIME = f"view {RANKING} has no time: from, to and fill are not for it"
+NO_TIME = f"view {RANKING} has no time: from, to, fill and compare are not for it"
 REFUSALS = [
     (MONTHS, ["from=2026"], f"parameter from must be {MONTH}"),
     (MONTHS, ["to=2026-13"], f"parameter to must be {MONTH}"),
@@ -840,7 +842,15 @@ REFUSALS = [
     (LEVELS, ["ciudad=Cali"], "parameter ciudad is unknown"),
     (CITIES, ["ciudad_key=CALI"], "parameter ciudad_key is unknown"),
     (MONTHS, ["format=csv"], "parameter format is unknown"),
-    (MONTHS, ["compare=previous"], "parameter compare is unknown"),
+    (RANKING, ["compare=previous"], NO_TIME),
+    (MONTHS, ["compare=last"], "parameter compare must be previous or year"),
+    (MONTHS, ["compare="], "parameter compare must be previous or year"),
+    (
+        MONTHS,
+        ["compare=year", "reported=true"],
+        "parameter compare excludes as_of and reported",
+    ),
+    (MONTHS, ["compare=year", "compare=year"], "parameter compare is repeated"),
     (MONTHS, ["From=2026-01"], "parameter From is unknown"),
     (MONTHS, ["=1"], "the query string has an unknown parameter"),
     (MONTHS, ["a b=1"], "the query string has an unknown parameter"),
@@ -860,7 +870,9 @@ def test_wrong_parameters_are_told(
     assert (status, told["code"], told["message"]) == (400, "TELOO400", message)
     if "unknown" in message:
         assert told["hint"].startswith("The parameters of this path: ")
-        assert told["hint"].endswith("from, to, order, limit, offset, fill, as_of, reported.")
+        assert told["hint"].endswith(
+            "from, to, order, limit, offset, fill, compare, as_of, reported."
+        )
 
 
 @pytest.mark.parametrize("view", [None, "", "mv_nope", "MV_DIAS", "v_kpis_en_vivo", "settings"])
@@ -882,7 +894,7 @@ def test_the_right_dimensions_are_told(extended: Extended) -> None:
         _, told = error(extended.database, view, "nope=1")
         assert told["hint"] == (
             f"The parameters of this path: {dimensions}from, to, order, limit, offset, fill, "
-            "as_of, reported."
+            "compare, as_of, reported."
         )
 
 

@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(18);
+SELECT plan(20);
 
 SELECT is_empty(
     $$SELECT view_name, problem FROM kpi_engine.materialized_views()
@@ -215,6 +215,28 @@ COMMENT ON COLUMN public.mv_prueba.tasa IS E'Tasa [pct, up]\nes: Tasa.\nen: Rate
 COMMENT ON COLUMN public.mv_prueba."limit" IS
 E'Límite [texto, none]\nes: Límite.\nen: Limit.';
 SELECT is_empty('SELECT pg_temp.problems()', 'a view that is right');
+COMMENT ON COLUMN public.mv_prueba."limit" IS
+E'Límite [texto, none, whole]\nes: Límite.\nen: Limit.';
+ALTER MATERIALIZED VIEW public.mv_prueba
+RENAME COLUMN otra TO tasa_anterior;
+SELECT results_eq(
+    'SELECT pg_temp.problems()',
+    $$VALUES ('column tasa_anterior of mv_prueba has a name that compare gives to another column'),
+    ('column limit of mv_prueba is whole, but no number')$$,
+    'a name that compare needs, and a text that is whole'
+);
+COMMENT ON COLUMN public.mv_prueba."limit" IS E'Límite [texto, none]\nes: Límite.\nen: Limit.';
+ALTER MATERIALIZED VIEW public.mv_prueba RENAME COLUMN tasa_anterior TO otra;
+ALTER MATERIALIZED VIEW public.mv_prueba
+RENAME COLUMN tasa TO tasa_de_aceptacion_de_las_solicitudes_de_los_talleres_pct;
+SELECT results_eq(
+    'SELECT pg_temp.problems()',
+    $$VALUES ('column tasa_de_aceptacion_de_las_solicitudes_de_los_talleres_pct of mv_prueba '
+    'has a name that is too long for compare')$$,
+    'a name to which compare can add nothing'
+);
+ALTER MATERIALIZED VIEW public.mv_prueba
+RENAME COLUMN tasa_de_aceptacion_de_las_solicitudes_de_los_talleres_pct TO tasa;
 DROP INDEX public.mv_prueba_mes_idx;
 CREATE UNIQUE INDEX ON public.mv_prueba (mes, otra);
 SELECT results_eq(

@@ -1,6 +1,7 @@
 -- The catalogue: what each KPI view shows, how to ask for it, and how fresh it is.
 --
--- Invariant: only views that the caller may read. All words come from the views' own files.
+-- Invariant: only views that the caller may read. All words come from the views' own files. A
+-- column is partial if compare has its figure for a part of a period.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_catalogue()
 RETURNS json
@@ -33,6 +34,9 @@ AS $kpi_catalogue$
     )
     FROM kpi_engine.kpi_views() AS kpi_view
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = kpi_view.view_name
+    CROSS JOIN LATERAL kpi_engine.kpi_has_parts(
+        kpi_view.relation, kpi_view.time_column
+    ) AS parts (can_be_had)
     CROSS JOIN LATERAL (
         SELECT
             coalesce(json_agg(kpi.column_name) FILTER (WHERE kpi.is_dimension), '[]') AS dimensions,
@@ -43,7 +47,8 @@ AS $kpi_catalogue$
                 'better', kpi.better,
                 'label_es', kpi.label_es,
                 'description_es', kpi.description_es,
-                'description_en', kpi.description_en
+                'description_en', kpi.description_en,
+                'partial', kpi.is_number AND NOT kpi.is_whole AND parts.can_be_had
             )) AS columns
         FROM kpi_engine.kpi_columns(kpi_view.relation) AS kpi
     ) AS shown

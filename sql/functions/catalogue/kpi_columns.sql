@@ -12,9 +12,12 @@
 --               nothing; all else is an average or no number, NULL over nothing
 --   sum v.c     optional: the column is the sum of column c of the KPI view v over the period
 --               (kpi_engine.declared_totals)
+--   whole       optional: the figure of some days of a period can't be had from the requests of
+--               these days, so compare shows NULL there
 --
 -- A city dimension x is compared with the column x_key where the view has one; then that is no
--- dimension of its own. A column whose COMMENT is malformed has NULL in unit.
+-- dimension of its own. A column whose COMMENT is malformed has NULL in unit. A number is what
+-- compare compares: a quantity that is neither key nor dimension.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_columns(p_relation regclass)
 RETURNS TABLE (
@@ -25,6 +28,8 @@ RETURNS TABLE (
     is_dimension boolean,
     city_key text,
     over_nothing text,
+    is_number boolean,
+    is_whole boolean,
     label_es text,
     description_es text,
     description_en text
@@ -46,6 +51,7 @@ BEGIN
                 pg_attribute.attnum AS position,
                 pg_attribute.attname::text AS name,
                 pg_attribute.atttypid AS type_oid,
+                pg_attribute.attname = ANY (v_key) AS is_key,
                 comment.*,
                 'city' = ANY (comment.words) AS is_city
             FROM pg_attribute
@@ -67,7 +73,7 @@ BEGIN
             listed.words[1],
             listed.words[2],
             coalesce(listed.is_city OR 'dimension' = ANY (listed.words), false)
-            OR listed.name = ANY (v_key) AND listed.type_oid <> 'date'::regtype AND NOT EXISTS (
+            OR listed.is_key AND listed.type_oid <> 'date'::regtype AND NOT EXISTS (
                 SELECT FROM listed AS city WHERE city.is_city AND city.name || '_key' = listed.name
             ),
             CASE WHEN listed.is_city THEN coalesce(
@@ -78,11 +84,22 @@ BEGIN
                 format('analytics.city_key(%I)', listed.name)
             ) END,
             CASE
-                WHEN 'null' = ANY (listed.words) OR listed.name = ANY (v_key) THEN NULL
+                WHEN 'null' = ANY (listed.words) OR listed.is_key THEN NULL
                 -- As kpi_engine.percentage() writes it.
                 WHEN listed.words[1] IN ('pct', 'razon') THEN '0.00'
                 WHEN listed.words[1] IN ('conteo', 'COP') OR 'zero' = ANY (listed.words) THEN '0'
             END,
+            coalesce(
+                listed.words[1] IN ('COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon')
+                AND NOT 'dimension' = ANY (listed.words)
+                AND NOT listed.is_key
+                AND listed.type_oid = ANY (
+                    ARRAY['smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision']
+                    ::regtype []
+                ),
+                false
+            ),
+            coalesce('whole' = ANY (listed.words), false),
             listed.title,
             listed.description_es,
             listed.description_en
@@ -94,6 +111,7 @@ $kpi_columns$;
 COMMENT ON FUNCTION kpi_engine.kpi_columns(regclass) IS
 'Columns of a KPI view in their order: type, unit, better, whether the API filters by it '
 '(is_dimension), by which expression (city_key, of a city), what fill=true writes for a period '
-'without a row (over_nothing), Spanish label, descriptions.';
+'without a row (over_nothing), whether compare compares it (is_number), and not for a part of a '
+'period (is_whole), Spanish label, descriptions.';
 
 REVOKE ALL ON FUNCTION kpi_engine.kpi_columns(regclass) FROM public;

@@ -5,7 +5,9 @@ RETURNS text[]
 LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
-RETURN ARRAY['from', 'to', 'order', 'limit', 'offset', 'fill', 'as_of', 'reported'];
+RETURN ARRAY[
+    'from', 'to', 'order', 'limit', 'offset', 'fill', 'compare', 'as_of', 'reported'
+];
 
 COMMENT ON FUNCTION kpi_engine.kpi_parameters() IS
 'Names of the parameters of all KPIs, as the HTTP API has them.';

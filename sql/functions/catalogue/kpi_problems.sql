@@ -14,6 +14,13 @@ AS $kpi_problems$
         SELECT
             pg_class.relname AS name,
             kpi_engine.key_columns(pg_class.oid) AS key_columns,
+            EXISTS (
+                SELECT FROM pg_attribute
+                WHERE
+                    pg_attribute.attrelid = pg_class.oid
+                    AND pg_attribute.attname = ANY (kpi_engine.key_columns(pg_class.oid))
+                    AND pg_attribute.atttypid = 'date'::regtype
+            ) AS has_time,
             obj_description(pg_class.oid, 'pg_class') AS comment
         FROM pg_class
         WHERE pg_class.oid = p_relation
@@ -64,7 +71,7 @@ AS $kpi_problems$
             E'COMMENT ON COLUMN %s.%s IS\n''Solicitudes creadas [conteo, up]\n'
             'es: Solicitudes que los clientes crearon.\nen: Requests created.'';\n'
             'In the brackets: COP, segundos, dias, meses, pct, conteo, razon, fecha, instante or '
-            'texto; up, down or none; then, where it is so, dimension, city, null, zero.',
+            'texto; up, down or none; then, where it is so, dimension, city, null, zero, whole.',
             the_view.name, the_columns.column_name
         )
     FROM the_view
@@ -78,7 +85,7 @@ AS $kpi_problems$
         OR EXISTS (
             SELECT FROM unnest(the_columns.words[3:]) AS word (text)
             WHERE
-                word.text <> ALL (ARRAY['dimension', 'city', 'null', 'zero'])
+                word.text <> ALL (ARRAY['dimension', 'city', 'null', 'zero', 'whole'])
                 AND word.text !~ '^sum mv_[a-z_]+\.[a-z_]+$'
         )
     UNION ALL
@@ -118,7 +125,39 @@ AS $kpi_problems$
     CROSS JOIN the_columns
     WHERE
         the_columns.is_dimension
-        AND the_columns.column_name = ANY (kpi_engine.kpi_parameters());
+        AND the_columns.column_name = ANY (kpi_engine.kpi_parameters())
+    UNION ALL
+    SELECT
+        format(
+            'column %s of %s has a name that compare gives to another column',
+            the_columns.column_name, the_view.name
+        ),
+        'Give it another name.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE
+        the_columns.column_name = ANY (kpi_engine.kpi_compared_columns(p_relation))
+        AND the_view.has_time
+    UNION ALL
+    SELECT
+        format(
+            'column %s of %s has a name that is too long for compare',
+            the_columns.column_name, the_view.name
+        ),
+        'Give it a name of 54 bytes at most: compare adds _anterior to it.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE
+        the_columns.is_number
+        AND octet_length(the_columns.column_name) > 54
+        AND the_view.has_time
+    UNION ALL
+    SELECT
+        format('column %s of %s is whole, but no number', the_columns.column_name, the_view.name),
+        'Take the word whole away: compare shows numbers only.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE the_columns.is_whole AND NOT the_columns.is_number;
 $kpi_problems$;
 
 COMMENT ON FUNCTION kpi_engine.kpi_problems(regclass) IS

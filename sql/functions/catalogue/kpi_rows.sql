@@ -29,6 +29,7 @@ DECLARE
     v_limit integer;
     v_offset integer;
     v_fill boolean;
+    v_compare text;
     v_last_day date;
     v_at timestamptz;
     v_is_reported boolean;
@@ -51,11 +52,16 @@ BEGIN
     -- The time.
     v_fill := coalesce(
         kpi_engine.choice_parameter('fill', v_given ->> 'fill', 'true', 'false') = 'true', false);
+    v_compare := kpi_engine.choice_parameter(
+        'compare', v_given ->> 'compare', 'previous', 'year');
     IF v_view.time_column IS NULL THEN
-        IF v_given ?| ARRAY['from', 'to'] OR v_fill THEN
+        IF v_given ?| ARRAY['from', 'to', 'compare'] OR v_fill THEN
             PERFORM kpi_engine.raise_http_error(
                 400,
-                format('view %s has no time: from, to and fill are not for it', v_view.view_name));
+                format(
+                    'view %s has no time: from, to, fill and compare are not for it',
+                    v_view.view_name
+                ));
         END IF;
     ELSIF v_view.grain = 'month' THEN
         v_from := kpi_engine.month_parameter('from', v_given ->> 'from');
@@ -155,6 +161,10 @@ BEGIN
         PERFORM kpi_engine.raise_http_error(
             400, 'parameters as_of and reported exclude each other',
             'as_of shows a moment of the past, reported the figures at closing.');
+    ELSIF v_compare IS NOT NULL AND (v_is_reported OR v_at IS NOT NULL) THEN
+        PERFORM kpi_engine.raise_http_error(
+            400, 'parameter compare excludes as_of and reported',
+            'It compares the figures of now. Ask for as_of or reported without it.');
     ELSIF v_is_reported AND v_view.time_column IS NULL THEN
         PERFORM kpi_engine.raise_http_error(
             400, format('view %s has no time: reported is not for it', v_view.view_name));
@@ -179,20 +189,34 @@ BEGIN
     IF cardinality(v_conditions) > 0 THEN
         v_query := v_query || ' WHERE ' || array_to_string(v_conditions, ' AND ');
     END IF;
-    IF v_fill THEN
-        SELECT (view_state.last_success_at AT TIME ZONE analytics.setting('time_zone'))::date
+    IF v_fill OR v_compare IS NOT NULL THEN
+        -- In the zone of the facts: a changed setting shows in the next refresh.
+        SELECT (
+            view_state.last_success_at
+            AT TIME ZONE coalesce(engine_state.time_zone, analytics.setting('time_zone'))
+        )::date
         INTO v_last_day
         FROM kpi_engine.view_state
+        CROSS JOIN kpi_engine.engine_state
         WHERE view_state.view_name = v_view.view_name;
         v_last_day := coalesce(
-            (v_publication.published_at AT TIME ZONE analytics.setting('time_zone'))::date, v_last_day);
+            (v_publication.published_at AT TIME ZONE analytics.setting('time_zone'))::date,
+            v_last_day);
+    END IF;
+    IF v_fill THEN
         v_query := format('SELECT kpi.* FROM (%s) AS kpi', kpi_engine.kpi_filled_query(
             v_view.relation, v_view.key_columns, v_view.time_column, v_view.grain, v_query,
             v_from IS NOT NULL));
     END IF;
-    PERFORM kpi_engine.begin_reading(
-        v_view.view_name,
-        coalesce('-' || v_last_day, '') || CASE WHEN v_is_reported THEN '-reported' ELSE '' END);
+    v_query := format('%s ORDER BY %s LIMIT $4 OFFSET $5', v_query, v_order);
+    PERFORM kpi_engine.begin_reading(v_view.view_name, concat(
+        '-' || v_last_day,
+        CASE WHEN v_is_reported THEN '-reported' END,
+        -- The part of a period is computed from the facts, which may be newer than the view.
+        CASE WHEN v_compare IS NOT NULL THEN (
+            SELECT '-' || engine_state.data_version FROM kpi_engine.engine_state
+        ) END
+    ));
     IF v_at IS NOT NULL THEN
         -- What a publish left never changes, and is never stale.
         PERFORM kpi_engine.set_reading_headers(
@@ -201,9 +225,14 @@ BEGIN
             v_publication.data_version, v_publication.calculated_at, v_publication.published_at,
             false);
     END IF;
-    EXECUTE format(
-        'SELECT json_agg(kpi) FROM (%s ORDER BY %s LIMIT $4 OFFSET $5) AS kpi', v_query, v_order
-    ) INTO v_answer USING
+    IF v_compare IS NOT NULL THEN
+        PERFORM kpi_engine.set_answer_columns(
+            v_view.relation, kpi_engine.kpi_compared_columns(v_view.relation));
+        v_query := format('%s ORDER BY %s', kpi_engine.kpi_compared_query(
+            v_view.view_name, v_view.relation, v_view.key_columns, v_view.time_column, v_view.grain,
+            v_compare, v_query), v_order);
+    END IF;
+    EXECUTE format('SELECT json_agg(kpi) FROM (%s) AS kpi', v_query) INTO v_answer USING
         v_from, v_to, v_values, v_limit, v_offset, v_last_day,
         v_view.view_name, v_publication.run_id;
     RETURN coalesce(v_answer, '[]');

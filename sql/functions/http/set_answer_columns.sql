@@ -1,8 +1,11 @@
 -- Sets the columns of a CSV answer: the header line, if there is no row.
 --
--- It costs nothing if the answer is JSON. kpi_engine.csv_answer() reads the setting.
+-- p_more names columns of the answer after those of the view. It costs nothing if the answer is
+-- JSON. kpi_engine.csv_answer() reads the setting.
 
-CREATE OR REPLACE FUNCTION kpi_engine.set_answer_columns(p_relation regclass)
+CREATE OR REPLACE FUNCTION kpi_engine.set_answer_columns(
+    p_relation regclass, p_more text[] DEFAULT ARRAY[]::text[]
+)
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -13,7 +16,9 @@ BEGIN
     IF kpi_engine.csv_is_wanted() THEN
         PERFORM set_config(
             'analytics.answer_columns',
-            json_agg(pg_attribute.attname ORDER BY pg_attribute.attnum)::text,
+            to_json(
+                array_agg(pg_attribute.attname::text ORDER BY pg_attribute.attnum) || p_more
+            )::text,
             true
         )
         FROM pg_attribute
@@ -25,7 +30,8 @@ BEGIN
 END;
 $set_answer_columns$;
 
-COMMENT ON FUNCTION kpi_engine.set_answer_columns(regclass) IS
-'Notes the columns of a view for an answer in CSV (setting analytics.answer_columns).';
+COMMENT ON FUNCTION kpi_engine.set_answer_columns(regclass, text[]) IS
+'Notes the columns of a view, and p_more, for an answer in CSV (setting '
+'analytics.answer_columns).';
 
-REVOKE ALL ON FUNCTION kpi_engine.set_answer_columns(regclass) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.set_answer_columns(regclass, text[]) FROM public;

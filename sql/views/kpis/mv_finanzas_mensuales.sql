@@ -94,12 +94,12 @@ COMMENT ON COLUMN mv_finanzas_mensuales.tasa_fuga_valor_pct IS
 es: De cada 100 pesos adjudicados, cuántos no aceptó el cliente.
 en: 100 × (valor_bruto_adjudicado − valor_bruto_aceptado) / valor_bruto_adjudicado; 0 over none.';
 COMMENT ON COLUMN mv_finanzas_mensuales.crecimiento_mensual_pct IS
-'Crecimiento frente al mes anterior [pct, up, null]
+'Crecimiento frente al mes anterior [pct, up, null, whole]
 es: Cuánto creció el valor aceptado frente al mes anterior.
 en: 100 × (valor_bruto_aceptado − that of the month before) / that of the month before; NULL in
 the first month and where that is 0.';
 COMMENT ON COLUMN mv_finanzas_mensuales.acumulado_anual IS
-'Acumulado del año [COP, up, null]
+'Acumulado del año [COP, up, null, whole]
 es: Valor aceptado desde enero de ese año hasta este mes.
 en: Sum of valor_bruto_aceptado from January of that year to this month.';
 

@@ -64,23 +64,23 @@ COMMENT ON COLUMN mv_retencion_asesores.asesores_activos IS
 es: Asesores distintos que ofertaron a las solicitudes del mes.
 en: Distinct advisors with an offer for a request of the month, as in mv_metricas_mensuales.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_retenidos IS
-'Asesores retenidos [conteo, up]
+'Asesores retenidos [conteo, up, whole]
 es: Asesores activos que también lo estaban el mes anterior.
 en: Of those, also active in the month before.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_nuevos IS
-'Asesores nuevos [conteo, up]
+'Asesores nuevos [conteo, up, whole]
 es: Asesores activos por primera vez.
 en: Active in no earlier month.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_reactivados IS
-'Asesores reactivados [conteo, up]
+'Asesores reactivados [conteo, up, whole]
 es: Asesores que vuelven después de al menos un mes sin ofertas.
 en: Active in an earlier month, but not in the month before.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_perdidos IS
-'Asesores perdidos [conteo, down]
+'Asesores perdidos [conteo, down, whole]
 es: Asesores activos el mes anterior y no en este.
 en: Active in the month before and not in this one.';
 COMMENT ON COLUMN mv_retencion_asesores.tasa_retencion_pct IS
-'Tasa de retención [pct, up]
+'Tasa de retención [pct, up, whole]
 es: De cada 100 asesores activos el mes anterior, cuántos siguen activos.
 en: 100 × asesores_retenidos / active in the month before; 0 over none.';
 

@@ -69,7 +69,7 @@ COMMENT ON COLUMN mv_salud_marketplace.asesores_activos IS
 es: Asesores distintos que ofertaron a las solicitudes de la semana.
 en: Distinct advisors with an offer for a request of the week.';
 COMMENT ON COLUMN mv_salud_marketplace.asesores_registrados IS
-'Asesores registrados [conteo, up]
+'Asesores registrados [conteo, up, whole]
 es: Asesores que ya estaban registrados al final de la semana, activos o no.
 en: Rows of asesores whose local day of created_at is not after the Sunday, whatever their estado
 now; an unknown one counts.';
@@ -86,7 +86,7 @@ COMMENT ON COLUMN mv_salud_marketplace.densidad_ofertas IS
 es: Ofertas que recibe una solicitud con ofertas, en promedio.
 en: ofertas_totales / solicitudes_con_ofertas; 0 over none.';
 COMMENT ON COLUMN mv_salud_marketplace.tasa_participacion_pct IS
-'Participación de asesores [pct, up]
+'Participación de asesores [pct, up, whole]
 es: De cada 100 asesores registrados, cuántos ofertaron en la semana.
 en: 100 × asesores_activos / asesores_registrados; over 100 where advisors were deleted.';
 COMMENT ON COLUMN mv_salud_marketplace.tasa_adjudicacion_promedio_pct IS
