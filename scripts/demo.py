@@ -32,6 +32,7 @@ from commandline.console import (
     set_up_logging,
 )
 from development.demo_source import DEMO_DIRECTORY, demo_sql
+from development.overview import HEADERS, figures
 from gateway import Gateway, demo_gateway
 from jwt_token import is_key_set, mint
 from migrate import migrate
@@ -363,6 +364,7 @@ class Shown:
     refreshed: list[TupleRow]
     months: list[TupleRow]
     advisors: list[TupleRow]
+    overview: list[tuple[str, str, str]]
     counts: TupleRow
     next_run: str
 
@@ -376,6 +378,7 @@ def collect(cluster: Cluster) -> Shown:
         refreshed = refresh(connection)
         months = connection.execute(MONTHS_QUERY).fetchall()
         advisors = connection.execute(ADVISORS_QUERY).fetchall()
+        overview = figures(connection)
         counts = connection.execute(
             "SELECT (SELECT count(*) FROM public.solicitudes), "
             "(SELECT count(*) FROM public.ofertas), (SELECT count(*) FROM public.ofertas_detalle)"
@@ -386,7 +389,7 @@ def collect(cluster: Cluster) -> Shown:
     next_run = "not scheduled"
     if scheduled is not None and scheduled[0] is not None:
         next_run = f"{scheduled[0].astimezone(ZONE):%Y-%m-%d %H:%M} America/Bogota"
-    return Shown(refreshed, months, advisors, counts, next_run)
+    return Shown(refreshed, months, advisors, overview, counts, next_run)
 
 
 def show(cluster: Cluster, shown: Shown) -> None:
@@ -397,6 +400,8 @@ def show(cluster: Cluster, shown: Shown) -> None:
     print(table(shown.months[::-1], MONTH_HEADERS))
     print("\nThe top 5 advisors of the last 30 days (mv_ranking_asesores)\n")
     print(table(shown.advisors, ADVISOR_HEADERS))
+    print("\nAll nine views: the last period that is over, the first advisor, the largest city\n")
+    print(table(shown.overview, HEADERS))
     print("\nThe refresh (SELECT * FROM refresh_all_mv();)\n")
     print(table(shown.refreshed, REFRESH_HEADERS))
     print(f"\nNext scheduled refresh: {shown.next_run}")

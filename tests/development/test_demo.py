@@ -3,11 +3,13 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
 import demo
 import oracle
-from conftest import Database
+from conftest import KPI_VIEWS, Database
+from development.overview import figures
 from migrate import migrate
 
 MOMENT = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("America/Bogota"))
@@ -41,9 +43,32 @@ def test_demo_data_is_plausible_and_both_views_are_right(marketplace: Database) 
     with marketplace.connect() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [MOMENT.isoformat()])
         connection.execute("SELECT * FROM refresh_all_mv()")
+        check_screen(connection)
         months, advisors = oracle.read_views(connection)
         expected_months, expected_advisors = oracle.compute(connection, MOMENT.date())
     assert len(months) == 36
     assert len(advisors) > 1_500
     assert oracle.differences(expected_months, months) == []
     assert oracle.differences(expected_advisors, advisors) == []
+
+
+def check_screen(connection: psycopg.Connection) -> None:
+    """The screen has a line with figures for each view, and they are those of the view."""
+    lines = {view: (row, shown) for view, row, shown in figures(connection)}
+    assert sorted(lines) == sorted(KPI_VIEWS)
+    assert "-" not in {part for line in lines.values() for part in line}
+    assert lines["mv_metricas_mensuales"][0] == "2026-10"
+    last = connection.execute(
+        "SELECT solicitudes_creadas, tasa_aceptacion_pct FROM analytics.mv_metricas_mensuales "
+        "WHERE mes = '2026-10-01'"
+    ).fetchone()
+    assert last is not None
+    assert lines["mv_metricas_mensuales"][1].startswith(
+        f"Solicitudes creadas {last[0]:,} · Tasa de aceptación {last[1]} % · "
+    )
+    segments = connection.execute(
+        "SELECT segmento, count(*) FROM analytics.mv_segmentos_asesores GROUP BY 1"
+    ).fetchall()
+    assert sorted(lines["mv_segmentos_asesores"][1].split(" · ")) == sorted(
+        f"{name} {count:,}" for name, count in segments
+    )
