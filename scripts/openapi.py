@@ -411,6 +411,14 @@ def error_response(status: int) -> JsonObject:
     }
 
 
+def of_views_with_time(parameter: JsonObject, catalogue: Sequence[JsonObject]) -> JsonObject:
+    """Name in a parameter "view" the views that it may be: those with a time."""
+    if parameter["name"] != "view":
+        return parameter
+    views = [kpi["view"] for kpi in catalogue if kpi["time_column"]]
+    return {**parameter, "schema": {"type": "string", "enum": views}}
+
+
 def document(connection: psycopg.Connection) -> JsonObject:
     """Return the OpenAPI document of an installation. Raises UserError where it has no API."""
     catalogue: Any = prerequisites.scalar(connection, "SELECT kpi_engine.kpi_catalogue()")
@@ -428,12 +436,10 @@ def document(connection: psycopg.Connection) -> JsonObject:
         if endpoint.segment:
             paths |= kpi_paths(connection, endpoint, catalogue, schemas)
             continue
-        paths[endpoint.path] = {
-            endpoint.method.lower(): {
-                "operationId": name,
-                **operation(connection, endpoint, schemas),
-            }
-        }
+        made = operation(connection, endpoint, schemas)
+        if endpoint.function == "restatements":
+            made["parameters"] = [of_views_with_time(one, catalogue) for one in made["parameters"]]
+        paths[endpoint.path] = {endpoint.method.lower(): {"operationId": name, **made}}
     version = prerequisites.scalar(
         connection, "SELECT max(version) FROM kpi_engine.migration_ledger"
     )

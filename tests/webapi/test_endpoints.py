@@ -2,12 +2,14 @@
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -478,17 +480,66 @@ def as_text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else str(value)
 
 
+RESTATEMENTS = "/materialized-views/restatements"
 WITH_ROWS = [
-    path_of(one) + ("?view=monthly" if one.path.endswith("/live") else "?limit=50")
+    path_of(one).partition("?")[0]
+    + ("?view=monthly" if one.path.endswith("/live") else "?limit=50")
     for one in ENDPOINTS
     if one.answers_rows
 ]
 
 
+@dataclass(frozen=True)
+class Restated:
+    """A month that is closed and was changed since, its path, and the answer before."""
+
+    month: str
+    path: str
+    before: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def restated(api: Api) -> Restated:
+    """A request of a closed month turns out to be a year older."""
+    ((identifier, month),) = api.database.rows(
+        "SELECT id::text, to_char(created_at AT TIME ZONE 'America/Bogota', 'YYYY-MM') "
+        "FROM public.solicitudes "
+        "WHERE created_at < now() - interval '100 days' ORDER BY created_at DESC, id LIMIT 1"
+    )
+    path = f"/materialized-views/kpis/mv_metricas_mensuales?from={month}&to={month}"
+    before = api.get(path, LECTOR).json()
+    api.database.execute(
+        "UPDATE public.solicitudes SET created_at = created_at - interval '1 year' "
+        f"WHERE id = '{identifier}'",
+        "SELECT * FROM analytics.refresh_all_mv()",
+    )
+    api.forget_cache()
+    return Restated(str(month), path, before)
+
+
+def test_a_restated_month_end_to_end(api: Api, restated: Restated) -> None:
+    created = restated.before[0]["solicitudes_creadas"]
+    assert api.get(restated.path, LECTOR).json()[0]["solicitudes_creadas"] == created - 1
+    assert api.get(f"{restated.path}&reported=true", LECTOR).json() == restated.before
+    listed = f"{RESTATEMENTS}?view=mv_metricas_mensuales&period={restated.month}"
+    changes = api.get(listed, LECTOR).json()
+    (one,) = [row for row in changes if row["column"] == "solicitudes_creadas"]
+    assert (one["period"], one["reported"], one["current"], one["difference"]) == (
+        f"{restated.month}-01",
+        created,
+        created - 1,
+        -1,
+    )
+    assert one["requests_changed"] == 1
+
+
 @pytest.mark.parametrize("path", WITH_ROWS)
+@pytest.mark.usefixtures("restated")
 def test_csv_has_what_json_has(api: Api, path: str) -> None:
     answer = api.get(path, LECTOR)
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
