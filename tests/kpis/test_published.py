@@ -242,6 +242,23 @@ def test_a_history_of_some_days_or_none(april: tuple[Database, int]) -> None:
         database.rows(none.format("2026-05-21"), later)
 
 
+def test_a_publish_that_changed_nothing_is_kept_for_a_day(april: tuple[Database, int]) -> None:
+    """With target_lag there may be one each minute."""
+    database, reported = april
+    for minute in range(1, 4):
+        refresh(database, f"2026-05-20 01:0{minute}:00-05", force=True)
+    count = f"SELECT count(*) FROM analytics.publications WHERE view_name = '{TABLE}'"
+    trim = "SELECT kpi_engine.trim_publications(analytics.now())"
+    assert database.rows(count) == [(8,)]
+    database.rows(trim, "2026-05-21 01:00:00-05")
+    assert database.rows(count) == [(8,)]
+    # The last one stays.
+    database.rows(trim, "2026-05-21 10:00:00-05")
+    assert database.rows(count) == [(6,)]
+    for at, added in (("2026-05-20T01:02", 3), ("2026-05-06T02:00", 1), ("2026-05-05", 0)):
+        assert database.rows(PAST.format(at), "2026-05-21 10:00:00-05") == [(reported + added,)]
+
+
 def test_a_clock_that_was_wrong_closes_nothing_and_hides_nothing(
     april: tuple[Database, int],
 ) -> None:

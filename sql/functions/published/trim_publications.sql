@@ -69,11 +69,32 @@ BEGIN
             publications.view_name = v_view.view_name
             AND publications.run_id < v_view.first_run;
     END LOOP;
+    -- A publish without a change says nothing after a day: with target_lag there may be thousands.
+    DELETE FROM kpi_engine.publications AS idle
+    WHERE
+        idle.rows_changed = 0
+        AND idle.published_at < p_as_of - interval '1 day'
+        AND EXISTS (
+            SELECT FROM kpi_engine.publications AS earlier
+            WHERE
+                earlier.view_name = idle.view_name
+                AND earlier.run_id < idle.run_id
+                AND earlier.keeps_rows = idle.keeps_rows
+        )
+        AND EXISTS (
+            SELECT FROM kpi_engine.publications AS later
+            WHERE later.view_name = idle.view_name AND later.run_id > idle.run_id
+        )
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.closings
+            WHERE closings.view_name = idle.view_name AND closings.run_id = idle.run_id
+        );
 END;
 $trim_publications$;
 
 COMMENT ON FUNCTION kpi_engine.trim_publications(timestamptz) IS
 'Removes the history of views that is older than the setting publication_history says, counted '
-'from p_as_of. Internal to kpi_engine.trim_logs().';
+'from p_as_of, and each publish that changed nothing after a day. Internal to '
+'kpi_engine.trim_logs().';
 
 REVOKE ALL ON FUNCTION kpi_engine.trim_publications(timestamptz) FROM public;
