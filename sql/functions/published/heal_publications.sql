@@ -17,7 +17,7 @@ AS $heal_publications$
 $heal_publications$;
 
 COMMENT ON FUNCTION kpi_engine.heal_publications() IS
-'Moves publishes that lie in the future to now, and opens periods again that were closed too early. '
-'Internal to the tick and to kpi_engine.note_publication().';
+'Moves publishes that lie in the future to now, and opens periods again that were closed too '
+'early. Internal to the tick and to kpi_engine.note_publication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.heal_publications() FROM public;

@@ -20,6 +20,7 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET constraint_exclusion = off
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 SET row_security = off
 AS $continue_rebuild$
 DECLARE

@@ -21,6 +21,7 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET constraint_exclusion = off
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $get_mv_stats$
 DECLARE
     v_view record;

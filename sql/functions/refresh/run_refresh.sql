@@ -12,6 +12,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $run_refresh$
 DECLARE
     v_run kpi_engine.refresh_log;

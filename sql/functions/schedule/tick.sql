@@ -32,14 +32,15 @@ BEGIN
     END IF;
     FOREACH v_step IN ARRAY ARRAY[
         'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
-        'queue_lag_refresh', 'cancel_overdue_refresh', 'watch_change_capture', 'watch_usage', 'trim_logs',
-        'update_alerts', 'tidy_change_log'
+        'queue_lag_refresh', 'cancel_overdue_refresh', 'watch_change_capture', 'watch_usage',
+        'trim_logs', 'update_alerts', 'tidy_change_log'
     ] LOOP
         IF v_step = 'tidy_change_log' THEN
             COMMIT;
             SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
             SET LOCAL search_path = pg_catalog, pg_temp;
             PERFORM kpi_engine.pin_settings();
+            SET LOCAL jit = off;
             SET LOCAL lock_timeout = '2s';
         END IF;
         BEGIN
