@@ -46,6 +46,16 @@ PINNED_SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "default_table_access_method": "heap",
     "default_tablespace": "",
+    # Many small queries, which need the planner as it is by default. Compiling one takes longer
+    # than running it.
+    "jit": "off",
+    "plan_cache_mode": "auto",
+    "enable_hashjoin": "on",
+    "enable_mergejoin": "on",
+    "enable_nestloop": "on",
+    "enable_indexscan": "on",
+    "enable_hashagg": "on",
+    "enable_sort": "on",
 }
 # A scheduled job has no limit but our own (setting refresh_max_minutes), whatever the database has.
 SCHEDULER_SETTINGS = {
