@@ -1,5 +1,6 @@
 """The setting target_lag: a refresh when changes have waited for that long, beside the slot."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -357,7 +358,7 @@ def test_lagging_is_raised_after_twice_the_target_and_cleared(schedule: Schedule
 def test_lagging_names_its_cause(schedule: Schedule) -> None:
     schedule.set_lag("1 minute")
     schedule.run(timedelta(), CHANGE)
-    assert "the last refresh took 0.0 s" in str(schedule.problem(minutes=3))
+    assert re.search(r"the last refresh took \d+\.\d s", str(schedule.problem(minutes=3)))
     with schedule.database.connect(autocommit=False) as refreshing:
         refreshing.execute(REFRESH)
         assert "a session holds the refresh lock" in str(schedule.problem(minutes=3))
