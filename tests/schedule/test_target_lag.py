@@ -113,6 +113,8 @@ def make_schedule(database: Database) -> None:
 def schedule(database: Database) -> Schedule:
     """Refreshed now; the next daily slot is in 23 hours."""
     made_once(database, "target lag", make_schedule)
+    # That was a while ago; whether the scheduler runs is by the wall clock.
+    database.execute("UPDATE analytics.scheduler_state SET last_tick_at = clock_timestamp()")
     return Schedule(database, REFRESHED_AT[database.cluster.name])
 
 

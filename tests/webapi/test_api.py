@@ -33,7 +33,7 @@ LIVE = "/materialized-views/live"
 READING = [path_of(one) for one in ENDPOINTS if one.cached and one.path != LIVE]
 GETS = [path_of(endpoint) for endpoint in ENDPOINTS if not endpoint.writes]
 WRITING = [endpoint for endpoint in ENDPOINTS if endpoint.writes]
-MONTHLY, RANKING, TOP, CITIES, CATALOGUE, KPI, STATUS = READING
+MONTHLY, RANKING, TOP, CITIES, CATALOGUE, KPI, RESTATEMENTS, STATUS = READING
 SCHEDULER = "/materialized-views/scheduler/status"
 HEALTH = ["/materialized-views/health", "/health"]
 REFRESH = "/materialized-views/refresh"
@@ -101,7 +101,9 @@ ANSWER_KEYS = {
     HEALTH[0]: "status views_count scheduler_running last_refresh problems checked_at",
     HEALTH[1]: "status views_count scheduler_running last_refresh problems checked_at",
     SCHEDULER: """is_running scheduler_state backend schedule timezone next_run_time jobs
-        last_refresh_result pending_triggers recent_jobs checked_at""",
+        last_refresh_result pending_triggers recent_jobs checked_at target_lag""",
+    RESTATEMENTS: """view period column reported current difference difference_pct reported_at since
+        run_id requests_changed previous key""",
     f"{SCHEDULER} jobs": "id name trigger next_run_time",
     f"{SCHEDULER} last_refresh_result": """run_id triggered_by requested_by mode refresh_status
         started_at finished_at refresh_time_ms error_message""",
@@ -127,6 +129,9 @@ def test_answers_have_these_keys_in_this_order(api: Api, endpoint: Endpoint) -> 
         of_path, _, inner = place.partition(" ")
         if of_path == endpoint.path:
             part = answer[inner] if inner else answer
+            if part == []:
+                assert place == RESTATEMENTS, "test_endpoints.py has it with rows"
+                continue
             assert list(part[0] if isinstance(part, list) else part) == keys.split(), place
     if endpoint.path == TOP:
         assert list(answer["top_advisors"][0]) == ANSWER_KEYS[RANKING].split()
@@ -302,7 +307,8 @@ def test_each_endpoint_is_for_its_roles(api: Api, endpoint: Endpoint) -> None:
         refused(answers[1], 403, "permission denied")
         assert answers[1].json()["code"] == "42501"
         assert answers[1].headers["cache-control"] == "no-store"
-        assert statuses[2] in (200, 202)
+        # Nothing is held back by the gate.
+        assert statuses[2] in ((404,) if endpoint.function == "gate" else (200, 202))
         assert answers[2].headers["cache-control"] == "no-store"
 
 

@@ -355,7 +355,7 @@ never_populated: a view has no data yet
 stale: the figures are over 26 hours old
 aging: the figures are over 25 hours old
 refresh_failed: the last refresh failed
-gate: a refresh holds back figures that look wrong, until somebody accepts them
+gate: a refresh holds back figures that look wrong until somebody accepts them
 restated: figures of closed periods changed
 scheduler_down: the scheduler does not run
 drift: some figures differ from the operational tables

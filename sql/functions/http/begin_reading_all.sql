@@ -25,7 +25,8 @@ BEGIN
         pg_class.relname ASC
     LIMIT 1;
     PERFORM kpi_engine.set_reading_headers(
-        p_tag, v_oldest.published_version, v_oldest.calculated_at, v_oldest.last_success_at,
+        p_tag || CASE WHEN coalesce(v_oldest.is_stale, true) THEN '-stale' ELSE '' END,
+        v_oldest.published_version, v_oldest.calculated_at, v_oldest.last_success_at,
         coalesce(v_oldest.is_stale, true)
     );
 END;
