@@ -242,6 +242,40 @@ def test_a_history_of_some_days_or_none(april: tuple[Database, int]) -> None:
         database.rows(none.format("2026-05-21"), later)
 
 
+def test_a_row_that_is_gone_stays_gone_when_the_history_is_trimmed(
+    april: tuple[Database, int],
+) -> None:
+    """Its version at closing stays, for what was reported. It must not come back to life."""
+    database, _ = april
+    view = "mv_demanda_ciudades"
+    ((city,),) = database.rows(
+        f"SELECT ciudad_key FROM analytics.{view} WHERE mes = '{APRIL}' ORDER BY 1 LIMIT 1"
+    )
+    database.execute(
+        f"SELECT analytics.set_setting('publication_history', '{view}=10')",
+        "UPDATE public.solicitudes SET ciudad_origen = 'Otra parte' WHERE "
+        f"analytics.city_key(ciudad_origen) = '{city}'",
+    )
+    refresh(database, "2026-05-21 01:00:00-05")
+    now = "2026-06-05 01:00:00-05"
+    past = (
+        f"SELECT count(*) FROM analytics.as_reported('{view}', '2026-06-01') AS past (object) "
+        f"WHERE object ->> 'ciudad_key' = '{city}'"
+    )
+    at_closing = (
+        f"SELECT count(*) FROM kpi_engine.rows_at_closing('{view}') AS past (object) "
+        f"WHERE object ->> 'ciudad_key' = '{city}' AND object ->> 'mes' = '{APRIL}'"
+    )
+    for _ in range(2):
+        assert database.rows(past, now) == [(0,)]
+        assert database.rows(at_closing, now) == [(1,)]
+        database.rows("SELECT kpi_engine.trim_publications(analytics.now())", now)
+    assert database.rows(
+        "SELECT count(*) FROM analytics.publications "
+        f"WHERE view_name = '{view}' AND published_at < '2026-05-21'"
+    ) == [(0,)], "nothing was trimmed"
+
+
 def test_a_publish_that_changed_nothing_is_kept_for_a_day(april: tuple[Database, int]) -> None:
     """With target_lag there may be one each minute."""
     database, reported = april

@@ -37,16 +37,13 @@ BEGIN
         WHERE
             old.view_name = v_view.view_name
             AND old.run_id <= v_view.first_run
-            AND (
-                old.contents IS NULL
-                OR EXISTS (
-                    SELECT FROM kpi_engine.published_rows AS newer
-                    WHERE
-                        newer.view_name = old.view_name
-                        AND newer.row_key = old.row_key
-                        AND newer.run_id > old.run_id
-                        AND newer.run_id <= v_view.first_run
-                )
+            AND EXISTS (
+                SELECT FROM kpi_engine.published_rows AS newer
+                WHERE
+                    newer.view_name = old.view_name
+                    AND newer.row_key = old.row_key
+                    AND newer.run_id > old.run_id
+                    AND newer.run_id <= v_view.first_run
             )
             -- The reported version of a closed period.
             AND NOT EXISTS (
@@ -63,6 +60,19 @@ BEGIN
                             AND newer.run_id > old.run_id
                             AND newer.run_id <= closings.run_id
                     )
+            );
+        -- That a row is gone says nothing where no earlier version of it is left.
+        DELETE FROM kpi_engine.published_rows AS gone
+        WHERE
+            gone.view_name = v_view.view_name
+            AND gone.run_id <= v_view.first_run
+            AND gone.contents IS NULL
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.published_rows AS earlier
+                WHERE
+                    earlier.view_name = gone.view_name
+                    AND earlier.row_key = gone.row_key
+                    AND earlier.run_id < gone.run_id
             );
         DELETE FROM kpi_engine.publications
         WHERE
