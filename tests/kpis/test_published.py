@@ -134,6 +134,7 @@ def test_a_moment_is_a_day_or_an_instant_of_the_past_and_of_the_history(
         "2026-05-22",
         "2026-05-21T10:00:01-05:00",
         "2026-02-30",
+        "2026-05-20T10:00+16:00",
         "yesterday",
         "",
         "2026-5-4",

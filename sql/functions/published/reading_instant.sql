@@ -28,8 +28,10 @@ BEGIN
     END IF;
     RETURN CASE WHEN v_instant <= v_now THEN v_instant END;
 EXCEPTION
-    -- Such as 2026-02-30.
-    WHEN datetime_field_overflow OR invalid_datetime_format THEN
+    -- Such as 2026-02-30, or an offset of +16:00.
+    WHEN datetime_field_overflow
+        OR invalid_datetime_format
+        OR invalid_time_zone_displacement_value THEN
         RETURN NULL;
 END;
 $reading_instant$;
