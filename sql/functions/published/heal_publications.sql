@@ -18,6 +18,6 @@ $heal_publications$;
 
 COMMENT ON FUNCTION kpi_engine.heal_publications() IS
 'Moves publishes that lie in the future to now, and opens periods again that were closed too '
-'early. Internal to the tick and to kpi_engine.note_publication().';
+'early. Internal: the tick, a refresh and migrate call it once, before they note anything.';
 
 REVOKE ALL ON FUNCTION kpi_engine.heal_publications() FROM public;

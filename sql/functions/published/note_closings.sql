@@ -4,7 +4,9 @@
 -- does not open it again. All periods from the view's first one on are closed in order, also those
 -- without a row.
 
-CREATE OR REPLACE FUNCTION kpi_engine.note_closings(p_view_name text, p_run_id bigint)
+CREATE OR REPLACE FUNCTION kpi_engine.note_closings(
+    p_view_name text, p_run_id bigint, p_time_column text, p_grain text
+)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -14,23 +16,16 @@ AS $note_closings$
 DECLARE
     v_today constant date := analytics.today();
     v_now constant timestamptz := analytics.now();
-    v_time_column text;
-    v_grain text;
     v_from date;
 BEGIN
-    SELECT kpi.time_column, kpi.grain INTO v_time_column, v_grain
-    FROM kpi_engine.kpi_views(p_view_name) AS kpi;
-    IF v_time_column IS NULL THEN
-        RETURN;
-    END IF;
-    SELECT (max(closings.period) + ('1 ' || v_grain)::interval)::date INTO v_from
+    SELECT (max(closings.period) + ('1 ' || p_grain)::interval)::date INTO v_from
     FROM kpi_engine.closings
     WHERE closings.view_name = p_view_name;
     IF v_from IS NULL THEN
         EXECUTE format(
             'SELECT min(kpi.%1$I) FROM analytics.%2$I AS kpi TABLESAMPLE SYSTEM (100) '
             'WHERE kpi.%1$I > %3$L',
-            v_time_column, p_view_name, '-infinity'
+            p_time_column, p_view_name, '-infinity'
         ) INTO v_from;
     END IF;
     INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
@@ -41,11 +36,11 @@ BEGIN
         closing.closed_at,
         coalesce(reported.published_at, v_now)
     FROM (
-        SELECT listed.period, kpi_engine.closes_at(listed.period, v_grain) AS closed_at
+        SELECT listed.period, kpi_engine.closes_at(listed.period, p_grain) AS closed_at
         FROM (
             SELECT series.instant::date AS period
             FROM generate_series(
-                v_from::timestamp, v_today::timestamp, ('1 ' || v_grain)::interval
+                v_from::timestamp, v_today::timestamp, ('1 ' || p_grain)::interval
             ) AS series (instant)
         ) AS listed
     ) AS closing
@@ -56,9 +51,10 @@ BEGIN
 END;
 $note_closings$;
 
-COMMENT ON FUNCTION kpi_engine.note_closings(text, bigint) IS
+COMMENT ON FUNCTION kpi_engine.note_closings(text, bigint, text, text) IS
 'Writes kpi_engine.closings for the periods of a view that closed since the last publish. '
 'p_run_id: the publish that comes now; it is the reported one of periods that were closed before '
-'the first publish of all. Internal to kpi_engine.note_publication().';
+'the first publish of all. p_time_column and p_grain (day, week, month): the time of the view. '
+'Internal to kpi_engine.note_publication().';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_closings(text, bigint) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_closings(text, bigint, text, text) FROM public;

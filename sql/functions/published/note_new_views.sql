@@ -7,6 +7,7 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $note_new_views$
+    SELECT kpi_engine.heal_publications();
     SELECT sum(kpi_engine.note_publication(
         view_state.view_name, nextval('kpi_engine.refresh_run_id_seq'), NULL
     ))

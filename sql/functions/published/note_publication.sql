@@ -20,11 +20,9 @@ DECLARE
     v_now constant timestamptz := analytics.now();
     v_relation constant regclass := format('analytics.%I', p_view_name)::regclass;
     v_key constant text[] := kpi_engine.key_columns(v_relation);
+    v_view record;
     -- Where in the key its time is, from 0; NULL without a time.
-    v_place constant integer := (
-        SELECT array_position(kpi.key_columns, kpi.time_column) - 1
-        FROM kpi_engine.kpi_views(p_view_name) AS kpi
-    );
+    v_place integer;
     v_keeps_rows constant boolean := kpi_engine.history_days(p_view_name) IS DISTINCT FROM 0;
     v_columns text[];
     v_shown bigint;
@@ -37,7 +35,8 @@ BEGIN
     IF v_key IS NULL THEN
         RETURN 0;
     END IF;
-    PERFORM kpi_engine.heal_publications();
+    SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
+    v_place := array_position(v_view.key_columns, v_view.time_column) - 1;
     -- After a restore without the rows of the history.
     IF v_keeps_rows
         AND EXISTS (
@@ -55,7 +54,10 @@ BEGIN
         -- Rows were not kept until now: the history begins.
         DELETE FROM kpi_engine.publications
         WHERE publications.view_name = p_view_name AND NOT publications.keeps_rows;
-        PERFORM kpi_engine.note_closings(p_view_name, p_run_id);
+        IF v_view.time_column IS NOT NULL THEN
+            PERFORM kpi_engine.note_closings(
+                p_view_name, p_run_id, v_view.time_column, v_view.grain);
+        END IF;
     ELSE
         DELETE FROM kpi_engine.publications WHERE publications.view_name = p_view_name;
         DELETE FROM kpi_engine.closings WHERE closings.view_name = p_view_name;
@@ -151,7 +153,8 @@ BEGIN
     FROM kpi_engine.engine_state
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;
     IF v_changed > 0 AND v_place IS NOT NULL THEN
-        PERFORM kpi_engine.note_restatements(p_view_name, p_run_id, p_requests);
+        PERFORM kpi_engine.note_restatements(
+            p_view_name, p_run_id, p_requests, v_key, v_view.grain);
     END IF;
     RETURN v_changed;
 END;

@@ -5,7 +5,7 @@
 -- have is no change.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_restatements(
-    p_view_name text, p_run_id bigint, p_requests bigint
+    p_view_name text, p_run_id bigint, p_requests bigint, p_key text[], p_grain text
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -15,11 +15,9 @@ SET search_path = pg_catalog, pg_temp
 AS $note_restatements$
 DECLARE
     v_now constant timestamptz := analytics.now();
-    v_view record;
     v_first_run bigint;
     v_numbers text[];
 BEGIN
-    SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
     SELECT min(publications.run_id) INTO v_first_run
     FROM kpi_engine.publications
     WHERE publications.view_name = p_view_name;
@@ -28,17 +26,17 @@ BEGIN
     END IF;
     v_numbers := ARRAY(
         SELECT kpi.column_name
-        FROM kpi_engine.kpi_columns(v_view.relation) AS kpi
+        FROM kpi_engine.kpi_columns(format('analytics.%I', p_view_name)::regclass) AS kpi
         WHERE
             kpi.unit IN ('COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon')
-            AND kpi.column_name <> ALL (v_view.key_columns)
+            AND kpi.column_name <> ALL (p_key)
     );
 
     -- A row for a time before the first one of the view closes its period now.
     INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
     SELECT p_view_name, late.period, reported.run_id, late.closed_at, reported.published_at
     FROM (
-        SELECT changed.period, kpi_engine.closes_at(changed.period, v_view.grain) AS closed_at
+        SELECT changed.period, kpi_engine.closes_at(changed.period, p_grain) AS closed_at
         FROM kpi_engine.published_rows AS changed
         WHERE changed.view_name = p_view_name AND changed.run_id = p_run_id
         GROUP BY changed.period
@@ -57,7 +55,7 @@ BEGIN
         number.column_name,
         (
             SELECT jsonb_object_agg(key.name, changed.row_key -> (key.place - 1)::integer)
-            FROM unnest(v_view.key_columns) WITH ORDINALITY AS key (name, place)
+            FROM unnest(p_key) WITH ORDINALITY AS key (name, place)
         ),
         figure.reported,
         figure.previous,
@@ -111,8 +109,10 @@ BEGIN
 END;
 $note_restatements$;
 
-COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint) IS
+COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text) IS
 'Writes kpi_engine.restatements: the numbers of closed periods that this publish changed, with '
-'what was reported at closing. Internal to kpi_engine.note_publication().';
+'what was reported at closing. p_key: the columns of its key; p_grain: day, week or month. Internal '
+'to kpi_engine.note_publication().';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text)
+FROM public;

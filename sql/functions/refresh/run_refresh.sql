@@ -50,6 +50,7 @@ BEGIN
     PERFORM kpi_engine.hold_refresh_lock();
     -- A wrong clock is an error of the run, not of each view.
     PERFORM analytics.today();
+    PERFORM kpi_engine.heal_publications();
     v_run.run_id := nextval('kpi_engine.refresh_run_id_seq');
     v_run.triggered_by := p_triggered_by;
     v_run.requested_by := p_requested_by;
