@@ -1,6 +1,5 @@
 """One screen that shows each KPI view: a row that tells most, with some of its figures."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 import psycopg
@@ -11,76 +10,39 @@ HEADERS = ["view", "row", "figures"]
 SEGMENTS = "mv_segmentos_asesores"
 
 
-@dataclass(frozen=True)
-class Line:
-    """What is shown of a view: the columns that name a row, which row, and its figures."""
-
-    view: str
-    names: str
-    condition: str
-    order: str
-    figures: tuple[str, ...]
-
-
-OVER = "{0} < date_trunc('{1}', analytics.today()::timestamp)"
-LINES = (
-    Line(
-        "mv_metricas_mensuales",
-        "to_char(mes, 'YYYY-MM')",
-        OVER.format("mes", "month"),
-        "mes DESC",
-        ("solicitudes_creadas", "tasa_aceptacion_pct", "ofertas_totales"),
+# The most telling figures of each view.
+FIGURES = {
+    "mv_metricas_mensuales": ("solicitudes_creadas", "tasa_aceptacion_pct", "ofertas_totales"),
+    "mv_ranking_asesores": (
+        "ranking_nacional",
+        "ofertas_ganadoras",
+        "tasa_conversion_ofertas_pct",
     ),
-    Line(
-        "mv_ranking_asesores",
-        "asesor_nombre",
-        "true",
-        "ranking_nacional, asesor_id",
-        ("ranking_nacional", "ofertas_ganadoras", "tasa_conversion_ofertas_pct"),
+    "mv_embudo_operativo": (
+        "solicitudes_creadas",
+        "conversion_oferta_pct",
+        "conversion_general_pct",
     ),
-    Line(
-        "mv_embudo_operativo",
-        "dia::text",
-        OVER.format("dia", "day"),
-        "dia DESC",
-        ("solicitudes_creadas", "conversion_oferta_pct", "conversion_general_pct"),
+    "mv_embudo_niveles": ("solicitudes", "tasa_fallo_pct", "tasa_aceptacion_pct"),
+    "mv_salud_marketplace": (
+        "asesores_activos",
+        "ratio_oferta_demanda",
+        "tasa_participacion_pct",
     ),
-    Line(
-        "mv_embudo_niveles",
-        "to_char(mes, 'YYYY-MM') || ', nivel ' || nivel",
-        OVER.format("mes", "month"),
-        "mes DESC, solicitudes DESC",
-        ("solicitudes", "tasa_fallo_pct", "tasa_aceptacion_pct"),
+    "mv_finanzas_mensuales": (
+        "valor_bruto_aceptado",
+        "ticket_promedio",
+        "crecimiento_mensual_pct",
     ),
-    Line(
-        "mv_salud_marketplace",
-        "semana::text",
-        OVER.format("semana", "week"),
-        "semana DESC",
-        ("asesores_activos", "ratio_oferta_demanda", "tasa_participacion_pct"),
-    ),
-    Line(
-        "mv_finanzas_mensuales",
-        "to_char(mes, 'YYYY-MM')",
-        OVER.format("mes", "month"),
-        "mes DESC",
-        ("valor_bruto_aceptado", "ticket_promedio", "crecimiento_mensual_pct"),
-    ),
-    Line(
-        "mv_retencion_asesores",
-        "to_char(mes, 'YYYY-MM')",
-        OVER.format("mes", "month"),
-        "mes DESC",
-        ("asesores_activos", "asesores_nuevos", "tasa_retencion_pct"),
-    ),
-    Line(
-        "mv_demanda_ciudades",
-        "to_char(mes, 'YYYY-MM') || ', ' || ciudad",
-        OVER.format("mes", "month"),
-        "mes DESC, solicitudes DESC",
-        ("solicitudes", "asesores_activos", "tasa_aceptacion_pct"),
-    ),
-)
+    "mv_retencion_asesores": ("asesores_activos", "asesores_nuevos", "tasa_retencion_pct"),
+    "mv_demanda_ciudades": ("solicitudes", "asesores_activos", "tasa_aceptacion_pct"),
+}
+# What names a row beside its period.
+NAMES = {
+    "mv_ranking_asesores": "asesor_nombre",
+    "mv_embudo_niveles": "'nivel ' || nivel",
+    "mv_demanda_ciudades": "ciudad",
+}
 
 
 def figures(connection: psycopg.Connection[TupleRow]) -> list[tuple[str, str, str]]:
@@ -88,34 +50,50 @@ def figures(connection: psycopg.Connection[TupleRow]) -> list[tuple[str, str, st
 
     Labels come from the catalogue, in Spanish. A view without such a row shows "-".
     """
-    return [*(figures_of(connection, line) for line in LINES), segments(connection)]
+    return [*(figures_of(connection, view) for view in FIGURES), segments(connection)]
 
 
-def figures_of(connection: psycopg.Connection[TupleRow], line: Line) -> tuple[str, str, str]:
-    """Return what is shown of a view."""
+def figures_of(connection: psycopg.Connection[TupleRow], view: str) -> tuple[str, str, str]:
+    """Return what is shown of a view: of the last period that is over, the largest row."""
+    columns = FIGURES[view]
     words = {
         str(name): (str(label), " %" if unit == "pct" else "")
         for name, label, unit in connection.execute(
             "SELECT column_name, label_es, unit FROM kpi_engine.kpi_columns(%s::regclass)",
-            [f"analytics.{line.view}"],
+            [f"analytics.{view}"],
         )
     }
+    found = connection.execute(
+        "SELECT time_column, grain FROM kpi_engine.kpi_views(%s)", [view]
+    ).fetchone()
+    time, grain = found or (None, None)
+    names: list[sql.Composable] = [sql.SQL(NAMES[view])] if view in NAMES else []
+    order: sql.Composable = sql.Identifier(columns[0])
+    condition: sql.Composable = sql.SQL("true")
+    if time:
+        period = sql.Identifier(time)
+        form = sql.Literal("YYYY-MM" if grain == "month" else "YYYY-MM-DD")
+        names.insert(0, sql.SQL("to_char({}, {})").format(period, form))
+        order = sql.SQL("{} DESC, {} DESC").format(period, order)
+        condition = sql.SQL("{} < date_trunc({}, analytics.today()::timestamp)").format(
+            period, sql.Literal(grain)
+        )
     row = connection.execute(
-        sql.SQL("SELECT {}, {} FROM {} WHERE {} ORDER BY {} LIMIT 1").format(
-            sql.SQL(line.names),
-            sql.SQL(", ").join(map(sql.Identifier, line.figures)),
-            sql.Identifier("analytics", line.view),
-            sql.SQL(line.condition),
-            sql.SQL(line.order),
+        sql.SQL("SELECT concat_ws(', ', {}), {} FROM {} WHERE {} ORDER BY {}, 1 LIMIT 1").format(
+            sql.SQL(", ").join(names),
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.Identifier("analytics", view),
+            condition,
+            order,
         )
     ).fetchone()
     if row is None:
-        return (line.view, "-", "-")
+        return (view, "-", "-")
     shown = (
         f"{words[column][0]} {number(value)}{words[column][1]}"
-        for column, value in zip(line.figures, row[1:], strict=True)
+        for column, value in zip(columns, row[1:], strict=True)
     )
-    return (line.view, str(row[0]), " · ".join(shown))
+    return (view, str(row[0]), " · ".join(shown))
 
 
 def segments(connection: psycopg.Connection[TupleRow]) -> tuple[str, str, str]:
