@@ -581,9 +581,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         {
             200: record(
                 success=flag(True),
-                message=text(
-                    "2 finding(s) of mv_metricas_mensuales accepted; the next refresh publishes"
-                ),
+                message=text("2 finding(s) of mv_metricas_mensuales accepted"),
                 view=text("mv_metricas_mensuales"),
                 how=one_of("once", "normal"),
                 accepted=count(2),
