@@ -111,8 +111,8 @@ $note_restatements$;
 
 COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text) IS
 'Writes kpi_engine.restatements: the numbers of closed periods that this publish changed, with '
-'what was reported at closing. p_key: the columns of its key; p_grain: day, week or month. Internal '
-'to kpi_engine.note_publication().';
+'what was reported at closing. p_key: the columns of its key; p_grain: day, week or month. '
+'Internal to kpi_engine.note_publication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text)
 FROM public;
