@@ -126,3 +126,4 @@ LEFT JOIN amount_city
     ON
         amount_city.mes = request_city.mes
         AND amount_city.ciudad_key = request_city.ciudad_key
+ORDER BY request_city.mes, request_city.ciudad_key COLLATE "C" -- noqa: RF02, RF03

@@ -99,3 +99,4 @@ SELECT
     round(day.evaluation_median, 2) AS tta_mediana_seg,
     round(day.answer_median, 2) AS ttcd_mediana_seg
 FROM day
+ORDER BY day.dia

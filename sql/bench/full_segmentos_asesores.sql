@@ -83,3 +83,4 @@ SELECT
     END AS segmento,
     now() AS calculado_at
 FROM advisor
+ORDER BY advisor.asesor_id

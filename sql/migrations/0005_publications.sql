@@ -40,7 +40,8 @@ CREATE TABLE kpi_engine.published_rows (
     contents jsonb,
     PRIMARY KEY (view_name, row_key, run_id)
 );
-CREATE INDEX published_rows_by_run ON kpi_engine.published_rows (view_name, run_id);
+CREATE INDEX published_rows_by_run ON kpi_engine.published_rows (view_name, run_id)
+WHERE period IS NOT NULL;
 CREATE INDEX published_rows_by_period ON kpi_engine.published_rows (view_name, period)
 WHERE period IS NOT NULL;
 COMMENT ON TABLE kpi_engine.published_rows IS
@@ -60,7 +61,9 @@ CREATE TABLE kpi_engine.published_hashes (
     row_key jsonb NOT NULL,
     row_hash bigint NOT NULL,
     PRIMARY KEY (view_name, row_key)
-);
+)
+-- Where all rows of a view change each day, the new versions find a place beside the old ones.
+WITH (fillfactor = 45);
 COMMENT ON TABLE kpi_engine.published_hashes IS
 'One hash for each row that the views show, to find the rows that a publish changed.';
 COMMENT ON COLUMN kpi_engine.published_hashes.view_name IS 'Materialized view of schema analytics.';

@@ -75,8 +75,13 @@ BEGIN
     FOREACH v_set IN ARRAY ARRAY['_a', '_b'] LOOP
         FOREACH v_index IN ARRAY p_indexes LOOP
             EXECUTE format(
-                'CREATE INDEX IF NOT EXISTS %I ON kpi_engine.%I (%I)',
-                format('%s%s_%s', p_table_name, v_set, v_index), p_table_name || v_set, v_index
+                'CREATE INDEX IF NOT EXISTS %I ON kpi_engine.%I (%s)',
+                format('%s%s_%s', p_table_name, v_set, split_part(v_index, ': ', 1)),
+                p_table_name || v_set,
+                CASE
+                    WHEN v_index LIKE '%: %' THEN substr(v_index, strpos(v_index, ': ') + 2)
+                    ELSE quote_ident(v_index)
+                END
             );
         END LOOP;
     END LOOP;
@@ -138,7 +143,8 @@ COMMENT ON FUNCTION kpi_engine.declare_derived_table(
 'the src_ view whose id is the key; p_entities has the entities of the change log, and the column '
 'with the id of each. p_window_days: lengths of the windows, if the definition reads window_end. '
 'p_extremes: columns that are a min or max, in a table kept by difference. p_indexes: columns '
-'with an index of their own. Errors: 22023 says what is wrong.';
+'with an index of their own, or a name and an expression, such as next_month: ((mes + …)::date). '
+'Errors: 22023 says what is wrong.';
 
 REVOKE ALL ON FUNCTION kpi_engine.declare_derived_table(
     text, text, text[], text, jsonb, integer[], jsonb, text[], integer

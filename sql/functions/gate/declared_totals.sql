@@ -6,32 +6,37 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.declared_totals()
 RETURNS TABLE (view_name text, column_name text, part_view text, part_column text)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $declared_totals$
-    SELECT
-        pg_class.relname::text,
-        pg_attribute.attname::text,
-        split_part(substr(word.text, 5), '.', 1),
-        split_part(substr(word.text, 5), '.', 2)
-    FROM pg_class
-    INNER JOIN pg_attribute
-        ON pg_attribute.attrelid = pg_class.oid
-        AND pg_attribute.attnum > 0
-        AND NOT pg_attribute.attisdropped
-    INNER JOIN pg_description
-        ON pg_description.classoid = 'pg_class'::regclass
-        AND pg_description.objoid = pg_class.oid
-        AND pg_description.objsubid = pg_attribute.attnum
-        AND pg_description.description LIKE '%, sum %'
-    CROSS JOIN LATERAL kpi_engine.kpi_comment(pg_description.description) AS comment
-    CROSS JOIN LATERAL unnest(comment.words) AS word (text)
-    WHERE
-        pg_class.relnamespace = 'analytics'::regnamespace
-        AND pg_class.relkind = 'm'
-        AND word.text LIKE 'sum %';
+#variable_conflict use_column
+BEGIN
+    -- PL/pgSQL keeps the plan: each publish calls this.
+    RETURN QUERY
+        SELECT
+            pg_class.relname::text,
+            pg_attribute.attname::text,
+            split_part(substr(word.text, 5), '.', 1),
+            split_part(substr(word.text, 5), '.', 2)
+        FROM pg_class
+        INNER JOIN pg_attribute
+            ON pg_attribute.attrelid = pg_class.oid
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+        INNER JOIN pg_description
+            ON pg_description.classoid = 'pg_class'::regclass
+            AND pg_description.objoid = pg_class.oid
+            AND pg_description.objsubid = pg_attribute.attnum
+            AND pg_description.description LIKE '%, sum %'
+        CROSS JOIN LATERAL kpi_engine.kpi_comment(pg_description.description) AS comment
+        CROSS JOIN LATERAL unnest(comment.words) AS word (text)
+        WHERE
+            pg_class.relnamespace = 'analytics'::regnamespace
+            AND pg_class.relkind = 'm'
+            AND word.text LIKE 'sum %';
+END;
 $declared_totals$;
 
 COMMENT ON FUNCTION kpi_engine.declared_totals() IS

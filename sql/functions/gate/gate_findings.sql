@@ -49,7 +49,11 @@ BEGIN
                 ON closings.view_name = p_view_name
                 AND closings.period = changed.period
                 AND closings.run_id < p_run_id
-            WHERE changed.view_name = p_view_name AND changed.run_id = p_run_id
+            WHERE
+                changed.view_name = p_view_name
+                AND changed.run_id = p_run_id
+                -- As the index has it.
+                AND changed.period IS NOT NULL
         ),
 
         additive AS (

@@ -14,7 +14,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $note_closings$
 DECLARE
-    v_today constant date := analytics.today();
+    v_last constant date := kpi_engine.last_closed_period(p_grain);
     v_now constant timestamptz := analytics.now();
     v_from date;
 BEGIN
@@ -40,7 +40,7 @@ BEGIN
         FROM (
             SELECT series.instant::date AS period
             FROM generate_series(
-                v_from::timestamp, v_today::timestamp, ('1 ' || p_grain)::interval
+                v_from::timestamp, v_last::timestamp, ('1 ' || p_grain)::interval
             ) AS series (instant)
         ) AS listed
     ) AS closing

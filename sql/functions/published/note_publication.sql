@@ -86,10 +86,17 @@ BEGIN
             SELECT
                 coalesce(shown.row_key, noted.row_key) AS row_key,
                 shown.row_hash,
-                to_jsonb(shown.whole) - 'calculado_at' AS contents
+                noted.place,
+                -- A row that is gone has no contents.
+                CASE WHEN shown.row_hash IS NOT NULL THEN (
+                    SELECT to_jsonb(part) FROM (SELECT %5$s) AS part
+                ) END AS contents
             FROM shown
             FULL JOIN (
-                SELECT published_hashes.row_key, published_hashes.row_hash
+                SELECT
+                    published_hashes.row_key,
+                    published_hashes.row_hash,
+                    published_hashes.ctid AS place
                 FROM kpi_engine.published_hashes
                 WHERE published_hashes.view_name = $1
             ) AS noted ON noted.row_key = shown.row_key
@@ -105,18 +112,20 @@ BEGIN
         removed AS (
             DELETE FROM kpi_engine.published_hashes AS hash
             USING changed
-            WHERE
-                hash.view_name = $1
-                AND hash.row_key = changed.row_key
-                AND changed.row_hash IS NULL
+            WHERE hash.ctid = changed.place AND changed.row_hash IS NULL
         ),
 
-        hashed AS (
-            INSERT INTO kpi_engine.published_hashes AS hash (view_name, row_key, row_hash)
+        moved AS (
+            UPDATE kpi_engine.published_hashes AS hash SET row_hash = changed.row_hash
+            FROM changed
+            WHERE hash.ctid = changed.place AND changed.row_hash IS NOT NULL
+        ),
+
+        added AS (
+            INSERT INTO kpi_engine.published_hashes (view_name, row_key, row_hash)
             SELECT $1, changed.row_key, changed.row_hash
             FROM changed
-            WHERE changed.row_hash IS NOT NULL
-            ON CONFLICT (view_name, row_key) DO UPDATE SET row_hash = excluded.row_hash
+            WHERE changed.place IS NULL
         )
 
         SELECT
@@ -127,7 +136,8 @@ BEGIN
         kpi_engine.column_list(v_key, 'kpi.%I'),
         kpi_engine.column_list(v_columns, 'kpi.%I'),
         v_relation,
-        kpi_engine.column_list(v_columns, '%1$L, nullif(count(*) - count(kpi.%1$I), 0)')
+        kpi_engine.column_list(v_columns, '%1$L, nullif(count(*) - count(kpi.%1$I), 0)'),
+        kpi_engine.column_list(v_columns, '(shown.whole).%I')
     ) INTO v_shown, v_changed, v_nulls USING p_view_name, p_run_id, v_keeps_rows, v_place;
 
     INSERT INTO kpi_engine.publications (

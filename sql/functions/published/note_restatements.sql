@@ -16,12 +16,26 @@ AS $note_restatements$
 DECLARE
     v_now constant timestamptz := analytics.now();
     v_first_run bigint;
+    -- A period stays closed when the setting closing_days grows.
+    v_last_closed constant date := greatest(
+        kpi_engine.last_closed_period(p_grain),
+        (
+            SELECT max(closings.period) FROM kpi_engine.closings
+            WHERE closings.view_name = p_view_name
+        )
+    );
     v_numbers text[];
 BEGIN
     SELECT min(publications.run_id) INTO v_first_run
     FROM kpi_engine.publications
     WHERE publications.view_name = p_view_name;
-    IF v_first_run = p_run_id THEN
+    IF v_first_run = p_run_id OR NOT EXISTS (
+        SELECT FROM kpi_engine.published_rows AS changed
+        WHERE
+            changed.view_name = p_view_name
+            AND changed.run_id = p_run_id
+            AND changed.period <= v_last_closed
+    ) THEN
         RETURN;
     END IF;
     v_numbers := ARRAY(
@@ -38,7 +52,10 @@ BEGIN
     FROM (
         SELECT changed.period, kpi_engine.closes_at(changed.period, p_grain) AS closed_at
         FROM kpi_engine.published_rows AS changed
-        WHERE changed.view_name = p_view_name AND changed.run_id = p_run_id
+        WHERE
+            changed.view_name = p_view_name
+            AND changed.run_id = p_run_id
+            AND changed.period <= v_last_closed
         GROUP BY changed.period
     ) AS late
     CROSS JOIN LATERAL kpi_engine.closing_publication(p_view_name, late.closed_at) AS reported
@@ -103,6 +120,7 @@ BEGIN
     WHERE
         changed.view_name = p_view_name
         AND changed.run_id = p_run_id
+        AND changed.period <= v_last_closed
         AND figure.current IS DISTINCT FROM figure.previous
         AND coalesce(before.contents ? number.column_name, true)
         AND coalesce(changed.contents ? number.column_name, true);

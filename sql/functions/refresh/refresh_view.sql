@@ -13,6 +13,8 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+-- REFRESH … CONCURRENTLY analyzes its temporary tables. Their plans need no more than sizes.
+SET default_statistics_target = 1
 AS $refresh_view$
 DECLARE
     v_view record;

@@ -13,6 +13,9 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+-- A daily refresh has a new session, where each statement would be planned at its first five uses.
+-- What depends on the values (the statements of derived tables) is planned each time anyway.
+SET plan_cache_mode = force_generic_plan
 AS $run_refresh$
 DECLARE
     v_run kpi_engine.refresh_log;

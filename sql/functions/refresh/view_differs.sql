@@ -35,13 +35,16 @@ BEGIN
         ));
     SELECT string_agg(format('fresh.%1$I = published.%1$I', key.name), ' AND ') INTO v_same_key
     FROM unnest(kpi_engine.key_columns(v_published)) AS key (name);
-    IF v_base IS NOT NULL AND v_same_key IS NOT NULL THEN
+    IF v_same_key IS NOT NULL THEN
         EXECUTE format(
             'SELECT EXISTS (
                  SELECT FROM %1$s AS fresh FULL JOIN %2$s AS published ON %3$s
                  WHERE (%4$s) IS DISTINCT FROM (%5$s)
              )',
-            v_base, v_published, v_same_key,
+            coalesce(
+                v_base::text, format('(%s)', rtrim(pg_get_viewdef(v_published), ';'))
+            ),
+            v_published, v_same_key,
             (SELECT string_agg('fresh.' || name, ', ') FROM unnest(v_columns) AS name),
             (SELECT string_agg('published.' || name, ', ') FROM unnest(v_columns) AS name)
         ) INTO v_differs;

@@ -19,6 +19,8 @@ SELECT
     month_ciudades.awarded_accepted_amount AS valor_bruto_aceptado,
     month_ciudades.first_offer_seconds_median AS ttfo_mediana_seg
 FROM kpi_engine.month_ciudades
+-- In the order of the key, REFRESH … CONCURRENTLY finds in one pass that no row is there twice.
+ORDER BY month_ciudades.mes, month_ciudades.ciudad_key COLLATE "C" -- noqa: RF02, RF03
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_demanda_ciudades_mes_ciudad_key ON mv_demanda_ciudades (mes, ciudad_key);

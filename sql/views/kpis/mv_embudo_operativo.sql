@@ -25,6 +25,8 @@ SELECT
     day_totals.evaluation_seconds_median AS tta_mediana_seg,
     day_totals.answer_seconds_median AS ttcd_mediana_seg
 FROM kpi_engine.day_totals
+-- In the order of the key, REFRESH … CONCURRENTLY finds in one pass that no row is there twice.
+ORDER BY day_totals.dia
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_embudo_operativo_dia ON mv_embudo_operativo (dia);

@@ -63,6 +63,8 @@ FROM (
     WHERE asesor_facts.estado = 'ACTIVO' AND asesor_facts.has_usuario
 ) AS advisor
 CROSS JOIN kpi_engine.segment_limits
+-- In the order of the key, REFRESH … CONCURRENTLY finds in one pass that no row is there twice.
+ORDER BY advisor.asesor_id
 WITH NO DATA;
 
 CREATE UNIQUE INDEX mv_segmentos_asesores_asesor_id ON mv_segmentos_asesores (asesor_id);

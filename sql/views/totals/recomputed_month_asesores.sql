@@ -23,5 +23,7 @@ COMMENT ON COLUMN kpi_engine.recomputed_month_asesores.requests IS
 REVOKE ALL ON kpi_engine.recomputed_month_asesores FROM public;
 
 SELECT kpi_engine.declare_derived_table(
-    'month_asesores', 'difference', ARRAY['mes', 'asesor_id']
+    'month_asesores', 'difference', ARRAY['mes', 'asesor_id'],
+    -- For month_retention, which reads each month for the month after it.
+    p_indexes => ARRAY['next_month: ((mes + interval ''1 month'')::date)']
 );
