@@ -328,9 +328,7 @@ def described(connection: psycopg.Connection, endpoint: Endpoint) -> tuple[str, 
         )
     if (volatility == "v") != endpoint.writes:
         kind = "VOLATILE" if volatility == "v" else "not VOLATILE"
-        raise wrong_entry(
-            endpoint, f"{name} is {kind}: functions for GET read, the others write"
-        )
+        raise wrong_entry(endpoint, f"{name} is {kind}: functions for GET read, the others write")
     media = endpoint.media.partition(";")[0]
     if (JSON if result == "json" else result) != media:
         raise wrong_entry(endpoint, f"{name} returns {result}, the entry's media is {media}")

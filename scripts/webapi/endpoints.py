@@ -339,7 +339,6 @@ def limit(greatest: int, default: int) -> JsonObject:
     return parameter("limit", "At most so many rows.", whole(1, greatest, default), default)
 
 
-
 def day(name: str, description: str, example: str, *, required: bool = False) -> JsonObject:
     """Return a parameter that is a day."""
     schema = {"type": "string", "format": "date", "pattern": DAY_PATTERN}
