@@ -157,8 +157,7 @@ def mistake_in(endpoint: Endpoint) -> str:
     for is_wrong, what in (
         (
             endpoint.method not in METHODS,
-            f"the method is {endpoint.method!r}: it must be {', '.join(METHODS[:-1])} or "
-            f"{METHODS[-1]}",
+            f"the method is {endpoint.method!r}: it must be {', '.join(METHODS[:-1])} or DELETE",
         ),
         (
             not _PATH.fullmatch(endpoint.path) or endpoint.path.startswith(_TAKEN),
@@ -722,6 +721,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 {"type": "string", "pattern": f"^{SEGMENT}$"},
                 "mv_metricas_mensuales",
             ),
+            limit(1000, 1000),
         ),
         cached=True,
     ),

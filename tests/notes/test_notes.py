@@ -96,6 +96,7 @@ def test_readers_write_no_notes(migrated: Database) -> None:
 
 @pytest.fixture
 def notes(api: Api) -> Iterator[Api]:
+    api.database.execute("DELETE FROM kpi_engine.notes")
     api.forget_cache()
     yield api
     api.database.execute("DELETE FROM kpi_engine.notes")

@@ -29,6 +29,7 @@ KEY = {"view": MONTHS, "column": "tasa_aceptacion_pct", "from": "2026-01", "valu
 
 @pytest.fixture(autouse=True)
 def no_targets(api: Api) -> Iterator[None]:
+    api.database.execute("DELETE FROM kpi_engine.targets")
     api.forget_cache()
     yield
     api.database.execute("DELETE FROM kpi_engine.targets")
@@ -194,7 +195,7 @@ def test_a_wrong_parameter_is_named_with_the_right_values(
 
 def test_the_gateway_knows_the_parameters_of_each_method(api: Api) -> None:
     for method, right in (
-        ("GET", "view, format"),
+        ("GET", "view, limit, format"),
         ("POST", "view, column, from, value, better"),
         ("DELETE", "view, column, from"),
     ):

@@ -23,6 +23,7 @@ DECLARE
 BEGIN
     PERFORM kpi_engine.raise_bad_parameter(wrong.parameter, wrong.given, wrong.right_values)
     FROM kpi_engine.wrong_note(v_day, texto, view) AS wrong;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     v_note_id := analytics.add_note(v_day, texto, view);
     RETURN (
         SELECT json_build_object(

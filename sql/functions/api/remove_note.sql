@@ -16,6 +16,7 @@ AS $remove_note$
 DECLARE
     v_id constant integer := kpi_engine.integer_parameter('id', id, 1, 999999999, NULL);
 BEGIN
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     PERFORM analytics.remove_note(v_id);
     RETURN json_build_object(
         'success', true, 'message', format('note %s is removed', v_id), 'id', v_id);

@@ -33,6 +33,7 @@ BEGIN
         PERFORM kpi_engine.raise_bad_parameter(
             'from', NULL, 'the period with which a target begins, as YYYY-MM or YYYY-MM-DD');
     END IF;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     PERFORM analytics.remove_target(view, columna, v_from);
     RETURN json_build_object(
         'success', true,

@@ -28,6 +28,7 @@ DECLARE
 BEGIN
     PERFORM kpi_engine.raise_bad_parameter(wrong.parameter, wrong.given, wrong.right_values)
     FROM kpi_engine.wrong_target(view, columna, v_from, v_value, better) AS wrong;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     PERFORM analytics.set_target(view, columna, v_from, v_value, better);
     RETURN (
         SELECT json_build_object(

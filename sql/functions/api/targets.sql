@@ -3,7 +3,7 @@
 -- Invariant: only views that the caller may read, and targets whose view is gone. The ETag changes
 -- with the answer.
 
-CREATE OR REPLACE FUNCTION api.targets(view text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION api.targets(view text DEFAULT NULL, limite text DEFAULT NULL)
 RETURNS json
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -17,16 +17,18 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $targets$
 DECLARE
-    v_hidden constant text[] := ARRAY(
-        SELECT kpi.view_name
-        FROM kpi_engine.kpi_views() AS kpi
-        WHERE NOT has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
-    );
+    v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 1000, 1000);
+    v_hidden text[];
     v_answer json;
 BEGIN
     IF view !~ '^[A-Za-z0-9_]{1,63}$' THEN
         PERFORM kpi_engine.raise_bad_parameter('view', view, 'the name of a KPI view');
     END IF;
+    v_hidden := ARRAY(
+        SELECT kpi.view_name
+        FROM kpi_engine.kpi_views() AS kpi
+        WHERE NOT has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
+    );
     SELECT json_agg(shown)
     INTO v_answer
     FROM (
@@ -43,6 +45,8 @@ BEGIN
             target.stale
         FROM kpi_engine.known_targets(targets.view) AS target
         WHERE target.view_name <> ALL (v_hidden)
+        ORDER BY target.view_name, target.column_name, target.first_period
+        LIMIT v_limit
     ) AS shown;
     PERFORM kpi_engine.begin_reading_all('targets-' || md5(coalesce(v_answer::text, '')));
     IF kpi_engine.csv_is_wanted() THEN
@@ -65,10 +69,11 @@ EXCEPTION
 END;
 $targets$;
 
-COMMENT ON FUNCTION api.targets(text) IS
+COMMENT ON FUNCTION api.targets(text, text) IS
 'Targets of KPI columns, by view, column and period. A target holds from its period until '
 'next_from, or for ever. better: up (value or more is right) or down (value or less). stale: why '
-'the target can''t be compared with anything; null: it can. view: only the targets of this view.';
+'the target can''t be compared with anything; null: it can. view: only the targets of this view. limit: 1 '
+'to 1000, default 1000.';
 
-REVOKE ALL ON FUNCTION api.targets(text) FROM public;
-GRANT EXECUTE ON FUNCTION api.targets(text) TO analytics_lector, analytics_operador;
+REVOKE ALL ON FUNCTION api.targets(text, text) FROM public;
+GRANT EXECUTE ON FUNCTION api.targets(text, text) TO analytics_lector, analytics_operador;
