@@ -7,11 +7,13 @@ import psycopg
 import pytest
 
 from conftest import Database, Server
+from database import farewell
 from database.test_restore import documented, program
 from golden_data import GOLDEN, run_file
 from health.test_notifier import Hook, hook, once
 from kpis.test_published import refresh
 from migrate import migrate
+from uninstall import uninstall
 
 __all__ = ["hook"]
 
@@ -499,6 +501,23 @@ def test_a_dump_and_a_rebuild_keep_targets_results_and_notes(
             f"DROP DATABASE IF EXISTS {restored.name}"
         )
         path.unlink()
+
+
+def test_uninstall_says_what_goes(migrated: Database) -> None:
+    set_target(migrated, MONTHS, "ofertas_totales", "2026-01-01", 1)
+    migrated.execute(
+        "SELECT analytics.add_note('2026-03-12', 'nuevos precios')",
+        "SELECT analytics.add_note('2026-03-13', 'otros precios')",
+    )
+    with migrated.connect() as connection:
+        lost = farewell.losses(connection)
+    assert (
+        "lost: targets, 1 row(s); to keep them, before: \\copy kpi_engine.targets TO "
+        "'targets.csv' CSV HEADER"
+    ) in lost
+    assert [line for line in lost if line.startswith("lost: notes, 2 row(s)")]
+    assert uninstall(migrated.url) is not None
+    assert migrated.rows("SELECT to_regclass('kpi_engine.targets')") == [(None,)]
 
 
 # -- as it is in production --------------------------------------------------------------------
