@@ -61,8 +61,8 @@ def test_every_answer_is_as_documented(api: Api, endpoint: Endpoint, mode: Gener
         # both is in test_published.py and test_kpis.py.
         assume(mode.is_negative or not case.query.get("as_of"))
         assume(mode.is_negative or not {"compare", "reported"} <= case.query.keys())
-        # Which column a view has, and which period begins on a day, are not in the document; that is
-        # in test_targets_http.py.
+        # Which column a view has, and which period begins on a day, are not in the document: see
+        # test_targets_http.py.
         if not mode.is_negative and endpoint.function in ("set_target", "remove_target"):
             case.query |= RIGHT_TARGET
         # Of a note too: see test_notes.py.

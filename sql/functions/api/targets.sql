@@ -72,8 +72,8 @@ $targets$;
 COMMENT ON FUNCTION api.targets(text, text) IS
 'Targets of KPI columns, by view, column and period. A target holds from its period until '
 'next_from, or for ever. better: up (value or more is right) or down (value or less). stale: why '
-'the target can''t be compared with anything; null: it can. view: only the targets of this view. limit: 1 '
-'to 1000, default 1000.';
+'the target can''t be compared with anything; null: it can. view: only the targets of this view. '
+'limit: 1 to 1000, default 1000.';
 
 REVOKE ALL ON FUNCTION api.targets(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION api.targets(text, text) TO analytics_lector, analytics_operador;

@@ -67,6 +67,7 @@ $known_targets$;
 
 COMMENT ON FUNCTION kpi_engine.known_targets(text) IS
 'All targets, or those of a view: better is the direction that counts, next_from the first period '
-'of the next target of the column, stale why the target can''t be compared with anything. Internal.';
+'of the next target of the column, stale why the target can''t be compared with anything. '
+'Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.known_targets(text) FROM public;

@@ -68,8 +68,8 @@ COMMENT ON FUNCTION analytics.set_target(text, text, date, numeric, text) IS
 'p_first_period: the first day of a month, week or day of the view; any day where the view has no '
 'time. p_better: up (p_value or more is right) or down (p_value or less); it is needed where the '
 'catalogue has no direction for the column, else leave it out. A target of the same period is '
-'replaced. Your name and the instant are kept. Error: 22023 names the wrong parameter and the right '
-'values.';
+'replaced. Your name and the instant are kept. Error: 22023 names the wrong parameter and the '
+'right values.';
 
 REVOKE ALL ON FUNCTION analytics.set_target(text, text, date, numeric, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.set_target(text, text, date, numeric, text)
