@@ -296,6 +296,17 @@ def test_a_restatement_changes_no_result(market: Database) -> None:
     ) == [(1,)]
 
 
+def test_the_figure_is_the_reported_one(market: Database) -> None:
+    """A request of April that the closing refresh itself finds is not in what was reported."""
+    setting(market, "all")
+    figure = april(market)
+    set_target(market, MONTHS, "solicitudes_creadas", "2026-04-01", figure + 1, now=MARCH)
+    market.execute(ADD.format("'2026-04-10 10:00:00-05'"))
+    close_april(market)
+    assert april(market) == figure + 1
+    assert market.rows(RESULTS) == [("2026-04-01", figure + 1, figure, True, True)]
+
+
 @pytest.mark.parametrize("change", ["value", "remove", "later"])
 def test_a_target_that_is_changed_or_removed_ends_its_alerts_for_good(
     market: Database, change: str
