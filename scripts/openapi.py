@@ -328,9 +328,7 @@ def described(connection: psycopg.Connection, endpoint: Endpoint) -> tuple[str, 
         )
     if (volatility == "v") != endpoint.writes:
         kind = "VOLATILE" if volatility == "v" else "not VOLATILE"
-        raise wrong_entry(
-            endpoint, f"{name} is {kind}: functions for GET read, those for POST and PUT write"
-        )
+        raise wrong_entry(endpoint, f"{name} is {kind}: functions for GET read, the others write")
     media = endpoint.media.partition(";")[0]
     if (JSON if result == "json" else result) != media:
         raise wrong_entry(endpoint, f"{name} returns {result}, the entry's media is {media}")
@@ -439,7 +437,7 @@ def document(connection: psycopg.Connection) -> JsonObject:
         made = operation(connection, endpoint, schemas)
         if endpoint.function == "restatements":
             made["parameters"] = [of_views_with_time(one, catalogue) for one in made["parameters"]]
-        paths[endpoint.path] = {endpoint.method.lower(): {"operationId": name, **made}}
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = {"operationId": name, **made}
     version = prerequisites.scalar(
         connection, "SELECT max(version) FROM kpi_engine.migration_ledger"
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import jwt
 
@@ -138,6 +138,16 @@ def path_of(endpoint: Endpoint) -> str:
         elif one["required"]:
             needed.append(f"{one['name']}=1")
     return "?".join([path, *(["&".join(needed)] if needed else [])])
+
+
+def right_path_of(endpoint: Endpoint) -> str:
+    """Return what a client asks an endpoint for: the parameters that it needs have right values."""
+    needed = [
+        f"{one['name']}={quote(str(one['example']))}"
+        for one in endpoint.parameters
+        if one["required"] and one["in"] == "query"
+    ]
+    return "?".join([path_of(endpoint).partition("?")[0], *(["&".join(needed)] if needed else [])])
 
 
 def native_path_of(endpoint: Endpoint) -> str:

@@ -17,6 +17,9 @@ HISTORY = {
     "closings": "closed periods",
     "restatements": "changes of closed periods",
     "gate_acceptances": "what operators let pass the gate",
+    "targets": "targets",
+    "target_results": "which targets were missed",
+    "notes": "notes",
 }
 # The prefix of what make indexes builds.
 INDEX_PREFIX = "teloo_analytics_"

@@ -22,6 +22,9 @@ filter. A function gets three kinds of arguments:
   checks names and values. It must not have a DEFAULT for the argument: PostgREST would answer at
   /rest/ that there is no such function. So ``consulta=`` is sent there even if it is empty.
 
+A path may have one endpoint for each method: GET first, then those that write. Each has a function
+of its own, named with ``function=…``.
+
 An endpoint that answers an array answers CSV, too (``Accept: text/csv`` or ``format=csv``). The
 gateway adds the parameter ``format``, takes it out again, and asks PostgREST for the media type of
 ``api.csv()``. The function knows nothing of it.
@@ -49,18 +52,27 @@ from webapi.json_schema import (
     whole,
 )
 
-# limit is a word of PostgREST's own at /rest/, so the function calls it otherwise.
-RENAMED = {"limit": "limite"}
+# limit is a word of PostgREST's own at /rest/, the others are words of SQL: the functions call them
+# otherwise.
+RENAMED = {
+    "limit": "limite",
+    "from": "desde",
+    "to": "hasta",
+    "column": "columna",
+    "text": "texto",
+}
 RESERVED = {"and", "columns", "limit", "not", "offset", "on_conflict", "or", "order", "select"}
 # The variable last part of a path.
 SEGMENT = "[A-Za-z0-9_]{1,63}"
 MOST_PARAMETERS = 20
+METHODS = ("GET", "POST", "PUT", "DELETE")
 JSON = "application/json"
 TAGS = {
     "reading": "KPIs by month, advisor and city.",
     "watching": "State and health.",
     "refreshing": "Refreshing now.",
     "scheduler": "The daily refresh, and refreshes in the background.",
+    "goals": "Targets of KPI columns, and dated notes.",
 }
 FORMAT = parameter(
     "format",
@@ -144,8 +156,8 @@ def mistake_in(endpoint: Endpoint) -> str:
     named = [] if endpoint.rest else [name for name in names if name not in in_path]
     for is_wrong, what in (
         (
-            endpoint.method not in ("GET", "POST", "PUT"),
-            f"the method is {endpoint.method!r}: it must be GET, POST or PUT",
+            endpoint.method not in METHODS,
+            f"the method is {endpoint.method!r}: it must be {', '.join(METHODS[:-1])} or DELETE",
         ),
         (
             not _PATH.fullmatch(endpoint.path) or endpoint.path.startswith(_TAKEN),
@@ -200,14 +212,37 @@ def mistake_in(endpoint: Endpoint) -> str:
 
 def checked(endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
     """Return the entries as they are; raise UserError that names the one with a mistake."""
-    paths = [endpoint.path for endpoint in endpoints]
+    first: dict[str, Endpoint] = {}
+    taken: set[tuple[str, str]] = set()
     for endpoint in endpoints:
         what = mistake_in(endpoint)
-        if not what and paths.count(endpoint.path) > 1:
-            what = "there are two entries for this path; a path has one method"
+        if not what and (endpoint.method, endpoint.path) in taken:
+            what = "there are two entries for this path and method"
+        elif not what and endpoint.path in first:
+            what = mistake_beside(first[endpoint.path], endpoint)
         if what:
             raise wrong_entry(endpoint, what)
+        first.setdefault(endpoint.path, endpoint)
+        taken.add((endpoint.method, endpoint.path))
     return endpoints
+
+
+def mistake_beside(first: Endpoint, other: Endpoint) -> str:
+    """Return what is wrong with another entry for the path of a first one, or nothing."""
+    if not other.writes or first.writes:
+        return "of several entries for a path, the first one is GET, and the others write"
+    if any(one.segment or one.rest or one.is_probe or one.media != JSON for one in (first, other)):
+        return (
+            "a path with several methods has no variable part, no rest, no other media, and is no "
+            "probe"
+        )
+    return ""
+
+
+def more_methods(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Return the entries whose path has an entry before them: those of further methods."""
+    paths = [endpoint.path for endpoint in endpoints]
+    return [one for place, one in enumerate(endpoints) if one.path in paths[:place]]
 
 
 def wrong_entry(endpoint: Endpoint, what: str) -> UserError:
@@ -222,6 +257,10 @@ def wrong_entry(endpoint: Endpoint, what: str) -> UserError:
 
 # There is no year 0000.
 MONTH_PATTERN = r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(0[1-9]|1[0-2])$"
+DAY_PATTERN = f"{MONTH_PATTERN[:-1]}-(0[1-9]|[12][0-9]|3[01])$"
+# One line with something in it: no control characters, line ends, marks of direction.
+_PLAIN = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+NOTE_PATTERN = rf"^[^{_PLAIN}]*[^\s{_PLAIN}][^{_PLAIN}]*$"
 METRICS = (
     "ofertas_ganadoras",
     "entregas_exitosas",
@@ -298,6 +337,55 @@ def limit(greatest: int, default: int) -> JsonObject:
     """Return the parameter limit."""
     return parameter("limit", "At most so many rows.", whole(1, greatest, default), default)
 
+
+def day(name: str, description: str, example: str, *, required: bool = False) -> JsonObject:
+    """Return a parameter that is a day."""
+    schema = {"type": "string", "format": "date", "pattern": DAY_PATTERN}
+    return parameter(name, description, schema, example, required=required)
+
+
+DATE = {"type": "string", "format": "date", "examples": ["2026-01-01"]}
+SET_AT = "2026-01-04T14:02:11.501Z"
+TARGET: JsonObject = {
+    "view": text("mv_metricas_mensuales"),
+    "column": text("tasa_aceptacion_pct"),
+    "from": DATE,
+    "value": number(60),
+    "better": nullable(text("up")),
+}
+SET: JsonObject = {"set_by": text("ana (analytics_operador)"), "set_at": instant(SET_AT)}
+TARGET_KEY = (
+    parameter(
+        "view",
+        "A KPI view.",
+        {"type": "string", "pattern": f"^{SEGMENT}$"},
+        "mv_metricas_mensuales",
+        required=True,
+    ),
+    parameter(
+        "column",
+        "A column of the view that is a number.",
+        {"type": "string", "pattern": f"^{SEGMENT}$"},
+        "tasa_aceptacion_pct",
+        required=True,
+    ),
+    parameter(
+        "from",
+        "The first period for which it holds: a month as YYYY-MM, or the first day of a month, "
+        "week or day as YYYY-MM-DD.",
+        {"type": "string", "pattern": f"{MONTH_PATTERN[:-1]}(-(0[1-9]|[12][0-9]|3[01]))?$"},
+        "2026-01",
+        required=True,
+    ),
+)
+NOTE: JsonObject = {
+    "id": count(4),
+    "day": {**DATE, "examples": ["2026-03-12"]},
+    "text": text("nuevos precios"),
+    "view": nullable(text("mv_metricas_mensuales"), null_example=True),
+    "author": text("ana (analytics_operador)"),
+    "written_at": instant("2026-03-12T14:02:11.501Z"),
+}
 
 # -- the list ---------------------------------------------------------------------------------
 
@@ -610,6 +698,136 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             ),
         ),
         errors=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/targets",
+        "goals",
+        {
+            200: rows(
+                record(
+                    **TARGET,
+                    next_from=nullable(DATE, null_example=True),
+                    label_es=nullable(text("Tasa de aceptación")),
+                    **SET,
+                    stale=nullable(text("there is no KPI view mv_x"), null_example=True),
+                )
+            )
+        },
+        (
+            parameter(
+                "view",
+                "Only the targets of this view.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+            ),
+            limit(1000, 1000),
+        ),
+        cached=True,
+    ),
+    Endpoint(
+        "POST",
+        "/materialized-views/targets",
+        "goals",
+        {
+            200: record(
+                success=flag(True),
+                message=text(
+                    "the target of mv_metricas_mensuales.tasa_aceptacion_pct is 60 or more from "
+                    "2026-01-01 on"
+                ),
+                **TARGET,
+                **SET,
+            )
+        },
+        (
+            *TARGET_KEY,
+            parameter(
+                "value",
+                "The target, in the unit of the column.",
+                {"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,6})?$"},
+                "60",
+                required=True,
+            ),
+            parameter(
+                "better",
+                "up: the value or more is right. down: the value or less. Needed where the "
+                "catalogue has no direction for the column.",
+                {"type": "string", "enum": ["up", "down"]},
+                "up",
+            ),
+        ),
+        function="set_target",
+    ),
+    Endpoint(
+        "DELETE",
+        "/materialized-views/targets",
+        "goals",
+        {
+            200: record(
+                success=flag(True),
+                message=text(
+                    "the target of mv_metricas_mensuales.tasa_aceptacion_pct from 2026-01-01 on is "
+                    "removed"
+                ),
+                view=TARGET["view"],
+                column=TARGET["column"],
+                **{"from": TARGET["from"]},
+            )
+        },
+        TARGET_KEY,
+        errors=(404,),
+        function="remove_target",
+    ),
+    Endpoint(
+        "GET",
+        "/materialized-views/notes",
+        "goals",
+        {200: rows(record(**NOTE))},
+        (
+            day("from", "First day.", "2026-01-01"),
+            day("to", "Last day, not before from.", "2026-12-31"),
+            parameter(
+                "view",
+                "Only notes about this KPI view, and about all of them.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+            ),
+            limit(1000, 1000),
+        ),
+        cached=True,
+    ),
+    Endpoint(
+        "POST",
+        "/materialized-views/notes",
+        "goals",
+        {200: record(success=flag(True), message=text("note 4 is written"), **NOTE)},
+        (
+            day("day", "The day that it is about.", "2026-03-12", required=True),
+            parameter(
+                "text",
+                "In one line, without control characters. Markup has no meaning.",
+                {"type": "string", "minLength": 1, "maxLength": 200, "pattern": NOTE_PATTERN},
+                "nuevos precios",
+                required=True,
+            ),
+            parameter(
+                "view",
+                "The KPI view that it is about; by default all.",
+                {"type": "string", "pattern": f"^{SEGMENT}$"},
+                "mv_metricas_mensuales",
+            ),
+        ),
+        function="add_note",
+    ),
+    Endpoint(
+        "DELETE",
+        "/materialized-views/notes",
+        "goals",
+        {200: record(success=flag(True), message=text("note 4 is removed"), id=count(4))},
+        (parameter("id", "The note.", whole(1, 999999999), 4, required=True),),
+        errors=(404,),
+        function="remove_note",
     ),
     Endpoint(
         "GET",

@@ -3,7 +3,15 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from webapi.endpoints import JSON, MOST_PARAMETERS, RENAMED, SEGMENT, Endpoint, checked
+from webapi.endpoints import (
+    JSON,
+    MOST_PARAMETERS,
+    RENAMED,
+    SEGMENT,
+    Endpoint,
+    checked,
+    more_methods,
+)
 from webapi.http_errors import LONGEST_URL, MISSING, body, nginx_bodies
 
 INDENT = " " * 8
@@ -15,12 +23,15 @@ def placeholders(endpoints: Sequence[Endpoint]) -> dict[str, str]:
     names = {name: None for one in endpoints if not one.rest for name in one.query_names}
     named = [name for name in names if name != "format"]
     parts = range(1, MOST_PARAMETERS + 1)
+    more = more_methods(endpoints)
+    everything, endpoints = endpoints, [one for one in endpoints if one not in more]
     return {
-        "METHODS": by_path(
-            endpoints, lambda one: "GET, HEAD" if one.method == "GET" else one.method
-        ),
+        "METHODS": by_path(endpoints, lambda one: methods_of(one.path, everything)),
         "PARAMETERS": by_path(endpoints, parameters_of),
         "FUNCTIONS": by_path(endpoints, lambda one: one.function),
+        "MORE_METHODS": by_method(more, lambda _: "1"),
+        "MORE_PARAMETERS_OF": by_method(more, parameters_of),
+        "MORE_FUNCTIONS": by_method(more, lambda one: one.function),
         "RESTS": by_path(endpoints, lambda one: one.rest),
         "MEDIA": by_path(endpoints, lambda one: one.media if one.media != JSON else ""),
         "ROWS": by_path(endpoints, lambda one: "1" if one.answers_rows else ""),
@@ -42,7 +53,7 @@ def placeholders(endpoints: Sequence[Endpoint]) -> dict[str, str]:
         "OTHER_MEDIA": any_path(one for one in endpoints if one.media != JSON),
         "WRITING": any_path(one for one in endpoints if one.writes),
         "PROBES": any_function(one for one in endpoints if one.is_probe),
-        "WRITERS": any_function(one for one in endpoints if one.writes),
+        "WRITERS": any_function(one for one in everything if one.writes),
         "ERRORS": lines(f"{status} '{written}';" for status, written in nginx_bodies().items()),
         "MISSING": body(404, MISSING),
         "LONGEST_URL": str(LONGEST_URL),
@@ -70,6 +81,18 @@ def by_path(endpoints: Iterable[Endpoint], value_of: Callable[[Endpoint], str]) 
         f'"{pattern(one.path) if one.segment else one.path}" "{value}";'
         for one in endpoints
         if (value := value_of(one))
+    )
+
+
+def by_method(endpoints: Iterable[Endpoint], value_of: Callable[[Endpoint], str]) -> str:
+    """Return the lines of a map of methods and paths."""
+    return lines(f'"{one.method} {one.path}" "{value_of(one)}";' for one in endpoints)
+
+
+def methods_of(path: str, endpoints: Iterable[Endpoint]) -> str:
+    """Return the methods of a path, as the header Allow has them."""
+    return ", ".join(
+        "GET, HEAD" if one.method == "GET" else one.method for one in endpoints if one.path == path
     )
 
 

@@ -282,6 +282,27 @@ def test_restated(patient: Patient) -> None:
     assert "cleared restated" in patient.look()
 
 
+def test_target_missed(patient: Patient) -> None:
+    """An alert for each day, and none when it is over: a closed day stays missed."""
+    patient.run(
+        "SELECT analytics.set_setting('target_alert', 'mv_embudo_operativo')",
+        "SELECT analytics.set_target('mv_embudo_operativo', 'solicitudes_creadas', "
+        "analytics.today(), 1000000)",
+    )
+    assert patient.look() == []
+    patient.now += timedelta(days=7)
+    patient.run("SELECT * FROM analytics.refresh_all_mv(true)")
+    told = [event for event in patient.look() if "target_missed" in event]
+    assert told == ["raised target_missed", "raised target_missed"]
+    assert patient.look() == []
+    patient.now += timedelta(days=1, minutes=1)
+    assert [event for event in patient.look() if "target_missed" in event] == []
+    assert patient.database.rows(
+        "SELECT count(*) FROM analytics.alerts WHERE problem = 'target_missed' "
+        "AND cleared_at IS NULL"
+    ) == [(0,)]
+
+
 def test_capture_gap(patient: Patient) -> None:
     patient.run(
         "ALTER TABLE public.asesores OWNER TO CURRENT_USER",
@@ -396,7 +417,7 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 19
+    assert len(set(PROBLEM_NAMES)) == 20
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -21,7 +21,7 @@ from commandline.console import UserError
 from conftest import Database
 from gateway import PLACEHOLDER, Settings, configuration
 from gateway_testing import Api, Rendered, path_of, refused, render_environment, running
-from webapi.endpoints import ENDPOINTS, MOST_PARAMETERS, Endpoint, checked
+from webapi.endpoints import ENDPOINTS, MOST_PARAMETERS, Endpoint, checked, more_methods
 from webapi.json_schema import count, parameter, record, rows
 from webapi.nginx_paths import placeholders
 
@@ -320,7 +320,10 @@ IN_PATH = parameter("view", "Which.", {"type": "string"}, "mv_x", place="path")
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (Endpoint("get", "/x", "reading", ROWS), "the method is 'get': it must be GET, POST or"),
+        (
+            Endpoint("get", "/x", "reading", ROWS),
+            "the method is 'get': it must be GET, POST, PUT or DELETE",
+        ),
         (Endpoint("GET", "x", "reading", ROWS), "the path must be lower-case words"),
         (Endpoint("GET", "/X", "reading", ROWS), "the path must be lower-case words"),
         (Endpoint("GET", "/x;}", "reading", ROWS), "the path must be lower-case words"),
@@ -349,7 +352,22 @@ IN_PATH = parameter("view", "Which.", {"type": "string"}, "mv_x", place="path")
             Endpoint("GET", "/x", "reading", ROWS, ({**NAME, "name": "order"},)),
             "parameter order is a word of PostgREST's own",
         ),
-        (Endpoint("GET", "/health", "watching", ROWS), "there are two entries for this path"),
+        (
+            Endpoint("GET", "/health", "watching", ROWS),
+            "there are two entries for this path and method",
+        ),
+        (
+            Endpoint("GET", "/materialized-views/refresh", "refreshing", ROWS),
+            "of several entries for a path, the first one is GET, and the others write",
+        ),
+        (
+            Endpoint("POST", "/metrics", "watching", ROWS, function="x"),
+            "a path with several methods has no variable part",
+        ),
+        (
+            Endpoint("DELETE", "/health", "watching", ROWS, function="x"),
+            "a path with several methods has no variable part",
+        ),
     ],
 )
 def test_an_entry_with_a_mistake_is_a_clear_error(entry: Endpoint, message: str) -> None:
@@ -437,28 +455,52 @@ def map_of(configuration: str, name: str) -> dict[str, str]:
     return dict(re.findall(r'^ +"([/~][^"]+)" "([^"]*)";$', block[1], re.M))
 
 
+def further_methods_of(configuration: str, name: str) -> dict[str, str]:
+    """Return what a map block of nginx.conf gives for each further method of a path."""
+    block = re.search(rf"^    map [^;{{]+ \${name} {{$(.*?)^    }}$", configuration, re.M | re.S)
+    assert block, name
+    return dict(re.findall(r'^ +"([A-Z]+ /[^"]+)" "([^"]*)";$', block[1], re.M))
+
+
 def test_nginx_has_the_paths_methods_and_parameters_of_the_list(tmp_path: Path) -> None:
     ports = {"gateway": 1, "postgrest": 2, "admin": 3, "inner": 4}
     written = configuration(tmp_path, ports, Settings())["nginx.conf"]
     assert not PLACEHOLDER.search(written)
     # One path that has a part which varies, and takes whatever parameters the view has.
     (any_view,) = [one for one in ENDPOINTS if one.segment]
-    functions = map_of(written, "function")
+    more = more_methods(ENDPOINTS)
+    assert {one.method for one in more} == {"POST", "DELETE"}
+    first = [one for one in ENDPOINTS if one not in more]
+    functions = map_of(written, "function_of_path")
     (expression,) = [path for path in functions if path.startswith("~")]
     assert re.fullmatch(expression[1:], path_of(any_view))
     assert not re.fullmatch(expression[1:], f"{path_of(any_view)}/x")
-    written_as = {one.path: expression if one.segment else one.path for one in ENDPOINTS}
-    assert functions == {written_as[one.path]: one.function for one in ENDPOINTS}
+    written_as = {one.path: expression if one.segment else one.path for one in first}
+    assert functions == {written_as[one.path]: one.function for one in first}
+    assert further_methods_of(written, "function") == {
+        f"{one.method} {one.path}": one.function for one in more
+    }
+    assert further_methods_of(written, "is_further_method").keys() == {
+        f"{one.method} {one.path}" for one in more
+    }
     methods = {
         path: found for path, found in map_of(written, "methods").items() if path in functions
     }
     assert methods == {
-        written_as[one.path]: one.method if one.writes else "GET, HEAD" for one in ENDPOINTS
+        written_as[one.path]: ", ".join(
+            "GET, HEAD" if other.method == "GET" else other.method
+            for other in ENDPOINTS
+            if other.path == one.path
+        )
+        for one in first
     }
-    assert map_of(written, "parameters") == {
+    assert map_of(written, "parameters_of_path") == {
         written_as[one.path]: ", ".join([*one.query_names, *(["and others"] if one.rest else [])])
-        for one in ENDPOINTS
+        for one in first
         if one.query_names
+    }
+    assert further_methods_of(written, "parameters") == {
+        f"{one.method} {one.path}": ", ".join(one.query_names) for one in more
     }
 
 
@@ -538,8 +580,22 @@ def test_a_restated_month_end_to_end(api: Api, restated: Restated) -> None:
     assert one["requests_changed"] == 1
 
 
+@pytest.fixture(scope="module")
+def goals(api: Api) -> Iterator[None]:
+    """Some targets and notes."""
+    api.database.execute(
+        "SELECT analytics.set_target('mv_embudo_operativo', 'solicitudes_creadas', day::date, 5.5) "
+        "FROM generate_series(timestamp '2026-01-01', '2026-01-12', '1 day') AS day",
+        "SELECT analytics.add_note(day::date, 'nota ' || day::date) "
+        "FROM generate_series(timestamp '2026-01-01', '2026-01-12', '1 day') AS day",
+    )
+    api.forget_cache()
+    yield
+    api.database.execute("DELETE FROM kpi_engine.targets", "DELETE FROM kpi_engine.notes")
+
+
 @pytest.mark.parametrize("path", WITH_ROWS)
-@pytest.mark.usefixtures("restated")
+@pytest.mark.usefixtures("restated", "goals")
 def test_csv_has_what_json_has(api: Api, path: str) -> None:
     answer = api.get(path, LECTOR)
     assert answer.headers["content-type"] == "application/json; charset=utf-8"

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import Database
 from gateway import wait_until
-from gateway_testing import Api, path_of, refused
+from gateway_testing import Api, path_of, refused, right_path_of
 from webapi.endpoints import ENDPOINTS, Endpoint
 
 LECTOR = "analytics_lector"
@@ -256,7 +256,7 @@ def test_work_of_ours_that_fails_inside_is_500_for_a_good_token(
     api: Api, endpoint: Endpoint
 ) -> None:
     """Whatever PostgREST would make of the SQLSTATE: 42501 is 403 there, 42P01 404, P0001 400."""
-    method, path = endpoint.method, path_of(endpoint)
+    method, path = endpoint.method, right_path_of(endpoint)
     rights = "REVOKE {} ON ALL TABLES IN SCHEMA analytics, kpi_engine {} analytics_owner"
     api.forget_cache()
     size = log_size(api.database)

@@ -23,6 +23,13 @@ CASES = [(endpoint, GenerationMode.POSITIVE) for endpoint in ENDPOINTS] + [
 # A forced refresh reads everything again; beside other tests on two cores that takes its time.
 SECONDS = 120
 
+RIGHT_TARGET = {
+    "view": "mv_metricas_mensuales",
+    "column": "tasa_aceptacion_pct",
+    "from": "2026-01",
+    "better": "up",
+}
+
 
 def documented_path(endpoint: Endpoint) -> str:
     """Return the path that the document has for an endpoint: with a view, that of the example."""
@@ -54,6 +61,13 @@ def test_every_answer_is_as_documented(api: Api, endpoint: Endpoint, mode: Gener
         # both is in test_published.py and test_kpis.py.
         assume(mode.is_negative or not case.query.get("as_of"))
         assume(mode.is_negative or not {"compare", "reported"} <= case.query.keys())
+        # Which column a view has, and which period begins on a day, are not in the document: see
+        # test_targets_http.py.
+        if not mode.is_negative and endpoint.function in ("set_target", "remove_target"):
+            case.query |= RIGHT_TARGET
+        # Of a note too: see test_notes.py.
+        if not mode.is_negative and endpoint.function == "add_note":
+            case.query.pop("view", None)
         case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, timeout=SECONDS)
 
     check()

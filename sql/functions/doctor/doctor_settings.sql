@@ -1,4 +1,4 @@
--- The checks of the doctor about analytics.settings.
+-- The checks of the doctor about what operators set: settings and targets.
 --
 -- Invariant: the rules are in kpi_engine.setting_problem(), the defaults in
 -- kpi_engine.setting_defaults(), and nowhere else.
@@ -78,6 +78,23 @@ BEGIN
                 FROM (
                     SELECT analytics.setting('allow_pinned_clock') <> 'off' AS can_be_pinned
                 ) AS clock;
+        WHEN 'targets' THEN
+            RETURN QUERY
+                SELECT
+                    'warning',
+                    format(
+                        'the target of %s.%s from %s counts for nothing: %s',
+                        target.view_name, target.column_name, target.first_period, target.stale
+                    ),
+                    ARRAY[format(
+                        'SELECT analytics.remove_target(%L, %L, %L);',
+                        target.view_name, target.column_name, target.first_period
+                    )]
+                FROM kpi_engine.known_targets() AS target
+                WHERE target.stale IS NOT NULL;
+            RETURN QUERY
+                SELECT 'ok', format('%s targets', count(*)), ARRAY[]::text[]
+                FROM kpi_engine.targets;
     END CASE;
 END;
 $doctor_settings$;
@@ -86,6 +103,7 @@ COMMENT ON FUNCTION kpi_engine.doctor_settings(text, boolean) IS
 'Makes one check of group settings of analytics.doctor(): status, message, fixes. The checks:
 values: each setting exists and has a right value
 clock: nobody can pin the clock of a session in production
+targets: each target is of a column that exists
 p_production says whether this is production. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_settings(text, boolean) FROM public;

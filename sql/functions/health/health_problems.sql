@@ -195,6 +195,13 @@ BEGIN
         ) AS restated
         UNION ALL
         SELECT
+            'target_missed', 'degraded',
+            missed.message,
+            -- It happened. Each period has an alert of its own: kpi_engine.update_alerts().
+            interval '0'
+        FROM kpi_engine.missed_targets() AS missed
+        UNION ALL
+        SELECT
             'refresh_failed', 'unhealthy',
             format('the last refresh did not end: %s; see SELECT * FROM analytics.refresh_log '
                 'ORDER BY log_id DESC LIMIT 1;',
@@ -357,6 +364,7 @@ aging: the figures are over 25 hours old
 refresh_failed: the last refresh failed
 gate: a refresh holds back figures that look wrong until somebody accepts them
 restated: figures of closed periods changed
+target_missed: a figure of a closed period misses its target
 scheduler_down: the scheduler does not run
 drift: some figures differ from the operational tables
 slow: the last refresh was slow

@@ -1,7 +1,8 @@
 -- Compares the open alerts with the problems of now, and puts notices into the outbox.
 --
 -- Invariant: one notice when a problem has lasted long enough, and one when it is gone, however
--- many sessions call this. A problem that ends before the first notice leaves nothing.
+-- many sessions call this. A problem that ends before the first notice leaves nothing. A missed
+-- target has one notice for its period: it does not come to an end, so there is no second one.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.update_alerts()
@@ -35,29 +36,47 @@ BEGIN
     USING (
         SELECT
             coalesce(health.problem, opened.problem) AS problem,
+            coalesce(health.subject, opened.subject) AS subject,
             health.severity,
             health.message,
             health.hold
         FROM (
             SELECT
                 found.problem,
+                '' AS subject,
                 CASE
                     WHEN bool_or(found.severity = 'unhealthy') THEN 'unhealthy' ELSE 'degraded'
                 END AS severity,
                 string_agg(found.message, E'\n' ORDER BY found.message) AS message,
                 min(coalesce(found.alert_after, v_hold)) AS hold
             FROM analytics.health_problems() AS found
+            WHERE found.problem <> 'target_missed'
             GROUP BY found.problem
+            UNION ALL
+            SELECT 'target_missed', missed.subject, 'degraded', missed.message, interval '0'
+            FROM kpi_engine.missed_targets() AS missed
+            WHERE NOT EXISTS (
+                SELECT FROM kpi_engine.alerts
+                WHERE
+                    alerts.problem = 'target_missed'
+                    AND alerts.subject = missed.subject
+                    AND alerts.cleared_at IS NOT NULL
+            )
         ) AS health
         FULL JOIN (
-            SELECT alerts.problem FROM kpi_engine.alerts WHERE alerts.cleared_at IS NULL
-        ) AS opened ON opened.problem = health.problem
+            SELECT alerts.problem, alerts.subject
+            FROM kpi_engine.alerts
+            WHERE alerts.cleared_at IS NULL
+        ) AS opened ON opened.problem = health.problem AND opened.subject = health.subject
     ) AS seen
-        ON seen.problem = alert.problem AND alert.cleared_at IS NULL
+        ON
+            seen.problem = alert.problem
+            AND seen.subject = alert.subject
+            AND alert.cleared_at IS NULL
     WHEN NOT MATCHED THEN
-        INSERT (problem, severity, message, first_seen_at, last_seen_at, raised_at)
+        INSERT (problem, subject, severity, message, first_seen_at, last_seen_at, raised_at)
         VALUES (
-            seen.problem, seen.severity, seen.message, v_now, v_now,
+            seen.problem, seen.subject, seen.severity, seen.message, v_now, v_now,
             CASE WHEN seen.hold <= interval '0' THEN v_now END
         )
     WHEN MATCHED AND seen.message IS NOT NULL THEN
@@ -90,7 +109,9 @@ BEGIN
             v_now,
             v_now
         FROM kpi_engine.alerts
-        WHERE alerts.raised_at = v_now OR alerts.cleared_at = v_now
+        WHERE
+            alerts.raised_at = v_now
+            OR alerts.cleared_at = v_now AND alerts.problem <> 'target_missed'
         ORDER BY alerts.alert_id
         RETURNING alert_outbox.*
     LOOP

@@ -136,6 +136,7 @@ BEGIN
                     );
                     PERFORM kpi_engine.check_gate(v_view.view_name, v_run.run_id);
                     PERFORM kpi_engine.use_acceptances(v_view.view_name, v_run.run_id);
+                    PERFORM kpi_engine.note_target_results(v_view.view_name, v_run.run_id);
                 END IF;
                 UPDATE kpi_engine.view_state SET
                     last_success_at = analytics.now(),

@@ -126,6 +126,11 @@ AS $setting_defaults$
         'day. Percent, a whole number from 0 to 100000, or off.'
     ),
     (
+        'target_alert', 'off',
+        'A closed period that misses its target is the problem target_missed for a day. off, all, or '
+        'views with commas between them: KPI views with one row for each month, week or day.'
+    ),
+    (
         'gate', 'on',
         'on: a refresh does not publish a view that breaks a rule of the gate, until an operator accepts '
         'it. off: it publishes everything.'

@@ -93,6 +93,22 @@ AS $setting_problem$
         WHEN p_name = 'restatement_alert_pct' THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000|off)$'
             THEN 'Take a whole number from 0 to 100000, or off.' END
+        WHEN p_name = 'target_alert' THEN
+            CASE
+                WHEN p_value IN ('off', 'all') THEN NULL
+                WHEN p_value !~ '^\w{1,63}(, ?\w{1,63})*$'
+                    OR NOT regexp_split_to_array(p_value, ', *') <@ ARRAY(
+                        SELECT kpi.view_name
+                        FROM kpi_engine.kpi_views() AS kpi
+                        WHERE kpi.key_columns = ARRAY[kpi.time_column]
+                    )
+                    THEN 'Take off, all, or views with one row for each month, week or day, with '
+                        || 'commas between them, of: ' || (
+                            SELECT string_agg(kpi.view_name, ', ' ORDER BY kpi.view_name)
+                            FROM kpi_engine.kpi_views() AS kpi
+                            WHERE kpi.key_columns = ARRAY[kpi.time_column]
+                        ) || '.'
+            END
         WHEN p_name = 'alert_expiry_hours' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
             THEN 'Take a whole number from 1 to 100000.' END

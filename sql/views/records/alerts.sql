@@ -11,7 +11,8 @@ SELECT
     alerts.first_seen_at,
     alerts.last_seen_at,
     alerts.raised_at,
-    alerts.cleared_at
+    alerts.cleared_at,
+    alerts.subject
 FROM kpi_engine.alerts;
 
 REVOKE ALL ON analytics.alerts FROM public;

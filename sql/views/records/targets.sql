@@ -1,0 +1,18 @@
+-- Targets of KPI columns.
+--
+-- Shows kpi_engine.targets. Comments come from there: make migrate copies them.
+
+CREATE OR REPLACE VIEW analytics.targets AS
+SELECT
+    targets.target_id,
+    targets.view_name,
+    targets.column_name,
+    targets.first_period,
+    targets.value,
+    targets.better,
+    targets.set_by,
+    targets.set_at
+FROM kpi_engine.targets;
+
+REVOKE ALL ON analytics.targets FROM public;
+GRANT SELECT ON analytics.targets TO analytics_lector, analytics_operador;
