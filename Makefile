@@ -11,6 +11,7 @@
 #   DRY_RUN        migrate, indexes, uninstall: DRY_RUN=1 changes nothing
 #   UPGRADE        lock: UPGRADE=1 takes the newest versions
 #   ROLE, TTL, SUB token: analytics_lector (default) or analytics_operador; seconds; for whom
+#   CIUDADES       token: the token reads figures of these cities alone, CIUDADES=Bogotá,Cali
 #   POSTGREST      demo, test: another PostgREST than the one from npm
 #   GATEWAY_PORT   demo: port of the HTTP API, 8002 where it is free
 # make passes DATABASE_URL, SOURCE_SCHEMA and ENVIRONMENT on to the scripts by itself.
@@ -29,6 +30,7 @@ UPGRADE ?=
 ROLE ?= analytics_lector
 TTL ?= 3600
 SUB ?=
+CIUDADES ?=
 
 PYTHON := .local/venv/bin/python
 yes = $(filter-out 0 no false,$(1))
@@ -80,9 +82,10 @@ notifier: ## deliver the alerts of DATABASE_URL (ALERT_WEBHOOK_URL, ALERT_SMTP_U
 	@$(PYTHON) scripts/notifier.py
 
 .PHONY: token
-token: ## print a token of the demo's HTTP API (ROLE, TTL, SUB)
+token: ## print a token of the demo's HTTP API (ROLE, TTL, SUB, CIUDADES)
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
-	@$(PYTHON) scripts/jwt_token.py "$(ROLE)" --ttl "$(TTL)" $(if $(SUB),--sub "$(SUB)")
+	@$(PYTHON) scripts/jwt_token.py "$(ROLE)" --ttl "$(TTL)" $(if $(SUB),--sub "$(SUB)") \
+		$(if $(CIUDADES),--ciudades "$(CIUDADES)")
 
 .PHONY: clean
 clean: ## remove the demo with its data, .local and all caches

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ ALGORITHMS = {
 }
 DEFAULT_TTL = 3600
 GREATEST_TTL = 366 * 24 * 3600
+# As kpi_engine.check_scope() takes them.
+MOST_CITIES = 100
+LONGEST_CITY = 200
 
 
 def octets(text: str) -> bytes:
@@ -152,8 +156,28 @@ def read_secret(path: Path) -> str:
     return check_secret(text, str(path))
 
 
-def mint(secret: str, role: str, ttl: int = DEFAULT_TTL, subject: str | None = None) -> str:
-    """Return a token for a role that ends after so many seconds."""
+def city_names(text: str) -> list[str]:
+    """Return the names of a list such as "Bogotá, Cali"; raise UserError where it has none."""
+    cities = [name.strip() for name in text.split(",") if name.strip()]
+    if not 1 <= len(cities) <= MOST_CITIES or any(len(name) > LONGEST_CITY for name in cities):
+        raise UserError(
+            f"CIUDADES must be 1 to {MOST_CITIES} names of cities, not {text!r}",
+            "Write them with commas between them: CIUDADES=Bogotá,Cali",
+        )
+    return cities
+
+
+def mint(
+    secret: str,
+    role: str,
+    ttl: int = DEFAULT_TTL,
+    subject: str | None = None,
+    cities: Sequence[str] = (),
+) -> str:
+    """Return a token for a role that ends after so many seconds.
+
+    With cities, in any spelling, it reads figures of these cities alone.
+    """
     if role not in ROLES:
         raise UserError(
             f"{role or 'no role'!s} is not a role of the API", f"Roles: {', '.join(ROLES)}."
@@ -175,6 +199,7 @@ def mint(secret: str, role: str, ttl: int = DEFAULT_TTL, subject: str | None = N
         "iat": now,
         "exp": now + ttl,
         "sub": subject or f"make token ({role})",
+        **({"ciudades": list(cities)} if cities else {}),
     }
     return jwt.encode(claims, secret, algorithm="HS256")
 
@@ -189,6 +214,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("role", help=" or ".join(ROLES))
     parser.add_argument("--ttl", default=str(DEFAULT_TTL), help="seconds; default: 3600")
     parser.add_argument("--sub", help="who the token is for: the log of refreshes names them")
+    parser.add_argument(
+        "--ciudades", help="cities with commas between them: the token reads figures of these alone"
+    )
     parser.add_argument("--name", default="demo", help="whose secret; default: demo")
     options = parser.parse_args(arguments)
     set_up_logging()
@@ -196,7 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", options.ttl):
             raise UserError(f"TTL must be a number of seconds, not {options.ttl!r}")
         path = secret_path(options.name)
-        print(mint(read_secret(path), options.role, int(options.ttl), options.sub))
+        cities = [] if options.ciudades is None else city_names(options.ciudades)
+        print(mint(read_secret(path), options.role, int(options.ttl), options.sub, cities))
     except UserError as error:
         return report(error)
     return 0

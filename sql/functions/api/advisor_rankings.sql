@@ -16,7 +16,9 @@ AS $advisor_rankings$
 DECLARE
     v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 500, 50);
     v_city_key constant text := analytics.city_key(ciudad);
+    v_cities text[];
 BEGIN
+    v_cities := kpi_engine.visible_cities(v_city_key);
     PERFORM kpi_engine.begin_reading('mv_ranking_asesores');
     IF v_city_key IS NULL THEN
         RETURN coalesce(
@@ -25,6 +27,9 @@ BEGIN
                 FROM (
                     SELECT mv_ranking_asesores.*
                     FROM analytics.mv_ranking_asesores
+                    WHERE
+                        v_cities IS NULL
+                        OR analytics.city_key(mv_ranking_asesores.ciudad) = ANY (v_cities)
                     ORDER BY mv_ranking_asesores.ranking_nacional, mv_ranking_asesores.asesor_id
                     LIMIT v_limit
                 ) AS advisor

@@ -15,6 +15,8 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $city_summary$
+DECLARE
+    v_cities constant text[] := kpi_engine.token_cities();
 BEGIN
     PERFORM kpi_engine.begin_reading('mv_ranking_asesores');
     RETURN (
@@ -51,6 +53,9 @@ BEGIN
                     sum(mv_ranking_asesores.confianza_auditada) AS confianza,
                     count(mv_ranking_asesores.confianza_auditada) AS confianzas
                 FROM analytics.mv_ranking_asesores
+                WHERE
+                    v_cities IS NULL
+                    OR analytics.city_key(mv_ranking_asesores.ciudad) = ANY (v_cities)
                 GROUP BY mv_ranking_asesores.ciudad
             ) AS spelling
             GROUP BY analytics.city_key(spelling.ciudad)

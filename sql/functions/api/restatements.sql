@@ -20,7 +20,10 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $restatements$
 DECLARE
+    v_cities constant text[] := kpi_engine.token_cities();
     v_views text[];
+    -- The city in the key of each view that has one.
+    v_city_columns jsonb;
     v_view text;
     v_period date;
     v_limit integer;
@@ -34,6 +37,22 @@ BEGIN
             AND has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
     );
     v_view := kpi_engine.choice_parameter('view', view, VARIADIC v_views);
+    IF v_cities IS NOT NULL THEN
+        SELECT coalesce(jsonb_object_agg(kpi.view_name, city.name), '{}') INTO v_city_columns
+        FROM kpi_engine.kpi_views() AS kpi
+        CROSS JOIN LATERAL (
+            SELECT key.name
+            FROM kpi_engine.kpi_columns(kpi.relation) AS kpi_column
+            INNER JOIN unnest(kpi.key_columns) AS key (name)
+                ON key.name IN (kpi_column.column_name, kpi_column.column_name || '_key')
+            WHERE kpi_column.city_key IS NOT NULL
+            LIMIT 1
+        ) AS city;
+        IF NOT v_city_columns ? v_view THEN
+            PERFORM kpi_engine.raise_scope_error(
+                format('the key of view %s has no city', v_view));
+        END IF;
+    END IF;
     v_period := CASE
         WHEN period ~ '^[0-9]{4}-[0-9]{2}$' THEN kpi_engine.month_parameter('period', period)
         ELSE kpi_engine.day_parameter('period', period)
@@ -69,6 +88,12 @@ BEGIN
         FROM kpi_engine.restatements AS changed
         WHERE
             changed.view_name = ANY (v_views)
+            AND (
+                v_cities IS NULL
+                OR analytics.city_key(
+                    changed.row_key ->> (v_city_columns ->> changed.view_name)
+                ) = ANY (v_cities)
+            )
             AND (v_view IS NULL OR changed.view_name = v_view)
             AND (v_period IS NULL OR changed.period = v_period)
         ORDER BY changed.restatement_id DESC

@@ -27,18 +27,20 @@ DECLARE
     v_metric constant text := coalesce(metric, 'ofertas_ganadoras');
     v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 50, 10);
     v_city_key constant text := analytics.city_key(ciudad);
+    v_cities text[];
     v_answer json;
 BEGIN
     IF v_metric <> ALL (c_metrics) THEN
         PERFORM kpi_engine.raise_bad_parameter(
             'metric', metric, 'one of ' || array_to_string(c_metrics, ', '));
     END IF;
+    v_cities := kpi_engine.visible_cities(v_city_key);
     PERFORM kpi_engine.begin_reading('mv_ranking_asesores');
     EXECUTE format(
         'WITH selected AS MATERIALIZED (
              SELECT mv_ranking_asesores.*
              FROM analytics.mv_ranking_asesores
-             WHERE $1 IS NULL OR analytics.city_key(mv_ranking_asesores.ciudad) = $1
+             WHERE $1 IS NULL OR analytics.city_key(mv_ranking_asesores.ciudad) = ANY ($1)
          )
          SELECT json_build_object(
              ''metric'', %1$L,
@@ -57,7 +59,7 @@ BEGIN
              )
          )',
         v_metric
-    ) INTO v_answer USING v_city_key, ciudad, v_limit;
+    ) INTO v_answer USING v_cities, ciudad, v_limit;
     RETURN v_answer;
 EXCEPTION
     WHEN query_canceled THEN

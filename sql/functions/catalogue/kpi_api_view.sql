@@ -2,8 +2,9 @@
 --
 -- Invariant: first come the columns of the materialized view, unchanged, with its COMMENTs, for the
 -- roles of the API that may read it. Then comes the key of a city, which is only for querying. In
--- CSV no text begins like a formula. The view has two parts, one for CSV. One of them is switched
--- off before it begins, so filters find their indexes.
+-- CSV no text begins like a formula. A view with a city shows a token with the claim ciudades the
+-- rows of these cities alone. The view has a part for each of these cases. All but one are switched
+-- off before they begin, so filters find their indexes.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_api_view(p_relation regclass)
 RETURNS text
@@ -74,17 +75,63 @@ AS $kpi_api_view$
             ) AS comments
         FROM the_view
         CROSS JOIN the_columns
+    ),
+
+    -- The rows of the cities that a token is for.
+    the_scope AS (
+        SELECT string_agg(
+            format('%s = ANY ((SELECT kpi_engine.token_cities())::text [])', kpi.city_key),
+            ' AND '
+        ) AS condition
+        FROM kpi_engine.kpi_columns(p_relation) AS kpi
+        WHERE kpi.city_key IS NOT NULL
     )
 
     SELECT concat(
-        format(
-            E'CREATE OR REPLACE VIEW api.%I AS\nSELECT%s\nFROM %s', the_view.name, lists.plain,
-            p_relation
+        format(E'CREATE OR REPLACE VIEW api.%I AS\n', the_view.name),
+        (
+            SELECT string_agg(
+                format(
+                    E'SELECT%s\nFROM %s%s',
+                    part.columns,
+                    part.relation,
+                    E'\nWHERE ' || nullif(concat_ws(' AND ', part.csv, part.scope), '')
+                ),
+                E'\nUNION ALL\n' ORDER BY part.place
+            )
+            FROM (
+                SELECT
+                    2 * scoped.place + csv.place AS place,
+                    CASE WHEN csv.is_wanted THEN lists.disarmed ELSE lists.plain END AS columns,
+                    scoped.relation,
+                    CASE WHEN lists.has_texts THEN format(
+                        '%skpi_engine.csv_is_wanted()', CASE WHEN NOT csv.is_wanted THEN 'NOT ' END
+                    ) END AS csv,
+                    scoped.condition AS scope
+                FROM (
+                    SELECT
+                        0 AS place,
+                        p_relation::text AS relation,
+                        CASE WHEN the_scope.condition IS NOT NULL THEN
+                            'kpi_engine.token_cities() IS NULL'
+                        END AS condition
+                    UNION ALL
+                    -- OFFSET 0: no condition of a request sees another row first. It could tell of
+                    -- that row by an error.
+                    SELECT
+                        1,
+                        format(
+                            E'(\n    SELECT kpi.* FROM %s AS kpi\n    WHERE %s\n    OFFSET 0\n) '
+                            'AS own',
+                            p_relation, the_scope.condition
+                        ),
+                        'kpi_engine.token_cities() IS NOT NULL'
+                    WHERE the_scope.condition IS NOT NULL
+                ) AS scoped
+                CROSS JOIN (VALUES (0, false), (1, true)) AS csv (place, is_wanted)
+                WHERE lists.has_texts OR NOT csv.is_wanted
+            ) AS part
         ),
-        CASE WHEN lists.has_texts THEN format(
-            E'\nWHERE NOT kpi_engine.csv_is_wanted()\nUNION ALL\nSELECT%s\nFROM %s\n'
-            'WHERE kpi_engine.csv_is_wanted()', lists.disarmed, p_relation
-        ) END,
         E';\n\n',
         format(
             E'COMMENT ON VIEW api.%I IS\n''%s'';\n', the_view.name,
@@ -104,7 +151,8 @@ AS $kpi_api_view$
         )
     )
     FROM the_view
-    CROSS JOIN lists;
+    CROSS JOIN lists
+    CROSS JOIN the_scope;
 $kpi_api_view$;
 
 COMMENT ON FUNCTION kpi_engine.kpi_api_view(regclass) IS

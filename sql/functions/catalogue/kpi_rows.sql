@@ -24,6 +24,7 @@ DECLARE
     v_to date;
     v_conditions text[] := ARRAY[]::text[];
     v_values text[] := ARRAY[]::text[];
+    v_cities constant text[] := kpi_engine.token_cities();
     v_sorted_by text;
     v_order text;
     v_limit integer;
@@ -93,6 +94,9 @@ BEGIN
             CONTINUE WHEN NOT v_others ? v_column.column_name;
             v_value := v_others ->> v_column.column_name;
             v_others := v_others - v_column.column_name;
+            IF v_column.city_key IS NOT NULL THEN
+                PERFORM kpi_engine.visible_cities(analytics.city_key(v_value));
+            END IF;
             v_values := v_values || CASE
                 WHEN v_column.city_key IS NOT NULL THEN analytics.city_key(v_value)
                 ELSE kpi_engine.typed_parameter(
@@ -106,6 +110,20 @@ BEGIN
         PERFORM kpi_engine.raise_unknown_parameter(
             other.name, v_dimensions || kpi_engine.kpi_parameters())
         FROM jsonb_object_keys(v_others) AS other (name);
+    END IF;
+
+    -- The cities that the token is for.
+    IF v_cities IS NOT NULL THEN
+        v_others := (
+            SELECT jsonb_agg(format('%s = ANY ($9)', kpi.city_key))
+            FROM kpi_engine.kpi_columns(v_view.relation) AS kpi
+            WHERE kpi.city_key IS NOT NULL
+        );
+        IF v_others IS NULL THEN
+            PERFORM kpi_engine.raise_scope_error(
+                format('view %s has no city', v_view.view_name));
+        END IF;
+        v_conditions := v_conditions || ARRAY(SELECT jsonb_array_elements_text(v_others));
     END IF;
 
     -- The order, the limit and the offset.
@@ -234,14 +252,14 @@ BEGIN
     END IF;
     EXECUTE format('SELECT json_agg(kpi) FROM (%s) AS kpi', v_query) INTO v_answer USING
         v_from, v_to, v_values, v_limit, v_offset, v_last_day,
-        v_view.view_name, v_publication.run_id;
+        v_view.view_name, v_publication.run_id, v_cities;
     RETURN coalesce(v_answer, '[]');
 END;
 $kpi_rows$;
 
 COMMENT ON FUNCTION kpi_engine.kpi_rows(text, text[]) IS
 'The rows of a KPI view as a JSON array, by the parameters name=value of a request. Errors: status '
-'404 for another name, 403 without the right to read it, 400 for a wrong parameter, 503 before the '
-'first refresh.';
+'404 for another name, 403 without the right to read it or for a city that the token is not for, '
+'400 for a wrong parameter, 503 before the first refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.kpi_rows(text, text[]) FROM public;

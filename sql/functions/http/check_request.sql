@@ -2,8 +2,9 @@
 -- check.
 --
 -- Invariant: a token must end (exp), must be meant for us (aud) and must name a role of the API.
--- PostgREST accepts a token that lacks any of these. The function also puts the request's id into
--- application_name, so that it is in pg_stat_activity and in the server's log.
+-- PostgREST accepts a token that lacks any of these. A token with the claim ciudades is for paths
+-- that can be narrowed to these cities (kpi_engine.check_scope). The function also puts the
+-- request's id into application_name, so that it is in pg_stat_activity and in the server's log.
 -- kpi_engine.check_token handles claims that jsonb might refuse (an escaped NUL, a number beyond
 -- numeric, deep nesting). A cast here would end as 400 or 413, but such a token is 401.
 -- It is one expression, so that PostgreSQL puts it into PostgREST's prepared statement. Each
@@ -48,7 +49,8 @@ RETURN CASE
             nullif(current_setting('request.jwt.claims', true), '')::jsonb,
             '$.exp.type() == "number" && $audience.type() == "string" && $.aud == $audience
                 && $.role.type() == "string"
-                && ($.role == "analytics_lector" || $.role == "analytics_operador")',
+                && ($.role == "analytics_lector" || $.role == "analytics_operador")
+                && !exists($.ciudades)',
             jsonb_build_object(
                 'audience', nullif(current_setting('app.settings.api_audience', true), '')
             )

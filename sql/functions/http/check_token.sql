@@ -57,12 +57,17 @@ BEGIN
     IF v_problem IS NOT NULL THEN
         PERFORM kpi_engine.raise_http_error(401, v_message, v_problem, v_hint);
     END IF;
+    IF v_claims ? 'ciudades' THEN
+        PERFORM kpi_engine.check_scope(
+            v_claims -> 'ciudades', current_setting('request.path', true));
+    END IF;
 END;
 $check_token$;
 
 COMMENT ON FUNCTION kpi_engine.check_token(text, text) IS
 'Refuses the claims of a token that lacks exp, the right aud or a role of the API, with the '
-'reason (status 401). Passes those of a request without a token.';
+'reason (status 401), and a token for some cities where the path can''t be narrowed to them (403). '
+'Passes those of a request without a token.';
 
 REVOKE ALL ON FUNCTION kpi_engine.check_token(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.check_token(text, text)

@@ -1,7 +1,7 @@
 -- Sets the headers of a reading answer: how fresh it is, and its ETag.
 --
--- Invariant: only this function has their names. JSON and CSV never share an ETag. A view that was
--- never refreshed has no instants.
+-- Invariant: only this function has their names. JSON and CSV never share an ETag, nor do tokens
+-- for other cities. A view that was never refreshed has no instants.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_tag text,
@@ -24,7 +24,10 @@ BEGIN
         VALUES
         ('Cache-Control', 'private, max-age=0, must-revalidate'),
         ('ETag', format(
-            'W/"%s%s"', p_tag, CASE WHEN kpi_engine.csv_is_wanted() THEN '-csv' END
+            'W/"%s%s%s"',
+            p_tag,
+            '-' || left(md5(array_to_string(kpi_engine.token_cities(), ',')), 12),
+            CASE WHEN kpi_engine.csv_is_wanted() THEN '-csv' END
         )),
         ('X-Data-Version', p_version::text),
         ('X-Calculated-At', kpi_engine.iso_instant(p_calculated_at)),
