@@ -50,7 +50,8 @@ function ticksOf(days, width, time) {
     const names = new Map(
         ticks.map((day, index) => {
             const isNewYear = !index || ticks[index - 1].slice(0, 4) !== day.slice(0, 4);
-            const name = time === "mes" ? monthName(day) : `${Number(day.slice(8))} ${monthName(day)}`;
+            const name =
+                time === "mes" ? monthName(day) : `${Number(day.slice(8))} ${monthName(day)}`;
             return [day, isNewYear ? `${name}\n${day.slice(0, 4)}` : name];
         }),
     );
@@ -118,11 +119,14 @@ export function lines(chart, width) {
         x: { type: "utc", domain: [x(rows[0]), x(rows[rows.length - 1])] },
         y: { domain: [low, high], nice: !bands },
         marks: [
-            good && Plot.rect([good], { y1: "from", y2: "to", fill: "var(--good)", fillOpacity: 0.1 }),
+            good
+                ? Plot.rect([good], { y1: "from", y2: "to", fill: "var(--good)", fillOpacity: 0.1 })
+                : null,
             Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks: 5 }),
             Plot.axisY({ ticks: 5, tickFormat: tick, tickSize: 0, label: null }),
             Plot.axisX(ticks.map(dateOf), {
-                tickFormat: (/** @type {Date} */ day) => names.get(day.toISOString().slice(0, 10)) ?? "",
+                tickFormat: (/** @type {Date} */ day) =>
+                    names.get(day.toISOString().slice(0, 10)) ?? "",
                 tickSize: 0,
                 tickPadding: 8,
                 label: null,
@@ -133,10 +137,14 @@ export function lines(chart, width) {
                 const last = rows[rows.length - 1];
                 return [
                     Plot.line(over, common),
-                    open.length > 1 && Plot.line(open, { ...common, strokeDasharray: "4 4" }),
+                    open.length > 1 ? Plot.line(open, { ...common, strokeDasharray: "4 4" }) : null,
                     // A number between two that are missing makes no line.
-                    rows.length < 3 && Plot.dot(rows, { ...common, r: 3 }),
-                    Plot.dot([last], { ...common, r: 4, fill: running ? "var(--surface)" : stroke }),
+                    rows.length < 3 ? Plot.dot(rows, { ...common, r: 3 }) : null,
+                    Plot.dot([last], {
+                        ...common,
+                        r: 4,
+                        fill: running ? "var(--surface)" : stroke,
+                    }),
                 ];
             }),
             ...annotations({

@@ -1,6 +1,7 @@
 // Builds elements. Texts become text nodes and nothing else: a name with markup is shown, not run.
 
-/** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
+/** @typedef {Node | string | number | null | undefined | false} Part */
+/** @typedef {Part | readonly (Part | readonly (Part | readonly Part[])[])[]} Child */
 /** @typedef {Record<string, unknown>} Props */
 
 /**
@@ -19,7 +20,7 @@ function apply(element, props) {
 }
 
 /**
- * @param {Child[]} children
+ * @param {readonly any[]} children
  * @returns {(Node | string)[]}
  */
 function flat(children) {
@@ -75,8 +76,5 @@ export function save(name, text) {
  * @param {string} text
  */
 export function folded(text) {
-    return text
-        .normalize("NFD")
-        .replace(/\p{M}/gu, "")
-        .toLowerCase();
+    return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 }

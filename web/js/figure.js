@@ -73,7 +73,8 @@ export function tools(id, name, fields, rows) {
     /** @param {KeyboardEvent} event */
     const onkeydown = (event) => {
         const target = /** @type {Element} */ (event.target);
-        if (event.key.toLowerCase() !== "t" || event.ctrlKey || event.metaKey || event.altKey) return;
+        if (event.key.toLowerCase() !== "t" || event.ctrlKey || event.metaKey || event.altKey)
+            return;
         if (target.matches("input, select, textarea")) return;
         event.preventDefault();
         show(!opened.has(id));
@@ -174,7 +175,17 @@ function rule({ id, time, series, rows, title }, chart) {
  * @returns {HTMLElement}
  */
 export function figure(figure) {
-    const { id, title, about, time, series, rows, draw, notes, legend = series.length > 1 } = figure;
+    const {
+        id,
+        title,
+        about,
+        time,
+        series,
+        rows,
+        draw,
+        notes,
+        legend = series.length > 1,
+    } = figure;
     const newestFirst = [...rows].reverse();
     const { buttons, panel, onkeydown } = tools(
         id,

@@ -39,7 +39,13 @@ export function duration(seconds, short = false) {
     if (hours) parts.push([hours, "h"]);
     if (minutes) parts.push([minutes, "min"]);
     if (!days && !hours && (whole % 60 || !minutes)) parts.push([whole % 60, "s"]);
-    return sign + parts.slice(0, short ? 1 : 2).map(([n, unit]) => `${number(n)} ${unit}`).join(" ");
+    return (
+        sign +
+        parts
+            .slice(0, short ? 1 : 2)
+            .map(([n, unit]) => `${number(n)} ${unit}`)
+            .join(" ")
+    );
 }
 
 /**

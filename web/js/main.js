@@ -41,9 +41,12 @@ let shown = "";
 function replace(/** @type {Node[]} */ nodes) {
     const focused = /** @type {HTMLInputElement | null} */ (document.activeElement);
     const id = focused && content.contains(focused) ? focused.id : "";
-    const selection = id && "selectionStart" in focused ? focused.selectionStart : null;
+    const selection = focused && id ? focused.selectionStart : null;
     const open = [...content.querySelectorAll("details[open]")].map((details) => details.id);
-    const scrolled = [...content.querySelectorAll(".scroll")].map((one) => [one.id, one.scrollLeft]);
+    const scrolled = [...content.querySelectorAll(".scroll")].map((one) => [
+        one.id,
+        one.scrollLeft,
+    ]);
     const { scrollX: x, scrollY: y } = window;
     content.replaceChildren(...nodes);
     drawCharts();
@@ -163,7 +166,13 @@ async function start() {
     await speak(lang === "en" ? "en" : "es");
     document.body.append(
         h("a", { class: "skip", href: "#main", onclick: skip }, t("skip")),
-        h("header", { class: "head" }, h("p", { class: "brand" }, "TeLOO", h("span", {}, t("brand"))), nav, bar),
+        h(
+            "header",
+            { class: "head" },
+            h("p", { class: "brand" }, "TeLOO", h("span", {}, t("brand"))),
+            nav,
+            bar,
+        ),
         warning,
         stale,
         main,

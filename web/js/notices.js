@@ -65,7 +65,15 @@ export function trouble(error, retry) {
         { class: "panel trouble", role: "alert" },
         h("h2", {}, text),
         h("p", {}, dead ? t("error.dead.do") : t("error.other.do")),
-        h("p", {}, h("button", { type: "button", id: "retry", class: "primary", onclick: retry }, t("retry"))),
+        h(
+            "p",
+            {},
+            h(
+                "button",
+                { type: "button", id: "retry", class: "primary", onclick: retry },
+                t("retry"),
+            ),
+        ),
         h("p", { class: "note" }, status > 0 ? `HTTP ${status}: ` : "", message),
     );
 }

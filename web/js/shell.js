@@ -180,7 +180,9 @@ async function fillCities(list) {
     try {
         const { data } = await product("city-summary");
         list.replaceChildren(
-            ...data.cities.map((/** @type {{ciudad: string}} */ one) => h("option", { value: one.ciudad })),
+            ...data.cities.map((/** @type {{ciudad: string}} */ one) =>
+                h("option", { value: one.ciudad }),
+            ),
         );
     } catch {
         // Without the list a city can be typed.

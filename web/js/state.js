@@ -42,7 +42,11 @@ export function link(changes) {
     const next = { ...state(), kpi: "", ...changes };
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(next)) {
-        if (value && !(name === "vista" && value === TABS[0]) && !(name === "lang" && value === "es"))
+        if (
+            value &&
+            !(name === "vista" && value === TABS[0]) &&
+            !(name === "lang" && value === "es")
+        )
             query.set(name, value);
     }
     const text = query.toString();

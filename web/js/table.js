@@ -49,7 +49,8 @@ export function table({ id, caption, fields, rows, sort }) {
     const body = h("tbody");
     const heads = fields.map((field) => {
         const kind = isText(field.unit) ? "text" : "number";
-        if (!sort || field.plain) return h("th", { scope: "col", class: kind }, field.label, field.note);
+        if (!sort || field.plain)
+            return h("th", { scope: "col", class: kind }, field.label, field.note);
         const button = h(
             "button",
             { type: "button", id: `${id}-by-${field.key}`, onclick: () => by(field) },
@@ -99,7 +100,13 @@ export function table({ id, caption, fields, rows, sort }) {
     fill();
     return h(
         "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": caption, id: `${id}-scroll` },
+        {
+            class: "scroll",
+            tabindex: "0",
+            role: "region",
+            "aria-label": caption,
+            id: `${id}-scroll`,
+        },
         h("table", { id }, h("caption", {}, caption), h("thead", {}, h("tr", {}, heads)), body),
     );
 }

@@ -36,7 +36,13 @@ const ORDER = [
     "GIGANTE_DORMIDO",
     "INACTIVO",
 ];
-const IN_SEGMENT = ["recencia_dias", "frecuencia_30d", "frecuencia_previa_30d", "valor_90d", "valor_historico"];
+const IN_SEGMENT = [
+    "recencia_dias",
+    "frecuencia_30d",
+    "frecuencia_previa_30d",
+    "valor_90d",
+    "valor_historico",
+];
 
 // What was searched for and which block is open: survives a refresh.
 let searched = "";
@@ -49,7 +55,10 @@ let openSegment = "";
  */
 async function search(text) {
     const wanted = folded(text).replace(/[^a-z0-9 ]/g, "_");
-    const pattern = wanted.replace(/[aeioun]/g, "_").trim().replace(/ /g, "%20");
+    const pattern = wanted
+        .replace(/[aeioun]/g, "_")
+        .trim()
+        .replace(/ /g, "%20");
     const columns = ["asesor_id", "asesor_nombre", "ciudad", "ranking_nacional", "ranking_ciudad"];
     const { data } = await get(
         `rest/${RANKING}?asesor_nombre=ilike.*${pattern}*&select=${[...columns, ...IN_RANKING]}` +
@@ -96,7 +105,12 @@ function ranking(list) {
     /** @param {Row[]} found */
     function fill(found) {
         const shown = found.slice(0, SHOWN);
-        const { buttons, panel, onkeydown } = tools("asesores-ranking", t("advisors.ranking"), fields, shown);
+        const { buttons, panel, onkeydown } = tools(
+            "asesores-ranking",
+            t("advisors.ranking"),
+            fields,
+            shown,
+        );
         place_.onkeydown = onkeydown;
         place_.replaceChildren(
             h(
@@ -162,12 +176,18 @@ async function counts() {
 function segments(list) {
     const all = list.reduce((sum, row) => sum + row.asesores, 0);
     const place = h("div", { id: "segmento-lista" });
+    /** @type {Row[]} */
     const shown = list.map((row) => ({ ...row, nombre: segmentName(row.segmento) }));
     const { buttons, panel, onkeydown } = tools(
         "asesores-segmentos",
         t("segments.title"),
         [
-            { key: "segmento", label: label(SEGMENTS, "segmento"), unit: "texto", cell: (row) => row.nombre },
+            {
+                key: "segmento",
+                label: label(SEGMENTS, "segmento"),
+                unit: "texto",
+                cell: (row) => row.nombre,
+            },
             { key: "asesores", label: t("segments.advisors"), unit: "conteo" },
         ],
         shown,
@@ -198,9 +218,16 @@ function segments(list) {
         }
         if (!segmento) return place.replaceChildren();
         const { ciudad } = state();
-        const inside = await rows(SEGMENTS, { segmento, ciudad, limit: SHOWN, order: "-valor_historico" });
+        const inside = await rows(SEGMENTS, {
+            segmento,
+            ciudad,
+            limit: SHOWN,
+            order: "-valor_historico",
+        });
         if (openSegment !== segmento) return undefined;
-        const fields = ["asesor_nombre", "ciudad", ...IN_SEGMENT].map((column) => field(SEGMENTS, column));
+        const fields = ["asesor_nombre", "ciudad", ...IN_SEGMENT].map((column) =>
+            field(SEGMENTS, column),
+        );
         const name = segmentName(segmento);
         const data = tools("segmento", name, fields, inside);
         data.panel.hidden = true;
@@ -249,7 +276,9 @@ export default async function asesores() {
     const rate = field(RETENTION, "tasa_retencion_pct");
     const over = [...months].reverse().find((row) => !row.incompleto);
     return [
-        bySegment.length ? segments(bySegment) : empty(t(ciudad ? "empty.city" : "empty.rows", { city: ciudad })),
+        bySegment.length
+            ? segments(bySegment)
+            : empty(t(ciudad ? "empty.city" : "empty.rows", { city: ciudad })),
         ranking(list),
         figure({
             id: "asesores-retencion",
@@ -261,7 +290,13 @@ export default async function asesores() {
             rows: months,
             draw: (width) =>
                 bars(
-                    { view: RETENTION, time, series: parts, rows: months, negative: ["asesores_perdidos"] },
+                    {
+                        view: RETENTION,
+                        time,
+                        series: parts,
+                        rows: months,
+                        negative: ["asesores_perdidos"],
+                    },
                     width,
                 ),
             notes: [
@@ -274,7 +309,11 @@ export default async function asesores() {
                         " ",
                         band(RETENTION, rate.key, over[rate.key]),
                     ),
-                missingNote(RETENTION, months, parts.map((one) => one.key)),
+                missingNote(
+                    RETENTION,
+                    months,
+                    parts.map((one) => one.key),
+                ),
             ],
         }),
     ];

@@ -99,7 +99,11 @@ export default async function ciudades() {
         city,
         ...columns,
         { key: "solicitudes_dif_pct", label: t("cities.year"), unit: "pct" },
-        ...months.map((one) => ({ key: one.slice(0, 7), label: period(one, "mes"), unit: requests })),
+        ...months.map((one) => ({
+            key: one.slice(0, 7),
+            label: period(one, "mes"),
+            unit: requests,
+        })),
     ];
     const { buttons, panel, onkeydown } = tools(
         "ciudades",
@@ -128,7 +132,8 @@ export default async function ciudades() {
                 fields: [
                     {
                         ...city,
-                        cell: (row) => h("a", linkProps({ vista: "resumen", ciudad: row.ciudad }), row.ciudad),
+                        cell: (row) =>
+                            h("a", linkProps({ vista: "resumen", ciudad: row.ciudad }), row.ciudad),
                     },
                     columns[0],
                     {
@@ -136,7 +141,9 @@ export default async function ciudades() {
                         label: t("cities.year"),
                         unit: "pct",
                         cell: (row) =>
-                            row.solicitudes_dif_pct == null ? "—" : difference(row.solicitudes_dif_pct),
+                            row.solicitudes_dif_pct == null
+                                ? "—"
+                                : difference(row.solicitudes_dif_pct),
                     },
                     {
                         key: "line",

@@ -140,7 +140,14 @@ export default async function embudo() {
                     rows: days,
                     draw: (width) =>
                         lines(
-                            { view: DAYS, time: dia, series: one, rows: days, zero: true, height: 200 },
+                            {
+                                view: DAYS,
+                                time: dia,
+                                series: one,
+                                rows: days,
+                                zero: true,
+                                height: 200,
+                            },
                             width,
                         ),
                     notes: missingNote(DAYS, days, [column]),
@@ -156,7 +163,13 @@ export default async function embudo() {
             rows: months,
             draw: (width) =>
                 lines(
-                    { view: LEVELS, time: timeField("mes"), series: fields, rows: months, zero: true },
+                    {
+                        view: LEVELS,
+                        time: timeField("mes"),
+                        series: fields,
+                        rows: months,
+                        zero: true,
+                    },
                     width,
                 ),
         }),

@@ -64,7 +64,10 @@ export default async function mercado() {
                     series: one,
                     rows: weeks,
                     draw: (width) =>
-                        lines({ view: VIEW, time, series: one, rows: weeks, bands, height: 200 }, width),
+                        lines(
+                            { view: VIEW, time, series: one, rows: weeks, bands, height: 200 },
+                            width,
+                        ),
                     notes: [latest(column, over), missingNote(VIEW, weeks, [column])],
                 });
             }),

@@ -58,7 +58,12 @@ function actions(scheduler) {
         t("refresh.now"),
     );
     const [hour, minute] = String(scheduler.schedule ?? "01:00").split(":");
-    const time = h("input", { type: "time", id: "slot", required: true, value: `${hour}:${minute}` });
+    const time = h("input", {
+        type: "time",
+        id: "slot",
+        required: true,
+        value: `${hour}:${minute}`,
+    });
 
     /** @param {Node[]} nodes */
     function say(nodes) {
@@ -76,7 +81,11 @@ function actions(scheduler) {
         }, 1000);
         try {
             const { status, data } = await change("POST", "refresh");
-            say(status === 202 ? [h("p", {}, String(data.message ?? t("refresh.queued")))] : result(data));
+            say(
+                status === 202
+                    ? [h("p", {}, String(data.message ?? t("refresh.queued")))]
+                    : result(data),
+            );
         } catch (error) {
             say(failure(error));
         } finally {
@@ -97,11 +106,16 @@ function actions(scheduler) {
                 minute: newMinute,
             });
             say([
-                h("p", { class: "good-text" }, "✓ ", t("slot.moved", {
-                    time: data.new_schedule,
-                    zone: data.timezone,
-                    next: data.next_run_time ? instant(data.next_run_time) : "—",
-                })),
+                h(
+                    "p",
+                    { class: "good-text" },
+                    "✓ ",
+                    t("slot.moved", {
+                        time: data.new_schedule,
+                        zone: data.timezone,
+                        next: data.next_run_time ? instant(data.next_run_time) : "—",
+                    }),
+                ),
             ]);
         } catch (error) {
             say(failure(error));
@@ -135,7 +149,11 @@ function problems(health) {
         h("h2", {}, t("problems.title")),
         h("p", {}, h("b", {}, named("status", health.status))),
         health.problems.length
-            ? h("ul", { class: "problems" }, health.problems.map((/** @type {string} */ text) => h("li", {}, text)))
+            ? h(
+                  "ul",
+                  { class: "problems" },
+                  health.problems.map((/** @type {string} */ text) => h("li", {}, text)),
+              )
             : h("p", {}, "✓ ", t("problems.none")),
     );
 }
@@ -163,7 +181,11 @@ export default async function operacion() {
                 "dl",
                 { class: "facts" },
                 h("dt", {}, t("schedule.daily")),
-                h("dd", { id: "schedule" }, `${scheduler.schedule ?? "—"} ${scheduler.timezone ?? ""}`),
+                h(
+                    "dd",
+                    { id: "schedule" },
+                    `${scheduler.schedule ?? "—"} ${scheduler.timezone ?? ""}`,
+                ),
                 h("dt", {}, t("schedule.next")),
                 h("dd", {}, scheduler.next_run_time ? instant(scheduler.next_run_time) : "—"),
                 h("dt", {}, t("schedule.running")),
@@ -192,8 +214,24 @@ export default async function operacion() {
                     { key: "title", label: t("views.view"), unit: "texto" },
                     { key: "row_count", label: t("views.rows"), unit: "conteo" },
                     { key: "last_refresh", label: t("views.refresh"), unit: "instante" },
-                    { key: "last_status", label: t("views.status"), unit: "texto", cell: (row) => named("run", row.last_status) },
-                    { key: "last_duration_ms", label: t("views.time"), unit: "conteo", cell: (row) => format(row.last_duration_ms == null ? null : Math.round(row.last_duration_ms), "conteo") },
+                    {
+                        key: "last_status",
+                        label: t("views.status"),
+                        unit: "texto",
+                        cell: (row) => named("run", row.last_status),
+                    },
+                    {
+                        key: "last_duration_ms",
+                        label: t("views.time"),
+                        unit: "conteo",
+                        cell: (row) =>
+                            format(
+                                row.last_duration_ms == null
+                                    ? null
+                                    : Math.round(row.last_duration_ms),
+                                "conteo",
+                            ),
+                    },
                     { key: "pending_changes", label: t("views.pending"), unit: "conteo" },
                 ],
             }),
@@ -210,7 +248,12 @@ export default async function operacion() {
                       fields: [
                           { key: "requested_at", label: t("jobs.asked"), unit: "instante" },
                           { key: "requested_by", label: t("jobs.by"), unit: "texto" },
-                          { key: "state", label: t("views.status"), unit: "texto", cell: (row) => named("run", row.state) },
+                          {
+                              key: "state",
+                              label: t("views.status"),
+                              unit: "texto",
+                              cell: (row) => named("run", row.state),
+                          },
                           { key: "finished_at", label: t("jobs.finished"), unit: "instante" },
                           { key: "error", label: t("jobs.error"), unit: "texto" },
                       ],

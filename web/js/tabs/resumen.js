@@ -131,7 +131,12 @@ function sentence(view, lastYear) {
         .map(([column, percent]) => verdict(columnOf(view, column).better, percent));
     if (!verdicts.length) return null;
     const n = verdicts.filter((one) => one === "better").length;
-    const key = n * 2 > verdicts.length ? "year.better" : n * 2 < verdicts.length ? "year.worse" : "year.same";
+    const key =
+        n * 2 > verdicts.length
+            ? "year.better"
+            : n * 2 < verdicts.length
+              ? "year.worse"
+              : "year.same";
     return h("p", { class: "lead" }, t(key, { n, of: verdicts.length }));
 }
 
@@ -144,9 +149,15 @@ async function problems() {
         { class: `panel health ${data.status}`, id: "problems" },
         h("h2", {}, t("problems.title")),
         list.length
-            ? h("ul", { class: "problems" }, list.map((text) => h("li", {}, text)))
+            ? h(
+                  "ul",
+                  { class: "problems" },
+                  list.map((text) => h("li", {}, text)),
+              )
             : h("p", {}, "✓ ", t("problems.none")),
-        list.length ? h("p", {}, h("a", linkProps({ vista: "operacion" }), t("problems.where"))) : null,
+        list.length
+            ? h("p", {}, h("a", linkProps({ vista: "operacion" }), t("problems.where")))
+            : null,
     );
 }
 
@@ -184,6 +195,7 @@ async function lights() {
         rows(HEALTH, { limit: 2, compare: "previous" }),
         rows(RETENTION, { limit: 2, compare: "previous" }),
     ]);
+    /** @type {Record<string, Row | undefined>} */
     const over = {
         [HEALTH]: weeks.find((row) => !row.incompleto),
         [RETENTION]: months.find((row) => !row.incompleto),
@@ -247,7 +259,9 @@ export default async function resumen() {
         "resumen-meses",
         t("months.table"),
         [timeField("mes"), ...columns.map((column) => field(view, column))],
-        all.map((row) => (row.mes === current.mes ? { ...row, incompleto: current.incompleto } : row)),
+        all.map((row) =>
+            row.mes === current.mes ? { ...row, incompleto: current.incompleto } : row,
+        ),
     );
     return [
         h(
