@@ -12,6 +12,7 @@ const browser = [
     "Event",
     "Headers",
     "Intl",
+    "Node",
     "Response",
     "ResizeObserver",
     "TextDecoder",

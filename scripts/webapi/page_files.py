@@ -16,6 +16,7 @@ LIBRARIES = (
     "d3-time/dist/d3-time.min.js",
     "d3-time-format/dist/d3-time-format.min.js",
     "d3-scale/dist/d3-scale.min.js",
+    "d3-geo/dist/d3-geo.min.js",
     "d3-path/dist/d3-path.min.js",
     "d3-shape/dist/d3-shape.min.js",
     "d3-selection/dist/d3-selection.min.js",

@@ -147,6 +147,18 @@ export function lines(chart, width) {
                     }),
                 ];
             }),
+            good
+                ? Plot.text([good], {
+                      y: "to",
+                      text: () => `✓ ${t("band.good")}`,
+                      frameAnchor: "left",
+                      textAnchor: "start",
+                      dx: 6,
+                      dy: 10,
+                      stroke: "var(--surface)",
+                      fill: "var(--good)",
+                  })
+                : null,
             ...annotations({
                 view,
                 columns: series.map((field) => field.key),

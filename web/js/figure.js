@@ -79,7 +79,7 @@ export function tools(id, name, fields, rows) {
         event.preventDefault();
         show(!opened.has(id));
     };
-    return { buttons: h("span", { class: "tools" }, toggle, download), panel, onkeydown };
+    return { buttons: h("span", { class: "tools" }, toggle, download), download, panel, onkeydown };
 }
 
 /**

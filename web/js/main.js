@@ -162,7 +162,11 @@ async function poll() {
 async function start() {
     restoreTheme();
     takeFromAddress();
-    const { lang } = state();
+    const { lang, vista } = state();
+    if (current()) {
+        // What is needed in any case comes meanwhile; if it fails, render() says so.
+        Promise.allSettled([loadCatalogue(), TABS[vista]()]);
+    }
     await speak(lang === "en" ? "en" : "es");
     document.body.append(
         h("a", { class: "skip", href: "#main", onclick: skip }, t("skip")),

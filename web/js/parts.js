@@ -74,9 +74,10 @@ export function missingNote(view, rows, columns) {
  * @param {(number | null)[]} values oldest first
  * @param {string} words what it shows, for those who can't see it
  * @param {boolean} [running]
+ * @param {number} [width]
  */
-export function spark(values, words, running = false) {
-    const [width, height] = [120, 32];
+export function spark(values, words, running = false, width = 120) {
+    const height = 32;
     const given = values.filter((value) => value != null);
     const [low, high] = [Math.min(...given), Math.max(...given)];
     /** @param {number} index */

@@ -8,6 +8,7 @@ import "../lib/d3-format.min.js";
 import "../lib/d3-time.min.js";
 import "../lib/d3-time-format.min.js";
 import "../lib/d3-scale.min.js";
+import "../lib/d3-geo.min.js";
 import "../lib/d3-path.min.js";
 import "../lib/d3-shape.min.js";
 import "../lib/d3-selection.min.js";

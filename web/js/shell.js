@@ -112,12 +112,9 @@ export function filters(signOut) {
     });
     const role = isOperator() ? t("role.operator") : t("role.reader");
     return [
-        h("label", { for: "period" }, t("filter.period")),
-        select,
+        h("span", { class: "field" }, h("label", { for: "period" }, t("filter.period")), select),
         own,
-        h("label", { for: "city" }, t("filter.city")),
-        city,
-        cities,
+        h("span", { class: "field" }, h("label", { for: "city" }, t("filter.city")), city, cities),
         h(
             "span",
             { class: "right" },

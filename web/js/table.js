@@ -41,11 +41,11 @@ export function cellText(field, row) {
 }
 
 /**
- * @param {{id: string, caption: string, fields: Field[], rows: Row[], sort?: {key: string, down: boolean}}} table
- *     sort: sortable, and by what at first
+ * @param {{id: string, caption: string, fields: Field[], rows: Row[], sort?: {key: string, down: boolean}, titled?: boolean}} table
+ *     sort: sortable, and by what at first; titled: a heading says what it is already
  * @returns {HTMLElement}
  */
-export function table({ id, caption, fields, rows, sort }) {
+export function table({ id, caption, fields, rows, sort, titled }) {
     const body = h("tbody");
     const heads = fields.map((field) => {
         const kind = isText(field.unit) ? "text" : "number";
@@ -107,7 +107,13 @@ export function table({ id, caption, fields, rows, sort }) {
             "aria-label": caption,
             id: `${id}-scroll`,
         },
-        h("table", { id }, h("caption", {}, caption), h("thead", {}, h("tr", {}, heads)), body),
+        h(
+            "table",
+            { id },
+            h("caption", {}, titled ? h("span", { class: "unseen" }, caption) : caption),
+            h("thead", {}, h("tr", {}, heads)),
+            body,
+        ),
     );
 }
 

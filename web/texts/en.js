@@ -9,7 +9,7 @@ export default {
     yes: "yes",
     no: "no",
     running: "incomplete",
-    "running.dashed": "{period} is incomplete: dashed.",
+    "running.dashed": "{period}: incomplete, and so dashed.",
     "running.cards":
         "The running month is incomplete. It is compared with the same days of the other months.",
     "nav.label": "Sections",

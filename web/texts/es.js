@@ -9,7 +9,7 @@ export default {
     yes: "sí",
     no: "no",
     running: "incompleto",
-    "running.dashed": "{period} está incompleto: línea punteada.",
+    "running.dashed": "{period}: incompleto, por eso va punteado.",
     "running.cards":
         "El mes en curso está incompleto. Se compara con los mismos días de los otros meses.",
     "nav.label": "Secciones",

@@ -127,6 +127,7 @@ export default async function ciudades() {
             table({
                 id: "ciudades-lista",
                 caption,
+                titled: true,
                 sort: { key: "solicitudes", down: true },
                 rows: shown.map((row) => ({ ...row, incompleto: false })),
                 fields: [

@@ -128,7 +128,7 @@ export default async function embudo() {
         }),
         h(
             "div",
-            { class: "grid" },
+            { class: "grid three" },
             MEDIANS.map((column) => {
                 const one = [field(DAYS, column)];
                 return figure({

@@ -37,7 +37,7 @@ function latest(column, over) {
         " ",
         band(VIEW, column, over[column]),
         h("span", { class: "note" }, period(over.semana, "semana")),
-        bands && h("span", { class: "note" }, bandWords(bands)),
+        bands && h("span", { class: "note bounds" }, bandWords(bands)),
     );
 }
 
@@ -52,7 +52,7 @@ export default async function mercado() {
         h("p", { class: "note" }, inWords("semana")),
         h(
             "div",
-            { class: "grid" },
+            { class: "grid three" },
             BANDED.map((column) => {
                 const one = [field(VIEW, column)];
                 const { bands } = columnOf(VIEW, column);

@@ -208,6 +208,7 @@ export default async function operacion() {
             table({
                 id: "vistas",
                 caption: t("views.title"),
+                titled: true,
                 rows: views,
                 sort: { key: "title", down: false },
                 fields: [
@@ -244,6 +245,7 @@ export default async function operacion() {
                 ? table({
                       id: "trabajos",
                       caption: t("jobs.title"),
+                      titled: true,
                       rows: jobs,
                       fields: [
                           { key: "requested_at", label: t("jobs.asked"), unit: "instante" },

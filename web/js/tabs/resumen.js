@@ -102,13 +102,13 @@ function card(view, column, months, now, lastYear) {
     return h(
         "article",
         { class: "card", "data-column": column },
-        h("h3", {}, label(view, column), info(view, column)),
+        h("h3", {}, label(view, column).replace(/ \(.*\)$/, ""), info(view, column)),
         h("p", { class: "big" }, format(now[column], unit)),
         now[column] == null && h("p", { class: "note" }, t("missing.one")),
         band(view, column, now[column]),
         delta(now, column, better, last, unit, "previous"),
         delta(lastYear, column, better, year, unit, "year"),
-        spark(values, sparkWords(values, unit), Boolean(now.incompleto)),
+        spark(values, sparkWords(values, unit), Boolean(now.incompleto), 260),
     );
 }
 
@@ -181,10 +181,14 @@ async function live() {
         h(
             "dl",
             { class: "live" },
-            parts.map((name) => [
-                h("dt", {}, t(`live.${name}`)),
-                h("dd", { "data-live": name }, format(now[name], "conteo")),
-            ]),
+            parts.map((name) =>
+                h(
+                    "div",
+                    {},
+                    h("dt", {}, t(`live.${name}`)),
+                    h("dd", { "data-live": name }, format(now[name], "conteo")),
+                ),
+            ),
         ),
     );
 }
@@ -238,16 +242,15 @@ export default async function resumen() {
     const { ciudad, hasta } = state();
     const view = ciudad ? CITIES : MONTHS;
     const query = { ciudad, to: hasta };
-    const [all, now, lastYear, wrong, moment, colours, trust] = await Promise.all([
+    const [all, now, yearAgo, wrong, moment, colours, trust] = await Promise.all([
         rows(view, { ...query, limit: 13, fill: "true" }),
         rows(view, { ...query, limit: 1, compare: "previous" }),
-        rows(view, { ...query, limit: 1, compare: "year" }),
+        product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
         problems(),
         live(),
         lights(),
         restated(),
     ]);
-    const { meta } = await product(`kpis/${view}`, { ...query, limit: 1, compare: "year" });
     const current = now[0];
     if (!current) {
         return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
@@ -279,17 +282,17 @@ export default async function resumen() {
                         name,
                         current.incompleto && h("span", { class: "tag" }, t("running")),
                     ),
-                    sentence(view, lastYear[0]),
+                    sentence(view, yearAgo.data[0]),
                 ),
                 buttons,
             ),
             h(
                 "div",
                 { class: "cards" },
-                columns.map((column) => card(view, column, months, current, lastYear[0])),
+                columns.map((column) => card(view, column, months, current, yearAgo.data[0])),
             ),
             current.incompleto && h("p", { class: "note" }, t("running.cards")),
-            fresh(meta.calculatedAt),
+            fresh(yearAgo.meta.calculatedAt),
             panel,
         ),
         h("div", { class: "pair" }, wrong, moment),
