@@ -52,19 +52,26 @@ export function signIn(reason, signedIn) {
 export function trouble(error, retry) {
     const status = error instanceof ApiError ? error.status : -1;
     const dead = status === 0 || status === 502 || status === 503 || status === 504;
-    const text = dead
-        ? t("error.dead")
-        : status === 403
-          ? t("error.forbidden")
-          : status === 429
-            ? t("error.busy")
-            : t("error.other");
     const message = error instanceof Error ? error.message : String(error);
+    const unfilled = status === 503 && message.includes("never populated");
+    const text = unfilled
+        ? t("error.unfilled")
+        : dead
+          ? t("error.dead")
+          : status === 403
+            ? t("error.forbidden")
+            : status === 429
+              ? t("error.busy")
+              : t("error.other");
     return h(
         "section",
         { class: "panel trouble", role: "alert" },
         h("h2", {}, text),
-        h("p", {}, dead ? t("error.dead.do") : t("error.other.do")),
+        h(
+            "p",
+            {},
+            unfilled ? t("error.unfilled.do") : dead ? t("error.dead.do") : t("error.other.do"),
+        ),
         h(
             "p",
             {},

@@ -210,6 +210,8 @@ export default {
     "error.dead": "The API does not answer",
     "error.dead.do":
         "Your data are safe. Wait a minute and try again; if it stays like this, tell whoever runs the API.",
+    "error.unfilled": "There are no data yet",
+    "error.unfilled.do": "An operator has to refresh once: Operations, “Refresh now”.",
     "error.forbidden": "This token may not see this",
     "error.busy": "Too many requests at once",
     "error.other": "Something failed",

@@ -210,6 +210,8 @@ export default {
     "error.dead": "La API no responde",
     "error.dead.do":
         "Sus datos están a salvo. Espere un minuto y reintente; si sigue así, avise a quien opera la API.",
+    "error.unfilled": "Todavía no hay datos",
+    "error.unfilled.do": "Un operador debe actualizar una vez: Operación, «Actualizar ahora».",
     "error.forbidden": "Este token no puede ver esto",
     "error.busy": "Demasiadas solicitudes a la vez",
     "error.other": "Algo falló",

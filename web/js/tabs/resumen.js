@@ -8,6 +8,7 @@ import { tools } from "../figure.js";
 import { difference, format, instant, period } from "../format.js";
 import { band, empty, info, section, spark, sparkWords } from "../parts.js";
 import { linkProps, state } from "../state.js";
+import { lights } from "./luces.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -32,17 +33,6 @@ const SIX = {
         "ttfo_mediana_seg",
     ],
 };
-const HEALTH = "mv_salud_marketplace";
-const RETENTION = "mv_retencion_asesores";
-const LIGHTS = [
-    [HEALTH, "ratio_oferta_demanda"],
-    [HEALTH, "densidad_ofertas"],
-    [HEALTH, "tasa_participacion_pct"],
-    [HEALTH, "tasa_adjudicacion_promedio_pct"],
-    [HEALTH, "tasa_aceptacion_cliente_pct"],
-    [RETENTION, "tasa_retencion_pct"],
-];
-
 /**
  * Better, worse or neither.
  * @param {string} better
@@ -161,10 +151,6 @@ async function problems() {
     );
 }
 
-/** @param {string} text */
-const fresh = (text) =>
-    h("p", { class: "note", id: "age" }, t("age.at", { instant: instant(text) }));
-
 /** The requests and offers of this moment. */
 async function live() {
     const { data } = await product("live");
@@ -189,40 +175,6 @@ async function live() {
                     h("dd", { "data-live": name }, format(now[name], "conteo")),
                 ),
             ),
-        ),
-    );
-}
-
-/** The bands of the last week and month that are over. */
-async function lights() {
-    const [weeks, months] = await Promise.all([
-        rows(HEALTH, { limit: 2, compare: "previous" }),
-        rows(RETENTION, { limit: 2, compare: "previous" }),
-    ]);
-    /** @type {Record<string, Row | undefined>} */
-    const over = {
-        [HEALTH]: weeks.find((row) => !row.incompleto),
-        [RETENTION]: months.find((row) => !row.incompleto),
-    };
-    const shown = LIGHTS.filter(([view]) => over[view]);
-    if (!shown.length) return null;
-    return section(
-        t("lights.title"),
-        h(
-            "ul",
-            { class: "lights" },
-            shown.map(([view, column]) => {
-                const row = /** @type {Row} */ (over[view]);
-                const time = view === HEALTH ? "semana" : "mes";
-                return h(
-                    "li",
-                    { "data-column": column },
-                    h("span", { class: "name" }, label(view, column), info(view, column)),
-                    h("b", {}, format(row[column], columnOf(view, column).unit)),
-                    band(view, column, row[column]),
-                    h("span", { class: "note" }, period(row[time], time)),
-                );
-            }),
         ),
     );
 }
@@ -292,7 +244,11 @@ export default async function resumen() {
                 columns.map((column) => card(view, column, months, current, yearAgo.data[0])),
             ),
             current.incompleto && h("p", { class: "note" }, t("running.cards")),
-            fresh(yearAgo.meta.calculatedAt),
+            h(
+                "p",
+                { class: "note", id: "age" },
+                t("age.at", { instant: instant(yearAgo.meta.calculatedAt) }),
+            ),
             panel,
         ),
         h("div", { class: "pair" }, wrong, moment),
