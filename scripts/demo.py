@@ -421,7 +421,8 @@ def show_api(gateway: Gateway) -> None:
     """Print requests that are ready to paste, with tokens for half a day."""
     secret = gateway.secret()
     if is_key_set(secret):
-        print(f"\nThe page: {gateway.url}/\nThe HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)")
+        print(f"\nThe page: {gateway.url}/")
+        print(f"The HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)")
         print("  Its tokens are checked by public keys (JWKS); make one with your private key.")
         return
     tokens = {

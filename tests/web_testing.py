@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -237,12 +236,3 @@ def transferred(page: Page) -> Callable[[], dict[str, int]]:
     )
     session.send("Network.enable")
     return lambda: {f"{urls[one]} {one}": size for one, size in sizes.items()}
-
-
-def in_memory_only(page: Page, token: str) -> bool:
-    """Tell whether a token is in nothing that the browser keeps or shows."""
-    kept = page.evaluate(
-        "() => JSON.stringify([location.href, document.cookie, {...localStorage}, "
-        "{...sessionStorage}, history.state, document.documentElement.outerHTML])"
-    )
-    return token not in json.loads(f"[{kept}]")[0].__str__() and token not in kept

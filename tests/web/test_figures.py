@@ -51,7 +51,7 @@ LIGHTS = {
     ),
     "mv_retencion_asesores": ("tasa_retencion_pct",),
 }
-# From /work/shared/catalogue.md, by hand: when a value is good, and when it is bad.
+# The operators' rules, by hand: when a value is good, and when it is bad.
 BANDS = {
     "ratio_oferta_demanda": (lambda n: 15 <= n <= 25, lambda n: n < 10 or n > 30),
     "densidad_ofertas": (lambda n: n >= 3, lambda n: n < 2),
