@@ -17,7 +17,8 @@ PICTURES = {
     "resumen": ("resumen", 1280, 900),
     "mercado": ("mercado", 1280, 900),
 }
-SECONDS = 300
+# Long enough that the page does not warn of its end.
+SECONDS = 3600
 
 
 def take(url: str, token: str, directory: Path) -> list[Path]:

@@ -57,13 +57,13 @@ def give_awkward_names(database: Database) -> None:
 
 def rounded(value: object, digits: int) -> str:
     """Return a number as people in Colombia write it."""
-    number = Decimal(float(str(value))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    number = Decimal(str(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
     return f"{number:,}".replace(",", " ").replace(".", ",").replace(" ", ".")
 
 
 def duration(seconds: object) -> str:
     """Return a time by its two largest units."""
-    whole = int(Decimal(float(str(seconds))).quantize(Decimal(1), ROUND_HALF_UP))
+    whole = int(Decimal(str(seconds)).quantize(Decimal(1), ROUND_HALF_UP))
     minutes, rest = divmod(whole, 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     parts = [(days, "día" if days == 1 else "días"), (hours, "h"), (minutes, "min")]
@@ -98,8 +98,9 @@ def arrow(percent: float | None) -> str:
     """Return a difference as the page shows it."""
     if percent is None:
         return "—"
-    sign = "▲" if percent > 0 else "▼" if percent < 0 else "="
-    return f"{sign} {rounded(abs(percent), 1)} %"
+    number = rounded(abs(percent), 1)
+    sign = "=" if number == "0,0" else "▲" if percent > 0 else "▼"
+    return f"{sign} {number} %"
 
 
 @dataclass

@@ -41,5 +41,5 @@ SELECT set_eq(
     'the KPIs that have bands'
 );
 
-SELECT * FROM finish();
+SELECT * FROM finish(); -- noqa: AM04
 ROLLBACK;

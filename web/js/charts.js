@@ -66,7 +66,7 @@ function common(chart, width) {
         width,
         height: chart.height ?? 260,
         marginLeft: LEFT,
-        marginRight: 16,
+        marginRight: 24,
         marginTop: 16,
         marginBottom: 40,
         style: { fontSize: "12px", background: "none", overflow: "visible" },

@@ -143,7 +143,7 @@ export function ago(text) {
  * @param {number} percent
  */
 export function difference(percent) {
-    const rounded = Math.round(percent * 10) / 10;
-    const arrow = rounded > 0 ? "▲" : rounded < 0 ? "▼" : "=";
-    return `${arrow} ${number(Math.abs(rounded), 1)} %`;
+    const text = number(Math.abs(percent), 1);
+    const arrow = text === number(0, 1) ? "=" : percent > 0 ? "▲" : "▼";
+    return `${arrow} ${text} %`;
 }

@@ -47,10 +47,17 @@ function replace(/** @type {Node[]} */ nodes) {
         one.id,
         one.scrollLeft,
     ]);
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const inputs = content.querySelectorAll("input[id]");
+    const filled = [...inputs].filter((one) => one.value !== one.defaultValue);
     const { scrollX: x, scrollY: y } = window;
     content.replaceChildren(...nodes);
     drawCharts();
     for (const one of open) document.getElementById(one)?.setAttribute("open", "");
+    for (const { id: one, value } of filled) {
+        const element = /** @type {HTMLInputElement | null} */ (document.getElementById(one));
+        if (element) element.value = value;
+    }
     for (const [one, left] of scrolled) {
         const element = document.getElementById(String(one));
         if (element) element.scrollLeft = Number(left);
@@ -105,7 +112,8 @@ async function render(moved) {
     if (!current()) return askForToken("");
     const isFirst = shown !== location.search;
     main.setAttribute("aria-busy", "true");
-    frame();
+    // A refresh leaves alone what somebody may just be typing into.
+    if (isFirst) frame();
     try {
         const [tab] = await Promise.all([TABS[vista](), loadCatalogue()]);
         const parts = await tab.default();
@@ -113,7 +121,7 @@ async function render(moved) {
         replace(/** @type {Node[]} */ (parts.filter((part) => part instanceof Node)));
         shown = location.search;
         stale.hidden = true;
-        if (moved) {
+        if (moved || (isFirst && state().kpi)) {
             scrollTo(0, 0);
             focusTarget().focus({ preventScroll: !state().kpi });
         }
