@@ -204,7 +204,12 @@ def violations(page: Page) -> list[str]:
 def visited(browser: Browser, api: Api, **options: Any) -> Iterator[Visit]:
     """Open an empty page; at the end nothing must have gone wrong or been asked of others."""
     context: BrowserContext = browser.new_context(
-        **{"viewport": {"width": 1280, "height": 900}, "locale": "es-CO", **options}
+        **{
+            "viewport": {"width": 1280, "height": 900},
+            "locale": "es-CO",
+            "reduced_motion": "reduce",
+            **options,
+        }
     )
     context.set_default_timeout(20000)
     visit = Visit(context.new_page(), api)
