@@ -1,6 +1,6 @@
 // What several tabs ask the API for.
 
-import { rows } from "./api.js";
+import { product, rows } from "./api.js";
 import { columnOf, label } from "./catalogue.js";
 import { chosen } from "./periods.js";
 import { named, t } from "./texts.js";
@@ -72,3 +72,19 @@ export function pivot(all, time, dimension, column) {
 
 /** @param {string} segment */
 export const segmentName = (segment) => named("segment", segment);
+
+/**
+ * What a tab shows that changes without a refresh of the views: health, the moment, the schedule.
+ * @param {string} vista
+ * @returns {Promise<string>}
+ */
+export async function signs(vista) {
+    const paths = { resumen: ["health", "live"], operacion: ["health", "scheduler/status"] };
+    const answers = await Promise.all(
+        (paths[/** @type {keyof typeof paths} */ (vista)] ?? []).map((path) => product(path)),
+    );
+    return JSON.stringify(
+        answers.map(({ data }) => data),
+        (key, value) => (key === "checked_at" || key === "calculado_at" ? undefined : value),
+    );
+}

@@ -2,9 +2,11 @@
 
 import { ApiError, forgetAnswers } from "./api.js";
 import { loadCatalogue } from "./catalogue.js";
+import { signs } from "./data.js";
 import { h } from "./dom.js";
 import { drawCharts } from "./figure.js";
 import { expiry, signIn, trouble } from "./notices.js";
+import { showAges } from "./parts.js";
 import { filters, navigation, restoreTheme } from "./shell.js";
 import { onChange, state } from "./state.js";
 import { speak, spoken, t } from "./texts.js";
@@ -36,6 +38,8 @@ const main = h("main", { id: "main" }, heading, content);
 /** Counts what was asked for: an answer that comes late is not shown. */
 let turn = 0;
 let shown = "";
+/** What the tab showed that changes without a refresh. */
+let seen = "";
 
 /** What is open, filled in or has the focus in the old figures goes on in the new ones. */
 function replace(/** @type {Node[]} */ nodes) {
@@ -113,7 +117,10 @@ async function render(moved) {
     const isFirst = shown !== location.search;
     main.setAttribute("aria-busy", "true");
     // A refresh leaves alone what somebody may just be typing into.
-    if (isFirst) frame();
+    if (isFirst) {
+        seen = "";
+        frame();
+    }
     try {
         const [tab] = await Promise.all([TABS[vista](), loadCatalogue()]);
         const parts = await tab.default();
@@ -155,13 +162,16 @@ function frame() {
 /** Asks whether there are other data, and shows them. */
 async function poll() {
     expiry(warning);
+    showAges();
     if (!current() || document.hidden) return;
     if ((secondsLeft() ?? 1) <= 0) return askForToken(t("token.expired"));
     const mine = turn;
     try {
-        const isOther = await loadCatalogue();
+        const [isOther, now] = await Promise.all([loadCatalogue(), signs(state().vista)]);
         const isBehind = !stale.hidden || content.querySelector(".trouble") != null;
-        if (mine === turn && (isOther || isBehind)) await render(false);
+        const isNews = seen !== "" && now !== seen;
+        if (mine === turn) seen = now;
+        if (mine === turn && (isOther || isBehind || isNews)) await render(false);
     } catch (error) {
         if (mine === turn) failed(error, false);
     }

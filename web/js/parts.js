@@ -2,7 +2,7 @@
 
 import { bandOf, columnOf, label, meaning } from "./catalogue.js";
 import { h, svg } from "./dom.js";
-import { format } from "./format.js";
+import { ago, format, instant } from "./format.js";
 import { explain } from "./explain.js";
 import { t } from "./texts.js";
 
@@ -138,4 +138,22 @@ export function empty(...children) {
 /** Says that a tab's figures are of the whole country although a city is chosen. */
 export function wholeCountry() {
     return h("p", { class: "note" }, t("city.whole"));
+}
+
+/**
+ * How old the data are. showAges() keeps it true.
+ * @param {string} at
+ */
+export function age(at) {
+    return h("p", { class: "note", id: "age", "data-at": at }, ageText(at));
+}
+
+/** @param {string} at */
+const ageText = (at) => t("age.at", { instant: instant(at), ago: ago(at) });
+
+/** Writes the ages on the page anew. */
+export function showAges() {
+    for (const element of document.querySelectorAll("[data-at]")) {
+        element.textContent = ageText(element.getAttribute("data-at") ?? "");
+    }
 }

@@ -5,8 +5,8 @@ import { columnOf, label } from "../catalogue.js";
 import { field, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
-import { difference, format, instant, period } from "../format.js";
-import { band, empty, info, section, spark, sparkWords } from "../parts.js";
+import { difference, format, period } from "../format.js";
+import { age, band, empty, info, section, spark, sparkWords } from "../parts.js";
 import { linkProps, state } from "../state.js";
 import { lights } from "./luces.js";
 import { t } from "../texts.js";
@@ -244,11 +244,7 @@ export default async function resumen() {
                 columns.map((column) => card(view, column, months, current, yearAgo.data[0])),
             ),
             current.incompleto && h("p", { class: "note" }, t("running.cards")),
-            h(
-                "p",
-                { class: "note", id: "age" },
-                t("age.at", { instant: instant(yearAgo.meta.calculatedAt) }),
-            ),
+            age(yearAgo.meta.calculatedAt),
             panel,
         ),
         h("div", { class: "pair" }, wrong, moment),
