@@ -2,7 +2,7 @@
 
 import { get, rows } from "../api.js";
 import { field, series, timeField } from "../data.js";
-import { folded, h } from "../dom.js";
+import { cityKey, folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
 import { format } from "../format.js";
 import { band, empty, info, missingNote } from "../parts.js";
@@ -41,14 +41,15 @@ async function search(text) {
         .trim()
         .replace(/ /g, "%20");
     const columns = ["asesor_id", "asesor_nombre", "ciudad", "ranking_nacional", "ranking_ciudad"];
+    const { ciudad } = state();
+    const inCity = ciudad ? `&ciudad_key=eq.${encodeURIComponent(cityKey(ciudad))}` : "";
     const { data } = await get(
         `rest/${RANKING}?asesor_nombre=ilike.*${pattern}*&select=${[...columns, ...IN_RANKING]}` +
-            "&order=ranking_nacional.asc,asesor_id.asc&limit=1000",
+            `&order=ranking_nacional.asc,asesor_id.asc&limit=1000${inCity}`,
     );
-    const { ciudad } = state();
-    return data
-        .filter((/** @type {Row} */ row) => folded(row.asesor_nombre).includes(folded(text).trim()))
-        .filter((/** @type {Row} */ row) => !ciudad || folded(row.ciudad ?? "") === folded(ciudad));
+    return data.filter((/** @type {Row} */ row) =>
+        folded(row.asesor_nombre).includes(folded(text).trim()),
+    );
 }
 
 /** @param {Row[]} list */

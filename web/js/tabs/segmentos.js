@@ -3,7 +3,7 @@
 import { get, rows } from "../api.js";
 import { label } from "../catalogue.js";
 import { field, segmentName } from "../data.js";
-import { h } from "../dom.js";
+import { cityKey, h } from "../dom.js";
 import { tools } from "../figure.js";
 import { format, number } from "../format.js";
 import { info } from "../parts.js";
@@ -39,9 +39,10 @@ let openSegment = "";
 /** How many advisors each segment has, of the whole country or a city. */
 export async function counts() {
     const { ciudad } = state();
-    const list = ciudad
-        ? await rows(SEGMENTS, { ciudad, limit: 1000 })
-        : (await get(`rest/${SEGMENTS}`, { select: "segmento" })).data;
+    const { data: list } = await get(`rest/${SEGMENTS}`, {
+        select: "segmento",
+        ciudad_key: ciudad && `eq.${cityKey(ciudad)}`,
+    });
     /** @type {Map<string, number>} */
     const of = new Map();
     for (const row of list) of.set(row.segmento, (of.get(row.segmento) ?? 0) + 1);
