@@ -15,7 +15,6 @@ READY = "main:not([aria-busy]) #content > *"
 PICTURES = {
     "resumen-phone": ("resumen", 390, 844),
     "resumen": ("resumen", 1280, 900),
-    "mercado": ("mercado", 1280, 900),
 }
 # Long enough that the page does not warn of its end.
 SECONDS = 3600

@@ -84,6 +84,7 @@ function funnel(days) {
             "p",
             {},
             label(DAYS, "conversion_general_pct"),
+            info(DAYS, "conversion_general_pct"),
             ": ",
             h("b", { "data-column": "conversion_general_pct" }, format(general, "pct")),
         ),
