@@ -7,7 +7,7 @@ from pathlib import Path
 from commandline.console import UserError
 
 # What the charts need. Plot's own bundle takes these parts of d3 from a global object, in this
-# order; all of d3 would be 45 kB more over the wire. js/plot.js loads them.
+# order; all of d3 would be 41 kB more over the wire. js/plot.js loads them.
 LIBRARIES = (
     "d3-array/dist/d3-array.min.js",
     "d3-color/dist/d3-color.min.js",
