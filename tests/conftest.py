@@ -25,7 +25,7 @@ from marketplace import BASE_SEED
 from migrate import migrate
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserContext
 
     from gateway_testing import Api
     from web_testing import Visit
@@ -408,12 +408,22 @@ def shop(system_server: Server) -> Iterator["Api"]:
             yield api
 
 
-@pytest.fixture
-def visit(browser: "Browser", shop: "Api") -> Iterator["Visit"]:
-    """A page of the test's own, over the shop."""
-    from web_testing import visited
+@pytest.fixture(scope="session")
+def profile(browser: "Browser") -> Iterator["BrowserContext"]:
+    """A browser profile for many pages, whose cache keeps the files of the page."""
+    from web_testing import new_context
 
-    with visited(browser, shop) as visit:
+    context = new_context(browser)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(profile: "BrowserContext", shop: "Api") -> Iterator["Visit"]:
+    """A page of the test's own, over the shop."""
+    from web_testing import checked
+
+    with checked(profile, shop) as visit:
         yield visit
 
 

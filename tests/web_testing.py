@@ -200,10 +200,9 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-@contextmanager
-def visited(browser: Browser, api: Api, **options: Any) -> Iterator[Visit]:
-    """Open an empty page; at the end nothing must have gone wrong or been asked of others."""
-    context: BrowserContext = browser.new_context(
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """Return a browser profile of its own: storage, cache and settings."""
+    context = browser.new_context(
         **{
             "viewport": {"width": 1280, "height": 900},
             "locale": "es-CO",
@@ -212,6 +211,23 @@ def visited(browser: Browser, api: Api, **options: Any) -> Iterator[Visit]:
         }
     )
     context.set_default_timeout(20000)
+    return context
+
+
+@contextmanager
+def visited(browser: Browser, api: Api, **options: Any) -> Iterator[Visit]:
+    """Open an empty page in a profile of its own; check at the end what it said and asked."""
+    context = new_context(browser, **options)
+    try:
+        with checked(context, api) as visit:
+            yield visit
+    finally:
+        context.close()
+
+
+@contextmanager
+def checked(context: BrowserContext, api: Api) -> Iterator[Visit]:
+    """Open an empty page; at the end nothing must have gone wrong or been asked of others."""
     visit = Visit(context.new_page(), api)
     visit.page.on("console", lambda message: visit.said.append(f"{message.type}: {message.text}"))
     visit.page.on("pageerror", lambda error: visit.said.append(f"error: {error}"))
@@ -224,7 +240,9 @@ def visited(browser: Browser, api: Api, **options: Any) -> Iterator[Visit]:
         others = [url for url in visit.asked if urlsplit(url).netloc not in (own, "")]
         assert not others, others
     finally:
-        context.close()
+        if visit.page.url.startswith("http"):
+            visit.page.evaluate("localStorage.clear()")
+        visit.page.close()
 
 
 def transferred(page: Page) -> Callable[[], dict[str, int]]:

@@ -307,18 +307,20 @@ def claims(role: str, seconds: int) -> dict[str, object]:
     }
 
 
-def test_the_end_of_a_token_is_told_before_and_when_it_comes(visit: Visit, shop: Api) -> None:
-    page = visit.page
-    page.clock.install()
-    page.goto(f"{shop.url}/#token={shop.mint(claims(LECTOR, 1000))}")
-    visit.ready()
-    assert not page.locator("#warning").is_visible()
-    page.clock.fast_forward(200_000)
-    page.wait_for_selector("#warning:not([hidden])")
-    assert visit.text("#warning") == "El token vence en 13 min. Pida otro antes."
-    page.clock.fast_forward(900_000)
-    page.wait_for_selector("#token")
-    assert visit.text("#token-problem") == "El token venció. Pida otro."
+def test_the_end_of_a_token_is_told_before_and_when_it_comes(browser: Browser, shop: Api) -> None:
+    # The clock is that of a whole profile.
+    with visited(browser, shop) as visit:
+        page = visit.page
+        page.clock.install()
+        page.goto(f"{shop.url}/#token={shop.mint(claims(LECTOR, 1000))}")
+        visit.ready()
+        assert not page.locator("#warning").is_visible()
+        page.clock.fast_forward(200_000)
+        page.wait_for_selector("#warning:not([hidden])")
+        assert visit.text("#warning") == "El token vence en 13 min. Pida otro antes."
+        page.clock.fast_forward(900_000)
+        page.wait_for_selector("#token")
+        assert visit.text("#token-problem") == "El token venció. Pida otro."
 
 
 def test_an_expired_or_foreign_token_asks_for_another(visit: Visit, shop: Api) -> None:
