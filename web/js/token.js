@@ -38,7 +38,7 @@ export function takeFromAddress() {
     const given = /^#token=(.*)$/.exec(location.hash);
     if (!given) return false;
     history.replaceState(history.state, "", location.pathname + location.search);
-    return take(decodeURIComponent(given[1]));
+    return take(given[1]);
 }
 
 export function forget() {
