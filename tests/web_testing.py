@@ -188,10 +188,15 @@ def without_tag(table: list[list[str]]) -> list[list[str]]:
     return [[first.removesuffix(" incompleto"), *others] for first, *others in table]
 
 
-def violations(page: Page) -> list[str]:
-    """Return what axe-core finds serious, by rule and element."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+def violations(page: Page, *rules: str) -> list[str]:
+    """Return what axe-core finds serious by all rules or by some, by rule and element."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "rules => axe.run(document, {resultTypes: ['violations'], "
+        "...(rules.length ? {runOnly: rules} : {})})",
+        list(rules),
+    )
     return [
         f"{one['id']}: {node['target']} {node['failureSummary'][:160]}"
         for one in found["violations"]

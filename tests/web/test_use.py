@@ -76,7 +76,7 @@ def test_the_keyboard_alone_reaches_tabs_charts_tables_and_meanings(
     dialog = plain(page.locator("dialog").inner_text())
     assert column["label_es"] in dialog and plain(column["description_es"]) in dialog
     keys.press("Escape")
-    assert page.locator("dialog").count() == 0
+    page.locator("dialog").wait_for(state="detached")
     focused = page.evaluate("document.activeElement.id")
     assert focused == "info-mv_finanzas_mensuales-ticket_promedio"
 
