@@ -39,7 +39,7 @@ LOCK := .local/venv/bin/uv pip compile --universal --generate-hashes --python-ve
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^[a-z][a-z-]*:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+		/^[a-z][a-z-]*:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@sed -n 's/^#   //p' Makefile
 

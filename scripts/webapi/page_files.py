@@ -25,7 +25,7 @@ LIBRARIES = (
 # The style that Plot puts into each chart, for the Content-Security-Policy. A test in the browser
 # tells when another Plot has another one.
 CHART_STYLE = "sha256-jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww="
-# Of the released versions before this one: pages that are open still ask for their files.
+# This version and those before it: pages that are open still ask for their files.
 KEPT_VERSIONS = 3
 PLACEHOLDER = "@VERSION@"
 
