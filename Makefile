@@ -41,7 +41,7 @@ LOCK := .local/venv/bin/uv pip compile --universal --generate-hashes --python-ve
 .PHONY: help
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^[a-z][a-z-]*:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+		/^[a-z][a-z-]*:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@sed -n 's/^#   //p' Makefile
 
@@ -146,8 +146,8 @@ test-long: ## daily slots of every zone over 10 years (minutes)
 	@TELOO_LONG=1 $(PYTHON) -m pytest -q tests/schedule/test_slots.py
 
 .PHONY: lint
-lint: ## run the linters and the type checker only
-	@scripts/install.sh --venv-only --test
+lint: ## run the linters and the type checkers only
+	@scripts/install.sh --test
 	@$(PYTHON) scripts/run_tests.py --lint-only
 
 .PHONY: bench
@@ -162,11 +162,18 @@ bench-api: ## measure the HTTP API against pgbench and against FastAPI
 	@$(PYTHON) scripts/bench_api.py
 
 .PHONY: format
-format: ## format Python and SQL
-	@scripts/install.sh --venv-only --test
+format: ## format Python, SQL and JavaScript
+	@scripts/install.sh --test
 	@.local/venv/bin/ruff format .
 	@.local/venv/bin/ruff check --fix .
 	@.local/venv/bin/sqlfluff fix --nocolor --disable-progress-bar sql
+	@.local/node/node_modules/.bin/prettier --config config/web/prettier.json --write \
+		--log-level warn web config/web
+
+.PHONY: screenshots
+screenshots: ## write docs/images anew: the page as the running demo shows it
+	@scripts/install.sh --test
+	@$(PYTHON) scripts/screenshots.py
 
 .PHONY: lock
 lock: ## write config/requirements*.txt anew from pyproject.toml (UPGRADE=1: newest versions)

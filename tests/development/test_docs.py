@@ -28,7 +28,7 @@ PAGES = sorted(
 NEW = set(
     re.findall(r"^Create `([^`]+)`", (PROJECT / "docs" / "changing.md").read_text("utf-8"), re.M)
 )
-FOLDERS = "config|docs|scripts|sql|tests"
+FOLDERS = "config|docs|scripts|sql|tests|web"
 
 
 def headings(page: Path) -> set[str]:

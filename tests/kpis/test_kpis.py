@@ -264,6 +264,7 @@ def test_new_view_is_one_file_with_all_that_follows(extended: Extended) -> None:
         "type": "numeric",
         "unit": "pct",
         "better": "up",
+        "bands": None,
         "label_es": "Tasa de aceptación",
         "description_es": "De cada 100, cuántas.",
         "description_en": "100 × accepted / created; it's 0 over none.",

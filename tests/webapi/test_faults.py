@@ -18,6 +18,7 @@ MONTHS = "/materialized-views/monthly-metrics"
 REFRESH = "/materialized-views/refresh"
 TRIGGER = "/materialized-views/scheduler/trigger-refresh"
 
+
 @pytest.fixture(scope="module", autouse=True)
 def refreshed_afterwards(api: Api) -> Iterator[None]:
     """Leave nothing to others: after a gap of capture, live KPIs read the whole source."""

@@ -71,6 +71,10 @@ def log_lines(api: Api) -> list[dict[str, object]]:
         "/materialized-views/Status",
         "/materialized-views/statusx",
         "/docs/nope.js",
+        "/assets",
+        "/assets/",
+        "/assets/0123456789abcdef/js/main.js",
+        "/assets/../jwt-secret",
         "/docs/../jwt-secret",
         "/rpc/status",
         "/nope.html",
@@ -301,14 +305,30 @@ def test_compressed_where_asked_for(api: Api) -> None:
     assert json.loads(gzip.decompress(answer.content)) == plain.json()
 
 
-# -- the page ------------------------------------------------------------------------------
+# -- the pages -----------------------------------------------------------------------------
+
+
+def test_the_page_and_its_files_are_served_without_a_token(api: Api) -> None:
+    page = api.get("/?vista=embudo&ciudad=Bogot%C3%A1")
+    assert (page.status, page.body) == (200, api.get("/").body)
+    assert page.headers["content-type"].startswith("text/html")
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.body)
+    assert any(source.endswith("/js/main.js") for source in sources)
+    # Relative: they hold below a path of another proxy, too.
+    assert all(source.startswith("assets/") for source in sources)
+    types = {"js": "application/javascript", "css": "text/css", "svg": "image/svg+xml"}
+    for source in sources:
+        answer = api.get(f"/{source}")
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith(types[source.rsplit(".", 1)[1]])
+    assert "<script>" not in page.body
+    assert api.get("/index.html").status == 404
 
 
 def test_docs_page_is_served_without_a_token(api: Api) -> None:
-    # Relative: they hold below a path of another proxy, too.
-    for path in ("/docs", "/"):
-        assert api.get(path).status in (301, 302)
-        assert api.get(path).headers["location"] == "docs/"
+    # Relative: it holds below a path of another proxy, too.
+    assert api.get("/docs").status == 301
+    assert api.get("/docs").headers["location"] == "docs/"
     page = api.get("/docs/")
     assert page.headers["content-type"].startswith("text/html")
     for source in re.findall(r'(?:src|href)="([^"]+)"', page.body):

@@ -84,7 +84,9 @@ def test_what_nginx_writes_is_beside_what_it_reads_and_secrets_are_closed(
     assert gateway.main(["render", "--directory", str(target)]) == 0
     for name in ("jwt-secret", "database-uri"):
         assert (target / name).stat().st_mode & 0o007 == 0
-    for name in ("nginx.conf", "postgrest.conf", "static/openapi.json", "static/docs/index.html"):
+    readable = ["nginx.conf", "postgrest.conf", "static/openapi.json", "static/docs/index.html"]
+    (style,) = target.glob("static/assets/*/style.css")
+    for name in (*readable, "static/index.html", str(style.relative_to(target))):
         assert (target / name).stat().st_mode & 0o004
     for folder in (target, target / "static", target / "static" / "docs"):
         assert folder.stat().st_mode & 0o005 == 0o005

@@ -45,12 +45,20 @@ AS $kpi_catalogue$
                 'type', kpi.column_type,
                 'unit', kpi.unit,
                 'better', kpi.better,
+                'bands', kpi_engine.kpi_bands(pg_description.description),
                 'label_es', kpi.label_es,
                 'description_es', kpi.description_es,
                 'description_en', kpi.description_en,
                 'partial', kpi.is_number AND NOT kpi.is_whole AND parts.can_be_had
             )) AS columns
         FROM kpi_engine.kpi_columns(kpi_view.relation) AS kpi
+        INNER JOIN pg_attribute
+            ON pg_attribute.attrelid = kpi_view.relation
+            AND pg_attribute.attname = kpi.column_name
+        LEFT JOIN pg_description
+            ON pg_description.classoid = 'pg_class'::regclass
+            AND pg_description.objoid = pg_attribute.attrelid
+            AND pg_description.objsubid = pg_attribute.attnum
     ) AS shown
     WHERE coalesce(has_table_privilege(kpi_engine.api_caller(), kpi_view.relation, 'SELECT'), true);
 $kpi_catalogue$;

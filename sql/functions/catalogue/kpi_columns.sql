@@ -12,6 +12,7 @@
 --               nothing; all else is an average or no number, NULL over nothing
 --   sum v.c     optional: the column is the sum of column c of the KPI view v over the period
 --               (kpi_engine.declared_totals)
+--   bands …     optional: which numbers are good and bad (kpi_engine.kpi_bands)
 --   whole       optional: the figure of some days of a period can't be had from the requests of
 --               these days, so compare shows NULL there
 --

@@ -27,7 +27,7 @@ BEGIN ATOMIC
             split_part(p_comment, E'\nes: ', 1) AS heading,
             split_part(p_comment, E'\nes: ', 2) AS descriptions
         -- Parts in parentheses would make it 30 times slower.
-        WHERE p_comment ~ '^\S[^][\n]*(?: \[[A-Za-z, _.]+\])?\nes: \S.*\nen: \S'
+        WHERE p_comment ~ '^\S[^][\n]*(?: \[[A-Za-z0-9, _.]+\])?\nes: \S.*\nen: \S'
         -- Each part once.
         OFFSET 0 -- noqa: AM09
     ) AS lines;

@@ -71,7 +71,8 @@ AS $kpi_problems$
             E'COMMENT ON COLUMN %s.%s IS\n''Solicitudes creadas [conteo, up]\n'
             'es: Solicitudes que los clientes crearon.\nen: Requests created.'';\n'
             'In the brackets: COP, segundos, dias, meses, pct, conteo, razon, fecha, instante or '
-            'texto; up, down or none; then, where it is so, dimension, city, null, zero, whole.',
+            'texto; up, down or none; then, where it is so, dimension, city, null, zero, whole, or bands such as '
+            'bands 50 over 70.',
             the_view.name, the_columns.column_name
         )
     FROM the_view
@@ -87,6 +88,10 @@ AS $kpi_problems$
             WHERE
                 word.text <> ALL (ARRAY['dimension', 'city', 'null', 'zero', 'whole'])
                 AND word.text !~ '^sum mv_[a-z_]+\.[a-z_]+$'
+                AND NOT (
+                    word.text LIKE 'bands %'
+                    AND kpi_engine.kpi_bands(the_columns.comment) IS NOT NULL
+                )
         )
     UNION ALL
     SELECT

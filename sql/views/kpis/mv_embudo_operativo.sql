@@ -82,7 +82,7 @@ COMMENT ON COLUMN mv_embudo_operativo.conversion_adjudicacion_pct IS
 es: De cada 100 solicitudes con ofertas, cuántas se adjudicaron.
 en: 100 × solicitudes_adjudicadas / solicitudes_con_ofertas; 0 over none.';
 COMMENT ON COLUMN mv_embudo_operativo.conversion_aceptacion_pct IS
-'De adjudicada a aceptada [pct, up]
+'De adjudicada a aceptada [pct, up, bands 60 over 80]
 es: De cada 100 solicitudes adjudicadas, cuántas aceptó el cliente.
 en: 100 × (awarded and accepted requests) / solicitudes_adjudicadas; 0 over none.';
 COMMENT ON COLUMN mv_embudo_operativo.conversion_general_pct IS

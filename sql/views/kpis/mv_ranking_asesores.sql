@@ -185,7 +185,7 @@ es: Tiempo que tarda el asesor en responder un aviso, en promedio.
 en: Average tiempo_respuesta_seg of the answered notifications, in seconds; 0 counts as 0. NULL
 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_respuesta_pct IS
-'Tasa de respuesta [pct, up]
+'Tasa de respuesta [pct, up, bands 60 over 75]
 es: De cada 100 avisos recibidos, cuántos respondió el asesor.
 en: 100 × notificaciones_respondidas / notificaciones_recibidas; 0 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_conversion_ofertas_pct IS

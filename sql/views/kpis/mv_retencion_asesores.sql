@@ -80,7 +80,7 @@ COMMENT ON COLUMN mv_retencion_asesores.asesores_perdidos IS
 es: Asesores activos el mes anterior y no en este.
 en: Active in the month before and not in this one.';
 COMMENT ON COLUMN mv_retencion_asesores.tasa_retencion_pct IS
-'Tasa de retención [pct, up, whole]
+'Tasa de retención [pct, up, whole, bands 60 over 85]
 es: De cada 100 asesores activos el mes anterior, cuántos siguen activos.
 en: 100 × asesores_retenidos / active in the month before; 0 over none.';
 

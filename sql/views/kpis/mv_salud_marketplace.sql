@@ -78,19 +78,19 @@ COMMENT ON COLUMN mv_salud_marketplace.solicitudes_diarias IS
 es: Solicitudes de la semana divididas por 7, también en la semana en curso.
 en: solicitudes_creadas / 7, in the running week too.';
 COMMENT ON COLUMN mv_salud_marketplace.ratio_oferta_demanda IS
-'Oferta sobre demanda: asesores activos por solicitud diaria [razon, none]
+'Oferta sobre demanda: asesores activos por solicitud diaria [razon, none, bands 10 15 25 30]
 es: Asesores activos por cada solicitud diaria.
 en: 7 × asesores_activos / solicitudes_creadas.';
 COMMENT ON COLUMN mv_salud_marketplace.densidad_ofertas IS
-'Densidad de ofertas (por solicitud con ofertas) [razon, up]
+'Densidad de ofertas (por solicitud con ofertas) [razon, up, bands 2 from 3]
 es: Ofertas que recibe una solicitud con ofertas, en promedio.
 en: ofertas_totales / solicitudes_con_ofertas; 0 over none.';
 COMMENT ON COLUMN mv_salud_marketplace.tasa_participacion_pct IS
-'Participación de asesores [pct, up, whole]
+'Participación de asesores [pct, up, whole, bands 50 over 70]
 es: De cada 100 asesores registrados, cuántos ofertaron en la semana.
 en: 100 × asesores_activos / asesores_registrados; over 100 where advisors were deleted.';
 COMMENT ON COLUMN mv_salud_marketplace.tasa_adjudicacion_promedio_pct IS
-'Tasa de adjudicación del asesor, promedio [pct, none, null]
+'Tasa de adjudicación del asesor, promedio [pct, none, null, bands 15 20 35 40]
 es: De cada 100 ofertas de un asesor, cuántas ganan: promedio de los asesores activos.
 en: Average over the active advisors of 100 × won / offers of the week, each with 2 decimals. NULL
 over none.';
@@ -100,7 +100,7 @@ es: De cada 100 ofertas de un asesor, cuántas ganan: la mitad de los asesores a
 en: Exact median over the active advisors of 100 × won / offers of the week, each with 2 decimals.
 NULL over none.';
 COMMENT ON COLUMN mv_salud_marketplace.tasa_aceptacion_cliente_pct IS
-'Ofertas ganadoras que el cliente acepta [pct, up]
+'Ofertas ganadoras que el cliente acepta [pct, up, bands 60 over 80]
 es: De cada 100 ofertas ganadoras, cuántas aceptó el cliente.
 en: 100 × offers in estado ACEPTADA / won offers; 0 over none.';
 

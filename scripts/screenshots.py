@@ -1,0 +1,73 @@
+"""Writes the pictures of docs/images: the page as the running demo shows it."""
+
+import os
+from pathlib import Path
+
+from cluster import PROJECT
+from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
+from gateway import demo_gateway
+from jwt_token import mint
+
+IMAGES = PROJECT / "docs" / "images"
+BROWSER = Path("/usr/bin/chromium")
+READY = "main:not([aria-busy]) #content > *"
+# By name: the tab, and the size of the window.
+PICTURES = {
+    "resumen-phone": ("resumen", 390, 844),
+    "resumen": ("resumen", 1280, 900),
+}
+# Long enough that the page does not warn of its end.
+SECONDS = 3600
+
+
+def take(url: str, token: str, directory: Path) -> list[Path]:
+    """Take all pictures; return their files. UserError if there is no browser."""
+    if not BROWSER.exists():
+        raise UserError("Chromium is missing", "Install it: scripts/install.sh --test")
+    # Of the packages for the tests: only this command needs it.
+    from playwright.sync_api import sync_playwright
+
+    directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(BROWSER), args=["--no-sandbox"] if os.geteuid() == 0 else []
+        )
+        for name, (tab, width, height) in PICTURES.items():
+            page = browser.new_page(
+                viewport={"width": width, "height": height}, locale="es-CO", color_scheme="light"
+            )
+            page.goto(f"{url}/?vista={tab}#token={token}")
+            page.wait_for_selector(READY)
+            path = directory / f"{name}.png"
+            page.screenshot(path=str(path))
+            written.append(path)
+            page.close()
+        browser.close()
+    return written
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = Parser(
+        prog="screenshots.py",
+        description="Writes docs/images anew, from the page of the running demo.",
+        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    )
+    parser.add_argument("--directory", type=Path, default=IMAGES, help="default: docs/images")
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    try:
+        gateway = demo_gateway("demo")
+        if not gateway.is_running:
+            raise UserError("the demo is not running", "Start it: make demo")
+        token = mint(gateway.secret(), "analytics_lector", SECONDS, "make screenshots")
+        for path in take(gateway.url, token, options.directory):
+            LOGGER.info("wrote %s (%d kB)", path, path.stat().st_size // 1000)
+    except UserError as error:
+        return report(error)
+    return 0
+
+
+if __name__ == "__main__":
+    run_tool(main)

@@ -1,0 +1,459 @@
+"""The numbers of each tab are the API's, read from the page itself."""
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from gateway_testing import Api
+from web_testing import (
+    KPIS,
+    LECTOR,
+    NASTY_CITY,
+    NASTY_NAME,
+    Row,
+    Visit,
+    arrow,
+    catalogue,
+    cells,
+    kpi,
+    plain,
+    rounded,
+    shown,
+    without_tag,
+)
+
+SYSTEM_SERVER_IS_ENOUGH = True
+SIX = {
+    "mv_metricas_mensuales": (
+        "solicitudes_creadas",
+        "tasa_aceptacion_pct",
+        "volumen_transaccional_total",
+        "ofertas_promedio_por_solicitud",
+        "asesores_activos",
+        "tiempo_promedio_cierre_seg",
+    ),
+    "mv_demanda_ciudades": (
+        "solicitudes",
+        "tasa_aceptacion_pct",
+        "valor_bruto_aceptado",
+        "ofertas_por_solicitud",
+        "asesores_activos",
+        "ttfo_mediana_seg",
+    ),
+}
+LIGHTS = {
+    "mv_salud_marketplace": (
+        "ratio_oferta_demanda",
+        "densidad_ofertas",
+        "tasa_participacion_pct",
+        "tasa_adjudicacion_promedio_pct",
+        "tasa_aceptacion_cliente_pct",
+    ),
+    "mv_retencion_asesores": ("tasa_retencion_pct",),
+}
+# The operators' rules, by hand: when a value is good, and when it is bad.
+BANDS: dict[str, tuple[Callable[[float], bool], Callable[[float], bool]]] = {
+    "ratio_oferta_demanda": (lambda n: 15 <= n <= 25, lambda n: n < 10 or n > 30),
+    "densidad_ofertas": (lambda n: n >= 3, lambda n: n < 2),
+    "tasa_participacion_pct": (lambda n: n > 70, lambda n: n < 50),
+    "tasa_adjudicacion_promedio_pct": (lambda n: 20 <= n <= 35, lambda n: n < 15 or n > 40),
+    "tasa_aceptacion_cliente_pct": (lambda n: n > 80, lambda n: n < 60),
+    "tasa_retencion_pct": (lambda n: n > 85, lambda n: n < 60),
+}
+
+
+def band(column: str, value: float) -> str:
+    """Return the word of a value's band."""
+    good, bad = BANDS[column]
+    return "✓ bien" if good(value) else "✕ mal" if bad(value) else "! atención"
+
+
+@pytest.mark.parametrize("city", ["", NASTY_CITY])
+def test_resumen_shows_six_numbers_with_their_differences(
+    visit: Visit, shop: Api, city: str
+) -> None:
+    view = "mv_demanda_ciudades" if city else "mv_metricas_mensuales"
+    query = {"ciudad": city} if city else {}
+    visit.go(**query)
+    columns = catalogue(shop)[view]
+    (now,) = kpi(shop, view, limit=1, compare="previous", **query)
+    (year,) = kpi(shop, view, limit=1, compare="year", **query)
+    assert now["incompleto"] is True
+    assert len(kpi(shop, view, limit=13, fill="true", **query)) == 13
+    for name in SIX[view]:
+        card = f".card[data-column={name}]"
+        label = re.sub(r" \(.*\)$", "", columns[name]["label_es"])
+        assert visit.text(f"{card} h3") == f"{label}?"
+        assert visit.text(f"{card} .big") == shown(now[name], columns[name]["unit"])
+        for row, kind in ((now, "previous"), (year, "year")):
+            percent = row[f"{name}_dif_pct"]
+            delta = visit.text(f"{card} [data-compare={kind}]")
+            if percent is None:
+                assert delta.startswith("Sin comparación")
+                continue
+            assert visit.text(f"{card} [data-compare={kind}] b") == arrow(percent)
+            better = columns[name]["better"] == ("up" if percent > 0 else "down")
+            if round(percent * 10):
+                assert f" {'mejor' if better else 'peor'} " in f" {delta} "
+            assert "que los mismos días de " in delta
+    better = sum(
+        columns[name]["better"] == ("up" if year[f"{name}_dif_pct"] > 0 else "down")
+        for name in SIX[view]
+        if year[f"{name}_dif_pct"] and round(year[f"{name}_dif_pct"] * 10)
+    )
+    assert str(better) in visit.text(".top .lead")
+    assert visit.text(".top .tag") == "incompleto"
+    assert visit.page.locator(".card .spark path.running").count() == 6
+    rows = visit.open_table("resumen-meses")
+    months = kpi(shop, view, limit=13, fill="true", **query)
+    assert without_tag(rows) == cells(months, SIX[view], columns, "mes")
+
+
+def test_resumen_shows_the_moment_the_bands_and_the_health(visit: Visit, shop: Api) -> None:
+    page = visit.go()
+    (live,) = shop.get("/materialized-views/live", LECTOR).json()
+    for name in (
+        "solicitudes_abiertas",
+        "ofertas_pendientes_evaluacion",
+        "solicitudes_hoy",
+        "ofertas_hoy",
+    ):
+        assert visit.text(f"[data-live={name}]") == rounded(live[name], 0)
+    columns = catalogue(shop)
+    for view, names in LIGHTS.items():
+        over = next(
+            row for row in kpi(shop, view, limit=2, compare="previous") if not row["incompleto"]
+        )
+        for name in names:
+            light = f".lights [data-column={name}]"
+            assert visit.text(f"{light} b") == shown(over[name], columns[view][name]["unit"])
+            assert visit.text(f"{light} .band") == band(name, over[name])
+    assert visit.text("#problems p") == "✓ Nada. Todo funciona."
+    assert re.search(r"Datos de hace .+: calculados el \d+ \w+ 2\d+, \d\d:\d\d", visit.text("#age"))
+    assert page.title() == "Resumen · TeLOO"
+
+
+def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
+    page = visit.go()
+    assert visit.texts("#problems li") == []
+    with page.expect_response("**/health"):
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+    shop.database.execute(
+        "UPDATE kpi_engine.view_state SET last_success_at = last_success_at - interval '27 hours' "
+        "WHERE view_name = 'mv_finanzas_mensuales'"
+    )
+    try:
+        shop.forget_cache()
+        (problem,) = shop.get("/materialized-views/health", LECTOR).json()["problems"]
+        assert "mv_finanzas_mensuales" in problem
+        # The page that is open hears of it.
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        page.wait_for_selector("#problems li")
+        assert visit.texts("#problems li") == [plain(problem)]
+        visit.page.click("#problems a")
+        visit.ready()
+        assert visit.texts(".problems li") == [plain(problem)]
+        assert visit.text(".health b") == "Mal"
+    finally:
+        shop.database.execute(
+            "UPDATE kpi_engine.view_state SET last_success_at = last_success_at + "
+            "interval '27 hours' WHERE view_name = 'mv_finanzas_mensuales'"
+        )
+
+
+FUNNEL = (
+    "solicitudes_creadas",
+    "solicitudes_con_ofertas",
+    "solicitudes_adjudicadas",
+    "solicitudes_aceptadas",
+)
+
+
+def test_embudo_shows_the_funnel_the_days_the_times_and_the_levels(visit: Visit, shop: Api) -> None:
+    visit.go("embudo")
+    days = kpi(shop, "mv_embudo_operativo", limit=90, fill="true")
+    columns = catalogue(shop)["mv_embudo_operativo"]
+    sums = [sum(row[name] for row in days) for name in FUNNEL]
+    assert sums[3] > 0
+    for name, count in zip(FUNNEL, sums, strict=True):
+        assert visit.text(f".funnel [data-column={name}] .step b") == rounded(count, 0)
+    rates = [100 * after / before for before, after in pairwise(sums)]
+    assert visit.texts(".funnel .rate b") == [shown(rate, "pct") for rate in rates]
+    assert visit.text("[data-column=conversion_general_pct]") == shown(
+        100 * sums[3] / sums[0], "pct"
+    )
+    table = visit.open_table("embudo-dias")
+    assert table[0][0].endswith(" incompleto")
+    assert without_tag(table) == cells(days, FUNNEL, columns, "dia")
+    for name in ("ttfo_mediana_seg", "tta_mediana_seg", "ttcd_mediana_seg"):
+        expected = cells(days, [name], columns, "dia")
+        assert without_tag(visit.open_table(f"embudo-{name}")) == expected
+    # A missing number has a note that says why, in the catalogue's words.
+    assert any(row["ttcd_mediana_seg"] is None for row in days)
+    assert columns["ttcd_mediana_seg"]["description_es"] in visit.text("#embudo-ttcd_mediana_seg")
+    levels = kpi(shop, "mv_embudo_niveles", limit=1000, fill="true")
+    months = sorted({row["mes"] for row in levels}, reverse=True)[:13]
+    by_level = {(row["mes"], row["nivel"]): row["tasa_fallo_pct"] for row in levels}
+    names = sorted({row["nivel"] for row in levels})
+    assert without_tag(visit.open_table("embudo-niveles")) == [
+        [shown(month, "fecha"), *(shown(by_level[month, level], "pct") for level in names)]
+        for month in months
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tab", "view", "time", "limit", "figures"),
+    [
+        (
+            "mercado",
+            "mv_salud_marketplace",
+            "semana",
+            26,
+            {
+                **{f"mercado-{name}": [name] for name in LIGHTS["mv_salud_marketplace"]},
+                "mercado-demanda": ["solicitudes_creadas", "solicitudes_con_ofertas"],
+            },
+        ),
+        (
+            "finanzas",
+            "mv_finanzas_mensuales",
+            "mes",
+            13,
+            {
+                "finanzas-valores": [
+                    "valor_bruto_ofertado",
+                    "valor_bruto_adjudicado",
+                    "valor_bruto_aceptado",
+                ],
+                "finanzas-tasas": ["tasa_adjudicacion_valor_pct", "tasa_fuga_valor_pct"],
+                "finanzas-ticket_promedio": ["ticket_promedio"],
+                "finanzas-crecimiento_mensual_pct": ["crecimiento_mensual_pct"],
+                "finanzas-acumulado_anual": ["acumulado_anual"],
+            },
+        ),
+    ],
+)
+def test_charts_show_the_figures_of_the_api_in_table_and_csv(
+    visit: Visit,
+    shop: Api,
+    tab: str,
+    view: str,
+    time: str,
+    limit: int,
+    figures: dict[str, list[str]],
+) -> None:
+    visit.go(tab)
+    rows = kpi(shop, view, limit=limit, fill="true")
+    columns = catalogue(shop)[view]
+    assert visit.page.locator("figure").count() == len(figures)
+    assert visit.page.locator("figure .chart svg [stroke-dasharray]").count() >= len(figures)
+    for figure, names in figures.items():
+        assert without_tag(visit.open_table(figure)) == cells(rows, names, columns, time)
+        assert visit.csv(figure) == [
+            {time: row[time], **{name: number(row[name]) for name in names}} for row in rows
+        ]
+        drawn = visit.page.locator(f"#{figure} .chart svg").evaluate("svg => svg.clientWidth")
+        assert drawn > 200
+
+
+def number(value: object) -> str:
+    """Return a number of the API as JavaScript writes it."""
+    if value is None:
+        return ""
+    return str(int(value)) if float(str(value)).is_integer() else f"{float(str(value))!r}"  # type: ignore[call-overload]
+
+
+def test_mercado_shows_the_band_of_the_last_week_that_is_over(visit: Visit, shop: Api) -> None:
+    visit.go("mercado")
+    (over, *_) = [
+        row
+        for row in kpi(shop, "mv_salud_marketplace", limit=2, compare="previous")
+        if not row["incompleto"]
+    ]
+    for name in LIGHTS["mv_salud_marketplace"]:
+        assert visit.text(f".latest[data-column={name}] .band") == band(name, over[name])
+
+
+def test_ciudades_has_a_row_for_each_city_and_its_thirteen_months(visit: Visit, shop: Api) -> None:
+    page = visit.go("ciudades")
+    columns = catalogue(shop)["mv_demanda_ciudades"]
+    (newest,) = kpi(shop, "mv_demanda_ciudades", limit=1)
+    month = newest["mes"][:7]
+    rows = kpi(
+        shop, "mv_demanda_ciudades", **{"from": month, "to": month}, compare="year", limit=1000
+    )
+    names = [
+        "solicitudes",
+        "conversion_oferta_pct",
+        "ofertas_por_solicitud",
+        "asesores_activos",
+        "tasa_aceptacion_pct",
+        "valor_bruto_aceptado",
+        "ttfo_mediana_seg",
+    ]
+    expected = {
+        plain(row["ciudad"]): [
+            shown(row["solicitudes"], "conteo"),
+            arrow(row["solicitudes_dif_pct"]),
+            "",
+            *(shown(row[name], columns[name]["unit"]) for name in names[1:]),
+        ]
+        for row in rows
+    }
+    assert NASTY_CITY in expected
+    table = visit.table("ciudades-lista")
+    assert {first: rest for first, *rest in table} == expected
+    assert len(table) == len(rows)
+    counts = [float(row[1]) for row in table]
+    assert counts == sorted(counts, reverse=True)
+    page.click("#ciudades-lista-by-ofertas_por_solicitud")
+    page.click("#ciudades-lista-by-ofertas_por_solicitud")
+    ratios = [float(row[5].replace(",", ".")) for row in visit.table("ciudades-lista")]
+    assert ratios == sorted(ratios) and ratios != sorted(ratios, reverse=True)
+    assert visit.text("#ciudades-lista th[aria-sort=ascending]").startswith("Ofertas por solicitud")
+    # The small lines have their figures, too.
+    history = kpi(shop, "mv_demanda_ciudades", ciudad=NASTY_CITY, limit=13, fill="true")
+    (line,) = [row for row in visit.csv("ciudades") if row["ciudad"] == NASTY_CITY]
+    months = {name: value for name, value in line.items() if name[:2] == "20"}
+    assert months == {row["mes"][:7]: str(row["solicitudes"]) for row in history}
+    few = sorted(
+        (row for row in rows if row["solicitudes"] >= 5),
+        key=lambda row: row["ofertas_por_solicitud"],
+    )
+    assert visit.texts("#needy a")[0] in [
+        row["ciudad"]
+        for row in few
+        if row["ofertas_por_solicitud"] == few[0]["ofertas_por_solicitud"]
+    ]
+
+
+def literal(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+RANKED = (
+    "ofertas_ganadoras",
+    "ofertas_historicas_total",
+    "tasa_conversion_ofertas_pct",
+    "tasa_respuesta_pct",
+    "tiempo_promedio_respuesta_seg",
+    "volumen_total_ofertas",
+    "confianza_auditada",
+)
+
+
+def ranked(row: Row, place: str, columns: dict[str, Row]) -> list[str]:
+    """Return the cells of an advisor, without the word of the band."""
+    return [
+        plain(str(row["asesor_nombre"])),
+        shown(row[place], "conteo"),
+        plain(str(row["ciudad"])),
+        *(shown(row[name], columns[name]["unit"]) for name in RANKED),
+    ]
+
+
+def without_band(row: list[str]) -> list[str]:
+    """Return cells without the words of bands."""
+    return [
+        cell.removeprefix("✓ bien ").removeprefix("! atención ").removeprefix("✕ mal ")
+        for cell in row
+    ]
+
+
+@pytest.mark.parametrize("city", ["", f" {NASTY_CITY.upper()} ".replace("Í", "I")])
+def test_asesores_shows_ranking_segments_and_retention(visit: Visit, shop: Api, city: str) -> None:
+    query = {"ciudad": city} if city else {}
+    page = visit.go("asesores", **query)
+    place = "ranking_ciudad" if city else "ranking_nacional"
+    columns = catalogue(shop)
+    rows = kpi(shop, "mv_ranking_asesores", limit=50, order=place, **query)
+    expected = [ranked(row, place, columns["mv_ranking_asesores"]) for row in rows]
+    assert [without_band(row) for row in visit.table("asesores-lista")] == expected
+    assert NASTY_NAME in page.locator("#asesores-lista").inner_text()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main img").count() == 0
+    counts: dict[str, int] = {}
+    key = str(shop.database.rows(f"SELECT analytics.city_key({literal(city)})")[0][0])
+    for row in shop.get("/rest/mv_segmentos_asesores?select=segmento,ciudad_key", LECTOR).json():
+        if not city or row["ciudad_key"] == key:
+            counts[row["segmento"]] = counts.get(row["segmento"], 0) + 1
+    blocks = {
+        str(block.get_attribute("id")).removeprefix("segmento-"): block.locator("b").inner_text()
+        for block in page.locator(".block").all()
+    }
+    assert blocks == {name: rounded(count, 0) for name, count in counts.items()}
+    assert {row["segmento"]: row["asesores"] for row in visit.csv("asesores-segmentos")} == {
+        name: str(count) for name, count in counts.items()
+    }
+    segment = max(counts, key=lambda name: counts[name])
+    page.click(f"#segmento-{segment}")
+    page.wait_for_selector("#segmento-asesores")
+    inside = kpi(
+        shop, "mv_segmentos_asesores", segmento=segment, limit=50, order="-valor_historico", **query
+    )
+    names = [
+        "recencia_dias",
+        "frecuencia_30d",
+        "frecuencia_previa_30d",
+        "valor_90d",
+        "valor_historico",
+    ]
+    units = columns["mv_segmentos_asesores"]
+    assert sorted(visit.table("segmento-asesores")) == sorted(
+        [
+            plain(row["asesor_nombre"]),
+            plain(row["ciudad"]),
+            *(shown(row[name], units[name]["unit"]) for name in names),
+        ]
+        for row in inside
+    )
+    months = kpi(shop, "mv_retencion_asesores", limit=13, fill="true")
+    parts = ["asesores_retenidos", "asesores_nuevos", "asesores_reactivados", "asesores_perdidos"]
+    assert without_tag(visit.open_table("asesores-retencion")) == cells(
+        months, [*parts, "tasa_retencion_pct"], columns["mv_retencion_asesores"], "mes"
+    )
+
+
+def test_indicadores_explains_each_column_of_the_catalogue(visit: Visit, shop: Api) -> None:
+    page = visit.go("indicadores")
+    kpis = shop.get(KPIS, LECTOR).json()["kpis"]
+    assert len(kpis) >= 9
+    texts = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('details')].map("
+        "one => [one.id, one.textContent]))"
+    )
+    for entry in kpis:
+        for column in entry["columns"]:
+            text = plain(texts[f"{entry['view']}.{column['name']}"])
+            assert column["label_es"] in text
+            assert plain(column["description_es"]) in text
+            assert all(source in text for source in entry["sources"])
+    page.fill("#indicadores-busca", "retencion")
+    assert visit.texts("summary")[-1] != ""
+    assert 0 < page.locator("summary").count() < 40
+    page.fill("#indicadores-busca", "zzzz")
+    assert visit.text("#content .empty") == "Ningún indicador contiene ese texto."
+
+
+def test_operacion_shows_views_and_schedule(visit: Visit, shop: Api) -> None:
+    visit.go("operacion")
+    status = shop.get("/materialized-views/status", LECTOR).json()
+    scheduler = shop.get("/materialized-views/scheduler/status", LECTOR).json()
+    titles = {one["view"]: one["title_es"] for one in shop.get(KPIS, LECTOR).json()["kpis"]}
+    table = {row[0]: row for row in visit.table("vistas")}
+    assert len(table) == status_count(status)
+    for view in status["views"]:
+        row = table[titles[view["name"]]]
+        assert row[1] == rounded(view["row_count"], 0)
+        assert row[3] == "correcto"
+        assert row[5] == rounded(view["pending_changes"], 0)
+    assert visit.text("#schedule") == f"{scheduler['schedule']} {scheduler['timezone']}"
+    assert "correcto" in visit.text("#last-run")
+
+
+def status_count(status: Row) -> int:
+    """Return how many views the status names."""
+    return len(status["views"])

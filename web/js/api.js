@@ -1,0 +1,153 @@
+// Asks the API. What came last stays in memory with its ETag, so that asking again costs a 304.
+
+import { current } from "./token.js";
+
+/** @typedef {Record<string, any>} Row */
+/** @typedef {{version: string, calculatedAt: string, refreshedAt: string, stale: boolean}} Meta */
+/** @typedef {{data: any, meta: Meta, etag: string, isNew: boolean}} Answer */
+
+/** An answer that is no success; status 0 where there was none. */
+export class ApiError extends Error {
+    /**
+     * @param {number} status
+     * @param {{message?: string, details?: string | null, hint?: string | null}} body
+     */
+    constructor(status, body) {
+        super(body.message ?? "");
+        this.status = status;
+        this.details = body.details ?? "";
+        this.hint = body.hint ?? "";
+    }
+}
+
+/** @type {Map<string, Answer>} */
+const known = new Map();
+/** @type {Map<string, Promise<Answer>>} */
+const asked = new Map();
+
+/** Forgets all answers: another token may see others. */
+export function forgetAnswers() {
+    known.clear();
+    asked.clear();
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, string | number | null | undefined>} [query]
+ * @returns {string} the path with its query, without empty values
+ */
+export function address(path, query = {}) {
+    const pairs = Object.entries(query)
+        .filter(([, value]) => value != null && value !== "")
+        .map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`);
+    return pairs.length ? `${path}?${pairs.join("&")}` : path;
+}
+
+/**
+ * @param {string} method
+ * @param {string} url
+ * @param {Record<string, string>} [headers]
+ */
+async function send(method, url, headers = {}) {
+    const token = current();
+    try {
+        return await fetch(url, {
+            method,
+            cache: "no-store",
+            headers: { ...headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) },
+        });
+    } catch (error) {
+        throw new ApiError(0, { message: String(error) });
+    }
+}
+
+/** @param {Response} response */
+async function bodyOf(response) {
+    const text = await response.text();
+    try {
+        return JSON.parse(text);
+    } catch {
+        throw new ApiError(response.ok ? 502 : response.status, { message: text.slice(0, 200) });
+    }
+}
+
+/**
+ * @param {string} url
+ * @param {number[]} accepted
+ * @returns {Promise<Answer>}
+ */
+async function ask(url, accepted) {
+    const before = known.get(url);
+    const response = await send("GET", url, before?.etag ? { "If-None-Match": before.etag } : {});
+    if (response.status === 304 && before) return { ...before, isNew: false };
+    const data = await bodyOf(response);
+    if (!response.ok && !accepted.includes(response.status)) {
+        throw new ApiError(response.status, data);
+    }
+    /** @param {string} name */
+    const header = (name) => response.headers.get(name) ?? "";
+    const answer = {
+        data,
+        etag: header("ETag"),
+        meta: {
+            version: header("X-Data-Version"),
+            calculatedAt: header("X-Calculated-At"),
+            refreshedAt: header("X-Refreshed-At"),
+            stale: header("X-Stale") === "true",
+        },
+        isNew: true,
+    };
+    known.set(url, answer);
+    return answer;
+}
+
+/**
+ * GET; the same request at the same time is made once.
+ * @param {string} path
+ * @param {Record<string, string | number | null | undefined>} [query]
+ * @param {number[]} [accepted] statuses with a body that is wanted, too
+ * @returns {Promise<Answer>}
+ */
+export function get(path, query = {}, accepted = []) {
+    const url = address(path, query);
+    const running = asked.get(url);
+    if (running) return running;
+    const promise = ask(url, accepted).finally(() => asked.delete(url));
+    asked.set(url, promise);
+    return promise;
+}
+
+const BELOW = "materialized-views";
+
+/**
+ * The rows of a KPI view.
+ * @param {string} view
+ * @param {Record<string, string | number | null | undefined>} [query]
+ * @returns {Promise<Row[]>}
+ */
+export async function rows(view, query = {}) {
+    return (await get(`${BELOW}/kpis/${view}`, query)).data;
+}
+
+/**
+ * A path below /materialized-views.
+ * @param {string} path
+ * @param {Record<string, string | number | null | undefined>} [query]
+ */
+export function product(path, query = {}) {
+    return get(`${BELOW}/${path}`, query, path === "health" ? [503] : []);
+}
+
+/**
+ * A request that changes something.
+ * @param {"POST" | "PUT"} method
+ * @param {string} path
+ * @param {Record<string, string | number | null | undefined>} [query]
+ * @returns {Promise<{status: number, data: any}>}
+ */
+export async function change(method, path, query = {}) {
+    const response = await send(method, address(`${BELOW}/${path}`, query));
+    const data = await bodyOf(response);
+    if (!response.ok) throw new ApiError(response.status, data);
+    return { status: response.status, data };
+}

@@ -1,0 +1,88 @@
+// The catalogue of the API: what each column means. Labels, units and bands come from here.
+
+import { product } from "./api.js";
+import { labelOf, spoken } from "./texts.js";
+
+/** @typedef {{bad_below: number | null, good_above: number | null, good_from: number | null, good_to: number | null, bad_above: number | null}} Bands */
+/** @typedef {{name: string, type: string, unit: string, better: "up" | "down" | "none", bands: Bands | null, label_es: string, description_es: string, description_en: string, partial: boolean}} Column */
+/** @typedef {{view: string, title_es: string, title_en: string, description_es: string, description_en: string, key: string[], time_column: "mes" | "semana" | "dia" | null, grain: string, dimensions: string[], columns: Column[], sources: string[], last_refresh: string | null, data_version: number | null, stale: boolean}} Kpi */
+
+/** @type {Kpi[]} */
+let kpis = [];
+
+/**
+ * Loads it, or what changed in it.
+ * @returns {Promise<boolean>} whether it is another one
+ */
+export async function loadCatalogue() {
+    const answer = await product("kpis");
+    const before = kpis.map((kpi) => `${kpi.data_version} ${kpi.last_refresh}`).join();
+    kpis = answer.data.kpis;
+    return answer.isNew && before !== kpis.map((k) => `${k.data_version} ${k.last_refresh}`).join();
+}
+
+export function catalogue() {
+    return kpis;
+}
+
+/** @param {string} view */
+export function kpiOf(view) {
+    return kpis.find((kpi) => kpi.view === view);
+}
+
+/** What is known of a column that the catalogue does not have. */
+const UNKNOWN = /** @type {const} */ ({
+    type: "text",
+    unit: "texto",
+    better: "none",
+    bands: null,
+    description_es: "",
+    description_en: "",
+    partial: false,
+});
+
+/**
+ * @param {string} view
+ * @param {string} name
+ * @returns {Column}
+ */
+export function columnOf(view, name) {
+    const found = kpiOf(view)?.columns.find((column) => column.name === name);
+    return found ?? { ...UNKNOWN, name, label_es: name };
+}
+
+/**
+ * @param {string} view
+ * @param {string} name
+ */
+export function label(view, name) {
+    return labelOf(name, columnOf(view, name).label_es);
+}
+
+/** @param {Column} column */
+export function meaning(column) {
+    return spoken() === "en" ? column.description_en : column.description_es;
+}
+
+/** @param {Kpi} kpi */
+export function title(kpi) {
+    return spoken() === "en" ? kpi.title_en : kpi.title_es;
+}
+
+/**
+ * How good a value is by the bands of its column; nothing without bands or value.
+ * @param {Bands | null} bands
+ * @param {unknown} value
+ * @returns {"good" | "attention" | "bad" | null}
+ */
+export function bandOf(bands, value) {
+    if (!bands || value == null) return null;
+    const n = Number(value);
+    if (bands.bad_below != null && n < bands.bad_below) return "bad";
+    if (bands.bad_above != null && n > bands.bad_above) return "bad";
+    const good =
+        (bands.good_above == null || n > bands.good_above) &&
+        (bands.good_from == null || n >= bands.good_from) &&
+        (bands.good_to == null || n <= bands.good_to);
+    return good ? "good" : "attention";
+}

@@ -1,0 +1,149 @@
+// Numbers, money, times and dates as people read them.
+
+import { spoken, t } from "./texts.js";
+
+/** @type {Map<string, Intl.NumberFormat>} */
+const formats = new Map();
+
+/**
+ * @param {number} value
+ * @param {number} digits
+ */
+export function number(value, digits = 0) {
+    const key = `${spoken()} ${digits}`;
+    let format = formats.get(key);
+    if (!format) {
+        format = new Intl.NumberFormat(spoken() === "es" ? "es-CO" : "en-US", {
+            minimumFractionDigits: digits,
+            maximumFractionDigits: digits,
+        });
+        formats.set(key, format);
+    }
+    return format.format(value);
+}
+
+/**
+ * A duration of its two largest units: 3 h 12 min, 2 días 4 h.
+ * @param {number} seconds
+ * @param {boolean} [short] one unit alone
+ */
+export function duration(seconds, short = false) {
+    const whole = Math.round(Math.abs(seconds));
+    const sign = seconds < 0 && whole ? "−" : "";
+    /** @type {[number, string][]} */
+    const parts = [];
+    const days = Math.floor(whole / 86400);
+    const hours = Math.floor((whole % 86400) / 3600);
+    const minutes = Math.floor((whole % 3600) / 60);
+    if (days) parts.push([days, days === 1 ? t("unit.day") : t("unit.days")]);
+    if (hours) parts.push([hours, "h"]);
+    if (minutes) parts.push([minutes, "min"]);
+    if (!days && !hours && (whole % 60 || !minutes)) parts.push([whole % 60, "s"]);
+    return (
+        sign +
+        parts
+            .slice(0, short ? 1 : 2)
+            .map(([n, unit]) => `${number(n)} ${unit}`)
+            .join(" ")
+    );
+}
+
+/**
+ * A value of the API in its unit; an em dash where there is none.
+ * @param {unknown} value
+ * @param {string} unit
+ * @param {boolean} [short] for axes: in millions, one unit of time
+ * @returns {string}
+ */
+export function format(value, unit, short = false) {
+    if (value == null || value === "") return "—";
+    if (unit === "fecha") return date(String(value));
+    if (unit === "instante") return instant(String(value));
+    const n = Number(value);
+    if (unit === "texto" || typeof value === "boolean" || Number.isNaN(n)) return String(value);
+    switch (unit) {
+        case "COP":
+            return short && Math.abs(n) >= 1e6 ? `$ ${digitsNeeded(n / 1e6)} M` : pesos(n);
+        case "segundos":
+            return duration(n, short);
+        case "pct":
+            return `${number(n, short && Number.isInteger(n) ? 0 : 1)} %`;
+        case "dias":
+            return `${digitsNeeded(n)} ${n === 1 ? t("unit.day") : t("unit.days")}`;
+        case "meses":
+            return `${digitsNeeded(n)} ${n === 1 ? t("unit.month") : t("unit.months")}`;
+        case "razon":
+            return short ? digitsNeeded(n) : number(n, 2);
+        default:
+            return number(n, Number.isInteger(n) ? 0 : 2);
+    }
+}
+
+/** @param {number} n */
+function pesos(n) {
+    const text = number(Math.abs(n));
+    return `${n < 0 && text !== "0" ? "−" : ""}$ ${text}`;
+}
+
+/** @param {number} n */
+function digitsNeeded(n) {
+    return number(n, Number.isInteger(Math.round(n * 10) / 10) ? 0 : 1);
+}
+
+const MONTHS = {
+    es: ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"],
+    en: ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+};
+
+/** @param {string} day YYYY-MM-DD */
+export function monthName(day) {
+    return MONTHS[spoken()][Number(day.slice(5, 7)) - 1];
+}
+
+/** @param {string} day YYYY-MM-DD, as 12 mar 2026 */
+export function date(day) {
+    return `${Number(day.slice(8, 10))} ${monthName(day)} ${day.slice(0, 4)}`;
+}
+
+/**
+ * A period by its first day: nov 2026, the week of a Monday, a day.
+ * @param {string} day
+ * @param {string | null} column mes, semana or dia
+ */
+export function period(day, column) {
+    if (column === "mes") return `${monthName(day)} ${day.slice(0, 4)}`;
+    if (column === "semana") return t("period.week", { day: date(day) });
+    return date(day);
+}
+
+/**
+ * An instant in the reader's own zone.
+ * @param {string} text
+ */
+export function instant(text) {
+    const when = new Date(text);
+    if (Number.isNaN(when.getTime())) return text;
+    /** @param {number} n */
+    const two = (n) => String(n).padStart(2, "0");
+    const day = `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;
+    return `${date(day)}, ${two(when.getHours())}:${two(when.getMinutes())}`;
+}
+
+/**
+ * How long ago, in words.
+ * @param {string} text
+ */
+export function ago(text) {
+    const seconds = (Date.now() - new Date(text).getTime()) / 1000;
+    return seconds < 60 ? t("ago.now") : t("ago.since", { time: duration(seconds, true) });
+}
+
+/**
+ * A difference in percent with its direction: ▲ 8,2 %.
+ * @param {number} percent
+ */
+export function difference(percent) {
+    const text = number(Math.abs(percent), 1);
+    const arrow = text === number(0, 1) ? "=" : percent > 0 ? "▲" : "▼";
+    return `${arrow} ${text} %`;
+}

@@ -1,0 +1,227 @@
+// Puts the page together: token, tab, figures; and brings it up to date when the data change.
+
+import { ApiError, forgetAnswers } from "./api.js";
+import { loadCatalogue } from "./catalogue.js";
+import { signs } from "./data.js";
+import { h } from "./dom.js";
+import { drawCharts } from "./figure.js";
+import { expiry, signIn, trouble } from "./notices.js";
+import { showAges } from "./parts.js";
+import { filters, navigation, restoreTheme } from "./shell.js";
+import { onChange, state } from "./state.js";
+import { speak, spoken, t } from "./texts.js";
+import { current, forget, secondsLeft, takeFromAddress } from "./token.js";
+
+/** @typedef {import("./dom.js").Child} Child */
+
+const EVERY = 30000;
+/** @type {Record<string, () => Promise<{default: () => Promise<Child[]>}>>} */
+const TABS = {
+    resumen: () => import("./tabs/resumen.js"),
+    embudo: () => import("./tabs/embudo.js"),
+    mercado: () => import("./tabs/mercado.js"),
+    finanzas: () => import("./tabs/finanzas.js"),
+    ciudades: () => import("./tabs/ciudades.js"),
+    asesores: () => import("./tabs/asesores.js"),
+    indicadores: () => import("./tabs/indicadores.js"),
+    operacion: () => import("./tabs/operacion.js"),
+};
+
+const nav = h("nav", {});
+const bar = h("div", { class: "filters" });
+const warning = h("p", { class: "warning", role: "status", hidden: true, id: "warning" });
+const stale = h("p", { class: "warning", role: "status", hidden: true, id: "behind" });
+const heading = h("h1", { tabindex: "-1", id: "heading" });
+const content = h("div", { id: "content" });
+const main = h("main", { id: "main" }, heading, content);
+
+/** Counts what was asked for: an answer that comes late is not shown. */
+let turn = 0;
+let shown = "";
+/** What the tab showed that changes without a refresh. */
+let seen = "";
+
+/** What is open, filled in or has the focus in the old figures goes on in the new ones. */
+function replace(/** @type {Node[]} */ nodes) {
+    const focused = /** @type {HTMLInputElement | null} */ (document.activeElement);
+    const id = focused && content.contains(focused) ? focused.id : "";
+    const selection = focused && id ? focused.selectionStart : null;
+    const open = [...content.querySelectorAll("details[open]")].map((details) => details.id);
+    const scrolled = [...content.querySelectorAll(".scroll")].map((one) => [
+        one.id,
+        one.scrollLeft,
+    ]);
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const inputs = content.querySelectorAll("input[id]");
+    const filled = [...inputs].filter((one) => one.value !== one.defaultValue);
+    const { scrollX: x, scrollY: y } = window;
+    content.replaceChildren(...nodes);
+    drawCharts();
+    for (const one of open) document.getElementById(one)?.setAttribute("open", "");
+    for (const { id: one, value } of filled) {
+        const element = /** @type {HTMLInputElement | null} */ (document.getElementById(one));
+        if (element) element.value = value;
+    }
+    for (const [one, left] of scrolled) {
+        const element = document.getElementById(String(one));
+        if (element) element.scrollLeft = Number(left);
+    }
+    const again = id ? document.getElementById(id) : null;
+    again?.focus({ preventScroll: true });
+    if (again && selection != null) {
+        /** @type {HTMLInputElement} */ (again).setSelectionRange?.(selection, selection);
+    }
+    scrollTo(x, y);
+}
+
+/** @param {string} reason */
+function askForToken(reason) {
+    turn++;
+    shown = "";
+    forgetAnswers();
+    forget();
+    document.body.classList.add("signed-out");
+    heading.textContent = t("brand.long");
+    content.replaceChildren(
+        signIn(reason, () => {
+            document.body.classList.remove("signed-out");
+            render(true);
+        }),
+    );
+    main.removeAttribute("aria-busy");
+    document.getElementById("token")?.focus();
+}
+
+/** @param {unknown} error @param {boolean} isFirst whether nothing of this tab is there yet */
+function failed(error, isFirst) {
+    if (error instanceof ApiError && error.status === 401) {
+        const expired = (secondsLeft() ?? 1) <= 0;
+        askForToken(expired ? t("token.expired") : t("token.refused", { why: error.message }));
+    } else if (isFirst) {
+        content.replaceChildren(trouble(error, () => render(true)));
+    } else {
+        stale.textContent = t("error.behind");
+        stale.hidden = false;
+    }
+}
+
+/**
+ * Shows the tab of the address.
+ * @param {boolean} moved whether it is another one, so that its heading takes the focus
+ */
+async function render(moved) {
+    const mine = ++turn;
+    const { vista, lang } = state();
+    if (lang !== spoken()) await speak(lang === "en" ? "en" : "es");
+    if (!current()) return askForToken("");
+    const isFirst = shown !== location.search;
+    main.setAttribute("aria-busy", "true");
+    // A refresh leaves alone what somebody may just be typing into.
+    if (isFirst) {
+        seen = "";
+        frame();
+    }
+    try {
+        const [tab] = await Promise.all([TABS[vista](), loadCatalogue()]);
+        const parts = await tab.default();
+        if (mine !== turn) return undefined;
+        replace(/** @type {Node[]} */ (parts.filter((part) => part instanceof Node)));
+        shown = location.search;
+        stale.hidden = true;
+        if (moved || (isFirst && state().kpi)) {
+            scrollTo(0, 0);
+            focusTarget().focus({ preventScroll: !state().kpi });
+        }
+    } catch (error) {
+        if (mine === turn) failed(error, isFirst);
+    } finally {
+        if (mine === turn) main.removeAttribute("aria-busy");
+    }
+    return undefined;
+}
+
+/** @returns {HTMLElement} the chosen KPI, or the heading */
+function focusTarget() {
+    return document.querySelector("details.chosen summary") ?? heading;
+}
+
+/** What stands around the figures, unless somebody is just using it. */
+function frame() {
+    const { vista, ciudad } = state();
+    const name = t(/** @type {import("./texts.js").Key} */ (`tab.${vista}`));
+    document.title = `${name}${ciudad ? ` · ${ciudad}` : ""} · TeLOO`;
+    heading.textContent = ciudad ? `${name} · ${ciudad}` : name;
+    nav.setAttribute("aria-label", t("nav.label"));
+    const focused = document.activeElement?.id ?? "";
+    nav.replaceChildren(navigation(vista));
+    bar.replaceChildren(...filters(() => askForToken("")));
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+/** Asks whether there are other data, and shows them. */
+async function poll() {
+    expiry(warning);
+    showAges();
+    if (!current() || document.hidden) return;
+    if ((secondsLeft() ?? 1) <= 0) return askForToken(t("token.expired"));
+    const mine = turn;
+    try {
+        const [isOther, now] = await Promise.all([loadCatalogue(), signs(state().vista)]);
+        const isBehind = !stale.hidden || content.querySelector(".trouble") != null;
+        const isNews = seen !== "" && now !== seen;
+        if (mine === turn) seen = now;
+        if (mine === turn && (isOther || isBehind || isNews)) await render(false);
+    } catch (error) {
+        if (mine === turn) failed(error, false);
+    }
+}
+
+async function start() {
+    restoreTheme();
+    takeFromAddress();
+    const { lang, vista } = state();
+    if (current()) {
+        // What is needed in any case comes meanwhile; if it fails, render() says so.
+        Promise.allSettled([loadCatalogue(), TABS[vista]()]);
+    }
+    await speak(lang === "en" ? "en" : "es");
+    document.body.append(
+        h("a", { class: "skip", href: "#main", onclick: skip }, t("skip")),
+        h(
+            "header",
+            { class: "head" },
+            h("p", { class: "brand" }, "TeLOO", h("span", {}, t("brand"))),
+            nav,
+            bar,
+        ),
+        warning,
+        stale,
+        main,
+    );
+    onChange((moved) => {
+        warning.hidden = true;
+        render(moved);
+    });
+    window.addEventListener("hashchange", () => {
+        if (takeFromAddress()) {
+            forgetAnswers();
+            document.body.classList.remove("signed-out");
+            render(true);
+        }
+    });
+    window.addEventListener("focus", poll);
+    window.addEventListener("refreshed", () => render(false));
+    document.addEventListener("visibilitychange", poll);
+    setInterval(poll, EVERY);
+    expiry(warning);
+    await render(false);
+}
+
+/** @param {Event} event */
+function skip(event) {
+    event.preventDefault();
+    heading.focus();
+}
+
+start();

@@ -1,0 +1,187 @@
+// What stands around the tabs: the name, the tabs, the period, the city, language and theme.
+
+import { product } from "./api.js";
+import { h } from "./dom.js";
+import { go, linkProps, state, TABS } from "./state.js";
+import { t } from "./texts.js";
+import { forget, holder, isOperator } from "./token.js";
+import { addMonths } from "./periods.js";
+
+/** @typedef {import("./texts.js").Key} Key */
+
+/** @param {string} theme light, dark, or nothing for the system's */
+function setTheme(theme) {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+}
+
+/** The theme that was chosen here before. No more than that is stored. */
+export function restoreTheme() {
+    try {
+        setTheme(localStorage.getItem("theme") ?? "");
+    } catch {
+        // A browser that stores nothing has the system's theme.
+    }
+}
+
+function toggleTheme() {
+    const chosen = document.documentElement.dataset.theme;
+    const dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    const next = dark ? "light" : "dark";
+    setTheme(next);
+    try {
+        localStorage.setItem("theme", next);
+    } catch {
+        // It holds until the page is closed.
+    }
+}
+
+/**
+ * The tabs, as links.
+ * @param {string} current
+ */
+export function navigation(current) {
+    return h(
+        "ul",
+        {},
+        TABS.map((tab) =>
+            h(
+                "li",
+                {},
+                h(
+                    "a",
+                    {
+                        ...linkProps({ vista: tab }),
+                        id: `tab-${tab}`,
+                        "aria-current": tab === current ? "page" : null,
+                    },
+                    t(/** @type {Key} */ (`tab.${tab}`)),
+                ),
+            ),
+        ),
+    );
+}
+
+/** The month of today, of the reader's clock: only for the choices in the list. */
+const thisMonth = () => new Date().toISOString().slice(0, 7);
+
+/** @param {() => void} signOut */
+export function filters(signOut) {
+    const { desde, hasta, ciudad, lang } = state();
+    const choices = [3, 6, 13, 24, 36];
+    const now = thisMonth();
+    const match = choices.find((n) => !hasta && desde === addMonths(now, 1 - n));
+    const value = !desde && !hasta ? "" : match ? String(match) : "own";
+    const own = h(
+        "span",
+        { class: "own", hidden: value !== "own" },
+        monthField("desde", desde),
+        monthField("hasta", hasta),
+    );
+    const select = h(
+        "select",
+        {
+            id: "period",
+            onchange: () => {
+                if (select.value === "own") {
+                    own.hidden = false;
+                    own.querySelector("input")?.focus();
+                } else {
+                    const n = Number(select.value);
+                    go({ desde: n ? addMonths(thisMonth(), 1 - n) : "", hasta: "" });
+                }
+            },
+        },
+        h("option", { value: "", selected: value === "" }, t("filter.usual")),
+        choices.map((n) =>
+            h("option", { value: n, selected: value === String(n) }, t("filter.months", { n })),
+        ),
+        h("option", { value: "own", selected: value === "own" }, t("filter.own")),
+    );
+    const cities = h("datalist", { id: "cities" });
+    const city = h("input", {
+        id: "city",
+        type: "search",
+        list: "cities",
+        value: ciudad,
+        placeholder: t("filter.all"),
+        autocomplete: "off",
+        onfocus: () => fillCities(cities),
+        onchange: () => go({ ciudad: city.value.trim() }),
+        onsearch: () => go({ ciudad: city.value.trim() }),
+    });
+    const role = isOperator() ? t("role.operator") : t("role.reader");
+    return [
+        h("span", { class: "field" }, h("label", { for: "period" }, t("filter.period")), select),
+        own,
+        h("span", { class: "field" }, h("label", { for: "city" }, t("filter.city")), city, cities),
+        h(
+            "span",
+            { class: "right" },
+            h(
+                "button",
+                {
+                    type: "button",
+                    class: "quiet",
+                    id: "language",
+                    lang: lang === "en" ? "es" : "en",
+                    onclick: () => go({ lang: lang === "en" ? "es" : "en", kpi: state().kpi }),
+                },
+                lang === "en" ? "Español" : "English",
+            ),
+            h(
+                "button",
+                { type: "button", class: "quiet", id: "theme", onclick: toggleTheme },
+                t("theme.switch"),
+            ),
+            h(
+                "button",
+                {
+                    type: "button",
+                    class: "quiet",
+                    id: "sign-out",
+                    title: `${holder().name} · ${role}`,
+                    onclick: () => {
+                        forget();
+                        signOut();
+                    },
+                },
+                `${role} · ${t("token.leave")}`,
+            ),
+        ),
+    ];
+}
+
+/**
+ * @param {"desde" | "hasta"} name
+ * @param {string} value
+ */
+function monthField(name, value) {
+    const field = h("input", {
+        type: "month",
+        id: name,
+        value,
+        pattern: "[0-9]{4}-(0[1-9]|1[0-2])",
+        placeholder: "2026-01",
+        "aria-label": t(`filter.${name}`),
+        onchange: () => {
+            if (field.validity.valid) go({ [name]: field.value });
+        },
+    });
+    return field;
+}
+
+/** @param {HTMLDataListElement} list */
+async function fillCities(list) {
+    if (list.childElementCount) return;
+    try {
+        const { data } = await product("city-summary");
+        list.replaceChildren(
+            ...data.cities.map((/** @type {{ciudad: string}} */ one) =>
+                h("option", { value: one.ciudad }),
+            ),
+        );
+    } catch {
+        // Without the list a city can be typed.
+    }
+}

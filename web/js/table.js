@@ -1,0 +1,140 @@
+// Tables of rows, sortable where that is wanted, and the same rows as CSV.
+
+import { h, folded } from "./dom.js";
+import { format } from "./format.js";
+import { t } from "./texts.js";
+
+/** @typedef {import("./api.js").Row} Row */
+/** @typedef {import("./dom.js").Child} Child */
+/** @typedef {{key: string, label: string, unit: string, cell?: (row: Row) => Child, note?: Child, plain?: boolean}} Field */
+
+/** How each sortable table is sorted: survives a refresh. @type {Map<string, {key: string, down: boolean}>} */
+const sorting = new Map();
+
+/**
+ * @param {Row[]} rows
+ * @param {string} key
+ * @param {boolean} down
+ */
+function sorted(rows, key, down) {
+    return [...rows].sort((one, other) => {
+        const [a, b] = [one[key], other[key]];
+        // What is missing comes last, whichever way.
+        if (a == null || b == null) return Number(a == null) - Number(b == null);
+        const order =
+            typeof a === "number" && typeof b === "number"
+                ? a - b
+                : folded(String(a)).localeCompare(folded(String(b)));
+        return down ? -order : order;
+    });
+}
+
+/** @param {string} unit */
+const isText = (unit) => unit === "texto" || unit === "fecha" || unit === "instante";
+
+/**
+ * @param {Field} field
+ * @param {Row} row
+ */
+export function cellText(field, row) {
+    return format(row[field.key], field.unit);
+}
+
+/**
+ * @param {{id: string, caption: string, fields: Field[], rows: Row[], sort?: {key: string, down: boolean}, titled?: boolean}} table
+ *     sort: sortable, and by what at first; titled: a heading says what it is already
+ * @returns {HTMLElement}
+ */
+export function table({ id, caption, fields, rows, sort, titled }) {
+    const body = h("tbody");
+    const heads = fields.map((field) => {
+        const kind = isText(field.unit) ? "text" : "number";
+        if (!sort || field.plain)
+            return h("th", { scope: "col", class: kind }, field.label, field.note);
+        const button = h(
+            "button",
+            { type: "button", id: `${id}-by-${field.key}`, onclick: () => by(field) },
+            field.label,
+            h("span", { class: "order", "aria-hidden": "true" }),
+        );
+        return h("th", { scope: "col", class: kind }, button, field.note);
+    });
+
+    /** @param {Field} field */
+    function by(field) {
+        const now = sorting.get(id) ?? sort;
+        const down = now?.key === field.key ? !now.down : !isText(field.unit);
+        sorting.set(id, { key: field.key, down });
+        fill();
+    }
+
+    function fill() {
+        const now = sort && (sorting.get(id) ?? sort);
+        const shown = now ? sorted(rows, now.key, now.down) : rows;
+        body.replaceChildren(
+            ...shown.map((row) =>
+                h(
+                    "tr",
+                    { class: row.incompleto ? "running" : null },
+                    fields.map((field, index) =>
+                        h(
+                            index ? "td" : "th",
+                            {
+                                scope: index ? null : "row",
+                                class: isText(field.unit) ? "text" : "number",
+                            },
+                            field.cell ? field.cell(row) : cellText(field, row),
+                            !index && row.incompleto && h("em", {}, ` ${t("running")}`),
+                        ),
+                    ),
+                ),
+            ),
+        );
+        fields.forEach((field, index) => {
+            if (!now || field.plain) return;
+            const order = now.key !== field.key ? "none" : now.down ? "descending" : "ascending";
+            heads[index].setAttribute("aria-sort", order);
+        });
+    }
+
+    fill();
+    return h(
+        "div",
+        {
+            class: "scroll",
+            tabindex: "0",
+            role: "region",
+            "aria-label": caption,
+            id: `${id}-scroll`,
+        },
+        h(
+            "table",
+            { id },
+            h("caption", {}, titled ? h("span", { class: "unseen" }, caption) : caption),
+            h("thead", {}, h("tr", {}, heads)),
+            body,
+        ),
+    );
+}
+
+/** @param {unknown} value */
+function csvCell(value) {
+    if (value == null) return "";
+    if (typeof value === "number" || typeof value === "boolean") return String(value);
+    // A spreadsheet runs a text that begins like a formula.
+    const text = /^[=+\-@\t\r]/.test(String(value)) ? `'${value}` : String(value);
+    return text === "" || /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+}
+
+/**
+ * The figures as the API gave them: RFC 4180, the names of the columns as header.
+ * @param {Field[]} fields
+ * @param {Row[]} rows
+ */
+export function csv(fields, rows) {
+    const lines = [
+        fields.map((field) => csvCell(field.key)),
+        ...rows.map((row) => fields.map((field) => csvCell(row[field.key]))),
+    ];
+    return lines.map((line) => `${line.join(",")}\r\n`).join("");
+}

@@ -1,0 +1,178 @@
+// Embudo: from a request to an accepted offer, the days, the times, the levels.
+
+import { columnOf, label } from "../catalogue.js";
+import { field, pivot, series, timeField } from "../data.js";
+import { h } from "../dom.js";
+import { figure, tools } from "../figure.js";
+import { format } from "../format.js";
+import { band, info, missingNote, wholeCountry } from "../parts.js";
+import { inWords, USUAL } from "../periods.js";
+import { state } from "../state.js";
+import { t } from "../texts.js";
+
+/** @typedef {import("../api.js").Row} Row */
+
+const DAYS = "mv_embudo_operativo";
+const LEVELS = "mv_embudo_niveles";
+const STEPS = [
+    ["solicitudes_creadas", ""],
+    ["solicitudes_con_ofertas", "conversion_oferta_pct"],
+    ["solicitudes_adjudicadas", "conversion_adjudicacion_pct"],
+    ["solicitudes_aceptadas", "conversion_aceptacion_pct"],
+];
+const MEDIANS = ["ttfo_mediana_seg", "tta_mediana_seg", "ttcd_mediana_seg"];
+
+/**
+ * The funnel of all days shown: the API has it by day, the sums are ours.
+ * @param {Row[]} days
+ */
+function funnel(days) {
+    const counts = STEPS.map(([column]) => days.reduce((sum, row) => sum + Number(row[column]), 0));
+    const steps = STEPS.map(([column, rate], index) => ({
+        paso: label(DAYS, column),
+        solicitudes: counts[index],
+        tasa_pct: index && counts[index - 1] ? (100 * counts[index]) / counts[index - 1] : null,
+        column,
+        rate,
+    }));
+    const general = counts[0] ? (100 * counts[3]) / counts[0] : null;
+    const { buttons, panel, onkeydown } = tools(
+        "embudo-pasos",
+        t("funnel.title"),
+        [
+            { key: "paso", label: t("funnel.step"), unit: "texto" },
+            { key: "solicitudes", label: t("funnel.requests"), unit: "conteo" },
+            { key: "tasa_pct", label: t("funnel.rate"), unit: "pct" },
+        ],
+        steps,
+    );
+    return h(
+        "section",
+        { class: "panel", id: "embudo-pasos", onkeydown },
+        h("figcaption", {}, h("h2", {}, t("funnel.title")), buttons),
+        h("p", { class: "note" }, inWords("dia")),
+        h(
+            "ol",
+            { class: "funnel" },
+            steps.map((step) => {
+                const bar = h("div", { class: "bar" });
+                bar.style.width = `${counts[0] ? (100 * step.solicitudes) / counts[0] : 0}%`;
+                return h(
+                    "li",
+                    { "data-column": step.column },
+                    step.tasa_pct != null &&
+                        h(
+                            "p",
+                            { class: "rate" },
+                            "↓ ",
+                            h("b", {}, format(step.tasa_pct, "pct")),
+                            ` ${label(DAYS, step.rate)}`,
+                            info(DAYS, step.rate),
+                            band(DAYS, step.rate, step.tasa_pct),
+                        ),
+                    h(
+                        "div",
+                        { class: "step" },
+                        h("span", {}, step.paso, info(DAYS, step.column)),
+                        h("b", {}, format(step.solicitudes, "conteo")),
+                    ),
+                    h("div", { class: "track" }, bar),
+                );
+            }),
+        ),
+        h(
+            "p",
+            {},
+            label(DAYS, "conversion_general_pct"),
+            info(DAYS, "conversion_general_pct"),
+            ": ",
+            h("b", { "data-column": "conversion_general_pct" }, format(general, "pct")),
+        ),
+        panel,
+    );
+}
+
+/** @param {Row[]} all by month and level, oldest first */
+function levels(all) {
+    const { rows, keys } = pivot(all, "mes", "nivel", "tasa_fallo_pct");
+    return {
+        rows: state().desde ? rows : rows.slice(-USUAL.mes),
+        fields: keys.map((key) => ({
+            key,
+            label: t("level.n", { n: key.replace("nivel_", "") }),
+            unit: columnOf(LEVELS, "tasa_fallo_pct").unit,
+        })),
+    };
+}
+
+export default async function embudo() {
+    const [days, byLevel, { lines }] = await Promise.all([
+        series(DAYS, "dia"),
+        series(LEVELS, "mes", { limit: 1000 }),
+        import("../charts.js"),
+    ]);
+    const { rows: months, fields } = levels(byLevel);
+    const dia = timeField("dia");
+    const counts = STEPS.map(([column]) => field(DAYS, column));
+    return [
+        state().ciudad && wholeCountry(),
+        funnel(days),
+        figure({
+            id: "embudo-dias",
+            title: t("funnel.days"),
+            about: info(DAYS, "solicitudes_creadas"),
+            time: dia,
+            series: counts,
+            rows: days,
+            draw: (width) =>
+                lines({ view: DAYS, time: dia, series: counts, rows: days, zero: true }, width),
+        }),
+        h(
+            "div",
+            { class: "grid three" },
+            MEDIANS.map((column) => {
+                const one = [field(DAYS, column)];
+                return figure({
+                    id: `embudo-${column}`,
+                    title: label(DAYS, column),
+                    about: info(DAYS, column),
+                    time: dia,
+                    series: one,
+                    rows: days,
+                    draw: (width) =>
+                        lines(
+                            {
+                                view: DAYS,
+                                time: dia,
+                                series: one,
+                                rows: days,
+                                zero: true,
+                                height: 200,
+                            },
+                            width,
+                        ),
+                    notes: missingNote(DAYS, days, [column]),
+                });
+            }),
+        ),
+        figure({
+            id: "embudo-niveles",
+            title: t("level.title"),
+            about: info(LEVELS, "tasa_fallo_pct"),
+            time: timeField("mes"),
+            series: fields,
+            rows: months,
+            draw: (width) =>
+                lines(
+                    {
+                        view: LEVELS,
+                        time: timeField("mes"),
+                        series: fields,
+                        rows: months,
+                        zero: true,
+                    },
+                    width,
+                ),
+        }),
+    ];
+}

@@ -1,0 +1,54 @@
+// The lights of Resumen: the KPIs that have bands, of the last week and month that are over.
+
+import { rows } from "../api.js";
+import { columnOf, label } from "../catalogue.js";
+import { h } from "../dom.js";
+import { format, period } from "../format.js";
+import { band, info, section } from "../parts.js";
+import { t } from "../texts.js";
+
+/** @typedef {import("../api.js").Row} Row */
+
+const HEALTH = "mv_salud_marketplace";
+const RETENTION = "mv_retencion_asesores";
+const LIGHTS = [
+    [HEALTH, "ratio_oferta_demanda"],
+    [HEALTH, "densidad_ofertas"],
+    [HEALTH, "tasa_participacion_pct"],
+    [HEALTH, "tasa_adjudicacion_promedio_pct"],
+    [HEALTH, "tasa_aceptacion_cliente_pct"],
+    [RETENTION, "tasa_retencion_pct"],
+];
+
+export async function lights() {
+    const [weeks, months] = await Promise.all([
+        rows(HEALTH, { limit: 2, compare: "previous" }),
+        rows(RETENTION, { limit: 2, compare: "previous" }),
+    ]);
+    /** @type {Record<string, Row | undefined>} */
+    const over = {
+        [HEALTH]: weeks.find((row) => !row.incompleto),
+        [RETENTION]: months.find((row) => !row.incompleto),
+    };
+    const shown = LIGHTS.filter(([view]) => over[view]);
+    if (!shown.length) return null;
+    return section(
+        t("lights.title"),
+        h(
+            "ul",
+            { class: "lights" },
+            shown.map(([view, column]) => {
+                const row = /** @type {Row} */ (over[view]);
+                const time = view === HEALTH ? "semana" : "mes";
+                return h(
+                    "li",
+                    { "data-column": column },
+                    h("span", { class: "name" }, label(view, column), info(view, column)),
+                    h("b", {}, format(row[column], columnOf(view, column).unit)),
+                    band(view, column, row[column]),
+                    h("span", { class: "note" }, period(row[time], time)),
+                );
+            }),
+        ),
+    );
+}

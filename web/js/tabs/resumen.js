@@ -1,0 +1,254 @@
+// Resumen: six big numbers, what is wrong, how old the data are.
+
+import { product, rows } from "../api.js";
+import { columnOf, label } from "../catalogue.js";
+import { field, timeField } from "../data.js";
+import { h } from "../dom.js";
+import { tools } from "../figure.js";
+import { difference, format, period } from "../format.js";
+import { age, band, empty, info, section, spark, sparkWords } from "../parts.js";
+import { linkProps, state } from "../state.js";
+import { lights } from "./luces.js";
+import { t } from "../texts.js";
+
+/** @typedef {import("../api.js").Row} Row */
+
+const MONTHS = "mv_metricas_mensuales";
+const CITIES = "mv_demanda_ciudades";
+const SIX = {
+    [MONTHS]: [
+        "solicitudes_creadas",
+        "tasa_aceptacion_pct",
+        "volumen_transaccional_total",
+        "ofertas_promedio_por_solicitud",
+        "asesores_activos",
+        "tiempo_promedio_cierre_seg",
+    ],
+    [CITIES]: [
+        "solicitudes",
+        "tasa_aceptacion_pct",
+        "valor_bruto_aceptado",
+        "ofertas_por_solicitud",
+        "asesores_activos",
+        "ttfo_mediana_seg",
+    ],
+};
+/**
+ * Better, worse or neither.
+ * @param {string} better
+ * @param {number | null | undefined} percent
+ * @returns {"better" | "worse" | "none"}
+ */
+function verdict(better, percent) {
+    const rounded = Math.round((percent ?? 0) * 10);
+    if (!rounded || better === "none") return "none";
+    return rounded > 0 === (better === "up") ? "better" : "worse";
+}
+
+/**
+ * The difference to an earlier period, as an arrow, a number and words.
+ * @param {Row | undefined} row
+ * @param {string} column
+ * @param {string} better
+ * @param {string} than
+ * @param {string} unit
+ * @param {string} kind
+ */
+function delta(row, column, better, than, unit, kind) {
+    const percent = row?.[`${column}_dif_pct`];
+    if (percent == null) {
+        return h("p", { class: "delta", "data-compare": kind }, t("delta.none", { than }));
+    }
+    const kindOf = verdict(better, percent);
+    return h(
+        "p",
+        {
+            class: `delta ${kindOf}`,
+            "data-compare": kind,
+            title: `${than}: ${format(row?.[`${column}_anterior`], unit)}`,
+        },
+        h("b", {}, difference(percent)),
+        kindOf !== "none" && h("span", { class: "word" }, t(`delta.${kindOf}`)),
+        h("span", { class: "than" }, than),
+    );
+}
+
+/**
+ * @param {string} view
+ * @param {string} column
+ * @param {Row[]} months oldest first
+ * @param {Row} now
+ * @param {Row | undefined} lastYear
+ */
+function card(view, column, months, now, lastYear) {
+    const { unit, better } = columnOf(view, column);
+    const values = months.map((row) => row[column]);
+    const last = t(now.incompleto ? "delta.same_days" : "delta.whole", {
+        period: period(before(now.mes, 1), "mes"),
+    });
+    const year = t(now.incompleto ? "delta.same_days" : "delta.whole", {
+        period: period(before(now.mes, 12), "mes"),
+    });
+    return h(
+        "article",
+        { class: "card", "data-column": column },
+        h("h3", {}, label(view, column).replace(/ \(.*\)$/, ""), info(view, column)),
+        h("p", { class: "big" }, format(now[column], unit)),
+        now[column] == null && h("p", { class: "note" }, t("missing.one")),
+        band(view, column, now[column]),
+        delta(now, column, better, last, unit, "previous"),
+        delta(lastYear, column, better, year, unit, "year"),
+        spark(values, sparkWords(values, unit), Boolean(now.incompleto), 260),
+    );
+}
+
+/** @param {string} day @param {number} months */
+function before(day, months) {
+    const date = new Date(`${day}T00:00:00Z`);
+    date.setUTCMonth(date.getUTCMonth() - months);
+    return date.toISOString().slice(0, 10);
+}
+
+/**
+ * How many of the six are better than a year ago, in a sentence.
+ * @param {string} view
+ * @param {Row | undefined} lastYear
+ */
+function sentence(view, lastYear) {
+    const verdicts = SIX[/** @type {keyof typeof SIX} */ (view)]
+        .map((column) => [column, lastYear?.[`${column}_dif_pct`]])
+        .filter(([, percent]) => percent != null)
+        .map(([column, percent]) => verdict(columnOf(view, column).better, percent));
+    if (!verdicts.length) return null;
+    const n = verdicts.filter((one) => one === "better").length;
+    const key =
+        n * 2 > verdicts.length
+            ? "year.better"
+            : n * 2 < verdicts.length
+              ? "year.worse"
+              : "year.same";
+    return h("p", { class: "lead" }, t(key, { n, of: verdicts.length }));
+}
+
+/** What is wrong right now, in words. */
+async function problems() {
+    const { data } = await product("health");
+    const list = /** @type {string[]} */ (data.problems);
+    return h(
+        "section",
+        { class: `panel health ${data.status}`, id: "problems" },
+        h("h2", {}, t("problems.title")),
+        list.length
+            ? h(
+                  "ul",
+                  { class: "problems" },
+                  list.map((text) => h("li", {}, text)),
+              )
+            : h("p", {}, "✓ ", t("problems.none")),
+        list.length
+            ? h("p", {}, h("a", linkProps({ vista: "operacion" }), t("problems.where")))
+            : null,
+    );
+}
+
+/** The requests and offers of this moment. */
+async function live() {
+    const { data } = await product("live");
+    const now = data[0];
+    if (!now) return null;
+    const parts = /** @type {const} */ ([
+        "solicitudes_abiertas",
+        "ofertas_pendientes_evaluacion",
+        "solicitudes_hoy",
+        "ofertas_hoy",
+    ]);
+    return section(
+        t("live.title"),
+        h(
+            "dl",
+            { class: "live" },
+            parts.map((name) =>
+                h(
+                    "div",
+                    {},
+                    h("dt", {}, t(`live.${name}`)),
+                    h("dd", { "data-live": name }, format(now[name], "conteo")),
+                ),
+            ),
+        ),
+    );
+}
+
+/** Closed periods whose figures changed: can the numbers be trusted? */
+async function restated() {
+    const { data } = await product("restatements", { limit: 100 });
+    const list = /** @type {Row[]} */ (data);
+    return section(
+        t("trust.title"),
+        h("p", {}, list.length ? t("trust.changed", { n: list.length }) : t("trust.same")),
+        h("p", {}, h("a", linkProps({ vista: "indicadores" }), t("trust.meaning"))),
+    );
+}
+
+export default async function resumen() {
+    const { ciudad, hasta } = state();
+    const view = ciudad ? CITIES : MONTHS;
+    const query = { ciudad, to: hasta };
+    const [all, now, yearAgo, wrong, moment, colours, trust] = await Promise.all([
+        rows(view, { ...query, limit: 13, fill: "true" }),
+        rows(view, { ...query, limit: 1, compare: "previous" }),
+        product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
+        problems(),
+        live(),
+        lights(),
+        restated(),
+    ]);
+    const current = now[0];
+    if (!current) {
+        return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
+    }
+    const months = [...all].reverse();
+    const columns = SIX[/** @type {keyof typeof SIX} */ (view)];
+    const name = period(current.mes, "mes");
+    const { buttons, panel, onkeydown } = tools(
+        "resumen-meses",
+        t("months.table"),
+        [timeField("mes"), ...columns.map((column) => field(view, column))],
+        all.map((row) =>
+            row.mes === current.mes ? { ...row, incompleto: current.incompleto } : row,
+        ),
+    );
+    return [
+        h(
+            "section",
+            { class: "top", onkeydown },
+            h(
+                "header",
+                {},
+                h(
+                    "div",
+                    {},
+                    h(
+                        "h2",
+                        {},
+                        name,
+                        current.incompleto && h("span", { class: "tag" }, t("running")),
+                    ),
+                    sentence(view, yearAgo.data[0]),
+                ),
+                buttons,
+            ),
+            h(
+                "div",
+                { class: "cards" },
+                columns.map((column) => card(view, column, months, current, yearAgo.data[0])),
+            ),
+            current.incompleto && h("p", { class: "note" }, t("running.cards")),
+            age(yearAgo.meta.calculatedAt),
+            panel,
+        ),
+        h("div", { class: "pair" }, wrong, moment),
+        colours,
+        trust,
+    ];
+}
