@@ -74,7 +74,7 @@ def test_an_answer_has_the_rows_of_the_tokens_cities_alone(api: Api) -> None:
         "SELECT count(*) FROM analytics.mv_ranking_asesores "
         "WHERE analytics.city_key(ciudad) = ANY ('{BOGOTA, CALI}')"
     )
-    assert len(ids) == min(count, 500)
+    assert len(ids) == min(int(str(count)), 500)
     top = seen(api, TOP).json()
     assert top["total_found"] == count
     assert keys_in(api, [row["ciudad"] for row in top["top_advisors"]]) <= set(KEYS)
@@ -190,7 +190,7 @@ def test_what_a_client_asks_at_rest_brings_no_other_city(api: Api, view: str) ->
         answer = api.get(f"/rest/{view}{query}", token=narrow, headers={"Prefer": "count=exact"})
         assert answer.status in (200, 206), answer.body
         assert keys_in(api, [row[column] for row in answer.json()]) <= set(KEYS)
-        assert int(answer.headers["content-range"].partition("/")[2]) <= count
+        assert int(answer.headers["content-range"].partition("/")[2]) <= int(str(count))
     head = api.request("HEAD", f"/rest/{view}", token=narrow, headers={"Prefer": "count=exact"})
     assert head.headers["content-range"].partition("/")[2] == str(count)
     csv = api.get(f"/rest/{view}?select={column}", token=narrow, headers={"Accept": "text/csv"})
