@@ -1,16 +1,111 @@
-// What is drawn over a chart beside its own figures: the place for target lines and note marks.
+// What is drawn over a chart beside its own figures: target lines and numbered notes.
 
-/** @typedef {{view: string, columns: string[], from: Date, to: Date}} About */
+import { columnOf, label } from "./catalogue.js";
+import { h } from "./dom.js";
+import { format, period } from "./format.js";
+import { notesIn, targetsIn } from "./marks.js";
+import { Plot } from "./plot.js";
+import { t } from "./texts.js";
+
+/** @typedef {import("./table.js").Field} Field */
+/** @typedef {{view: string, time: Field, series: Field[], days: string[], divide: number, isBand: boolean}} About */
+
+/** @param {string} day */
+const dateOf = (day) => new Date(`${day}T00:00:00Z`);
 
 /**
- * More marks for a chart of these columns of a view, between two days.
- *
- * A target is Plot.ruleY([value]), a note Plot.ruleX([day]); both in the units of the API (see
- * `divide` in charts.js for times). There are none yet.
- * @param {About} _about
- * @returns {import("@observablehq/plot").Markish[]}
+ * The last day of the last period of a chart.
+ * @param {string} day its first day
+ * @param {string} time
  */
-// eslint-disable-next-line no-unused-vars
-export function annotations(_about) {
-    return [];
+function lastDay(day, time) {
+    const date = dateOf(day);
+    if (time === "mes") date.setUTCMonth(date.getUTCMonth() + 1, 0);
+    if (time === "semana") date.setUTCDate(date.getUTCDate() + 6);
+    return date.toISOString().slice(0, 10);
+}
+
+/**
+ * The targets that a chart shows: lines do, bars stand on each other.
+ * @param {About} about
+ */
+export function aims({ view, series, days, isBand }) {
+    const columns = series.map((field) => field.key);
+    return isBand || !days.length ? [] : targetsIn(view, columns, days[0], days[days.length - 1]);
+}
+
+/**
+ * More marks for a chart, and the same in words.
+ * @param {About} about
+ * @returns {{marks: import("@observablehq/plot").Markish[], words: Node | null}}
+ */
+export function annotations(about) {
+    const { view, time, series, days, divide, isBand } = about;
+    const targets = aims(about);
+    const end = days.length ? lastDay(days[days.length - 1], time.key) : "";
+    const notes = days.length ? notesIn(view, days[0], end) : [];
+    if (!targets.length && !notes.length) return { marks: [], words: null };
+    const first = dateOf(days[0]);
+    const last = dateOf(days[days.length - 1]);
+    /** The place of a day: in a line the day itself, in bars that of its period. @param {string} day */
+    const place = (day) => {
+        if (isBand) return [...days].reverse().find((one) => one <= day) ?? days[0];
+        return dateOf(day) > last ? last : dateOf(day);
+    };
+    /** @param {import("./marks.js").Target} target */
+    const stroke = (target) =>
+        series.length > 1
+            ? `var(--s${series.findIndex((field) => field.key === target.column) + 1})`
+            : "var(--muted)";
+    return {
+        marks: [
+            ...targets.map((target) => {
+                const from = dateOf(target.from) < first ? first : dateOf(target.from);
+                const to = target.next_from ? place(target.next_from) : last;
+                return Plot.ruleY([target.value / divide], {
+                    x1: from,
+                    x2: to,
+                    stroke: stroke(target),
+                    strokeWidth: 1.5,
+                    strokeDasharray: "8 4",
+                });
+            }),
+            Plot.ruleX(notes, {
+                x: (note) => place(note.day),
+                stroke: "var(--muted)",
+                strokeDasharray: "1 3",
+            }),
+            Plot.text(notes, {
+                x: (note) => place(note.day),
+                text: (_, index) => String(index + 1),
+                frameAnchor: "top",
+                dy: -10,
+                fill: "var(--text)",
+                fontWeight: "bold",
+            }),
+        ],
+        words: h(
+            "ul",
+            { class: "marks" },
+            targets.map((target) =>
+                h(
+                    "li",
+                    { class: "target" },
+                    t("target.line", {
+                        label: label(view, target.column),
+                        value: format(target.value, columnOf(view, target.column).unit),
+                        from: period(target.from, time.key),
+                    }),
+                ),
+            ),
+            notes.map((note, index) =>
+                h(
+                    "li",
+                    { class: "noted" },
+                    h("b", {}, `${index + 1} `),
+                    `${period(note.day, "dia")}: ${note.text} — ${note.author}`,
+                ),
+            ),
+        ),
+    };
 }

@@ -140,7 +140,7 @@ export function product(path, query = {}) {
 
 /**
  * A request that changes something.
- * @param {"POST" | "PUT"} method
+ * @param {"POST" | "PUT" | "DELETE"} method
  * @param {string} path
  * @param {Record<string, string | number | null | undefined>} [query]
  * @returns {Promise<{status: number, data: any}>}

@@ -1,6 +1,6 @@
 // The charts: lines and stacked bars over time, by Observable Plot.
 
-import { annotations } from "./annotations.js";
+import { aims, annotations } from "./annotations.js";
 import { format, monthName, number } from "./format.js";
 import { Plot } from "./plot.js";
 import { t } from "./texts.js";
@@ -94,9 +94,11 @@ export function lines(chart, width) {
         .flatMap((field) => rows.map((row) => row[field.key]))
         .filter((value) => value != null)
         .map(Number);
-    const bounds = bands
-        ? [bands.good_from, bands.good_above, bands.good_to].filter((bound) => bound != null)
-        : [];
+    const days = rows.map((row) => String(row[time.key]));
+    const bounds = [
+        ...(bands ? [bands.good_from, bands.good_above, bands.good_to] : []),
+        ...aims({ view, time, series, days, divide: 1, isBand: false }).map((aim) => aim.value),
+    ].filter((bound) => bound != null);
     const { divide, tick } = axis(series[0].unit, Math.max(...values, 0));
     let low = Math.min(...values, ...bounds) / divide;
     let high = Math.max(...values, ...bounds) / divide;
@@ -104,8 +106,8 @@ export function lines(chart, width) {
     const room = (high - low || Math.abs(high) || 1) * 0.1;
     low = chart.zero || (low >= 0 && low < room * 3) ? Math.min(0, low) : low - room;
     high += room;
-    const days = rows.map((row) => String(row[time.key]));
     const { ticks, names } = ticksOf(days, width - LEFT, time.key);
+    const extra = annotations({ view, time, series, days, divide, isBand: false });
     const running = Boolean(rows[rows.length - 1]?.incompleto);
     const over = running ? rows.slice(0, -1) : rows;
     const open = running ? rows.slice(-2) : [];
@@ -159,16 +161,12 @@ export function lines(chart, width) {
                       fill: "var(--good)",
                   })
                 : null,
-            ...annotations({
-                view,
-                columns: series.map((field) => field.key),
-                from: x(rows[0]),
-                to: x(rows[rows.length - 1]),
-            }),
+            ...extra.marks,
         ],
     });
     const scale = /** @type {{apply: (day: Date) => number}} */ (plot.scale("x"));
-    return { svg: plot, positions: rows.map((row) => scale.apply(x(row))) };
+    const positions = rows.map((row) => scale.apply(x(row)));
+    return { svg: plot, positions, words: extra.words };
 }
 
 /**
@@ -181,6 +179,7 @@ export function bars(chart, width) {
     const { tick } = axis(series[0].unit, 0);
     const days = rows.map((row) => String(row[time.key]));
     const { ticks, names } = ticksOf(days, width - LEFT, time.key);
+    const extra = annotations({ view, time, series, days, divide: 1, isBand: true });
     const parts = rows.flatMap((row) =>
         series.map((field, index) => ({
             day: String(row[time.key]),
@@ -212,16 +211,12 @@ export function bars(chart, width) {
                 strokeOpacity: (part) => (part.running ? 1 : 0),
             }),
             Plot.ruleY([0], { stroke: "var(--muted)" }),
-            ...annotations({
-                view,
-                columns: series.map((field) => field.key),
-                from: dateOf(days[0]),
-                to: dateOf(days[days.length - 1]),
-            }),
+            ...extra.marks,
         ],
     });
     const scale = /** @type {{apply: (day: string) => number, bandwidth: number}} */ (
         plot.scale("x")
     );
-    return { svg: plot, positions: days.map((day) => scale.apply(day) + scale.bandwidth / 2) };
+    const positions = days.map((day) => scale.apply(day) + scale.bandwidth / 2);
+    return { svg: plot, positions, words: extra.words };
 }

@@ -8,7 +8,7 @@ import { t } from "./texts.js";
 /** @typedef {import("./api.js").Row} Row */
 /** @typedef {import("./dom.js").Child} Child */
 /** @typedef {import("./table.js").Field} Field */
-/** @typedef {{svg: Element, positions: number[]}} Drawn */
+/** @typedef {{svg: Element, positions: number[], words: Node | null}} Drawn */
 /** @typedef {{id: string, title: string, about?: Child, time: Field, series: Field[], rows: Row[], draw: (width: number) => Drawn, notes?: Child, legend?: boolean, more?: Field[]}} Figure */
 
 /** Which tables are open and where the rules stand: survives a refresh. @type {Set<string>} */
@@ -195,6 +195,7 @@ export function figure(figure) {
     );
     const canvas = h("div", { class: "canvas" });
     const chart = h("div", { class: "chart", id: `${id}-chart` }, canvas);
+    const words = h("div", {});
     const ruler = rule(figure, chart);
     chart.append(...ruler.parts);
     let width = 0;
@@ -204,6 +205,7 @@ export function figure(figure) {
         const drawn = draw(width);
         drawn.svg.setAttribute("aria-hidden", "true");
         canvas.replaceChildren(drawn.svg);
+        words.replaceChildren(...(drawn.words ? [drawn.words] : []));
         ruler.place(drawn.positions);
     };
     waiting.push(() => {
@@ -223,6 +225,7 @@ export function figure(figure) {
                 ),
             ),
         rows.length ? chart : h("p", { class: "empty" }, t("empty.rows")),
+        words,
         rows[rows.length - 1]?.incompleto &&
             h("p", { class: "note" }, t("running.dashed", { period: runningName(rows, time) })),
         notes,

@@ -5,6 +5,7 @@ import { loadCatalogue } from "./catalogue.js";
 import { signs } from "./data.js";
 import { h } from "./dom.js";
 import { drawCharts } from "./figure.js";
+import { loadMarks } from "./marks.js";
 import { expiry, signIn, trouble } from "./notices.js";
 import { showAges } from "./parts.js";
 import { filters, navigation, restoreTheme } from "./shell.js";
@@ -122,7 +123,7 @@ async function render(moved) {
         frame();
     }
     try {
-        const [tab] = await Promise.all([TABS[vista](), loadCatalogue()]);
+        const [tab] = await Promise.all([TABS[vista](), loadCatalogue(), loadMarks()]);
         const parts = await tab.default();
         if (mine !== turn) return undefined;
         replace(/** @type {Node[]} */ (parts.filter((part) => part instanceof Node)));
@@ -167,11 +168,15 @@ async function poll() {
     if ((secondsLeft() ?? 1) <= 0) return askForToken(t("token.expired"));
     const mine = turn;
     try {
-        const [isOther, now] = await Promise.all([loadCatalogue(), signs(state().vista)]);
+        const [isOther, hasOthers, now] = await Promise.all([
+            loadCatalogue(),
+            loadMarks(),
+            signs(state().vista),
+        ]);
         const isBehind = !stale.hidden || content.querySelector(".trouble") != null;
         const isNews = seen !== "" && now !== seen;
         if (mine === turn) seen = now;
-        if (mine === turn && (isOther || isBehind || isNews)) await render(false);
+        if (mine === turn && (isOther || hasOthers || isBehind || isNews)) await render(false);
     } catch (error) {
         if (mine === turn) failed(error, false);
     }
@@ -183,7 +188,7 @@ async function start() {
     const { lang, vista } = state();
     if (current()) {
         // What is needed in any case comes meanwhile; if it fails, render() says so.
-        Promise.allSettled([loadCatalogue(), TABS[vista]()]);
+        Promise.allSettled([loadCatalogue(), loadMarks(), TABS[vista]()]);
     }
     await speak(lang === "en" ? "en" : "es");
     document.body.append(

@@ -1,6 +1,6 @@
 // The token: in this module's memory and nowhere else. A reload forgets it.
 
-/** @typedef {{role?: string, exp?: number, sub?: string}} Claims */
+/** @typedef {{role?: string, exp?: number, sub?: string, ciudades?: unknown}} Claims */
 
 let token = "";
 /** @type {Claims} */
@@ -52,6 +52,14 @@ export function current() {
 
 export function isOperator() {
     return claims.role === "analytics_operador";
+}
+
+/**
+ * The cities that the token is for.
+ * @returns {string[] | null} nothing: all
+ */
+export function cities() {
+    return Array.isArray(claims.ciudades) ? claims.ciudades.map(String) : null;
 }
 
 export function holder() {

@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import { format, instant, number } from "../format.js";
 import { isOperator } from "../token.js";
 import { table } from "../table.js";
+import { marks } from "./marcas.js";
 import { named, t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -173,6 +174,7 @@ export default async function operacion() {
     return [
         problems(health),
         actions(scheduler),
+        marks(),
         h(
             "section",
             { class: "panel" },

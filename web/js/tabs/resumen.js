@@ -5,11 +5,13 @@ import { columnOf, label } from "../catalogue.js";
 import { field, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
+import { isMet, targetOf } from "../marks.js";
 import { difference, format, period } from "../format.js";
 import { age, band, empty, info, section, spark, sparkWords } from "../parts.js";
 import { linkProps, state } from "../state.js";
 import { lights } from "./luces.js";
 import { t } from "../texts.js";
+import { cities } from "../token.js";
 
 /** @typedef {import("../api.js").Row} Row */
 
@@ -96,9 +98,32 @@ function card(view, column, months, now, lastYear) {
         h("p", { class: "big" }, format(now[column], unit)),
         now[column] == null && h("p", { class: "note" }, t("missing.one")),
         band(view, column, now[column]),
+        target(view, column, now),
         delta(now, column, better, last, unit, "previous"),
         delta(lastYear, column, better, year, unit, "year"),
         spark(values, sparkWords(values, unit), Boolean(now.incompleto), 260),
+    );
+}
+
+/**
+ * The target of the month: met or missed once the month is over.
+ * @param {string} view
+ * @param {string} column
+ * @param {Row} now
+ */
+function target(view, column, now) {
+    const aim = targetOf(view, column, now.mes);
+    if (!aim) return null;
+    const value = format(aim.value, columnOf(view, column).unit);
+    if (now.incompleto || now[column] == null) {
+        return h("p", { class: "target", "data-target": column }, t("target.month", { value }));
+    }
+    const kind = isMet(aim, now[column]) ? "met" : "missed";
+    return h(
+        "p",
+        { class: `target ${kind}`, "data-target": column },
+        `${kind === "met" ? "✓" : "✕"} `,
+        t(`target.${kind}`, { value }),
     );
 }
 
@@ -190,8 +215,23 @@ async function restated() {
     );
 }
 
+/** What a token for some cities can show here: a city. @param {string[]} own */
+function ownCities(own) {
+    return section(
+        t("scope.title"),
+        h("p", {}, t("scope.about")),
+        h(
+            "ul",
+            { class: "plain", id: "own-cities" },
+            own.map((ciudad) => h("li", {}, h("a", linkProps({ ciudad }), ciudad))),
+        ),
+    );
+}
+
 export default async function resumen() {
     const { ciudad, hasta } = state();
+    const own = cities();
+    if (own && !ciudad) return [ownCities(own)];
     const view = ciudad ? CITIES : MONTHS;
     const query = { ciudad, to: hasta };
     const [all, now, yearAgo, wrong, moment, colours, trust] = await Promise.all([
@@ -199,8 +239,8 @@ export default async function resumen() {
         rows(view, { ...query, limit: 1, compare: "previous" }),
         product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
         problems(),
-        live(),
-        lights(),
+        own ? null : live(),
+        own ? null : lights(),
         restated(),
     ]);
     const current = now[0];

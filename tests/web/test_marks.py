@@ -1,0 +1,152 @@
+"""Targets and notes of operators on the page, and tokens for some cities."""
+
+import time
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser
+
+from gateway_testing import Api
+from jwt_token import AUDIENCE
+from web_testing import LECTOR, NASTY_NAME, OPERADOR, Visit, kpi, plain, shown, violations, visited
+
+SYSTEM_SERVER_IS_ENOUGH = True
+TARGETS = "/materialized-views/targets"
+NOTES = "/materialized-views/notes"
+FINANCE = "mv_finanzas_mensuales"
+
+
+@pytest.fixture
+def nothing_marked(shop: Api) -> None:
+    """Begin without targets and notes."""
+    shop.database.execute(
+        "DELETE FROM kpi_engine.targets",
+        "DELETE FROM kpi_engine.notes",
+    )
+    shop.forget_cache()
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_an_operator_writes_a_note_that_every_time_chart_shows(
+    browser: Browser, visit: Visit, shop: Api
+) -> None:
+    month = kpi(shop, FINANCE, limit=3)[2]["mes"]
+    page = visit.go("operacion", OPERADOR)
+    page.fill("#note-day", f"{month[:8]}12")
+    page.fill("#note-text", NASTY_NAME)
+    page.click("#note-add")
+    page.locator("#marks li", has_text=NASTY_NAME).wait_for()
+    (note,) = shop.get(NOTES, LECTOR).json()
+    assert (note["day"], note["text"]) == (f"{month[:8]}12", NASTY_NAME)
+    assert note["author"] in visit.text("#marks")
+
+    for tab, chart in (
+        ("finanzas", "finanzas-valores"),
+        ("mercado", "mercado-densidad_ofertas"),
+        ("embudo", "embudo-dias"),
+        ("asesores", "retencion"),
+    ):
+        page.click(f"#tab-{tab}")
+        page.wait_for_selector(f"#tab-{tab}[aria-current=page]")
+        visit.ready()
+        marked = page.locator("figure", has=page.locator(".noted"))
+        assert marked.count() > 0, (tab, chart)
+        assert NASTY_NAME in plain(marked.first.locator(".noted").first.inner_text())
+        assert marked.first.locator("svg text", has_text="1").count() > 0
+    assert page.evaluate("window.hacked") is None
+
+    with visited(browser, shop) as reader:
+        reader.go("operacion")
+        assert reader.page.locator("#marks li").count() == 1
+        assert reader.page.locator("#marks button, #marks form").count() == 0
+        assert violations(reader.page) == []
+    page.click("#tab-operacion")
+    page.click(f"#remove-note-{note['id']}")
+    page.locator(f"#remove-note-{note['id']}").wait_for(state="detached")
+    assert shop.get(NOTES, LECTOR).json() == []
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_a_target_shows_as_a_line_and_in_words(visit: Visit, shop: Api) -> None:
+    months = kpi(shop, FINANCE, limit=13)
+    first = months[-3]["mes"]
+    value = round(months[1]["ticket_promedio"])
+    page = visit.go("operacion", OPERADOR)
+    page.select_option("#target-figure", f"{FINANCE} ticket_promedio")
+    page.fill("#target-from", first)
+    page.fill("#target-value", str(value))
+    page.click("#target-set")
+    page.locator("#marks li", has_text=shown(value, "COP")).wait_for()
+    assert violations(page) == []
+    (target,) = shop.get(TARGETS, LECTOR).json()
+    assert (target["from"], target["value"]) == (first, value)
+
+    lines = "#finanzas-ticket_promedio-chart [stroke-dasharray='8 4'] line"
+    page.click("#tab-finanzas")
+    page.wait_for_selector(lines, state="attached")
+    assert page.locator(lines).count() == 1
+    assert page.locator("#finanzas-valores-chart [stroke-dasharray='8 4'] line").count() == 0
+    words = plain(page.locator("#finanzas-ticket_promedio .target").inner_text())
+    assert shown(value, "COP") in words and words.startswith("Meta de ")
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_what_is_wrong_with_a_target_is_told_in_the_words_of_the_api(
+    visit: Visit, shop: Api
+) -> None:
+    page = visit.go("operacion", OPERADOR)
+    page.select_option("#target-figure", f"{FINANCE} ticket_promedio")
+    page.fill("#target-from", "2026-03-12")
+    page.fill("#target-value", "1")
+    page.click("#target-set")
+    page.locator("#marks-said", has_text="from").wait_for()
+    assert shop.get(TARGETS, LECTOR).json() == []
+
+
+@pytest.mark.usefixtures("nothing_marked")
+@pytest.mark.parametrize("is_met", [True, False])
+def test_resumen_says_whether_a_month_that_is_over_met_its_target(
+    visit: Visit, shop: Api, is_met: bool
+) -> None:
+    months = kpi(shop, "mv_metricas_mensuales", limit=2)
+    over = months[1]
+    value = over["solicitudes_creadas"] + (0 if is_met else 1)
+    shop.request(
+        "POST",
+        f"{TARGETS}?view=mv_metricas_mensuales&column=solicitudes_creadas"
+        f"&from={over['mes'][:7]}&value={value}",
+        OPERADOR,
+    )
+    card = ".card[data-column=solicitudes_creadas] .target"
+    page = visit.go()
+    words = plain(page.locator(card).inner_text())
+    assert words == f"Meta del mes: {shown(value, 'conteo')}"
+    visit.go(hasta=over["mes"][:7])
+    words = plain(page.locator(card).inner_text())
+    mark, said = ("✓", "cumplida") if is_met else ("✕", "no alcanzada")
+    assert words == f"{mark} Meta {shown(value, 'conteo')}: {said}"
+
+
+def test_a_token_for_some_cities_shows_these(visit: Visit, shop: Api) -> None:
+    token = shop.mint(
+        {
+            "role": LECTOR,
+            "aud": AUDIENCE,
+            "sub": "test",
+            "exp": int(time.time()) + 3600,
+            "ciudades": ["Bogotá", "Cali"],
+        }
+    )
+    page = visit.page
+    page.goto(f"{shop.url}/#token={token}")
+    page.wait_for_selector("#own-cities")
+    page.click("#own-cities a >> nth=1")
+    page.wait_for_selector(".card")
+    (now,) = kpi(shop, "mv_demanda_ciudades", ciudad="Cali", limit=1)
+    assert visit.texts(".big")[0] == shown(now["solicitudes"], "conteo")
+    page.click("#tab-finanzas")
+    page.wait_for_selector(".trouble")
+    assert "some cities" in visit.text(".trouble")
+    page.goto(f"{shop.url}/?ciudad={quote('Medellín')}#token={token}")
+    page.wait_for_selector(".trouble")
+    assert page.locator(".card").count() == 0

@@ -1,0 +1,189 @@
+// Targets and notes, in Operación: everybody reads them, an operator writes and removes them.
+
+import { ApiError, change } from "../api.js";
+import { catalogue, columnOf, label, title } from "../catalogue.js";
+import { h } from "../dom.js";
+import { format, period } from "../format.js";
+import { allNotes, allTargets } from "../marks.js";
+import { isOperator } from "../token.js";
+import { t } from "../texts.js";
+
+/** @typedef {import("../marks.js").Target} Target */
+/** @typedef {import("../marks.js").Note} Note */
+
+const KEPT = 1100;
+/** What the last action said: survives a refresh. */
+let said = "";
+let isError = false;
+
+/**
+ * Asks for a change, says what came of it, and shows the page again.
+ * @param {"POST" | "DELETE"} method
+ * @param {"targets" | "notes"} path
+ * @param {Record<string, string | number | null>} query
+ */
+async function ask(method, path, query) {
+    try {
+        await change(method, path, query);
+        [said, isError] = [t("marks.done"), false];
+    } catch (error) {
+        const problem = error instanceof ApiError ? error : new ApiError(0, {});
+        [said, isError] = [[problem.message, problem.hint].filter(Boolean).join(" "), true];
+    }
+    const show = () => window.dispatchEvent(new CustomEvent("refreshed"));
+    show();
+    // The gateway may keep the list of before for a second.
+    setTimeout(show, KEPT);
+}
+
+/**
+ * @param {string} id
+ * @param {string} name
+ * @param {() => void} onclick
+ */
+function removal(id, name, onclick) {
+    if (!isOperator()) return null;
+    return h(
+        "button",
+        {
+            type: "button",
+            class: "quiet",
+            id,
+            "aria-label": t("marks.remove.of", { name }),
+            onclick,
+        },
+        t("marks.remove"),
+    );
+}
+
+/** @param {Note} note */
+function noteLine(note) {
+    const words = `${period(note.day, "dia")}: ${note.text}`;
+    return h(
+        "li",
+        {},
+        `${words} — ${note.author} `,
+        removal(`remove-note-${note.id}`, words, () => ask("DELETE", "notes", { id: note.id })),
+    );
+}
+
+/** @param {Target} target */
+function targetLine(target) {
+    const { view, column, from, value, stale } = target;
+    const time = catalogue().find((kpi) => kpi.view === view)?.time_column ?? "dia";
+    const words = t("target.line", {
+        label: label(view, column),
+        value: format(value, columnOf(view, column).unit),
+        from: period(from, time),
+    });
+    return h(
+        "li",
+        {},
+        `${words} — ${target.set_by} `,
+        stale && h("span", { class: "error" }, `${t("marks.stale", { why: stale })} `),
+        removal(`remove-target-${view}-${column}-${from}`, words, () =>
+            ask("DELETE", "targets", { view, column, from }),
+        ),
+    );
+}
+
+/**
+ * A field with its name above it.
+ * @param {string} id
+ * @param {string} name
+ * @param {HTMLElement} input
+ */
+function labelled(id, name, input) {
+    input.id = id;
+    return h("span", { class: "labelled" }, h("label", { for: id }, name), input);
+}
+
+function noteForm() {
+    const day = h("input", { type: "date", required: true });
+    const text = h("input", { type: "text", required: true, maxlength: 200 });
+    /** @param {Event} event */
+    const onsubmit = (event) => {
+        event.preventDefault();
+        ask("POST", "notes", { day: day.value, text: text.value.trim() });
+        text.value = text.defaultValue;
+    };
+    return h(
+        "form",
+        { class: "fields", onsubmit },
+        labelled("note-day", t("marks.day"), day),
+        labelled("note-text", t("marks.text"), text),
+        h("button", { type: "submit", id: "note-add" }, t("marks.add")),
+    );
+}
+
+function targetForm() {
+    const figure = h(
+        "select",
+        { required: true },
+        catalogue().map((kpi) =>
+            h(
+                "optgroup",
+                { label: title(kpi) },
+                kpi.columns
+                    .filter((column) => column.unit !== "texto" && !kpi.key.includes(column.name))
+                    .filter((column) => !["fecha", "instante"].includes(column.unit))
+                    .map((column) =>
+                        h(
+                            "option",
+                            { value: `${kpi.view} ${column.name}` },
+                            label(kpi.view, column.name),
+                        ),
+                    ),
+            ),
+        ),
+    );
+    const from = h("input", { type: "date", required: true });
+    const value = h("input", { type: "text", inputmode: "decimal", required: true, size: 12 });
+    const better = h(
+        "select",
+        {},
+        h("option", { value: "" }, t("marks.usual")),
+        h("option", { value: "up" }, t("better.up")),
+        h("option", { value: "down" }, t("better.down")),
+    );
+    /** @param {Event} event */
+    const onsubmit = (event) => {
+        event.preventDefault();
+        const [view, column] = figure.value.split(" ");
+        ask("POST", "targets", {
+            view,
+            column,
+            from: from.value,
+            value: value.value.trim().replace(",", "."),
+            better: better.value,
+        });
+    };
+    return h(
+        "form",
+        { class: "fields", onsubmit },
+        labelled("target-figure", t("marks.figure"), figure),
+        labelled("target-from", t("marks.from"), from),
+        labelled("target-value", t("marks.value"), value),
+        labelled("target-better", t("marks.better"), better),
+        h("button", { type: "submit", id: "target-set" }, t("marks.set")),
+    );
+}
+
+/** Targets and notes, with forms for an operator. */
+export function marks() {
+    const targets = allTargets();
+    const notes = allNotes();
+    const none = () => h("p", { class: "note" }, t("marks.none"));
+    return h(
+        "section",
+        { class: "panel", id: "marks" },
+        h("h2", {}, t("marks.title")),
+        h("h3", {}, t("marks.targets")),
+        targets.length ? h("ul", { class: "plain" }, targets.map(targetLine)) : none(),
+        isOperator() && targetForm(),
+        h("h3", {}, t("marks.notes")),
+        notes.length ? h("ul", { class: "plain" }, notes.map(noteLine)) : none(),
+        isOperator() && noteForm(),
+        h("p", { class: isError ? "error" : "good-text", role: "status", id: "marks-said" }, said),
+    );
+}
