@@ -1,6 +1,6 @@
 // The token: in this module's memory and nowhere else. A reload forgets it.
 
-/** @typedef {{role?: string, exp?: number, sub?: string}} Claims */
+/** @typedef {{role?: string, exp?: number, sub?: string, ciudades?: string[]}} Claims */
 
 let token = "";
 /** @type {Claims} */
@@ -52,6 +52,14 @@ export function current() {
 
 export function isOperator() {
     return claims.role === "analytics_operador";
+}
+
+/**
+ * The cities that the token is for; none if it is for the whole country.
+ * @returns {string[]}
+ */
+export function cities() {
+    return Array.isArray(claims.ciudades) ? claims.ciudades.map(String) : [];
 }
 
 export function holder() {

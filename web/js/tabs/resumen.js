@@ -1,6 +1,6 @@
 // Resumen: six big numbers, what is wrong, how old the data are.
 
-import { product, rows } from "../api.js";
+import { ifAllowed, product, rows } from "../api.js";
 import { columnOf, label } from "../catalogue.js";
 import { field, timeField } from "../data.js";
 import { h } from "../dom.js";
@@ -199,8 +199,8 @@ export default async function resumen() {
         rows(view, { ...query, limit: 1, compare: "previous" }),
         product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
         problems(),
-        live(),
-        lights(),
+        ifAllowed(live()),
+        ifAllowed(lights()),
         restated(),
     ]);
     const current = now[0];
