@@ -1,13 +1,9 @@
 """Targets and notes of operators on the page, and tokens for some cities."""
 
-import time
-from urllib.parse import quote
-
 import pytest
 from playwright.sync_api import Browser
 
 from gateway_testing import Api
-from jwt_token import AUDIENCE
 from web_testing import LECTOR, NASTY_NAME, OPERADOR, Visit, kpi, plain, shown, violations, visited
 
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -125,28 +121,3 @@ def test_resumen_says_whether_a_month_that_is_over_met_its_target(
     words = plain(page.locator(card).inner_text())
     mark, said = ("✓", "cumplida") if is_met else ("✕", "no alcanzada")
     assert words == f"{mark} Meta {shown(value, 'conteo')}: {said}"
-
-
-def test_a_token_for_some_cities_shows_these(visit: Visit, shop: Api) -> None:
-    token = shop.mint(
-        {
-            "role": LECTOR,
-            "aud": AUDIENCE,
-            "sub": "test",
-            "exp": int(time.time()) + 3600,
-            "ciudades": ["Bogotá", "Cali"],
-        }
-    )
-    page = visit.page
-    page.goto(f"{shop.url}/#token={token}")
-    page.wait_for_selector("#own-cities")
-    page.click("#own-cities a >> nth=1")
-    page.wait_for_selector(".card")
-    (now,) = kpi(shop, "mv_demanda_ciudades", ciudad="Cali", limit=1)
-    assert visit.texts(".big")[0] == shown(now["solicitudes"], "conteo")
-    page.click("#tab-finanzas")
-    page.wait_for_selector(".trouble")
-    assert "some cities" in visit.text(".trouble")
-    page.goto(f"{shop.url}/?ciudad={quote('Medellín')}#token={token}")
-    page.wait_for_selector(".trouble")
-    assert page.locator(".card").count() == 0

@@ -334,6 +334,26 @@ def test_an_expired_or_foreign_token_asks_for_another(visit: Visit, shop: Api) -
     page.locator("#token-problem", has_text="La API no aceptó el token").wait_for()
 
 
+def test_a_token_for_some_cities_shows_what_these_have(visit: Visit, shop: Api) -> None:
+    page = visit.page
+    narrow = shop.mint({**claims(LECTOR, 3600), "ciudades": ["Bogotá", "Cali"]})
+    page.goto(f"{shop.url}/#token={narrow}")
+    visit.ready()
+    assert visit.text("h1") == "Resumen · Bogotá"
+    (now,) = kpi(shop, "mv_demanda_ciudades", ciudad="Bogotá", limit=1)
+    assert visit.texts(".big")[0] == rounded(now["solicitudes"], 0)
+    assert visit.texts("nav a") == ["Resumen", "Ciudades", "Asesores", "Indicadores"]
+    page.click("#tab-asesores")
+    page.wait_for_selector("#asesores-lista")
+    assert page.locator("#asesores-retencion").count() == 0
+    page.goto(f"{shop.url}/?vista=ciudades#token={narrow}")
+    page.wait_for_selector("#ciudades-lista")
+    assert {row[0] for row in visit.table("ciudades-lista")} == {"Bogotá", "Cali"}
+    page.goto(f"{shop.url}/?vista=finanzas#token={narrow}")
+    page.wait_for_selector(".trouble")
+    assert "Este token no puede ver esto" in visit.text(".trouble")
+
+
 def test_a_reader_sees_no_button_of_an_operator(visit: Visit) -> None:
     page = visit.go("operacion")
     assert page.locator("#vistas").count() == 1

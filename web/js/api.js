@@ -117,6 +117,21 @@ export function get(path, query = {}, accepted = []) {
     return promise;
 }
 
+/**
+ * What a token for some cities may not see is left out.
+ * @template T
+ * @param {Promise<T>} promise
+ * @returns {Promise<T | null>}
+ */
+export async function ifAllowed(promise) {
+    try {
+        return await promise;
+    } catch (error) {
+        if (error instanceof ApiError && error.status === 403) return null;
+        throw error;
+    }
+}
+
 const BELOW = "materialized-views";
 
 /**

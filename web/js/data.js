@@ -1,6 +1,6 @@
 // What several tabs ask the API for.
 
-import { product, rows } from "./api.js";
+import { ifAllowed, product, rows } from "./api.js";
 import { columnOf, label } from "./catalogue.js";
 import { chosen } from "./periods.js";
 import { named, t } from "./texts.js";
@@ -81,10 +81,12 @@ export const segmentName = (segment) => named("segment", segment);
 export async function signs(vista) {
     const paths = { resumen: ["health", "live"], operacion: ["health", "scheduler/status"] };
     const answers = await Promise.all(
-        (paths[/** @type {keyof typeof paths} */ (vista)] ?? []).map((path) => product(path)),
+        (paths[/** @type {keyof typeof paths} */ (vista)] ?? []).map((path) =>
+            ifAllowed(product(path)),
+        ),
     );
     return JSON.stringify(
-        answers.map(({ data }) => data),
+        answers.map((answer) => answer?.data),
         (key, value) => (key === "checked_at" || key === "calculado_at" ? undefined : value),
     );
 }

@@ -9,9 +9,9 @@ import { loadMarks } from "./marks.js";
 import { expiry, signIn, trouble } from "./notices.js";
 import { showAges } from "./parts.js";
 import { filters, navigation, restoreTheme } from "./shell.js";
-import { onChange, state } from "./state.js";
+import { link, onChange, state } from "./state.js";
 import { speak, spoken, t } from "./texts.js";
-import { current, forget, secondsLeft, takeFromAddress } from "./token.js";
+import { cities, current, forget, secondsLeft, takeFromAddress } from "./token.js";
 
 /** @typedef {import("./dom.js").Child} Child */
 
@@ -115,6 +115,9 @@ async function render(moved) {
     const { vista, lang } = state();
     if (lang !== spoken()) await speak(lang === "en" ? "en" : "es");
     if (!current()) return askForToken("");
+    if (vista === "resumen" && !state().ciudad && cities().length) {
+        history.replaceState(null, "", link({ ciudad: cities()[0] }));
+    }
     const isFirst = shown !== location.search;
     main.setAttribute("aria-busy", "true");
     // A refresh leaves alone what somebody may just be typing into.

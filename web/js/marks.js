@@ -1,6 +1,6 @@
 // Targets and dated notes of operators: loaded beside the catalogue, shown with each figure.
 
-import { ApiError, product } from "./api.js";
+import { ifAllowed, product } from "./api.js";
 
 /** @typedef {{view: string, column: string, from: string, next_from: string | null, value: number, better: "up" | "down", stale: string | null, set_by: string}} Target */
 /** @typedef {{id: number, day: string, text: string, view: string | null, author: string}} Note */
@@ -10,25 +10,18 @@ let targets = [];
 /** @type {Note[]} */
 let notes = [];
 
-/** A token for some cities may not read them: then there are none. @param {string} path */
-async function listed(path) {
-    try {
-        return await product(path);
-    } catch (error) {
-        if (error instanceof ApiError && error.status === 403) return { data: [], isNew: false };
-        throw error;
-    }
-}
-
 /**
  * Loads them, or what changed in them.
  * @returns {Promise<boolean>} whether there are others
  */
 export async function loadMarks() {
-    const [aims, written] = await Promise.all([listed("targets"), listed("notes")]);
-    targets = aims.data;
-    notes = written.data;
-    return aims.isNew || written.isNew;
+    const [aims, written] = await Promise.all([
+        ifAllowed(product("targets")),
+        ifAllowed(product("notes")),
+    ]);
+    targets = aims?.data ?? [];
+    notes = written?.data ?? [];
+    return Boolean(aims?.isNew || written?.isNew);
 }
 
 /** All targets, also those that nothing can be compared with any more. */

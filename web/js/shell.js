@@ -4,10 +4,13 @@ import { product } from "./api.js";
 import { h } from "./dom.js";
 import { go, linkProps, state, TABS } from "./state.js";
 import { t } from "./texts.js";
-import { forget, holder, isOperator } from "./token.js";
+import { cities as own, forget, holder, isOperator } from "./token.js";
 import { addMonths } from "./periods.js";
 
 /** @typedef {import("./texts.js").Key} Key */
+
+// What a token for some cities can see.
+const NARROW = ["resumen", "ciudades", "asesores", "indicadores"];
 
 /** @param {string} theme light, dark, or nothing for the system's */
 function setTheme(theme) {
@@ -44,7 +47,7 @@ export function navigation(current) {
     return h(
         "ul",
         {},
-        TABS.map((tab) =>
+        TABS.filter((tab) => !own().length || NARROW.includes(tab)).map((tab) =>
             h(
                 "li",
                 {},
@@ -72,7 +75,7 @@ export function filters(signOut) {
     const now = thisMonth();
     const match = choices.find((n) => !hasta && desde === addMonths(now, 1 - n));
     const value = !desde && !hasta ? "" : match ? String(match) : "own";
-    const own = h(
+    const between = h(
         "span",
         { class: "own", hidden: value !== "own" },
         monthField("desde", desde),
@@ -84,8 +87,8 @@ export function filters(signOut) {
             id: "period",
             onchange: () => {
                 if (select.value === "own") {
-                    own.hidden = false;
-                    own.querySelector("input")?.focus();
+                    between.hidden = false;
+                    between.querySelector("input")?.focus();
                 } else {
                     const n = Number(select.value);
                     go({ desde: n ? addMonths(thisMonth(), 1 - n) : "", hasta: "" });
@@ -113,7 +116,7 @@ export function filters(signOut) {
     const role = isOperator() ? t("role.operator") : t("role.reader");
     return [
         h("span", { class: "field" }, h("label", { for: "period" }, t("filter.period")), select),
-        own,
+        between,
         h("span", { class: "field" }, h("label", { for: "city" }, t("filter.city")), city, cities),
         h(
             "span",

@@ -1,6 +1,6 @@
 // The token: in this module's memory and nowhere else. A reload forgets it.
 
-/** @typedef {{role?: string, exp?: number, sub?: string, ciudades?: unknown}} Claims */
+/** @typedef {{role?: string, exp?: number, sub?: string, ciudades?: string[]}} Claims */
 
 let token = "";
 /** @type {Claims} */
@@ -55,11 +55,11 @@ export function isOperator() {
 }
 
 /**
- * The cities that the token is for.
- * @returns {string[] | null} nothing: all
+ * The cities that the token is for; none if it is for the whole country.
+ * @returns {string[]}
  */
 export function cities() {
-    return Array.isArray(claims.ciudades) ? claims.ciudades.map(String) : null;
+    return Array.isArray(claims.ciudades) ? claims.ciudades.map(String) : [];
 }
 
 export function holder() {

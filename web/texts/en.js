@@ -76,8 +76,6 @@ export default {
     "target.month": "Target of the month: {value}",
     "target.met": "Target {value}: met",
     "target.missed": "Target {value}: missed",
-    "scope.title": "Your cities",
-    "scope.about": "This token shows figures of these cities alone.",
     "marks.title": "Targets and notes",
     "marks.none": "There is none yet.",
     "marks.notes": "Notes",

@@ -76,8 +76,6 @@ export default {
     "target.month": "Meta del mes: {value}",
     "target.met": "Meta {value}: cumplida",
     "target.missed": "Meta {value}: no alcanzada",
-    "scope.title": "Sus ciudades",
-    "scope.about": "Este token muestra solo cifras de estas ciudades.",
     "marks.title": "Metas y notas",
     "marks.none": "Todavía no hay ninguna.",
     "marks.notes": "Notas",

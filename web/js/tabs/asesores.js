@@ -1,6 +1,6 @@
 // Asesores: who wins, who sleeps, who stays.
 
-import { get, rows } from "../api.js";
+import { get, ifAllowed, rows } from "../api.js";
 import { field, series, timeField } from "../data.js";
 import { cityKey, folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
@@ -143,9 +143,16 @@ export default async function asesores() {
             order: ciudad ? "ranking_ciudad" : "ranking_nacional",
         }),
         counts(),
-        series(RETENTION, "mes"),
+        ifAllowed(series(RETENTION, "mes")),
         import("../charts.js"),
     ]);
+    const lists = [
+        bySegment.length
+            ? segments(bySegment)
+            : empty(t(ciudad ? "empty.city" : "empty.rows", { city: ciudad })),
+        ranking(list),
+    ];
+    if (!months) return lists;
     const time = timeField("mes");
     const parts = [
         "asesores_retenidos",
@@ -156,10 +163,7 @@ export default async function asesores() {
     const rate = field(RETENTION, "tasa_retencion_pct");
     const over = [...months].reverse().find((row) => !row.incompleto);
     return [
-        bySegment.length
-            ? segments(bySegment)
-            : empty(t(ciudad ? "empty.city" : "empty.rows", { city: ciudad })),
-        ranking(list),
+        ...lists,
         figure({
             id: "asesores-retencion",
             title: t("retention.title"),

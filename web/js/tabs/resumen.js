@@ -1,6 +1,6 @@
 // Resumen: six big numbers, what is wrong, how old the data are.
 
-import { product, rows } from "../api.js";
+import { ifAllowed, product, rows } from "../api.js";
 import { columnOf, label } from "../catalogue.js";
 import { field, timeField } from "../data.js";
 import { h } from "../dom.js";
@@ -11,7 +11,6 @@ import { age, band, empty, info, section, spark, sparkWords } from "../parts.js"
 import { linkProps, state } from "../state.js";
 import { lights } from "./luces.js";
 import { t } from "../texts.js";
-import { cities } from "../token.js";
 
 /** @typedef {import("../api.js").Row} Row */
 
@@ -215,23 +214,8 @@ async function restated() {
     );
 }
 
-/** What a token for some cities can show here: a city. @param {string[]} own */
-function ownCities(own) {
-    return section(
-        t("scope.title"),
-        h("p", {}, t("scope.about")),
-        h(
-            "ul",
-            { class: "plain", id: "own-cities" },
-            own.map((ciudad) => h("li", {}, h("a", linkProps({ ciudad }), ciudad))),
-        ),
-    );
-}
-
 export default async function resumen() {
     const { ciudad, hasta } = state();
-    const own = cities();
-    if (own && !ciudad) return [ownCities(own)];
     const view = ciudad ? CITIES : MONTHS;
     const query = { ciudad, to: hasta };
     const [all, now, yearAgo, wrong, moment, colours, trust] = await Promise.all([
@@ -239,8 +223,8 @@ export default async function resumen() {
         rows(view, { ...query, limit: 1, compare: "previous" }),
         product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
         problems(),
-        own ? null : live(),
-        own ? null : lights(),
+        ifAllowed(live()),
+        ifAllowed(lights()),
         restated(),
     ]);
     const current = now[0];
