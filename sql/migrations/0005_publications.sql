@@ -69,7 +69,7 @@ COMMENT ON TABLE kpi_engine.published_hashes IS
 COMMENT ON COLUMN kpi_engine.published_hashes.view_name IS 'Materialized view of schema analytics.';
 COMMENT ON COLUMN kpi_engine.published_hashes.row_key IS 'As in kpi_engine.published_rows.';
 COMMENT ON COLUMN kpi_engine.published_hashes.row_hash IS
-'hash_record_extended() of the row without calculado_at.';
+'hashtextextended() of the row as text, without calculado_at.';
 
 CREATE TABLE kpi_engine.closings (
     view_name text NOT NULL,

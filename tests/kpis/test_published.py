@@ -277,6 +277,43 @@ def test_a_row_that_is_gone_stays_gone_when_the_history_is_trimmed(
     ) == [(0,)], "nothing was trimmed"
 
 
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        # What PostgreSQL's own hash of a row takes for the same.
+        ("numeric", "-2592000.00", "2592000.00"),
+        ("bigint", "1", "4294967296"),
+        ("bigint", "-1", "4294967295"),
+        ("interval", "1 day", "24:00:00"),
+        ("numeric", "NULL", "0"),
+        ("text", "", " "),
+    ],
+)
+def test_each_change_of_a_value_is_noted(
+    april: tuple[Database, int], kind: str, before: str, after: str
+) -> None:
+    database, _ = april
+    value = f"nullif('{before}', 'NULL')::{kind}"
+    database.execute(
+        f"CREATE TABLE public.told AS SELECT 1 AS id, {value} AS value",
+        "GRANT SELECT ON public.told TO analytics_owner",
+        "SET ROLE analytics_owner;"
+        "CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT id, value FROM public.told;"
+        "CREATE UNIQUE INDEX mv_told_id ON analytics.mv_told (id); RESET ROLE",
+        "SELECT * FROM analytics.refresh_all_mv()",
+        f"UPDATE public.told SET value = '{after}'::{kind}",
+        "SELECT * FROM analytics.refresh_all_mv()",
+    )
+    kept = database.rows(
+        "SELECT contents ->> 'value' FROM kpi_engine.published_rows "
+        "WHERE view_name = 'mv_told' ORDER BY run_id"
+    )
+    ((last,),) = database.rows("SELECT to_jsonb(told) ->> 'value' FROM analytics.mv_told AS told")
+    assert len(kept) == 2
+    assert kept[-1] == (last,)
+    assert kept[0] != kept[1]
+
+
 def test_a_publish_that_changed_nothing_is_kept_for_a_day(april: tuple[Database, int]) -> None:
     """With target_lag there may be one each minute."""
     database, reported = april

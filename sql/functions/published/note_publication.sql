@@ -2,7 +2,8 @@
 --
 -- Invariant: afterwards the last version of each row in the history is the row of the view, and the
 -- history has no other row. A row whose hash is the same did not change: that another row has the
--- same 64 bits is less likely than a fault of the hardware.
+-- same 64 bits is less likely than a fault of the hardware. The hash is that of the row as text.
+-- hash_record_extended() would not do: it takes a number and its negative for the same.
 -- One statement reads the view. Only changed rows become objects. TABLESAMPLE: as in
 -- kpi_engine.count_rows(), this is no reader's scan.
 
@@ -15,6 +16,12 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+-- What is hashed and kept does not depend on the session.
+SET timezone = 'UTC'
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
 AS $note_publication$
 DECLARE
     v_now constant timestamptz := analytics.now();
@@ -77,7 +84,7 @@ BEGIN
         WITH shown AS MATERIALIZED (
             SELECT
                 jsonb_build_array(%1$s) AS row_key,
-                hash_record_extended(ROW(%2$s), 0) AS row_hash,
+                hashtextextended(ROW(%2$s)::text, 0) AS row_hash,
                 kpi AS whole
             FROM %3$s AS kpi TABLESAMPLE SYSTEM (100)
         ),
