@@ -43,7 +43,10 @@ Row = dict[str, Any]
 
 
 def give_awkward_names(database: Database) -> None:
-    """Give the best advisor markup for a name, and some advisors and requests an odd city."""
+    """Give the best advisor markup for a name, some advisors and requests an odd city.
+
+    And one day without an answer, so that a median is missing.
+    """
     city = NASTY_CITY.replace("'", "''")
     best = "SELECT asesor_id FROM analytics.mv_ranking_asesores WHERE ranking_nacional"
     database.execute(
@@ -51,6 +54,8 @@ def give_awkward_names(database: Database) -> None:
         f"FROM public.asesores WHERE id IN ({best} = 1))",
         f"UPDATE public.asesores SET ciudad = '{city}' WHERE id IN ({best} <= 3)",
         f"UPDATE public.solicitudes SET ciudad_origen = '{city}' WHERE ciudad_origen = 'Cúcuta'",
+        "UPDATE public.solicitudes SET fecha_respuesta_cliente = NULL "
+        "WHERE created_at BETWEEN now() - interval '41 days' AND now() - interval '39 days'",
         "SELECT * FROM refresh_all_mv()",
     )
 
