@@ -105,6 +105,6 @@ def earlier(first_day: date, grain: str, by: str) -> date:
 
 def change(percent: Figure, language: str) -> str:
     """Return a difference with its direction: ▲ 8,2 %."""
-    shown = number(abs(percent), language, 1)
+    shown = number(abs(Decimal(percent)), language, 1)
     arrow = "=" if shown == number(0, language, 1) else "▲" if percent > 0 else "▼"
     return f"{arrow} {shown} %"

@@ -117,7 +117,7 @@ def _card(card: Card) -> str:
 def svg(card: Card) -> str:
     """Return the line as a small picture; a gap where there is no figure, a running end dashed."""
     known = [value for value in card.line if value is not None]
-    if len(known) < 2:  # noqa: PLR2004
+    if len(known) < 2:
         return ""
     low, high = min(known), max(known)
     step = Decimal(WIDTH - 2 * EDGE) / (len(card.line) - 1)

@@ -68,7 +68,9 @@ class DigestPost:
         if digest is None:
             return False
         error = self._send(connection, digest, seconds)
-        reason = error and safe(one_line(f"{type(error).__name__}: {error}"))[:1000]
+        reason = (
+            None if error is None else safe(one_line(f"{type(error).__name__}: {error}"))[:1000]
+        )
         # Kept until the database has it: nobody is to get it twice because it restarts.
         self._unreported = (digest.delivery_id, reason)
         what = f"digest {digest.delivery_id} ({digest.frequency}, {digest.period})"
