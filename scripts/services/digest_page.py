@@ -130,7 +130,7 @@ def _subject(contents: dict[str, Any], period: str, language: str) -> str:
 
 
 def _city(section: dict[str, Any]) -> str:
-    return str(section["city"] or section["city_key"])[:LONGEST_CITY]
+    return " ".join(str(section["city"] or section["city_key"]).split())[:LONGEST_CITY]
 
 
 def _block(section: dict[str, Any], language: str) -> Block:
@@ -200,13 +200,15 @@ def _change(figure: dict[str, Any], section: dict[str, Any], by: str, language: 
 def _targets(contents: dict[str, Any], language: str) -> list[str]:
     lines = []
     for section in contents["sections"]:
+        first_day = date.fromisoformat(section["period"])
+        named = form.period(first_day, section["grain"], language)
         for target in section["targets"] or []:
             key = {True: "missed", False: "met", None: "open"}[target["is_missed"]]
             lines.append(
                 text(
                     language,
                     f"target.{key}",
-                    label=label(language, target),
+                    label=f"{label(language, target)}, {named}",
                     value=form.figure(target["value"], target["unit"], language),
                     target=form.figure(target["target"], target["unit"], language),
                 )

@@ -137,7 +137,7 @@ def test_without_history_no_month_closes(filled: Database) -> None:
     filled.execute("SELECT analytics.set_setting('publication_history', 'mv_metricas_mensuales=none')")
     subscribe(filled, "monthly", "2026-10-01 08:00:00-05")
     assert take(filled, THURSDAY) == []
-    filled.execute("SELECT analytics.set_setting('publication_history', 'all')")
+    filled.execute("SELECT analytics.set_setting('publication_history', '*=all')")
     assert take(filled, THURSDAY) == [("monthly", "2026-10-01")]
 
 
@@ -203,7 +203,7 @@ def test_a_failure_waits_longer_each_time_and_is_given_up(filled: Database) -> N
         assert connection.execute(TAKE).fetchall() == []
         assert said == ["given up after 72 hours: digest 1 (of 2026-11-25: no such mailbox)"]
     ((status, message),) = filled.rows(
-        "SELECT status, message FROM analytics.doctor('digests')"
+        "SELECT status, message FROM analytics.doctor('schedule') WHERE check_name = 'digests'"
     )
     assert (status, "were given up: no such mailbox" in str(message)) == ("warning", True)
     # It is not queued again, also when the doctor's statement has removed it.
@@ -212,7 +212,7 @@ def test_a_failure_waits_longer_each_time_and_is_given_up(filled: Database) -> N
 
 
 def test_the_doctor_knows_a_digest_that_nobody_sends(filled: Database) -> None:
-    doctor = "SELECT status, message FROM analytics.doctor('digests')"
+    doctor = "SELECT status, message FROM analytics.doctor('schedule') WHERE check_name = 'digests'"
     assert [row[0] for row in filled.rows(doctor, THURSDAY)] == ["ok"]
     subscribe(filled, "daily", "2026-11-25 08:00:00-05")
     assert [row[0] for row in filled.rows(doctor, THURSDAY)] == ["ok"]

@@ -63,7 +63,7 @@ BEGIN
         ELSE (v_period + interval '1 month')::date - 1
     END;
     FOR v_shown IN
-        SELECT shown.*, kpi.grain
+        SELECT shown.*, kpi.grain, kpi.relation
         FROM kpi_engine.digest_views(p_frequency, p_cities IS NOT NULL) AS shown
         CROSS JOIN LATERAL kpi_engine.kpi_views(shown.view_name) AS kpi
         ORDER BY shown.place
@@ -89,9 +89,10 @@ BEGIN
             'text', (
                 SELECT kpi_engine.csv_lines(
                     coalesce(json_agg(row.item ORDER BY listed.place, row.place), '[]'),
-                    coalesce(
-                        nullif(current_setting('analytics.answer_columns', true), ''), '[]'
-                    )::json
+                    (
+                        SELECT json_agg(kpi.column_name)
+                        FROM kpi_engine.kpi_columns(v_shown.relation) AS kpi
+                    )
                 )
                 FROM unnest(v_rows) WITH ORDINALITY AS listed (items, place)
                 CROSS JOIN LATERAL json_array_elements(listed.items)

@@ -27,12 +27,29 @@ DECLARE
     v_year json;
     v_compared json;
     v_compared_year json;
-    v_period text := p_period::text;
+    v_period constant text := p_period::text;
+    v_form text;
+    v_first date;
     v_answer json;
 BEGIN
     SELECT * INTO STRICT v_view FROM kpi_engine.kpi_views(p_view_name);
+    v_form := CASE v_view.grain WHEN 'month' THEN 'YYYY-MM' ELSE 'YYYY-MM-DD' END;
+    -- The line begins with the view, as compare does: before that nothing is known.
+    v_first := (
+        kpi_engine.kpi_rows(
+            p_view_name,
+            ARRAY[
+                'order=' || v_view.time_column, 'limit=1', 'reported=' || p_is_reported::text,
+                'to=' || to_char(p_period, v_form)
+            ],
+            'analytics_owner'
+        ) -> 0 ->> v_view.time_column
+    )::date;
     v_parts := ARRAY[
-        'to=' || CASE v_view.grain WHEN 'month' THEN to_char(p_period, 'YYYY-MM') ELSE v_period END,
+        'from=' || to_char(
+            greatest(v_first, (p_period - 12 * ('1 ' || v_view.grain)::interval)::date), v_form
+        ),
+        'to=' || to_char(p_period, v_form),
         'fill=true'
     ];
     IF p_city_key IS NOT NULL THEN
