@@ -60,9 +60,9 @@ def test_a_daily_digest_is_due_once_after_the_refresh_of_the_day(filled: Databas
     assert take(filled, "2026-11-26 23:59:00-05") == []
     # Midnight in UTC is no new day here; last refresh 18:00 of the 26th in local time.
     assert take(filled, "2026-11-27 00:30:00+00") == []
-    assert filled.rows("SELECT last_queued::text, last_sent::text FROM analytics.digest_subscriptions") == [
-        ("2026-11-25", "2026-11-25")
-    ]
+    assert filled.rows(
+        "SELECT last_queued::text, last_sent::text FROM analytics.digest_subscriptions"
+    ) == [("2026-11-25", "2026-11-25")]
 
 
 def test_a_refresh_that_failed_for_one_view_keeps_the_digest_back(filled: Database) -> None:
@@ -134,7 +134,9 @@ def test_a_monthly_digest_is_due_when_the_month_closes(filled: Database, cities:
 
 
 def test_without_history_no_month_closes(filled: Database) -> None:
-    filled.execute("SELECT analytics.set_setting('publication_history', 'mv_metricas_mensuales=none')")
+    filled.execute(
+        "SELECT analytics.set_setting('publication_history', 'mv_metricas_mensuales=none')"
+    )
     subscribe(filled, "monthly", "2026-10-01 08:00:00-05")
     assert take(filled, THURSDAY) == []
     filled.execute("SELECT analytics.set_setting('publication_history', '*=all')")
@@ -156,9 +158,7 @@ def test_many_notifiers_take_each_digest_once(filled: Database) -> None:
             misses = 0
             # An empty answer may mean that another one holds the oldest for a moment.
             while misses < 20:
-                rows = connection.execute(
-                    "SELECT address FROM kpi_engine.take_digest()"
-                ).fetchall()
+                rows = connection.execute("SELECT address FROM kpi_engine.take_digest()").fetchall()
                 taken += [row[0] for row in rows]
                 misses = 0 if rows else misses + 1
         return taken

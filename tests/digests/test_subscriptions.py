@@ -12,9 +12,7 @@ SUBSCRIPTIONS = (
     "analytics.digest_subscriptions ORDER BY subscription_id"
 )
 ADDRESS = "p_address must be one mailbox without a name, in ASCII, such as ana@example.com"
-CITIES = (
-    "p_cities must be NULL (the whole country), or 1 to 100 names of cities, in any spelling"
-)
+CITIES = "p_cities must be NULL (the whole country), or 1 to 100 names of cities, in any spelling"
 
 
 def subscribe(database: Database, *values: object, role: str = "analytics_operador") -> None:
@@ -38,7 +36,7 @@ def test_a_mailbox_has_one_subscription_of_a_frequency(migrated: Database) -> No
     subscribe(migrated, "ana@example.com", "monthly")
     migrated.execute("SELECT analytics.unsubscribe_digest('ana@example.com')")
     assert migrated.rows(SUBSCRIPTIONS) == []
-    with pytest.raises(psycopg.errors.NoDataFound, match="'ana@example.com' has no digest"):
+    with pytest.raises(psycopg.errors.NoDataFound, match=r"'ana@example\.com' has no digest"):
         migrated.execute("SELECT analytics.unsubscribe_digest('ana@example.com')")
 
 
