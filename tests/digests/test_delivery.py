@@ -1,4 +1,4 @@
-"""Digests through scripts/notifier.py to a real mail server, and the preview of scripts/digest.py."""
+"""Digests through scripts/notifier.py to a real mail server; the preview of scripts/digest.py."""
 
 import email
 import email.policy
@@ -113,13 +113,11 @@ def test_a_refused_recipient_costs_the_others_nothing_and_is_tried_again(
     # Not before its time.
     send(due, url)
     assert len(box.mails) == 2
-    first = due.rows("SELECT created_at FROM analytics.digest_deliveries ORDER BY delivery_id")[0]
     box.refused = ""
     due.execute("UPDATE kpi_engine.digest_deliveries SET next_attempt_at = clock_timestamp()")
     assert send(due, url).all_arrived
     assert [mail["X-RcptTo"] for mail in box.mails][2:] == ["ana@example.com"]
     assert due.rows(failed) == []
-    assert first[0] is not None
 
 
 def test_a_dead_server_is_noted_and_each_attempt_has_the_same_id(
@@ -233,6 +231,13 @@ def test_a_webhook_alone_gets_no_digest(due: Database, hook: Hook) -> None:
 # -- the preview -------------------------------------------------------------------------------
 
 
+def without_health(text: str) -> list[str]:
+    """Leave out the problems: the clock of the preview is the real one."""
+    lines = text.splitlines()
+    del lines[lines.index("Problemas ahora") + 1]
+    return lines
+
+
 def preview(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(SCRIPT), "preview", "--database-url", database.url, *arguments],
@@ -254,14 +259,14 @@ def test_a_preview_shows_what_would_be_sent_and_sends_nothing(
     shown = preview(due, *of)
     assert (shown.returncode, shown.stderr) == (0, "")
     subject, _, text = shown.stdout.partition("\n\n")
-    assert subject == "TeLOO · 25 nov 2026 · 0 solicitudes" or subject.endswith("solicitudes")
-    assert text == text_of(spanish)
+    assert subject.startswith("TeLOO · 25 nov 2026 · ")
+    assert without_health(text) == without_health(text_of(spanish))
     shown = preview(due, *of, "--cities", "Cali , cali", "--language", "es")
     assert shown.stdout.partition("\n\n")[2] == text_of(city)
     file = tmp_path / "one.eml"
     assert preview(due, *of, "--output", str(file)).returncode == 0
     written = email.message_from_bytes(file.read_bytes())
-    assert text_of(written) == text_of(spanish)
+    assert without_health(text_of(written)) == without_health(text_of(spanish))
     assert written["To"] == "preview@localhost"
     page = tmp_path / "one.html"
     assert preview(due, *of, "--language", "en", "--output", str(page)).returncode == 0

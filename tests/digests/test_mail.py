@@ -331,7 +331,8 @@ def test_line_ends_in_the_data_make_no_header_and_no_line() -> None:
 def test_a_city_with_a_quote_an_accent_and_markup(filled: Database) -> None:
     filled.execute(
         f"UPDATE solicitudes SET ciudad_origen = $city${NASTY}$city$ WHERE id IN "
-        "(SELECT id FROM solicitudes WHERE created_at BETWEEN '2026-11-10' AND '2026-11-20' ORDER BY id LIMIT 3)"
+        "(SELECT id FROM solicitudes WHERE created_at BETWEEN '2026-11-10' AND '2026-11-20' "
+        "ORDER BY id LIMIT 3)"
     )
     refresh(filled, "2026-11-25 11:00:00-05")
     answer = contents(filled, "daily", [NASTY.lower()])
