@@ -151,15 +151,15 @@ def test_many_notifiers_take_each_digest_once(filled: Database) -> None:
         )
     refresh(filled, "2026-11-26 03:00:00-05")
 
-    def all_of_one(_: int) -> list[object]:
-        taken: list[object] = []
+    def all_of_one(_: int) -> list[str]:
+        taken: list[str] = []
         with filled.connect() as connection:
             connection.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
             misses = 0
             # An empty answer may mean that another one holds the oldest for a moment.
             while misses < 20:
                 rows = connection.execute("SELECT address FROM kpi_engine.take_digest()").fetchall()
-                taken += [row[0] for row in rows]
+                taken += [str(row[0]) for row in rows]
                 misses = 0 if rows else misses + 1
         return taken
 

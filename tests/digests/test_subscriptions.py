@@ -4,6 +4,7 @@ import psycopg
 import pytest
 
 from conftest import Database
+from database import farewell
 
 SYSTEM_SERVER_IS_ENOUGH = True
 
@@ -120,3 +121,23 @@ def test_operators_read_them_and_write_by_the_functions_alone(migrated: Database
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
+
+
+def test_uninstall_says_what_goes(migrated: Database) -> None:
+    subscribe(migrated, "ana@example.com", "daily")
+    with migrated.connect() as connection:
+        lines = farewell.lost_history(connection)
+    assert (
+        "lost: who gets digests by mail, 1 row(s); to keep them, before: "
+        "\\copy kpi_engine.digest_subscriptions TO 'digest_subscriptions.csv' CSV HEADER"
+    ) in lines
+    assert not [line for line in lines if "ana@" in line]
+
+
+def test_both_tables_of_digests_are_in_the_farewell(migrated: Database) -> None:
+    tables = migrated.rows(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'kpi_engine'::regnamespace "
+        "AND relkind = 'r' AND relname LIKE 'digest%' ORDER BY 1"
+    )
+    assert [name for (name,) in tables] == ["digest_deliveries", "digest_subscriptions"]
+    assert {name for (name,) in tables} <= farewell.HISTORY.keys()

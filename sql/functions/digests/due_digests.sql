@@ -1,9 +1,9 @@
 -- Says which digests are due and not queued yet.
 --
 -- Invariant: at most one period of a subscription, the latest one. daily: yesterday, once each view
--- of the digest was refreshed today. weekly: last week, once they were refreshed this week. monthly:
--- the last closed month. A period that ended, or a month that closed, before the subscription is
--- not due. A last_queued after today is of a wrong clock and does not count.
+-- of the digest was refreshed today. weekly: last week, once they were refreshed this week.
+-- monthly: the last closed month. A period that ended, or a month that closed, before the
+-- subscription is not due. A last_queued after today is of a wrong clock and does not count.
 
 CREATE OR REPLACE FUNCTION kpi_engine.due_digests()
 RETURNS TABLE (subscription_id bigint, period date, due_since timestamptz)
@@ -77,7 +77,9 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT closings.period, closings.closed_at
                 FROM kpi_engine.closings
-                WHERE closings.view_name = refreshed.main_view AND closings.closed_at <= analytics.now()
+                WHERE
+                    closings.view_name = refreshed.main_view
+                    AND closings.closed_at <= analytics.now()
                 ORDER BY closings.period DESC
                 LIMIT 1
             ) AS closed

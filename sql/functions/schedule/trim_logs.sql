@@ -130,9 +130,9 @@ $trim_logs$;
 
 COMMENT ON FUNCTION kpi_engine.trim_logs() IS
 'Once an hour removes refreshes, jobs, healed drift, cleared alerts, sent digests and usage older '
-'than the setting log_retention_days, and successful refreshes for target_lag that usage advice no '
-'longer needs, but nothing that is still to be delivered or that usage advice judges by; returns the '
-'setting cron_retention_days, or NULL in between and while the clock is not believed. '
+'than the setting log_retention_days, and successful refreshes for target_lag that usage advice '
+'no longer needs, but nothing that is still to be delivered or that usage advice judges by; '
+'returns the setting cron_retention_days, or NULL in between and while the clock is not believed. '
 'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.trim_logs() FROM public;
