@@ -594,6 +594,35 @@ def goals(api: Api) -> Iterator[None]:
     api.database.execute("DELETE FROM kpi_engine.targets", "DELETE FROM kpi_engine.notes")
 
 
+def test_what_the_gate_holds_back_is_accepted_over_http(api: Api) -> None:
+    ((usual,),) = api.database.rows("SELECT analytics.setting('gate_closed_pct')")
+    held = "SELECT DISTINCT view_name FROM analytics.gate_holds"
+    gate = "/materialized-views/gate?view={}&reason=a%20late%20correction"
+    try:
+        api.database.execute(
+            "SELECT analytics.set_setting('gate_closed_pct', '1')",
+            "UPDATE public.solicitudes SET created_at = created_at - interval '2 years' "
+            "WHERE id IN (SELECT id FROM public.solicitudes "
+            "WHERE created_at BETWEEN now() - interval '150 days' AND now() - interval '120 days' "
+            "ORDER BY created_at LIMIT 60)",
+            "SELECT * FROM analytics.refresh_all_mv()",
+        )
+        views = [str(view) for (view,) in api.database.rows(held)]
+        assert "mv_metricas_mensuales" in views
+        refused(api.post(gate.format(views[0]), LECTOR), 403, "42501")
+        assert len(api.database.rows(held)) == len(views)
+        for view in views:
+            answer = api.post(gate.format(view), OPERADOR)
+            assert answer.status == 200, answer.body
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.json()["accepted"] > 0
+        api.database.execute("SELECT * FROM analytics.refresh_all_mv()")
+        assert api.database.rows(held) == []
+        refused(api.post(gate.format(views[0]), OPERADOR), 404)
+    finally:
+        api.database.execute(f"SELECT analytics.set_setting('gate_closed_pct', '{usual}')")
+
+
 @pytest.mark.parametrize("path", WITH_ROWS)
 @pytest.mark.usefixtures("restated", "goals")
 def test_csv_has_what_json_has(api: Api, path: str) -> None:

@@ -16,8 +16,9 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $city_summary$
 DECLARE
-    v_cities constant text[] := kpi_engine.token_cities();
+    v_cities text[];
 BEGIN
+    v_cities := kpi_engine.token_cities();
     PERFORM kpi_engine.begin_reading('mv_ranking_asesores');
     RETURN (
         SELECT json_build_object(

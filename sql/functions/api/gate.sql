@@ -43,6 +43,7 @@ BEGIN
             )
         );
     END IF;
+    PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
     v_accepted := analytics.accept_gate(view, coalesce(v_how, 'once'), reason);
     RETURN json_build_object(
         'success', true,

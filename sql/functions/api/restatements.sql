@@ -20,7 +20,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $restatements$
 DECLARE
-    v_cities constant text[] := kpi_engine.token_cities();
+    v_cities text[];
     v_views text[];
     -- The city in the key of each view that has one.
     v_city_columns jsonb;
@@ -29,6 +29,7 @@ DECLARE
     v_limit integer;
     v_answer json;
 BEGIN
+    v_cities := kpi_engine.token_cities();
     v_views := ARRAY(
         SELECT kpi.view_name
         FROM kpi_engine.kpi_views() AS kpi
