@@ -1,7 +1,9 @@
 """When a digest is due: once for each period, after the refresh, whoever asks and however often."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from conftest import Database, made_once
@@ -70,6 +72,18 @@ def test_a_refresh_that_failed_for_one_view_keeps_the_digest_back(filled: Databa
     refresh(filled, "2026-11-26 03:00:00-05")
     filled.execute(
         "UPDATE kpi_engine.view_state SET last_success_at = '2026-11-25 03:00:00-05' "
+        "WHERE view_name = 'mv_metricas_mensuales'"
+    )
+    assert take(filled, THURSDAY) == []
+    refresh(filled, "2026-11-26 13:00:00-05")
+    assert take(filled, "2026-11-26 13:01:00-05") == [("daily", "2026-11-25")]
+
+
+def test_a_view_that_was_never_refreshed_keeps_the_digest_back(filled: Database) -> None:
+    subscribe(filled, "daily", "2026-11-25 08:00:00-05")
+    refresh(filled, "2026-11-26 03:00:00-05")
+    filled.execute(
+        "UPDATE kpi_engine.view_state SET last_success_at = NULL "
         "WHERE view_name = 'mv_metricas_mensuales'"
     )
     assert take(filled, THURSDAY) == []
@@ -167,6 +181,35 @@ def test_many_notifiers_take_each_digest_once(filled: Database) -> None:
         taken = [address for addresses in pool.map(all_of_one, range(4)) for address in addresses]
     assert sorted(taken) == sorted(f"a{number}@example.com" for number in range(20))
     assert len(filled.rows(DELIVERIES)) == 20
+
+
+def test_a_notifier_of_yesterday_takes_nothing_from_that_of_today(filled: Database) -> None:
+    subscribe(filled, "daily", "2026-11-25 08:00:00-05")
+    refresh(filled, "2026-11-26 03:00:00-05")
+    taken: list[object] = []
+
+    def late(connection: psycopg.Connection) -> None:
+        taken.extend(connection.execute(TAKE).fetchall())
+
+    with filled.connect(autocommit=False) as today, filled.connect() as yesterday:
+        yesterday.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
+        refresh(filled, "2026-11-27 03:00:00-05")
+        today.execute("SELECT set_config('analytics.now', '2026-11-27 09:00:00-05', false)")
+        assert today.execute(TAKE).fetchall() == [("daily", "2026-11-26", 1)]
+        # It saw the subscription before, and waits for the row.
+        thread = threading.Thread(target=late, args=(yesterday,))
+        thread.start()
+        filled.wait_until(
+            "SELECT count(*) > 0 FROM pg_stat_activity "
+            f"WHERE pid = {yesterday.info.backend_pid} AND wait_event_type = 'Lock'"
+        )
+        today.commit()
+        thread.join()
+    assert taken == []
+    assert filled.rows(DELIVERIES) == [("2026-11-26",)]
+    assert filled.rows("SELECT last_queued::text FROM analytics.digest_subscriptions") == [
+        ("2026-11-26",)
+    ]
 
 
 def test_what_nobody_reported_can_be_taken_again_after_two_minutes(filled: Database) -> None:

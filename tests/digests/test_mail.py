@@ -20,6 +20,7 @@ from services import digest_format as form
 from services.digest_mail import in_html, message_of, plain
 from services.digest_page import Page, page_of
 from services.digest_texts import TEXTS, label, labels_en
+from services.mail import new_message
 
 __all__ = ["filled"]
 
@@ -324,6 +325,8 @@ def test_line_ends_in_the_data_make_no_header_and_no_line() -> None:
     body = mail.get_body(("plain",))
     assert body
     assert not [line for line in body.get_content().splitlines() if line.startswith("Bcc")]
+    subject = new_message("a@b.co", "c@d.co", "x\r\nBcc: eve@example.com", "1", NOW)["Subject"]
+    assert subject == "x  Bcc: eve@example.com"
     with pytest.raises(ValueError, match="linefeed"):
         delivered(page(), "ana@example.com\nBcc: eve@example.com")
 
