@@ -1,19 +1,17 @@
-"""Delivers the notices of analytics.alert_outbox to a webhook and by e-mail, at least once."""
+"""Delivers notices of alerts to a webhook and by e-mail, at least once, and digests by e-mail."""
 
 import logging
 import os
 import re
-import smtplib
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import parseaddr
+from functools import partial
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -32,12 +30,16 @@ from commandline.console import (
     safe,
     set_up_logging,
 )
+from services.delivery import in_time
+from services.digest_post import DIGEST_FUNCTIONS, DigestPost
+from services.mail import Letter, MailServer, new_message, one_line
 from services.service import check, connect, stop_on_signal
 
 FUNCTIONS = [
     "kpi_engine.update_alerts()",
     "kpi_engine.take_notice()",
     "kpi_engine.report_notice(bigint,text[],text)",
+    *DIGEST_FUNCTIONS,
 ]
 TAKE = """
 SELECT
@@ -45,10 +47,9 @@ SELECT
     delivered_to, only_to
 FROM kpi_engine.take_notice()
 """
-# One answer of a server; all of a notice, which is ours for two minutes; what is left on SIGTERM.
+# One answer of a server; all of a notice, which is ours for two minutes.
 ANSWER_SECONDS = 20
 DELIVERY_SECONDS = 60.0
-STOP_SECONDS = 5.0
 # How often to ask for what is due. LISTEN would save a second at the most, and stay in a session
 # that a pool gives to others.
 ASK_SECONDS = 1.0
@@ -176,65 +177,26 @@ class Email:
         return [f"email:{address}" for _, address in map(parseaddr, self.recipients)]
 
     def send(self, notice: Notice, places: list[str]) -> Iterator[tuple[str, Exception | None]]:
-        """Send it over one connection, or over another one when a server ends it."""
-        smtp: smtplib.SMTP | None = None
-        sender = parseaddr(self.sender)[1]
-        try:
-            for place in places:
-                if smtp is None or smtp.sock is None:
-                    smtp = self._connect()
-                try:
-                    smtp.send_message(self._message(notice), sender, [place.removeprefix("email:")])
-                except Exception as error:
-                    yield place, error
-                else:
-                    yield place, None
-        finally:
-            if smtp is not None:
-                with suppress(Exception):
-                    smtp.quit()
-                smtp.close()
+        """Send it to each of them."""
+        return self.server.send(
+            Letter(place, place.removeprefix("email:"), self._message(notice)) for place in places
+        )
 
-    def _connect(self) -> smtplib.SMTP:
-        server = urlsplit(self.url)
-        host = server.hostname or ""
-        context = ssl.create_default_context()
-        if server.scheme == "smtps":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-                host, server.port or 465, timeout=ANSWER_SECONDS, context=context
-            )
-        else:
-            smtp = smtplib.SMTP(host, server.port or 25, timeout=ANSWER_SECONDS)
-        try:
-            if server.scheme == "smtp":
-                smtp.ehlo()
-                if smtp.has_extn("starttls") or server.username:
-                    smtp.starttls(context=context)
-            if server.username:
-                smtp.login(unquote(server.username), unquote(server.password or ""))
-        except BaseException:
-            smtp.close()
-            raise
-        return smtp
+    @property
+    def server(self) -> MailServer:
+        """The server and who sends."""
+        return MailServer(self.url, self.sender, ANSWER_SECONDS)
 
     def _message(self, notice: Notice) -> EmailMessage:
-        domain = parseaddr(self.sender)[1].rpartition("@")[2]
-        message = EmailMessage()
-        message["Subject"] = notice.subject
-        message["From"] = self.sender
-        message["To"] = ", ".join(self.recipients)
-        message["Date"] = format_datetime(notice.created_at)
-        message["Message-ID"] = (
-            f"<teloo-analytics.{notice.notice_id}.{notice.created_at.timestamp():.0f}@{domain}>"
+        message = new_message(
+            self.sender,
+            ", ".join(self.recipients),
+            notice.subject,
+            str(notice.notice_id),
+            notice.created_at,
         )
-        message["Auto-Submitted"] = "auto-generated"
         message.set_content(notice.text)
         return message
-
-
-def one_line(text: str) -> str:
-    """Return a text without line breaks and what else is not to be printed."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 # What a chat would take for markup: of Slack (<!channel>, <https://…|…>), of Mattermost, Discord,
@@ -371,6 +333,8 @@ class Notifier:
         self.places = [place for way in ways for place in way.places]
         self.all_arrived = True
         self._unreported: tuple[int, list[str], str | None] | None = None
+        mails = [way for way in ways if isinstance(way, Email)]
+        self.digests = DigestPost(mails[0].server, stop) if mails else None
 
     def check_health(self, connection: psycopg.Connection) -> bool:
         """Raise and clear alerts; log what fails, which must not keep notices from going out."""
@@ -434,40 +398,23 @@ class Notifier:
             self._unreported = None
 
     def _send(self, notice: Notice, places: list[str]) -> dict[str, Exception | None]:
-        """Send a notice all ways at once; return for each place what failed.
+        """Send a notice all ways at once; return for each place what failed."""
+        return in_time(
+            [
+                (wanted, partial(way.send, notice, wanted))
+                for way in self.ways
+                if (wanted := [place for place in way.places if place in places])
+            ],
+            self.stop,
+            DELIVERY_SECONDS,
+        )
 
-        What a server keeps waiting longer than our hold on the notice lasts counts as failed, and
-        its thread is left to itself.
-        """
-        done: dict[str, Exception | None] = {}
-        is_over = threading.Event()
-
-        def send(way: Way, wanted: list[str]) -> None:
-            try:
-                for place, error in way.send(notice, wanted):
-                    done[place] = error
-                    if is_over.is_set():
-                        return
-            except Exception as error:
-                for place in wanted:
-                    done.setdefault(place, error)
-
-        threads = [
-            threading.Thread(target=send, args=(way, wanted), daemon=True)
-            for way in self.ways
-            if (wanted := [place for place in way.places if place in places])
-        ]
-        for thread in threads:
-            thread.start()
-        deadline = time.monotonic() + DELIVERY_SECONDS
-        while (busy := [thread for thread in threads if thread.is_alive()]) and (
-            time.monotonic() < deadline
-        ):
-            if self.stop.is_set():
-                deadline = min(deadline, time.monotonic() + STOP_SECONDS)
-            busy[0].join(0.1)
-        is_over.set()
-        return {place: done.get(place, TimeoutError("no answer in time")) for place in places}
+    def deliver_next_digest(self, connection: psycopg.Connection) -> bool:
+        """Send the oldest digest that is due; return whether there was one."""
+        if self.digests is None or not self.digests.deliver_next(connection, DELIVERY_SECONDS):
+            return False
+        self.all_arrived = self.all_arrived and self.digests.all_arrived
+        return True
 
     def serve(self, url: str, interval: float) -> None:
         """Check the health every so many seconds, and deliver what is due.
@@ -480,11 +427,17 @@ class Notifier:
                 with connect(url, "notifier") as connection:
                     LOGGER.info("delivering to %s", " and ".join(self.places))
                     next_check = time.monotonic()
+                    are_digests_due = True
                     while not self.stop.is_set():
                         if time.monotonic() >= next_check:
                             next_check = time.monotonic() + interval
                             self.check_health(connection)
-                        if not self.deliver_next(connection):
+                            are_digests_due = True
+                        # Alerts go first. Digests are asked for as often as the health.
+                        if self.deliver_next(connection):
+                            continue
+                        are_digests_due = are_digests_due and self.deliver_next_digest(connection)
+                        if not are_digests_due:
                             self.stop.wait(ASK_SECONDS)
             except psycopg.Error as error:
                 LOGGER.error("the database failed: %s", described(error))
@@ -497,8 +450,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="notifier.py",
         description="Delivers alerts to a webhook (ALERT_WEBHOOK_URL, ALERT_WEBHOOK_TOKEN) and by "
-        "e-mail (ALERT_SMTP_URL, ALERT_EMAIL_FROM, ALERT_EMAIL_TO), at least once. Best run as "
-        "role analytics_scheduler; see docs/alerts.md.",
+        "e-mail (ALERT_SMTP_URL, ALERT_EMAIL_FROM, ALERT_EMAIL_TO), at least once; digests to "
+        "their subscribers by the same mail server. Best run as role analytics_scheduler; see "
+        "docs/alerts.md and docs/digest.md.",
         epilog="Exit codes: 0 stopped by SIGTERM or SIGINT (--once: all was delivered), "
         "1 something failed, 2 wrong usage.",
     )
@@ -525,7 +479,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with connect(url, "notifier") as connection:
             is_checked = notifier.check_health(connection)
-            while not stop.is_set() and notifier.deliver_next(connection):
+            while not stop.is_set() and (
+                notifier.deliver_next(connection) or notifier.deliver_next_digest(connection)
+            ):
                 pass
     except psycopg.Error as error:
         return report(UserError(f"the database failed: {str(error).strip()}"))

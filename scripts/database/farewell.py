@@ -20,6 +20,8 @@ HISTORY = {
     "targets": "targets",
     "target_results": "which targets were missed",
     "notes": "notes",
+    "digest_subscriptions": "who gets digests by mail",
+    "digest_deliveries": "which digests were sent",
 }
 # The prefix of what make indexes builds.
 INDEX_PREFIX = "teloo_analytics_"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import digest
 import doctor
 import gateway
 import migrate
@@ -69,6 +70,7 @@ TOOLS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "indexes": (source_indexes.main, []),
     "scheduler": (scheduler.main, ["--once"]),
     "notifier": (notifier.main, ["--once"]),
+    "digest": (digest.main, ["preview", "--frequency", "daily"]),
     "openapi": (openapi.main, []),
     "render": (gateway.main, ["render", "--directory"]),
 }

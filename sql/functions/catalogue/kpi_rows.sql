@@ -6,7 +6,9 @@
 -- It raises the errors of the HTTP API, and sets the headers of freshness
 -- (kpi_engine.begin_reading).
 
-CREATE OR REPLACE FUNCTION kpi_engine.kpi_rows(p_view_name text, p_parts text[])
+CREATE OR REPLACE FUNCTION kpi_engine.kpi_rows(
+    p_view_name text, p_parts text[], p_reader text DEFAULT kpi_engine.api_caller()
+)
 RETURNS json
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -43,7 +45,7 @@ BEGIN
         PERFORM kpi_engine.raise_http_error(
             404, 'there is no KPI view of this name', NULL,
             'GET /materialized-views/kpis lists them.');
-    ELSIF NOT has_table_privilege(kpi_engine.api_caller(), v_view.relation, 'SELECT') THEN
+    ELSIF NOT has_table_privilege(p_reader, v_view.relation, 'SELECT') THEN
         PERFORM kpi_engine.raise_http_error(
             403, format('permission denied for view %s', v_view.view_name));
     END IF;
@@ -257,9 +259,10 @@ BEGIN
 END;
 $kpi_rows$;
 
-COMMENT ON FUNCTION kpi_engine.kpi_rows(text, text[]) IS
-'The rows of a KPI view as a JSON array, by the parameters name=value of a request. Errors: status '
-'404 for another name, 403 without the right to read it or for a city that the token is not for, '
-'400 for a wrong parameter, 503 before the first refresh.';
+COMMENT ON FUNCTION kpi_engine.kpi_rows(text, text[], text) IS
+'The rows of a KPI view as a JSON array, by the parameters name=value of a request. p_reader: '
+'the role that must have the right to read it. Errors: status 404 for another name, 403 without '
+'that right or for a city that the token is not for, 400 for a wrong parameter, 503 before the '
+'first refresh.';
 
-REVOKE ALL ON FUNCTION kpi_engine.kpi_rows(text, text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.kpi_rows(text, text[], text) FROM public;

@@ -83,6 +83,13 @@ BEGIN
         AND isfinite(alert_outbox.next_attempt_at)
         -- The longest wait between two attempts is an hour.
         AND alert_outbox.next_attempt_at > v_latest_wall + interval '1 hour';
+    UPDATE kpi_engine.digest_deliveries SET
+        next_attempt_at = v_wall,
+        created_at = least(digest_deliveries.created_at, v_wall)
+    WHERE
+        digest_deliveries.delivered_at IS NULL
+        AND isfinite(digest_deliveries.next_attempt_at)
+        AND digest_deliveries.next_attempt_at > v_latest_wall + interval '1 hour';
 
     PERFORM kpi_engine.heal_publications();
     SELECT max(view_state.last_success_at) INTO v_last_success FROM kpi_engine.view_state

@@ -57,15 +57,16 @@ AS $doctor_checks$
         (25, 'schedule', 'pg_cron', true, false, false),
         (26, 'schedule', 'jobs', true, true, false),
         (27, 'schedule', 'notices', true, true, false),
-        (28, 'refresh', 'health', true, true, false),
-        (29, 'refresh', 'last runs', true, true, false),
-        (30, 'refresh', 'changes that wait', true, true, true),
-        (31, 'refresh', 'rebuild', true, true, false),
-        (32, 'refresh', 'usage', true, true, false),
-        (33, 'storage', 'size and dead rows', true, false, false),
-        (34, 'storage', 'autovacuum of our tables', true, false, false),
-        (35, 'storage', 'invalid indexes', true, false, false),
-        (36, 'storage', 'what holds vacuum back', true, false, false)
+        (28, 'schedule', 'digests', true, true, false),
+        (29, 'refresh', 'health', true, true, false),
+        (30, 'refresh', 'last runs', true, true, false),
+        (31, 'refresh', 'changes that wait', true, true, true),
+        (32, 'refresh', 'rebuild', true, true, false),
+        (33, 'refresh', 'usage', true, true, false),
+        (34, 'storage', 'size and dead rows', true, false, false),
+        (35, 'storage', 'autovacuum of our tables', true, false, false),
+        (36, 'storage', 'invalid indexes', true, false, false),
+        (37, 'storage', 'what holds vacuum back', true, false, false)
     ) AS checks (place, group_name, check_name, needs_data, is_owners, counts_rows);
 $doctor_checks$;
 

@@ -1,6 +1,6 @@
--- The checks of the doctor about waiting refreshes and notices of alerts.
+-- The checks of the doctor about waiting refreshes, notices of alerts and digests.
 --
--- Invariant: a refresh or notice on its way is well. Only a stuck one is a finding.
+-- Invariant: a refresh, notice or digest on its way is well. Only a stuck one is a finding.
 -- SECURITY DEFINER: it asks what only analytics_owner may; granted to nobody.
 
 CREATE OR REPLACE FUNCTION kpi_engine.doctor_schedule(p_check text)
@@ -142,6 +142,65 @@ BEGIN
                 INNER JOIN stuck ON stuck.state = state.name
                 GROUP BY state.place, state.message, state.fix
                 ORDER BY state.place;
+        WHEN 'digests' THEN
+            RETURN QUERY
+                WITH stuck AS (
+                    SELECT
+                        CASE
+                            WHEN digest.next_attempt_at = 'infinity' THEN 'given up'
+                            WHEN digest.next_attempt_at < clock_timestamp() - c_stuck THEN 'left'
+                            ELSE 'failing'
+                        END AS state,
+                        digest.delivery_id,
+                        digest.created_at,
+                        digest.last_error
+                    FROM analytics.digest_deliveries AS digest
+                    WHERE
+                        digest.delivered_at IS NULL
+                        AND (
+                            digest.attempts > c_failed_attempts
+                            OR digest.next_attempt_at = 'infinity'
+                            OR digest.next_attempt_at < clock_timestamp() - c_stuck
+                        )
+                    UNION ALL
+                    SELECT 'left', NULL, due.due_since, NULL
+                    FROM kpi_engine.due_digests() AS due
+                    WHERE due.due_since < analytics.now() - c_stuck
+                )
+
+                SELECT
+                    'warning',
+                    format(
+                        '%s digest(s) %s', count(*),
+                        format(
+                            state.message,
+                            to_char(min(stuck.created_at), 'YYYY-MM-DD HH24:MI'),
+                            coalesce((
+                                array_agg(stuck.last_error ORDER BY stuck.delivery_id DESC)
+                            )[1], 'never tried')
+                        )
+                    ),
+                    ARRAY[state.fix]
+                FROM (
+                    VALUES
+                    (
+                        1, 'left', 'wait since %s, and no notifier with ALERT_SMTP_URL takes them',
+                        '-- $ make notifier  # with ALERT_SMTP_URL and ALERT_EMAIL_FROM'
+                    ),
+                    (
+                        2, 'failing', 'since %s do not arrive: %s',
+                        '-- Mend what it says; the notifier tries again at least every hour.'
+                    ),
+                    (
+                        3, 'given up', 'since %s were given up: %s',
+                        'DELETE FROM kpi_engine.digest_deliveries WHERE delivered_at IS NULL AND '
+                        || 'next_attempt_at = ''infinity'';  -- once who should know knows; as '
+                        || 'analytics_owner'
+                    )
+                ) AS state (place, name, message, fix)
+                INNER JOIN stuck ON stuck.state = state.name
+                GROUP BY state.place, state.message, state.fix
+                ORDER BY state.place;
     END CASE;
 END;
 $doctor_schedule$;
@@ -150,6 +209,7 @@ COMMENT ON FUNCTION kpi_engine.doctor_schedule(text) IS
 'Makes two checks of group schedule of analytics.doctor(): status, message, fixes. The checks:
 jobs: no refresh job is stuck, and no refresh runs for too long
 notices: each notice of an alert was delivered
+digests: each digest was sent
 Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_schedule(text) FROM public;

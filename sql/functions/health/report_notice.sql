@@ -29,9 +29,7 @@ AS $report_notice$
         ),
         delivered_at = CASE WHEN p_error IS NULL THEN clock_timestamp() END,
         last_error = p_error,
-        next_attempt_at = clock_timestamp() + least(
-            interval '15 seconds' * 2.0 ^ least(alert_outbox.attempts - 1, 20), interval '1 hour'
-        )
+        next_attempt_at = clock_timestamp() + kpi_engine.retry_wait(alert_outbox.attempts)
     WHERE alert_outbox.notice_id = p_notice_id AND alert_outbox.delivered_at IS NULL;
 $report_notice$;
 

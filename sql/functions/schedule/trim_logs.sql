@@ -114,6 +114,11 @@ BEGIN
                     AND alert_outbox.next_attempt_at < 'infinity'
             )
         );
+    DELETE FROM kpi_engine.digest_deliveries
+    WHERE
+        digest_deliveries.delivered_at < v_oldest
+        OR digest_deliveries.next_attempt_at = 'infinity'
+        AND digest_deliveries.created_at < v_oldest;
     DELETE FROM kpi_engine.usage_by_hour WHERE usage_by_hour.hour < v_oldest_judged;
     PERFORM kpi_engine.trim_publications(v_as_of);
     RETURN CASE
@@ -124,10 +129,10 @@ END;
 $trim_logs$;
 
 COMMENT ON FUNCTION kpi_engine.trim_logs() IS
-'Once an hour removes refreshes, jobs, healed drift, cleared alerts and usage older than the '
-'setting log_retention_days, and successful refreshes for target_lag that usage advice no longer '
-'needs, but nothing that is still to be delivered or that usage advice judges by; returns the '
-'setting cron_retention_days, or NULL in between and while the clock is not believed. '
+'Once an hour removes refreshes, jobs, healed drift, cleared alerts, sent digests and usage older '
+'than the setting log_retention_days, and successful refreshes for target_lag that usage advice '
+'no longer needs, but nothing that is still to be delivered or that usage advice judges by; '
+'returns the setting cron_retention_days, or NULL in between and while the clock is not believed. '
 'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.trim_logs() FROM public;

@@ -1,0 +1,151 @@
+"""The words of a digest, in Spanish and English; the catalogue has those of the figures."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LABELS_EN = Path(__file__).parents[2] / "web" / "texts" / "labels-en.js"
+
+TEXTS: dict[str, dict[str, str]] = {
+    "es": {
+        "months": "ene feb mar abr may jun jul ago sep oct nov dic",
+        "week": "semana del {day}",
+        "requests.one": "{n} solicitud",
+        "requests.many": "{n} solicitudes",
+        "in": "en {period}",
+        "cities": "{n} ciudades",
+        "day.one": "día",
+        "day.many": "días",
+        "month.one": "mes",
+        "month.many": "meses",
+        "daily": "Resumen del día",
+        "weekly": "Resumen de la semana",
+        "monthly": "Resumen del mes, con las cifras reportadas",
+        "running": "en curso",
+        "whole": "que {period}",
+        "same_days": "que los mismos días de {period}",
+        "better": "mejor",
+        "worse": "peor",
+        "same": "igual",
+        "change": "{change} {word} {than}",
+        "change.plain": "{change} {than}",
+        "before": "{period}: {value}",
+        "before.days": "mismos días de {period}: {value}",
+        "why.nothing": "sin casos en este período",
+        "why.no_row": "sin datos de este período",
+        "why.before": "sin dato",
+        "line": "{first} a {last}",
+        "targets": "Metas",
+        "target.met": "✓ {label}: {value}, cumple la meta de {target}",
+        "target.missed": "✕ {label}: {value}, no cumple la meta de {target}",
+        "target.open": "{label}: {value}, la meta es {target}",
+        "notes": "Notas",
+        "problems": "Problemas ahora",
+        "problems.none": "Sin problemas: las cifras están al día.",
+        "refreshed": "Datos de {instant}, hora local.",
+        "attached": "Todas las columnas de 13 períodos: en los archivos CSV adjuntos.",
+        "why.you": "Un operador de teloo-analytics suscribió este correo. Para no recibirlo más, "
+        "pídaselo.",
+        "problem.never_populated": "una vista aún no tiene datos",
+        "problem.stale": "las cifras tienen más de 26 horas",
+        "problem.aging": "las cifras tienen más de 25 horas",
+        "problem.refresh_failed": "la última actualización falló",
+        "problem.gate": "hay cifras retenidas hasta que alguien las acepte",
+        "problem.restated": "cambiaron cifras de períodos cerrados",
+        "problem.target_missed": "un período cerrado no cumple su meta",
+        "problem.scheduler_down": "el programador de actualizaciones no corre",
+        "problem.drift": "algunas cifras difieren de las tablas operativas",
+        "problem.slow": "la última actualización fue lenta",
+        "problem.missing_indexes": "las actualizaciones son más lentas de lo necesario",
+        "problem.row_drop": "una vista perdió la mitad de sus filas",
+        "problem.missed_slot": "una actualización diaria no empezó a tiempo",
+        "problem.lagging": "los cambios esperan más de lo debido",
+        "problem.clock": "el reloj del servidor estuvo o está mal",
+        "problem.lock_blocked": "una sesión bloquea las actualizaciones",
+        "problem.uncountable_rows": "hay filas con valores que no se pueden contar",
+        "problem.capture_gap": "no se anotan los cambios",
+        "problem.source_moved": "las tablas operativas cambiaron y hay que enlazarlas de nuevo",
+        "problem.source_hidden": "las tablas operativas no se pueden leer completas",
+    },
+    "en": {
+        "months": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+        "week": "week of {day}",
+        "requests.one": "{n} request",
+        "requests.many": "{n} requests",
+        "in": "in {period}",
+        "cities": "{n} cities",
+        "day.one": "day",
+        "day.many": "days",
+        "month.one": "month",
+        "month.many": "months",
+        "daily": "The day in short",
+        "weekly": "The week in short",
+        "monthly": "The month in short, with the reported figures",
+        "running": "running",
+        "whole": "than {period}",
+        "same_days": "than the same days of {period}",
+        "better": "better",
+        "worse": "worse",
+        "same": "same",
+        "change": "{change} {word} {than}",
+        "change.plain": "{change} {than}",
+        "before": "{period}: {value}",
+        "before.days": "same days of {period}: {value}",
+        "why.nothing": "no cases in this period",
+        "why.no_row": "no data of this period",
+        "why.before": "no figure",
+        "line": "{first} to {last}",
+        "targets": "Targets",
+        "target.met": "✓ {label}: {value}, meets the target of {target}",
+        "target.missed": "✕ {label}: {value}, misses the target of {target}",
+        "target.open": "{label}: {value}, the target is {target}",
+        "notes": "Notes",
+        "problems": "Problems now",
+        "problems.none": "No problems: the figures are up to date.",
+        "refreshed": "Data of {instant}, local time.",
+        "attached": "All columns of 13 periods: in the attached CSV files.",
+        "why.you": "An operator of teloo-analytics subscribed this mailbox. To end it, ask them.",
+        "problem.never_populated": "a view has no data yet",
+        "problem.stale": "the figures are over 26 hours old",
+        "problem.aging": "the figures are over 25 hours old",
+        "problem.refresh_failed": "the last refresh failed",
+        "problem.gate": "figures are held back until somebody accepts them",
+        "problem.restated": "figures of closed periods changed",
+        "problem.target_missed": "a closed period misses its target",
+        "problem.scheduler_down": "the scheduler does not run",
+        "problem.drift": "some figures differ from the operational tables",
+        "problem.slow": "the last refresh was slow",
+        "problem.missing_indexes": "refreshes are slower than they need to be",
+        "problem.row_drop": "a view lost half of its rows",
+        "problem.missed_slot": "a daily refresh did not start in time",
+        "problem.lagging": "changes wait for longer than they should",
+        "problem.clock": "the clock of the server was wrong or is wrong",
+        "problem.lock_blocked": "a session stops refreshes",
+        "problem.uncountable_rows": "rows hold values that can not be counted",
+        "problem.capture_gap": "changes are not noted",
+        "problem.source_moved": "the operational tables changed and have to be bound again",
+        "problem.source_hidden": "the operational tables can not be read in full",
+    },
+}
+
+
+def text(language: str, key: str, **values: object) -> str:
+    """Return the words of a key, with its values filled in."""
+    return TEXTS[language][key].format(**values)
+
+
+@cache
+def labels_en() -> dict[str, str]:
+    """Return the English labels of the catalogue's columns, which the page has."""
+    pairs = re.findall(
+        r'^ {4}(\w+):\s*"((?:[^"\\]|\\.)*)"', LABELS_EN.read_text("utf-8"), re.MULTILINE
+    )
+    return {name: re.sub(r"\\(.)", r"\1", label) for name, label in pairs}
+
+
+def label(language: str, figure: dict[str, Any]) -> str:
+    """Return the label of a figure, without what it says in brackets."""
+    spanish = figure["label_es"] or figure["column"]
+    words = labels_en().get(figure["column"], spanish) if language == "en" else spanish
+    return re.sub(r" \(.*\)$", "", words)
