@@ -120,7 +120,7 @@ GRANT EXECUTE ON FUNCTION api.echo(text, text []) TO analytics_lector;
 
 def copy_of_the_project(target: Path) -> Path:
     """Copy what migrate and render need into a folder."""
-    for folder in ("scripts", "sql", "config"):
+    for folder in ("scripts", "sql", "config", "web"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / folder, target / folder, ignore=ignored)
     (target / ".local").mkdir()
