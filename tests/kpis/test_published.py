@@ -314,6 +314,20 @@ def test_each_change_of_a_value_is_noted(
     assert kept[0] != kept[1]
 
 
+def test_a_pinned_clock_without_an_offset_is_of_the_session(april: tuple[Database, int]) -> None:
+    """What is hashed is in UTC; the clock is not."""
+    database, _ = april
+    with database.connect() as connection:
+        connection.execute(
+            "SET TimeZone = 'America/Bogota'; SET analytics.now = '2026-05-21 20:00'"
+        )
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+    assert database.rows(
+        "SELECT DISTINCT published_at = '2026-05-21 20:00-05' FROM kpi_engine.publications "
+        "WHERE run_id = (SELECT max(run_id) FROM kpi_engine.publications)"
+    ) == [(True,)]
+
+
 def test_a_publish_that_changed_nothing_is_kept_for_a_day(april: tuple[Database, int]) -> None:
     """With target_lag there may be one each minute."""
     database, reported = april

@@ -165,6 +165,27 @@ def test_calculado_at_stays_when_nothing_changed_and_last_refresh_moves_on(
     assert migrated.rows(calculado_at.replace("%s", f"timestamptz '{one}'")) == [(True,)]
 
 
+def test_a_row_that_is_there_twice_is_an_error_also_if_both_are_as_before(
+    migrated: Database,
+) -> None:
+    """A view with calculado_at is compared first: the comparison must not take it for the same."""
+    migrated.execute(
+        "CREATE TABLE public.told AS SELECT 1 AS id",
+        "GRANT SELECT ON public.told TO analytics_owner",
+        "SET ROLE analytics_owner;"
+        "CREATE MATERIALIZED VIEW analytics.mv_told AS "
+        "SELECT told.id, now() AS calculado_at FROM public.told;"
+        "CREATE UNIQUE INDEX mv_told_id ON analytics.mv_told (id); RESET ROLE",
+        "SELECT * FROM analytics.refresh_all_mv()",
+        "INSERT INTO public.told VALUES (1)",
+    )
+    ((status, error),) = migrated.rows(
+        "SELECT refresh_status, error_message FROM analytics.refresh_all_mv() "
+        "WHERE view_name = 'mv_told'"
+    )
+    assert (status, "duplicate" in str(error)) == ("ERROR", True)
+
+
 def test_bare_refresh_by_a_dba_changes_nothing(migrated: Database) -> None:
     migrated.execute(
         ADVISOR,

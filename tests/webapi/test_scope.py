@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
 from commandline.console import UserError
@@ -307,6 +308,25 @@ def test_restatements_are_those_of_the_cities(api: Api) -> None:
         assert {row["view"] for row in rows} == {"mv_demanda_ciudades"}
         assert {row["key"]["ciudad_key"] for row in rows} == {"BOGOTA"}
     refused(seen(api, f"{RESTATEMENTS}?view=mv_metricas_mensuales"), 403)
+
+
+@pytest.mark.parametrize("path", [None, "", "/rpc/live", "/mv_metricas_mensuales"])
+def test_a_path_that_is_not_known_is_refused(api: Api, path: str | None) -> None:
+    """Another PostgREST may say no path: then nothing passes."""
+    claims = {"role": LECTOR, "aud": AUDIENCE, "exp": 4102444800, "ciudades": KEYS}
+    settings = {
+        "request.jwt.claims": json.dumps(claims),
+        "app.settings.api_audience": AUDIENCE,
+        **({"request.path": path} if path is not None else {}),
+    }
+    with api.database.connect() as connection:
+        for name, value in settings.items():
+            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        with pytest.raises(psycopg.DatabaseError, match="some cities only") as caught:
+            connection.execute("SELECT analytics.check_request()")
+        assert '"status" : 403' in str(caught.value.diag.message_detail)
+        connection.execute("SELECT set_config('request.path', '/mv_ranking_asesores', false)")
+        connection.execute("SELECT analytics.check_request()")
 
 
 def test_sql_sessions_see_all(api: Api) -> None:

@@ -1,8 +1,8 @@
 -- Tells whether a materialized view shows something else than its definition gives now.
 --
 -- Invariant: calculado_at does not count. If there is a view of the same name with _base,
--- everything else follows from it. Then only its rows are compared. The search ends at the first
--- row that differs.
+-- everything else follows from it. Then only its rows are compared. A row that is there twice makes
+-- a difference, so that the REFRESH fails by it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.view_differs(p_view_name text)
 RETURNS boolean
@@ -35,27 +35,26 @@ BEGIN
         ));
     SELECT string_agg(format('fresh.%1$I = published.%1$I', key.name), ' AND ') INTO v_same_key
     FROM unnest(kpi_engine.key_columns(v_published)) AS key (name);
-    IF v_same_key IS NOT NULL THEN
-        EXECUTE format(
-            'SELECT EXISTS (
-                 SELECT FROM %1$s AS fresh FULL JOIN %2$s AS published ON %3$s
-                 WHERE (%4$s) IS DISTINCT FROM (%5$s)
-             )',
-            coalesce(
-                v_base::text, format('(%s)', rtrim(pg_get_viewdef(v_published), ';'))
-            ),
-            v_published, v_same_key,
-            (SELECT string_agg('fresh.' || name, ', ') FROM unnest(v_columns) AS name),
-            (SELECT string_agg('published.' || name, ', ') FROM unnest(v_columns) AS name)
-        ) INTO v_differs;
-    ELSE
-        EXECUTE format(
-            'WITH fresh AS MATERIALIZED (SELECT %1$s FROM (%2$s) AS definition)
-             SELECT (SELECT count(*) FROM fresh) <> (SELECT count(*) FROM %3$s)
-                 OR EXISTS (SELECT * FROM fresh EXCEPT ALL SELECT %1$s FROM %3$s)',
-            array_to_string(v_columns, ', '), rtrim(pg_get_viewdef(v_published), ';'), v_published
-        ) INTO v_differs;
-    END IF;
+    EXECUTE format(
+        'WITH fresh AS MATERIALIZED (SELECT %1$s FROM %2$s AS definition)
+         SELECT (SELECT count(*) FROM fresh) <> (SELECT count(*) FROM %3$s) OR EXISTS (%4$s)',
+        array_to_string(v_columns, ', '),
+        coalesce(v_base::text, format('(%s)', rtrim(pg_get_viewdef(v_published), ';'))),
+        v_published,
+        CASE
+            WHEN v_same_key IS NOT NULL THEN format(
+                'SELECT FROM fresh FULL JOIN %s AS published ON %s
+                 WHERE (%s) IS DISTINCT FROM (%s)',
+                v_published, v_same_key,
+                (SELECT string_agg('fresh.' || name, ', ') FROM unnest(v_columns) AS name),
+                (SELECT string_agg('published.' || name, ', ') FROM unnest(v_columns) AS name)
+            )
+            ELSE format(
+                'SELECT * FROM fresh EXCEPT ALL SELECT %s FROM %s',
+                array_to_string(v_columns, ', '), v_published
+            )
+        END
+    ) INTO v_differs;
     RETURN v_differs;
 END;
 $view_differs$;

@@ -37,9 +37,10 @@ BEGIN
             'make token CIUDADES=Bogotá,Cali prints one where the API runs.'
         );
     END IF;
-    IF p_path = ANY (c_narrowed || c_without_figures) OR EXISTS (
+    -- Without a path nothing passes.
+    IF coalesce(p_path, '') = ANY (c_narrowed || c_without_figures) OR EXISTS (
         SELECT
-        FROM kpi_engine.kpi_views(substr(p_path, 2)) AS kpi
+        FROM kpi_engine.kpi_views(coalesce(substr(p_path, 2), '')) AS kpi
         CROSS JOIN LATERAL kpi_engine.kpi_columns(kpi.relation) AS kpi_column
         WHERE kpi_column.city_key IS NOT NULL
     ) THEN
