@@ -18,10 +18,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $remove_target$
 DECLARE
-    v_from constant date := CASE
-        WHEN desde ~ '^[0-9]{4}-[0-9]{2}$' THEN kpi_engine.month_parameter('from', desde)
-        ELSE kpi_engine.day_parameter('from', desde)
-    END;
+    v_from constant date := kpi_engine.period_parameter('from', desde);
 BEGIN
     IF coalesce(view, '') = '' THEN
         PERFORM kpi_engine.raise_bad_parameter(

@@ -22,7 +22,7 @@ AS $restatements$
 DECLARE
     v_cities text[];
     v_views text[];
-    -- The city in the key of each view that has one.
+    -- The cities in the key of each view that has no other city.
     v_city_columns jsonb;
     v_view text;
     v_period date;
@@ -39,25 +39,22 @@ BEGIN
     );
     v_view := kpi_engine.choice_parameter('view', view, VARIADIC v_views);
     IF v_cities IS NOT NULL THEN
-        SELECT coalesce(jsonb_object_agg(kpi.view_name, city.name), '{}') INTO v_city_columns
+        SELECT coalesce(jsonb_object_agg(kpi.view_name, city.names), '{}') INTO v_city_columns
         FROM kpi_engine.kpi_views() AS kpi
         CROSS JOIN LATERAL (
-            SELECT key.name
+            SELECT jsonb_agg(key.name) AS names
             FROM kpi_engine.kpi_columns(kpi.relation) AS kpi_column
-            INNER JOIN unnest(kpi.key_columns) AS key (name)
+            LEFT JOIN unnest(kpi.key_columns) AS key (name)
                 ON key.name IN (kpi_column.column_name, kpi_column.column_name || '_key')
             WHERE kpi_column.city_key IS NOT NULL
-            LIMIT 1
+            HAVING bool_and(key.name IS NOT NULL)
         ) AS city;
         IF NOT v_city_columns ? v_view THEN
             PERFORM kpi_engine.raise_scope_error(
                 format('the key of view %s has no city', v_view));
         END IF;
     END IF;
-    v_period := CASE
-        WHEN period ~ '^[0-9]{4}-[0-9]{2}$' THEN kpi_engine.month_parameter('period', period)
-        ELSE kpi_engine.day_parameter('period', period)
-    END;
+    v_period := kpi_engine.period_parameter('period', period);
     v_limit := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
     PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
         SELECT max(changed.restatement_id) FROM kpi_engine.restatements AS changed
@@ -91,9 +88,16 @@ BEGIN
             changed.view_name = ANY (v_views)
             AND (
                 v_cities IS NULL
-                OR analytics.city_key(
-                    changed.row_key ->> (v_city_columns ->> changed.view_name)
-                ) = ANY (v_cities)
+                OR (
+                    SELECT bool_and(
+                        coalesce(
+                            analytics.city_key(changed.row_key ->> city.name) = ANY (v_cities),
+                            false
+                        )
+                    )
+                    FROM jsonb_array_elements_text(v_city_columns -> changed.view_name)
+                        AS city (name)
+                )
             )
             AND (v_view IS NULL OR changed.view_name = v_view)
             AND (v_period IS NULL OR changed.period = v_period)

@@ -20,10 +20,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $set_target$
 DECLARE
-    v_from constant date := CASE
-        WHEN desde ~ '^[0-9]{4}-[0-9]{2}$' THEN kpi_engine.month_parameter('from', desde)
-        ELSE kpi_engine.day_parameter('from', desde)
-    END;
+    v_from constant date := kpi_engine.period_parameter('from', desde);
     v_value constant numeric := kpi_engine.number_parameter('value', value);
 BEGIN
     PERFORM kpi_engine.raise_bad_parameter(wrong.parameter, wrong.given, wrong.right_values)

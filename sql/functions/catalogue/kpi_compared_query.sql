@@ -45,9 +45,8 @@ BEGIN
         ),
         string_agg(
             format(
-                'earlier.%1$I AS %2$I, kpi_engine.rounded_quotient('
-                '100 * (kpi.%1$I::numeric - earlier.%1$I::numeric), abs(earlier.%1$I::numeric)'
-                ') AS %3$I, ',
+                'earlier.%1$I AS %2$I, kpi_engine.difference_pct('
+                'kpi.%1$I::numeric, earlier.%1$I::numeric) AS %3$I, ',
                 kpi.column_name, kpi.column_name || '_anterior', kpi.column_name || '_dif_pct'
             ),
             ''

@@ -115,14 +115,14 @@ BEGIN
                     'has_row', v_now IS NOT NULL,
                     'previous', earlier.previous,
                     'previous_pct', CASE
-                        WHEN p_is_reported THEN kpi_engine.rounded_quotient(
-                            100 * (earlier.figure - earlier.previous), abs(earlier.previous))
+                        WHEN p_is_reported THEN kpi_engine.difference_pct(
+                            earlier.figure, earlier.previous)
                         ELSE (v_compared ->> (wanted.name || '_dif_pct'))::numeric
                     END,
                     'year', earlier.year,
                     'year_pct', CASE
-                        WHEN p_is_reported THEN kpi_engine.rounded_quotient(
-                            100 * (earlier.figure - earlier.year), abs(earlier.year))
+                        WHEN p_is_reported THEN kpi_engine.difference_pct(
+                            earlier.figure, earlier.year)
                         ELSE (v_compared_year ->> (wanted.name || '_dif_pct'))::numeric
                     END,
                     'line', (
@@ -160,9 +160,8 @@ BEGIN
                     'value', v_now -> target.column_name,
                     'is_missed', CASE
                         WHEN (v_compared ->> 'incompleto')::boolean THEN NULL
-                        WHEN target.better = 'up'
-                            THEN (v_now ->> target.column_name)::numeric < target.value
-                        ELSE (v_now ->> target.column_name)::numeric > target.value
+                        ELSE kpi_engine.misses_target(
+                            (v_now ->> target.column_name)::numeric, target.value, target.better)
                     END
                 )
                 ORDER BY target.column_name

@@ -74,17 +74,14 @@ BEGIN
                         ELSE 'a refresh is running'
                     END,
                     ARRAY[]::text[];
-        WHEN 'notices' THEN
+        WHEN 'notices', 'digests' THEN
             RETURN QUERY
-                WITH stuck AS (
+                WITH waiting AS (
                     SELECT
-                        CASE
-                            WHEN notice.next_attempt_at = 'infinity' THEN 'given up'
-                            WHEN notice.next_attempt_at < clock_timestamp() - c_stuck THEN 'left'
-                            ELSE 'failing'
-                        END AS state,
-                        notice.notice_id,
+                        notice.notice_id AS place,
                         notice.created_at,
+                        notice.attempts,
+                        notice.next_attempt_at,
                         notice.last_error
                     FROM analytics.alert_outbox AS notice
                     -- The notice "cleared" waits for the notice "raised".
@@ -95,88 +92,57 @@ BEGIN
                         AND raised.delivered_at IS NULL
                         AND raised.next_attempt_at < 'infinity'
                     WHERE
-                        notice.delivered_at IS NULL
+                        p_check = 'notices'
+                        AND notice.delivered_at IS NULL
                         AND raised.notice_id IS NULL
-                        AND (
-                            notice.attempts > c_failed_attempts
-                            OR notice.next_attempt_at = 'infinity'
-                            OR notice.next_attempt_at < clock_timestamp() - c_stuck
-                        )
                         -- Notices older than the first attempt of a notifier do not count.
                         AND EXISTS (
                             SELECT FROM analytics.alert_outbox AS tried
                             WHERE tried.attempts > 0 AND tried.notice_id <= notice.notice_id
                         )
-                )
-
-                SELECT
-                    'warning',
-                    format(
-                        '%s notice(s) of alerts %s', count(stuck.notice_id),
-                        format(
-                            state.message,
-                            to_char(min(stuck.created_at), 'YYYY-MM-DD HH24:MI'),
-                            coalesce((
-                                array_agg(stuck.last_error ORDER BY stuck.notice_id DESC)
-                            )[1], 'never tried')
-                        )
-                    ),
-                    ARRAY[state.fix]
-                FROM (
-                    VALUES
-                    (
-                        1, 'left', 'wait since %s, and no notifier takes them',
-                        '-- $ make notifier  # as a service: config/systemd/teloo-notifier.service'
-                    ),
-                    (
-                        2, 'failing', 'since %s do not arrive: %s',
-                        '-- Mend what it says; the notifier tries again at least every hour.'
-                    ),
-                    (
-                        3, 'given up', 'since %s were given up: %s',
-                        'DELETE FROM kpi_engine.alert_outbox WHERE delivered_at IS NULL AND '
-                        || 'next_attempt_at = ''infinity'';  -- once who should know knows; as '
-                        || 'analytics_owner'
-                    )
-                ) AS state (place, name, message, fix)
-                INNER JOIN stuck ON stuck.state = state.name
-                GROUP BY state.place, state.message, state.fix
-                ORDER BY state.place;
-        WHEN 'digests' THEN
-            RETURN QUERY
-                WITH stuck AS (
+                    UNION ALL
                     SELECT
-                        CASE
-                            WHEN digest.next_attempt_at = 'infinity' THEN 'given up'
-                            WHEN digest.next_attempt_at < clock_timestamp() - c_stuck THEN 'left'
-                            ELSE 'failing'
-                        END AS state,
                         digest.delivery_id,
                         digest.created_at,
+                        digest.attempts,
+                        digest.next_attempt_at,
                         digest.last_error
                     FROM analytics.digest_deliveries AS digest
-                    WHERE
-                        digest.delivered_at IS NULL
-                        AND (
-                            digest.attempts > c_failed_attempts
-                            OR digest.next_attempt_at = 'infinity'
-                            OR digest.next_attempt_at < clock_timestamp() - c_stuck
-                        )
+                    WHERE p_check = 'digests' AND digest.delivered_at IS NULL
                     UNION ALL
-                    SELECT 'left', NULL, due.due_since, NULL
+                    SELECT NULL, due.due_since, 0, '-infinity', NULL
                     FROM kpi_engine.due_digests() AS due
-                    WHERE due.due_since < analytics.now() - c_stuck
+                    WHERE p_check = 'digests' AND due.due_since < analytics.now() - c_stuck
+                ),
+
+                stuck AS (
+                    SELECT
+                        waiting.*,
+                        CASE
+                            WHEN waiting.next_attempt_at = 'infinity' THEN 'given up'
+                            WHEN waiting.next_attempt_at < clock_timestamp() - c_stuck THEN 'left'
+                            ELSE 'failing'
+                        END AS state
+                    FROM waiting
+                    WHERE
+                        waiting.attempts > c_failed_attempts
+                        OR waiting.next_attempt_at = 'infinity'
+                        OR waiting.next_attempt_at < clock_timestamp() - c_stuck
                 )
 
                 SELECT
                     'warning',
                     format(
-                        '%s digest(s) %s', count(*),
+                        '%s %s %s', count(*),
+                        CASE p_check
+                            WHEN 'notices' THEN 'notice(s) of alerts'
+                            ELSE 'digest(s)'
+                        END,
                         format(
                             state.message,
                             to_char(min(stuck.created_at), 'YYYY-MM-DD HH24:MI'),
                             coalesce((
-                                array_agg(stuck.last_error ORDER BY stuck.delivery_id DESC)
+                                array_agg(stuck.last_error ORDER BY stuck.place DESC)
                             )[1], 'never tried')
                         )
                     ),
@@ -184,8 +150,17 @@ BEGIN
                 FROM (
                     VALUES
                     (
-                        1, 'left', 'wait since %s, and no notifier with ALERT_SMTP_URL takes them',
-                        '-- $ make notifier  # with ALERT_SMTP_URL and ALERT_EMAIL_FROM'
+                        1,
+                        'left',
+                        CASE p_check
+                            WHEN 'notices' THEN 'wait since %s, and no notifier takes them'
+                            ELSE 'wait since %s, and no notifier with ALERT_SMTP_URL takes them'
+                        END,
+                        CASE p_check
+                            WHEN 'notices' THEN '-- $ make notifier  '
+                                || '# as a service: config/systemd/teloo-notifier.service'
+                            ELSE '-- $ make notifier  # with ALERT_SMTP_URL and ALERT_EMAIL_FROM'
+                        END
                     ),
                     (
                         2, 'failing', 'since %s do not arrive: %s',
@@ -193,9 +168,15 @@ BEGIN
                     ),
                     (
                         3, 'given up', 'since %s were given up: %s',
-                        'DELETE FROM kpi_engine.digest_deliveries WHERE delivered_at IS NULL AND '
-                        || 'next_attempt_at = ''infinity'';  -- once who should know knows; as '
-                        || 'analytics_owner'
+                        format(
+                            'DELETE FROM kpi_engine.%I WHERE delivered_at IS NULL AND '
+                            'next_attempt_at = ''infinity'';  -- once who should know knows; as '
+                            'analytics_owner',
+                            CASE p_check
+                                WHEN 'notices' THEN 'alert_outbox'
+                                ELSE 'digest_deliveries'
+                            END
+                        )
                     )
                 ) AS state (place, name, message, fix)
                 INNER JOIN stuck ON stuck.state = state.name
@@ -206,7 +187,7 @@ END;
 $doctor_schedule$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_schedule(text) IS
-'Makes two checks of group schedule of analytics.doctor(): status, message, fixes. The checks:
+'Makes three checks of group schedule of analytics.doctor(): status, message, fixes. The checks:
 jobs: no refresh job is stuck, and no refresh runs for too long
 notices: each notice of an alert was delivered
 digests: each digest was sent

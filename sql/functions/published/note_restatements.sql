@@ -78,9 +78,7 @@ BEGIN
         figure.previous,
         figure.current,
         figure.current - figure.reported,
-        kpi_engine.rounded_quotient(
-            100 * (figure.current - figure.reported), abs(figure.reported)
-        ),
+        kpi_engine.difference_pct(figure.current, figure.reported),
         closings.reported_at,
         v_now,
         p_run_id,

@@ -75,10 +75,8 @@ BEGIN
         END::numeric AS figure
     ) AS shown
     CROSS JOIN LATERAL (
-        SELECT CASE target.better
-            WHEN 'up' THEN shown.figure < target.value
-            ELSE shown.figure > target.value
-        END AS is_missed
+        SELECT
+            kpi_engine.misses_target(shown.figure, target.value, target.better) AS is_missed
     ) AS judged
     WHERE
         -- One row for each period.
