@@ -4,26 +4,12 @@ import { columnOf, label } from "./catalogue.js";
 import { h } from "./dom.js";
 import { format, period } from "./format.js";
 import { notesIn, targetsIn } from "./marks.js";
+import { dateOf, lastDay } from "./periods.js";
 import { Plot } from "./plot.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("./table.js").Field} Field */
 /** @typedef {{view: string, time: Field, series: Field[], days: string[], divide: number, isBand: boolean}} About */
-
-/** @param {string} day */
-const dateOf = (day) => new Date(`${day}T00:00:00Z`);
-
-/**
- * The last day of the last period of a chart.
- * @param {string} day its first day
- * @param {string} time
- */
-function lastDay(day, time) {
-    const date = dateOf(day);
-    if (time === "mes") date.setUTCMonth(date.getUTCMonth() + 1, 0);
-    if (time === "semana") date.setUTCDate(date.getUTCDate() + 6);
-    return date.toISOString().slice(0, 10);
-}
 
 /**
  * The targets that a chart shows: lines do, bars stand on each other.

@@ -2,6 +2,7 @@
 
 import { aims, annotations } from "./annotations.js";
 import { format, monthName, number } from "./format.js";
+import { dateOf } from "./periods.js";
 import { Plot } from "./plot.js";
 import { t } from "./texts.js";
 
@@ -9,9 +10,6 @@ import { t } from "./texts.js";
 /** @typedef {import("./table.js").Field} Field */
 /** @typedef {import("./catalogue.js").Bands} Bands */
 /** @typedef {{view: string, time: Field, series: Field[], rows: Row[], bands?: Bands | null, zero?: boolean, height?: number, negative?: string[]}} Chart */
-
-/** @param {string} day */
-const dateOf = (day) => new Date(`${day}T00:00:00Z`);
 
 /**
  * Times are divided, so that ticks are whole hours or days.

@@ -5,7 +5,7 @@ import { period } from "./format.js";
 import { t } from "./texts.js";
 
 /**
- * @param {string} month YYYY-MM
+ * @param {string} month YYYY-MM, or a day of it
  * @param {number} count
  */
 export function addMonths(month, count) {
@@ -13,11 +13,19 @@ export function addMonths(month, count) {
     return `${Math.floor(whole / 12)}-${String((whole % 12) + 1).padStart(2, "0")}`;
 }
 
-/** @param {string} month YYYY-MM */
-function lastDay(month) {
-    return new Date(Date.UTC(Number(month.slice(0, 4)), Number(month.slice(5, 7)), 0))
-        .toISOString()
-        .slice(0, 10);
+/** @param {string} day */
+export const dateOf = (day) => new Date(`${day}T00:00:00Z`);
+
+/**
+ * The last day of a period.
+ * @param {string} day its first day
+ * @param {string} time mes, semana or dia
+ */
+export function lastDay(day, time) {
+    const date = dateOf(day);
+    if (time === "mes") date.setUTCMonth(date.getUTCMonth() + 1, 0);
+    if (time === "semana") date.setUTCDate(date.getUTCDate() + 6);
+    return date.toISOString().slice(0, 10);
 }
 
 /** How many periods are shown where the address names no first month. */
@@ -33,7 +41,7 @@ export function chosen(column) {
     /** @type {Record<string, string | number>} */
     const query = {};
     if (desde) query.from = column === "mes" ? desde : `${desde}-01`;
-    if (hasta) query.to = column === "mes" ? hasta : lastDay(hasta);
+    if (hasta) query.to = column === "mes" ? hasta : lastDay(`${hasta}-01`, "mes");
     query.limit = desde ? 1000 : USUAL[column];
     return query;
 }

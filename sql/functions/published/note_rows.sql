@@ -114,9 +114,9 @@ COMMENT ON FUNCTION kpi_engine.note_rows(
     regclass, text, bigint, text[], integer, boolean
 ) IS
 'Writes kpi_engine.published_rows and published_hashes: the rows of a view that are other ones '
-'than at the last publish. p_place: where in the key p_key its time is, from 0. Returns how many rows '
-'the view shows, how many changed, and how many have NULL, by column. Without p_keeps_rows it only '
-'counts. Internal to kpi_engine.note_publication().';
+'than at the last publish. p_place: where in the key p_key its time is, from 0. Returns how many '
+'rows the view shows, how many changed, and how many have NULL, by column. Without p_keeps_rows it '
+'only counts. Internal to kpi_engine.note_publication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_rows(
     regclass, text, bigint, text[], integer, boolean

@@ -8,6 +8,7 @@ import { tools } from "../figure.js";
 import { isMet, targetOf } from "../marks.js";
 import { difference, format, period } from "../format.js";
 import { age, band, empty, info, section, spark, sparkWords } from "../parts.js";
+import { addMonths } from "../periods.js";
 import { linkProps, state } from "../state.js";
 import { lights } from "./luces.js";
 import { t } from "../texts.js";
@@ -85,10 +86,10 @@ function card(view, column, months, now, lastYear) {
     const { unit, better } = columnOf(view, column);
     const values = months.map((row) => row[column]);
     const last = t(now.incompleto ? "delta.same_days" : "delta.whole", {
-        period: period(before(now.mes, 1), "mes"),
+        period: period(`${addMonths(now.mes, -1)}-01`, "mes"),
     });
     const year = t(now.incompleto ? "delta.same_days" : "delta.whole", {
-        period: period(before(now.mes, 12), "mes"),
+        period: period(`${addMonths(now.mes, -12)}-01`, "mes"),
     });
     return h(
         "article",
@@ -124,13 +125,6 @@ function target(view, column, now) {
         `${kind === "met" ? "✓" : "✕"} `,
         t(`target.${kind}`, { value }),
     );
-}
-
-/** @param {string} day @param {number} months */
-function before(day, months) {
-    const date = new Date(`${day}T00:00:00Z`);
-    date.setUTCMonth(date.getUTCMonth() - months);
-    return date.toISOString().slice(0, 10);
 }
 
 /**
