@@ -108,6 +108,10 @@ CALLABLE = {
     "kpi_engine.take_notice()",
     "kpi_engine.report_notice(bigint,text[],text)",
     "kpi_engine.update_alerts()",
+    # The digests.
+    "kpi_engine.take_digest()",
+    "kpi_engine.report_digest(bigint,text)",
+    "kpi_engine.digest_contents(text,text[],date)",
 }
 
 
