@@ -547,7 +547,7 @@ class Gateway:
             "sh",
             "-c",
             # Beyond the heap of the unit in config/systemd it ends, before the machine does.
-            'GHCRTS=-M768m setsid "$1" "$2" >>"$3" 2>&1 </dev/null & echo $! >"$4"',
+            'GHCRTS=-M384m setsid "$1" "$2" >>"$3" 2>&1 </dev/null & echo $! >"$4"',
             "sh",
             self.program(),
             self.directory / "postgrest.conf",

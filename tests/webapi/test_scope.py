@@ -21,6 +21,7 @@ RANKING = "/materialized-views/advisor-rankings"
 TOP = "/materialized-views/top-advisors"
 CITIES = "/materialized-views/city-summary"
 KPIS = "/materialized-views/kpis"
+HEALTH = "/materialized-views/health"
 RESTATEMENTS = "/materialized-views/restatements"
 # KPI views with a city, and the column in which a row has it.
 WITH_CITY = {
@@ -198,6 +199,22 @@ def test_what_a_client_asks_at_rest_brings_no_other_city(api: Api, view: str) ->
     assert keys_in(api, csv.body.replace('"', "").splitlines()[1:]) == set(KEYS)
 
 
+@pytest.mark.parametrize(
+    "prefer", ["count=planned", "count=estimated", "tx=commit, Count = planned", 'count="planned"']
+)
+def test_estimates_that_count_all_cities_are_refused(api: Api, prefer: str) -> None:
+    for role in (LECTOR, OPERADOR):
+        answer = api.get(
+            "/rest/mv_segmentos_asesores?limit=1",
+            token=token(api, KEYS, role),
+            headers={"Prefer": prefer},
+        )
+        error = refused(answer, 403)
+        assert "count=exact" in error["message"]
+    plain = api.get("/rest/mv_segmentos_asesores?limit=1", LECTOR, headers={"Prefer": prefer})
+    assert plain.status in (200, 206)
+
+
 def test_no_error_tells_of_rows_of_other_cities(api: Api) -> None:
     """A pattern that ends in an escape fails at the row that it reaches: only at a visible one."""
     narrow = token(api, KEYS)
@@ -268,6 +285,23 @@ def test_a_claim_of_a_wrong_form_is_no_token(api: Api, claim: object) -> None:
     for path in (RANKING, f"{KPIS}/mv_demanda_ciudades", "/rest/mv_ranking_asesores", CITIES):
         error = refused(seen(api, path, claim), 401)
         assert "ciudades" in error["details"]
+
+
+def test_the_health_has_no_figures_for_such_a_token(api: Api) -> None:
+    """What is restated, held by the gate or off its target is told with figures of all cities."""
+    move = "UPDATE analytics.view_state SET last_success_at = last_success_at {} interval '27 h'"
+    api.database.execute(move.format("-"))
+    try:
+        api.forget_cache()
+        narrow, nobody, reader = (
+            answer.json()["problems"]
+            for answer in (seen(api, HEALTH), api.get(HEALTH), api.get(HEALTH, LECTOR))
+        )
+    finally:
+        api.database.execute(move.format("+"))
+        api.forget_cache()
+    assert narrow
+    assert narrow == nobody != reader
 
 
 def test_a_city_without_advisors_shows_nothing(api: Api) -> None:

@@ -2,8 +2,8 @@
 --
 -- Invariant: 503 if and only if unhealthy. PostgREST answers 533, with the body also in a header,
 -- for the reasons in kpi_engine.raise_http_error(). So the body is small enough for a header. A
--- caller who is not at least a reader gets general words. Others also get statements and names of
--- tables.
+-- caller who is not at least a reader, or whose token is for some cities, gets general words.
+-- Others also get statements, figures and names of tables.
 
 CREATE OR REPLACE FUNCTION api.health()
 RETURNS json
@@ -27,8 +27,12 @@ DECLARE
     v_answer json;
 BEGIN
     v_caller := kpi_engine.api_caller();
-    v_in_full := pg_has_role(v_caller, 'analytics_lector', 'USAGE')
-        OR pg_has_role(v_caller, 'analytics_operador', 'USAGE');
+    v_in_full := (
+        pg_has_role(v_caller, 'analytics_lector', 'USAGE')
+        OR pg_has_role(v_caller, 'analytics_operador', 'USAGE')
+    )
+    -- The words of a problem may have figures of all cities.
+    AND kpi_engine.token_cities() IS NULL;
     WITH problems AS MATERIALIZED (
         SELECT found.problem, found.severity, found.message
         FROM analytics.health_problems() AS found

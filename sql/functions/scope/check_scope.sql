@@ -37,6 +37,12 @@ BEGIN
             'make token CIUDADES=Bogotá,Cali prints one where the API runs.'
         );
     END IF;
+    -- The estimates of the planner come from the rows of all cities.
+    IF nullif(current_setting('request.headers', true), '')::jsonb ->> 'prefer'
+        ~* 'count\s*=\s*"?(?:planned|estimated)' THEN
+        PERFORM kpi_engine.raise_scope_error(
+            'count=planned and count=estimated count rows of all cities; count=exact does not');
+    END IF;
     -- Without a path nothing passes.
     IF coalesce(p_path, '') = ANY (c_narrowed || c_without_figures) OR EXISTS (
         SELECT
