@@ -26,7 +26,9 @@ AS $changes_by_difference$
              SELECT %9$s
              FROM (
                  SELECT %3$s, %10$s%11$s
-                 FROM moved LEFT JOIN known USING (%3$s)%12$s
+                 FROM moved FULL JOIN known USING (%3$s)%12$s
+                 -- A condition may not make other joins of these.
+                 OFFSET 0
              ) AS summed
              WHERE %13$s
          )',
@@ -47,7 +49,11 @@ AS $changes_by_difference$
         p_table.table_name,
         CASE WHEN part.extremes = ARRAY[]::text[] THEN '' ELSE format(
             'lost AS MATERIALIZED (
-                 SELECT %1$s FROM moved INNER JOIN known USING (%1$s) WHERE %2$s
+                 SELECT %1$s
+                 FROM (
+                     SELECT %1$s, %2$s AS is_lost FROM moved FULL JOIN known USING (%1$s) OFFSET 0
+                 ) AS compared
+                 WHERE is_lost
              ),
              again AS MATERIALIZED (SELECT %1$s, %3$s FROM (%4$s) AS groups),',
             part.keys,
@@ -73,7 +79,7 @@ AS $changes_by_difference$
             FROM jsonb_each_text(p_table.extremes) AS extreme
         ),
         CASE WHEN part.extremes <> ARRAY[]::text[] THEN format(
-            ' LEFT JOIN lost USING (%1$s) LEFT JOIN again USING (%1$s)', part.keys
+            ' FULL JOIN lost USING (%1$s) FULL JOIN again USING (%1$s)', part.keys
         ) END,
         kpi_engine.counts_something(p_table)
     )

@@ -1,5 +1,8 @@
 -- Writes the two sides of a change: the rows that a derived table holds, and the rows that it
 -- should hold.
+--
+-- Invariant: no WITH query is joined with another one in a way that a nested loop can do. The planner
+-- expects one row of each, and a day of work has thousands. A FULL JOIN is always hashed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changes_of(p_table kpi_engine.derived_tables)
 RETURNS text
@@ -9,10 +12,12 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $changes_of$
     SELECT format(
-        '%s,
+        '%1$s,
          different AS MATERIALIZED (
-             SELECT %s, fresh.%s IS NULL AS is_gone, known.%s IS NULL AS is_new
-             FROM fresh FULL JOIN known USING (%s)
+             SELECT
+                 %2$s, %4$s,
+                 fresh.%3$I IS NULL AS is_gone, known.%3$I IS NULL AS is_new
+             FROM fresh FULL JOIN known USING (%2$s)
              WHERE fresh.* IS DISTINCT FROM known.*
          )',
         CASE p_table.upkeep
@@ -22,14 +27,19 @@ AS $changes_of$
         END,
         kpi_engine.column_list(p_table.key_columns),
         p_table.key_columns[1],
-        p_table.key_columns[1],
-        kpi_engine.column_list(p_table.key_columns)
+        (
+            SELECT string_agg(
+                format('fresh.%1$I, known.%1$I AS known_%2$s', listed.name, listed.ordinality),
+                ', ' ORDER BY listed.ordinality
+            )
+            FROM unnest(p_table.value_columns) WITH ORDINALITY AS listed (name, ordinality)
+        )
     );
 $changes_of$;
 
 COMMENT ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) IS
-'WITH queries fresh, known and different (keys whose rows differ) of a derived table, by its way '
-'of upkeep. They read the WITH queries changed_<table> and after_<table> of what it reads, the '
+'WITH queries fresh, known and different (rows that differ: their keys, their values as they are '
+'in fresh, and in known as known_1, known_2 …) of a derived table, by its way of upkeep. They read the WITH queries changed_<table> and after_<table> of what it reads, the '
 'keys $1 and the day $2. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) FROM public;

@@ -8,11 +8,15 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $rows_that_change$
     SELECT format(
-        'SELECT 1 AS sign, %1$s FROM fresh INNER JOIN different USING (%2$s)
+        'SELECT 1 AS sign, %1$s, %2$s FROM different WHERE NOT different.is_gone
          UNION ALL
-         SELECT -1, %1$s FROM known INNER JOIN different USING (%2$s)',
-        kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
-        kpi_engine.column_list(p_table.key_columns)
+         SELECT -1, %1$s, %3$s FROM different WHERE NOT different.is_new',
+        kpi_engine.column_list(p_table.key_columns),
+        kpi_engine.column_list(p_table.value_columns),
+        (
+            SELECT string_agg(format('known_%s', place), ', ' ORDER BY place)
+            FROM generate_subscripts(p_table.value_columns, 1) AS place
+        )
     );
 $rows_that_change$;
 

@@ -18,14 +18,14 @@ AS $upkeep_statement$
          ),
          updated AS (
              UPDATE kpi_engine.%3$I AS target SET (%5$s) = ROW(%6$s)
-             FROM fresh INNER JOIN different USING (%7$s)
-             WHERE NOT different.is_new AND %8$s
+             FROM different
+             WHERE NOT different.is_new AND NOT different.is_gone AND %4$s
          ),
          inserted AS (
-             INSERT INTO kpi_engine.%3$I (%9$s)
-             SELECT %9$s FROM fresh INNER JOIN different USING (%7$s) WHERE different.is_new
+             INSERT INTO kpi_engine.%3$I (%7$s)
+             SELECT %7$s FROM different WHERE different.is_new
          )
-         %10$s',
+         %8$s',
         (
             SELECT string_agg(format(
                 '%1$I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%1$I),
@@ -38,9 +38,7 @@ AS $upkeep_statement$
         p_table.table_name,
         kpi_engine.column_list(p_table.key_columns, 'target.%1$I = different.%1$I', ' AND '),
         kpi_engine.column_list(p_table.value_columns),
-        kpi_engine.column_list(p_table.value_columns, 'fresh.%1$I'),
-        kpi_engine.column_list(p_table.key_columns),
-        kpi_engine.column_list(p_table.key_columns, 'target.%1$I = fresh.%1$I', ' AND '),
+        kpi_engine.column_list(p_table.value_columns, 'different.%1$I'),
         kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
         CASE
             WHEN EXISTS (
