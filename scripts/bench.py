@@ -44,7 +44,8 @@ from development.bench_lag import (
     pgbench_latencies,
     schedule,
 )
-from development.bench_report import Result, as_json, chart, machine, publish, table
+from development.bench_replica import ROWS, TRANSACTIONS, following, update_row_by_row, update_rows
+from development.bench_report import Kind, Result, as_json, chart, machine, publish, table
 
 CLUSTER = "bench-run"
 SETTINGS = "jit = off\n"
@@ -757,6 +758,32 @@ class Bench:
                 )
             )
 
+    # -- a subscriber ----------------------------------------------------------------------
+
+    def replica(self, seed: int) -> None:
+        """Apply what a publisher wrote, with change capture and without."""
+        with following(self.cluster, self.scale, seed) as pair:
+            measures: tuple[tuple[str, Kind, Callable[[Connection], object], str], ...] = (
+                (f"apply {ROWS:,} updated rows", "cost", update_rows, "one transaction"),
+                (
+                    "apply transactions of one row",
+                    "speedup",
+                    update_row_by_row,
+                    f"{TRANSACTIONS:,} at a time",
+                ),
+            )
+            for measure, kind, write, note in measures:
+                ours: list[float] = []
+                other: list[float] = []
+                with progress(measure, self.pairs, "pairs") as advance:
+                    for number in range(self.pairs):
+                        sides = [("on", ours), ("off", other)]
+                        for state, times in sides if number % 2 == 0 else sides[::-1]:
+                            pair.set_capture(state)
+                            times.append(pair.apply(write))
+                        advance(1)
+                self.add(Result(measure, self.scale, kind, ours, other, "ms", NO_CAPTURE, note))
+
     # -- all of it -------------------------------------------------------------------------
 
     def run(self, seed: int, only: str) -> None:
@@ -780,6 +807,10 @@ class Bench:
             # It takes many minutes, so it is measured only if asked for.
             measures = {"lag": self.lag}
         LOGGER.info("scale %s", self.scale)
+        if only == "replica":
+            # It has a publisher of its own.
+            self.replica(seed)
+            return
         self.prepare(seed, compares=only != "lag")
         try:
             if only == "log":
@@ -982,9 +1013,11 @@ def main(arguments: list[str] | None = None) -> int:
             "writers",
             "log",
             "lag",
+            "replica",
         ],
         default="",
-        help="measure only this; lag (the setting target_lag) is measured only this way",
+        help="measure only this; lag (the setting target_lag) and replica (a subscriber) are "
+        "measured only this way",
     )
     parser.add_argument(
         "--publish", action="store_true", help="write the results into docs/performance.*"

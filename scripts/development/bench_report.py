@@ -50,6 +50,8 @@ BARS = {
     ("bulk insert of 10,000 offers", ""): Bar(1.25, 1.1),
     ("full rebuild, forced", "large"): Bar(3, 1.5),
     ("full rebuild, analytics.rebuild()", "large"): Bar(3, 1.5),
+    ("apply 100,000 updated rows", ""): Bar(1.5, 1.3),
+    ("apply transactions of one row", ""): Bar(0.9, 1),
     ("derived tables", ""): Bar(0.25, 0.2),
     ("reader's longest wait", ""): Bar(100, 20),
     ("PostgREST", "16 connections"): Bar(0.15, 0.2),

@@ -169,11 +169,14 @@ SELECT
             advisor.confianza DESC NULLS LAST
     ) AS ranking_nacional,
     kpi_engine.percentage(
-        rank() OVER (PARTITION BY advisor.city_key ORDER BY advisor.ofertas_ganadoras) - 1,
+        count(*) OVER (PARTITION BY advisor.city_key)
+        - count(*) OVER (
+            PARTITION BY advisor.city_key ORDER BY advisor.ofertas_ganadoras DESC
+        ),
         count(*) OVER (PARTITION BY advisor.city_key) - 1
     ) AS percentil_ofertas_ganadoras_ciudad,
     kpi_engine.percentage(
-        rank() OVER (ORDER BY advisor.ofertas_ganadoras) - 1,
+        count(*) OVER () - count(*) OVER (ORDER BY advisor.ofertas_ganadoras DESC),
         count(*) OVER () - 1
     ) AS percentil_ofertas_ganadoras_nacional,
     now() AS calculado_at

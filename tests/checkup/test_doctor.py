@@ -626,9 +626,9 @@ def test_subscription_writes_unseen_and_is_named(patient: Database) -> None:
             f"CREATE SUBSCRIPTION kpis CONNECTION '{publisher.url}' PUBLICATION kpis "
             "WITH (create_slot = false, slot_name = 'kpis', copy_data = false)"
         )
-        [finding] = findings_of(patient, "ways around capture")
+        [finding] = findings_of(patient, "change capture")
         assert (finding["status"], "auditorias_tiendas" in finding["message"]) == ("wrong", True)
-        mend(patient, "ways around capture")
+        mend(patient, "change capture")
     finally:
         patient.execute("DROP SUBSCRIPTION IF EXISTS kpis")
         publisher.execute(

@@ -305,7 +305,7 @@ def test_each_change_of_a_value_is_noted(
         "SELECT * FROM analytics.refresh_all_mv()",
     )
     kept = database.rows(
-        "SELECT contents ->> 'value' FROM kpi_engine.published_rows "
+        "SELECT contents ->> 'value' FROM kpi_engine.reported_rows "
         "WHERE view_name = 'mv_told' ORDER BY run_id"
     )
     ((last,),) = database.rows("SELECT to_jsonb(told) ->> 'value' FROM analytics.mv_told AS told")

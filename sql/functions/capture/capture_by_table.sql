@@ -41,11 +41,15 @@ BEGIN
                 AND triggers.relation_kind IN ('r', 'p')
                 AND NOT kpi_engine.has_rows(triggers.relation)
             ),
-            CASE WHEN v_is_subscriber THEN (
+            CASE WHEN v_is_subscriber AND NOT triggers.is_working THEN (
                 SELECT min(pg_subscription.subname::text)
                 FROM pg_subscription_rel
                 INNER JOIN pg_subscription ON pg_subscription.oid = pg_subscription_rel.srsubid
-                WHERE pg_subscription_rel.srrelid = triggers.relation
+                WHERE pg_subscription_rel.srrelid IN (
+                    SELECT triggers.relation
+                    UNION ALL
+                    SELECT above.relid FROM pg_partition_ancestors(triggers.relation) AS above
+                )
             ) END,
             CASE
                 WHEN triggers.is_working THEN concat(triggers.row_versions, CASE
@@ -74,7 +78,7 @@ $capture_by_table$;
 
 COMMENT ON FUNCTION kpi_engine.capture_by_table() IS
 'For each source table and partition: whether all its triggers of change capture work, whether '
-'nothing can be missed, the subscription that writes it past the triggers (NULL: none), and the '
+'nothing can be missed, the subscription that writes it while they don''t (NULL: none), and the '
 'versions of its triggers (NULL: they do not all work). Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.capture_by_table() FROM public;

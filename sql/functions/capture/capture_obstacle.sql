@@ -52,7 +52,7 @@ BEGIN
             pg_proc.pronamespace = 'kpi_engine'::regnamespace
             AND pg_proc.proname IN (
                 'note_changed_id', 'note_changed_solicitud_id', 'note_changed_oferta_id',
-                'note_truncate'
+                'note_row_id', 'note_row_solicitud_id', 'note_row_oferta_id', 'note_truncate'
             )
     )
 
@@ -95,7 +95,9 @@ BEGIN
         )
         FROM noting
         INNER JOIN pg_trigger ON pg_trigger.tgfoid = noting.function
-        CROSS JOIN LATERAL (SELECT substr(noting.proname, 14) AS name) AS key_column
+        CROSS JOIN LATERAL (
+            SELECT regexp_replace(noting.proname, '^note_(changed|row)_', '') AS name
+        ) AS key_column
         WHERE
             noting.proname <> 'note_truncate'
             AND NOT EXISTS (

@@ -1,8 +1,11 @@
 -- Lists the triggers of change capture: the needed ones and the existing ones.
 --
 -- Invariant: one row for each needed trigger and, with p_with_strays, for each other existing one.
--- is_working is true if and only if the trigger exists as it is needed and fires for each writer. A
+-- is_working is true if and only if the trigger exists as it is needed and fires for its writers. A
 -- trigger that is not needed has no definition.
+-- A subscription fires triggers for rows alone. So a table that one writes has both kinds: those
+-- for rows fire for writers with session_replication_role = replica, those for statements for all
+-- others. No write fires both.
 -- PL/pgSQL keeps the plan: each refresh and each tick asks.
 
 CREATE OR REPLACE FUNCTION kpi_engine.capture_triggers(p_with_strays boolean DEFAULT true)
@@ -13,6 +16,7 @@ RETURNS TABLE (
     place text,
     trigger_name text,
     definition text,
+    firing text,
     is_present boolean,
     is_working boolean,
     row_version text
@@ -25,33 +29,60 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $capture_triggers$
 #variable_conflict use_column
+DECLARE
+    -- Usually there is no subscription.
+    v_subscribed constant oid[] := kpi_engine.subscribed_tables();
 BEGIN
     RETURN QUERY
         WITH needed AS MATERIALIZED (
             SELECT
-                captured_tables.relation,
-                captured_tables.relation_kind,
-                captured_tables.view_name,
-                captured_tables.place,
+                captured.relation,
+                captured.relation_kind,
+                captured.view_name,
+                captured.place,
                 event.trigger_name,
-                CASE event.operation
-                    WHEN 'TRUNCATE' THEN 'note_truncate'
-                    ELSE captured_tables.function_name
+                CASE event.kind
+                    WHEN 'truncate' THEN 'note_truncate'
+                    WHEN 'row' THEN replace(captured.function_name, 'note_changed_', 'note_row_')
+                    ELSE captured.function_name
                 END AS function_name,
-                captured_tables.entity,
-                event.operation,
-                event.referencing,
-                event.event_bit
-            FROM kpi_engine.captured_tables()
+                captured.entity,
+                event.kind,
+                event.words,
+                event.event_bits,
+                CASE
+                    WHEN event.kind = 'row' THEN 'REPLICA'
+                    WHEN event.kind = 'statement' AND captured.is_subscribed THEN 'ORIGIN'
+                    ELSE 'ALWAYS'
+                END AS firing
+            FROM (
+                SELECT
+                    captured_tables.*,
+                    captured_tables.relation = ANY (v_subscribed) AS is_subscribed
+                FROM kpi_engine.captured_tables()
+            ) AS captured
             CROSS JOIN (VALUES
-                ('teloo_analytics_insert', 'INSERT', 'REFERENCING NEW TABLE AS new_row ', 4),
                 (
-                    'teloo_analytics_update', 'UPDATE',
-                    'REFERENCING OLD TABLE AS old_row NEW TABLE AS new_row ', 16
+                    'teloo_analytics_insert', 'statement', 4,
+                    'AFTER INSERT ON %s REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT'
                 ),
-                ('teloo_analytics_delete', 'DELETE', 'REFERENCING OLD TABLE AS old_row ', 8),
-                ('teloo_analytics_truncate', 'TRUNCATE', '', 32)
-            ) AS event (trigger_name, operation, referencing, event_bit)
+                (
+                    'teloo_analytics_update', 'statement', 16,
+                    'AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_row NEW TABLE AS new_row '
+                    'FOR EACH STATEMENT'
+                ),
+                (
+                    'teloo_analytics_delete', 'statement', 8,
+                    'AFTER DELETE ON %s REFERENCING OLD TABLE AS old_row FOR EACH STATEMENT'
+                ),
+                ('teloo_analytics_truncate', 'truncate', 32, 'AFTER TRUNCATE ON %s FOR EACH STATEMENT'),
+                (
+                    'teloo_analytics_row', 'row', 29,
+                    'AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'
+                )
+            ) AS event (trigger_name, kind, event_bits, words)
+            -- Rows are in tables and leaf partitions.
+            WHERE event.kind <> 'row' OR (captured.is_subscribed AND captured.relation_kind = 'r')
         )
 
         SELECT
@@ -61,19 +92,20 @@ BEGIN
             needed.place,
             needed.trigger_name,
             format(
-                'CREATE OR REPLACE TRIGGER %I AFTER %s ON %s %sFOR EACH STATEMENT '
-                'EXECUTE FUNCTION kpi_engine.%I(%s)',
-                needed.trigger_name, needed.operation, needed.relation::regclass,
-                needed.referencing, needed.function_name,
-                CASE WHEN needed.operation <> 'TRUNCATE' THEN quote_literal(needed.entity) END
+                'CREATE OR REPLACE TRIGGER %I %s EXECUTE FUNCTION kpi_engine.%I(%s)',
+                needed.trigger_name,
+                format(needed.words, needed.relation::regclass),
+                needed.function_name,
+                CASE WHEN needed.kind <> 'truncate' THEN quote_literal(needed.entity) END
             ),
+            needed.firing,
             pg_proc.oid IS NOT NULL,
             coalesce(
-                pg_trigger.tgenabled = 'A'
-                AND pg_trigger.tgtype = needed.event_bit
+                pg_trigger.tgenabled = left(needed.firing, 1)::"char"
+                AND pg_trigger.tgtype = needed.event_bits
                 AND pg_proc.proname = needed.function_name
-                AND pg_trigger.tgargs = CASE needed.operation
-                    WHEN 'TRUNCATE' THEN ''::bytea
+                AND pg_trigger.tgargs = CASE needed.kind
+                    WHEN 'truncate' THEN ''::bytea
                     ELSE convert_to(needed.entity, 'UTF8') || '\x00'::bytea
                 END,
                 false
@@ -88,7 +120,7 @@ BEGIN
                 AND pg_proc.pronamespace = 'kpi_engine'::regnamespace
         UNION ALL
         SELECT
-            pg_trigger.tgrelid, NULL, NULL, NULL, pg_trigger.tgname::text, NULL, true, false,
+            pg_trigger.tgrelid, NULL, NULL, NULL, pg_trigger.tgname::text, NULL, NULL, true, false,
             pg_trigger.xmin::text
         FROM pg_trigger
         INNER JOIN pg_proc
@@ -109,6 +141,6 @@ $capture_triggers$;
 
 COMMENT ON FUNCTION kpi_engine.capture_triggers(boolean) IS
 'Triggers of change capture that are needed or, with p_with_strays, there: the statement that '
-'creates it (NULL where it is not needed), whether it is there, and whether it works.';
+'creates it (NULL where it is not needed), when it fires (ALWAYS, ORIGIN, REPLICA), whether it is there, and whether it works.';
 
 REVOKE ALL ON FUNCTION kpi_engine.capture_triggers(boolean) FROM public;

@@ -34,7 +34,7 @@ BEGIN
                 pg_proc.pronamespace = 'kpi_engine'::regnamespace
                 AND pg_proc.proname IN (
                     'note_changed_id', 'note_changed_solicitud_id', 'note_changed_oferta_id',
-                    'note_truncate'
+                    'note_row_id', 'note_row_solicitud_id', 'note_row_oferta_id', 'note_truncate'
                 )
         ) AS part (kind, name, row_version)
     );

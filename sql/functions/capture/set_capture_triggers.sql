@@ -46,10 +46,10 @@ BEGIN
                     v_trigger.trigger_name, v_trigger.table_name,
                     'Change capture of teloo-analytics: see schema kpi_engine.'
                 );
-                -- Also for writers with session_replication_role = replica.
                 EXECUTE format(
-                    'ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', v_trigger.table_name,
-                    v_trigger.trigger_name
+                    'ALTER TABLE %s ENABLE %s TRIGGER %I', v_trigger.table_name,
+                    -- ALWAYS: also for writers with session_replication_role = replica.
+                    nullif(v_trigger.firing, 'ORIGIN'), v_trigger.trigger_name
                 );
             ELSE
                 EXECUTE format(

@@ -202,24 +202,6 @@ BEGIN
         WHEN 'ways around capture' THEN
             RETURN QUERY
                 SELECT
-                    'wrong',
-                    format(
-                        'subscription %s writes %s: logical replication fires no statement-level '
-                        'trigger, its changes are not noted', pg_subscription.subname,
-                        string_agg(pg_subscription_rel.srrelid::regclass::text, ', ' ORDER BY 1)
-                    ),
-                    c_capture_off
-                FROM pg_subscription_rel
-                INNER JOIN pg_subscription ON pg_subscription.oid = pg_subscription_rel.srsubid
-                WHERE
-                    v_is_on
-                    AND pg_subscription_rel.srrelid IN (
-                        SELECT tables.relation FROM kpi_engine.captured_tables() AS tables
-                    )
-                GROUP BY pg_subscription.subname
-                ORDER BY pg_subscription.subname;
-            RETURN QUERY
-                SELECT
                     'warning',
                     format('%s is UNLOGGED: a crash empties it, and no trigger fires', unlogged.name),
                     ARRAY[format(

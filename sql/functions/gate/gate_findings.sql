@@ -81,7 +81,7 @@ BEGIN
             ) AS one
             LEFT JOIN LATERAL (
                 SELECT version.contents
-                FROM kpi_engine.published_rows AS version
+                FROM kpi_engine.reported_rows AS version
                 WHERE
                     version.view_name = p_view_name
                     AND version.row_key = one.row_key
@@ -91,7 +91,7 @@ BEGIN
             ) AS closed ON true
             LEFT JOIN LATERAL (
                 SELECT version.contents
-                FROM kpi_engine.published_rows AS version
+                FROM kpi_engine.reported_rows AS version
                 WHERE version.view_name = p_view_name AND version.row_key = one.row_key
                 ORDER BY version.run_id DESC
                 LIMIT 1
@@ -138,39 +138,63 @@ BEGIN
         ) AS share
         WHERE v_before.rows_shown >= 10 AND share.after - share.before > v_null_points;
 
+    -- One statement for all sums over one view.
     FOR v_total IN
         SELECT
-            declared.*, whole.time_column, whole.grain, part.time_column AS part_time
-        FROM kpi_engine.declared_totals() AS declared
-        CROSS JOIN LATERAL kpi_engine.kpi_views(declared.view_name) AS whole
-        CROSS JOIN LATERAL kpi_engine.kpi_views(declared.part_view) AS part
-        INNER JOIN kpi_engine.view_state AS other
-            ON other.view_name = CASE
-                WHEN declared.view_name = p_view_name THEN declared.part_view
-                ELSE declared.view_name
-            END
-        WHERE
-            p_view_name IN (declared.view_name, declared.part_view)
-            AND other.published_version = v_now.data_version
+            pair.view_name, pair.part_view, pair.sums, pair.figures,
+            whole.time_column, whole.grain, part.time_column AS part_time
+        FROM (
+            SELECT
+                declared.view_name,
+                declared.part_view,
+                string_agg(
+                    format(
+                        'sum(part.%I)::numeric AS total_%s', declared.part_column, declared.place),
+                    ', '
+                ) AS sums,
+                string_agg(
+                    format(
+                        '(%1$L, part.total_%2$s, whole.%1$I::numeric, %3$L)',
+                        declared.column_name,
+                        declared.place,
+                        format(
+                            'equal to the sum of %s.%s', declared.part_view, declared.part_column)
+                    ),
+                    ', '
+                ) AS figures
+            FROM kpi_engine.declared_totals() WITH ORDINALITY AS declared (
+                view_name, column_name, part_view, part_column, place
+            )
+            INNER JOIN kpi_engine.view_state AS other
+                ON other.view_name = CASE
+                    WHEN declared.view_name = p_view_name THEN declared.part_view
+                    ELSE declared.view_name
+                END
+            WHERE
+                p_view_name IN (declared.view_name, declared.part_view)
+                AND other.published_version = v_now.data_version
+            GROUP BY declared.view_name, declared.part_view
+        ) AS pair
+        CROSS JOIN LATERAL kpi_engine.kpi_views(pair.view_name) AS whole
+        CROSS JOIN LATERAL kpi_engine.kpi_views(pair.part_view) AS part
     LOOP
         RETURN QUERY EXECUTE format(
             $totals$
-            SELECT 'total', $1, whole.%1$I, part.total, whole.%2$I::numeric, %3$L
-            FROM analytics.%4$I AS whole TABLESAMPLE SYSTEM (100)
+            SELECT
+                'total', figure.column_name, coalesce(whole.%1$I, part.period),
+                figure.part, figure.whole, figure.allowed
+            FROM analytics.%2$I AS whole TABLESAMPLE SYSTEM (100)
             FULL JOIN (
-                SELECT
-                    date_trunc(%5$L, part.%6$I::timestamp)::date AS period,
-                    sum(part.%7$I)::numeric AS total
-                FROM analytics.%8$I AS part TABLESAMPLE SYSTEM (100)
+                SELECT date_trunc(%3$L, part.%4$I::timestamp)::date AS period, %5$s
+                FROM analytics.%6$I AS part TABLESAMPLE SYSTEM (100)
                 GROUP BY 1
             ) AS part ON part.period = whole.%1$I
-            WHERE coalesce(part.total, 0) <> coalesce(whole.%2$I, 0)
+            CROSS JOIN LATERAL (VALUES %7$s) AS figure (column_name, part, whole, allowed)
+            WHERE coalesce(figure.part, 0) <> coalesce(figure.whole, 0)
             $totals$,
-            v_total.time_column, v_total.column_name,
-            format('equal to the sum of %s.%s', v_total.part_view, v_total.part_column),
-            v_total.view_name, v_total.grain, v_total.part_time, v_total.part_column,
-            v_total.part_view
-        ) USING v_total.column_name;
+            v_total.time_column, v_total.view_name, v_total.grain, v_total.part_time,
+            v_total.sums, v_total.part_view, v_total.figures
+        );
     END LOOP;
 END;
 $gate_findings$;

@@ -322,13 +322,8 @@ BEGIN
         SELECT
             'capture_gap', 'unhealthy',
             format('%s: CALL analytics.apply_change_capture(); as the owner of the operational '
-                'tables. Until then refreshes compute more than what changed, or everything%s',
-                capture.gap, CASE
-                    WHEN capture.gap ~ '^subscription |; subscription '
-                        THEN ', and with a subscription always: SELECT '
-                            'analytics.set_setting(''change_capture'', ''off''); if that is meant'
-                    ELSE ''
-                END),
+                'tables. Until then refreshes compute more than what changed, or everything',
+                capture.gap),
             NULL
         FROM (SELECT analytics.capture_gap() AS gap OFFSET 0) AS capture
         WHERE

@@ -33,18 +33,22 @@ BEGIN
     END IF;
     SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
     v_place := array_position(v_view.key_columns, v_view.time_column) - 1;
-    -- After a restore without the rows of the history.
+    -- After a restore without the rows of the history, or without the names of their columns.
     IF v_keeps_rows
         AND EXISTS (
             SELECT FROM kpi_engine.publications
             WHERE publications.view_name = p_view_name AND publications.rows_shown > 0
         )
-        AND NOT EXISTS (
-            SELECT FROM kpi_engine.published_rows WHERE published_rows.view_name = p_view_name
+        AND (
+            NOT EXISTS (
+                SELECT FROM kpi_engine.published_rows WHERE published_rows.view_name = p_view_name
+            )
+            OR NOT EXISTS (
+                SELECT FROM kpi_engine.published_layouts
+                WHERE published_layouts.view_name = p_view_name
+            )
         ) THEN
-        DELETE FROM kpi_engine.publications WHERE publications.view_name = p_view_name;
-        DELETE FROM kpi_engine.closings WHERE closings.view_name = p_view_name;
-        DELETE FROM kpi_engine.published_hashes WHERE published_hashes.view_name = p_view_name;
+        PERFORM kpi_engine.forget_history(p_view_name);
     END IF;
     IF v_keeps_rows THEN
         -- Rows were not kept until now: the history begins.
@@ -55,10 +59,7 @@ BEGIN
                 p_view_name, p_run_id, v_view.time_column, v_view.grain);
         END IF;
     ELSE
-        DELETE FROM kpi_engine.publications WHERE publications.view_name = p_view_name;
-        DELETE FROM kpi_engine.closings WHERE closings.view_name = p_view_name;
-        DELETE FROM kpi_engine.published_rows WHERE published_rows.view_name = p_view_name;
-        DELETE FROM kpi_engine.published_hashes WHERE published_hashes.view_name = p_view_name;
+        PERFORM kpi_engine.forget_history(p_view_name);
     END IF;
 
     SELECT noted.* INTO v_shown, v_changed, v_nulls
@@ -84,7 +85,7 @@ BEGIN
         ) THEN view_state.calculated_at END,
         v_shown,
         v_changed,
-        jsonb_strip_nulls(v_nulls),
+        v_nulls,
         v_keeps_rows
     FROM kpi_engine.engine_state
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;

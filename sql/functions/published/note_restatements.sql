@@ -83,14 +83,14 @@ BEGIN
         v_now,
         p_run_id,
         p_requests
-    FROM kpi_engine.published_rows AS changed
+    FROM kpi_engine.reported_rows AS changed
     INNER JOIN kpi_engine.closings
         ON closings.view_name = p_view_name
         AND closings.period = changed.period
         AND closings.run_id < p_run_id
     LEFT JOIN LATERAL (
         SELECT version.contents
-        FROM kpi_engine.published_rows AS version
+        FROM kpi_engine.reported_rows AS version
         WHERE
             version.view_name = p_view_name
             AND version.row_key = changed.row_key
@@ -100,7 +100,7 @@ BEGIN
     ) AS before ON true
     LEFT JOIN LATERAL (
         SELECT version.contents
-        FROM kpi_engine.published_rows AS version
+        FROM kpi_engine.reported_rows AS version
         WHERE
             version.view_name = p_view_name
             AND version.row_key = changed.row_key

@@ -2,10 +2,12 @@
 --
 -- Invariant: afterwards the last version of each row in the history is the row of the view, and the
 -- history has no other row. A row whose hash is the same did not change: that another row has the
--- same 64 bits is less likely than a fault of the hardware. The hash is that of the row as text.
--- hash_record_extended() would not do: it takes a number and its negative for the same.
--- One statement reads the view. Only changed rows become objects. TABLESAMPLE: as in
--- kpi_engine.count_rows(), this is no reader's scan.
+-- same 64 bits is less likely than a fault of the hardware. The hash is that of the values as text,
+-- in one layout. hash_record_extended() would not do: it takes a number and its negative for the
+-- same. Values are text: an object with the names in each row takes three times the room and time.
+-- Hashes are kept by the bucket: where all rows of a view change each day, these are 256 updates.
+-- One statement reads the view. TABLESAMPLE: as in kpi_engine.count_rows(), this is no reader's
+-- scan.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_rows(
     p_relation regclass,
@@ -32,91 +34,161 @@ SET bytea_output = hex
 AS $note_rows$
 DECLARE
     v_columns text[];
+    v_kinds text[];
+    v_values text;
 BEGIN
-    SELECT array_agg(pg_attribute.attname::text ORDER BY pg_attribute.attnum) INTO v_columns
-    FROM pg_attribute
-    WHERE
-        pg_attribute.attrelid = p_relation
-        AND pg_attribute.attnum > 0
-        AND NOT pg_attribute.attisdropped
-        AND pg_attribute.attname <> 'calculado_at';
+    SELECT
+        array_agg(listed.attname::text ORDER BY listed.attnum),
+        array_agg(listed.kind ORDER BY listed.attnum),
+        string_agg(
+            format(
+                CASE listed.kind
+                    WHEN 'json' THEN 'to_jsonb(kpi.%I)::text COLLATE "C"'
+                    ELSE 'kpi.%I::text COLLATE "C"'
+                END,
+                listed.attname
+            ),
+            ', ' ORDER BY listed.attnum
+        )
+    INTO v_columns, v_kinds, v_values
+    FROM (
+        SELECT
+            pg_attribute.attname,
+            pg_attribute.attnum,
+            CASE
+                WHEN pg_attribute.atttypid IN (
+                    'int2'::regtype, 'int4'::regtype, 'int8'::regtype,
+                    'numeric'::regtype, 'float4'::regtype, 'float8'::regtype
+                ) THEN 'number'
+                WHEN pg_attribute.atttypid = 'bool'::regtype THEN 'boolean'
+                WHEN pg_attribute.atttypid IN (
+                    'text'::regtype, 'varchar'::regtype, 'uuid'::regtype, 'date'::regtype
+                ) THEN 'text'
+                ELSE 'json'
+            END AS kind
+        FROM pg_attribute
+        WHERE
+            pg_attribute.attrelid = p_relation
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+            AND pg_attribute.attname <> 'calculado_at'
+    ) AS listed;
+    IF p_keeps_rows THEN
+        INSERT INTO kpi_engine.published_layouts AS layout (
+            view_name, run_id, column_names, column_kinds
+        )
+        SELECT p_view_name, p_run_id, v_columns, v_kinds
+        WHERE (v_columns, v_kinds) IS DISTINCT FROM (
+            SELECT (known.column_names, known.column_kinds)
+            FROM kpi_engine.published_layouts AS known
+            WHERE known.view_name = p_view_name
+            ORDER BY known.run_id DESC
+            LIMIT 1
+        );
+    END IF;
     EXECUTE format(
         $statement$
-        WITH shown AS MATERIALIZED (
+        WITH shown AS (
             SELECT
-                jsonb_build_array(%1$s) AS row_key,
-                hashtextextended(ROW(%2$s)::text, 0) AS row_hash,
-                kpi AS whole
-            FROM %3$s AS kpi TABLESAMPLE SYSTEM (100)
+                made.row_key,
+                made.row_values,
+                hash_array_extended(made.row_values, $5) AS row_hash
+            FROM (
+                SELECT jsonb_build_array(%1$s) AS row_key, ARRAY[%2$s] AS row_values
+                FROM %3$s AS kpi TABLESAMPLE SYSTEM (100)
+                -- Each row is made once.
+                OFFSET 0
+            ) AS made
         ),
 
-        changed AS MATERIALIZED (
+        noted AS (
+            SELECT published_hashes.bucket, listed.row_key, listed.row_hash
+            FROM kpi_engine.published_hashes
+            CROSS JOIN LATERAL unnest(
+                published_hashes.row_keys, published_hashes.row_hashes
+            ) AS listed (row_key, row_hash)
+            WHERE published_hashes.view_name = $1
+        ),
+
+        compared AS MATERIALIZED (
             SELECT
                 coalesce(shown.row_key, noted.row_key) AS row_key,
+                -- A row keeps its bucket: the hash may be another one on another machine.
+                coalesce(noted.bucket, jsonb_hash(shown.row_key) & 255) AS bucket,
                 shown.row_hash,
-                noted.place,
-                -- A row that is gone has no contents.
-                CASE WHEN shown.row_hash IS NOT NULL THEN (
-                    SELECT to_jsonb(part) FROM (SELECT %5$s) AS part
-                ) END AS contents
+                -- NULL for a row that is gone.
+                shown.row_values,
+                shown.row_hash IS DISTINCT FROM noted.row_hash AND $3 AS is_changed
             FROM shown
-            FULL JOIN (
-                SELECT
-                    published_hashes.row_key,
-                    published_hashes.row_hash,
-                    published_hashes.ctid AS place
-                FROM kpi_engine.published_hashes
-                WHERE published_hashes.view_name = $1
-            ) AS noted ON noted.row_key = shown.row_key
-            WHERE shown.row_hash IS DISTINCT FROM noted.row_hash AND $3
+            FULL JOIN noted ON noted.row_key = shown.row_key
         ),
 
         written AS (
-            INSERT INTO kpi_engine.published_rows (view_name, row_key, run_id, period, contents)
-            SELECT $1, changed.row_key, $2, (changed.row_key ->> $4)::date, changed.contents
-            FROM changed
+            INSERT INTO kpi_engine.published_rows (view_name, row_key, run_id, period, row_values)
+            SELECT $1, compared.row_key, $2, (compared.row_key ->> $4)::date, compared.row_values
+            FROM compared
+            WHERE compared.is_changed
         ),
 
-        removed AS (
-            DELETE FROM kpi_engine.published_hashes AS hash
-            USING changed
-            WHERE hash.ctid = changed.place AND changed.row_hash IS NULL
+        filled AS (
+            INSERT INTO kpi_engine.published_hashes AS hashes (
+                view_name, bucket, row_keys, row_hashes
+            )
+            SELECT
+                $1, compared.bucket, array_agg(compared.row_key), array_agg(compared.row_hash)
+            FROM compared
+            WHERE
+                compared.row_hash IS NOT NULL
+                AND compared.bucket IN (
+                    SELECT moved.bucket FROM compared AS moved WHERE moved.is_changed
+                )
+            GROUP BY compared.bucket
+            ON CONFLICT (view_name, bucket) DO UPDATE
+            SET row_keys = excluded.row_keys, row_hashes = excluded.row_hashes
         ),
 
-        moved AS (
-            UPDATE kpi_engine.published_hashes AS hash SET row_hash = changed.row_hash
-            FROM changed
-            WHERE hash.ctid = changed.place AND changed.row_hash IS NOT NULL
-        ),
-
-        added AS (
-            INSERT INTO kpi_engine.published_hashes (view_name, row_key, row_hash)
-            SELECT $1, changed.row_key, changed.row_hash
-            FROM changed
-            WHERE changed.place IS NULL
+        emptied AS (
+            DELETE FROM kpi_engine.published_hashes AS hashes
+            WHERE hashes.view_name = $1 AND hashes.bucket IN (
+                SELECT compared.bucket
+                FROM compared
+                GROUP BY compared.bucket
+                HAVING bool_or(compared.is_changed) AND count(compared.row_hash) = 0
+            )
         )
 
         SELECT
-            (SELECT count(*) FROM shown),
-            (SELECT count(*) FROM changed),
-            (SELECT jsonb_build_object(%4$s) FROM %3$s AS kpi TABLESAMPLE SYSTEM (100))
+            (SELECT count(compared.row_hash) FROM compared),
+            (SELECT count(*) FROM compared WHERE compared.is_changed),
+            (
+                SELECT jsonb_object_agg(column_nulls.name, column_nulls.rows)
+                FROM (
+                    SELECT ARRAY[%4$s] AS counts FROM %3$s AS kpi TABLESAMPLE SYSTEM (100)
+                ) AS counted
+                CROSS JOIN LATERAL unnest($6, counted.counts) AS column_nulls (name, rows)
+                WHERE column_nulls.rows > 0
+            )
         $statement$,
         kpi_engine.column_list(p_key, 'kpi.%I'),
-        kpi_engine.column_list(v_columns, 'kpi.%I'),
+        v_values,
         p_relation,
-        kpi_engine.column_list(v_columns, '%1$L, nullif(count(*) - count(kpi.%1$I), 0)'),
-        kpi_engine.column_list(v_columns, '(shown.whole).%I')
-    ) INTO shown, changed, null_counts USING p_view_name, p_run_id, p_keeps_rows, p_place;
+        kpi_engine.column_list(v_columns, 'count(*) - count(kpi.%I)')
+    )
+    INTO shown, changed, null_counts
+    USING
+        p_view_name, p_run_id, p_keeps_rows, p_place,
+        hash_array_extended(v_columns || v_kinds, 0), v_columns;
+    null_counts := coalesce(null_counts, '{}');
 END;
 $note_rows$;
 
 COMMENT ON FUNCTION kpi_engine.note_rows(
     regclass, text, bigint, text[], integer, boolean
 ) IS
-'Writes kpi_engine.published_rows and published_hashes: the rows of a view that are other ones '
-'than at the last publish. p_place: where in the key p_key its time is, from 0. Returns how many '
-'rows the view shows, how many changed, and how many have NULL, by column. Without p_keeps_rows it '
-'only counts. Internal to kpi_engine.note_publication().';
+'Writes kpi_engine.published_rows, published_hashes and published_layouts: the rows of a view that '
+'are other ones than at the last publish. p_place: where in the key p_key its time is, from 0. '
+'Returns how many rows the view shows, how many changed, and how many have NULL, by column. '
+'Without p_keeps_rows it only counts. Internal to kpi_engine.note_publication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_rows(
     regclass, text, bigint, text[], integer, boolean

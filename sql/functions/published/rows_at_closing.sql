@@ -23,16 +23,24 @@ BEGIN
                 AND publications.run_id = closed.closing_run
         )))
         FROM (
-            SELECT DISTINCT ON (version.row_key)
-                version.contents,
-                closings.run_id AS closing_run
-            FROM kpi_engine.published_rows AS version
-            INNER JOIN kpi_engine.closings
-                ON closings.view_name = p_view_name
-                AND closings.period = version.period
-                AND closings.run_id >= version.run_id
-            WHERE version.view_name = p_view_name
-            ORDER BY version.row_key, version.run_id DESC
+            SELECT version.contents, newest.closing_run
+            FROM (
+                SELECT
+                    published_rows.row_key,
+                    closings.run_id AS closing_run,
+                    max(published_rows.run_id) AS run_id
+                FROM kpi_engine.published_rows
+                INNER JOIN kpi_engine.closings
+                    ON closings.view_name = p_view_name
+                    AND closings.period = published_rows.period
+                    AND closings.run_id >= published_rows.run_id
+                WHERE published_rows.view_name = p_view_name
+                GROUP BY published_rows.row_key, closings.run_id
+            ) AS newest
+            INNER JOIN kpi_engine.reported_rows AS version
+                ON version.view_name = p_view_name
+                AND version.row_key = newest.row_key
+                AND version.run_id = newest.run_id
         ) AS closed
         WHERE closed.contents IS NOT NULL;
     RETURN QUERY EXECUTE format(

@@ -66,7 +66,7 @@ BEGIN
         WHERE
             gone.view_name = v_view.view_name
             AND gone.run_id <= v_view.first_run
-            AND gone.contents IS NULL
+            AND gone.row_values IS NULL
             AND NOT EXISTS (
                 SELECT FROM kpi_engine.published_rows AS earlier
                 WHERE

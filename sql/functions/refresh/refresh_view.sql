@@ -6,7 +6,7 @@
 -- (kpi_engine.watch_usage).
 -- It raises the errors of the refresh. The caller decides what a failure means.
 
-CREATE OR REPLACE FUNCTION kpi_engine.refresh_view(p_view_name text, p_force boolean)
+CREATE OR REPLACE FUNCTION kpi_engine.refresh_view(p_view record, p_force boolean)
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -17,15 +17,12 @@ SET jit = off
 SET default_statistics_target = 1
 AS $refresh_view$
 DECLARE
-    v_view record;
     v_changed boolean := true;
     v_scans bigint;
     v_lock_timeout text;
 BEGIN
-    SELECT materialized_views.* INTO v_view
-    FROM kpi_engine.materialized_views(p_view_name);
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'materialized view analytics.% is gone', quote_ident(p_view_name)
+    IF NOT EXISTS (SELECT FROM pg_class WHERE pg_class.oid = p_view.relation) THEN
+        RAISE EXCEPTION 'materialized view analytics.% is gone', quote_ident(p_view.view_name)
             USING ERRCODE = 'undefined_table',
                   HINT = 'make migrate creates it again, or forgets it if it is not of this package.';
     END IF;
@@ -34,8 +31,8 @@ BEGIN
         view_name, today, calculated_at, settings_checksum
     )
     VALUES (
-        p_view_name, analytics.today(), analytics.now(),
-        CASE WHEN v_view.reads_settings THEN kpi_engine.settings_checksum() END
+        p_view.view_name, analytics.today(), analytics.now(),
+        CASE WHEN p_view.reads_settings THEN kpi_engine.settings_checksum() END
     )
     ON CONFLICT (view_name) DO UPDATE
     SET today = excluded.today, settings_checksum = excluded.settings_checksum
@@ -43,12 +40,12 @@ BEGIN
         (state.today, state.settings_checksum)
         IS DISTINCT FROM (excluded.today, excluded.settings_checksum);
 
-    v_scans := kpi_engine.scans_so_far(v_view.relation);
-    IF v_view.has_calculado_at AND v_view.is_populated AND NOT p_force THEN
-        v_changed := kpi_engine.view_differs(p_view_name) OR EXISTS (
+    v_scans := kpi_engine.scans_so_far(p_view.relation);
+    IF p_view.has_calculado_at AND p_view.is_populated AND NOT p_force THEN
+        v_changed := kpi_engine.view_differs(p_view.view_name) OR EXISTS (
             SELECT FROM kpi_engine.view_state
             WHERE
-                view_state.view_name = p_view_name
+                view_state.view_name = p_view.view_name
                 -- A clock was wrong.
                 AND view_state.calculated_at
                 > greatest(analytics.now(), clock_timestamp()) + kpi_engine.clock_tolerance()
@@ -57,32 +54,32 @@ BEGIN
 
     IF v_changed THEN
         UPDATE kpi_engine.view_state SET calculated_at = analytics.now()
-        WHERE view_state.view_name = p_view_name;
-        IF v_view.is_populated AND v_view.has_unique_index THEN
-            EXECUTE format('REFRESH MATERIALIZED VIEW CONCURRENTLY %s', v_view.relation);
+        WHERE view_state.view_name = p_view.view_name;
+        IF p_view.is_populated AND p_view.has_unique_index THEN
+            EXECUTE format('REFRESH MATERIALIZED VIEW CONCURRENTLY %s', p_view.relation);
         ELSE
-            IF v_view.is_populated THEN
+            IF p_view.is_populated THEN
                 RAISE WARNING 'teloo-analytics: view % has no plain unique index: '
-                    'its readers wait during the refresh', p_view_name
+                    'its readers wait during the refresh', p_view.view_name
                     USING HINT = 'make migrate builds the view again with its indexes.';
             END IF;
             -- This needs the view for itself. A dump that reads the view may take hours.
             v_lock_timeout := current_setting('lock_timeout');
             PERFORM set_config('lock_timeout', '1min', true);
-            EXECUTE format('REFRESH MATERIALIZED VIEW %s', v_view.relation);
+            EXECUTE format('REFRESH MATERIALIZED VIEW %s', p_view.relation);
             PERFORM set_config('lock_timeout', v_lock_timeout, true);
         END IF;
     END IF;
     INSERT INTO kpi_engine.own_scans (relation, scans)
-    SELECT v_view.relation, own.scans
-    FROM (SELECT kpi_engine.scans_so_far(v_view.relation) - v_scans AS scans) AS own
+    SELECT p_view.relation, own.scans
+    FROM (SELECT kpi_engine.scans_so_far(p_view.relation) - v_scans AS scans) AS own
     WHERE own.scans > 0;
     RETURN v_changed;
 END;
 $refresh_view$;
 
-COMMENT ON FUNCTION kpi_engine.refresh_view(text, boolean) IS
-'Refreshes one materialized view. Returns false if its contents were right already and it was not '
-'published again. Internal to kpi_engine.run_refresh().';
+COMMENT ON FUNCTION kpi_engine.refresh_view(record, boolean) IS
+'Refreshes one materialized view, a row of kpi_engine.view_staleness(). Returns false if its '
+'contents were right already and it was not published again. Internal to kpi_engine.run_refresh().';
 
-REVOKE ALL ON FUNCTION kpi_engine.refresh_view(text, boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.refresh_view(record, boolean) FROM public;

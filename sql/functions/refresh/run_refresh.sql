@@ -118,7 +118,7 @@ BEGIN
                 v_result.error_sqlstate := v_run.error_sqlstate;
             ELSE
                 IF p_force OR v_view.reason IS NOT NULL THEN
-                    IF kpi_engine.refresh_view(v_view.view_name, p_force) THEN
+                    IF kpi_engine.refresh_view(v_view, p_force) THEN
                         v_result.mode := CASE
                             WHEN v_view.reads_derived_tables THEN v_run.mode
                             ELSE 'full'

@@ -37,20 +37,28 @@ BEGIN
     FROM unnest(kpi_engine.key_columns(v_published)) AS key (name);
     EXECUTE format(
         'WITH fresh AS MATERIALIZED (SELECT %1$s FROM %2$s AS definition)
-         SELECT (SELECT count(*) FROM fresh) <> (SELECT count(*) FROM %3$s) OR EXISTS (%4$s)',
+         SELECT %3$s',
         array_to_string(v_columns, ', '),
         coalesce(v_base::text, format('(%s)', rtrim(pg_get_viewdef(v_published), ';'))),
-        v_published,
         CASE
+            -- Where most rows differ, the first of these ends at the first row.
             WHEN v_same_key IS NOT NULL THEN format(
-                'SELECT FROM fresh FULL JOIN %s AS published ON %s
-                 WHERE (%s) IS DISTINCT FROM (%s)',
+                'EXISTS (
+                     SELECT FROM fresh LEFT JOIN %1$s AS published ON %2$s
+                     WHERE (%3$s) IS DISTINCT FROM (%4$s)
+                 )
+                 OR (SELECT count(*) FROM fresh) <> (SELECT count(*) FROM %1$s)
+                 OR EXISTS (
+                     SELECT FROM fresh RIGHT JOIN %1$s AS published ON %2$s
+                     WHERE fresh.* IS NULL
+                 )',
                 v_published, v_same_key,
                 (SELECT string_agg('fresh.' || name, ', ') FROM unnest(v_columns) AS name),
                 (SELECT string_agg('published.' || name, ', ') FROM unnest(v_columns) AS name)
             )
             ELSE format(
-                'SELECT * FROM fresh EXCEPT ALL SELECT %s FROM %s',
+                '(SELECT count(*) FROM fresh) <> (SELECT count(*) FROM %2$s)
+                 OR EXISTS (SELECT * FROM fresh EXCEPT ALL SELECT %1$s FROM %2$s)',
                 array_to_string(v_columns, ', '), v_published
             )
         END

@@ -5,7 +5,16 @@
 -- refreshed before, and its absence is a failure, not less work.
 
 CREATE OR REPLACE FUNCTION kpi_engine.view_staleness()
-RETURNS TABLE (view_name text, relation regclass, reads_derived_tables boolean, reason text)
+RETURNS TABLE (
+    view_name text,
+    relation regclass,
+    is_populated boolean,
+    has_unique_index boolean,
+    has_calculado_at boolean,
+    reads_derived_tables boolean,
+    reads_settings boolean,
+    reason text
+)
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
@@ -23,7 +32,11 @@ BEGIN
         SELECT
             coalesce(views.view_name, view_state.view_name),
             views.relation,
+            views.is_populated,
+            views.has_unique_index,
+            views.has_calculado_at,
             cardinality(views.derived_tables) > 0,
+            views.reads_settings,
             CASE
                 WHEN views.view_name IS NULL THEN 'it is gone'
                 WHEN NOT views.is_populated THEN 'it was never populated'
@@ -54,6 +67,7 @@ $view_staleness$;
 
 COMMENT ON FUNCTION kpi_engine.view_staleness() IS
 'All materialized views of schema analytics in dependency order, and why each has to be '
-'refreshed; NULL if it has not. Internal to the refresh and its explanation.';
+'refreshed; NULL if it has not. Other columns as in kpi_engine.materialized_views(). Internal to '
+'the refresh and its explanation.';
 
 REVOKE ALL ON FUNCTION kpi_engine.view_staleness() FROM public;

@@ -60,7 +60,7 @@ BEGIN
         AND closings.closed_at > target.set_at
     LEFT JOIN LATERAL (
         SELECT version.contents
-        FROM kpi_engine.published_rows AS version
+        FROM kpi_engine.reported_rows AS version
         WHERE
             version.view_name = p_view_name
             AND version.row_key = jsonb_build_array(closings.period)

@@ -1,8 +1,8 @@
 -- Writes the two sides of a change: the rows that a derived table holds, and the rows that it
 -- should hold.
 --
--- Invariant: no WITH query is joined with another one in a way that a nested loop can do. The planner
--- expects one row of each, and a day of work has thousands. A FULL JOIN is always hashed.
+-- Invariant: no WITH query is joined with another one in a way that a nested loop can do. The
+-- planner expects one row of each, and a day of work has thousands. A FULL JOIN is always hashed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changes_of(p_table kpi_engine.derived_tables)
 RETURNS text
@@ -39,7 +39,8 @@ $changes_of$;
 
 COMMENT ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) IS
 'WITH queries fresh, known and different (rows that differ: their keys, their values as they are '
-'in fresh, and in known as known_1, known_2 …) of a derived table, by its way of upkeep. They read the WITH queries changed_<table> and after_<table> of what it reads, the '
-'keys $1 and the day $2. Internal.';
+'in fresh, and in known as known_1, known_2 …) of a derived table, by its way of upkeep. They read '
+'the WITH queries changed_<table> and after_<table> of what it reads, the keys $1 and the day $2. '
+'Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.changes_of(kpi_engine.derived_tables) FROM public;

@@ -47,16 +47,18 @@ SELECT
             advisor.tiempo_promedio_respuesta_seg ASC NULLS LAST,
             advisor.confianza DESC NULLS LAST
     ) AS ranking_nacional,
-    -- percent_rank() is a double: the same quotient, (rank - 1) / (rows - 1), is exact.
+    -- percent_rank() is a double: the same quotient, (rank - 1) / (rows - 1), is exact. rank - 1 is
+    -- how many have fewer: all but those up to here from the top. So the order of the ranks serves.
     kpi_engine.percentage(
-        rank() OVER (
+        count(*) OVER (PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C") -- noqa: RF01
+        - count(*) OVER (
             PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C" -- noqa: RF01
-            ORDER BY advisor.ofertas_ganadoras
-        ) - 1,
+            ORDER BY advisor.ofertas_ganadoras DESC
+        ),
         count(*) OVER (PARTITION BY advisor.ciudad_key COLLATE pg_catalog."C") - 1 -- noqa: RF01
     ) AS percentil_ofertas_ganadoras_ciudad,
     kpi_engine.percentage(
-        rank() OVER (ORDER BY advisor.ofertas_ganadoras) - 1,
+        count(*) OVER () - count(*) OVER (ORDER BY advisor.ofertas_ganadoras DESC),
         count(*) OVER () - 1
     ) AS percentil_ofertas_ganadoras_nacional,
     (

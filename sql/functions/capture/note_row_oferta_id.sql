@@ -1,0 +1,93 @@
+-- Trigger function of change capture for rows that a subscription writes: notes their offers.
+--
+-- Invariant: it never fails or stops the worker that applies changes, in any state of the table, of
+-- schema kpi_engine or of our rights. The worker fires triggers for rows alone, not for statements.
+-- From the third row of a table on, a worker's transaction notes without a net: its locks keep the
+-- table and the log as the first rows found them. What still fails (a right that is taken away
+-- meanwhile) makes the worker begin the transaction again, with a net.
+-- Other writers with session_replication_role = replica always have a net. A subtransaction writes
+-- only for the first two rows: more than 64 at a time would slow other sessions down.
+-- SECURITY DEFINER: writers have no right on schema kpi_engine.
+
+CREATE OR REPLACE FUNCTION kpi_engine.note_row_oferta_id()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $note_row_oferta_id$
+DECLARE
+    v_mark constant text := 'analytics.noting_' || tg_relid;
+    v_pace constant text := coalesce(current_setting(v_mark, true), '');
+    v_message text;
+    v_sqlstate text;
+BEGIN
+    IF v_pace = 'apply' THEN
+        IF tg_op <> 'DELETE' AND new.oferta_id IS NOT NULL THEN
+            INSERT INTO kpi_engine.change_log (entity, key) VALUES (tg_argv[0], new.oferta_id);
+        END IF;
+        IF tg_op = 'DELETE' AND old.oferta_id IS NOT NULL
+            OR tg_op = 'UPDATE' AND old.oferta_id IS DISTINCT FROM new.oferta_id THEN
+            INSERT INTO kpi_engine.change_log (entity, key)
+            SELECT tg_argv[0], old.oferta_id WHERE old.oferta_id IS NOT NULL;
+        END IF;
+        RETURN NULL;
+    END IF;
+    BEGIN
+        IF v_pace = 'rehearse' THEN
+            -- It fails where the real thing would, and writes nothing.
+            INSERT INTO kpi_engine.change_log (entity, key)
+            SELECT tg_argv[0], coalesce(new.oferta_id, old.oferta_id) WHERE false;
+        ELSE
+            INSERT INTO kpi_engine.change_log (entity, key)
+            SELECT tg_argv[0], changed.key
+            FROM (
+                SELECT new.oferta_id WHERE tg_op <> 'DELETE'
+                UNION
+                SELECT old.oferta_id WHERE tg_op <> 'INSERT'
+            ) AS changed (key)
+            WHERE changed.key IS NOT NULL;
+            PERFORM set_config(v_mark, CASE
+                WHEN v_pace = '' THEN 'first'
+                WHEN kpi_engine.is_apply_worker() THEN 'apply'
+                ELSE 'rehearse'
+            END, true);
+            RETURN NULL;
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+    END;
+    IF v_sqlstate IS NULL THEN
+        INSERT INTO kpi_engine.change_log (entity, key)
+        SELECT tg_argv[0], changed.key
+        FROM (
+            SELECT new.oferta_id WHERE tg_op <> 'DELETE'
+            UNION
+            SELECT old.oferta_id WHERE tg_op <> 'INSERT'
+        ) AS changed (key)
+        WHERE
+            changed.key IS NOT NULL
+            AND (SELECT log.is_sound FROM kpi_engine.sound_change_log() AS log);
+        -- No row: it has no key, or the log was altered.
+        IF FOUND OR EXISTS (SELECT FROM kpi_engine.sound_change_log()) THEN
+            RETURN NULL;
+        END IF;
+        v_message := 'kpi_engine.change_log was altered';
+    END IF;
+    BEGIN
+        PERFORM kpi_engine.note_lost_change(tg_relid, v_message, v_sqlstate);
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'teloo-analytics: a change of % could not be noted: % (SQLSTATE %)',
+            tg_relid::regclass, SQLERRM, SQLSTATE
+            USING HINT = 'The write is not affected. analytics.capture_gap() says what is wrong.';
+    END;
+    RETURN NULL;
+END;
+$note_row_oferta_id$;
+
+COMMENT ON FUNCTION kpi_engine.note_row_oferta_id() IS
+'Row-level trigger of change capture on operational tables that a subscription writes: appends '
+'the offer that the row came to, left or changed in to kpi_engine.change_log.';
+
+REVOKE ALL ON FUNCTION kpi_engine.note_row_oferta_id() FROM public;

@@ -1,0 +1,119 @@
+"""A pair of databases: an operational one, and one that follows it by logical replication."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import oracle
+from cluster import Cluster, system_binaries
+from conftest import TEST_SETTINGS, Database
+from development.demo_source import load_source_schema
+from marketplace import Generation, load_schema_b
+from oracle import Row, Source
+from sequences import Arena, Writer
+
+MARKER = (
+    "CREATE TABLE IF NOT EXISTS public.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
+)
+PATIENCE_SECONDS = 60.0
+
+
+@contextmanager
+def publishing_cluster() -> Iterator[Cluster]:
+    """A server whose databases can be published."""
+    cluster = Cluster(
+        f"test-publisher-{os.getpid()}",
+        binaries=system_binaries(),
+        database="shop",
+        settings=f"{TEST_SETTINGS}\nwal_level = logical\nmax_wal_senders = 10\n",
+    )
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+def make_publisher(cluster: Cluster, name: str, generation: Generation) -> Database:
+    """Make a database with the empty operational tables, all of them published."""
+    cluster.make_database(name)
+    publisher = Database(cluster, name)
+    (load_source_schema if generation == "A" else load_schema_b)(publisher.url)
+    publisher.execute(MARKER, "CREATE PUBLICATION operational FOR ALL TABLES")
+    return publisher
+
+
+class Pair:
+    """A published database and its subscriber, which has the same tables."""
+
+    def __init__(self, publisher: Database, subscriber: Database) -> None:
+        self.publisher = publisher
+        self.subscriber = subscriber
+        self.name = f"from_{publisher.name}_to_{subscriber.name}"
+
+    def subscribe(self, options: str = "copy_data = true") -> None:
+        """Create the subscription; what it copies is there when this returns."""
+        self.subscriber.execute(
+            MARKER,
+            "TRUNCATE public.marker",
+            f"CREATE SUBSCRIPTION {self.name} CONNECTION '{self.publisher.url}' "
+            f"PUBLICATION operational WITH ({options})",
+        )
+        self.subscriber.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+
+    def unsubscribe(self) -> None:
+        """Drop the subscription."""
+        self.subscriber.execute(f"DROP SUBSCRIPTION IF EXISTS {self.name}")
+
+    def catch_up(self) -> None:
+        """Wait until the subscriber has all that is committed at the publisher."""
+        with self.publisher.connect() as writer, self.subscriber.connect() as reader:
+            row = writer.execute("INSERT INTO marker DEFAULT VALUES RETURNING id").fetchone()
+            assert row
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while reader.execute("SELECT FROM marker WHERE id = %s", row).rowcount == 0:
+                assert time.monotonic() < deadline, "the subscriber does not catch up"
+                time.sleep(0.002)
+
+
+class ReplicaArena(Arena):
+    """Writers write at the publisher; the package is at the subscriber."""
+
+    def __init__(self, pair: Pair, generation: Generation) -> None:
+        self.pair = pair
+        super().__init__(pair.subscriber, generation)
+        pair.subscribe()
+        pair.subscriber.execute("CALL analytics.apply_change_capture()")
+        self.reader = pair.publisher.connect()
+
+    def grant_to_writer(self) -> None:
+        """Make the role at the publisher."""
+        ours, self.database = self.database, self.pair.publisher
+        try:
+            super().grant_to_writer()
+        finally:
+            self.database = ours
+
+    def writer(self, name: str, *settings: str) -> Writer:
+        """Connect a writer to the publisher."""
+        ours, self.database = self.database, self.pair.publisher
+        try:
+            return super().writer(name, *settings)
+        finally:
+            self.database = ours
+
+    def close(self) -> None:
+        """Close all connections, and end the subscription."""
+        super().close()
+        self.reader.close()
+        self.pair.unsubscribe()
+
+    def read_source(self) -> Source:
+        """Read the committed rows of the publisher, when the subscriber has them."""
+        self.pair.catch_up()
+        tables: dict[str, list[Row]] = {}
+        for name, types in self.types.items():
+            table = self.audits if name == "auditorias" else name
+            tables[name] = oracle.read_table(self.reader, self.schema, table, types)
+        return Source(self.schema, tables, self.types)

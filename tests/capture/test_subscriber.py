@@ -1,0 +1,286 @@
+"""On a database that gets the operational tables by logical replication.
+
+TELOO_REPLICA_SEQUENCES=500 runs more random sequences: they write at the publisher, the subscriber
+refreshes, and its views equal what the publisher's rows give.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+
+from capture.subscriber import Pair, ReplicaArena, make_publisher, publishing_cluster
+from cluster import Cluster
+from conftest import Database, Server, fresh_database, install
+from marketplace import BASE_SEED, SMALL, Generation, fill
+from sequences import Sequence, Totals, refresh, view_differences
+from source.test_source_binding import problems
+
+SEQUENCES = int(os.environ.get("TELOO_REPLICA_SEQUENCES", "12"))
+GENERATIONS: tuple[Generation, ...] = ("A", "B")
+NOW = "2026-11-23 12:00:00-05"
+TODAY = date(2026, 11, 23)
+# Who fires what, on one of the tables.
+TRIGGERS = """
+    SELECT tgname::text, tgenabled::text FROM pg_trigger
+    WHERE tgrelid = 'public.ofertas'::regclass AND tgname LIKE 'teloo%' ORDER BY 1
+"""
+PLAIN = [(f"teloo_analytics_{what}", "A") for what in ("delete", "insert", "truncate", "update")]
+FOLLOWING = [
+    ("teloo_analytics_delete", "O"),
+    ("teloo_analytics_insert", "O"),
+    ("teloo_analytics_row", "R"),
+    ("teloo_analytics_truncate", "A"),
+    ("teloo_analytics_update", "O"),
+]
+NOTED = "SELECT entity, count(*) FROM kpi_engine.change_log GROUP BY entity ORDER BY entity"
+
+
+@pytest.fixture(scope="module")
+def publishing() -> Iterator[Cluster]:
+    with publishing_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def pair(publishing: Cluster, system_server: Server) -> Iterator[Pair]:
+    """A filled marketplace, and a subscriber that has copied it and was refreshed."""
+    for subscriber in fresh_database(system_server):
+        install(subscriber)
+        made = Pair(make_publisher(publishing, subscriber.name, "A"), subscriber)
+        with made.publisher.connect() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        try:
+            made.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            refresh(subscriber, NOW)
+            assert refresh(subscriber, NOW)[0] == "unchanged"
+            yield made
+        finally:
+            made.unsubscribe()
+
+
+def right_after_writes(subscriber: Database) -> tuple[str, str]:
+    """Refresh; the views are right. Return mode and reason."""
+    ran = refresh(subscriber, NOW)
+    assert view_differences(subscriber, NOW) == []
+    return ran
+
+
+def right_after(pair: Pair, mode: str) -> str:
+    """Refresh when all has arrived; the views are right, and the mode was this one."""
+    pair.catch_up()
+    ran, reason = right_after_writes(pair.subscriber)
+    assert ran == mode, reason
+    return reason
+
+
+def test_what_a_subscription_writes_is_noted_by_key(pair: Pair) -> None:
+    assert pair.subscriber.rows(TRIGGERS) == FOLLOWING
+    assert problems(pair.subscriber) == {}
+    pair.publisher.execute("UPDATE public.ofertas SET estado = 'ACEPTADA', tiempo_entrega_dias = 9")
+    pair.catch_up()
+    assert view_differences(pair.subscriber, NOW)
+    assert right_after(pair, "incremental").endswith("changed keys")
+    pair.publisher.execute(
+        "DELETE FROM public.ofertas_detalle WHERE oferta_id IN "
+        "(SELECT id FROM public.ofertas ORDER BY id LIMIT 4)",
+        "UPDATE public.ofertas SET solicitud_id = (SELECT min(id::text) FROM solicitudes)::uuid",
+        "INSERT INTO public.solicitudes SELECT (jsonb_populate_record(s, jsonb_build_object("
+        "'id', gen_random_uuid()))).* FROM public.solicitudes AS s LIMIT 3",
+    )
+    right_after(pair, "incremental")
+    assert pair.subscriber.rows("SELECT analytics.audit()") == [(0,)]
+    pair.publisher.execute("DELETE FROM public.solicitudes")
+    right_after(pair, "incremental")
+    right_after(pair, "unchanged")
+
+
+def test_no_write_fires_both_kinds_of_triggers(pair: Pair) -> None:
+    update = "UPDATE public.ofertas SET updated_at = updated_at"
+    ((offers,),) = pair.subscriber.rows("SELECT count(*) FROM public.ofertas")
+    assert isinstance(offers, int)
+    pair.publisher.execute(update)
+    pair.catch_up()
+    assert pair.subscriber.rows(NOTED) == [("solicitud", offers)]
+    # A write in the way of a restore, and those of the subscriber's own sessions. A statement's
+    # trigger notes old and new keys without a look at each row.
+    for role, noted in (("replica", offers), ("origin", 2 * offers - 1), ("local", 2 * offers - 1)):
+        refresh(pair.subscriber, NOW)
+        pair.subscriber.execute(f"SET session_replication_role = {role}; {update}")
+        assert pair.subscriber.rows(NOTED) == [("solicitud", noted)], role
+
+
+def test_truncate_at_the_publisher_computes_everything(pair: Pair) -> None:
+    pair.publisher.execute("TRUNCATE public.solicitudes CASCADE")
+    assert right_after(pair, "full") == "a source table was truncated"
+
+
+def test_what_is_copied_and_what_comes_before_the_triggers_is_computed(pair: Pair) -> None:
+    subscriber, publisher = pair.subscriber, pair.publisher
+    pair.unsubscribe()
+    assert subscriber.rows("SELECT analytics.capture_gap() IS NULL") == [(False,)]
+    subscriber.execute("CALL analytics.apply_change_capture()")
+    assert subscriber.rows(TRIGGERS) == PLAIN
+    ((tables,),) = subscriber.rows(
+        "SELECT string_agg(format('public.%I', tablename), ', ') FROM pg_tables "
+        "WHERE schemaname = 'public'"
+    )
+    subscriber.execute(f"TRUNCATE {tables}")
+    assert right_after_writes(subscriber)[0] == "full"
+    pair.subscribe()
+    severity, text = problems(subscriber)["capture_gap"]
+    assert (severity, f"subscription {pair.name} writes" in text) == ("unhealthy", True)
+    assert "CALL analytics.apply_change_capture()" in text
+    # Without triggers for rows: right, and in full.
+    publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 3")
+    assert f"subscription {pair.name} writes" in right_after(pair, "full")
+    publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 4")
+    subscriber.execute("CALL analytics.apply_change_capture()")
+    assert subscriber.rows(TRIGGERS) == FOLLOWING
+    right_after(pair, "full")
+    publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 5")
+    right_after(pair, "incremental")
+    assert problems(subscriber) == {}
+
+
+def test_paused_and_resumed_nothing_is_missed(pair: Pair) -> None:
+    pair.subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    pair.publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 3")
+    assert refresh(pair.subscriber, NOW)[0] == "unchanged"
+    pair.subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} ENABLE")
+    right_after(pair, "incremental")
+
+
+def test_a_table_that_is_added_is_copied_and_followed(publishing: Cluster, pair: Pair) -> None:
+    """Each table of FOR ALL TABLES that comes later needs REFRESH PUBLICATION."""
+    publisher, subscriber = pair.publisher, pair.subscriber
+    for database in (publisher, subscriber):
+        database.execute(
+            "CREATE TABLE public.audits_2027 () INHERITS (public.auditorias_tiendas)",
+            "ALTER TABLE public.audits_2027 ADD PRIMARY KEY (id)",
+        )
+    publisher.execute(
+        "INSERT INTO public.audits_2027 (id, asesor_id, fecha_revision, estado, puntaje_confianza) "
+        "SELECT gen_random_uuid(), id, '2026-11-20', 'APROBADA', 1.5 FROM public.asesores"
+    )
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION")
+    subscriber.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+    pair.catch_up()
+    refresh(subscriber, NOW)
+    assert view_differences(subscriber, NOW) == []
+    subscriber.execute("CALL analytics.apply_change_capture()")
+    refresh(subscriber, NOW)
+    publisher.execute("UPDATE public.audits_2027 SET puntaje_confianza = 2.5")
+    right_after(pair, "incremental")
+
+
+def test_partitions_of_a_table_that_is_published_as_a_whole_are_followed(
+    publishing: Cluster, system_server: Server
+) -> None:
+    for subscriber in fresh_database(system_server):
+        publisher = make_publisher(publishing, subscriber.name, "A")
+        for database in (publisher, subscriber):
+            if database is subscriber:
+                install(subscriber)
+            database.execute(
+                "ALTER TABLE public.auditorias_tiendas RENAME TO audits_before",
+                "CREATE TABLE public.auditorias_tiendas (LIKE public.audits_before "
+                "INCLUDING DEFAULTS, PRIMARY KEY (id, estado)) PARTITION BY LIST (estado)",
+                "CREATE TABLE public.audits_rest PARTITION OF public.auditorias_tiendas DEFAULT",
+            )
+        publisher.execute(
+            "DROP PUBLICATION operational",
+            "CREATE PUBLICATION operational FOR ALL TABLES WITH (publish_via_partition_root)",
+        )
+        with publisher.connect() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        import migrate
+
+        migrate.migrate(subscriber.url)
+        pair = Pair(publisher, subscriber)
+        try:
+            pair.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            refresh(subscriber, NOW)
+            publisher.execute("UPDATE public.auditorias_tiendas SET puntaje_confianza = 1.5")
+            right_after(pair, "incremental")
+            # A partition that nobody looks after yet.
+            subscriber.execute(
+                "CREATE TABLE public.audits_new PARTITION OF public.auditorias_tiendas "
+                "FOR VALUES IN ('NUEVA')"
+            )
+            publisher.execute("UPDATE public.auditorias_tiendas SET estado = 'NUEVA'")
+            pair.catch_up()
+            refresh(subscriber, NOW)
+            assert view_differences(subscriber, NOW) == []
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            refresh(subscriber, NOW)
+            publisher.execute("UPDATE public.auditorias_tiendas SET puntaje_confianza = 2.5")
+            right_after(pair, "incremental")
+        finally:
+            pair.unsubscribe()
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        "ALTER FUNCTION kpi_engine.note_row_solicitud_id() SECURITY INVOKER",
+        "DROP TABLE kpi_engine.change_log CASCADE",
+        "ALTER TABLE kpi_engine.change_log ADD CONSTRAINT no CHECK (key IS NULL) NOT VALID",
+        "ALTER TABLE kpi_engine.change_log RENAME COLUMN key TO uuid",
+        "ALTER SCHEMA kpi_engine RENAME TO kpi_engine_old",
+        "DROP FUNCTION kpi_engine.is_apply_worker()",
+        "REVOKE ALL ON SCHEMA kpi_engine FROM analytics_owner",
+        "DROP FUNCTION kpi_engine.note_lost_change(oid, text, text)",
+        "LOCK TABLE kpi_engine.change_log IN ACCESS EXCLUSIVE MODE",
+    ],
+)
+def test_nothing_stops_the_worker(pair: Pair, breaks: str) -> None:
+    """Whatever was done to the package, replication goes on."""
+    applied = "SELECT pg_stat_get_subscription_stats(oid)::text FROM pg_subscription"
+    before = pair.subscriber.rows(applied)
+    with pair.subscriber.connect(autocommit=False) as connection:
+        connection.execute(breaks)
+        if not breaks.startswith("LOCK"):
+            connection.commit()
+        pair.publisher.execute(
+            "UPDATE public.ofertas SET tiempo_entrega_dias = 3",
+            "UPDATE public.ofertas SET tiempo_entrega_dias = 4 "
+            "WHERE id = (SELECT id FROM public.ofertas LIMIT 1)",
+        )
+        pair.catch_up()
+        connection.rollback()
+    assert pair.subscriber.rows(applied) == before
+    assert pair.subscriber.rows("SELECT count(*) > 0 FROM ofertas WHERE tiempo_entrega_dias = 3")
+
+
+def test_views_are_right_after_random_sequences_at_the_publisher(
+    publishing: Cluster, system_server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    totals = Totals()
+    started = time.monotonic()
+    for generation in GENERATIONS:
+        name = system_server.new_name(f"replica_{generation.lower()}")
+        janitor = system_server.janitor(name)
+        janitor.init()
+        pair = Pair(
+            make_publisher(publishing, name, generation), Database(system_server.cluster, name)
+        )
+        arena = ReplicaArena(pair, generation)
+        try:
+            for seed in range(BASE_SEED, BASE_SEED + SEQUENCES):
+                if GENERATIONS[seed % 2] == generation:
+                    Sequence(arena, seed, totals).run()
+        finally:
+            arena.close()
+            janitor.drop()
+    seconds = time.monotonic() - started
+    with capsys.disabled():
+        print(
+            f"\nat a subscriber: {SEQUENCES} sequences, {totals}; {seconds / SEQUENCES:.2f} s each"
+        )
+    assert totals.sequences == SEQUENCES
+    assert totals.modes["incremental"] > sum(totals.modes.values()) / 2
