@@ -607,6 +607,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                     "additionalProperties": {"type": ["integer", "null"]},
                     "examples": [{"mv_metricas_mensuales": 36}],
                 },
+                replication=rows(
+                    record(
+                        subscription=text("operational"),
+                        is_enabled=flag(True),
+                        is_running=flag(True),
+                        copying=rows(text("public.ofertas")),
+                        seconds_behind=nullable(number(0.8)),
+                        bytes_behind=nullable(count(0)),
+                    )
+                ),
                 checked_at=instant(CHECKED),
             )
         },

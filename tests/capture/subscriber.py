@@ -1,5 +1,6 @@
 """A pair of databases: an operational one, and one that follows it by logical replication."""
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ MARKER = (
     "CREATE TABLE IF NOT EXISTS public.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
 )
 PATIENCE_SECONDS = 60.0
+NUMBERS = itertools.count(1)
 
 
 @contextmanager
 def publishing_cluster() -> Iterator[Cluster]:
     """A server whose databases can be published."""
     cluster = Cluster(
-        f"test-publisher-{os.getpid()}",
+        f"test-publisher-{os.getpid()}-{next(NUMBERS)}",
         binaries=system_binaries(),
         database="shop",
         settings=f"{TEST_SETTINGS}\nwal_level = logical\nmax_wal_senders = 10\n",

@@ -224,6 +224,69 @@ def test_partitions_of_a_table_that_is_published_as_a_whole_are_followed(
             pair.unsubscribe()
 
 
+def test_health_says_how_far_behind_the_copy_is(pair: Pair) -> None:
+    subscriber = pair.subscriber
+
+    def lag() -> tuple[object, ...] | None:
+        return problems(subscriber).get("replica_lag")
+
+    pair.catch_up()
+    assert lag() is None
+    assert subscriber.rows(
+        "SELECT subscription, is_enabled, is_running, copying, seconds_behind < 60, "
+        "bytes_behind >= 0 FROM analytics.replication()"
+    ) == [(pair.name, True, True, [], True, True)]
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    assert lag() == (
+        "unhealthy",
+        f"subscription {pair.name} is disabled: the figures stay as old as its last change. "
+        f"ALTER SUBSCRIPTION {pair.name} ENABLE;",
+    )
+    subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+    subscriber.execute("SELECT analytics.set_setting('replica_lag', 'off')")
+    assert lag() is None
+    subscriber.execute(
+        "SELECT analytics.set_setting('replica_lag', '1 minute')",
+        f"ALTER SUBSCRIPTION {pair.name} ENABLE",
+    )
+    pair.catch_up()
+    assert lag() is None
+    # Where it waits for a lock, it hears nothing of the publisher.
+    subscriber.rewrite(
+        "kpi_engine.replica_problem()", "extract(EPOCH FROM v_setting::interval)", "0.5"
+    )
+    with subscriber.connect(autocommit=False) as holder:
+        holder.execute("LOCK TABLE public.ofertas IN EXCLUSIVE MODE")
+        pair.publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 3")
+        time.sleep(1)
+        severity, message = lag() or ("", "")
+        assert severity == "degraded"
+        assert "seconds behind its publisher, and the setting replica_lag is 1 minute" in str(
+            message
+        )
+
+
+def test_health_says_that_the_publisher_is_away(system_server: Server) -> None:
+    with publishing_cluster() as cluster:
+        for subscriber in fresh_database(system_server):
+            install(subscriber)
+            pair = Pair(make_publisher(cluster, subscriber.name, "A"), subscriber)
+            try:
+                pair.subscribe()
+                subscriber.execute("CALL analytics.apply_change_capture()")
+                cluster.stop()
+                subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+                severity, message = problems(subscriber)["replica_lag"]
+                assert severity == "unhealthy"
+                assert f"subscription {pair.name} has no worker" in message
+                cluster.start()
+                pair.catch_up()
+                assert problems(subscriber) == {}
+            finally:
+                cluster.start()
+                pair.unsubscribe()
+
+
 @pytest.mark.parametrize(
     "breaks",
     [

@@ -349,6 +349,27 @@ def test_lagging(patient: Patient) -> None:
     seen_and_gone(patient, "lagging", lambda: patient.run("CALL analytics.work()"))
 
 
+def test_replica_lag(patient: Patient) -> None:
+    """A subscription that stands still. tests/capture/test_subscriber.py has real publishers."""
+    patient.run(
+        "CREATE SUBSCRIPTION away CONNECTION 'dbname=away' PUBLICATION operational "
+        "WITH (connect = false, slot_name = NONE)",
+        "SET allow_system_table_mods = on",
+        "INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate) "
+        "SELECT oid, 'public.ofertas'::regclass, 'r' FROM pg_subscription WHERE subname = 'away'",
+    )
+    try:
+        patient.database.execute("CALL analytics.apply_change_capture()")
+        patient.run("SELECT * FROM analytics.refresh_all_mv()")
+        seen_and_gone(
+            patient,
+            "replica_lag",
+            lambda: patient.run("SELECT analytics.set_setting('replica_lag', 'off')"),
+        )
+    finally:
+        patient.database.execute("DROP SUBSCRIPTION away")
+
+
 def test_clock(patient: Patient) -> None:
     patient.run(
         "UPDATE analytics.view_state SET last_success_at = last_success_at + interval '1 year'"
@@ -417,7 +438,7 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 20
+    assert len(set(PROBLEM_NAMES)) == 21
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -63,10 +63,10 @@ def market_b(system_server: Server, templates: dict[str, str]) -> Iterator[Datab
 
 
 def problems(database: Database) -> dict[str, tuple[str, str]]:
-    """Return what health says of the source and of capture: severity and text by problem."""
+    """Return what health says of source, capture and replica: severity and text by problem."""
     rows = database.rows(
         "SELECT problem, severity, message FROM analytics.health_problems() "
-        "WHERE problem IN ('source_moved', 'source_hidden', 'capture_gap')",
+        "WHERE problem IN ('source_moved', 'source_hidden', 'capture_gap', 'replica_lag')",
         today=NOW,
     )
     return {str(name): (str(severity), str(text)) for name, severity, text in rows}

@@ -99,6 +99,26 @@ BEGIN
             coalesce(extract(EPOCH FROM kpi_engine.target_lag()), 0)
         UNION ALL
         SELECT
+            7.3, 'replica_up', 'gauge',
+            'Whether the worker of a subscription that brings operational tables runs.',
+            jsonb_build_object('subscription', behind.subscription), behind.is_running::integer
+        FROM analytics.replication() AS behind
+        UNION ALL
+        SELECT
+            7.4, 'replica_lag_seconds', 'gauge',
+            'Seconds since the publisher sent what was applied last.',
+            jsonb_build_object('subscription', behind.subscription), behind.seconds_behind
+        FROM analytics.replication() AS behind
+        WHERE behind.is_running
+        UNION ALL
+        SELECT
+            7.5, 'replica_lag_bytes', 'gauge',
+            'Bytes of the publisher''s log that came and are not confirmed yet.',
+            jsonb_build_object('subscription', behind.subscription), behind.bytes_behind
+        FROM analytics.replication() AS behind
+        WHERE behind.is_running
+        UNION ALL
+        SELECT
             8, 'change_log_bytes', 'gauge', 'Bytes of the change log and of the compacted changes.',
             '{}',
             pg_total_relation_size('kpi_engine.change_log')

@@ -1,7 +1,8 @@
 -- GET /materialized-views/status: each materialized view, its size and age.
 --
--- Invariant: the ETag changes with everything in the answer except age_seconds and checked_at,
--- which change by themselves. The headers of freshness are those of the least fresh view.
+-- Invariant: the ETag changes with everything in the answer except age_seconds, checked_at and how
+-- far behind a subscription is, which change by themselves. The headers of freshness are those of
+-- the least fresh view.
 
 CREATE OR REPLACE FUNCTION api.status()
 RETURNS json
@@ -72,13 +73,35 @@ BEGIN
             '[]'
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
-        md5(concat(v_waiting, json_agg(views ORDER BY views.view_name)))
+        md5(concat(v_waiting, json_agg(views ORDER BY views.view_name), (
+            SELECT json_agg(jsonb_build_array(
+                behind.subscription, behind.is_enabled, behind.is_running, behind.copying
+            ))
+            FROM analytics.replication() AS behind
+        )))
     INTO v_views, v_row_counts, v_tag
     FROM views;
     PERFORM kpi_engine.begin_reading_all(v_tag);
     RETURN json_build_object(
         'views', v_views,
         'row_counts', v_row_counts,
+        'replication', (
+            SELECT coalesce(
+                json_agg(
+                    json_build_object(
+                        'subscription', behind.subscription,
+                        'is_enabled', behind.is_enabled,
+                        'is_running', behind.is_running,
+                        'copying', behind.copying,
+                        'seconds_behind', behind.seconds_behind,
+                        'bytes_behind', behind.bytes_behind
+                    )
+                    ORDER BY behind.subscription
+                ),
+                '[]'
+            )
+            FROM analytics.replication() AS behind
+        ),
         'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
@@ -95,7 +118,7 @@ $status$;
 
 COMMENT ON FUNCTION api.status() IS
 'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
-'changed keys, definition.';
+'changed keys, definition. And the subscriptions that bring the operational tables.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

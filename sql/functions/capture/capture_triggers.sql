@@ -141,6 +141,7 @@ $capture_triggers$;
 
 COMMENT ON FUNCTION kpi_engine.capture_triggers(boolean) IS
 'Triggers of change capture that are needed or, with p_with_strays, there: the statement that '
-'creates it (NULL where it is not needed), when it fires (ALWAYS, ORIGIN, REPLICA), whether it is there, and whether it works.';
+'creates it (NULL where it is not needed), when it fires (ALWAYS, ORIGIN, REPLICA), whether it is '
+'there, and whether it works.';
 
 REVOKE ALL ON FUNCTION kpi_engine.capture_triggers(boolean) FROM public;

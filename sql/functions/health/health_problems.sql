@@ -299,6 +299,19 @@ BEGIN
         WHERE lag.message IS NOT NULL
         UNION ALL
         SELECT
+            'replica_lag', behind.severity,
+            behind.message,
+            NULL
+        FROM (
+            -- unhealthy comes after degraded.
+            SELECT
+                max(each.severity) AS severity,
+                string_agg(each.message, '; ' ORDER BY each.message) AS message
+            FROM kpi_engine.replica_problem() AS each
+        ) AS behind
+        WHERE behind.message IS NOT NULL
+        UNION ALL
+        SELECT
             'clock', clock.severity,
             clock.message,
             -- It happened. It may be over before the next tick.
@@ -367,6 +380,7 @@ missing_indexes: refreshes are slower than they need to be
 row_drop: a view lost half of its rows
 missed_slot: a daily refresh did not start in time
 lagging: changes wait for longer than they should
+replica_lag: the copy of the operational tables is behind or stands still
 clock: the clock of the server was wrong or is wrong
 lock_blocked: a session holds a lock that stops refreshes
 uncountable_rows: rows hold values that can not be counted

@@ -31,6 +31,12 @@ AS $setting_defaults$
         'minute, 5 minutes, 1 hour, 2 hours.'
     ),
     (
+        'replica_lag', '5 minutes',
+        'Where a subscription (logical replication) brings the operational tables: how far it may be '
+        'behind before health says replica_lag. off, or a time from 1 minute to 24 hours, as for '
+        'target_lag.'
+    ),
+    (
         'allow_pinned_clock', 'off',
         'on: SET analytics.now = ''…'' pins the clock of a session, for tests. off: it is refused. '
         'make migrate sets it: off with ENVIRONMENT=production, else on.'

@@ -35,7 +35,7 @@ AS $setting_problem$
         WHEN p_name = 'schedule_time' THEN
             CASE WHEN p_value !~ '^([01][0-9]|2[0-3]):[0-5][0-9]$'
             THEN 'Take a local time HH:MM from 00:00 to 23:59, such as 01:00.' END
-        WHEN p_name = 'target_lag' THEN
+        WHEN p_name IN ('target_lag', 'replica_lag') THEN
             CASE
                 WHEN
                     p_value !~ (

@@ -1,0 +1,59 @@
+-- Says why the operational tables here are behind those of the publisher.
+--
+-- Invariant: no row if the setting replica_lag is off, or all subscriptions keep up. It has one
+-- cause for each subscription: the first of the list that holds.
+
+CREATE OR REPLACE FUNCTION kpi_engine.replica_problem()
+RETURNS TABLE (severity text, message text)
+LANGUAGE plpgsql
+STABLE PARALLEL RESTRICTED
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $replica_problem$
+DECLARE
+    v_setting constant text := analytics.setting('replica_lag');
+    v_followed record;
+BEGIN
+    IF v_setting = 'off' THEN
+        RETURN;
+    END IF;
+    FOR v_followed IN
+        SELECT behind.*, quote_ident(behind.subscription) AS name
+        FROM analytics.replication() AS behind
+    LOOP
+        IF NOT v_followed.is_enabled THEN
+            severity := 'unhealthy';
+            message := format(
+                'subscription %s is disabled: the figures stay as old as its last change. ALTER '
+                'SUBSCRIPTION %s ENABLE;', v_followed.name, v_followed.name);
+        ELSIF NOT v_followed.is_running THEN
+            severity := 'unhealthy';
+            message := format(
+                'subscription %s has no worker: the publisher is away, its slot is gone, or a change '
+                'can''t be applied. The log of this server says which; SELECT * FROM '
+                'pg_stat_subscription_stats; counts the errors', v_followed.name);
+        ELSIF v_followed.copying <> ARRAY[]::text[] THEN
+            severity := 'degraded';
+            message := format(
+                'subscription %s still copies %s: the figures lack what is not here yet',
+                v_followed.name, array_to_string(v_followed.copying, ', '));
+        ELSIF v_followed.seconds_behind > extract(EPOCH FROM v_setting::interval) THEN
+            severity := 'degraded';
+            message := format(
+                'subscription %s is %s seconds behind its publisher, and the setting replica_lag is '
+                '%s: it applies more than it can, or waits for a lock here (SELECT * FROM '
+                'pg_locks WHERE NOT granted;)', v_followed.name, round(v_followed.seconds_behind),
+                v_setting);
+        ELSE
+            CONTINUE;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END;
+$replica_problem$;
+
+COMMENT ON FUNCTION kpi_engine.replica_problem() IS
+'Severity and text of the problem replica_lag, for each subscription that is behind or stopped. '
+'Internal to analytics.health_problems().';
+
+REVOKE ALL ON FUNCTION kpi_engine.replica_problem() FROM public;
