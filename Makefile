@@ -4,6 +4,7 @@
 #   SCALE          demo, bench: small (default), medium, large; bench: several, SCALE="small large"
 #   SEED           demo, bench: another seed makes other data
 #   RELOAD         demo: RELOAD=1 loads the data again in any case
+#   REPLICA        demo: REPLICA=1 starts two servers, of which one follows the other
 #   DATABASE_URL   migrate, status, doctor, indexes, uninstall: the database
 #   SOURCE_SCHEMA  migrate: schema of the operational tables, if it can't be found
 #   ENVIRONMENT    development (default) or production
@@ -24,6 +25,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 SCALE ?= small
 SEED ?=
 RELOAD ?=
+REPLICA ?=
 DRY_RUN ?=
 PUBLISH ?=
 UPGRADE ?=
@@ -53,7 +55,7 @@ install: ## install what is missing: PostgreSQL, pg_cron, nginx, PostgREST, .loc
 demo: ## start the demo: a cluster in .local, a marketplace (SCALE), the KPIs, the HTTP API
 	@scripts/install.sh
 	@$(PYTHON) scripts/demo.py --scale $(SCALE) $(if $(SEED),--seed $(SEED)) \
-		$(if $(call yes,$(RELOAD)),--reload)
+		$(if $(call yes,$(RELOAD)),--reload) $(if $(call yes,$(REPLICA)),--replica)
 
 .PHONY: psql
 psql: ## open psql on the demo
@@ -62,8 +64,10 @@ psql: ## open psql on the demo
 
 .PHONY: stop
 stop: ## stop the demo; its data stays
-	@if [ -x $(PYTHON) ]; then $(PYTHON) scripts/gateway.py stop --name demo; \
-		$(PYTHON) scripts/cluster.py stop --name demo; \
+	@if [ -x $(PYTHON) ]; then for name in demo demo-replica demo-shop; do \
+		[ $$name = demo ] || [ -e .local/$$name/location ] || continue; \
+		[ $$name = demo-shop ] || $(PYTHON) scripts/gateway.py stop --name $$name; \
+		$(PYTHON) scripts/cluster.py stop --name $$name; done; \
 		else echo "no demo here: .local/venv is not there"; fi
 
 .PHONY: logs

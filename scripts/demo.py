@@ -525,6 +525,36 @@ def moment_argument(text: str) -> datetime:
     return moment
 
 
+def run_replica(options: argparse.Namespace, phases: Phases, moment: datetime) -> None:
+    """Start the demo beside production: a shop, and an analytics server that follows it."""
+    from development import demo_replica
+
+    shop, analytics = demo_replica.servers()
+    phases.begin("the operational server")
+    shop.start()
+    phases.begin("demo data")
+    marker = stored_marker(shop.url())
+    if marker and (
+        options.reload or (marker["scale"], marker["seed"]) != (options.scale, options.seed)
+    ):
+        demo_replica.forget(shop, analytics)
+        recreate_database(analytics)
+    ensure_data(shop, options.scale, options.seed, reload=options.reload, moment=moment)
+    demo_replica.publish(shop)
+    phases.begin("the analytics server")
+    analytics.start()
+    phases.begin("first copy of the tables")
+    demo_replica.follow(shop, analytics)
+    phases.begin("writes and refresh")
+    lines = demo_replica.write_and_see(shop, analytics)
+    phases.begin("PostgREST and nginx")
+    gateway = demo_gateway(analytics.name)
+    gateway.start()
+    phases.end()
+    demo_replica.tell(shop, analytics, lines)
+    show_api(gateway)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = Parser(
@@ -553,6 +583,12 @@ def main(arguments: list[str] | None = None) -> int:
         "The same seed, scale and moment make the same data",
     )
     parser.add_argument("--reload", action="store_true", help="load the data again in any case")
+    parser.add_argument(
+        "--replica",
+        action="store_true",
+        help="two servers: an operational one, and an analytics one that follows it by logical "
+        "replication; writes on the one, figures on the other",
+    )
     options = parser.parse_args(arguments)
     set_up_logging()
     cluster = Cluster("demo")
@@ -563,6 +599,9 @@ def main(arguments: list[str] | None = None) -> int:
         environment()
         with only_one():
             phases = Phases(LOCAL / "demo.log")
+            if options.replica:
+                run_replica(options, phases, moment)
+                return 0
             phases.begin("PostgreSQL")
             cluster.start()
             phases.begin("demo data")

@@ -1,24 +1,29 @@
 """On a database that gets the operational tables by logical replication.
 
 TELOO_REPLICA_SEQUENCES=500 runs more random sequences: they write at the publisher, the subscriber
-refreshes, and its views equal what the publisher's rows give.
+refreshes, and its views equal what the publisher's rows give. TELOO_REPLICA_KILLS=10 kills each
+part more often.
 """
 
 import os
+import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
+import psycopg
 import pytest
 
 from capture.subscriber import Pair, ReplicaArena, make_publisher, publishing_cluster
 from cluster import Cluster
-from conftest import Database, Server, fresh_database, install
+from conftest import Database, Server, fresh_database, install, load_and_migrate
 from marketplace import BASE_SEED, SMALL, Generation, fill
 from sequences import Sequence, Totals, refresh, view_differences
 from source.test_source_binding import problems
 
 SEQUENCES = int(os.environ.get("TELOO_REPLICA_SEQUENCES", "12"))
+# For each part.
+KILLS = int(os.environ.get("TELOO_REPLICA_KILLS", "2"))
 GENERATIONS: tuple[Generation, ...] = ("A", "B")
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
@@ -347,3 +352,59 @@ def test_views_are_right_after_random_sequences_at_the_publisher(
         )
     assert totals.sequences == SEQUENCES
     assert totals.modes["incremental"] > sum(totals.modes.values()) / 2
+
+
+def killed(pair: Pair, whom: str) -> None:
+    """Kill a part of replication, as a crash does, and start it again."""
+    if whom == "apply worker":
+        # The server ends all its sessions and starts again by itself.
+        ((pid,),) = pair.subscriber.rows(
+            "SELECT min(pid) FROM pg_stat_get_subscription(NULL) WHERE relid IS NULL"
+        )
+        if pid is not None:
+            pair.subscriber.cluster.as_server_user("kill", "-9", str(pid))
+            time.sleep(0.1)
+        return
+    cluster = (pair.subscriber if whom == "subscriber" else pair.publisher).cluster
+    cluster.stop("immediate")
+    cluster.start()
+
+
+@pytest.mark.parametrize("whom", ["apply worker", "subscriber", "publisher"])
+def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> None:
+    dice = random.Random(BASE_SEED)  # noqa: S311
+    with publishing_cluster() as home, publishing_cluster() as shop:
+        home.make_database("copy")
+        subscriber = Database(home, "copy")
+        load_and_migrate(subscriber, "A")
+        pair = Pair(make_publisher(shop, "source", "A"), subscriber)
+        with pair.publisher.connect() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        pair.subscribe()
+        subscriber.execute("CALL analytics.apply_change_capture()")
+        refresh(subscriber, NOW)
+        for point in range(KILLS):
+            for step in range(dice.randrange(2, 6)):
+                pair.publisher.execute(
+                    f"UPDATE public.ofertas SET tiempo_entrega_dias = {point + step} "
+                    f"WHERE id::text > '{dice.randrange(16):x}'",
+                    "DELETE FROM public.ofertas_detalle WHERE id = "
+                    "(SELECT id FROM public.ofertas_detalle ORDER BY random() LIMIT 1)",
+                )
+            time.sleep(dice.random() / 20)
+            killed(pair, whom)
+            with_patience(pair.catch_up)
+            assert right_after_writes(subscriber)[0] == "incremental"
+        pair.unsubscribe()
+
+
+def with_patience(call: Callable[[], None]) -> None:
+    """Repeat a call while a server comes back."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return call()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
