@@ -20,6 +20,7 @@ from conftest import Database, Server, fresh_database, install, load_and_migrate
 from marketplace import BASE_SEED, SMALL, Generation, fill
 from sequences import Sequence, Totals, refresh, view_differences
 from source.test_source_binding import problems
+from webapi.test_standby import standby_of
 
 SEQUENCES = int(os.environ.get("TELOO_REPLICA_SEQUENCES", "12"))
 # For each part.
@@ -396,6 +397,40 @@ def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> No
             with_patience(pair.catch_up)
             assert right_after_writes(subscriber)[0] == "incremental"
         pair.unsubscribe()
+
+
+def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
+    with publishing_cluster() as home, publishing_cluster() as shop:
+        home.make_database("copy")
+        first = Database(home, "copy")
+        load_and_migrate(first, "A")
+        pair = Pair(make_publisher(shop, "source", "A"), first)
+        with pair.publisher.connect() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        pair.subscribe()
+        first.execute("CALL analytics.apply_change_capture()")
+        refresh(first, NOW)
+        standby = standby_of(home, f"{home.name}-standby")
+        try:
+            standby.start()
+            promoted = Database(standby, "copy")
+            pair.publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 3")
+            pair.catch_up()
+            ((written,),) = first.rows("SELECT pg_current_wal_lsn()")
+            promoted.wait_until(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+            home.stop("immediate")
+            pair.publisher.execute("DELETE FROM public.ofertas_detalle")
+            promoted.execute("SELECT pg_promote()")
+            pair.subscriber = promoted
+            with_patience(pair.catch_up)
+            # What waited before, and what came since.
+            right_after(pair, "incremental")
+            promoted.execute("CALL analytics.tick()")
+            right_after(pair, "unchanged")
+            assert problems(promoted) == {}
+            pair.unsubscribe()
+        finally:
+            standby.remove()
 
 
 def with_patience(call: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from cluster import Cluster, system_binaries
@@ -32,9 +33,12 @@ def standby_of(primary: Cluster, name: str) -> Cluster:
     )
     (standby.home / "binaries").write_text(str(primary.binaries), encoding="utf-8")
     (standby.home / "password").write_text(primary.password, encoding="utf-8")
-    (standby.home / "authenticator-password").write_text(
-        (primary.home / "authenticator-password").read_text(encoding="utf-8"), encoding="utf-8"
-    )
+    password = primary.home / "authenticator-password"
+    if password.exists():
+        # Where a gateway was started before.
+        (standby.home / password.name).write_text(
+            password.read_text(encoding="utf-8"), encoding="utf-8"
+        )
     (standby.home / "ready").touch()
     return standby
 
@@ -117,6 +121,15 @@ def test_a_standby_refuses_what_writes_as_read_only(
     error = refused(standby_api.request(method, path, OPERADOR), 503)
     assert error["message"] == "the database is read-only"
     assert "primary" in error["hint"]
+
+
+def test_a_refresh_at_a_standby_says_where_to_go(standby_api: Api) -> None:
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
+        standby_api.database.rows("SELECT * FROM analytics.refresh_all_mv()")
+    assert caught.value.diag.message_primary == (
+        "a refresh must run at the primary: this server is a standby"
+    )
+    assert "Connect to the primary" in str(caught.value.diag.message_hint)
 
 
 def test_tokens_are_told_apart_on_a_standby_too(standby_api: Api) -> None:

@@ -43,7 +43,14 @@ BEGIN
                          || 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
                          'COMMIT;';
     END IF;
-    IF current_setting('transaction_read_only') = 'on' AND NOT pg_is_in_recovery() THEN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'a refresh must run at the primary: this server is a standby'
+            USING ERRCODE = 'read_only_sql_transaction',
+                  DETAIL = 'Nothing was changed. A standby shows what its primary published.',
+                  HINT = 'Connect to the primary (primary_conninfo of this server names it), or '
+                         'promote this server.';
+    END IF;
+    IF current_setting('transaction_read_only') = 'on' THEN
         RAISE EXCEPTION 'a refresh must not run in a read-only transaction'
             USING ERRCODE = 'read_only_sql_transaction',
                   DETAIL = 'Nothing was changed.',
