@@ -314,6 +314,27 @@ def test_each_change_of_a_value_is_noted(
     assert kept[0] != kept[1]
 
 
+def test_a_renamed_column_is_noted_under_its_new_name(april: tuple[Database, int]) -> None:
+    database, _ = april
+    database.execute(
+        "CREATE TABLE public.told AS SELECT 1 AS id, 5.50 AS value, true AS ok, NULL::text AS none",
+        "GRANT SELECT ON public.told TO analytics_owner",
+        "SET ROLE analytics_owner;"
+        "CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT id, value, ok, none FROM public.told;"
+        "CREATE UNIQUE INDEX mv_told_id ON analytics.mv_told (id); RESET ROLE",
+        "SELECT * FROM analytics.refresh_all_mv()",
+        "ALTER MATERIALIZED VIEW analytics.mv_told RENAME COLUMN value TO amount",
+        "SELECT * FROM analytics.refresh_all_mv()",
+    )
+    assert database.rows(
+        "SELECT contents::text FROM kpi_engine.reported_rows WHERE view_name = 'mv_told' "
+        "ORDER BY run_id"
+    ) == [
+        ('{"id": 1, "ok": true, "none": null, "value": 5.50}',),
+        ('{"id": 1, "ok": true, "none": null, "amount": 5.50}',),
+    ]
+
+
 def test_a_pinned_clock_without_an_offset_is_of_the_session(april: tuple[Database, int]) -> None:
     """What is hashed is in UTC; the clock is not."""
     database, _ = april
