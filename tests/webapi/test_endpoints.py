@@ -551,7 +551,11 @@ def restated(api: Api) -> Restated:
     ((identifier, month),) = api.database.rows(
         "SELECT id::text, to_char(created_at AT TIME ZONE 'America/Bogota', 'YYYY-MM') "
         "FROM public.solicitudes "
-        "WHERE created_at < now() - interval '100 days' ORDER BY created_at DESC, id LIMIT 1"
+        "WHERE created_at < now() - interval '100 days' "
+        # Other modules change requests of closed months in the same database.
+        "AND date_trunc('month', created_at AT TIME ZONE 'America/Bogota')::date "
+        "NOT IN (SELECT period FROM analytics.restatements) "
+        "ORDER BY created_at DESC, id LIMIT 1"
     )
     path = f"/materialized-views/kpis/mv_metricas_mensuales?from={month}&to={month}"
     before = api.get(path, LECTOR).json()
