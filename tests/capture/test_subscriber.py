@@ -183,6 +183,24 @@ def test_a_table_that_is_added_is_copied_and_followed(publishing: Cluster, pair:
     right_after(pair, "incremental")
 
 
+def test_rows_of_a_table_that_inherits_are_noted_in_each_mode(pair: Pair) -> None:
+    """A statement names the table above, which a subscription writes. The one below has no part."""
+    subscriber = pair.subscriber
+    subscriber.execute(
+        "CREATE TABLE public.audits_here () INHERITS (public.auditorias_tiendas)",
+        "INSERT INTO public.audits_here (id, asesor_id, fecha_revision, estado, puntaje_confianza) "
+        "SELECT gen_random_uuid(), id, '2026-11-20', 'APROBADA', 1.5 FROM public.asesores",
+        "CALL analytics.apply_change_capture()",
+    )
+    right_after_writes(subscriber)
+    for score, role in ((2.5, "replica"), (3.5, "origin")):
+        subscriber.execute(
+            f"SET session_replication_role = {role}; "
+            f"UPDATE public.auditorias_tiendas SET puntaje_confianza = {score}"
+        )
+        assert right_after_writes(subscriber)[0] == "incremental", role
+
+
 def test_partitions_of_a_table_that_is_published_as_a_whole_are_followed(
     publishing: Cluster, system_server: Server
 ) -> None:

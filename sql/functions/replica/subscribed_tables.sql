@@ -1,6 +1,7 @@
--- Lists the tables that subscriptions write.
+-- Lists the tables that subscriptions write, with all tables below them.
 --
--- Invariant: a subscription that publishes by a partitioned table writes its partitions, too.
+-- Invariant: a statement that names one of these tables also writes those below it: its partitions,
+-- and the tables that inherit from it. Their own triggers note the rows, whoever writes.
 
 CREATE OR REPLACE FUNCTION kpi_engine.subscribed_tables()
 RETURNS oid[]
@@ -12,20 +13,22 @@ AS $subscribed_tables$
 BEGIN
     -- PL/pgSQL keeps the plan: each refresh and each tick asks.
     RETURN ARRAY(
-        SELECT pg_subscription_rel.srrelid
-        FROM pg_subscription_rel
-        UNION
-        SELECT tree.relid
-        FROM pg_subscription_rel
-        INNER JOIN pg_class ON pg_class.oid = pg_subscription_rel.srrelid
-        CROSS JOIN LATERAL pg_partition_tree(pg_class.oid::regclass) AS tree
-        WHERE pg_class.relkind = 'p'
+        WITH RECURSIVE below AS (
+            SELECT pg_subscription_rel.srrelid AS relation
+            FROM pg_subscription_rel
+            UNION
+            SELECT pg_inherits.inhrelid
+            FROM below
+            INNER JOIN pg_inherits ON pg_inherits.inhparent = below.relation
+        )
+
+        SELECT below.relation FROM below
     );
 END;
 $subscribed_tables$;
 
 COMMENT ON FUNCTION kpi_engine.subscribed_tables() IS
-'Tables and partitions that subscriptions of this database write; empty where there is none. '
-'Internal to change capture.';
+'Tables that subscriptions of this database write, with their partitions and the tables that '
+'inherit from them; empty where there is none. Internal to change capture.';
 
 REVOKE ALL ON FUNCTION kpi_engine.subscribed_tables() FROM public;
