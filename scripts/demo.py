@@ -227,7 +227,15 @@ def recreate_database(cluster: Cluster) -> None:
     cluster.start()
 
 
-def ensure_data(cluster: Cluster, name: str, seed: int, *, reload: bool, moment: datetime) -> None:
+def ensure_data(
+    cluster: Cluster,
+    name: str,
+    seed: int,
+    *,
+    reload: bool,
+    moment: datetime,
+    before_it_is_dropped: Callable[[], None] | None = None,
+) -> None:
     """Load the demo data, unless it is there: complete, of that scale and seed."""
     marker = stored_marker(cluster.url())
     reason = ""
@@ -254,6 +262,8 @@ def ensure_data(cluster: Cluster, name: str, seed: int, *, reload: bool, moment:
         return
     if reason:
         LOGGER.info("dropping database %s of the demo and loading it again: %s", DATABASE, reason)
+        if before_it_is_dropped:
+            before_it_is_dropped()
         recreate_database(cluster)
     LOGGER.info(
         "generating %s requests of %d months and what belongs to them (scale %s, seed %d)",
@@ -533,14 +543,19 @@ def run_replica(options: argparse.Namespace, phases: Phases, moment: datetime) -
     phases.begin("the operational server")
     shop.start()
     phases.begin("demo data")
-    marker = stored_marker(shop.url())
-    if marker and (
-        options.reload or (marker["scale"], marker["seed"]) != (options.scale, options.seed)
-    ):
+
+    def begin_anew() -> None:
         demo_replica.forget(shop, analytics)
         recreate_database(analytics)
-    ensure_data(shop, options.scale, options.seed, reload=options.reload, moment=moment)
-    demo_replica.publish(shop)
+
+    ensure_data(
+        shop,
+        options.scale,
+        options.seed,
+        reload=options.reload,
+        moment=moment,
+        before_it_is_dropped=begin_anew,
+    )
     phases.begin("the analytics server")
     analytics.start()
     phases.begin("first copy of the tables")

@@ -15,16 +15,19 @@ from development.bench_data import (
     install,
 )
 from development.demo_source import load_source_schema
+from development.replication import (
+    PATIENCE_SECONDS,
+    PUBLISHER_SETTINGS,
+    publish,
+    subscribe,
+)
 
 PUBLISHER = "bench-publisher"
-PUBLISHER_SETTINGS = "jit = off\nwal_level = logical\nmax_wal_senders = 10\n"
 SHOP = "shop"
 SUBSCRIPTION = "bench_operational"
 MARKER = "CREATE TABLE public.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
 ROWS = 100_000
 TRANSACTIONS = 5_000
-# Beyond this the subscriber is stuck.
-PATIENCE_SECONDS = 600.0
 
 
 class Following:
@@ -89,7 +92,7 @@ def update_row_by_row(connection: Connection) -> None:
 @contextmanager
 def following(cluster: Cluster, scale: str, seed: int) -> Iterator[Following]:
     """Start a publisher, load a scale into it, and let a database of the cluster follow it."""
-    publisher = Cluster(PUBLISHER, database=SHOP, settings=PUBLISHER_SETTINGS)
+    publisher = Cluster(PUBLISHER, database=SHOP, settings=f"jit = off\n{PUBLISHER_SETTINGS}")
     name = f"bench_{scale}_replica"
     try:
         publisher.start()
@@ -104,23 +107,16 @@ def following(cluster: Cluster, scale: str, seed: int) -> Iterator[Following]:
             connect(url) as holder,
         ):
             writer.execute(MARKER)
-            writer.execute("CREATE PUBLICATION operational FOR ALL TABLES")
+            publish(writer)
             writer.execute("VACUUM ANALYZE")
             subscriber.execute(MARKER)
             install(url)
-            subscriber.execute(
-                f"CREATE SUBSCRIPTION {SUBSCRIPTION} CONNECTION '{publisher.url(SHOP)}' "
-                "PUBLICATION operational"
-            )
             try:
-                while subscriber.execute(
-                    "SELECT FROM pg_subscription_rel WHERE srsubstate <> 'r'"
-                ).rowcount:
-                    time.sleep(0.1)
+                subscribe(subscriber, SUBSCRIPTION, publisher.url(SHOP))
                 subscriber.execute("VACUUM ANALYZE")
                 yield Following(writer, subscriber, holder)
             finally:
-                subscriber.execute(f"DROP SUBSCRIPTION {SUBSCRIPTION}")
+                subscriber.execute(f"DROP SUBSCRIPTION IF EXISTS {SUBSCRIPTION}")
         drop_database(cluster, name)
     finally:
         publisher.remove()

@@ -1,23 +1,26 @@
 """The demo beside production: an operational server writes, an analytics server follows it."""
 
 import time
-from collections.abc import Callable
 
 import psycopg
-from psycopg.rows import TupleRow
 
 from cluster import DATABASE, Cluster
-from commandline.console import LOGGER, UserError
+from commandline.console import UserError
 from development.demo_source import load_source_schema
+from development.replication import (
+    PATIENCE_SECONDS,
+    PUBLISHER_SETTINGS,
+    Connection,
+    publish,
+    subscribe,
+)
+from gateway import wait_until
 from migrate import migrate
 from source_indexes import build_missing
 
 SHOP = "demo-shop"
 ANALYTICS = "demo-replica"
-SHOP_SETTINGS = "wal_level = logical\nmax_wal_senders = 10\n"
-PUBLICATION = "operational"
 SUBSCRIPTION = "from_shop"
-PATIENCE_SECONDS = 600.0
 # An hour of a shop in short: requests come, offers are accepted.
 WRITES = (
     """
@@ -50,69 +53,31 @@ SELECT mode, reason, requests_recomputed, refresh_time_ms FROM analytics.refresh
 WHERE view_name IS NULL ORDER BY log_id DESC LIMIT 1
 """
 
-Connection = psycopg.Connection[TupleRow]
-
 
 def connect(cluster: Cluster) -> Connection:
     """Connect to the demo's database of a server."""
     return psycopg.connect(cluster.url(), application_name="teloo-analytics demo", autocommit=True)
 
 
-def wait_until(what: str, done: Callable[[], bool]) -> None:
-    """Wait until something is true; raise UserError where it takes ten minutes."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not done():
-        if time.monotonic() > deadline:
-            raise UserError(
-                f"{what} takes longer than {PATIENCE_SECONDS:.0f} s",
-                f"The log of the server {ANALYTICS} says why.",
-            )
-        time.sleep(0.05)
-
-
-def publish(shop: Cluster) -> None:
-    """Publish all tables of the shop, if that is not done."""
-    with connect(shop) as connection:
-        if not connection.execute(
-            "SELECT FROM pg_publication WHERE pubname = %s", [PUBLICATION]
-        ).rowcount:
-            connection.execute(f"CREATE PUBLICATION {PUBLICATION} FOR ALL TABLES")
-
-
 def follow(shop: Cluster, analytics: Cluster) -> None:
     """Let the analytics server follow the shop, and wait until it has copied all tables."""
+    with connect(shop) as connection:
+        publish(connection)
     with connect(analytics) as connection:
         if connection.execute("SELECT to_regclass('public.solicitudes')").fetchone() == (None,):
             load_source_schema(analytics.url())
         migrate(analytics.url())
-        if not connection.execute("SELECT FROM pg_subscription").rowcount:
-            connection.execute(
-                f"CREATE SUBSCRIPTION {SUBSCRIPTION} CONNECTION '{shop.url()}' "
-                f"PUBLICATION {PUBLICATION}"
-            )
-        else:
-            # The shop may have another port since.
-            connection.execute(f"ALTER SUBSCRIPTION {SUBSCRIPTION} CONNECTION '{shop.url()}'")
-        wait_until(
-            "the first copy of the tables",
-            lambda: (
-                connection.execute(
-                    "SELECT FROM pg_subscription_rel WHERE srsubstate <> 'r'"
-                ).rowcount
-                == 0
-            ),
-        )
+        subscribe(connection, SUBSCRIPTION, shop.url())
         connection.execute("CALL analytics.apply_change_capture()")
         connection.execute("ANALYZE")
     build_missing(analytics.url())
 
 
-def caught_up(shop: Connection, analytics: Connection) -> float:
+def caught_up(shop: Connection) -> float:
     """Wait until the analytics server has all that is committed at the shop; return seconds."""
     started = time.monotonic()
     row = shop.execute("SELECT pg_current_wal_lsn()").fetchone()
-    wait_until(
-        "to apply the shop's writes",
+    if not wait_until(
         lambda: (
             shop.execute(
                 "SELECT FROM pg_stat_replication WHERE application_name = %s AND replay_lsn >= %s",
@@ -120,19 +85,23 @@ def caught_up(shop: Connection, analytics: Connection) -> float:
             ).rowcount
             > 0
         ),
-    )
-    analytics.execute("SELECT 1")
+        PATIENCE_SECONDS,
+    ):
+        raise UserError(
+            f"to apply the shop's writes takes longer than {PATIENCE_SECONDS:.0f} s",
+            f"The log of the server {ANALYTICS} says why.",
+        )
     return time.monotonic() - started
 
 
 def write_and_see(shop: Cluster, analytics: Cluster) -> list[str]:
     """Write at the shop, refresh at the analytics server; return lines that tell what was seen."""
     with connect(shop) as writer, connect(analytics) as reader:
-        caught_up(writer, reader)
+        caught_up(writer)
         reader.execute("SELECT * FROM analytics.refresh_all_mv()")
         before = reader.execute(FIGURES).fetchone()
         requests, offers = (writer.execute(statement).rowcount for statement in WRITES)
-        seconds = caught_up(writer, reader)
+        seconds = caught_up(writer)
         behind = reader.execute(BEHIND).fetchone()
         reader.execute("SELECT * FROM analytics.refresh_all_mv()")
         run = reader.execute(LAST_RUN).fetchone()
@@ -159,21 +128,16 @@ def forget(shop: Cluster, analytics: Cluster) -> None:
             connection.execute(f"DROP SUBSCRIPTION {SUBSCRIPTION}")
     with connect(shop) as connection:
         wait_until(
-            "to end the subscription",
             lambda: (
-                connection.execute(
-                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
-                    "WHERE NOT active"
-                ).rowcount
-                >= 0
-                and connection.execute("SELECT FROM pg_replication_slots").rowcount == 0
-            ),
+                connection.execute("SELECT FROM pg_replication_slots WHERE active").rowcount == 0
+            )
         )
+        connection.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
 
 def servers() -> tuple[Cluster, Cluster]:
     """Return the operational server and the analytics server of this demo."""
-    return Cluster(SHOP, settings=SHOP_SETTINGS), Cluster(ANALYTICS)
+    return Cluster(SHOP, settings=PUBLISHER_SETTINGS), Cluster(ANALYTICS)
 
 
 def tell(shop: Cluster, analytics: Cluster, lines: list[str]) -> None:
@@ -186,4 +150,3 @@ def tell(shop: Cluster, analytics: Cluster, lines: list[str]) -> None:
         f"  .local/venv/bin/python scripts/cluster.py psql --name {ANALYTICS}    look here\n"
         "  make stop    stop all of it; make demo REPLICA=1 starts it again, with its data"
     )
-    LOGGER.info("both servers run")

@@ -10,6 +10,7 @@ import oracle
 from cluster import Cluster, system_binaries
 from conftest import TEST_SETTINGS, Database
 from development.demo_source import load_source_schema
+from development.replication import PUBLISHER_SETTINGS, publish, subscribe
 from marketplace import Generation, load_schema_b
 from oracle import Row, Source
 from sequences import Arena, Writer
@@ -28,7 +29,7 @@ def publishing_cluster() -> Iterator[Cluster]:
         f"test-publisher-{os.getpid()}-{next(NUMBERS)}",
         binaries=system_binaries(),
         database="shop",
-        settings=f"{TEST_SETTINGS}\nwal_level = logical\nmax_wal_senders = 10\n",
+        settings=TEST_SETTINGS + PUBLISHER_SETTINGS,
     )
     try:
         cluster.start()
@@ -42,7 +43,9 @@ def make_publisher(cluster: Cluster, name: str, generation: Generation) -> Datab
     cluster.make_database(name)
     publisher = Database(cluster, name)
     (load_source_schema if generation == "A" else load_schema_b)(publisher.url)
-    publisher.execute(MARKER, "CREATE PUBLICATION operational FOR ALL TABLES")
+    publisher.execute(MARKER)
+    with publisher.connect() as connection:
+        publish(connection)
     return publisher
 
 
@@ -54,15 +57,11 @@ class Pair:
         self.subscriber = subscriber
         self.name = f"from_{publisher.name}_to_{subscriber.name}"
 
-    def subscribe(self, options: str = "copy_data = true") -> None:
+    def subscribe(self) -> None:
         """Create the subscription; what it copies is there when this returns."""
-        self.subscriber.execute(
-            MARKER,
-            "TRUNCATE public.marker",
-            f"CREATE SUBSCRIPTION {self.name} CONNECTION '{self.publisher.url}' "
-            f"PUBLICATION operational WITH ({options})",
-        )
-        self.subscriber.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+        self.subscriber.execute(MARKER, "TRUNCATE public.marker")
+        with self.subscriber.connect() as connection:
+            subscribe(connection, self.name, self.publisher.url)
 
     def unsubscribe(self) -> None:
         """Drop the subscription."""

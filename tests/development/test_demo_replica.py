@@ -20,7 +20,6 @@ def test_writes_at_the_shop_show_in_the_figures(system_server: Server) -> None:
         try:
             for _ in range(2):
                 # A second run goes on with what is there.
-                demo_replica.publish(shop)
                 demo_replica.follow(shop, analytics)
                 written, behind, refreshed, figures = demo_replica.write_and_see(shop, analytics)
                 requests = int(re.findall(r"(\d+) requests came", written)[0])

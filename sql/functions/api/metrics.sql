@@ -39,6 +39,11 @@ BEGIN
         SELECT counters.metric, counters.labels, counters.number FROM kpi_engine.counters()
     ),
 
+    -- Once: it asks each worker.
+    behind AS MATERIALIZED (
+        SELECT * FROM analytics.replication()
+    ),
+
     problems AS (
         SELECT DISTINCT health.problem FROM analytics.health_problems() AS health
     ),
@@ -102,20 +107,20 @@ BEGIN
             7.3, 'replica_up', 'gauge',
             'Whether the worker of a subscription that brings operational tables runs.',
             jsonb_build_object('subscription', behind.subscription), behind.is_running::integer
-        FROM analytics.replication() AS behind
+        FROM behind
         UNION ALL
         SELECT
             7.4, 'replica_lag_seconds', 'gauge',
             'Seconds since the publisher sent what was applied last.',
             jsonb_build_object('subscription', behind.subscription), behind.seconds_behind
-        FROM analytics.replication() AS behind
+        FROM behind
         WHERE behind.is_running
         UNION ALL
         SELECT
             7.5, 'replica_lag_bytes', 'gauge',
             'Bytes of the publisher''s log that came and are not confirmed yet.',
             jsonb_build_object('subscription', behind.subscription), behind.bytes_behind
-        FROM analytics.replication() AS behind
+        FROM behind
         WHERE behind.is_running
         UNION ALL
         SELECT

@@ -22,9 +22,35 @@ DECLARE
     v_views json;
     v_row_counts json;
     v_tag text;
+    v_replication json;
+    -- What of it is in the ETag.
+    v_subscriptions json;
 BEGIN
     -- EXCEPTION does not catch errors of a query in DECLARE.
     v_waiting := kpi_engine.changes_waiting();
+    SELECT
+        coalesce(
+            json_agg(
+                json_build_object(
+                    'subscription', behind.subscription,
+                    'is_enabled', behind.is_enabled,
+                    'is_running', behind.is_running,
+                    'copying', behind.copying,
+                    'seconds_behind', behind.seconds_behind,
+                    'bytes_behind', behind.bytes_behind
+                )
+                ORDER BY behind.subscription
+            ),
+            '[]'
+        ),
+        json_agg(
+            json_build_array(
+                behind.subscription, behind.is_enabled, behind.is_running, behind.copying
+            )
+            ORDER BY behind.subscription
+        )
+    INTO v_replication, v_subscriptions
+    FROM analytics.replication() AS behind;
     WITH views AS (
         SELECT
             stats.view_name,
@@ -73,35 +99,14 @@ BEGIN
             '[]'
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
-        md5(concat(v_waiting, json_agg(views ORDER BY views.view_name), (
-            SELECT json_agg(jsonb_build_array(
-                behind.subscription, behind.is_enabled, behind.is_running, behind.copying
-            ))
-            FROM analytics.replication() AS behind
-        )))
+        md5(concat(v_waiting, v_subscriptions, json_agg(views ORDER BY views.view_name)))
     INTO v_views, v_row_counts, v_tag
     FROM views;
     PERFORM kpi_engine.begin_reading_all(v_tag);
     RETURN json_build_object(
         'views', v_views,
         'row_counts', v_row_counts,
-        'replication', (
-            SELECT coalesce(
-                json_agg(
-                    json_build_object(
-                        'subscription', behind.subscription,
-                        'is_enabled', behind.is_enabled,
-                        'is_running', behind.is_running,
-                        'copying', behind.copying,
-                        'seconds_behind', behind.seconds_behind,
-                        'bytes_behind', behind.bytes_behind
-                    )
-                    ORDER BY behind.subscription
-                ),
-                '[]'
-            )
-            FROM analytics.replication() AS behind
-        ),
+        'replication', v_replication,
         'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION

@@ -20,6 +20,7 @@ AS $note_row_solicitud_id$
 DECLARE
     v_mark constant text := 'analytics.noting_' || tg_relid;
     v_pace constant text := coalesce(current_setting(v_mark, true), '');
+    v_keys uuid[];
     v_message text;
     v_sqlstate text;
 BEGIN
@@ -35,19 +36,17 @@ BEGIN
         RETURN NULL;
     END IF;
     BEGIN
-        IF v_pace = 'rehearse' THEN
-            -- It fails where the real thing would, and writes nothing.
-            INSERT INTO kpi_engine.change_log (entity, key)
-            SELECT tg_argv[0], coalesce(new.solicitud_id, old.solicitud_id) WHERE false;
-        ELSE
-            INSERT INTO kpi_engine.change_log (entity, key)
-            SELECT tg_argv[0], changed.key
-            FROM (
-                SELECT new.solicitud_id WHERE tg_op <> 'DELETE'
-                UNION
-                SELECT old.solicitud_id WHERE tg_op <> 'INSERT'
-            ) AS changed (key)
-            WHERE changed.key IS NOT NULL;
+        v_keys := ARRAY(
+            SELECT new.solicitud_id WHERE tg_op <> 'DELETE' AND new.solicitud_id IS NOT NULL
+            UNION
+            SELECT old.solicitud_id WHERE tg_op <> 'INSERT' AND old.solicitud_id IS NOT NULL
+        );
+        -- A rehearsal fails where the real thing would, and writes nothing.
+        INSERT INTO kpi_engine.change_log (entity, key)
+        SELECT tg_argv[0], changed.key
+        FROM unnest(v_keys) AS changed (key)
+        WHERE v_pace <> 'rehearse';
+        IF v_pace <> 'rehearse' THEN
             PERFORM set_config(v_mark, CASE
                 WHEN v_pace = '' THEN 'first'
                 WHEN kpi_engine.is_apply_worker() THEN 'apply'
@@ -61,14 +60,8 @@ BEGIN
     IF v_sqlstate IS NULL THEN
         INSERT INTO kpi_engine.change_log (entity, key)
         SELECT tg_argv[0], changed.key
-        FROM (
-            SELECT new.solicitud_id WHERE tg_op <> 'DELETE'
-            UNION
-            SELECT old.solicitud_id WHERE tg_op <> 'INSERT'
-        ) AS changed (key)
-        WHERE
-            changed.key IS NOT NULL
-            AND (SELECT log.is_sound FROM kpi_engine.sound_change_log() AS log);
+        FROM unnest(v_keys) AS changed (key)
+        WHERE (SELECT log.is_sound FROM kpi_engine.sound_change_log() AS log);
         -- No row: it has no key, or the log was altered.
         IF FOUND OR EXISTS (SELECT FROM kpi_engine.sound_change_log()) THEN
             RETURN NULL;

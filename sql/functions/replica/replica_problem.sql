@@ -41,8 +41,8 @@ BEGIN
             severity := 'degraded';
             message := format(
                 'subscription %s is %s seconds behind its publisher, and the setting replica_lag is '
-                '%s: it applies more than it can, or waits for a lock here (SELECT * FROM '
-                'pg_locks WHERE NOT granted;)', v_followed.name, round(v_followed.seconds_behind),
+                '%s: more comes than its worker can apply, or the worker waits for a lock (SELECT * '
+                'FROM pg_locks WHERE NOT granted;)', v_followed.name, round(v_followed.seconds_behind),
                 v_setting);
         ELSE
             CONTINUE;
