@@ -168,7 +168,12 @@ def timed() -> Iterator[Database]:
     try:
         load_source_schema(cluster.url())
         migrate(cluster.url())
-        yield Database(cluster, "timed")
+        database = Database(cluster, "timed")
+        # The launcher began before its database existed: the server starts it again after 1 s.
+        database.wait_until(
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pg_cron launcher'"
+        )
+        yield database
     finally:
         cluster.remove()
 
