@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -45,7 +44,7 @@ from development.bench_lag import (
     schedule,
 )
 from development.bench_replica import ROWS, TRANSACTIONS, following, update_row_by_row, update_rows
-from development.bench_report import Kind, Result, as_json, chart, machine, publish, table
+from development.bench_report import Kind, Record, Result, chart, publish
 
 CLUSTER = "bench-run"
 SETTINGS = "jit = off\n"
@@ -67,15 +66,15 @@ class Bench:
     """The measures of one scale."""
 
     def __init__(
-        self, cluster: Cluster, scale: str, pairs: int, seconds: int, minutes: int
+        self, cluster: Cluster, scale: str, options: argparse.Namespace, record: Record
     ) -> None:
         self.cluster = cluster
         self.scale = scale
-        self.pairs = pairs
-        self.seconds = seconds
-        self.minutes = minutes
+        self.pairs: int = options.pairs
+        self.seconds: int = options.seconds
+        self.minutes: int = options.minutes
+        self.add = record.add
         self.name = f"bench_{scale}_run"
-        self.results: list[Result] = []
         self.monthly_form = ""
         # What is published: the first two views alone, then all.
         self.views: tuple[str, ...] = VIEWS
@@ -138,17 +137,6 @@ class Bench:
                 f"after {after} at scale {self.scale} the views differ from the recomputation:\n"
                 + "\n".join(differences)
             )
-
-    def add(self, result: Result) -> None:
-        """Keep a result and show it."""
-        self.results.append(result)
-        LOGGER.info(
-            "%s, %s: %s %s",
-            result.measure,
-            result.scale,
-            result.shown_value(result.value),
-            result.mark,
-        )
 
     def compare(
         self,
@@ -238,7 +226,7 @@ class Bench:
             self.monthly_form,
         )
         for form, values in times.items():
-            self.results.append(
+            self.add(
                 Result(
                     f"baseline: monthly, {form}",
                     self.scale,
@@ -915,39 +903,31 @@ def growth(results: Sequence[Result]) -> list[Result]:
 def run_all(options: argparse.Namespace) -> int:
     """Measure all scales, write the results, say whether the bars were met."""
     cluster = Cluster(CLUSTER, database="bench", settings=SETTINGS)
-    results: list[Result] = []
     cluster.start()
     try:
         with connect(cluster.url("postgres")) as connection:
-            version = str(connection.info.server_version // 10000)
             row = connection.execute("SHOW server_version").fetchone()
-            version = str(row[0]).split()[0] if row else version
-        for scale in dict.fromkeys(options.scales):
-            bench = Bench(cluster, scale, options.pairs, options.seconds, options.minutes)
-            bench.run(options.seed, options.only)
-            results += bench.results
+        record = Record(
+            str(row[0]).split()[0] if row else "",
+            options.command,
+            RESULTS,
+            "-".join([*options.scales, *([options.only] if options.only else [])]),
+        )
+        try:
+            for scale in dict.fromkeys(options.scales):
+                Bench(cluster, scale, options, record).run(options.seed, options.only)
+            for result in growth(record.results):
+                record.add(result)
+        finally:
+            record.show()
     finally:
         cluster.stop()
-    results += growth(results)
-    ran = machine(version, options.command)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{'-'.join(options.scales)}.json"
-    path.write_text(as_json(results, ran), encoding="utf-8")
-    path.with_suffix(".svg").write_text(chart(results, ran), encoding="utf-8")
-    print(f"\n{table(results)}\n")
-    print(", ".join(f"{key} {value}" for key, value in ran.items()))
-    print(f"written: {path} and the chart beside it")
+    record.path.with_suffix(".svg").write_text(chart(record.results, record.ran), encoding="utf-8")
+    print("and the chart beside it")
     if options.publish:
-        publish(results, ran, PAGE)
+        publish(record.results, record.ran, PAGE)
         print(f"published: {PAGE}, performance.json, performance.svg")
-    missed = [result for result in results if result.mark == "FAIL"]
-    if missed:
-        print(
-            f"{len(missed)} bar(s) missed: "
-            + ", ".join(f"{result.measure} ({result.scale})" for result in missed)
-        )
-        return 3
-    return 0
+    return record.exit_code()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -959,7 +939,8 @@ def main(arguments: list[str] | None = None) -> int:
         "and holds them against their bars. Both views are compared with the recomputation, "
         "cell by cell, after each measure.",
         epilog="Exit codes: 0 all bars met, 1 a view was wrong or something failed, 2 wrong "
-        "usage, 3 a bar was missed, 130 interrupted.",
+        "usage, 3 a bar was missed, 130 interrupted, 143 terminated. What was measured until then "
+        "is written.",
     )
     parser.add_argument(
         "--scales",
@@ -1043,9 +1024,6 @@ def main(arguments: list[str] | None = None) -> int:
             LOGGER.error("%s", error)
         except psycopg.Error as error:
             LOGGER.error("%s", f"the database said: {error}".strip())
-        except KeyboardInterrupt:
-            LOGGER.error("interrupted")
-            return 130
     return 1
 
 

@@ -9,22 +9,22 @@ import argparse
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
 
 from bench import RESULTS, SETTINGS
-from cluster import Cluster, connection_environment, free_port
+from cluster import Cluster, connection_environment
 from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 from development.bench_data import connect, copy_database, ensure_source, install
-from development.bench_report import Result, as_json, machine, table
+from development.bench_report import Record, Result
 from gateway import Gateway, Settings, wait_until
 from jwt_token import mint
 
@@ -38,6 +38,7 @@ BARE_SQL = (
     "ORDER BY mes DESC LIMIT 12) AS months;\n"
 )
 RESTART_CONNECTIONS = 64
+FASTAPI_PROCESSES = 2
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
 
 
@@ -95,20 +96,25 @@ def pgbench(cluster: Cluster, url: str, statement: str, connections: int, second
 
 @contextlib.contextmanager
 def fastapi(url: str) -> Iterator[str]:
-    """Run the FastAPI endpoint with 2 workers; hand out its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "bench_api_server:app", "--port", str(port)]
-    command += ["--workers", "2", "--no-access-log", "--log-level", "warning"]
-    with subprocess.Popen(
-        command, cwd=Path(__file__).parent / "development", env={**os.environ, "DATABASE_URL": url}
-    ) as server:
-        address = f"http://127.0.0.1:{port}/monthly-metrics?limit=12"
-        try:
-            if not wait_until(lambda: answers(address)):
-                raise UserError("the FastAPI endpoint did not start")
-            yield address
-        finally:
-            server.terminate()
+    """Run the FastAPI endpoint in 2 processes with one socket; hand out its address."""
+    # Its protocol is named, so that connections get TCP_NODELAY: see bench_api_server.py.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    with contextlib.ExitStack() as running, listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1024)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/monthly-metrics?limit=12"
+        for _ in range(FASTAPI_PROCESSES):
+            server = subprocess.Popen(
+                [sys.executable, "bench_api_server.py", str(listening.fileno())],
+                cwd=Path(__file__).parent / "development",
+                env={**os.environ, "DATABASE_URL": url},
+                pass_fds=[listening.fileno()],
+            )
+            running.enter_context(server)
+            running.callback(server.terminate)
+        if not wait_until(lambda: answers(address)):
+            raise UserError("the FastAPI endpoint did not start")
+        yield address
 
 
 def answers(address: str) -> bool:
@@ -140,11 +146,10 @@ def refreshing(url: str) -> Iterator[list[float]]:
 
 
 def measure(
-    cluster: Cluster, url: str, gateway: Gateway, options: argparse.Namespace
-) -> list[Result]:
-    """Run all sides, interleaved; return the results."""
+    cluster: Cluster, url: str, gateway: Gateway, options: argparse.Namespace, record: Record
+) -> None:
+    """Run all sides, interleaved."""
     seconds = options.seconds
-    results = []
     native = f"http://127.0.0.1:{gateway.ports['postgrest']}{NATIVE}"
     token = mint(gateway.secret(), "analytics_lector")
     with fastapi(url) as other:
@@ -169,12 +174,17 @@ def measure(
                 ("PostgREST", "native", "pgbench", "pgbench, the same SQL"),
                 ("PostgREST against a bare query", "native", "bare", "pgbench, a bare query"),
                 ("gateway with micro-cache", "cached", "pgbench", "pgbench, the same SQL"),
-                ("PostgREST against FastAPI", "native", "fastapi", "FastAPI + asyncpg, 2 workers"),
+                (
+                    "PostgREST against FastAPI",
+                    "native",
+                    "fastapi",
+                    "FastAPI + asyncpg, 2 of them",
+                ),
             ):
                 load = sorted(loads[ours], key=lambda one: one.rate)[len(loads[ours]) // 2]
                 refused = sum(one.failed for one in loads[ours])
                 note = f"p50 {load.p50:.1f} ms, p99 {load.p99:.1f} ms"
-                results.append(
+                record.add(
                     Result(
                         name,
                         f"{connections} connections",
@@ -199,7 +209,7 @@ def measure(
             with refreshing(url) as times:
                 busy.append(wrk(address, 16, seconds, token).p99)
             runs += len(times)
-        results.append(
+        record.add(
             Result(
                 name,
                 "16 connections",
@@ -211,7 +221,6 @@ def measure(
                 f"{runs} forced refreshes, one after the other",
             )
         )
-    return results
 
 
 def recovery(
@@ -255,9 +264,9 @@ def recovery(
 
 
 def measure_restarts(
-    cluster: Cluster, gateway: Gateway, options: argparse.Namespace
-) -> list[Result]:
-    """Restart each part under load, in turn; return how soon all answers came again."""
+    cluster: Cluster, gateway: Gateway, options: argparse.Namespace, record: Record
+) -> None:
+    """Restart each part under load, in turn; measure how soon all answers came again."""
 
     def restart_database() -> None:
         cluster.stop("immediate")
@@ -269,7 +278,6 @@ def measure_restarts(
         "PostgREST": lambda: gateway.restart("postgrest"),
         "nginx": lambda: gateway.restart("nginx"),
     }
-    results = []
     for part, restart in parts.items():
         times, failed, outages = [], 0, [0.0]
         for turn in range(options.rounds):
@@ -278,7 +286,7 @@ def measure_restarts(
             times.append(milliseconds)
             failed += len(failures)
             outages += [max(failures) - min(failures)] if failures else []
-        results.append(
+        record.add(
             Result(
                 "last failure after a restart",
                 part,
@@ -291,7 +299,6 @@ def measure_restarts(
                 f"{failed} requests failed, over {max(outages):.1f} s at most",
             )
         )
-    return results
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -300,7 +307,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="bench_api.py",
         description="Measures the HTTP API on a cluster of its own below .local/, against pgbench "
         "and against FastAPI + asyncpg.",
-        epilog="Exit codes: 0 all bars met, 1 something failed, 2 wrong usage, 3 a bar was missed.",
+        epilog="Exit codes: 0 all bars met, 1 something failed, 2 wrong usage, 3 a bar was missed, "
+        "143 terminated. What was measured until then is written.",
     )
     parser.add_argument("--seconds", type=int, default=5, help="length of each run; default: 5")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each side; default: 5")
@@ -321,8 +329,14 @@ def main(arguments: list[str] | None = None) -> int:
             gateway = Gateway(cluster, "bench_api", settings=Settings(rate=1000000, burst=100000))
             gateway.start()
             try:
-                results = measure(cluster, url, gateway, options)
-                results += measure_restarts(cluster, gateway, options)
+                record = Record(
+                    str(row[0]).split()[0] if row else "", "make bench-api", RESULTS, "api"
+                )
+                try:
+                    measure(cluster, url, gateway, options, record)
+                    measure_restarts(cluster, gateway, options, record)
+                finally:
+                    record.show()
             finally:
                 gateway.stop()
         finally:
@@ -331,12 +345,7 @@ def main(arguments: list[str] | None = None) -> int:
         return report(error)
     except (psycopg.Error, subprocess.CalledProcessError) as error:
         return report(UserError(f"the bench failed: {error}"))
-    ran = machine(str(row[0]).split()[0] if row else "", "make bench-api")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-api.json"
-    path.write_text(as_json(results, ran), encoding="utf-8")
-    print(f"\n{table(results)}\n\n{path}")
-    return 3 if any(result.mark == "FAIL" for result in results) else 0
+    return record.exit_code()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,7 @@ LOGGER = logging.getLogger("teloo_analytics")
 # What a shell says of a program whose reader went away: 128 + SIGPIPE.
 BROKEN_PIPE = 141
 INTERRUPTED = 130
+TERMINATED = 143
 HIDDEN = "***"
 # Variables that are a secret, or may hold one.
 SECRET_VARIABLES = (
@@ -56,6 +58,7 @@ _PATTERNS = (
 )
 _secrets: dict[str, re.Pattern[str]] = {}
 _is_cut_off = False
+_is_terminated = False
 
 
 class UserError(Exception):
@@ -344,22 +347,33 @@ def _flush() -> bool:
     return is_read
 
 
+def _terminate(*_: object) -> NoReturn:
+    """End the tool as Ctrl-C does, so that it stops what it started."""
+    global _is_terminated
+    _is_terminated = True
+    # A second one must not come between the steps of stopping.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def run_tool(main: Callable[[], int]) -> NoReturn:
     """Run a tool's main() and end with its exit code.
 
-    Ends silently with 141 where who read the output is gone, as ``| head`` is, and with 130 on
-    Ctrl-C. What was begun when only the messages are cut off is finished first.
+    Ends silently with 141 where who read the output is gone, as ``| head`` is, with 130 on Ctrl-C
+    and with 143 on SIGTERM. Either signal lets the tool stop what it started. What was begun when
+    only the messages are cut off is finished first.
     """
     sys.excepthook = _show_without_secrets
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = main()
     except BrokenPipeError:
         _flush()
         sys.exit(BROKEN_PIPE)
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = TERMINATED if _is_terminated else INTERRUPTED
         with contextlib.suppress(OSError):
-            sys.stderr.write("interrupted\n")
+            sys.stderr.write("terminated\n" if _is_terminated else "interrupted\n")
     except SystemExit as ended:
         sys.exit(ended.code if _flush() else BROKEN_PIPE)
     if not _flush() or _is_cut_off:

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 from tabulate import tabulate
 
 from cluster import PROJECT
+from commandline.console import LOGGER
 
 Kind = Literal["speedup", "throughput", "cost", "milliseconds"]
 
@@ -161,6 +162,48 @@ def table(results: Sequence[Result], style: str = "simple") -> str:
         disable_numparse=True,
         tablefmt=style,
     )
+
+
+class Record:
+    """The results of one run: each is shown and written when it is measured.
+
+    So a run that is interrupted keeps what it measured.
+    """
+
+    def __init__(self, postgresql: str, command: str, folder: Path, name: str) -> None:
+        self.ran = machine(postgresql, command)
+        self.results: list[Result] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{name}.json"
+
+    def add(self, result: Result) -> None:
+        """Keep a result, show it, and write all results so far."""
+        self.results.append(result)
+        LOGGER.info(
+            "%s, %s: %s %s",
+            result.measure,
+            result.scale,
+            result.shown_value(result.value) or side(result.ours or result.other, result.unit),
+            result.mark,
+        )
+        self.path.write_text(as_json(self.results, self.ran), encoding="utf-8")
+
+    def show(self) -> None:
+        """Print all results, the machine, and where they are written."""
+        print(f"\n{table(self.results)}\n" if self.results else "\nnothing was measured")
+        print(", ".join(f"{key} {value}" for key, value in self.ran.items()))
+        if self.results:
+            print(f"written: {self.path}")
+
+    def exit_code(self) -> int:
+        """Name the bars that were missed; return 3 if there are any, else 0."""
+        missed = [result for result in self.results if result.mark == "FAIL"]
+        if missed:
+            print(
+                f"{len(missed)} bar(s) missed: "
+                + ", ".join(f"{result.measure} ({result.scale})" for result in missed)
+            )
+        return 3 if missed else 0
 
 
 def machine(postgresql: str, command: str) -> dict[str, str | int | float]:

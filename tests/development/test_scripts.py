@@ -21,6 +21,7 @@ from commandline import console
 from commandline.console import UserError
 from conftest import TEST_SETTINGS, Database, Server
 from database import capture
+from development.bench_report import Record, Result
 from development.demo_source import load_source_schema
 from migrate import migrate
 from source_indexes import build_missing
@@ -412,3 +413,42 @@ def test_a_domain_over_a_domain_of_a_wrong_type_is_still_refused(database: Datab
     with pytest.raises(UserError) as refused:
         migrate(database.url)
     assert "punto_venta" in str(refused.value) + refused.value.hint
+
+
+# -- the end of a tool -------------------------------------------------------------------------
+
+
+def test_a_tool_that_is_terminated_stops_what_it_started() -> None:
+    program = (
+        "import time\nfrom commandline import console\n"
+        "def main():\n"
+        "    try:\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"
+        "        print('stopped', flush=True)\n"
+        "    return 0\n"
+        "console.run_tool(main)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (143, "stopped\n", "terminated\n")
+
+
+def test_a_bench_keeps_each_row_when_it_is_measured(tmp_path: Path) -> None:
+    record = Record("15.18", "make bench", tmp_path, "small")
+    for count, measure in enumerate(("day of work", "one changed request"), 1):
+        record.add(Result(measure, "small", "speedup", [10.0, 11.0, 12.0], [66.0], "ms", "full"))
+        written = json.loads(record.path.read_text(encoding="utf-8"))
+        assert [row["measure"] for row in written["results"]][-1] == measure
+        assert len(written["results"]) == count
+        assert written["results"][-1]["value"] == 6.0
