@@ -14,6 +14,7 @@ import psycopg
 
 from checkup.doctor_checks import CHECKS
 from commandline.console import UserError
+from development import rights_page
 from openapi import document
 from webapi.http_errors import ERRORS
 from webapi.json_schema import JsonObject
@@ -432,6 +433,64 @@ def doctor(connection: psycopg.Connection) -> str:
     )
 
 
+def rights(connection: psycopg.Connection) -> str:
+    """Return the page of what each role may do with each object."""
+    parts = []
+    for (schema, kind), objects in rights_page.rights(connection).items():
+        used = {name: one for name, one in objects.items() if one["roles"]}
+        parts.append(f"## {schema}: {kind}")
+        if used:
+            parts.append(
+                table(
+                    (kind, *rights_page.ROLES),
+                    (
+                        (
+                            code(name) + (" (definer)" if one["definer"] else ""),
+                            *(", ".join(one["roles"].get(role, [])) for role in rights_page.ROLES),
+                        )
+                        for name, one in used.items()
+                    ),
+                )
+            )
+        alone = [
+            code(name) + (" (definer)" if one["definer"] else "")
+            for name, one in objects.items()
+            if name not in used
+        ]
+        if alone:
+            parts.append(f"For the owner alone ({len(alone)}):")
+            parts.append("\n".join(f"- {name}" for name in alone))
+    return page(
+        "Rights",
+        "Which role may do what with which object of the package: the effective rights, with those "
+        "through other roles. `analytics_owner` owns all objects, and nobody logs in as it. "
+        "`(definer)` marks a function that runs with the rights of its owner. A right on some "
+        "columns of a table counts as a right on the table. Derived tables are in the list once, "
+        "without their two sets.",
+        "## Members",
+        table(
+            ("role", "may become"),
+            (
+                (code(member), code(role))
+                for member, role in connection.execute(
+                    rights_page.MEMBERS, {"roles": [*rights_page.ROLES, "analytics_owner"]}
+                ).fetchall()
+            ),
+        ),
+        "## The operational tables",
+        "What `analytics_owner` may do with the tables of a new installation. The other roles may "
+        "do nothing with them.",
+        table(
+            ("table", "rights"),
+            (
+                (code(name), ", ".join(given))
+                for name, given in connection.execute(rights_page.SOURCE).fetchall()
+            ),
+        ),
+        *parts,
+    )
+
+
 PAGES = {
     "settings.md": settings,
     "endpoints.md": endpoints,
@@ -441,6 +500,7 @@ PAGES = {
     "metrics.md": metrics,
     "problems.md": problems,
     "doctor.md": doctor,
+    "rights.md": rights,
 }
 
 

@@ -42,3 +42,24 @@ def test_the_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> 
         reference.main(["--help"])
     assert stopped.value.code == 0
     assert "docs/reference" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "grant",
+    [
+        "GRANT SELECT ON kpi_engine.settings TO public",
+        "GRANT SELECT (name) ON kpi_engine.settings TO analytics_anon",
+        "GRANT EXECUTE ON FUNCTION kpi_engine.setting_problem(text, text) TO analytics_lector",
+        "GRANT CREATE ON SCHEMA api TO analytics_scheduler",
+        "ALTER FUNCTION analytics.today() SECURITY DEFINER",
+        "GRANT UPDATE ON public.ofertas TO analytics_owner",
+    ],
+)
+def test_a_right_that_nobody_meant_shows_on_the_page(system_database: Database, grant: str) -> None:
+    install(system_database)
+    with prerequisites.connect(system_database.url, "reference") as connection:
+        before = reference_pages.rights(connection)
+        with connection.transaction(force_rollback=True):
+            connection.execute(grant.encode())
+            changed = reference_pages.rights(connection)
+    assert changed != before
