@@ -2,12 +2,15 @@
 
 CREATE OR REPLACE FUNCTION analytics.today()
 RETURNS date
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $today$
-    SELECT (analytics.now() AT TIME ZONE analytics.setting('time_zone'))::date;
+BEGIN
+    -- PL/pgSQL keeps the plan: a refresh asks this often.
+    RETURN (analytics.now() AT TIME ZONE analytics.setting('time_zone'))::date;
+END;
 $today$;
 
 COMMENT ON FUNCTION analytics.today() IS

@@ -4,7 +4,7 @@
 -- with sum and the other column, such as [conteo, up, sum mv_embudo_operativo.solicitudes_creadas].
 -- The total is over the rows of the other view that lie in the period.
 
-CREATE OR REPLACE FUNCTION kpi_engine.declared_totals()
+CREATE OR REPLACE FUNCTION kpi_engine.declared_totals(p_view_name text DEFAULT NULL)
 RETURNS TABLE (view_name text, column_name text, part_view text, part_column text)
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -30,6 +30,12 @@ BEGIN
             AND pg_description.objoid = pg_class.oid
             AND pg_description.objsubid = pg_attribute.attnum
             AND pg_description.description LIKE '%, sum %'
+            -- To read the words of a COMMENT takes longer than to look for a name.
+            AND (
+                p_view_name IS NULL
+                OR pg_class.relname = p_view_name
+                OR strpos(pg_description.description, ', sum ' || p_view_name || '.') > 0
+            )
         CROSS JOIN LATERAL kpi_engine.kpi_comment(pg_description.description) AS comment
         CROSS JOIN LATERAL unnest(comment.words) AS word (text)
         WHERE
@@ -39,8 +45,8 @@ BEGIN
 END;
 $declared_totals$;
 
-COMMENT ON FUNCTION kpi_engine.declared_totals() IS
-'Columns of KPI views that are sums of a column of another view, by their COMMENTs. Internal to '
-'the gate.';
+COMMENT ON FUNCTION kpi_engine.declared_totals(text) IS
+'Columns of KPI views that are sums of a column of another view, by their COMMENTs. With '
+'p_view_name: those of this view, and those that are sums over it. Internal to the gate.';
 
-REVOKE ALL ON FUNCTION kpi_engine.declared_totals() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.declared_totals(text) FROM public;

@@ -162,7 +162,7 @@ BEGIN
                     ),
                     ', '
                 ) AS figures
-            FROM kpi_engine.declared_totals() WITH ORDINALITY AS declared (
+            FROM kpi_engine.declared_totals(p_view_name) WITH ORDINALITY AS declared (
                 view_name, column_name, part_view, part_column, place
             )
             INNER JOIN kpi_engine.view_state AS other
@@ -170,9 +170,7 @@ BEGIN
                     WHEN declared.view_name = p_view_name THEN declared.part_view
                     ELSE declared.view_name
                 END
-            WHERE
-                p_view_name IN (declared.view_name, declared.part_view)
-                AND other.published_version = v_now.data_version
+            WHERE other.published_version = v_now.data_version
             GROUP BY declared.view_name, declared.part_view
         ) AS pair
         CROSS JOIN LATERAL kpi_engine.kpi_views(pair.view_name) AS whole

@@ -2,15 +2,18 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.gate_is_on()
 RETURNS boolean
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $gate_is_on$
-    SELECT
+BEGIN
+    -- PL/pgSQL keeps the plan: each publish calls this.
+    RETURN
         analytics.setting('gate') = 'on'
         AND coalesce((SELECT sum(month_totals.requests) FROM kpi_engine.month_totals), 0)
         >= analytics.setting('gate_least_requests')::numeric;
+END;
 $gate_is_on$;
 
 COMMENT ON FUNCTION kpi_engine.gate_is_on() IS

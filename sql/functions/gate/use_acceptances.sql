@@ -2,17 +2,21 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.use_acceptances(p_view_name text, p_run_id bigint)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $use_acceptances$
-    UPDATE kpi_engine.gate_acceptances SET used_by_run = coalesce(p_run_id, nextval('kpi_engine.refresh_run_id_seq'))
+BEGIN
+    -- PL/pgSQL keeps the plans: each publish calls this.
+    UPDATE kpi_engine.gate_acceptances
+    SET used_by_run = coalesce(p_run_id, nextval('kpi_engine.refresh_run_id_seq'))
     WHERE
         gate_acceptances.view_name = p_view_name
         AND gate_acceptances.how = 'once'
         AND gate_acceptances.used_by_run IS NULL;
     DELETE FROM kpi_engine.gate_holds WHERE gate_holds.view_name = p_view_name;
+END;
 $use_acceptances$;
 
 COMMENT ON FUNCTION kpi_engine.use_acceptances(text, bigint) IS

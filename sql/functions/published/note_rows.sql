@@ -1,10 +1,11 @@
 -- Writes the rows of a view that changed since its last publish into the history.
 --
 -- Invariant: afterwards the last version of each row in the history is the row of the view, and the
--- history has no other row. A row whose hash is the same did not change: that another row has the
+-- history has no other row. A row whose hash is known did not change: that another row has the
 -- same 64 bits is less likely than a fault of the hardware. The hash is that of the values as text,
--- in one layout. hash_record_extended() would not do: it takes a number and its negative for the
--- same. Values are text: an object with the names in each row takes three times the room and time.
+-- the key among them, in one layout. Only rows with an unknown hash are compared by their key.
+-- hash_record_extended() would not do: it takes a number and its negative for the same. Values are
+-- text: an object with the names in each row takes three times the room and time.
 -- Hashes are kept by the bucket: where all rows of a view change each day, these are 256 updates.
 -- One statement reads the view. TABLESAMPLE: as in kpi_engine.count_rows(), this is no reader's
 -- scan.
@@ -36,7 +37,14 @@ DECLARE
     v_columns text[];
     v_kinds text[];
     v_values text;
+    v_key_columns text;
+    v_key_values text;
 BEGIN
+    SELECT
+        string_agg(format('kpi.%I AS key_%s', key.name, key.place), ', ' ORDER BY key.place),
+        string_agg(format('shown.key_%s', key.place), ', ' ORDER BY key.place)
+    INTO v_key_columns, v_key_values
+    FROM unnest(p_key) WITH ORDINALITY AS key (name, place);
     SELECT
         array_agg(listed.attname::text ORDER BY listed.attnum),
         array_agg(listed.kind ORDER BY listed.attnum),
@@ -89,12 +97,9 @@ BEGIN
     EXECUTE format(
         $statement$
         WITH shown AS (
-            SELECT
-                made.row_key,
-                made.row_values,
-                hash_array_extended(made.row_values, $5) AS row_hash
+            SELECT made.*, hash_array_extended(made.row_values, $5) AS row_hash
             FROM (
-                SELECT jsonb_build_array(%1$s) AS row_key, ARRAY[%2$s] AS row_values
+                SELECT %1$s, ARRAY[%2$s] AS row_values
                 FROM %3$s AS kpi TABLESAMPLE SYSTEM (100)
                 -- Each row is made once.
                 OFFSET 0
@@ -110,24 +115,51 @@ BEGIN
             WHERE published_hashes.view_name = $1
         ),
 
+        -- Rows without a bucket are new versions; those without a hash are not shown any more.
         compared AS MATERIALIZED (
             SELECT
-                coalesce(shown.row_key, noted.row_key) AS row_key,
-                -- A row keeps its bucket: the hash may be another one on another machine.
-                coalesce(noted.bucket, jsonb_hash(shown.row_key) & 255) AS bucket,
+                noted.bucket,
+                CASE
+                    WHEN noted.bucket IS NULL THEN jsonb_build_array(%5$s)
+                    ELSE noted.row_key
+                END AS row_key,
                 shown.row_hash,
-                -- NULL for a row that is gone.
-                shown.row_values,
-                shown.row_hash IS DISTINCT FROM noted.row_hash AND $3 AS is_changed
+                CASE WHEN noted.bucket IS NULL THEN shown.row_values END AS row_values
             FROM shown
-            FULL JOIN noted ON noted.row_key = shown.row_key
+            -- It is hashed, whatever the planner thinks of the sizes.
+            FULL JOIN noted ON noted.row_hash = shown.row_hash
+        ),
+
+        changed AS MATERIALIZED (
+            SELECT
+                coalesce(after.row_key, before.row_key) AS row_key,
+                -- A row keeps its bucket: the hash may be another one on another machine.
+                coalesce(before.bucket, jsonb_hash(after.row_key) & 255) AS bucket,
+                after.row_hash,
+                -- NULL for a row that is gone.
+                after.row_values
+            FROM (SELECT * FROM compared WHERE compared.bucket IS NULL) AS after
+            FULL JOIN (SELECT * FROM compared WHERE compared.row_hash IS NULL) AS before
+                ON before.row_key = after.row_key
+            WHERE $3
         ),
 
         written AS (
             INSERT INTO kpi_engine.published_rows (view_name, row_key, run_id, period, row_values)
-            SELECT $1, compared.row_key, $2, (compared.row_key ->> $4)::date, compared.row_values
+            SELECT $1, changed.row_key, $2, (changed.row_key ->> $4)::date, changed.row_values
+            FROM changed
+        ),
+
+        contents AS MATERIALIZED (
+            SELECT compared.bucket, compared.row_key, compared.row_hash
             FROM compared
-            WHERE compared.is_changed
+            WHERE
+                compared.row_hash IS NOT NULL
+                AND compared.bucket IN (SELECT changed.bucket FROM changed)
+            UNION ALL
+            SELECT changed.bucket, changed.row_key, changed.row_hash
+            FROM changed
+            WHERE changed.row_hash IS NOT NULL
         ),
 
         filled AS (
@@ -135,14 +167,9 @@ BEGIN
                 view_name, bucket, row_keys, row_hashes
             )
             SELECT
-                $1, compared.bucket, array_agg(compared.row_key), array_agg(compared.row_hash)
-            FROM compared
-            WHERE
-                compared.row_hash IS NOT NULL
-                AND compared.bucket IN (
-                    SELECT moved.bucket FROM compared AS moved WHERE moved.is_changed
-                )
-            GROUP BY compared.bucket
+                $1, contents.bucket, array_agg(contents.row_key), array_agg(contents.row_hash)
+            FROM contents
+            GROUP BY contents.bucket
             ON CONFLICT (view_name, bucket) DO UPDATE
             SET row_keys = excluded.row_keys, row_hashes = excluded.row_hashes
         ),
@@ -150,16 +177,15 @@ BEGIN
         emptied AS (
             DELETE FROM kpi_engine.published_hashes AS hashes
             WHERE hashes.view_name = $1 AND hashes.bucket IN (
-                SELECT compared.bucket
-                FROM compared
-                GROUP BY compared.bucket
-                HAVING bool_or(compared.is_changed) AND count(compared.row_hash) = 0
+                SELECT changed.bucket FROM changed
+                EXCEPT
+                SELECT contents.bucket FROM contents
             )
         )
 
         SELECT
             (SELECT count(compared.row_hash) FROM compared),
-            (SELECT count(*) FROM compared WHERE compared.is_changed),
+            (SELECT count(*) FROM changed),
             (
                 SELECT jsonb_object_agg(column_nulls.name, column_nulls.rows)
                 FROM (
@@ -169,10 +195,11 @@ BEGIN
                 WHERE column_nulls.rows > 0
             )
         $statement$,
-        kpi_engine.column_list(p_key, 'kpi.%I'),
+        v_key_columns,
         v_values,
         p_relation,
-        kpi_engine.column_list(v_columns, 'count(*) - count(kpi.%I)')
+        kpi_engine.column_list(v_columns, 'count(*) - count(kpi.%I)'),
+        v_key_values
     )
     INTO shown, changed, null_counts
     USING

@@ -149,7 +149,17 @@ BEGIN
                     last_success_at = analytics.now(),
                     published_version = v_run.data_version
                 WHERE view_state.view_name = v_view.view_name;
-                v_result.rows_affected := kpi_engine.count_rows(v_view.relation);
+                -- What was noted in this run was counted.
+                v_result.rows_affected := coalesce(
+                    (
+                        SELECT publications.rows_shown
+                        FROM kpi_engine.publications
+                        WHERE
+                            publications.view_name = v_view.view_name
+                            AND publications.run_id = v_run.run_id
+                    ),
+                    kpi_engine.count_rows(v_view.relation)
+                );
                 v_run.rows_affected := coalesce(v_run.rows_affected, 0) + v_result.rows_affected;
             END IF;
         EXCEPTION WHEN OTHERS THEN

@@ -5,16 +5,19 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.scans_so_far(p_relation oid)
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL RESTRICTED
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $scans_so_far$
-    SELECT pg_stat_get_xact_numscans(p_relation) + coalesce((
+BEGIN
+    -- PL/pgSQL keeps the plan: a refresh asks this twice for each view.
+    RETURN pg_stat_get_xact_numscans(p_relation) + coalesce((
         SELECT sum(pg_stat_get_xact_numscans(pg_index.indexrelid))::bigint
         FROM pg_index
         WHERE pg_index.indrelid = p_relation
     ), 0);
+END;
 $scans_so_far$;
 
 COMMENT ON FUNCTION kpi_engine.scans_so_far(oid) IS
