@@ -414,7 +414,11 @@ def test_answers_over_26_hours_old_are_stale(api: Api) -> None:
     finally:
         api.database.execute(move.format("+"))
     api.forget_cache()
-    assert {path: api.get(path, READER).headers["etag"] for path in READING} == before
+    for path in READING:
+        answer = api.get(path, READER)
+        assert answer.headers["x-stale"] == "false", path
+        # The status shows the sizes of views too, and autovacuum may come by.
+        assert path == STATUS or answer.headers["etag"] == before[path]
 
 
 def test_the_tag_of_the_status_changes_with_what_happens_only(api: Api) -> None:
