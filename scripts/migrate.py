@@ -115,7 +115,7 @@ class Migration:
         self.followers: list[SqlFile] = []
         # What was moved out of the way: its names, and how to drop it at the end.
         self.names_set_aside: set[str] = set()
-        self.replaced: list[str] = []
+        self.replaced: list[tuple[str, str]] = []
         self.changed_functions: list[str] = []
         # src_ views that read another table or column than the one that has the name now.
         self.moved: set[str] = set()
@@ -309,6 +309,7 @@ class Migration:
         if comment or text_checksum != item.text_checksum:
             with self.connection.transaction():
                 self.connection.execute(f"SET LOCAL search_path = {SCHEMA}, pg_catalog, pg_temp")
+                self.forget_comments(item)
                 for statement in item.comments():
                     self.comment(item, statement)
                 if item.derived_table:
@@ -321,6 +322,32 @@ class Migration:
         elif file == item.file:
             return
         self.write_ledger(item)
+
+    def forget_comments(self, item: SqlFile) -> None:
+        """Take the comments of an object away: its file says again what it still says."""
+        if item.kind == "migration":
+            return
+        if item.kind == "function":
+            statements = [
+                f"COMMENT ON ROUTINE {identity} IS NULL"
+                for identity in self.function_identities(item.object_name)
+            ]
+        else:
+            name = quoted(item.object_name)
+            columns = self.connection.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) "
+                "AND attnum > 0 AND NOT attisdropped "
+                "AND col_description(attrelid, attnum) IS NOT NULL",
+                [name],
+            ).fetchall()
+            kind = self.relation_kind(item.object_name)
+            statements = [f"COMMENT ON {kind} {name} IS NULL"] if kind else []
+            statements += [
+                f"COMMENT ON COLUMN {name}.{quoted_name(str(column))} IS NULL"
+                for (column,) in columns
+            ]
+        for statement in statements:
+            self.connection.execute(statement.encode())
 
     def comment(self, item: SqlFile, statement: str) -> None:
         """Run a COMMENT statement; what a later migration took away has no comment any more."""
@@ -415,10 +442,13 @@ class Migration:
 
         What reads it is applied again, and so reads the new one; then it is dropped.
         """
-        if not self.replaced:
-            self.make_schema(REPLACED)
-        self.connection.execute(f"ALTER {kind} {identity} SET SCHEMA {REPLACED}")
-        self.replaced.append(f"{kind} {REPLACED}.{identity.partition('.')[2]}")
+        # A KPI view and its view of schema api have the same name.
+        schema, _, rest = identity.partition(".")
+        aside = REPLACED if schema == SCHEMA else f"{REPLACED}_{schema}"
+        if aside not in {known for known, _ in self.replaced}:
+            self.make_schema(aside)
+        self.connection.execute(f"ALTER {kind} {identity} SET SCHEMA {aside}")
+        self.replaced.append((aside, f"{kind} {aside}.{rest}"))
         self.names_set_aside.add(name)
 
     def function_identities(self, name: str) -> dict[str, str]:
@@ -489,6 +519,7 @@ class Migration:
             return
         for identity in before:
             self.withdraw_grants(f"ROUTINE {identity}")
+        self.forget_comments(item)
         before = self.functions_now(name)
         try:
             with self.connection.transaction():
@@ -509,6 +540,7 @@ class Migration:
         before = self.relation_kind(item.object_name)
         if before == "VIEW":
             self.withdraw_grants(quoted(item.object_name))
+            self.forget_comments(item)
         try:
             with self.connection.transaction():
                 self.execute_file(item)
@@ -839,7 +871,7 @@ class Migration:
         self.flush_ledger()
         here = {item.name for item in [*self.migrations, *self.objects]}
         removed = sorted(set(self.ledger) - here)
-        identities = list(reversed(self.replaced))
+        identities = [identity for _, identity in reversed(self.replaced)]
         for name in removed:
             if self.ledger[name][0] == "function":
                 functions = self.functions_now(name)
@@ -847,8 +879,8 @@ class Migration:
             elif kind := self.relation_kind(name):
                 identities.append(f"{kind} {quoted(name)}")
         self.drop(identities)
-        if self.replaced:
-            self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(REPLACED)))
+        for schema in sorted({schema for schema, _ in self.replaced}):
+            self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(schema)))
         for name in removed:
             self.connection.execute(
                 "DELETE FROM kpi_engine.migration_ledger WHERE name = %s", [name]
@@ -869,6 +901,26 @@ class Migration:
             "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
         ).fetchall()
         self.changes += [f"dropped derived table {name}" for (name,) in forgotten]
+        self.refuse_tables_without_rules()
+
+    def refuse_tables_without_rules(self) -> None:
+        """Refuse a derived table that no file declares in a form that is understood here.
+
+        Nothing would tell that its rows are old, and so nobody would ever fill it.
+        """
+        names = scalar(
+            self.connection,
+            "SELECT string_agg(table_name, ', ' ORDER BY table_name) "
+            "FROM kpi_engine.derived_tables AS known "
+            "WHERE NOT EXISTS (SELECT FROM kpi_engine.derived_rules AS rule "
+            "WHERE rule.table_name = known.table_name)",
+        )
+        if names:
+            raise UserError(
+                f"no file is known to declare derived table {names}; nothing was changed",
+                "A line of its file must begin with "
+                "SELECT kpi_engine.declare_derived_table('name', with the name as it is.",
+            )
 
     def drop(self, identities: list[str]) -> None:
         """Drop objects, readers first; stop where somebody else's object reads one of them."""

@@ -37,7 +37,7 @@ LINTERS: dict[str, list[str]] = {
 }
 # Each worker runs whole files, for one of the servers, on clusters of its own. More of them than
 # cores: some wait for the minute of pg_cron. tests/conftest.py puts what takes minutes first.
-WORKERS = min(8, max(4, 2 * (os.cpu_count() or 1)))
+WORKERS = min(8, max(4, 2 * (os.cpu_count() or 1) + 1))
 PYTEST = [
     *("python", "-m", "pytest", "-n", str(WORKERS)),
     *("--dist", "loadscope", "--no-loadscope-reorder"),

@@ -28,7 +28,8 @@ _TOKEN = re.compile(
 _COMMENT_ON = re.compile(r"^COMMENT ON [^;']*? IS\s+(?:'(?:[^']|'')*'\s*)+;", re.MULTILINE)
 # How the file of a view declares the derived table that it defines.
 _DECLARATION = re.compile(
-    r"^SELECT kpi_engine\.declare_derived_table\(\s*'(\w+)'.*?^\);", re.MULTILINE | re.DOTALL
+    r"^SELECT\s+kpi_engine\.declare_derived_table\(\s*(?:p_table_name\s*=>\s*)?'(\w+)'.*?\)\s*;",
+    re.MULTILINE | re.DOTALL,
 )
 # What PostgreSQL looks at only when a function runs, and so does not order anything:
 # comments, string literals, bodies between dollar quotes.
@@ -243,6 +244,11 @@ def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
     for item in by_name.values():
         if item.derived_table is None:
             continue
+        if item.derived_table in rules:
+            raise UserError(
+                f"{item.path} declares derived table {item.derived_table}, and another file does",
+                "Give one of the two another name.",
+            )
         found: set[str] = set()
         waiting = [item.object_name]
         while waiting:

@@ -5,6 +5,7 @@ import shutil
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from commandline.console import UserError
@@ -83,7 +84,7 @@ CREATE OR REPLACE VIEW kpi_engine.recomputed_city_totals AS
 SELECT
     month_cities.ciudad_key,
     count(*) AS months,
-    sum(month_cities.requests) AS requests,
+    coalesce(sum(month_cities.requests), 0) AS requests,
     max(month_cities.requests) AS busiest
 FROM kpi_engine.month_cities
 GROUP BY month_cities.ciudad_key;
@@ -346,7 +347,142 @@ REFUSED = {
         "FROM kpi_engine.solicitud_facts",
         "FROM kpi_engine.solicitud_facts INNER JOIN kpi_engine.month_totals USING (mes, offers)",
     ),
+    "its GROUP BY has 2 expression(s), and p_key_columns 1": (
+        "GROUP BY 1",
+        "GROUP BY 1, solicitud_facts.nivel_actual",
+    ),
+    "its query reads the clock (CURRENT_DATE)": (
+        "WHERE isfinite",
+        "WHERE solicitud_facts.local_day < current_date AND isfinite",
+    ),
+    "its query reads the clock (random()": ("count(*) AS", "count(*) + random()::integer AS"),
 }
+
+# By difference: a column, and what is said of it.
+NOT_ADDITIVE = {
+    "avg(solicitud_facts.offers)": "by difference a column is one sum() or count()",
+    "coalesce(sum(solicitud_facts.offers), 0) / count(*)": "by difference a column is one sum()",
+    "(sum(solicitud_facts.offers) + count(*))::integer": "by difference a column is one sum()",
+    "coalesce(sum(solicitud_facts.offers), count(*), 0)": "by difference a column is one sum()",
+    "coalesce(sum(solicitud_facts.offers), 1)": "by difference a column is one sum() or count()",
+    "coalesce(sum(solicitud_facts.offers), 0) + 1": "by difference a column is one sum()",
+    "count(DISTINCT solicitud_facts.cliente_id)": "by difference a column is one sum() or count()",
+    "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.offers)": "by difference a column",
+    "coalesce(sum(count(*)) OVER (), 0)": "by difference a column is one sum() or count()",
+    "sum(solicitud_facts.offers)": "a sum over nothing is 0: write coalesce(sum(…), 0)",
+    "max(solicitud_facts.offers)": "p_extremes must name it",
+    "coalesce(sum(solicitud_facts.offers::real), 0)": "sums of this type drift: make it numeric",
+}
+ADDITIVE = (
+    "coalesce(sum(solicitud_facts.offers), 0)",
+    "count(*)::integer",
+    "count(*) FILTER (WHERE solicitud_facts.is_accepted)",
+    "coalesce(sum(solicitud_facts.offers) FILTER (WHERE solicitud_facts.is_accepted), 0)::integer",
+    "coalesce((sum(solicitud_facts.offers))::bigint, 0)",
+    # No request of a week has one, so that a group without any is sure to come.
+    "coalesce(sum(solicitud_facts.offers) FILTER (WHERE solicitud_facts.offers > 50), 0)",
+    "coalesce(sum(solicitud_facts.price_sum), 0)",
+    "coalesce(sum(solicitud_facts.offers) FILTER (WHERE solicitud_facts.offers > 1), 0)",
+    "coalesce(sum(CASE WHEN solicitud_facts.offers > 2 THEN 1 END), 0)",
+    "count(nullif(solicitud_facts.offers, 0))",
+)
+
+
+def by_difference(expression: str) -> str:
+    """Return a file that declares a table by difference, with a column of this expression."""
+    text = re.sub(
+        r"percentile_disc.*(?= AS closing_median)",
+        expression.replace("\\", "\\\\"),
+        NEW_TABLES["week_closings"],
+    )
+    return text.replace("'group'", "'difference'")
+
+
+@pytest.mark.parametrize("expression", NOT_ADDITIVE)
+def test_what_does_not_add_up_is_refused_by_difference(
+    market: Database, tree: Path, expression: str
+) -> None:
+    path = tree / "views" / "recomputed_week_closings.sql"
+    path.write_text(by_difference(expression))
+    with pytest.raises(UserError, match=re.escape(NOT_ADDITIVE[expression])) as refused:
+        migrate(market.url, directory=tree)
+    assert "derived table week_closings: column closing_median is " in str(refused.value)
+    assert migrate(market.url) == []
+
+
+@pytest.mark.parametrize("expression", ADDITIVE)
+def test_what_adds_up_is_kept_right_by_difference(
+    market: Database, tree: Path, expression: str
+) -> None:
+    path = tree / "views" / "recomputed_week_closings.sql"
+    path.write_text(by_difference(expression))
+    migrate(market.url, directory=tree)
+    try:
+        refresh(market, NOW)
+        with market.connect() as connection:
+            change(connection, CHANGE_SEED, "A", TODAY)
+        refresh(market, NOW)
+        assert wrong_rows(market) == {}
+        assert market.rows("SELECT count(*) > 3 FROM kpi_engine.week_closings") == [(True,)]
+    finally:
+        migrate(market.url)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT kpi_engine.declare_derived_table('week_closings', 'group', ARRAY['semana']);",
+        "SELECT kpi_engine.declare_derived_table(\n    'week_closings', 'group',\n"
+        "    ARRAY['semana'] ) ;",
+        "SELECT kpi_engine.declare_derived_table(p_table_name => 'week_closings', "
+        "p_upkeep => 'group', p_key_columns => ARRAY['semana']);",
+    ],
+)
+def test_a_declaration_may_be_written_in_any_form_and_is_filled(
+    market: Database, tree: Path, call: str
+) -> None:
+    text = NEW_TABLES["week_closings"]
+    before, _, _ = text.partition("SELECT kpi_engine.declare")
+    (tree / "views" / "recomputed_week_closings.sql").write_text(before + call + "\n")
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    assert market.rows("SELECT count(*) > 3 FROM kpi_engine.week_closings") == [(True,)]
+    assert wrong_rows(market) == {}
+    migrate(market.url)
+
+
+def test_a_declaration_that_no_file_is_known_to_make_is_refused(
+    market: Database, tree: Path
+) -> None:
+    text = NEW_TABLES["week_closings"].replace(
+        "SELECT kpi_engine.declare", "DO $$ BEGIN PERFORM kpi_engine.declare"
+    )
+    (tree / "views" / "recomputed_week_closings.sql").write_text(text.rstrip() + " END $$;\n")
+    with pytest.raises(UserError, match="no file is known to declare derived table week_closings"):
+        migrate(market.url, directory=tree)
+    assert migrate(market.url) == []
+
+
+def test_two_files_that_declare_one_table_are_refused(market: Database, tree: Path) -> None:
+    write(tree, "week_closings")
+    text = NEW_TABLES["week_closings"].replace("recomputed_week_closings", "recomputed_other")
+    (tree / "views" / "recomputed_other.sql").write_text(text)
+    with pytest.raises(UserError, match="declares derived table week_closings, and another file"):
+        migrate(market.url, directory=tree)
+
+
+def test_a_comment_that_a_file_lost_is_missed(market: Database, tree: Path) -> None:
+    write(tree, "week_closings")
+    migrate(market.url, directory=tree)
+    path = tree / "views" / "recomputed_week_closings.sql"
+    text = path.read_text(encoding="utf-8")
+    lost = "COMMENT ON COLUMN kpi_engine.recomputed_week_closings.requests IS 'Requests.';\n"
+    assert lost in text
+    for left in (text.replace(lost, ""), text.replace(lost, "").replace("count(*)", "count(1)")):
+        path.write_text(left)
+        with pytest.raises((UserError, psycopg.Error), match="has no COMMENT for column requests"):
+            migrate(market.url, directory=tree)
+    assert migrate(market.url)
 
 
 @pytest.mark.parametrize("message", REFUSED)

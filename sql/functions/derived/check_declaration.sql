@@ -40,14 +40,16 @@ BEGIN
         WHEN p_upkeep = 'key' AND p_reads <> ARRAY[]::text[]
             THEN format('a table that is kept by key reads the source, not %s', p_reads)
         WHEN p_upkeep <> 'key' AND p_reads = ARRAY[]::text[]
-            THEN format('a table that is kept by %s reads derived tables', p_upkeep)
+            THEN format('a table that is kept by %s reads derived tables, and this one reads none: '
+                'add up facts, or declare it key', p_upkeep)
         WHEN
             cardinality(p_reads) > 1
             AND regexp_replace(
                 v_definition,
                 'CROSS JOIN (kpi_engine\.window_end|LATERAL)', '', 'g'
             ) ~ 'JOIN'
-            THEN format('a definition that reads several derived tables (%s) must not join them',
+            THEN format('a definition that reads several derived tables (%s) must not join them: '
+                'join them in the KPI view, or add their rows up by UNION ALL',
                 array_to_string(p_reads, ', '))
         WHEN (v_definition ~ '\mwindow_end\M') <> (p_window_days IS NOT NULL)
             THEN 'a definition that reads window_end needs p_window_days, and no other one does'
@@ -63,11 +65,13 @@ BEGIN
             SELECT FROM jsonb_each_text(p_extremes) AS extreme WHERE extreme.value NOT IN ('min', 'max')
         )
             THEN format('p_extremes (%s) must say min or max', p_extremes)
+        ELSE kpi_engine.definition_problem(p_table_name, p_upkeep, p_key_columns, p_extremes)
     END;
     IF v_problem IS NOT NULL THEN
         RAISE EXCEPTION 'derived table %: %', p_table_name, v_problem
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = format('Mend the call at the end of recomputed_%s.sql.', p_table_name);
+                  HINT = format('Mend recomputed_%1$s.sql: its query, or the call of '
+                      'kpi_engine.declare_derived_table() at its end.', p_table_name);
     END IF;
 END;
 $check_declaration$;

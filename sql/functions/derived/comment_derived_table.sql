@@ -13,7 +13,24 @@ DECLARE
         := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
     v_relation record;
     v_column record;
+    v_missing text;
 BEGIN
+    SELECT coalesce(
+        CASE WHEN obj_description(v_definition, 'pg_class') IS NULL THEN 'the view itself' END,
+        string_agg(format('column %I', pg_attribute.attname), ', ' ORDER BY pg_attribute.attnum)
+    )
+    INTO v_missing
+    FROM pg_attribute
+    WHERE
+        pg_attribute.attrelid = v_definition
+        AND pg_attribute.attnum > 0
+        AND col_description(v_definition, pg_attribute.attnum) IS NULL;
+    IF v_missing IS NOT NULL THEN
+        RAISE EXCEPTION 'derived table %: its view % has no COMMENT for %',
+            p_table_name, v_definition, v_missing
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Write COMMENT ON VIEW, and COMMENT ON COLUMN for each column.';
+    END IF;
     FOR v_relation IN
         SELECT *
         FROM (VALUES

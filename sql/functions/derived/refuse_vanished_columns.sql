@@ -73,10 +73,33 @@ BEGIN
                 SELECT pg_namespace.oid FROM pg_namespace
                 WHERE pg_namespace.nspname IN ('analytics', 'kpi_engine', 'api')
             )
-            AND concat(pg_proc.prosrc, pg_get_function_sqlbody(pg_proc.oid))
-            ~ format('\m%s\M', vanished.table_name)
-            AND concat(pg_proc.prosrc, pg_get_function_sqlbody(pg_proc.oid))
-            ~ format('\m%s\M', vanished.attname)
+        CROSS JOIN LATERAL (
+            SELECT regexp_replace(
+                concat(pg_proc.prosrc, pg_get_function_sqlbody(pg_proc.oid)), '--[^\n]*', '', 'g'
+            ) AS text
+        ) AS body
+        WHERE
+            body.text ~ format('\m%s\M', vanished.table_name)
+            -- Not where each use has the name of another relation, as in offer.estado.
+            AND EXISTS (
+                SELECT
+                FROM regexp_matches(
+                    body.text, format('(?:\m(\w+)\.)?\m%s\M', vanished.attname), 'g'
+                ) AS used (words)
+                WHERE
+                    used.words[1] IS NULL
+                    OR NOT EXISTS (
+                        SELECT
+                        FROM regexp_matches(
+                            body.text,
+                            format(
+                                '(?:FROM|JOIN)\s+(?:\w+\.)?(\w+\s+AS\s+%1$s|%1$s)\M', used.words[1]
+                            ),
+                            'gi'
+                        ) AS named (words)
+                        WHERE named.words[1] !~* format('^%s\M', vanished.table_name)
+                    )
+            )
     ) AS reader
     GROUP BY reader.table_name, reader.column_name
     LIMIT 1;

@@ -5,7 +5,7 @@
 CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_accepted AS
 SELECT
     asesor.asesor_id,
-    sum(asesor.amount) AS accepted_amount
+    coalesce(sum(asesor.amount), 0) AS accepted_amount
 FROM kpi_engine.solicitud_facts
 CROSS JOIN
     LATERAL unnest(

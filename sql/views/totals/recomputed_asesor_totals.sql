@@ -5,17 +5,17 @@
 CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_totals AS
 SELECT
     counted.asesor_id,
-    sum(counted.offers) AS offers,
-    sum(counted.offers_won) AS offers_won,
-    sum(counted.offers_accepted) AS offers_accepted,
-    sum(counted.offers_delivered) AS offers_delivered,
-    sum(counted.offers_complete) AS offers_complete,
+    coalesce(sum(counted.offers), 0) AS offers,
+    coalesce(sum(counted.offers_won), 0) AS offers_won,
+    coalesce(sum(counted.offers_accepted), 0) AS offers_accepted,
+    coalesce(sum(counted.offers_delivered), 0) AS offers_delivered,
+    coalesce(sum(counted.offers_complete), 0) AS offers_complete,
     coalesce(sum(counted.response_seconds), 0) AS response_seconds_sum,
     count(counted.response_seconds) AS response_seconds_count,
     coalesce(sum(counted.amount), 0) AS amount_sum,
     count(counted.amount) AS amount_count,
-    sum(counted.notifications) AS notifications,
-    sum(counted.notifications_answered) AS notifications_answered,
+    coalesce(sum(counted.notifications), 0) AS notifications,
+    coalesce(sum(counted.notifications_answered), 0) AS notifications_answered,
     coalesce(sum(counted.answer_seconds), 0) AS answer_seconds_sum,
     count(counted.answer_seconds) AS answer_seconds_count
 FROM (

@@ -5,9 +5,9 @@
 CREATE OR REPLACE VIEW kpi_engine.recomputed_month_distinct_counts AS
 SELECT
     counted.mes,
-    sum(counted.clientes) AS clientes,
-    sum(counted.asesores) AS asesores,
-    sum(counted.marcas) AS marcas
+    coalesce(sum(counted.clientes), 0) AS clientes,
+    coalesce(sum(counted.asesores), 0) AS asesores,
+    coalesce(sum(counted.marcas), 0) AS marcas
 FROM (
     SELECT
         month_clientes.mes,
