@@ -885,9 +885,13 @@ class Migration:
             self.connection.execute(
                 "DELETE FROM kpi_engine.migration_ledger WHERE name = %s", [name]
             )
-            self.connection.execute(
-                "DELETE FROM kpi_engine.view_state WHERE view_name = %s", [name]
-            )
+            for table in ("view_state", "gate_holds"):
+                self.connection.execute(
+                    sql.SQL("DELETE FROM kpi_engine.{} WHERE view_name = %s").format(
+                        sql.Identifier(table)
+                    ),
+                    [name],
+                )
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)

@@ -365,6 +365,69 @@ def test_view_that_can_not_be_replaced_in_place_takes_those_that_read_it_along(
     assert catalog(source) == fresh
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # Another name, in the middle.
+        (" AS solicitudes_con_ofertas,", " AS solicitudes_ofertadas,"),
+        # Another type.
+        (
+            "month_niveles.requests AS solicitudes,",
+            "month_niveles.requests::numeric AS solicitudes,",
+        ),
+        # One more before the others' end, and one that is gone.
+        ("    month_niveles.nivel,\n", "    month_niveles.nivel,\n    1::bigint AS uno,\n"),
+        ("    month_niveles.requests_accepted AS solicitudes_aceptadas,\n", ""),
+    ],
+)
+def test_columns_of_a_kpi_view_may_be_renamed_retyped_moved_or_dropped(
+    source: Database, sql_copy: Path, old: str, new: str
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    fresh = catalog(source)
+    view = sql_copy / "views" / "kpis" / "mv_embudo_niveles.sql"
+    original = view.read_text()
+    text = original.replace(old, new)
+    assert text != original
+    renamed = old.strip(" ,").endswith("con_ofertas")
+    if renamed:
+        text = text.replace(
+            "mv_embudo_niveles.solicitudes_con_ofertas IS",
+            ("mv_embudo_niveles.solicitudes_ofertadas IS"),
+        )
+    if "uno" in new:
+        text += (
+            "COMMENT ON COLUMN mv_embudo_niveles.uno IS 'Uno [conteo, none]\nes: Uno.\nen: One.';\n"
+        )
+    if not new:
+        text = re.sub(
+            r"COMMENT ON COLUMN mv_embudo_niveles.solicitudes_aceptadas IS\n(?:'[^']*'\s*)+;\n",
+            "",
+            text,
+        )
+    view.write_text(text)
+    assert migrate(source.url, directory=sql_copy) == [
+        "changed views/kpis/mv_embudo_niveles.sql",
+        "changed api.mv_embudo_niveles",
+    ]
+    assert source.rows("SELECT is_populated FROM get_mv_stats()") == [(True,)] * len(KPI_VIEWS)
+    columns = [
+        [
+            row[0]
+            for row in source.rows(
+                "SELECT attname FROM pg_attribute WHERE attrelid = "
+                f"'{schema}.mv_embudo_niveles'::regclass AND attnum > 0 ORDER BY attnum"
+            )
+        ]
+        for schema in ("analytics", "api")
+    ]
+    assert columns[0] == columns[1]
+    view.write_text(original)
+    migrate(source.url, directory=sql_copy)
+    assert catalog(source) == fresh
+
+
 def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
     source: Database, sql_copy: Path
 ) -> None:

@@ -355,6 +355,52 @@ REFUSED = {
         "WHERE isfinite",
         "WHERE solicitud_facts.local_day < current_date AND isfinite",
     ),
+    "its query reads public.asesores, whose changes it would not follow": (
+        "count(*) AS",
+        "count(*) + count((SELECT count(*) FROM public.asesores)) AS",
+    ),
+    "has a subquery in an expression": (
+        "WHERE isfinite",
+        "WHERE EXISTS (SELECT FROM kpi_engine.asesor_facts) AND isfinite",
+    ),
+    "its query joins a derived table": (
+        "FROM kpi_engine.solicitud_facts\n",
+        "FROM kpi_engine.solicitud_facts INNER JOIN kpi_engine.solicitud_facts AS other "
+        "ON other.mes = solicitud_facts.mes\n",
+    ),
+    "its query has a comma in a FROM": (
+        "FROM kpi_engine.solicitud_facts\n",
+        "FROM kpi_engine.solicitud_facts, kpi_engine.solicitud_facts AS other\n",
+    ),
+    "its query has LIMIT, OFFSET or DISTINCT ON": ("GROUP BY 1;", "GROUP BY 1 LIMIT 5;"),
+    "its query has a window function": ("count(*) AS", "sum(count(*)) OVER ()::bigint AS"),
+    "has array_agg() or the like without ORDER BY": (
+        "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds)",
+        "(array_agg(solicitud_facts.closing_seconds))[1]",
+    ),
+    "by difference it needs a column count(*)": (
+        "    count(*) AS requests,\n    percentile_disc(0.5) WITHIN GROUP "
+        "(ORDER BY solicitud_facts.closing_seconds)",
+        "    coalesce(sum(solicitud_facts.offers), 0) AS requests,\n"
+        "    coalesce(sum(solicitud_facts.closing_seconds), 0)",
+    ),
+    "its query has HAVING": (
+        "    percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds)"
+        " AS closing_median\nFROM kpi_engine.solicitud_facts\n"
+        "WHERE isfinite(solicitud_facts.local_day)\nGROUP BY 1;",
+        "    count(solicitud_facts.closing_seconds) AS closing_median\n"
+        "FROM kpi_engine.solicitud_facts\n"
+        "WHERE isfinite(solicitud_facts.local_day)\nGROUP BY 1 HAVING count(*) > 1;",
+    ),
+    "column mes of its key is not the month of local_day": (
+        "date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana",
+        "date_trunc('month', '2026-01-31'::timestamp"
+        " + solicitud_facts.closing_seconds * interval '1 s')::date AS mes",
+    ),
+    "column dia of its key is not the day of local_day": (
+        "::date AS semana",
+        "::date AS dia",
+    ),
     "its query reads the clock (random()": ("count(*) AS", "count(*) + random()::integer AS"),
 }
 
@@ -368,7 +414,6 @@ NOT_ADDITIVE = {
     "coalesce(sum(solicitud_facts.offers), 0) + 1": "by difference a column is one sum()",
     "count(DISTINCT solicitud_facts.cliente_id)": "by difference a column is one sum() or count()",
     "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.offers)": "by difference a column",
-    "coalesce(sum(count(*)) OVER (), 0)": "by difference a column is one sum() or count()",
     "sum(solicitud_facts.offers)": "a sum over nothing is 0: write coalesce(sum(…), 0)",
     "max(solicitud_facts.offers)": "p_extremes must name it",
     "coalesce(sum(solicitud_facts.offers::real), 0)": "sums of this type drift: make it numeric",
@@ -494,8 +539,42 @@ def test_a_declaration_that_could_not_be_kept_right_is_refused(
     text = NEW_TABLES["week_closings"].replace(old, new)
     if "windows" in message:
         text = text.replace("ARRAY['semana']\n", "ARRAY['semana'], p_window_days => ARRAY[30]\n")
+    if "of its key" in message:
+        text = re.sub(r"\bsemana\b", "mes" if "mes" in message else "dia", text)
+    if "by difference" in message or "HAVING" in message:
+        text = text.replace("'group'", "'difference'")
     (tree / "views" / "recomputed_week_closings.sql").write_text(text)
     with pytest.raises(UserError, match=re.escape(message)):
+        migrate(market.url, directory=tree)
+    assert migrate(market.url) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        (
+            "(SELECT max(src_asesores.confianza) FROM kpi_engine.src_asesores)",
+            "its query reads kpi_engine.src_asesores, and a change there computes no row again: "
+            "it is noted for entity asesor, which p_entities does not name. "
+            "Join the two in the KPI view",
+        ),
+        (
+            "(SELECT count(*) FROM public.ofertas)",
+            "its query reads public.ofertas, whose changes it would not follow: it may read views",
+        ),
+        ("extract(EPOCH FROM now())", "its query reads the clock (now()"),
+    ],
+)
+def test_a_fact_that_would_not_follow_what_it_reads_is_refused(
+    market: Database, tree: Path, new: str, message: str
+) -> None:
+    edit(
+        tree,
+        "solicitud_facts",
+        "    lines.price_minimum,",
+        f"    {new} AS novelty,\n    lines.price_minimum,",
+    )
+    with pytest.raises(UserError, match=re.escape(f"derived table solicitud_facts: {message}")):
         migrate(market.url, directory=tree)
     assert migrate(market.url) == []
 

@@ -6,7 +6,10 @@ SELECT plan(2);
 
 SELECT set_eq(
     $$SELECT view_name, title_es, key_columns, time_column, grain FROM kpi_engine.kpi_views()
-    WHERE view_name NOT IN ('mv_metricas_mensuales', 'mv_ranking_asesores')$$,
+    WHERE view_name IN (
+        'mv_demanda_ciudades', 'mv_embudo_niveles', 'mv_embudo_operativo', 'mv_finanzas_mensuales',
+        'mv_retencion_asesores', 'mv_salud_marketplace', 'mv_segmentos_asesores'
+    )$$,
     $$VALUES
     ('mv_demanda_ciudades', 'Demanda por ciudad', '{mes,ciudad_key}'::text[], 'mes', 'month'),
     ('mv_embudo_niveles', 'Fallo por nivel', '{mes,nivel}', 'mes', 'month'),
@@ -21,7 +24,10 @@ SELECT set_eq(
 SELECT results_eq(
     $$SELECT kpi.view_name, column_name, label_es, unit, better FROM kpi_engine.kpi_views() AS kpi
     CROSS JOIN LATERAL kpi_engine.kpi_columns(kpi.relation)
-    WHERE view_name NOT IN ('mv_metricas_mensuales', 'mv_ranking_asesores')$$,
+    WHERE view_name IN (
+        'mv_demanda_ciudades', 'mv_embudo_niveles', 'mv_embudo_operativo', 'mv_finanzas_mensuales',
+        'mv_retencion_asesores', 'mv_salud_marketplace', 'mv_segmentos_asesores'
+    )$$,
     $$VALUES
     ('mv_demanda_ciudades', 'mes', 'Mes', 'fecha', 'none'),
     ('mv_demanda_ciudades', 'ciudad_key', 'Clave de la ciudad', 'texto', 'none'),

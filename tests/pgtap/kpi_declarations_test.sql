@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(20);
+SELECT plan(21);
 
 SELECT is_empty(
     $$SELECT view_name, problem FROM kpi_engine.materialized_views()
@@ -163,10 +163,11 @@ SELECT is_empty(
 -- What is refused, one fault after the other.
 CREATE MATERIALIZED VIEW public.mv_prueba AS
 SELECT
-    current_date AS mes,
-    current_date AS otra,
+    date '2026-11-01' AS mes,
+    date '2026-11-28' AS otra,
     1.5 AS tasa,
-    'x' AS "limit";
+    'x'::text AS "limit";
+GRANT SELECT ON public.mv_prueba TO analytics_lector, analytics_operador;
 CREATE FUNCTION pg_temp.problems() RETURNS SETOF text LANGUAGE sql
 AS $$SELECT problem FROM kpi_engine.kpi_problems('public.mv_prueba')$$;
 
@@ -249,6 +250,26 @@ CREATE UNIQUE INDEX ON public.mv_prueba (otra);
 SELECT results_eq(
     'SELECT pg_temp.problems()', $$VALUES ('the key of mv_prueba has the date otra')$$,
     'a date whose name says nothing of its grain'
+);
+
+CREATE MATERIALIZED VIEW public.mv_reloj AS
+SELECT
+    date_trunc('month', current_date)::date AS mes,
+    3::bigint AS format,
+    7::bigint AS nombre;
+GRANT SELECT ON public.mv_reloj TO analytics_operador;
+CREATE UNIQUE INDEX ON public.mv_reloj (mes, format);
+COMMENT ON MATERIALIZED VIEW public.mv_reloj IS E'Reloj / Clock\nes: Un reloj.\nen: A clock.';
+COMMENT ON COLUMN public.mv_reloj.mes IS E'Mes [fecha, none]\nes: Mes.\nen: Month.';
+COMMENT ON COLUMN public.mv_reloj.format IS E'Formato [conteo, none]\nes: Forma.\nen: Form.';
+COMMENT ON COLUMN public.mv_reloj.nombre IS E'Nombre [texto, none]\nes: Nombre.\nen: Name.';
+SELECT set_eq(
+    $$SELECT problem FROM kpi_engine.kpi_problems('public.mv_reloj')$$,
+    $$VALUES ('column format of mv_reloj is a dimension, and a parameter of all KPIs'),
+    ('column nombre of mv_reloj has the unit texto and the type bigint'),
+    ('role analytics_lector may not read mv_reloj'),
+    ('mv_reloj reads the clock (CURRENT_DATE)')$$,
+    'a text that is a number, a reader without a right, the clock, a parameter of the gateway'
 );
 
 SELECT * FROM finish(); -- noqa: AM04

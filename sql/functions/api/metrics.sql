@@ -166,9 +166,11 @@ BEGIN
         UNION ALL
         SELECT
             13, 'problem', 'gauge', '1 if health has this problem, else 0.',
-            jsonb_build_object('name', known.problem), (problems.problem IS NOT NULL)::integer
+            jsonb_build_object('name', coalesce(known.problem, problems.problem)),
+            (problems.problem IS NOT NULL)::integer
         FROM kpi_engine.known_problems() AS known
-        LEFT JOIN problems ON problems.problem = known.problem
+        -- One without words is there, too.
+        FULL JOIN problems ON problems.problem = known.problem
         UNION ALL
         SELECT
             14, 'build_info', 'gauge', 'Version of the installed schema, always 1.',

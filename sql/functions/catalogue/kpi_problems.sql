@@ -130,7 +130,7 @@ AS $kpi_problems$
     CROSS JOIN the_columns
     WHERE
         the_columns.is_dimension
-        AND the_columns.column_name = ANY (kpi_engine.kpi_parameters())
+        AND the_columns.column_name = ANY (kpi_engine.kpi_parameters() || 'format'::text)
     UNION ALL
     SELECT
         format(
@@ -156,6 +156,40 @@ AS $kpi_problems$
         the_columns.is_number
         AND octet_length(the_columns.column_name) > 54
         AND the_view.has_time
+    UNION ALL
+    SELECT
+        format(
+            'column %s of %s has the unit %s and the type %s', the_columns.column_name, the_view.name,
+            the_columns.unit, the_columns.column_type
+        ),
+        'A fecha is a date, an instante a timestamptz, a texto a text, uuid or boolean; all other units '
+        'are numbers.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE the_columns.column_type <> ALL (CASE
+        WHEN the_columns.unit = 'fecha' THEN ARRAY['date']
+        WHEN the_columns.unit = 'instante' THEN ARRAY['timestamp with time zone']
+        WHEN the_columns.unit = 'texto' THEN ARRAY['text', 'character varying', 'uuid', 'boolean']
+        WHEN the_columns.unit IN ('COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon')
+            THEN ARRAY['smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision']
+    END)
+    UNION ALL
+    SELECT
+        format('role %s may not read %s', role.name, the_view.name),
+        format('GRANT SELECT ON %s TO analytics_lector, analytics_operador;', the_view.name)
+    FROM the_view
+    CROSS JOIN (VALUES ('analytics_lector'), ('analytics_operador')) AS role (name)
+    WHERE NOT has_table_privilege(role.name, p_relation, 'SELECT')
+    UNION ALL
+    SELECT
+        format('%s reads the clock (%s)', the_view.name, read.clock),
+        'Nobody would refresh it when the clock changes a row. Read today of kpi_engine.view_state, as '
+        'mv_segmentos_asesores does.'
+    FROM the_view
+    CROSS JOIN LATERAL (
+        SELECT substring(pg_get_viewdef(p_relation) from kpi_engine.clock_words()) AS clock
+    ) AS read
+    WHERE read.clock IS NOT NULL
     UNION ALL
     SELECT
         format('column %s of %s is whole, but no number', the_columns.column_name, the_view.name),

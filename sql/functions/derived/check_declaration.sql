@@ -65,7 +65,9 @@ BEGIN
             SELECT FROM jsonb_each_text(p_extremes) AS extreme WHERE extreme.value NOT IN ('min', 'max')
         )
             THEN format('p_extremes (%s) must say min or max', p_extremes)
-        ELSE kpi_engine.definition_problem(p_table_name, p_upkeep, p_key_columns, p_extremes)
+        ELSE kpi_engine.definition_problem(
+            p_table_name, p_upkeep, p_key_columns, p_entities, p_extremes
+        )
     END;
     IF v_problem IS NOT NULL THEN
         RAISE EXCEPTION 'derived table %: %', p_table_name, v_problem

@@ -2,13 +2,13 @@
 --
 -- Invariant: a table without a fault can be kept as it is declared. By difference, each column that
 -- is no key is one sum or count, or a min or max that p_extremes names. By difference, and by group
--- if the outermost query groups, the key is all expressions of the GROUP BY. The clock decides
--- nothing.
+-- if the outermost query groups, the key is all expressions of the GROUP BY. Each change of what
+-- the query reads computes rows again. The clock and chance decide nothing.
 -- It reads the text that pg_get_viewdef() writes: one column of the outermost query a line,
--- operators and casts in brackets.
+-- operators and casts in brackets. From PostgreSQL 16 on, columns of an only table stand alone.
 
 CREATE OR REPLACE FUNCTION kpi_engine.definition_problem(
-    p_table_name text, p_upkeep text, p_key_columns text[], p_extremes jsonb
+    p_table_name text, p_upkeep text, p_key_columns text[], p_entities jsonb, p_extremes jsonb
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -20,7 +20,11 @@ DECLARE
     v_view constant regclass := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
     v_definition constant text := pg_get_viewdef(v_view);
     v_clock constant text := substring(v_definition from kpi_engine.clock_words());
+    v_tree constant text := (
+        SELECT pg_rewrite.ev_action::text FROM pg_rewrite WHERE pg_rewrite.ev_class = v_view
+    );
     v_grouped integer;
+    v_counts_rows boolean := false;
     v_column record;
     v_problem text;
 BEGIN
@@ -28,31 +32,124 @@ BEGIN
         RETURN format('its query reads the clock (%s), and nothing would tell the engine when that '
             'changes a row: read kpi_engine.window_end instead', v_clock);
     END IF;
-    IF p_upkeep = 'key' THEN
-        RETURN NULL;
+    SELECT CASE
+        WHEN p_upkeep <> 'key' AND NOT seen.is_derived
+            THEN format('its query reads %s, whose changes it would not follow: it may read derived '
+                'tables and kpi_engine.window_end', seen.name)
+        WHEN p_upkeep = 'key' AND seen.src_view IS NULL
+            THEN format('its query reads %s, whose changes it would not follow: it may read views '
+                'kpi_engine.src_… and kpi_engine.window_end', seen.name)
+        WHEN p_upkeep = 'key' AND NOT coalesce(p_entities ? noted.entity, false)
+            THEN format('its query reads %s, and a change there computes no row again: %s. Join the '
+                'two in the KPI view', seen.name, coalesce(
+                    format('it is noted for entity %s, which p_entities does not name', noted.entity),
+                    'it is not noted'))
+    END
+    INTO v_problem
+    FROM (
+        SELECT DISTINCT
+            pg_class.oid::regclass AS name,
+            EXISTS (
+                SELECT FROM kpi_engine.derived_tables
+                WHERE
+                    derived_tables.table_name = pg_class.relname
+                    AND pg_class.relnamespace = 'kpi_engine'::regnamespace
+            ) AS is_derived,
+            CASE
+                WHEN pg_class.relnamespace = 'kpi_engine'::regnamespace
+                    THEN substring(pg_class.relname from '^src_.*$')
+            END AS src_view
+        FROM pg_rewrite
+        INNER JOIN pg_depend
+            ON pg_depend.classid = 'pg_rewrite'::regclass
+            AND pg_depend.objid = pg_rewrite.oid
+            AND pg_depend.refclassid = 'pg_class'::regclass
+            AND pg_depend.refobjid <> pg_rewrite.ev_class
+        INNER JOIN pg_class ON pg_class.oid = pg_depend.refobjid
+        WHERE
+            pg_rewrite.ev_class = v_view
+            AND pg_class.oid <> 'kpi_engine.window_end'::regclass
+    ) AS seen
+    LEFT JOIN (
+        SELECT DISTINCT
+            captured.view_name,
+            -- The lines and awards of an offer change its request.
+            CASE captured.entity WHEN 'oferta' THEN 'solicitud' ELSE captured.entity END AS entity
+        FROM kpi_engine.captured_tables() AS captured
+    ) AS noted ON noted.view_name = seen.src_view
+    ORDER BY 1
+    LIMIT 1;
+    IF v_problem IS NOT NULL OR p_upkeep = 'key' THEN
+        RETURN v_problem;
+    END IF;
+
+    v_problem := CASE
+        WHEN v_definition ~ 'JOIN kpi_engine\.(?!window_end\M)'
+            THEN 'joins a derived table: join it in the KPI view'
+        WHEN v_tree ~ '\} \{(RANGETBLREF|JOINEXPR)'
+            THEN 'has a comma in a FROM: write CROSS JOIN LATERAL, and join tables in the KPI view'
+        WHEN v_tree ~ '\{SUBLINK'
+            THEN 'has a subquery in an expression: join what it reads in the KPI view'
+        WHEN v_tree ~ ':hasWindowFuncs true'
+            THEN 'has a window function: compute it in the KPI view'
+        WHEN v_tree ~ ':limit(Count|Offset) \{' OR v_tree ~ ':hasDistinctOn true'
+            THEN 'has LIMIT, OFFSET or DISTINCT ON: leave rows out in the KPI view'
+        WHEN (
+            SELECT count(*)
+            FROM regexp_matches(v_definition, '\m(array_agg|string_agg|jsonb?_agg)\(', 'g')
+        ) > (SELECT count(*) FROM regexp_matches(v_definition, 'ORDER BY', 'g'))
+            THEN 'has array_agg() or the like without ORDER BY, so that its order is chance'
+    END;
+    IF v_problem IS NOT NULL THEN
+        RETURN 'its query ' || v_problem;
     END IF;
 
     -- The outermost query comes last in the tree.
-    SELECT count(*) INTO v_grouped
-    FROM pg_rewrite
-    CROSS JOIN LATERAL regexp_matches(
-        substring(
-            regexp_replace(pg_rewrite.ev_action::text, '^.*:groupClause ', '')
-            from '^.*?(?= :group)'
-        ),
-        'SORTGROUPCLAUSE', 'g'
-    ) AS clause (words)
-    WHERE pg_rewrite.ev_class = v_view;
+    v_grouped := (
+        SELECT count(*)
+        FROM regexp_matches(
+            substring(regexp_replace(v_tree, '^.*:groupClause ', '') from '^.*?(?= :group)'),
+            'SORTGROUPCLAUSE', 'g'
+        )
+    );
     -- A query over grouped ones groups nothing itself.
     IF v_grouped <> cardinality(p_key_columns) AND (p_upkeep = 'difference' OR v_grouped > 0) THEN
         RETURN format('its GROUP BY has %s expression(s), and p_key_columns %s: the key is all '
             'that its query groups by', v_grouped, cardinality(p_key_columns));
     END IF;
     IF p_upkeep = 'group' THEN
-        RETURN NULL;
+        -- rows_of_groups() reads only the facts of these days.
+        RETURN (
+            SELECT format('column %1$s of its key is not the %2$s of local_day, and by that name the '
+                'engine reads only the facts of that %2$s: give it another name, or write %3$s',
+                period.column_name, period.grain, period.right_form)
+            FROM (VALUES
+                ('dia', 'day', 'local_day'),
+                ('semana', 'week', 'date_trunc(''week'', local_day::timestamp)::date'),
+                ('mes', 'month', 'date_trunc(''month'', local_day::timestamp)::date')
+            ) AS period (column_name, grain, right_form)
+            WHERE
+                period.column_name = ANY (p_key_columns)
+                -- Its own column of that name, or the expression; in parts of the query, too.
+                AND v_definition !~ format(
+                    CASE period.grain
+                        WHEN 'day' THEN '\mlocal_day AS %1$s\M|(?:\.|\n +|SELECT )%1$s,'
+                        ELSE 'date_trunc\(''%2$s''::text, \(?(?:\w+\.)?local_day\)?::timestamp[^,]*'
+                             '\)\)::date AS %1$s\M|(?:\.|\n +|SELECT )%1$s,'
+                    END,
+                    period.column_name, period.grain
+                )
+                AND EXISTS (
+                    SELECT FROM kpi_engine.derived_tables
+                    WHERE
+                        'local_day' = ANY (derived_tables.value_columns)
+                        AND v_definition ~ format('\m%s\M', derived_tables.table_name)
+                )
+            LIMIT 1
+        );
     END IF;
 
-    IF v_definition ~ '\n  HAVING ' THEN
+    IF v_definition ~ '\n\s*HAVING ' THEN
         RETURN 'its query has HAVING, and the engine adds and takes off rows one by one: declare '
             'the table group, or leave the rows out in the KPI view';
     END IF;
@@ -70,7 +167,7 @@ BEGIN
                     substring(item.text from '("[^"]+"|\w+)$')
                 )) AS name
             FROM regexp_split_to_table(
-                substring(v_definition from '(?:^|\n) SELECT (.*?)\n   FROM '),
+                substring(v_definition from '(?:^|\n) SELECT\s(.*?)\n   FROM '),
                 ',\n    (?! )|,\n        (?=CASE\M)'
             ) AS item (text)
         ) AS named
@@ -110,17 +207,22 @@ BEGIN
             ELSE 'by difference a column is one sum() or count(), or a min() or max() of p_extremes. '
                 'Declare the table group, or keep what adds up, and divide in the KPI view'
         END;
+        v_counts_rows := v_counts_rows OR v_column.expression ~ '^\(?count\(\*\)(\)::[a-z ]+)?$';
         IF v_problem IS NOT NULL THEN
             RETURN format('column %s is %s: %s', v_column.name,
                 regexp_replace(v_column.expression, '\s+', ' ', 'g'), v_problem);
         END IF;
     END LOOP;
+    IF NOT v_counts_rows THEN
+        RETURN 'by difference it needs a column count(*): without one, a row whose sums are all 0 '
+            'would be taken for none';
+    END IF;
     RETURN NULL;
 END;
 $definition_problem$;
 
-COMMENT ON FUNCTION kpi_engine.definition_problem(text, text, text[], jsonb) IS
+COMMENT ON FUNCTION kpi_engine.definition_problem(text, text, text[], jsonb, jsonb) IS
 'What is wrong with the query of the derived table p_table_name, declared with this way of upkeep, '
-'key and extremes; NULL if nothing is. Internal to kpi_engine.check_declaration().';
+'key, entities and extremes; NULL if nothing is. Internal to kpi_engine.check_declaration().';
 
-REVOKE ALL ON FUNCTION kpi_engine.definition_problem(text, text, text[], jsonb) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.definition_problem(text, text, text[], jsonb, jsonb) FROM public;

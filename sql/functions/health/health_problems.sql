@@ -160,6 +160,10 @@ BEGIN
                         PARTITION BY gate_holds.view_name ORDER BY gate_holds.hold_id
                     ) AS place
                 FROM kpi_engine.gate_holds
+                -- A view that is gone holds nothing.
+                WHERE
+                    gate_holds.view_name = 'changes'
+                    OR to_regclass(format('analytics.%I', gate_holds.view_name)) IS NOT NULL
             ) AS listed
             GROUP BY listed.view_name
         ) AS held
@@ -183,6 +187,7 @@ BEGIN
             WHERE
                 analytics.setting('restatement_alert_pct') <> 'off'
                 AND restatements.since > analytics.now() - interval '1 day'
+                AND to_regclass(format('analytics.%I', restatements.view_name)) IS NOT NULL
                 AND coalesce(
                     abs(restatements.difference_pct),
                     CASE WHEN restatements.current IS DISTINCT FROM restatements.reported

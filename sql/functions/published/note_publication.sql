@@ -24,6 +24,7 @@ DECLARE
     v_shown bigint;
     v_changed bigint;
     v_nulls jsonb;
+    v_wrong_period date;
 BEGIN
     UPDATE kpi_engine.view_state SET noted_relation = v_relation::oid
     WHERE view_state.view_name = p_view_name;
@@ -66,6 +67,33 @@ BEGIN
     FROM kpi_engine.note_rows(
         v_relation, p_view_name, p_run_id, v_key, v_place, v_keeps_rows
     ) AS noted;
+
+    -- Rows that the history, the catalogue and readers by period could not tell apart or find.
+    IF v_nulls ?| v_key THEN
+        RAISE EXCEPTION 'view % has rows without %', p_view_name, (
+            SELECT string_agg(key.name, ', ') FROM unnest(v_key) AS key (name) WHERE v_nulls ? key.name
+        )
+            USING ERRCODE = 'not_null_violation',
+                  DETAIL = 'It is part of the key; the view keeps its old contents.',
+                  HINT = 'Leave such rows out in the definition of the view, or give them a value.';
+    END IF;
+    IF v_changed > 0 AND v_view.time_column IS NOT NULL THEN
+        EXECUTE format(
+            'SELECT kpi.%1$I FROM analytics.%2$I AS kpi TABLESAMPLE SYSTEM (100) '
+            'WHERE CASE WHEN isfinite(kpi.%1$I) '
+            'THEN kpi.%1$I <> date_trunc(%3$L, kpi.%1$I::timestamp)::date ELSE true END LIMIT 1',
+            v_view.time_column, p_view_name, v_view.grain
+        ) INTO v_wrong_period;
+        IF v_wrong_period IS NOT NULL THEN
+            RAISE EXCEPTION 'view % has a row whose % is %, which is not the first day of a %',
+                p_view_name, v_view.time_column, v_wrong_period, v_view.grain
+                USING ERRCODE = 'check_violation',
+                      DETAIL = 'The view keeps its old contents.',
+                      HINT = format(
+                          'Leave rows without a date out by WHERE isfinite(…); '
+                          'date_trunc(%L, …::timestamp)::date gives the first day.', v_view.grain);
+        END IF;
+    END IF;
 
     INSERT INTO kpi_engine.publications (
         view_name, run_id, data_version, published_at, calculated_at, rows_shown, rows_changed,

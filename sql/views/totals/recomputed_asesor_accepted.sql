@@ -5,6 +5,7 @@
 CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_accepted AS
 SELECT
     asesor.asesor_id,
+    count(*) AS requests,
     coalesce(sum(asesor.amount), 0) AS accepted_amount
 FROM kpi_engine.solicitud_facts
 CROSS JOIN
@@ -17,6 +18,8 @@ GROUP BY asesor.asesor_id;
 COMMENT ON VIEW kpi_engine.recomputed_asesor_accepted IS
 'Value of the accepted offers by advisor.';
 COMMENT ON COLUMN kpi_engine.recomputed_asesor_accepted.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_accepted.requests IS
+'Requests in which the advisor has an accepted offer.';
 COMMENT ON COLUMN kpi_engine.recomputed_asesor_accepted.accepted_amount IS
 'Sum of precio_unitario × cantidad over the lines of the accepted offers, in pesos.';
 

@@ -5,6 +5,7 @@
 CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_totals AS
 SELECT
     counted.asesor_id,
+    count(*) AS facts,
     coalesce(sum(counted.offers), 0) AS offers,
     coalesce(sum(counted.offers_won), 0) AS offers_won,
     coalesce(sum(counted.offers_accepted), 0) AS offers_accepted,
@@ -58,6 +59,8 @@ GROUP BY counted.asesor_id;
 COMMENT ON VIEW kpi_engine.recomputed_asesor_totals IS
 'Sliding totals by advisor: the last 30 local days.';
 COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.asesor_id IS 'The advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.facts IS
+'Offers and notifications of the window.';
 COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.offers IS
 'Rows of kpi_engine.historica_facts in the 30 local days that end with window_end.today.';
 COMMENT ON COLUMN kpi_engine.recomputed_asesor_totals.offers_won IS 'Of those, won.';

@@ -5,6 +5,7 @@
 CREATE OR REPLACE VIEW kpi_engine.recomputed_month_distinct_counts AS
 SELECT
     counted.mes,
+    count(*) AS keys,
     coalesce(sum(counted.clientes), 0) AS clientes,
     coalesce(sum(counted.asesores), 0) AS asesores,
     coalesce(sum(counted.marcas), 0) AS marcas
@@ -36,6 +37,8 @@ COMMENT ON VIEW kpi_engine.recomputed_month_distinct_counts IS
 'Distinct clients, advisors and brands by local month of the request.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.mes IS
 'The month; -infinity for the requests that belong to no month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.keys IS
+'Clients, advisors and brands together.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.clientes IS
 'Distinct clients of its requests.';
 COMMENT ON COLUMN kpi_engine.recomputed_month_distinct_counts.asesores IS
