@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from cluster import PROJECT
 from conftest import Database
 from gateway_testing import Api, Rendered, render_environment, running
+from health.test_prometheus import promtool
 from webapi.test_endpoints import copy_of_the_project, run
 
 LECTOR = "analytics_lector"
@@ -112,12 +115,40 @@ def refresh(database: Database) -> None:
 
 
 def test_each_task_is_there_and_touches_few_files() -> None:
-    files = {title: {step.file for step in steps} for title, steps in recipes().items()}
+    files = {
+        title: {step.file for step in steps if not Path(step.file).stem.endswith("_test")}
+        for title, steps in recipes().items()
+    }
     assert files.keys() == TASKS.keys()
     for title, most in TASKS.items():
         assert len(files[title]) <= most, title
         link = title.lower().replace(" ", "-")
         assert f"(#{link}) | {len(files[title])} |" in PAGE, title
+
+
+def test_the_changed_tree_passes_the_linter_and_the_tests_of_the_alerts(tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path / "project")
+    shutil.copytree(PROJECT / "docs", project / "docs")
+    for steps in recipes().values():
+        for step in steps:
+            step.carry_out(project)
+    alerts = project / "config" / "prometheus"
+    promtool("check", "rules", alerts / "alerts.yaml")
+    promtool("test", "rules", alerts / "alerts_test.yaml")
+    shutil.copy(PROJECT / "pyproject.toml", project)
+    # The linter takes long with the large files.
+    files = {step.file for steps in recipes().values() for step in steps if step.old is None}
+    done = subprocess.run(
+        [
+            *(str(Path(sys.executable).parent / "sqlfluff"), "lint", "--nocolor"),
+            *("--disable-progress-bar", *sorted(file for file in files if file.endswith(".sql"))),
+        ],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # By view: what a plain query over the operational tables gives.
