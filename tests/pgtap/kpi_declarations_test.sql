@@ -257,7 +257,6 @@ SELECT
     date_trunc('month', current_date)::date AS mes,
     3::bigint AS format,
     7::bigint AS nombre;
-GRANT SELECT ON public.mv_reloj TO analytics_operador;
 CREATE UNIQUE INDEX ON public.mv_reloj (mes, format);
 COMMENT ON MATERIALIZED VIEW public.mv_reloj IS E'Reloj / Clock\nes: Un reloj.\nen: A clock.';
 COMMENT ON COLUMN public.mv_reloj.mes IS E'Mes [fecha, none]\nes: Mes.\nen: Month.';
@@ -267,7 +266,7 @@ SELECT set_eq(
     $$SELECT problem FROM kpi_engine.kpi_problems('public.mv_reloj')$$,
     $$VALUES ('column format of mv_reloj is a dimension, and a parameter of all KPIs'),
     ('column nombre of mv_reloj has the unit texto and the type bigint'),
-    ('role analytics_lector may not read mv_reloj'),
+    ('nobody but the owner may read mv_reloj'),
     ('mv_reloj reads the clock (CURRENT_DATE)')$$,
     'a text that is a number, a reader without a right, the clock, a parameter of the gateway'
 );

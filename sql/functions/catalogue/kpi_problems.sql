@@ -175,11 +175,12 @@ AS $kpi_problems$
     END)
     UNION ALL
     SELECT
-        format('role %s may not read %s', role.name, the_view.name),
+        format('nobody but the owner may read %s', the_view.name),
         format('GRANT SELECT ON %s TO analytics_lector, analytics_operador;', the_view.name)
     FROM the_view
-    CROSS JOIN (VALUES ('analytics_lector'), ('analytics_operador')) AS role (name)
-    WHERE NOT has_table_privilege(role.name, p_relation, 'SELECT')
+    WHERE
+        NOT has_table_privilege('analytics_lector', p_relation, 'SELECT')
+        AND NOT has_table_privilege('analytics_operador', p_relation, 'SELECT')
     UNION ALL
     SELECT
         format('%s reads the clock (%s)', the_view.name, read.clock),
