@@ -110,7 +110,11 @@ BEGIN
     ) AS run;
 
     FOR v_view IN
-        SELECT staleness.view_name, staleness.reason, listed.derived_tables
+        SELECT
+            staleness.view_name,
+            staleness.reason,
+            staleness.reads_outside,
+            listed.derived_tables
         FROM kpi_engine.view_staleness() AS staleness
         LEFT JOIN kpi_engine.materialized_views() AS listed
             ON listed.view_name = staleness.view_name
@@ -131,6 +135,10 @@ BEGIN
             END
         );
         is_stale := reason IS NOT NULL;
+        IF reason IS NULL AND v_view.reads_outside THEN
+            SELECT outlook.reason, outlook.is_stale INTO reason, is_stale
+            FROM kpi_engine.outside_outlook(v_view.view_name) AS outlook;
+        END IF;
         RETURN NEXT;
     END LOOP;
 END;
@@ -140,7 +148,8 @@ COMMENT ON FUNCTION analytics.explain_refresh() IS
 'Says what the next refresh will do, one row for each view: whether and why the view is stale; '
 'mode (full, incremental, unchanged) of the refresh, and why; how many requests it will compute '
 'from the source; changed keys; about how many milliseconds it will take, by the last runs (NULL '
-'if there are none). A stale view is not published again if its changes turn out to be invisible.';
+'if there are none). A stale view is not published again if its changes turn out to be invisible. '
+'is_stale is NULL if only the refresh asks a table of another service whether it changed.';
 
 REVOKE ALL ON FUNCTION analytics.explain_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.explain_refresh() TO analytics_lector, analytics_operador;
