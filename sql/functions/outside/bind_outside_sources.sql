@@ -51,7 +51,7 @@ $bind_outside_sources$;
 
 COMMENT ON FUNCTION analytics.bind_outside_sources() IS
 'Confirms that the foreign tables behind the KPI views lead to the right servers, after a restore, '
-'a copy or a change of a server; returns how many declarations changed. The next refresh reads them '
-'anew. For analytics_owner. Errors: 55000 if a view has to be built anew by make migrate.';
+'a copy or a change of a server; returns how many declarations changed. The next refresh reads '
+'them anew. For analytics_owner. Errors: 55000 if a view has to be built anew by make migrate.';
 
 REVOKE ALL ON FUNCTION analytics.bind_outside_sources() FROM public;

@@ -103,7 +103,7 @@ BEGIN
             WHEN p_version ~* '^\s*SELECT\s' THEN rtrim(p_version, E'; \n')
             -- The sum changes when a row changes that is not the newest, and when a transaction
             -- commits late.
-            ELSE format(
+            WHEN p_version IS NOT NULL THEN format(
                 CASE WHEN v_types ->> p_version ~ 'time|date'
                     THEN 'SELECT count(*) AS "rows", max(%1$I) AS newest, '
                         'sum(extract(EPOCH FROM %1$I)) AS total FROM %2$s'

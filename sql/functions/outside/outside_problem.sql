@@ -55,7 +55,7 @@ END;
 $outside_problem$;
 
 COMMENT ON FUNCTION kpi_engine.outside_problem() IS
-'Text of the problem outside_source: which table of another service is another one, can''t be read, '
-'watched or is old, and what to do; NULL: none. Internal to analytics.health_problems().';
+'Text of the problem outside_source: which table of another service is another one, can''t be '
+'read or watched, or is old, and what to do; NULL: none. Internal to analytics.health_problems().';
 
 REVOKE ALL ON FUNCTION kpi_engine.outside_problem() FROM public;

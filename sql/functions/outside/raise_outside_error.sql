@@ -1,7 +1,7 @@
 -- Raises the error by which a view of another service fails in a refresh, in its own SQLSTATE.
 --
--- Invariant: the message names the view and what failed. A cancel of our own session stays a cancel.
--- An error of the view's own rules stays what it is.
+-- Invariant: the message names the view and what failed. A cancel of our own session stays one. An
+-- error of the view's own rules stays what it is.
 
 CREATE OR REPLACE FUNCTION kpi_engine.raise_outside_error(
     p_view_name text, p_sqlstate text, p_message text, p_detail text, p_context text

@@ -1,7 +1,7 @@
 -- Creates the triggers on outside tables that are watched by triggers, or drops them.
 --
--- Invariant: it touches only tables that need it. It waits for a lock for 100 ms at most, so that no
--- writer waits behind it for longer.
+-- Invariant: it touches only tables that need it. It waits for a lock for 100 ms at most, so that
+-- no writer waits behind it for longer.
 -- SECURITY INVOKER: the owner of the tables calls it.
 
 CREATE OR REPLACE FUNCTION analytics.watch_outside_sources(p_wanted boolean DEFAULT true)

@@ -24,6 +24,7 @@ DECLARE
     v_result kpi_engine.refresh_log;
     v_view record;
     v_outside text;
+    v_is_published boolean;
     v_views integer := 0;
     v_published integer := 0;
     v_failed_views text[] := ARRAY[]::text[];
@@ -134,11 +135,12 @@ BEGIN
                     v_result.reason := coalesce(v_result.reason, v_outside);
                 END IF;
                 IF p_force OR v_view.reason IS NOT NULL THEN
-                    IF CASE
+                    v_is_published := CASE
                         WHEN v_view.reads_outside
                             THEN kpi_engine.refresh_outside_view(v_view, p_force)
                         ELSE kpi_engine.refresh_view(v_view, p_force)
-                    END THEN
+                    END;
+                    IF v_is_published THEN
                         v_result.mode := CASE
                             WHEN v_view.reads_derived_tables THEN v_run.mode
                             ELSE 'full'
