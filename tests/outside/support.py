@@ -51,7 +51,7 @@ Shown = tuple[object, ...]
 def statements(place: str) -> str:
     """Return the statements of the page that belong to a place: support or here."""
     (block,) = re.findall(rf"^```sql {place}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    return block
+    return str(block)
 
 
 def steps() -> list[Step]:
@@ -123,6 +123,11 @@ def way_there(support: Database, *, seconds: int = 20) -> str:
     return text
 
 
+def dice_of(seed: int) -> random.Random:
+    """Return dice that fall the same way each time."""
+    return random.Random(seed)  # noqa: S311
+
+
 def make_filled(database: Database) -> None:
     """Install, and fill a small marketplace."""
     install(database)
@@ -185,7 +190,8 @@ class Service:
         """Return the text of the problem outside_source; it is the only one about the view."""
         rows = self.here.rows(
             "SELECT problem, message FROM analytics.health_problems() "
-            f"WHERE problem = 'outside_source' OR message LIKE '%{VIEW}%'"
+            f"WHERE problem = 'outside_source' OR message LIKE '%{VIEW}%'",
+            NOW,
         )
         assert {row[0] for row in rows} <= {"outside_source"}, rows
         return str(rows[0][1]) if rows else None
@@ -224,9 +230,9 @@ class Service:
         for advisor in ranking:
             states = complaints.get(str(advisor["asesor_id"]), [])
             delivered = int(str(advisor["entregas_exitosas"]))
-            rate = (
-                Decimal(100 * len(states)) / delivered if delivered else Decimal(0)
-            ).quantize(Decimal("0.01"), ROUND_HALF_UP)
+            rate = (Decimal(100 * len(states)) / delivered if delivered else Decimal(0)).quantize(
+                Decimal("0.01"), ROUND_HALF_UP
+            )
             rows.append(
                 (
                     str(advisor["asesor_id"]),
@@ -244,6 +250,14 @@ class Service:
         """Return the ids of the advisors, and one that nobody has."""
         rows = self.here.rows("SELECT id FROM public.asesores ORDER BY id")
         return [*(UUID(str(row[0])) for row in rows), UUID(int=7)]
+
+    def complain_visibly(self, connection: psycopg.Connection) -> None:
+        """Insert a complaint of today about an advisor whom the view shows."""
+        connection.execute(
+            f"INSERT INTO {self.table} (asesor_id, estado, creado_at, actualizado_at) "
+            "VALUES (%s, 'ABIERTO', %s, clock_timestamp())",
+            [self.shown()[0][0], datetime.fromisoformat(NOW)],
+        )
 
     def complain(self, connection: psycopg.Connection, dice: random.Random, count: int = 1) -> None:
         """Insert complaints of the last weeks, on both sides of each local midnight."""
@@ -290,6 +304,6 @@ def service(
         "SELECT analytics.set_setting('breaker_pct', 'off')",
     )
     with support.connect() as connection:
-        made.complain(connection, random.Random(4), 60)
+        made.complain(connection, dice_of(4), 60)
     made.refresh()
     return made

@@ -26,10 +26,10 @@ BEGIN
     END IF;
     UPDATE kpi_engine.outside_sources SET
         view_relation = format('analytics.%I', outside_sources.view_name)::regclass,
-        source_relation = outside_sources.source_name::regclass,
+        source_relation = kpi_engine.outside_relation(outside_sources.source_name),
         binding = kpi_engine.outside_binding(
             format('analytics.%I', outside_sources.view_name)::regclass,
-            outside_sources.source_name::regclass
+            kpi_engine.outside_relation(outside_sources.source_name)
         ),
         database_identity = kpi_engine.database_identity(),
         is_changed = true,
@@ -40,7 +40,7 @@ BEGIN
         IS DISTINCT FROM (
             kpi_engine.outside_binding(
                 format('analytics.%I', outside_sources.view_name)::regclass,
-                outside_sources.source_name::regclass
+                kpi_engine.outside_relation(outside_sources.source_name)
             ),
             kpi_engine.database_identity()
         );

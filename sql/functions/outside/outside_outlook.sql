@@ -3,7 +3,7 @@
 -- Invariant: it never asks another server. is_stale is NULL where only the refresh will know.
 
 CREATE OR REPLACE FUNCTION kpi_engine.outside_outlook(p_view_name text)
-RETURNS TABLE (reason text, is_stale boolean)
+RETURNS TABLE (reason text, is_stale boolean, fails boolean)
 LANGUAGE sql
 STABLE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -29,17 +29,21 @@ AS $outside_outlook$
                         SELECT FROM kpi_engine.outside_changes
                         WHERE
                             outside_changes.source_relation
-                            = to_regclass(outside_sources.source_name)
+                            = kpi_engine.outside_relation(outside_sources.source_name)
                     )
                     THEN outside_sources.source_name || ' changed'
             END AS reason,
+            problem.message IS NOT NULL AS fails,
             CASE
-                WHEN outside_sources.read_at IS NOT NULL AND outside_sources.watch = 'version'
+                WHEN
+                    problem.message IS NULL
+                    AND outside_sources.read_at IS NOT NULL
+                    AND outside_sources.watch = 'version'
                     THEN 'asked'
             END AS asked
         FROM kpi_engine.outside_sources
         CROSS JOIN LATERAL kpi_engine.outside_triggers(
-            to_regclass(outside_sources.source_name)
+            kpi_engine.outside_relation(outside_sources.source_name)
         ) AS triggers
         LEFT JOIN LATERAL (
             SELECT problems.message
@@ -56,12 +60,14 @@ AS $outside_outlook$
             WHEN bool_or(outlook.reason IS NOT NULL AND outlook.asked IS NULL) THEN true
             WHEN bool_or(outlook.asked IS NOT NULL) THEN NULL
             ELSE false
-        END
+        END,
+        bool_or(outlook.fails)
     FROM outlook;
 $outside_outlook$;
 
 COMMENT ON FUNCTION kpi_engine.outside_outlook(text) IS
 'Why the outside tables of a view will make the next refresh read it anew, as far as that is known '
-'before: is_stale is NULL if a version has to be asked. Internal to analytics.explain_refresh().';
+'before: is_stale is NULL if a version has to be asked; fails if a table is not as declared. '
+'Internal to analytics.explain_refresh().';
 
 REVOKE ALL ON FUNCTION kpi_engine.outside_outlook(text) FROM public;

@@ -38,7 +38,7 @@ BEGIN
             SELECT
                 outside_sources.*,
                 outside_sources.database_identity = v_here AS is_here,
-                to_regclass(outside_sources.source_name)::oid AS named
+                kpi_engine.outside_relation(outside_sources.source_name) AS named
             FROM kpi_engine.outside_sources
             WHERE p_view_name IS NULL OR outside_sources.view_name = p_view_name
         ),

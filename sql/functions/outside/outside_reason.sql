@@ -38,7 +38,7 @@ BEGIN
     WITH taken AS (
         DELETE FROM kpi_engine.outside_changes
         WHERE outside_changes.source_relation IN (
-            SELECT to_regclass(asked.source_name)
+            SELECT kpi_engine.outside_relation(asked.source_name)
             FROM kpi_engine.outside_sources AS asked
             WHERE asked.view_name = p_view_name
         )
@@ -48,14 +48,14 @@ BEGIN
     -- Other views may read the same table.
     UPDATE kpi_engine.outside_sources SET is_changed = true
     WHERE
-        to_regclass(outside_sources.source_name) IN (SELECT taken.source_relation FROM taken)
+        kpi_engine.outside_relation(outside_sources.source_name) IN (SELECT taken.source_relation FROM taken)
         AND NOT outside_sources.is_changed;
 
     FOR v_source IN
         SELECT outside_sources.*, triggers.are_working, triggers.signature
         FROM kpi_engine.outside_sources
         CROSS JOIN LATERAL kpi_engine.outside_triggers(
-            to_regclass(outside_sources.source_name)
+            kpi_engine.outside_relation(outside_sources.source_name)
         ) AS triggers
         WHERE outside_sources.view_name = p_view_name
         ORDER BY outside_sources.source_name

@@ -13,12 +13,25 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $raise_outside_error$
 DECLARE
-    -- postgres_fdw gives an error of its server the SQLSTATE that the server gave, and names the
-    -- statement there. That is the only thing that tells a timeout there from a cancel here.
-    v_is_remote constant boolean := p_context ~ '(DECLARE c\d+ CURSOR|FETCH \d+ FROM c\d+|'
-        'EXPLAIN SELECT|START TRANSACTION ISOLATION|COMMIT TRANSACTION|SAVEPOINT s\d+)';
+    -- postgres_fdw gives an error of its server the SQLSTATE that the server gave, and begins the
+    -- context with "remote SQL command: SELECT …" in the language of our messages. That alone tells a
+    -- timeout there from a cancel here, whose context has statements in quotes.
+    v_is_remote constant boolean := p_context
+        ~ '^[^\n"«»„“]*: (SELECT|DECLARE|FETCH|MOVE|CLOSE|EXPLAIN|START|COMMIT|SAVEPOINT|SET) ';
+    -- A value that has not the type of its column here: 'column "x" of foreign table "y"'.
+    v_is_value constant boolean := EXISTS (
+        SELECT FROM kpi_engine.outside_sources
+        WHERE
+            outside_sources.view_name = p_view_name
+            AND outside_sources.binding ->> 'kind' = 'f'
+            AND strpos(
+                split_part(p_context, E'\n', 1), (parse_ident(outside_sources.source_name))[2]
+            ) > 0
+            AND split_part(p_context, E'\n', 1) !~ '(SELECT|REFRESH|WITH) '
+    );
 BEGIN
     IF v_is_remote
+        OR v_is_value
         OR p_sqlstate ~ '^(08|HV|57P)'
         -- Rights, user mappings, locks: only the outside tables have others' here.
         OR p_sqlstate IN ('42501', '42704', '55P03') THEN

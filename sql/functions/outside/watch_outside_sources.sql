@@ -17,7 +17,8 @@ DECLARE
     v_changed integer := 0;
 BEGIN
     FOR v_table IN
-        SELECT DISTINCT to_regclass(outside_sources.source_name) AS source
+        SELECT DISTINCT
+            kpi_engine.outside_relation(outside_sources.source_name)::regclass AS source
         FROM kpi_engine.outside_sources
         WHERE p_wanted AND outside_sources.watch = 'triggers'
         UNION

@@ -39,6 +39,7 @@ DECLARE
         WHERE 'solicitud' = ANY (derived_tables.root_entities)
     );
     v_view record;
+    v_outlook record;
     v_requests bigint;
     v_advisor_keys bigint;
 BEGIN
@@ -135,9 +136,13 @@ BEGIN
             END
         );
         is_stale := reason IS NOT NULL;
-        IF reason IS NULL AND v_view.reads_outside THEN
-            SELECT outlook.reason, outlook.is_stale INTO reason, is_stale
+        IF v_view.reads_outside THEN
+            SELECT outlook.* INTO v_outlook
             FROM kpi_engine.outside_outlook(v_view.view_name) AS outlook;
+            IF reason IS NULL OR v_outlook.fails THEN
+                reason := v_outlook.reason;
+                is_stale := v_outlook.is_stale;
+            END IF;
         END IF;
         RETURN NEXT;
     END LOOP;

@@ -103,7 +103,7 @@ BEGIN
                         AND EXISTS (
                             SELECT FROM kpi_engine.outside_sources AS outside
                             WHERE
-                                to_regclass(outside.source_name) = path.reached
+                                kpi_engine.outside_relation(outside.source_name) = path.reached
                                 AND to_regclass(format('analytics.%I', outside.view_name))
                                 = path.view_oid
                         )
