@@ -7,12 +7,13 @@ import os
 import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from cluster import Cluster
+from cluster import PROJECT, Cluster
 from conftest import Database
 from outside.support import (
     NOW,
@@ -23,6 +24,7 @@ from outside.support import (
     service,
     support_cluster,
 )
+from webapi.test_endpoints import run
 
 SEQUENCES = int(os.environ.get("TELOO_OUTSIDE_SEQUENCES", "2"))
 STEPS = 8
@@ -644,3 +646,79 @@ def test_a_declaration_that_is_taken_back_is_forgotten(local: Service) -> None:
     assert local.here.rows("SELECT count(*) FROM kpi_engine.outside_sources") == [(0,)]
     # As ever: what nobody declared is read each time.
     assert local.refresh() != "unchanged"
+
+
+# -- when a connection breaks, and dumps -------------------------------------------------------
+
+
+def test_a_connection_that_breaks_while_rows_are_read_changes_nothing(
+    database: Database, tmp_path: Path
+) -> None:
+    """PostgreSQL refuses to commit then. The next refresh fails that view alone."""
+    with support_cluster() as cluster:
+        made = service(database, cluster, tmp_path, "reread")
+        made.here.execute(
+            "UPDATE public.ofertas_historicas SET entrega_exitosa = NOT entrega_exitosa"
+        )
+        shown = made.shown()
+        ((runs,),) = made.here.rows("SELECT count(*) FROM analytics.refresh_log")
+        with made.support.connect() as blocking, ThreadPoolExecutor(1) as pool:
+            blocking.execute("BEGIN")
+            blocking.execute("LOCK TABLE public.reclamos")
+            refreshing = pool.submit(made.results)
+            made.support.wait_until(
+                "SELECT count(*) > 0 FROM pg_stat_activity "
+                "WHERE usename = 'teloo_lector' AND wait_event_type = 'Lock'"
+            )
+            cluster.stop("immediate")
+            with pytest.raises(psycopg.Error, match='connection to server "soporte"'):
+                refreshing.result()
+        assert made.shown() == shown
+        assert made.here.rows("SELECT count(*) FROM analytics.refresh_log") == [(runs,)]
+        assert "could not connect" in made.failure()
+        cluster.start()
+        made.refresh()
+        assert made.shown() == made.right()
+
+
+def program(cluster: Cluster, name: str, *arguments: str | Path) -> None:
+    """Run one of the server's programs as its user."""
+    path = f"PATH={cluster.binaries}:{os.environ['PATH']}"
+    cluster.must(name, "env", path, name, *arguments)
+
+
+@pytest.mark.parametrize("watch", ["reread", "triggers"])
+def test_a_restored_dump(
+    database: Database, cluster: Cluster, tmp_path: Path, watch: str
+) -> None:
+    """A foreign table waits for somebody who confirms; a table that came along goes on."""
+    made = service(database, cluster, tmp_path, watch)
+    server = made.here.cluster
+    dump = server.location / f"{made.here.name}.dump"
+    program(server, "pg_dump", "-Fc", "-f", dump, "-d", made.here.url)
+    target = f"{made.here.name}_restored"
+    server.make_database(target)
+    try:
+        restored = Database(server, target)
+        program(server, "pg_restore", "-d", restored.url, dump)
+        support = made.support if WAYS[watch][1] else restored
+        copy = Service(restored, support, made.table, made.directory)
+        if watch == "reread":
+            assert "was restored or copied" in copy.failure()
+            restored.execute("SET ROLE analytics_owner; SELECT analytics.bind_outside_sources()")
+        with support.connect() as connection:
+            copy.complain_visibly(connection)
+        copy.refresh()
+        assert copy.problem() is None
+        assert copy.shown() == copy.right()
+    finally:
+        dump.unlink()
+        Database(server, "postgres").execute(f"DROP DATABASE {target}")
+
+
+def test_uninstall_leaves_the_table_without_triggers(local: Service) -> None:
+    done = run(PROJECT, "uninstall.py", DATABASE_URL=local.here.url)
+    assert done.returncode == 0, done.stderr
+    assert local.here.rows(
+        "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'soporte.reclamos'::regclass"
+    ) == [(0,)]

@@ -76,7 +76,7 @@ def test_the_rows_reach_http_with_their_age(served: tuple[Api, Service]) -> None
         for row in answer.json()
     )
     right = [(row[0], row[3], row[4]) for row in made.right(now())]
-    assert shown == right
+    assert shown == right[:1000]
     assert sum(row[1] for row in shown) > 0
     assert datetime.fromisoformat(answer.headers["x-as-of"]) <= datetime.now(UTC)
     assert answer.headers["x-stale"] == "false"
@@ -135,7 +135,7 @@ def test_a_service_that_is_away_is_degraded_and_its_rows_stay(
     )
 
 
-def test_the_page_and_this_test_know_the_same_files(served: tuple[Api, Service]) -> None:
-    """What has no place in the package is not in it."""
+def test_only_the_copy_has_the_view(served: tuple[Api, Service]) -> None:
+    """The package ships no view of another service."""
     assert not (PROJECT / "sql" / "views" / "kpis" / f"{VIEW}.sql").exists()
     assert served[1].directory.joinpath("views", "kpis", f"{VIEW}.sql").exists()

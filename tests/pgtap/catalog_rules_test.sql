@@ -337,6 +337,7 @@ SELECT results_eq(
     ('analytics_operador', 'analytics.mv_salud_marketplace', 'SELECT'),
     ('analytics_operador', 'analytics.mv_segmentos_asesores', 'SELECT'),
     ('analytics_operador', 'analytics.notes', 'SELECT'),
+    ('analytics_operador', 'analytics.outside_sources', 'SELECT'),
     ('analytics_operador', 'analytics.publications', 'SELECT'),
     ('analytics_operador', 'analytics.rebuild_progress', 'SELECT'),
     ('analytics_operador', 'analytics.refresh_jobs', 'SELECT'),
