@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -662,7 +663,7 @@ def test_a_connection_that_breaks_while_rows_are_read_changes_nothing(
         )
         shown = made.shown()
         ((runs,),) = made.here.rows("SELECT count(*) FROM analytics.refresh_log")
-        with made.support.connect() as blocking, ThreadPoolExecutor(1) as pool:
+        with closing(made.support.connect()) as blocking, ThreadPoolExecutor(1) as pool:
             blocking.execute("BEGIN")
             blocking.execute("LOCK TABLE public.reclamos")
             refreshing = pool.submit(made.results)
@@ -688,9 +689,7 @@ def program(cluster: Cluster, name: str, *arguments: str | Path) -> None:
 
 
 @pytest.mark.parametrize("watch", ["reread", "triggers"])
-def test_a_restored_dump(
-    database: Database, cluster: Cluster, tmp_path: Path, watch: str
-) -> None:
+def test_a_restored_dump(database: Database, cluster: Cluster, tmp_path: Path, watch: str) -> None:
     """A foreign table waits for somebody who confirms; a table that came along goes on."""
     made = service(database, cluster, tmp_path, watch)
     server = made.here.cluster
@@ -722,3 +721,35 @@ def test_uninstall_leaves_the_table_without_triggers(local: Service) -> None:
     assert local.here.rows(
         "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'soporte.reclamos'::regclass"
     ) == [(0,)]
+
+
+def test_the_scheduler_survives_a_connection_that_breaks(
+    database: Database, tmp_path: Path
+) -> None:
+    """The job fails with the commit; a tick queues it again, and then it is right."""
+    with support_cluster() as cluster:
+        made = service(database, cluster, tmp_path, "reread")
+        made.here.execute(
+            "SELECT analytics.watch_outside_sources()",
+            "UPDATE public.ofertas_historicas SET entrega_exitosa = NOT entrega_exitosa",
+            "SELECT kpi_engine.queue_refresh(false, 'test')",
+        )
+        with closing(made.support.connect()) as blocking, ThreadPoolExecutor(1) as pool:
+            blocking.execute("BEGIN")
+            blocking.execute("LOCK TABLE public.reclamos")
+            working = pool.submit(made.here.execute, "CALL analytics.work()")
+            made.support.wait_until(
+                "SELECT count(*) > 0 FROM pg_stat_activity "
+                "WHERE usename = 'teloo_lector' AND wait_event_type = 'Lock'"
+            )
+            cluster.stop("immediate")
+            with pytest.raises(psycopg.Error, match='connection to server "soporte"'):
+                working.result()
+        made.here.execute("CALL analytics.tick()")
+        jobs = "SELECT state FROM analytics.refresh_jobs ORDER BY job_id"
+        assert made.here.rows(jobs) == [("QUEUED",)]
+        cluster.start()
+        made.here.execute("CALL analytics.work()")
+        assert made.here.rows(jobs) == [("SUCCESS",)]
+        made.refresh()
+        assert made.shown() == made.right()
