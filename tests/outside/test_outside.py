@@ -27,7 +27,7 @@ from outside.support import (
 )
 from webapi.test_endpoints import run
 
-SEQUENCES = int(os.environ.get("TELOO_OUTSIDE_SEQUENCES", "2"))
+SEQUENCES = int(os.environ.get("TELOO_OUTSIDE_SEQUENCES", "4"))
 STEPS = 8
 SYSTEM_SERVER_IS_ENOUGH = False
 
@@ -440,6 +440,25 @@ def test_a_copy_goes_on_over_a_table_that_came_along(local: Service) -> None:
 # -- triggers ----------------------------------------------------------------------------------
 
 NOTES = "SELECT count(*) FROM kpi_engine.outside_changes"
+
+
+def test_each_kind_of_write_is_noted(local: Service) -> None:
+    with local.here.connect() as connection:
+        local.complain_visibly(connection)
+        assert local.refresh() != "unchanged"
+        for statement in (
+            "UPDATE soporte.reclamos SET estado = 'CERRADO'",
+            "DELETE FROM soporte.reclamos WHERE creado_at = (SELECT max(creado_at) "
+            "FROM soporte.reclamos)",
+            "MERGE INTO soporte.reclamos USING (SELECT) AS one ON true "
+            "WHEN MATCHED THEN UPDATE SET estado = 'ABIERTO'",
+            "TRUNCATE soporte.reclamos",
+        ):
+            assert local.refresh() == "unchanged"
+            before = local.shown()
+            connection.execute(statement)
+            assert local.refresh() != "unchanged", statement
+            assert local.shown() == local.right() != before, statement
 
 
 def test_a_transaction_notes_a_table_once(local: Service) -> None:
