@@ -777,6 +777,21 @@ class Migration:
         for _, message in moved:
             LOGGER.warning("%s: bound again, the next refresh computes everything", message)
 
+    def has_outside(self) -> bool:
+        """Tell whether these files know tables of other services; older ones did not."""
+        return any(item.object_name == "kpi_engine.outside_problems" for item in self.objects)
+
+    def find_outside(self) -> None:
+        """Find the KPI views whose tables of other services moved: they are built anew."""
+        if not self.has_outside():
+            return
+        for view, message in self.connection.execute(
+            "SELECT DISTINCT view_name, message FROM kpi_engine.outside_problems() "
+            "WHERE needs_build ORDER BY 1, 2"
+        ).fetchall():
+            self.moved.add(view)
+            LOGGER.warning("%s: the view is built anew", message)
+
     def note_binding(self) -> None:
         """Note what the src_ views read now; what is bound anew is computed again."""
         if not self.has_binding():
@@ -864,6 +879,7 @@ class Migration:
             self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
             self.say("source: schema %s, generation %s", *row)
         self.find_moved()
+        self.find_outside()
         return [source_view(view, definition) for view, _, definition in definitions]
 
     def drop_removed(self) -> None:
@@ -901,6 +917,8 @@ class Migration:
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
             ) from error
+        if self.has_outside():
+            self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
         forgotten = self.connection.execute(
             "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
         ).fetchall()

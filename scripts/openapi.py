@@ -85,10 +85,15 @@ HEADERS = {
         "The last successful refresh, also if it changed nothing.", instant(REFRESHED)
     ),
     "X-Stale": header("Whether X-Refreshed-At is over 26 hours ago.", flag(False), required=True),
+    "X-As-Of": header(
+        "Until when the tables of other services behind the view were complete; only where it "
+        "reads some.",
+        instant(REFRESHED),
+    ),
     "Allow": header("The methods of the path.", text("GET, HEAD"), required=True),
     "Retry-After": header("Seconds to wait.", count(1), required=True),
 }
-FRESHNESS = ("ETag", "X-Data-Version", "X-Calculated-At", "X-Refreshed-At", "X-Stale")
+FRESHNESS = ("ETag", "X-Data-Version", "X-Calculated-At", "X-Refreshed-At", "X-Stale", "X-As-Of")
 
 
 def headers(*names: str) -> JsonObject:

@@ -20,6 +20,7 @@ from database.prerequisites import (
 )
 
 PATIENCE_SECONDS = 60.0
+WATCH_OUTSIDE = "analytics.watch_outside_sources(boolean)"
 BUSY = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 
@@ -105,13 +106,40 @@ def apply(url: str) -> list[str]:
         pin_settings(connection)
         note_event_triggers(connection)
         changed = set_triggers(connection)
-    if not changed:
+        changes = [f"created or dropped {changed} triggers of change capture"] if changed else []
+        changes += watch_outside(connection)
+    for change in changes:
+        LOGGER.info("%s", change)
+    return changes
+
+
+def watch_outside(connection: psycopg.Connection) -> list[str]:
+    """Create the triggers on tables of other services, where this role may; return what changed.
+
+    Without them a refresh reads such a table anew each time, and health says so.
+    """
+    if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is None:
         return []
-    change = f"created or dropped {changed} triggers of change capture"
-    LOGGER.info("%s", change)
-    return [change]
+    try:
+        with connection.transaction(), rights_of_owner(connection):
+            watched = scalar(connection, "SELECT analytics.watch_outside_sources()")
+        connection.execute("SET LOCAL lock_timeout = 0")
+    except (psycopg.errors.InsufficientPrivilege, *BUSY) as error:
+        LOGGER.warning(
+            "tables of other services are read anew at each refresh: %s; as their owner: "
+            "SELECT analytics.watch_outside_sources();",
+            error.diag.message_primary,
+        )
+        return []
+    return [f"watched {watched} table(s) of other services by triggers"] if watched else []
 
 
 def remove(connection: psycopg.Connection) -> int:
-    """Drop all triggers of change capture in the caller's transaction; return how many."""
+    """Drop all triggers of change capture in the caller's transaction; return how many.
+
+    Those on tables of other services go too.
+    """
+    if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is not None:
+        with rights_of_owner(connection):
+            connection.execute("SELECT analytics.watch_outside_sources(false)")
     return set_triggers(connection, wanted=False)

@@ -389,6 +389,13 @@ NOTE: JsonObject = {
 
 # -- the list ---------------------------------------------------------------------------------
 
+OUTSIDE_SOURCE = record(
+    view=text("mv_reclamos_asesores"),
+    source=text("soporte.reclamos"),
+    watch=one_of("triggers", "version", "reread"),
+    as_of=nullable(instant(REFRESHED)),
+    read_at=nullable(instant(REFRESHED)),
+)
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "GET",
@@ -499,6 +506,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         last_refresh=nullable(instant(REFRESHED)),
                         data_version=nullable(count(12)),
                         stale=flag(False),
+                        outside_sources=rows(OUTSIDE_SOURCE),
                     )
                 ),
                 checked_at=instant(CHECKED),
@@ -617,6 +625,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         bytes_behind=nullable(count(0)),
                     )
                 ),
+                outside_sources=rows(OUTSIDE_SOURCE),
                 checked_at=instant(CHECKED),
             )
         },

@@ -25,9 +25,13 @@ PAGES = sorted(
     if path.name != "CHANGELOG.md"
 )
 # Of the recipes: their test creates these.
-NEW = set(
-    re.findall(r"^Create `([^`]+)`", (PROJECT / "docs" / "changing.md").read_text("utf-8"), re.M)
-)
+NEW = {
+    path
+    for page in ("changing.md", "outside.md")
+    for path in re.findall(
+        r"^Create `([^`]+)`", (PROJECT / "docs" / page).read_text("utf-8"), re.MULTILINE
+    )
+}
 FOLDERS = "config|docs|scripts|sql|tests|web"
 
 

@@ -370,6 +370,27 @@ def test_replica_lag(patient: Patient) -> None:
         patient.database.execute("DROP SUBSCRIPTION away")
 
 
+def test_outside_source(patient: Patient) -> None:
+    """A table that its triggers do not watch. tests/outside has the other causes."""
+    patient.run(
+        "CREATE SCHEMA soporte",
+        "CREATE TABLE soporte.reclamos (asesor_id uuid)",
+        "GRANT USAGE ON SCHEMA soporte TO analytics_owner",
+        "GRANT SELECT ON soporte.reclamos TO analytics_owner",
+        "CREATE MATERIALIZED VIEW analytics.mv_reclamos AS SELECT asesor_id FROM soporte.reclamos",
+        "CREATE UNIQUE INDEX ON analytics.mv_reclamos (asesor_id)",
+        "ALTER MATERIALIZED VIEW analytics.mv_reclamos OWNER TO analytics_owner",
+        "SELECT kpi_engine.declare_outside_source("
+        "'analytics.mv_reclamos', 'soporte.reclamos', 'triggers')",
+        "SELECT * FROM analytics.refresh_all_mv()",
+    )
+    seen_and_gone(
+        patient,
+        "outside_source",
+        lambda: patient.run("SELECT analytics.watch_outside_sources()"),
+    )
+
+
 def test_clock(patient: Patient) -> None:
     patient.run(
         "UPDATE analytics.view_state SET last_success_at = last_success_at + interval '1 year'"
@@ -438,7 +459,7 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 21
+    assert len(set(PROBLEM_NAMES)) == 22
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -25,9 +25,11 @@ DECLARE
     v_replication json;
     -- What of it is in the ETag.
     v_subscriptions json;
+    v_outside json;
 BEGIN
     -- EXCEPTION does not catch errors of a query in DECLARE.
     v_waiting := kpi_engine.changes_waiting();
+    v_outside := kpi_engine.outside_freshness();
     SELECT
         coalesce(
             json_agg(
@@ -99,7 +101,9 @@ BEGIN
             '[]'
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
-        md5(concat(v_waiting, v_subscriptions, json_agg(views ORDER BY views.view_name)))
+        md5(concat(
+            v_waiting, v_subscriptions, v_outside, json_agg(views ORDER BY views.view_name)
+        ))
     INTO v_views, v_row_counts, v_tag
     FROM views;
     PERFORM kpi_engine.begin_reading_all(v_tag);
@@ -107,6 +111,7 @@ BEGIN
         'views', v_views,
         'row_counts', v_row_counts,
         'replication', v_replication,
+        'outside_sources', v_outside,
         'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
@@ -123,7 +128,8 @@ $status$;
 
 COMMENT ON FUNCTION api.status() IS
 'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
-'changed keys, definition. And the subscriptions that bring the operational tables.';
+'changed keys, definition. The subscriptions that bring the operational tables. And the tables of '
+'other services behind the views.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

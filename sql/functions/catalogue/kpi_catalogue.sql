@@ -26,7 +26,8 @@ AS $kpi_catalogue$
                 'sources', kpi_engine.kpi_sources(kpi_view.relation),
                 'last_refresh', kpi_engine.iso_instant(view_state.last_success_at),
                 'data_version', view_state.published_version,
-                'stale', coalesce(kpi_engine.is_stale(view_state), true)
+                'stale', coalesce(kpi_engine.is_stale(view_state), true),
+                'outside_sources', kpi_engine.outside_freshness(kpi_view.view_name)
             )
             ORDER BY kpi_view.view_name
         ),

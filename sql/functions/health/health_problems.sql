@@ -125,8 +125,8 @@ BEGIN
         FROM views
         WHERE
             views.refresh_status = 'ERROR'
-            -- What the gate holds back is a problem of its own.
-            AND views.error_sqlstate IS DISTINCT FROM 'TA001'
+            -- What the gate holds back is a problem of its own, and so are tables of other services.
+            AND (views.error_sqlstate IN ('TA001', 'TA002')) IS NOT TRUE
         UNION ALL
         SELECT
             'gate', 'degraded',
@@ -317,6 +317,13 @@ BEGIN
         WHERE behind.message IS NOT NULL
         UNION ALL
         SELECT
+            'outside_source', 'degraded',
+            outside.message,
+            NULL
+        FROM (SELECT kpi_engine.outside_problem() AS message OFFSET 0) AS outside
+        WHERE outside.message IS NOT NULL
+        UNION ALL
+        SELECT
             'clock', clock.severity,
             clock.message,
             -- It happened. It may be over before the next tick.
@@ -386,6 +393,7 @@ row_drop: a view lost half of its rows
 missed_slot: a daily refresh did not start in time
 lagging: changes wait for longer than they should
 replica_lag: the copy of the operational tables is behind or stands still
+outside_source: a view can not follow the tables of another service
 clock: the clock of the server was wrong or is wrong
 lock_blocked: a session holds a lock that stops refreshes
 uncountable_rows: rows hold values that can not be counted

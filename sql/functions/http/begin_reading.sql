@@ -17,18 +17,20 @@ BEGIN
             '%s-%s-%s%s', view_state.published_version,
             extract(EPOCH FROM view_state.calculated_at)::bigint,
             kpi_engine.is_stale(view_state)::integer,
-            p_variant
+            concat('-' || extract(EPOCH FROM outside.as_of), p_variant)
         ),
         view_state.published_version,
         view_state.calculated_at,
         view_state.last_success_at,
-        kpi_engine.is_stale(view_state)
+        kpi_engine.is_stale(view_state),
+        outside.as_of
     ), kpi_engine.set_answer_columns(pg_class.oid)
     FROM kpi_engine.view_state
     INNER JOIN pg_class
         ON pg_class.relname = view_state.view_name
         AND pg_class.relnamespace = 'analytics'::regnamespace
         AND pg_class.relispopulated
+    CROSS JOIN LATERAL (SELECT kpi_engine.outside_as_of(p_view_name) AS as_of) AS outside
     WHERE view_state.view_name = p_view_name AND view_state.last_success_at IS NOT NULL;
     IF NOT FOUND THEN
         PERFORM kpi_engine.raise_http_error(
@@ -43,7 +45,8 @@ $begin_reading$;
 
 COMMENT ON FUNCTION kpi_engine.begin_reading(text, text) IS
 'Headers of a reading answer: ETag and X-Data-Version by data version, X-Calculated-At, '
-'X-Refreshed-At, X-Stale. p_variant tells apart what changes by more than the data. Error: status '
+'X-Refreshed-At, X-Stale, and X-As-Of if the view reads tables of other services. p_variant tells '
+'apart what changes by more than the data. Error: status '
 '503 where the view was never populated.';
 
 REVOKE ALL ON FUNCTION kpi_engine.begin_reading(text, text) FROM public;

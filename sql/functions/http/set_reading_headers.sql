@@ -8,7 +8,8 @@ CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_version bigint,
     p_calculated_at timestamptz,
     p_refreshed_at timestamptz,
-    p_is_stale boolean
+    p_is_stale boolean,
+    p_as_of timestamptz DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -32,18 +33,19 @@ BEGIN
         ('X-Data-Version', p_version::text),
         ('X-Calculated-At', kpi_engine.iso_instant(p_calculated_at)),
         ('X-Refreshed-At', kpi_engine.iso_instant(p_refreshed_at)),
-        ('X-Stale', p_is_stale::text)
+        ('X-Stale', p_is_stale::text),
+        ('X-As-Of', kpi_engine.iso_instant(p_as_of))
     ) AS header (name, value)
     WHERE header.value IS NOT NULL;
 END;
 $set_reading_headers$;
 
 COMMENT ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz
 ) IS
 'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
-'X-Calculated-At, X-Refreshed-At, X-Stale.';
+'X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz
 ) FROM public;

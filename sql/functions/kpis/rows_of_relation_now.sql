@@ -35,6 +35,7 @@ DECLARE
     v_place integer;
 BEGIN
     PERFORM kpi_engine.require_source();
+    PERFORM kpi_engine.require_outside(p_relation);
     v_everything := kpi_engine.next_rebuild_reason() IS NOT NULL;
     v_needed := kpi_engine.derived_tables_behind(p_relation || v_views);
     v_everything := v_everything OR (

@@ -39,6 +39,7 @@ DECLARE
         WHERE 'solicitud' = ANY (derived_tables.root_entities)
     );
     v_view record;
+    v_outlook record;
     v_requests bigint;
     v_advisor_keys bigint;
 BEGIN
@@ -110,7 +111,11 @@ BEGIN
     ) AS run;
 
     FOR v_view IN
-        SELECT staleness.view_name, staleness.reason, listed.derived_tables
+        SELECT
+            staleness.view_name,
+            staleness.reason,
+            staleness.reads_outside,
+            listed.derived_tables
         FROM kpi_engine.view_staleness() AS staleness
         LEFT JOIN kpi_engine.materialized_views() AS listed
             ON listed.view_name = staleness.view_name
@@ -131,6 +136,14 @@ BEGIN
             END
         );
         is_stale := reason IS NOT NULL;
+        IF v_view.reads_outside THEN
+            SELECT outlook.* INTO v_outlook
+            FROM kpi_engine.outside_outlook(v_view.view_name) AS outlook;
+            IF reason IS NULL OR v_outlook.fails THEN
+                reason := v_outlook.reason;
+                is_stale := v_outlook.is_stale;
+            END IF;
+        END IF;
         RETURN NEXT;
     END LOOP;
 END;
@@ -140,7 +153,8 @@ COMMENT ON FUNCTION analytics.explain_refresh() IS
 'Says what the next refresh will do, one row for each view: whether and why the view is stale; '
 'mode (full, incremental, unchanged) of the refresh, and why; how many requests it will compute '
 'from the source; changed keys; about how many milliseconds it will take, by the last runs (NULL '
-'if there are none). A stale view is not published again if its changes turn out to be invisible.';
+'if there are none). A stale view is not published again if its changes turn out to be invisible. '
+'is_stale is NULL if only the refresh asks a table of another service whether it changed.';
 
 REVOKE ALL ON FUNCTION analytics.explain_refresh() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.explain_refresh() TO analytics_lector, analytics_operador;

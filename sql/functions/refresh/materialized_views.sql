@@ -2,7 +2,9 @@
 --
 -- Invariant: a view comes after each view that it reads, directly or through other views. The order
 -- comes from the catalog; there is no list. So a new view is one new file. reads_else is true if a
--- view reads something whose changes the engine does not see.
+-- view reads something whose changes the engine does not see. Views that read tables of other
+-- services come last, with those that read them: another server may keep a transaction open for
+-- them until the refresh ends.
 
 CREATE OR REPLACE FUNCTION kpi_engine.materialized_views(p_view_name text DEFAULT NULL)
 RETURNS TABLE (
@@ -16,6 +18,7 @@ RETURNS TABLE (
     reads_today boolean,
     reads_settings boolean,
     reads_else boolean,
+    reads_outside boolean,
     depth integer
 )
 LANGUAGE plpgsql
@@ -24,6 +27,12 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $materialized_views$
 #variable_conflict use_column
+DECLARE
+    -- Usually none is declared.
+    v_outside_views constant oid[] := ARRAY(
+        SELECT to_regclass(format('analytics.%I', outside_sources.view_name))::oid
+        FROM kpi_engine.outside_sources
+    );
 BEGIN
     -- PL/pgSQL keeps the plans: each tick calls this.
     RETURN QUERY
@@ -88,7 +97,19 @@ BEGIN
                     AND path.reached <> ALL (
                         ARRAY['kpi_engine.view_state', 'kpi_engine.settings']::regclass []
                     )
-                ) AS reads_else
+                    AND NOT (
+                        path.view_oid = ANY (v_outside_views)
+                        AND path.relkind IN ('r', 'p', 'f')
+                        AND EXISTS (
+                            SELECT FROM kpi_engine.outside_sources AS outside
+                            WHERE
+                                kpi_engine.outside_relation(outside.source_name) = path.reached
+                                AND to_regclass(format('analytics.%I', outside.view_name))
+                                = path.view_oid
+                        )
+                    )
+                ) AS reads_else,
+                bool_or(path.reached = ANY (v_outside_views)) AS follows_outside
             FROM path
             GROUP BY path.view_oid
         )
@@ -123,17 +144,18 @@ BEGIN
             view_reads.reads_today,
             view_reads.reads_settings,
             view_reads.reads_else,
+            view_reads.view_oid = ANY (v_outside_views),
             view_reads.depth
         FROM view_reads
         INNER JOIN pg_class ON pg_class.oid = view_reads.view_oid
-        ORDER BY view_reads.depth, pg_class.relname;
+        ORDER BY view_reads.follows_outside, view_reads.depth, pg_class.relname;
 END;
 $materialized_views$;
 
 COMMENT ON FUNCTION kpi_engine.materialized_views(text) IS
 'All materialized views of schema analytics, each after those it reads, or one (p_view_name). '
 'has_unique_index: there is one that REFRESH … CONCURRENTLY can use. derived_tables that it reads, '
-'and the data version in which they last changed. Whether it reads the day, settings, or something '
-'else.';
+'and the data version in which they last changed. Whether it reads the day, settings, something '
+'else, or declared tables of other services.';
 
 REVOKE ALL ON FUNCTION kpi_engine.materialized_views(text) FROM public;

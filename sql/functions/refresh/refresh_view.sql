@@ -1,7 +1,7 @@
 -- Refreshes one materialized view, and says what it did.
 --
--- Invariant: afterwards the view holds what its definition gives. A view with calculado_at is
--- published again, with a new calculado_at, only if another column changed. Readers don't wait,
+-- Invariant: afterwards the view holds what its definition gives. A view with calculado_at, or over
+-- tables of other services, is published again only if another column changed. Readers don't wait,
 -- once the view is populated and has its unique index. Scans of the view by this function are noted
 -- (kpi_engine.watch_usage).
 -- It raises the errors of the refresh. The caller decides what a failure means.
@@ -41,7 +41,7 @@ BEGIN
         IS DISTINCT FROM (excluded.today, excluded.settings_checksum);
 
     v_scans := kpi_engine.scans_so_far(p_view.relation);
-    IF p_view.has_calculado_at AND p_view.is_populated AND NOT p_force THEN
+    IF (p_view.has_calculado_at OR p_view.reads_outside) AND p_view.is_populated AND NOT p_force THEN
         v_changed := kpi_engine.view_differs(p_view.view_name) OR EXISTS (
             SELECT FROM kpi_engine.view_state
             WHERE

@@ -23,6 +23,8 @@ DECLARE
     v_context text;
     v_result kpi_engine.refresh_log;
     v_view record;
+    v_outside text;
+    v_is_published boolean;
     v_views integer := 0;
     v_published integer := 0;
     v_failed_views text[] := ARRAY[]::text[];
@@ -98,8 +100,9 @@ BEGIN
     FOR v_view IN
         SELECT
             staleness.*,
-            array_agg(staleness.view_name) FILTER (WHERE staleness.reason IS NULL) OVER ()
-                AS fresh_views
+            array_agg(staleness.view_name) FILTER (
+                WHERE staleness.reason IS NULL AND NOT staleness.reads_outside
+            ) OVER () AS fresh_views
         FROM kpi_engine.view_staleness() AS staleness
     LOOP
         v_views := v_views + 1;
@@ -124,8 +127,20 @@ BEGIN
                 v_result.error_message := v_run.error_message;
                 v_result.error_sqlstate := v_run.error_sqlstate;
             ELSE
+                IF v_view.reads_outside AND v_view.relation IS NOT NULL THEN
+                    -- First: what changes after it is noticed by the next refresh.
+                    v_outside := kpi_engine.outside_reason(
+                        v_view.view_name, p_force OR v_run.mode = 'full');
+                    v_view.reason := coalesce(v_view.reason, v_outside);
+                    v_result.reason := coalesce(v_result.reason, v_outside);
+                END IF;
                 IF p_force OR v_view.reason IS NOT NULL THEN
-                    IF kpi_engine.refresh_view(v_view, p_force) THEN
+                    v_is_published := CASE
+                        WHEN v_view.reads_outside
+                            THEN kpi_engine.refresh_outside_view(v_view, p_force)
+                        ELSE kpi_engine.refresh_view(v_view, p_force)
+                    END;
+                    IF v_is_published THEN
                         v_result.mode := CASE
                             WHEN v_view.reads_derived_tables THEN v_run.mode
                             ELSE 'full'

@@ -1,8 +1,9 @@
 -- Says for each materialized view whether it has to be refreshed, and why.
 --
--- Invariant: a view without a reason holds what its definition gives at this moment. The refresh
--- and analytics.explain_refresh() both decide here. A view that is gone is listed too: it was
--- refreshed before, and its absence is a failure, not less work.
+-- Invariant: a view without a reason holds what its definition gives at this moment, unless it
+-- reads tables of other services: only the refresh asks these (kpi_engine.outside_reason). The
+-- refresh and analytics.explain_refresh() both decide here. A view that is gone is listed too: it
+-- was refreshed before, and its absence is a failure, not less work.
 
 CREATE OR REPLACE FUNCTION kpi_engine.view_staleness()
 RETURNS TABLE (
@@ -13,6 +14,7 @@ RETURNS TABLE (
     has_calculado_at boolean,
     reads_derived_tables boolean,
     reads_settings boolean,
+    reads_outside boolean,
     reason text
 )
 LANGUAGE plpgsql
@@ -37,6 +39,7 @@ BEGIN
             views.has_calculado_at,
             cardinality(views.derived_tables) > 0,
             views.reads_settings,
+            coalesce(views.reads_outside, false),
             CASE
                 WHEN views.view_name IS NULL THEN 'it is gone'
                 WHEN NOT views.is_populated THEN 'it was never populated'

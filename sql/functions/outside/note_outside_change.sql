@@ -1,0 +1,55 @@
+-- Trigger function on tables of other services: notes that the table changed.
+--
+-- Invariant: it never fails the writer, and waits at most 100 ms for a lock on the log. It notes a
+-- table once in a transaction; a rollback to a savepoint removes the mark with the note. If it
+-- can't note, a lost change is noted, and the next refresh reads everything anew.
+-- SECURITY DEFINER: writers have no right on schema kpi_engine.
+
+CREATE OR REPLACE FUNCTION kpi_engine.note_outside_change()
+RETURNS trigger
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $note_outside_change$
+DECLARE
+    v_transaction constant text := pg_current_xact_id()::text;
+    v_noted text := coalesce(current_setting('analytics.outside_noted', true), '');
+    v_message text;
+    v_sqlstate text;
+BEGIN
+    IF split_part(v_noted, ':', 1) <> v_transaction THEN
+        v_noted := v_transaction || ':';
+    ELSIF strpos(v_noted, format(':%s:', tg_relid)) > 0 THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        INSERT INTO kpi_engine.outside_changes (source_relation) VALUES (tg_relid);
+        IF NOT FOUND THEN
+            v_message := 'kpi_engine.outside_changes was altered';
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+    END;
+    IF v_message IS NULL THEN
+        PERFORM set_config('analytics.outside_noted', v_noted || format('%s:', tg_relid), true);
+        RETURN NULL;
+    END IF;
+    BEGIN
+        PERFORM kpi_engine.note_lost_change(tg_relid, v_message, v_sqlstate);
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING 'teloo-analytics: a change of % could not be noted: % (SQLSTATE %)',
+            tg_relid::regclass, SQLERRM, SQLSTATE
+            USING HINT = 'The write is not affected. After it: SELECT * FROM '
+                         'refresh_all_mv(force => true);';
+    END;
+    RETURN NULL;
+END;
+$note_outside_change$;
+
+COMMENT ON FUNCTION kpi_engine.note_outside_change() IS
+'Trigger on outside tables that are watched by triggers: appends the table to '
+'kpi_engine.outside_changes, once in a transaction.';
+
+REVOKE ALL ON FUNCTION kpi_engine.note_outside_change() FROM public;

@@ -1,0 +1,258 @@
+-- Lists where an outside table is no longer what its view was declared for, or can't be watched.
+--
+-- Invariant: no fatal row if and only if the name of the declaration means the table that the view
+-- reads, with the columns and the server of the declaration, and analytics_owner may read all its
+-- rows. It looks into the catalog alone: it never asks another server. needs_build: the view has to
+-- be built anew.
+-- A restored or copied database may reach another server by the same name of a host. So a foreign
+-- table has to be confirmed there.
+
+CREATE OR REPLACE FUNCTION kpi_engine.outside_problems(p_view_name text DEFAULT NULL)
+RETURNS TABLE (
+    view_name text,
+    source_name text,
+    is_fatal boolean,
+    needs_build boolean,
+    message text,
+    remedy text
+)
+LANGUAGE plpgsql
+STABLE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
+SET jit = off
+AS $outside_problems$
+#variable_conflict use_column
+DECLARE
+    c_confirm constant text := 'SELECT analytics.bind_outside_sources();';
+    v_here text;
+BEGIN
+    -- Usually nothing is declared.
+    IF NOT EXISTS (SELECT FROM kpi_engine.outside_sources) THEN
+        RETURN;
+    END IF;
+    v_here := kpi_engine.database_identity();
+    RETURN QUERY
+        WITH declared AS (
+            SELECT
+                outside_sources.*,
+                outside_sources.database_identity = v_here AS is_here,
+                kpi_engine.outside_relation(outside_sources.source_name) AS named
+            FROM kpi_engine.outside_sources
+            WHERE p_view_name IS NULL OR outside_sources.view_name = p_view_name
+        ),
+
+        -- A view that make migrate builds aside is not in its schema yet.
+        viewed AS (
+            SELECT
+                declared.*,
+                coalesce(
+                    (
+                        SELECT pg_class.oid FROM pg_class
+                        WHERE declared.is_here AND pg_class.oid = declared.view_relation
+                    ),
+                    to_regclass(format('analytics.%I', declared.view_name))::oid
+                ) AS view_now
+            FROM declared
+        ),
+
+        bound AS (
+            SELECT
+                viewed.*,
+                kpi_engine.outside_binding(viewed.view_now, viewed.named) AS binding_now,
+                CASE WHEN viewed.is_here THEN (
+                    SELECT pg_class.oid::regclass FROM pg_class
+                    WHERE pg_class.oid = viewed.source_relation AND pg_class.oid <> viewed.named
+                    OR pg_class.oid = viewed.source_relation AND viewed.named IS NULL
+                ) END AS read_instead
+            FROM viewed
+            -- A view that is gone is a failure of its own.
+            WHERE viewed.view_now IS NOT NULL
+        )
+
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            true,
+            format(
+                CASE
+                    WHEN bound.named IS NULL THEN 'table %s of view %s is gone%s'
+                    ELSE '%s is another table than the one that view %s reads%s'
+                END,
+                bound.source_name, bound.view_name, ', which is ' || bound.read_instead || ' now'
+            ),
+            'give the table its name back, or make migrate'
+        FROM bound
+        WHERE bound.binding_now IS NULL
+        UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            true,
+            format(
+                'view %s was declared for %s with columns %s, and reads %s %s now',
+                bound.view_name, bound.source_name, bound.binding -> 'columns',
+                CASE bound.binding_now ->> 'kind'
+                    WHEN 'f' THEN 'a foreign table with'
+                    ELSE 'a table with'
+                END,
+                bound.binding_now -> 'columns'
+            ),
+            'put it back, or make migrate'
+        FROM bound
+        WHERE
+            (bound.binding -> 'kind', bound.binding -> 'columns')
+            <> (bound.binding_now -> 'kind', bound.binding_now -> 'columns')
+        UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            false,
+            format(
+                'foreign table %s of view %s was declared for server %s, %s, and leads to %s, %s now',
+                bound.source_name, bound.view_name, bound.binding ->> 'server',
+                bound.binding -> 'options', bound.binding_now ->> 'server',
+                bound.binding_now -> 'options'
+            ),
+            'put it back; or if that is right: ' || c_confirm
+        FROM bound
+        WHERE
+            (bound.binding -> 'server', bound.binding -> 'options')
+            <> (bound.binding_now -> 'server', bound.binding_now -> 'options')
+        UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            false,
+            format(
+                'this database was restored or copied, and view %s reads the foreign table %s: server '
+                '%s, %s, may be another one from here', bound.view_name, bound.source_name,
+                bound.binding_now ->> 'server', bound.binding_now -> 'options'
+            ),
+            'if it is right: ' || c_confirm
+        FROM bound
+        WHERE NOT bound.is_here AND bound.binding_now ->> 'kind' = 'f'
+        UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            false,
+            format('analytics_owner may not read %s of view %s', CASE
+                WHEN NOT may.use_schema
+                    THEN format('schema %I, where table %s is,', pg_namespace.nspname, bound.source_name)
+                ELSE 'table ' || bound.source_name
+            END, bound.view_name),
+            format('GRANT %s TO analytics_owner; as its owner', CASE
+                WHEN NOT may.use_schema THEN format('USAGE ON SCHEMA %I', pg_namespace.nspname)
+                ELSE 'SELECT ON ' || bound.source_name
+            END)
+        FROM bound
+        INNER JOIN pg_class ON pg_class.oid = bound.named
+        INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+        CROSS JOIN LATERAL (
+            SELECT
+                has_schema_privilege('analytics_owner', pg_namespace.oid, 'USAGE') AS use_schema,
+                has_table_privilege('analytics_owner', bound.named, 'SELECT') OR NOT EXISTS (
+                    SELECT FROM jsonb_object_keys(bound.binding_now -> 'columns') AS read (name)
+                    WHERE NOT has_column_privilege(
+                        'analytics_owner', bound.named, read.name, 'SELECT')
+                ) AS read_table
+        ) AS may
+        WHERE bound.binding_now IS NOT NULL AND NOT (may.use_schema AND may.read_table)
+        UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            false,
+            format(
+                'row-level security of table %s hides rows from analytics_owner, and view %s reads it',
+                bound.source_name, bound.view_name
+            ),
+            'ALTER ROLE analytics_owner BYPASSRLS; as a superuser'
+        FROM bound
+        INNER JOIN pg_class ON pg_class.oid = bound.named
+        WHERE kpi_engine.hides_rows(
+            'analytics_owner'::regrole, pg_class.relowner, pg_class.relrowsecurity,
+            pg_class.relforcerowsecurity
+        )
+        UNION ALL
+        -- Without these a server that hangs would hold up the refresh, and one that hides rows would
+        -- give a wrong number.
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            false,
+            format(
+                'server %I of foreign table %s of view %s has no limit of time (connect_timeout, '
+                'statement_timeout), or may leave rows out (row_security)',
+                pg_foreign_server.srvname, bound.source_name, bound.view_name
+            ),
+            format(
+                'ALTER SERVER %I OPTIONS (ADD connect_timeout ''5'', ADD options ''-c '
+                'statement_timeout=20s -c row_security=off''); (SET where it has such an option)',
+                pg_foreign_server.srvname
+            )
+        FROM bound
+        INNER JOIN pg_foreign_table ON pg_foreign_table.ftrelid = bound.named
+        INNER JOIN pg_foreign_server ON pg_foreign_server.oid = pg_foreign_table.ftserver
+        INNER JOIN pg_foreign_data_wrapper
+            ON pg_foreign_data_wrapper.oid = pg_foreign_server.srvfdw
+            AND pg_foreign_data_wrapper.fdwname = 'postgres_fdw'
+        WHERE NOT EXISTS (
+            SELECT FROM pg_options_to_table(pg_foreign_server.srvoptions) AS option
+            HAVING
+                bool_or(
+                    option.option_name = 'connect_timeout' AND option.option_value ~ '^[1-9]\d*$'
+                )
+                AND bool_or(
+                    option.option_name = 'options'
+                    AND option.option_value ~ 'statement_timeout=[1-9]'
+                    AND option.option_value ~ 'row_security=off'
+                )
+        )
+        UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            false,
+            false,
+            format(
+                'the triggers that note changes of table %s of view %s are missing or disabled: each '
+                'refresh reads it anew', bound.source_name, bound.view_name
+            ),
+            'SELECT analytics.watch_outside_sources(); as the owner of the table'
+        FROM bound
+        WHERE
+            bound.watch = 'triggers'
+            AND bound.binding_now IS NOT NULL
+            AND NOT (SELECT triggers.are_working FROM kpi_engine.outside_triggers(bound.named) AS triggers)
+        UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            false,
+            false,
+            format(
+                'table %s of view %s is complete only until %s, which is longer ago than %s',
+                bound.source_name, bound.view_name, kpi_engine.iso_instant(bound.as_of), bound.max_age
+            ),
+            'look at the service that feeds it'
+        FROM bound
+        WHERE analytics.now() - bound.as_of > bound.max_age;
+END;
+$outside_problems$;
+
+COMMENT ON FUNCTION kpi_engine.outside_problems(text) IS
+'What is wrong with the declared outside tables, of all views or one: is_fatal if the view is not '
+'refreshed until it is mended; needs_build if make migrate has to build the view anew; what mends '
+'it. Internal to the refresh, health, the doctor and make migrate.';
+
+REVOKE ALL ON FUNCTION kpi_engine.outside_problems(text) FROM public;
