@@ -85,10 +85,27 @@ HEADERS = {
         "The last successful refresh, also if it changed nothing.", instant(REFRESHED)
     ),
     "X-Stale": header("Whether X-Refreshed-At is over 26 hours ago.", flag(False), required=True),
+    "X-Partial": header(
+        "With several origins: those of which the figures lack rows, with commas between. An origin "
+        "is behind, or it was at the last refresh. Absent if the figures are whole.",
+        text("bogota"),
+    ),
+    "X-Partial-Since": header(
+        "With X-Partial: the figures have what these origins wrote until then. Absent if unknown.",
+        instant(REFRESHED),
+    ),
     "Allow": header("The methods of the path.", text("GET, HEAD"), required=True),
     "Retry-After": header("Seconds to wait.", count(1), required=True),
 }
-FRESHNESS = ("ETag", "X-Data-Version", "X-Calculated-At", "X-Refreshed-At", "X-Stale")
+FRESHNESS = (
+    "ETag",
+    "X-Data-Version",
+    "X-Calculated-At",
+    "X-Refreshed-At",
+    "X-Stale",
+    "X-Partial",
+    "X-Partial-Since",
+)
 
 
 def headers(*names: str) -> JsonObject:
@@ -221,6 +238,14 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             "or an instant. Not in the future, and not before the history begins.",
             {"type": "string"},
             "2026-05-04",
+        ),
+        parameter(
+            "origen",
+            "Where the operational tables are in several schemas: one of them alone, as an "
+            "installation over it would show the view. Not with as_of, reported or compare. "
+            "With one schema: 400.",
+            {"type": "string"},
+            "bogota",
         ),
     ]
     if kpi["time_column"]:

@@ -617,6 +617,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         bytes_behind=nullable(count(0)),
                     )
                 ),
+                origins=rows(
+                    record(
+                        origen=text("bogota"),
+                        subscriptions=rows(text("from_bogota")),
+                        is_behind=flag(False),
+                        cause=nullable(text("disabled")),
+                        as_of=nullable(instant(CHECKED)),
+                        counted_as_of=nullable(instant(REFRESHED)),
+                        is_partial=flag(False),
+                    )
+                ),
                 checked_at=instant(CHECKED),
             )
         },

@@ -21,6 +21,7 @@ DECLARE
     v_scans jsonb;
 BEGIN
     PERFORM kpi_engine.settle();
+    PERFORM kpi_engine.note_origins(true);
     PERFORM kpi_engine.hold_time_zone(NULL);
     SELECT
         array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
