@@ -4,10 +4,11 @@ TELOO_ORIGIN_SEQUENCES=500 runs more random sequences: they write at two publish
 refreshes, and its views equal what the rows of both publishers give, and of each alone.
 """
 
+import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 import psycopg
@@ -23,12 +24,14 @@ from capture.origins import (
     load_origins,
     origin_differences,
 )
-from capture.subscriber import Pair, load_into, make_publisher, publishing_cluster
+from capture.subscriber import MARKER, Pair, load_into, make_publisher, publishing_cluster
 from cluster import Cluster
 from commandline.console import UserError
-from conftest import Database, Server, fresh_database, migrate
+from conftest import Database, Server, fresh_database, install, migrate
+from gateway import Settings
+from gateway_testing import Api, refused, started
 from marketplace import BASE_SEED, SMALL, TABLES, Generation, change, fill, start
-from sequences import Totals, audited, refresh
+from sequences import KPI_VIEWS, Totals, audited, refresh, view_differences
 from source.test_source_binding import problems
 
 SEQUENCES = int(os.environ.get("TELOO_ORIGIN_SEQUENCES", "8"))
@@ -354,6 +357,234 @@ def query_of_keys(connection: psycopg.Connection, table: str) -> str:
     row = connection.execute("SELECT kpi_engine.query_of_keys(%s)", [table]).fetchone()
     assert row
     return str(row[0]).replace("ANY ($1)", "ANY ($1::uuid[])")
+
+
+@pytest.fixture
+def followed(
+    publishing: Cluster, system_server: Server
+) -> Iterator[tuple[Database, dict[str, Pair]]]:
+    """A subscriber of two origins, refreshed, and its publishers."""
+    for subscriber in fresh_database(system_server):
+        install_origins(subscriber, dict.fromkeys(ORIGINS, "A"))
+        pairs = {
+            schema: Pair(
+                make_publisher(publishing, f"{subscriber.name}_{schema}", "A", schema),
+                subscriber,
+                schema,
+            )
+            for schema in ORIGINS
+        }
+        try:
+            for place, (schema, pair) in enumerate(pairs.items()):
+                fill_origin(pair.publisher, schema, BASE_SEED + place)
+                pair.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            for pair in pairs.values():
+                pair.catch_up()
+            assert refresh(subscriber, NOW)[0] == "full"
+            yield subscriber, pairs
+        finally:
+            for pair in pairs.values():
+                pair.unsubscribe()
+
+
+def behind(database: Database) -> list[tuple[object, ...]]:
+    """Return what is told of each origin."""
+    return database.rows("SELECT origen, is_behind, cause, is_partial FROM analytics.origins()")
+
+
+def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
+    followed: tuple[Database, dict[str, Pair]],
+) -> None:
+    database, pairs = followed
+    path = "/materialized-views/kpis/mv_metricas_mensuales"
+    away = pairs["medellin"]
+    whole = [("bogota", False, None, False), ("medellin", False, None, False)]
+    assert behind(database) == whole
+    with started(database, "origins", Settings(rate=100000, burst=10000)) as api:
+
+        def told() -> tuple[str | None, str | None]:
+            api.forget_cache()
+            answer = api.get(path, "analytics_lector")
+            assert answer.status == 200
+            return answer.headers.get("x-partial"), answer.headers.get("x-partial-since")
+
+        assert told() == (None, None)
+        etag = api.get(path, "analytics_lector").headers["etag"]
+        database.execute(f"ALTER SUBSCRIPTION {away.name} DISABLE")
+        database.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+        assert behind(database) == [whole[0], ("medellin", True, "disabled", True)]
+        origin, since = told()
+        assert (origin, bool(since)) == ("medellin", True)
+        answer = api.get(path, "analytics_lector", headers={"If-None-Match": etag})
+        assert answer.status == 200
+        # It is no failure: what the others have is counted.
+        for pair in pairs.values():
+            pair.publisher.execute(
+                f"UPDATE {pair.schema}.solicitudes SET estado = 'CERRADA_SIN_OFERTAS'"
+            )
+        pairs["bogota"].catch_up()
+        assert refresh(database, NOW)[0] == "incremental"
+        assert origin_differences(database, ORIGINS, TODAY) == []
+        with pairs["bogota"].publisher.connect() as connection, database.connect() as reader:
+            source = oracle.read_schema(connection, "bogota")
+            assert differences(reader, source, TODAY, "bogota") == []
+        assert problems(database)["replica_lag"][0] == "unhealthy"
+        origins_told = api.get("/materialized-views/status", "analytics_lector").json()["origins"]
+        assert [(one["origen"], one["cause"], one["is_partial"]) for one in origins_told] == [
+            ("bogota", None, False),
+            ("medellin", "disabled", True),
+        ]
+        assert origins_told[0]["counted_as_of"] > origins_told[1]["counted_as_of"]
+        # Back again: the figures lack what it brings until the next refresh.
+        database.execute(f"ALTER SUBSCRIPTION {away.name} ENABLE")
+        away.catch_up()
+        assert behind(database) == [whole[0], ("medellin", False, None, True)]
+        assert told() == ("medellin", since)
+        assert refresh(database, NOW)[0] == "incremental"
+        assert behind(database) == whole
+        assert told() == (None, None)
+        assert origin_differences(database, ORIGINS, TODAY) == []
+        with away.publisher.connect() as connection, database.connect() as reader:
+            source = oracle.read_schema(connection, "medellin")
+            assert differences(reader, source, TODAY, "medellin") == []
+
+
+def test_a_tick_notes_until_when_an_origin_was_seen(
+    followed: tuple[Database, dict[str, Pair]],
+) -> None:
+    database, pairs = followed
+    as_of = "SELECT as_of FROM analytics.origins() WHERE origen = 'medellin'"
+    ((before,),) = database.rows(as_of)
+    time.sleep(0.2)
+    pairs["medellin"].catch_up()
+    database.execute("CALL analytics.tick()")
+    database.execute(f"ALTER SUBSCRIPTION {pairs['medellin'].name} DISABLE")
+    database.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+    ((known,),) = database.rows(as_of)
+    database.execute("CALL analytics.tick()")
+    assert database.rows(as_of) == [(known,)]
+    assert known > before  # type: ignore[operator]
+    database.execute("SELECT analytics.set_setting('replica_lag', 'off')")
+    assert [row[1:] for row in behind(database)] == [(False, None, False)] * 2
+
+
+def test_one_origin_is_asked_for_by_http(origins: Database) -> None:
+    path = "/materialized-views/kpis/{}?limit=1000"
+    with started(origins, "origins-asked", Settings(rate=100000, burst=10000)) as api:
+        for view in KPI_VIEWS:
+            for schema in ORIGINS:
+                answer = api.get(f"{path.format(view)}&origen={schema}", "analytics_lector")
+                assert answer.status == 200, answer.body
+                shown = origins.rows(
+                    f"SELECT object - 'calculado_at' FROM analytics.rows_of_origin('{view}', "
+                    f"'{schema}') AS part (object)"
+                )
+                found = [
+                    {name: value for name, value in row.items() if name != "calculado_at"}
+                    for row in answer.json()
+                ]
+                assert texts(found) == texts(row for (row,) in shown)
+        one = api.get(f"{path.format('mv_embudo_operativo')}&origen=bogota", "analytics_lector")
+        assert one.headers["etag"] != (
+            api.get(path.format("mv_embudo_operativo"), "analytics_lector").headers["etag"]
+        )
+        filled = api.get(
+            f"{path.format('mv_embudo_operativo')}&origen=bogota&fill=true", "analytics_lector"
+        )
+        assert len(filled.json()) > len(one.json())
+        path = path.format("mv_metricas_mensuales")
+        error = refused(api.get(f"{path}&origen=cali", "analytics_lector"), 400)
+        assert error["message"] == "there is no origin cali"
+        assert error["details"] == "The origins are: bogota, medellin."
+        for other in ("compare=year", "as_of=2026-11-22", "reported=true"):
+            assert api.get(f"{path}&origen=bogota&{other}", "analytics_lector").status == 400
+        csv = api.get(
+            f"{path}&origen=bogota", "analytics_lector", headers={"Accept": "text/csv"}
+        )
+        assert csv.body.splitlines()[0].startswith("mes,solicitudes_creadas")
+
+
+def texts(rows: Iterable[object]) -> list[str]:
+    """Return rows as texts that can be compared, in an order of their own."""
+    return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
+def test_over_one_schema_there_is_no_origin(api: Api) -> None:
+    error = refused(
+        api.get("/materialized-views/kpis/mv_embudo_operativo?origen=public", "analytics_lector"),
+        400,
+    )
+    assert error["details"].startswith("All operational tables are in one schema")
+    assert api.database.rows("SELECT * FROM analytics.origins()") == []
+    assert api.database.rows(
+        "SELECT count(*) FROM pg_attribute WHERE attname = 'origen' "
+        "AND attrelid::regclass::text LIKE 'kpi_engine.%facts%'"
+    ) == [(0,)]
+    answer = api.get("/materialized-views/status", "analytics_lector")
+    assert answer.json()["origins"] == []
+    assert "x-partial" not in answer.headers
+
+
+def test_several_publishers_write_into_the_same_tables(
+    publishing: Cluster, system_server: Server
+) -> None:
+    """Origins are the subscriptions then. PostgreSQL itself refuses an id that two of them have."""
+    for subscriber in fresh_database(system_server):
+        install(subscriber)
+        subscriber.execute(MARKER.format("public"))
+        pairs = []
+        try:
+            for place, schema in enumerate(ORIGINS):
+                publisher = make_publisher(publishing, f"{subscriber.name}_{schema}_same", "A")
+                for database in (publisher, subscriber):
+                    database.execute(f"CREATE SCHEMA {schema}")
+                publisher.execute(MARKER.format(schema))
+                fill_origin(publisher, "public", BASE_SEED + place)
+                pair = Pair(publisher, subscriber, schema)
+                pairs.append(pair)
+                pair.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            refresh(subscriber, NOW)
+            assert view_differences(subscriber, NOW) == []
+            names = sorted(pair.name for pair in pairs)
+            assert behind(subscriber) == [(name, False, None, False) for name in names]
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                subscriber.rows(
+                    f"SELECT * FROM analytics.rows_of_origin('mv_embudo_operativo', '{names[0]}')"
+                )
+            for pair in pairs:
+                pair.publisher.execute("UPDATE ofertas SET tiempo_entrega_dias = 7")
+                pair.catch_up()
+            refresh(subscriber, NOW)
+            assert view_differences(subscriber, NOW) == []
+            ((key,),) = pairs[0].publisher.rows("SELECT id::text FROM ofertas_historicas LIMIT 1")
+            pairs[1].publisher.execute(
+                "UPDATE ofertas_historicas SET id = "
+                f"'{key}' WHERE id = (SELECT id FROM ofertas_historicas LIMIT 1)"
+            )
+            subscriber.wait_until(
+                "SELECT sum(apply_error_count) > 0 FROM pg_stat_subscription_stats"
+            )
+            subscriber.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+            severity, message = problems(subscriber)["replica_lag"]
+            assert severity == "unhealthy"
+            assert f"subscription {pairs[1].name} has no worker" in str(message)
+            assert f"{pairs[0].name} writes into the same tables" in str(message)
+            assert refresh(subscriber, NOW)[0] in ("unchanged", "incremental")
+            assert (pairs[1].name, True) in [row[:2] for row in behind(subscriber)]
+            # The row here gives way.
+            pairs[0].publisher.execute(
+                f"UPDATE ofertas_historicas SET id = gen_random_uuid() WHERE id = '{key}'"
+            )
+            for pair in pairs:
+                pair.catch_up()
+            refresh(subscriber, NOW)
+            assert view_differences(subscriber, NOW) == []
+            assert behind(subscriber) == [(name, False, None, False) for name in names]
+        finally:
+            for pair in pairs:
+                pair.unsubscribe()
 
 
 @pytest.fixture(scope="module")
