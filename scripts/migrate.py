@@ -836,9 +836,7 @@ class Migration:
                 ) from error
         schemas, generations = [row[0] for row in found], [row[1] for row in found]
         had_origins = scalar(self.connection, "SELECT count(*) > 0 FROM kpi_engine.origins")
-        if scalar(
-            self.connection, "SELECT kpi_engine.note_sources(%s, %s)", schemas, generations
-        ):
+        if scalar(self.connection, "SELECT kpi_engine.note_sources(%s, %s)", schemas, generations):
             for row in found:
                 self.changes.append("bound schema {}, generation {}".format(*row))
                 self.say("source: schema %s, generation %s", *row)

@@ -86,7 +86,7 @@ HEADERS = {
     ),
     "X-Stale": header("Whether X-Refreshed-At is over 26 hours ago.", flag(False), required=True),
     "X-Partial": header(
-        "With several origins: those of which the figures lack rows, with commas between. An origin "
+        "With several origins: those of which the figures lack rows, with commas between. One "
         "is behind, or it was at the last refresh. Absent if the figures are whole.",
         text("bogota"),
     ),

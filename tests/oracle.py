@@ -287,9 +287,7 @@ def read_schema(connection: psycopg.Connection, schema: str) -> Source:
     tables: dict[str, list[Row]] = {}
     for table in (*SHARED_TABLES, audits):
         name = "auditorias" if table == audits else table
-        types[name] = {
-            column: kind for its_table, column, kind in found if its_table == table
-        }
+        types[name] = {column: kind for its_table, column, kind in found if its_table == table}
         tables[name] = read_table(connection, schema, table, types[name])
     return Source(schema, tables, types)
 

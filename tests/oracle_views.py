@@ -587,13 +587,10 @@ def compute_seven(
     }
 
 
-def read_seven(
-    connection: psycopg.Connection, origin: str | None = None
-) -> dict[str, list[Row]]:
+def read_seven(connection: psycopg.Connection, origin: str | None = None) -> dict[str, list[Row]]:
     """Read the seven views in the shape of ``compute_seven``."""
     return {
-        name: oracle.read_view(connection, name, view.order, origin)
-        for name, view in VIEWS.items()
+        name: oracle.read_view(connection, name, view.order, origin) for name, view in VIEWS.items()
     }
 
 

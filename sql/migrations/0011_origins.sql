@@ -29,4 +29,5 @@ COMMENT ON COLUMN kpi_engine.origin_marks.as_of IS
 'What the origin had sent until then was here; NULL: never seen whole.';
 COMMENT ON COLUMN kpi_engine.origin_marks.counted_as_of IS 'as_of at the last refresh.';
 COMMENT ON COLUMN kpi_engine.origin_marks.was_behind IS
-'Whether the origin was behind at the last refresh: until the next one the figures lack rows of it.';
+'Whether the origin was behind at the last refresh: until the next one the figures lack rows of '
+'it.';

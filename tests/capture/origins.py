@@ -1,13 +1,15 @@
 """A database with the operational tables of several origins, and what its views must hold."""
 
 from datetime import date
+from fractions import Fraction
 
 import psycopg
 
 import oracle
 from capture.subscriber import Pair, load_into
-from conftest import Database, made_once, migrate
+from conftest import Database, made_once
 from marketplace import Generation, Marketplace, start
+from migrate import migrate
 from oracle import ZONE, Row, Source
 from oracle_views import compute_seven, read_seven, seven_differences
 from sequences import Arena, Sequence, Writer
@@ -31,9 +33,7 @@ def united(sources: list[Source], zone: str) -> Source:
     """Return the rows of several sources as if they were of generation A and in one."""
     tables: dict[str, list[Row]] = {name: [] for name in sources[0].tables}
     columns = {
-        name: dict.fromkeys(
-            column for source in sources for column in source.types.get(name, {})
-        )
+        name: dict.fromkeys(column for source in sources for column in source.types.get(name, {}))
         for name in tables
     }
     for source in sources:
@@ -43,9 +43,9 @@ def united(sources: list[Source], zone: str) -> Source:
             # An instant, of which the local day counts: stored as A stores it.
             for row in tables["ofertas_historicas"][-len(source.tables["ofertas_historicas"]) :]:
                 instant = row["fecha"]
-                day = oracle.local_day(instant, zone) if isinstance(instant, oracle.Fraction) else None
+                day = oracle.local_day(instant, zone) if isinstance(instant, Fraction) else None
                 row["fecha"] = (
-                    None if day is None else oracle.Fraction((day - date(1970, 1, 1)).days * 86400)
+                    None if day is None else Fraction((day - date(1970, 1, 1)).days * 86400)
                 )
     types = {**sources[0].types, "ofertas_historicas": {"fecha": "date"}}
     return Source(sources[0].schema, tables, types)

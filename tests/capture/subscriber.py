@@ -65,9 +65,7 @@ def load_into(database: Database, generation: Generation, schema: str | None) ->
 class Pair:
     """A published database and its subscriber, which has the same tables."""
 
-    def __init__(
-        self, publisher: Database, subscriber: Database, schema: str = "public"
-    ) -> None:
+    def __init__(self, publisher: Database, subscriber: Database, schema: str = "public") -> None:
         self.publisher = publisher
         self.subscriber = subscriber
         self.marker = f"{schema}.marker"
@@ -92,7 +90,7 @@ class Pair:
             ).fetchone()
             assert row
             deadline = time.monotonic() + PATIENCE_SECONDS
-            look = f"SELECT FROM {self.marker} WHERE id = %s".encode()  # noqa: S608
+            look = f"SELECT FROM {self.marker} WHERE id = %s".encode()
             while reader.execute(look, row).rowcount == 0:
                 assert time.monotonic() < deadline, "the subscriber does not catch up"
                 time.sleep(0.002)

@@ -1,8 +1,8 @@
 -- GET /materialized-views/status: each materialized view, its size and age.
 --
 -- Invariant: the ETag changes with everything in the answer except age_seconds, checked_at and how
--- far behind a subscription or an origin is, which change by themselves. The headers of freshness are those of
--- the least fresh view.
+-- far behind a subscription or an origin is, which change by themselves. The headers of freshness
+-- are those of the least fresh view.
 
 CREATE OR REPLACE FUNCTION api.status()
 RETURNS json
