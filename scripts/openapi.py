@@ -239,15 +239,23 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             {"type": "string"},
             "2026-05-04",
         ),
-        parameter(
-            "origen",
-            "Where the operational tables are in several schemas: one of them alone, as an "
-            "installation over it would show the view. Not with as_of, reported or compare. "
-            "With one schema: 400.",
-            {"type": "string"},
-            "bogota",
-        ),
     ]
+    origins = [
+        name
+        for (name,) in connection.execute(
+            "SELECT source_schema FROM kpi_engine.origins ORDER BY number"
+        ).fetchall()
+    ]
+    if origins:
+        found.append(
+            parameter(
+                "origen",
+                "One of the origins (schemas of operational tables) alone, as an installation over "
+                "it would show the view. Not with as_of, reported or compare.",
+                {"type": "string", "enum": origins},
+                str(origins[0]),
+            )
+        )
     if kpi["time_column"]:
         found.append(
             parameter(

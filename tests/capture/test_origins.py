@@ -496,6 +496,13 @@ def test_one_origin_is_asked_for_by_http(origins: Database) -> None:
         assert error["details"] == "The origins are: bogota, medellin."
         for other in ("compare=year", "as_of=2026-11-22", "reported=true"):
             assert api.get(f"{path}&origen=bogota&{other}", "analytics_lector").status == 400
+        document = api.get("/openapi.json", "analytics_lector").json()
+        (origen,) = [
+            one
+            for one in document["paths"][path.partition("?")[0]]["get"]["parameters"]
+            if one["name"] == "origen"
+        ]
+        assert origen["schema"]["enum"] == list(ORIGINS)
         csv = api.get(f"{path}&origen=bogota", "analytics_lector", headers={"Accept": "text/csv"})
         assert csv.body.splitlines()[0].startswith("mes,solicitudes_creadas")
 
