@@ -13,6 +13,7 @@ from datetime import date
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser
 
 import oracle
 from capture.origins import (
@@ -33,8 +34,9 @@ from marketplace import BASE_SEED, SMALL, TABLES, Generation, change, fill, star
 from migrate import migrate
 from sequences import KPI_VIEWS, Totals, audited, refresh, view_differences
 from source.test_source_binding import problems
+from web_testing import visited
 
-SEQUENCES = int(os.environ.get("TELOO_ORIGIN_SEQUENCES", "8"))
+SEQUENCES = int(os.environ.get("TELOO_ORIGIN_SEQUENCES", "4"))
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 
@@ -390,7 +392,7 @@ def behind(database: Database) -> list[tuple[object, ...]]:
 
 
 def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
-    followed: tuple[Database, dict[str, Pair]],
+    followed: tuple[Database, dict[str, Pair]], browser: Browser
 ) -> None:
     database, pairs = followed
     path = "/materialized-views/kpis/mv_metricas_mensuales"
@@ -414,6 +416,7 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         assert (origin, bool(since)) == ("medellin", True)
         answer = api.get(path, "analytics_lector", headers={"If-None-Match": etag})
         assert answer.status == 200
+        assert on_the_page(browser, api).startswith("Faltan datos de medellin desde ")
         # It is no failure: what the others have is counted.
         for pair in pairs.values():
             pair.publisher.execute(
@@ -440,10 +443,18 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         assert refresh(database, NOW)[0] == "incremental"
         assert behind(database) == whole
         assert told() == (None, None)
+        assert on_the_page(browser, api) == ""
         assert origin_differences(database, ORIGINS, TODAY) == []
         with away.publisher.connect() as connection, database.connect() as reader:
             source = oracle.read_schema(connection, "medellin")
             assert differences(reader, source, TODAY, "medellin") == []
+
+
+def on_the_page(browser: Browser, api: Api) -> str:
+    """Return what the page says of figures that lack rows; an empty text: nothing."""
+    with visited(browser, api) as visit:
+        line = visit.go("indicadores").locator("#partial")
+        return line.inner_text() if line.is_visible() else ""
 
 
 def test_a_tick_notes_until_when_an_origin_was_seen(
