@@ -329,6 +329,19 @@ def shapes(database: Database) -> object:
     )
 
 
+def test_another_adapter_of_one_origin_computes_what_follows_from_it(origins: Database) -> None:
+    origins.execute(
+        "UPDATE kpi_engine.migration_ledger SET checksum = 'older' "
+        "WHERE name = 'kpi_engine.src_2_auditorias_tiendas'"
+    )
+    assert origins.rows("SELECT unnest(kpi_engine.stale_derived_tables())") == [
+        ("auditoria_facts",),
+        ("asesor_audits",),
+    ]
+    assert refresh(origins, NOW)[0] == "full"
+    assert origin_differences(origins, ORIGINS, TODAY) == []
+
+
 def test_a_schema_is_named_once(system_database: Database) -> None:
     with pytest.raises(UserError, match="names a schema twice"):
         migrate(system_database.url, source_schema="public,teloo,public")

@@ -23,10 +23,10 @@ AS $rules_of_derived_tables$
         -- The views over each of several origins.
         SELECT
             derived_rules.table_name,
-            format('kpi_engine.src_%s_%s', origins.number, substr(derived_rules.rule_name, 16))
+            regexp_replace(derived_rules.rule_name, '\.src_', format('.src_%s_', origins.number))
         FROM kpi_engine.origins
         INNER JOIN kpi_engine.derived_rules
-            ON starts_with(derived_rules.rule_name, 'kpi_engine.src_')
+            ON derived_rules.rule_name LIKE '%.src\_%'
     ) AS rules
     INNER JOIN kpi_engine.migration_ledger ON migration_ledger.name = rules.rule_name
     GROUP BY rules.table_name;
