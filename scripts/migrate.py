@@ -81,6 +81,17 @@ def source_view(view_name: str, definition: str) -> SqlFile:
     return SqlFile(name=name, kind="source view", sql=definition, object_name=name)
 
 
+def source_schemas(names: str | None) -> list[str]:
+    """Return the schemas that SOURCE_SCHEMA names, such as ``bogota,medellin``, each once."""
+    schemas = [name.strip() for name in (names or "").split(",") if name.strip()]
+    if len(set(schemas)) < len(schemas):
+        raise UserError(
+            f"SOURCE_SCHEMA names a schema twice: {names}; nothing was changed",
+            "Name each schema of operational tables once: SOURCE_SCHEMA=bogota,medellin",
+        )
+    return schemas
+
+
 class Migration:
     """One run of migrate over one connection, inside its transaction."""
 
@@ -736,13 +747,21 @@ class Migration:
             self.apply_view(item)
         self.record(item, started)
 
-    def bound_schema(self) -> str | None:
-        """Return the schema that was bound, under the name that it has now; None: find it."""
-        bound = scalar(self.connection, "SELECT source_schema FROM kpi_engine.installation")
+    def bound_schemas(self) -> list[str | None]:
+        """Return the schemas that were bound, under the names they have now; None: find it."""
+        return [
+            self.schema_now(bound, prefix)
+            for bound, prefix in self.connection.execute(
+                "SELECT source_schema, view_prefix FROM kpi_engine.sources()"
+            ).fetchall()
+        ]
+
+    def schema_now(self, bound: str | None, prefix: str) -> str | None:
+        """Return the present name of a bound schema, which the views of a prefix read."""
         if bound is None or scalar(
             self.connection, "SELECT to_regnamespace(%s)", quoted_name(bound)
         ):
-            return None if bound is None else str(bound)
+            return bound
         # Renamed as a whole: every src_ view reads a table of the same schema.
         found = self.connection.execute(
             """
@@ -756,8 +775,11 @@ class Migration:
             INNER JOIN pg_namespace ON pg_namespace.oid = source.relnamespace
             WHERE
                 view.relnamespace = 'kpi_engine'::regnamespace
-                AND view.relname IN (SELECT view_name FROM kpi_engine.source_contract())
-            """
+                AND view.relname IN (
+                    SELECT %s || substr(view_name, 5) FROM kpi_engine.source_contract()
+                )
+            """,
+            [prefix],
         ).fetchall()
         return str(found[0][0] if len(found) == 1 else bound)
 
@@ -773,7 +795,10 @@ class Migration:
             "SELECT DISTINCT view_name, message FROM analytics.source_problems() "
             "WHERE view_name IS NOT NULL ORDER BY 1, 2"
         ).fetchall()
-        self.moved = {f"{ENGINE_SCHEMA}.{view}" for view, _ in moved}
+        for view, _ in moved:
+            # Over several origins: the view of one of them, and that which unites them.
+            united = re.sub(r"^src_\d+_", "src_", view)
+            self.moved |= {f"{ENGINE_SCHEMA}.{view}", f"{ENGINE_SCHEMA}.{united}"}
         for _, message in moved:
             LOGGER.warning("%s: bound again, the next refresh computes everything", message)
 
@@ -844,43 +869,46 @@ class Migration:
 
     def source_views(self) -> list[SqlFile]:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
-        schema = self.source_schema or self.bound_schema()
-        try:
-            row = self.connection.execute(
-                "SELECT source_schema, source_generation FROM kpi_engine.find_source(%s)",
-                [schema],
-            ).fetchone()
-        except (psycopg.errors.UndefinedTable, psycopg.errors.AmbiguousParameter) as error:
-            raise UserError(
-                f"{error.diag.message_primary}; nothing was changed",
-                prerequisites.details(error),
-            ) from error
-        if row is None:
-            raise UserError("kpi_engine.find_source() found nothing and raised nothing")
+        found: list[tuple[str, str]] = []
+        for schema in source_schemas(self.source_schema) or self.bound_schemas():
+            try:
+                found += self.connection.execute(
+                    "SELECT source_schema, source_generation FROM kpi_engine.find_source(%s)",
+                    [schema],
+                ).fetchall()
+            except (psycopg.errors.UndefinedTable, psycopg.errors.AmbiguousParameter) as error:
+                raise UserError(
+                    f"{error.diag.message_primary}; nothing was changed",
+                    prerequisites.details(error),
+                ) from error
+        schemas, generations = [row[0] for row in found], [row[1] for row in found]
+        had_origins = scalar(self.connection, "SELECT count(*) > 0 FROM kpi_engine.origins")
+        if scalar(self.connection, "SELECT kpi_engine.note_sources(%s, %s)", schemas, generations):
+            for row in found:
+                self.changes.append("bound schema {}, generation {}".format(*row))
+                self.say("source: schema %s, generation %s", *row)
+            if had_origins or len(found) > 1:
+                # What is computed from the source is computed for each origin.
+                self.moved |= {
+                    item.name
+                    for item in self.objects
+                    if item.derived_table
+                    and any(name.startswith(SOURCE_VIEW_PREFIX) for name in item.references())
+                }
         definitions = self.connection.execute(
-            "SELECT view_name, table_name, definition "
-            "FROM kpi_engine.source_view_definitions(%s, %s)",
-            row,
+            "SELECT view_name, source_schema, table_name, definition "
+            "FROM kpi_engine.source_definitions()"
         ).fetchall()
         with acting_as(self.connection, self.migrator):
-            self.changes += prerequisites.grant_source(
-                self.connection, row[0], [table for _, table, _ in definitions]
-            )
-        if not scalar(
-            self.connection,
-            "SELECT (source_schema, source_generation) IS NOT DISTINCT FROM (%s, %s) "
-            "FROM kpi_engine.installation",
-            *row,
-        ):
-            self.connection.execute(
-                "UPDATE kpi_engine.installation SET source_schema = %s, source_generation = %s",
-                row,
-            )
-            self.changes.append(f"bound schema {row[0]}, generation {row[1]}")
-            self.say("source: schema %s, generation %s", *row)
+            for schema in schemas:
+                self.changes += prerequisites.grant_source(
+                    self.connection,
+                    schema,
+                    [table for _, its, table, _ in definitions if its == schema],
+                )
         self.find_moved()
         self.find_outside()
-        return [source_view(view, definition) for view, _, definition in definitions]
+        return [source_view(view, definition) for view, _, _, definition in definitions]
 
     def drop_removed(self) -> None:
         """Drop what was set aside, then the objects whose files are gone."""
@@ -1048,7 +1076,7 @@ class Migration:
             connection,
             prerequisites.early_requirements(
                 connection,
-                self.source_schema,
+                source_schemas(self.source_schema),
                 self.contract_tables(),
                 prerequisites.database_search_path(connection) or default_path,
             ),
@@ -1186,8 +1214,11 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
                 "Use the role that ran migrate.",
             ) from error
         pending, removed = run.pending(), run.removed()
+        sources = connection.execute(
+            "SELECT source_schema, source_generation FROM kpi_engine.sources()"
+        ).fetchall()
         row = connection.execute(
-            "SELECT source_schema, source_generation, cron_role, "
+            "SELECT cron_role, "
             "(SELECT max(version) FROM kpi_engine.migration_ledger), "
             "(SELECT count(*) FROM kpi_engine.migration_ledger), "
             "(SELECT max(applied_at) FROM kpi_engine.migration_ledger) FROM kpi_engine.installation"
@@ -1195,10 +1226,11 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         if row is None:
             raise UserError("kpi_engine.installation has lost its row")
         print(f"database      {prerequisites.database_name(connection)}")
-        print(f"version       {row[3]} ({row[4]} files, the last at {row[5]:%Y-%m-%d %H:%M:%S %Z})")
-        print(f"source        schema {row[0]}, generation {row[1]}")
+        print(f"version       {row[1]} ({row[2]} files, the last at {row[3]:%Y-%m-%d %H:%M:%S %Z})")
+        for schema, generation in sources:
+            print(f"source        schema {schema}, generation {generation}")
         print(
-            f"schedule      {f'pg_cron, as {row[2]}' if row[2] and has_cron else 'not by pg_cron'}"
+            f"schedule      {f'pg_cron, as {row[0]}' if row[0] and has_cron else 'not by pg_cron'}"
         )
         for item in pending:
             print(f"pending       {item.path}")
@@ -1234,7 +1266,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--source-schema",
         default=os.environ.get("SOURCE_SCHEMA") or None,
-        help="schema of the operational tables; default: SOURCE_SCHEMA, else public or teloo",
+        help="schema of the operational tables, or several with commas between; default: "
+        "SOURCE_SCHEMA, else public or teloo",
     )
     parser.add_argument(
         "--dry-run",

@@ -90,10 +90,28 @@ HEADERS = {
         "reads some.",
         instant(REFRESHED),
     ),
+    "X-Partial": header(
+        "With several origins: those of which the figures lack rows, with commas between. One "
+        "is behind, or it was at the last refresh. Absent if the figures are whole.",
+        text("bogota"),
+    ),
+    "X-Partial-Since": header(
+        "With X-Partial: the figures have what these origins wrote until then. Absent if unknown.",
+        instant(REFRESHED),
+    ),
     "Allow": header("The methods of the path.", text("GET, HEAD"), required=True),
     "Retry-After": header("Seconds to wait.", count(1), required=True),
 }
-FRESHNESS = ("ETag", "X-Data-Version", "X-Calculated-At", "X-Refreshed-At", "X-Stale", "X-As-Of")
+FRESHNESS = (
+    "ETag",
+    "X-Data-Version",
+    "X-Calculated-At",
+    "X-Refreshed-At",
+    "X-Stale",
+    "X-As-Of",
+    "X-Partial",
+    "X-Partial-Since",
+)
 
 
 def headers(*names: str) -> JsonObject:
@@ -228,6 +246,22 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             "2026-05-04",
         ),
     ]
+    origins = [
+        name
+        for (name,) in connection.execute(
+            "SELECT source_schema FROM kpi_engine.origins ORDER BY number"
+        ).fetchall()
+    ]
+    if origins:
+        found.append(
+            parameter(
+                "origen",
+                "One of the origins (schemas of operational tables) alone, as an installation over "
+                "it would show the view. Not with as_of, reported or compare.",
+                {"type": "string", "enum": origins},
+                str(origins[0]),
+            )
+        )
     if kpi["time_column"]:
         found.append(
             parameter(

@@ -144,6 +144,8 @@ class Marketplace:
     zone: str
     random: random.Random
     rows: dict[str, list[dict[str, Cell]]] = field(default_factory=dict)
+    # None: where the generation has its tables.
+    schema: str | None = None
 
     # -- values ----------------------------------------------------------------------------
 
@@ -569,7 +571,7 @@ class Marketplace:
             if "created_at" not in columns:
                 columns.append("created_at")
             statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-                sql.Identifier(schema_of(self.generation), table),
+                sql.Identifier(self.schema or schema_of(self.generation), table),
                 sql.SQL(", ").join(map(sql.Identifier, columns)),
             )
             with connection.cursor().copy(statement) as copy:

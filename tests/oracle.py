@@ -263,26 +263,31 @@ def read_table(
 def read_source(connection: psycopg.Connection) -> Source:
     """Read the source: generation A in schema public, or B in schema teloo."""
     found = connection.execute(
-        "SELECT table_schema::text, table_name::text, column_name::text, data_type::text "
-        "FROM information_schema.columns WHERE table_schema IN ('public', 'teloo') "
-        "ORDER BY ordinal_position"
+        "SELECT table_schema::text, table_name::text FROM information_schema.tables "
+        "WHERE table_schema IN ('public', 'teloo')"
     ).fetchall()
-    present = {(schema, table) for schema, table, _, _ in found}
+    present = {(schema, table) for schema, table in found}
     if ("public", "solicitudes") in present:
-        schema, audits = "public", "auditorias_tiendas"
-    elif ("teloo", "solicitudes") in present:
-        schema, audits = "teloo", "auditoria_tiendas"
-    else:
-        raise LookupError("there is no source schema of either generation")
+        return read_schema(connection, "public")
+    if ("teloo", "solicitudes") in present:
+        return read_schema(connection, "teloo")
+    raise LookupError("there is no source schema of either generation")
+
+
+def read_schema(connection: psycopg.Connection, schema: str) -> Source:
+    """Read the source in one schema, of the generation that its table of audits shows."""
+    found = connection.execute(
+        "SELECT table_name::text, column_name::text, data_type::text "
+        "FROM information_schema.columns WHERE table_schema = %s ORDER BY ordinal_position",
+        [schema],
+    ).fetchall()
+    names = {table for table, _, _ in found}
+    audits = "auditorias_tiendas" if "auditorias_tiendas" in names else "auditoria_tiendas"
     types: dict[str, dict[str, str]] = {}
     tables: dict[str, list[Row]] = {}
     for table in (*SHARED_TABLES, audits):
         name = "auditorias" if table == audits else table
-        types[name] = {
-            column: kind
-            for its_schema, its_table, column, kind in found
-            if (its_schema, its_table) == (schema, table)
-        }
+        types[name] = {column: kind for its_table, column, kind in found if its_table == table}
         tables[name] = read_table(connection, schema, table, types[name])
     return Source(schema, tables, types)
 
@@ -555,10 +560,20 @@ def compute(
 # -- reading the views, and comparing ----------------------------------------------------------
 
 
-def read_view(connection: psycopg.Connection, view: str, key: str) -> list[Row]:
-    """Read one view in the order of its key; instants as seconds since 1970."""
-    name = sql.Identifier("analytics", view)
+def read_view(
+    connection: psycopg.Connection, view: str, key: str, origin: str | None = None
+) -> list[Row]:
+    """Read one view in the order of its key; instants as seconds since 1970.
+
+    With an origin: the rows of this one of several, which are computed from its facts.
+    """
+    name: sql.Composable = sql.Identifier("analytics", view)
     described = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(name)).description
+    if origin is not None:
+        name = sql.SQL(
+            "(SELECT kpi.* FROM analytics.rows_of_origin({}, {}) AS object "
+            "CROSS JOIN LATERAL jsonb_populate_record(NULL::{}, object) AS kpi) AS shown"
+        ).format(sql.Literal(view), sql.Literal(origin), name)
     assert described is not None
     timestamptz = psycopg.postgres.types["timestamptz"].oid
     parts = [
@@ -579,11 +594,13 @@ def read_view(connection: psycopg.Connection, view: str, key: str) -> list[Row]:
     return rows
 
 
-def read_views(connection: psycopg.Connection) -> tuple[list[Row], list[Row]]:
+def read_views(
+    connection: psycopg.Connection, origin: str | None = None
+) -> tuple[list[Row], list[Row]]:
     """Read both views in the shape of ``compute``."""
     return (
-        read_view(connection, "mv_metricas_mensuales", "mes"),
-        read_view(connection, "mv_ranking_asesores", "ranking_nacional, asesor_id"),
+        read_view(connection, "mv_metricas_mensuales", "mes", origin),
+        read_view(connection, "mv_ranking_asesores", "ranking_nacional, asesor_id", origin),
     )
 
 

@@ -587,9 +587,11 @@ def compute_seven(
     }
 
 
-def read_seven(connection: psycopg.Connection) -> dict[str, list[Row]]:
+def read_seven(connection: psycopg.Connection, origin: str | None = None) -> dict[str, list[Row]]:
     """Read the seven views in the shape of ``compute_seven``."""
-    return {name: oracle.read_view(connection, name, view.order) for name, view in VIEWS.items()}
+    return {
+        name: oracle.read_view(connection, name, view.order, origin) for name, view in VIEWS.items()
+    }
 
 
 def keyed(rows: list[Row], keys: tuple[str, ...]) -> list[Row]:

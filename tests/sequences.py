@@ -111,11 +111,11 @@ class Arena:
         self.schema = schema_of(generation)
         self.audits = audits_table(generation)
         self.tables = (*TABLES[:10], self.audits)
-        install(database, generation)
+        self.prepare()
         self.grant_to_writer()
         self.refresher = database.connect()
         self.refresher.execute("SET statement_timeout = '60s'")
-        self.types = oracle.read_source(self.refresher).types
+        self.types = oracle.read_schema(self.refresher, self.schema).types
         self.writers = [
             self.writer("ordinary role", f"SET SESSION AUTHORIZATION {WRITER}"),
             self.writer("owner"),
@@ -126,6 +126,20 @@ class Arena:
             "SELECT to_regclass(%s) IS NOT NULL", [f"analytics.{REAL_TIME_VIEW}"]
         ).fetchone()
         self.has_real_time_view = REAL_TIME_VIEW_IS_REQUIRED or row == (True,)
+
+    def prepare(self) -> None:
+        """Make the database an empty source, migrated."""
+        install(self.database, self.generation)
+
+    def fill(self, market: Marketplace) -> None:
+        """Put a marketplace in the place of all rows that there are."""
+        replica = self.writers[-1].connection
+        market.make(SMALL)
+        with replica.transaction():
+            for table in self.tables:
+                replica.execute(f"DELETE FROM {table}")
+            market.insert(replica)
+        market.rows = {}
 
     def grant_to_writer(self) -> None:
         """Make a role that may write the source tables and knows nothing of schema analytics."""
@@ -247,13 +261,7 @@ class Sequence:
         assert row is not None
         self.built_zone, self.built_today, self.must_rebuild = row
         self.set_now()
-        replica = self.arena.writers[-1].connection
-        self.market.make(SMALL)
-        with replica.transaction():
-            for table in self.arena.tables:
-                replica.execute(f"DELETE FROM {table}")
-            self.market.insert(replica)
-        self.market.rows = {}
+        self.arena.fill(self.market)
         self.refresh_and_compare()
 
     def finish(self) -> None:

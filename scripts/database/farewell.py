@@ -32,7 +32,9 @@ def losses(connection: psycopg.Connection) -> list[str]:
     with acting_as(connection):
         lines = lost_history(connection)
         statements = changed_settings(connection) + foreign_grants(connection)
-        schema = scalar(connection, "SELECT source_schema FROM kpi_engine.installation")
+        schema = scalar(
+            connection, "SELECT string_agg(source_schema, ',') FROM kpi_engine.sources()"
+        )
     if schema not in (None, "public", "teloo"):
         lines.append(
             f"lost: the tables are bound in schema {schema}; again: SOURCE_SCHEMA={schema} "

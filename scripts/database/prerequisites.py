@@ -449,13 +449,13 @@ def create_requirement(connection: psycopg.Connection) -> Requirement:
 
 
 def early_requirements(
-    connection: psycopg.Connection, source_schema: str | None, tables: Iterable[str], path: str
+    connection: psycopg.Connection, source_schemas: list[str], tables: Iterable[str], path: str
 ) -> list[Requirement]:
     """Return what the later steps of a first migrate need, before our schema is there to ask.
 
     The rights on the operational tables, on the search_path of the database, and on pg_cron.
     """
-    schemas = [source_schema] if source_schema else ["public", "teloo"]
+    schemas = source_schemas or ["public", "teloo"]
     found = connection.execute(
         "SELECT nspname, relname FROM pg_class "
         "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "

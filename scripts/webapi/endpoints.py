@@ -626,6 +626,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                     )
                 ),
                 outside_sources=rows(OUTSIDE_SOURCE),
+                origins=rows(
+                    record(
+                        origen=text("bogota"),
+                        subscriptions=rows(text("from_bogota")),
+                        is_behind=flag(False),
+                        cause=nullable(text("disabled")),
+                        as_of=nullable(instant(CHECKED)),
+                        counted_as_of=nullable(instant(REFRESHED)),
+                        is_partial=flag(False),
+                    )
+                ),
                 checked_at=instant(CHECKED),
             )
         },

@@ -11,13 +11,11 @@ from cluster import Cluster, system_binaries
 from conftest import TEST_SETTINGS, Database
 from development.demo_source import load_source_schema
 from development.replication import PUBLISHER_SETTINGS, publish, subscribe
-from marketplace import Generation, load_schema_b
+from marketplace import Generation, load_schema_b, schema_of
 from oracle import Row, Source
 from sequences import Arena, Writer
 
-MARKER = (
-    "CREATE TABLE IF NOT EXISTS public.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
-)
+MARKER = "CREATE TABLE IF NOT EXISTS {}.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
 PATIENCE_SECONDS = 60.0
 NUMBERS = itertools.count(1)
 
@@ -38,28 +36,45 @@ def publishing_cluster() -> Iterator[Cluster]:
         cluster.remove()
 
 
-def make_publisher(cluster: Cluster, name: str, generation: Generation) -> Database:
-    """Make a database with the empty operational tables, all of them published."""
+def make_publisher(
+    cluster: Cluster, name: str, generation: Generation, schema: str | None = None
+) -> Database:
+    """Make a database with the empty operational tables, all of them published.
+
+    With a schema, the tables are in this one.
+    """
     cluster.make_database(name)
     publisher = Database(cluster, name)
-    (load_source_schema if generation == "A" else load_schema_b)(publisher.url)
-    publisher.execute(MARKER)
+    load_into(publisher, generation, schema)
+    publisher.execute(MARKER.format(schema or "public"))
     with publisher.connect() as connection:
         publish(connection)
     return publisher
 
 
+def load_into(database: Database, generation: Generation, schema: str | None) -> None:
+    """Load the empty operational tables, into a schema of this name."""
+    (load_source_schema if generation == "A" else load_schema_b)(database.url)
+    if schema is not None:
+        database.execute(
+            f"ALTER SCHEMA {schema_of(generation)} RENAME TO {schema}",
+            "CREATE SCHEMA IF NOT EXISTS public",
+        )
+
+
 class Pair:
     """A published database and its subscriber, which has the same tables."""
 
-    def __init__(self, publisher: Database, subscriber: Database) -> None:
+    def __init__(self, publisher: Database, subscriber: Database, schema: str = "public") -> None:
         self.publisher = publisher
         self.subscriber = subscriber
+        self.marker = f"{schema}.marker"
+        self.schema = schema
         self.name = f"from_{publisher.name}_to_{subscriber.name}"
 
     def subscribe(self) -> None:
         """Create the subscription; what it copies is there when this returns."""
-        self.subscriber.execute(MARKER, "TRUNCATE public.marker")
+        self.subscriber.execute(MARKER.format(self.schema), f"TRUNCATE {self.marker}")
         with self.subscriber.connect() as connection:
             subscribe(connection, self.name, self.publisher.url)
 
@@ -70,10 +85,13 @@ class Pair:
     def catch_up(self) -> None:
         """Wait until the subscriber has all that is committed at the publisher."""
         with self.publisher.connect() as writer, self.subscriber.connect() as reader:
-            row = writer.execute("INSERT INTO marker DEFAULT VALUES RETURNING id").fetchone()
+            row = writer.execute(
+                f"INSERT INTO {self.marker} DEFAULT VALUES RETURNING id".encode()
+            ).fetchone()
             assert row
             deadline = time.monotonic() + PATIENCE_SECONDS
-            while reader.execute("SELECT FROM marker WHERE id = %s", row).rowcount == 0:
+            look = f"SELECT FROM {self.marker} WHERE id = %s".encode()
+            while reader.execute(look, row).rowcount == 0:
                 assert time.monotonic() < deadline, "the subscriber does not catch up"
                 time.sleep(0.002)
 

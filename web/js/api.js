@@ -24,6 +24,13 @@ export class ApiError extends Error {
 const known = new Map();
 /** @type {Map<string, Promise<Answer>>} */
 const asked = new Map();
+/** Of the answer about figures that came last: the origins of which it lacks rows, since when. */
+const partial = { origins: "", since: "" };
+
+/** @returns {{origins: string, since: string}} no origins: the figures are whole */
+export function missing() {
+    return partial;
+}
 
 /** Forgets all answers: another token may see others. */
 export function forgetAnswers() {
@@ -79,6 +86,10 @@ async function bodyOf(response) {
 async function ask(url, accepted) {
     const before = known.get(url);
     const response = await send("GET", url, before?.etag ? { "If-None-Match": before.etag } : {});
+    if (response.headers.has("X-Stale")) {
+        partial.origins = response.headers.get("X-Partial") ?? "";
+        partial.since = response.headers.get("X-Partial-Since") ?? "";
+    }
     if (response.status === 304 && before) return { ...before, isNew: false };
     const data = await bodyOf(response);
     if (!response.ok && !accepted.includes(response.status)) {

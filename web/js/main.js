@@ -1,10 +1,11 @@
 // Puts the page together: token, tab, figures; and brings it up to date when the data change.
 
-import { ApiError, forgetAnswers } from "./api.js";
+import { ApiError, forgetAnswers, missing } from "./api.js";
 import { loadCatalogue } from "./catalogue.js";
 import { signs } from "./data.js";
 import { h } from "./dom.js";
 import { drawCharts } from "./figure.js";
+import { instant } from "./format.js";
 import { loadMarks } from "./marks.js";
 import { expiry, signIn, trouble } from "./notices.js";
 import { showAges } from "./parts.js";
@@ -32,6 +33,7 @@ const nav = h("nav", {});
 const bar = h("div", { class: "filters" });
 const warning = h("p", { class: "warning", role: "status", hidden: true, id: "warning" });
 const stale = h("p", { class: "warning", role: "status", hidden: true, id: "behind" });
+const partial = h("p", { class: "warning", role: "status", hidden: true, id: "partial" });
 const heading = h("h1", { tabindex: "-1", id: "heading" });
 const content = h("div", { id: "content" });
 const main = h("main", { id: "main" }, heading, content);
@@ -106,6 +108,16 @@ function failed(error, isFirst) {
     }
 }
 
+/** Says which origins the figures lack rows of. */
+function showMissing() {
+    const { origins, since } = missing();
+    partial.hidden = origins === "";
+    const text = since
+        ? t("fresh.partial", { origins, instant: instant(since) })
+        : t("fresh.partial_ever", { origins });
+    if (origins && partial.textContent !== text) partial.textContent = text;
+}
+
 /**
  * Shows the tab of the address.
  * @param {boolean} moved whether it is another one, so that its heading takes the focus
@@ -132,6 +144,7 @@ async function render(moved) {
         replace(/** @type {Node[]} */ (parts.filter((part) => part instanceof Node)));
         shown = location.search;
         stale.hidden = true;
+        showMissing();
         if (moved || (isFirst && state().kpi)) {
             scrollTo(0, 0);
             focusTarget().focus({ preventScroll: !state().kpi });
@@ -176,6 +189,7 @@ async function poll() {
             loadMarks(),
             signs(state().vista),
         ]);
+        showMissing();
         const isBehind = !stale.hidden || content.querySelector(".trouble") != null;
         const isNews = seen !== "" && now !== seen;
         if (mine === turn) seen = now;
@@ -205,6 +219,7 @@ async function start() {
         ),
         warning,
         stale,
+        partial,
         main,
     );
     onChange((moved) => {

@@ -112,6 +112,8 @@ export default {
     "fresh.at": "refreshed {instant}",
     "fresh.never": "never",
     "fresh.stale": "late",
+    "fresh.partial": "Data of {origins} are missing since {instant}.",
+    "fresh.partial_ever": "Data of {origins} are missing.",
     "delta.same_days": "than the same days of {period}",
     "delta.whole": "than {period}",
     "delta.better": "better",

@@ -112,6 +112,8 @@ export default {
     "fresh.at": "actualizado el {instant}",
     "fresh.never": "nunca",
     "fresh.stale": "atrasado",
+    "fresh.partial": "Faltan datos de {origins} desde {instant}.",
+    "fresh.partial_ever": "Faltan datos de {origins}.",
     "delta.same_days": "que los mismos días de {period}",
     "delta.whole": "que {period}",
     "delta.better": "mejor",

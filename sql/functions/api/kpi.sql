@@ -37,8 +37,8 @@ COMMENT ON FUNCTION api.kpi(text, text[]) IS
 '1000; default 12 months, 26 weeks, 90 days, else 50), offset (0 to 100000), fill (true: periods '
 'without a row as zeros and NULLs), compare (previous or year: adds to each number its value one '
 'period or one year before, and the difference in percent), as_of (a day or an instant: the view '
-'as it was published then), reported (true: closed periods as reported at closing). Some views '
-'hold personal data.';
+'as it was published then), reported (true: closed periods as reported at closing), origen (one of '
+'several origins alone). Some views hold personal data.';
 
 REVOKE ALL ON FUNCTION api.kpi(text, text[]) FROM public;
 GRANT EXECUTE ON FUNCTION api.kpi(text, text[]) TO analytics_lector, analytics_operador;

@@ -1,8 +1,8 @@
 -- GET /materialized-views/status: each materialized view, its size and age.
 --
 -- Invariant: the ETag changes with everything in the answer except age_seconds, checked_at and how
--- far behind a subscription is, which change by themselves. The headers of freshness are those of
--- the least fresh view.
+-- far behind a subscription or an origin is, which change by themselves. The headers of freshness
+-- are those of the least fresh view.
 
 CREATE OR REPLACE FUNCTION api.status()
 RETURNS json
@@ -26,6 +26,8 @@ DECLARE
     -- What of it is in the ETag.
     v_subscriptions json;
     v_outside json;
+    v_origins json;
+    v_behind json;
 BEGIN
     -- EXCEPTION does not catch errors of a query in DECLARE.
     v_waiting := kpi_engine.changes_waiting();
@@ -53,6 +55,30 @@ BEGIN
         )
     INTO v_replication, v_subscriptions
     FROM analytics.replication() AS behind;
+    SELECT
+        coalesce(
+            json_agg(
+                json_build_object(
+                    'origen', origins.origen,
+                    'subscriptions', origins.subscriptions,
+                    'is_behind', origins.is_behind,
+                    'cause', origins.cause,
+                    'as_of', kpi_engine.iso_instant(origins.as_of),
+                    'counted_as_of', kpi_engine.iso_instant(origins.counted_as_of),
+                    'is_partial', origins.is_partial
+                )
+                ORDER BY origins.origen
+            ),
+            '[]'
+        ),
+        json_agg(
+            json_build_array(
+                origins.origen, origins.cause, origins.counted_as_of, origins.is_partial
+            )
+            ORDER BY origins.origen
+        )
+    INTO v_origins, v_behind
+    FROM analytics.origins() AS origins;
     WITH views AS (
         SELECT
             stats.view_name,
@@ -102,7 +128,8 @@ BEGIN
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
         md5(concat(
-            v_waiting, v_subscriptions, v_outside, json_agg(views ORDER BY views.view_name)
+            v_waiting, v_subscriptions, v_behind, v_outside,
+            json_agg(views ORDER BY views.view_name)
         ))
     INTO v_views, v_row_counts, v_tag
     FROM views;
@@ -112,6 +139,7 @@ BEGIN
         'row_counts', v_row_counts,
         'replication', v_replication,
         'outside_sources', v_outside,
+        'origins', v_origins,
         'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
@@ -128,8 +156,8 @@ $status$;
 
 COMMENT ON FUNCTION api.status() IS
 'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
-'changed keys, definition. The subscriptions that bring the operational tables. And the tables of '
-'other services behind the views.';
+'changed keys, definition. The subscriptions that bring the operational tables. The origins of the '
+'figures, if there are several. And the tables of other services behind the views.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

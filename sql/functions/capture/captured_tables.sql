@@ -28,16 +28,16 @@ BEGIN
     RETURN QUERY
         WITH RECURSIVE contract AS (
             SELECT
-                'src_' || captured.view_suffix AS view_name,
+                sources.view_prefix || captured.view_suffix AS view_name,
                 CASE
-                    WHEN installation.source_generation = 'B'
+                    WHEN sources.source_generation = 'B'
                         THEN coalesce(captured.table_in_b, captured.view_suffix)
                     ELSE captured.view_suffix
                 END AS table_name,
                 captured.entity,
                 captured.function_name,
-                installation.source_schema
-            FROM kpi_engine.installation
+                sources.source_schema
+            FROM kpi_engine.sources()
             CROSS JOIN (VALUES
                 ('usuarios', NULL, 'usuario', 'note_changed_id'),
                 ('asesores', NULL, 'asesor', 'note_changed_id'),

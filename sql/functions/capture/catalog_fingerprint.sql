@@ -67,14 +67,16 @@ BEGIN
             FROM pg_enum
         ),
         (
-            SELECT concat(pg_namespace.oid, ' ', pg_namespace.xmin)
-            FROM kpi_engine.installation
-            INNER JOIN pg_namespace ON pg_namespace.nspname = installation.source_schema
+            SELECT string_agg(
+                concat(
+                    sources.source_generation, ' ', pg_namespace.oid, ' ', pg_namespace.xmin
+                ),
+                ',' ORDER BY sources.number
+            )
+            FROM kpi_engine.sources()
+            LEFT JOIN pg_namespace ON pg_namespace.nspname = sources.source_schema
         ),
-        (
-            SELECT concat(installation.source_generation, installation.xmin)
-            FROM kpi_engine.installation
-        ),
+        (SELECT installation.xmin::text FROM kpi_engine.installation),
         (
             SELECT concat(
                 pg_roles.rolsuper, pg_roles.rolbypassrls, pg_roles.rolinherit,

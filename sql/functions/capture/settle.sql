@@ -26,11 +26,11 @@ BEGIN
             SELECT captured_tables.relation FROM kpi_engine.captured_tables()
             UNION
             SELECT pg_class.oid
-            FROM kpi_engine.source_contract()
+            FROM kpi_engine.source_names()
             INNER JOIN pg_class
                 ON
                     pg_class.relnamespace = 'kpi_engine'::regnamespace
-                    AND pg_class.relname = source_contract.view_name
+                    AND pg_class.relname IN (source_names.view_name, source_names.union_name)
             UNION
             SELECT pg_class.oid
             FROM pg_class

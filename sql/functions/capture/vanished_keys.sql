@@ -14,7 +14,8 @@ SET row_security = off
 SET jit = off
 AS $vanished_keys$
 BEGIN
-    CASE p_view_name
+    -- Over several origins, the views of each have a number.
+    CASE regexp_replace(p_view_name, '^src_\d+_', 'src_')
         WHEN 'src_usuarios' THEN RETURN QUERY
             SELECT 'usuario', fact.usuario_id
             FROM kpi_engine.asesor_facts AS fact

@@ -6,7 +6,7 @@ LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN ARRAY[
-    'from', 'to', 'order', 'limit', 'offset', 'fill', 'compare', 'as_of', 'reported'
+    'from', 'to', 'order', 'limit', 'offset', 'fill', 'compare', 'as_of', 'reported', 'origen'
 ];
 
 COMMENT ON FUNCTION kpi_engine.kpi_parameters() IS

@@ -37,6 +37,7 @@ DECLARE
     v_at timestamptz;
     v_is_reported boolean;
     v_publication kpi_engine.publications;
+    v_origen constant text := kpi_engine.named_parameters(coalesce(p_parts, '{}')) ->> 'origen';
     v_query text;
     v_answer json;
 BEGIN
@@ -194,6 +195,18 @@ BEGIN
             kpi_engine.history_begin(v_view.view_name));
     END IF;
 
+    -- One origin of several.
+    IF v_origen IS NOT NULL THEN
+        IF kpi_engine.unknown_origin(v_origen) IS NOT NULL THEN
+            PERFORM kpi_engine.raise_http_error(
+                400, format('there is no origin %s', v_origen), kpi_engine.unknown_origin(v_origen));
+        ELSIF v_compare IS NOT NULL OR v_is_reported OR v_at IS NOT NULL THEN
+            PERFORM kpi_engine.raise_http_error(
+                400, 'parameter origen excludes compare, as_of and reported',
+                'The history has the figures of all origins together.');
+        END IF;
+    END IF;
+
     -- By name: make migrate may put a new view in its place at any moment.
     v_query := format('SELECT kpi.* FROM %I.%I AS kpi', 'analytics', v_view.view_name);
     IF v_at IS NOT NULL OR v_is_reported THEN
@@ -205,6 +218,12 @@ BEGIN
                 ELSE 'rows_as_reported($7, $8)'
             END,
             v_view.view_name);
+    END IF;
+    IF v_origen IS NOT NULL THEN
+        v_query := format(
+            'SELECT kpi.* FROM kpi_engine.rows_of_facts(%1$L, $10) AS part (object)
+             CROSS JOIN LATERAL jsonb_populate_record(NULL::%1$s, part.object) AS kpi',
+            format('analytics.%I', v_view.view_name));
     END IF;
     IF cardinality(v_conditions) > 0 THEN
         v_query := v_query || ' WHERE ' || array_to_string(v_conditions, ' AND ');
@@ -232,8 +251,9 @@ BEGIN
     PERFORM kpi_engine.begin_reading(v_view.view_name, concat(
         '-' || v_last_day,
         CASE WHEN v_is_reported THEN '-reported' END,
-        -- The part of a period is computed from the facts, which may be newer than the view.
-        CASE WHEN v_compare IS NOT NULL THEN (
+        '-' || md5(v_origen),
+        -- What is computed from the facts may be newer than the view.
+        CASE WHEN v_compare IS NOT NULL OR v_origen IS NOT NULL THEN (
             SELECT '-' || engine_state.data_version FROM kpi_engine.engine_state
         ) END
     ));
@@ -254,7 +274,7 @@ BEGIN
     END IF;
     EXECUTE format('SELECT json_agg(kpi) FROM (%s) AS kpi', v_query) INTO v_answer USING
         v_from, v_to, v_values, v_limit, v_offset, v_last_day,
-        v_view.view_name, v_publication.run_id, v_cities;
+        v_view.view_name, v_publication.run_id, v_cities, v_origen;
     RETURN coalesce(v_answer, '[]');
 END;
 $kpi_rows$;

@@ -33,6 +33,9 @@ DECLARE
     v_set text;
     v_index text;
 BEGIN
+    IF p_upkeep = 'key' THEN
+        PERFORM kpi_engine.unite_origins(p_table_name);
+    END IF;
     -- Relations that it reads inside functions do not count: a definition is readable by itself.
     v_reads := ARRAY(
         SELECT DISTINCT derived_tables.table_name

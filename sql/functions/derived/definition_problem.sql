@@ -57,7 +57,10 @@ BEGIN
             ) AS is_derived,
             CASE
                 WHEN pg_class.relnamespace = 'kpi_engine'::regnamespace
-                    THEN substring(pg_class.relname from '^src_.*$')
+                    THEN substring(
+                        -- Each origin has views of its own.
+                        regexp_replace(pg_class.relname, '^src_\d+_', 'src_') from '^src_.*$'
+                    )
             END AS src_view
         FROM pg_rewrite
         INNER JOIN pg_depend
@@ -72,7 +75,7 @@ BEGIN
     ) AS seen
     LEFT JOIN (
         SELECT DISTINCT
-            captured.view_name,
+            regexp_replace(captured.view_name, '^src_\d+_', 'src_') AS view_name,
             -- The lines and awards of an offer change its request.
             CASE captured.entity WHEN 'oferta' THEN 'solicitud' ELSE captured.entity END AS entity
         FROM kpi_engine.captured_tables() AS captured

@@ -29,18 +29,15 @@ DECLARE
         c_capture,
         '-- Off, every refresh computes everything again: slower, just as right.'
     ];
-    v_schema text;
-    v_generation text;
     v_is_on boolean;
     v_gap text;
     v_without_triggers text;
     v_requests bigint;
 BEGIN
     IF p_check IN ('contract', 'right to read') THEN
-        SELECT installation.source_schema, installation.source_generation
-        INTO v_schema, v_generation
-        FROM kpi_engine.installation;
-        IF v_schema IS NULL THEN
+        IF EXISTS (
+            SELECT FROM kpi_engine.sources() AS source WHERE source.source_schema IS NULL
+        ) THEN
             RETURN QUERY
                 SELECT
                     'wrong',
@@ -66,7 +63,10 @@ BEGIN
                         -- A missing object may exist under another name.
                         regexp_replace(found.problem, ' is missing$', '') || ' is gone' AS gone,
                         regexp_replace(found.problem, '^.*: ', '') AS remedy
-                    FROM kpi_engine.source_columns(v_schema, v_generation) AS found
+                    FROM kpi_engine.sources() AS source
+                    CROSS JOIN LATERAL kpi_engine.source_columns(
+                        source.source_schema, source.source_generation
+                    ) AS found
                     WHERE found.problem IS NOT NULL
                 ),
 
@@ -124,7 +124,7 @@ BEGIN
                         'the operational tables changed after they were bound: '
                         || string_agg(views.view_name, ', ' ORDER BY views.view_name),
                         ARRAY['-- $ make migrate']
-                    FROM kpi_engine.source_view_definitions(v_schema, v_generation) AS views
+                    FROM kpi_engine.source_definitions() AS views
                     LEFT JOIN analytics.migration_ledger
                         ON migration_ledger.name = 'kpi_engine.' || views.view_name
                     WHERE
@@ -136,17 +136,27 @@ BEGIN
             RETURN QUERY
                 SELECT
                     'ok',
-                    format('schema %s, generation %s', v_schema, v_generation),
-                    ARRAY[]::text[];
+                    string_agg(
+                        format(
+                            'schema %s, generation %s', source.source_schema,
+                            source.source_generation
+                        ),
+                        '; ' ORDER BY source.number
+                    ),
+                    ARRAY[]::text[]
+                FROM kpi_engine.sources() AS source;
         WHEN 'right to read' THEN
             RETURN QUERY
                 SELECT
                     'wrong',
                     'analytics_owner lacks a right: ' || need.statement,
                     ARRAY[need.statement || ';']
-                FROM kpi_engine.source_needs(v_schema, (
+                FROM kpi_engine.sources() AS source
+                CROSS JOIN LATERAL kpi_engine.source_needs(source.source_schema, (
                     SELECT array_agg(DISTINCT found.table_name ORDER BY found.table_name)
-                    FROM kpi_engine.source_columns(v_schema, v_generation) AS found
+                    FROM kpi_engine.source_columns(
+                        source.source_schema, source.source_generation
+                    ) AS found
                 )) AS need
                 WHERE NOT need.is_met;
         WHEN 'code of others' THEN

@@ -1,7 +1,7 @@
 -- Sets the headers of a reading answer: how fresh it is, and its ETag.
 --
 -- Invariant: only this function has their names. JSON and CSV never share an ETag, nor do tokens
--- for other cities. A view that was never refreshed has no instants.
+-- for other cities, nor whole and partial figures. A view that was never refreshed has no instants.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_tag text,
@@ -17,7 +17,19 @@ STABLE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $set_reading_headers$
+DECLARE
+    v_partial text;
+    v_partial_since timestamptz;
 BEGIN
+    -- Usually there is one origin.
+    IF EXISTS (SELECT FROM kpi_engine.origin_marks) THEN
+        SELECT
+            string_agg(regexp_replace(origins.origen, '[^ -~]|,', '?', 'g'), ', '),
+            min(CASE WHEN origins.is_behind THEN origins.as_of ELSE origins.counted_as_of END)
+        INTO v_partial, v_partial_since
+        FROM analytics.origins() AS origins
+        WHERE origins.is_partial;
+    END IF;
     PERFORM set_config('response.headers', json_agg(
         json_build_object(header.name, header.value)
     )::text, true)
@@ -25,8 +37,12 @@ BEGIN
         VALUES
         ('Cache-Control', 'private, max-age=0, must-revalidate'),
         ('ETag', format(
-            'W/"%s%s%s"',
+            'W/"%s%s%s%s"',
             p_tag,
+            CASE
+                WHEN v_partial IS NOT NULL
+                    THEN '-partial-' || left(md5(concat(v_partial, v_partial_since)), 12)
+            END,
             '-' || left(md5(array_to_string(kpi_engine.token_cities(), ',')), 12),
             CASE WHEN kpi_engine.csv_is_wanted() THEN '-csv' END
         )),
@@ -34,7 +50,11 @@ BEGIN
         ('X-Calculated-At', kpi_engine.iso_instant(p_calculated_at)),
         ('X-Refreshed-At', kpi_engine.iso_instant(p_refreshed_at)),
         ('X-Stale', p_is_stale::text),
-        ('X-As-Of', kpi_engine.iso_instant(p_as_of))
+        ('X-As-Of', kpi_engine.iso_instant(p_as_of)),
+        ('X-Partial', v_partial),
+        ('X-Partial-Since', CASE
+            WHEN v_partial IS NOT NULL THEN kpi_engine.iso_instant(v_partial_since)
+        END)
     ) AS header (name, value)
     WHERE header.value IS NOT NULL;
 END;
@@ -44,7 +64,8 @@ COMMENT ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean, timestamptz
 ) IS
 'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
-'X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of.';
+'X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of; X-Partial and X-Partial-Since where figures '
+'lack rows of an origin.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean, timestamptz

@@ -47,6 +47,7 @@ BEGIN
         )
     );
     v_waiting := CASE WHEN NOT v_everything THEN kpi_engine.waiting_changes() END;
+    PERFORM kpi_engine.require_own_ids(v_waiting);
     FOR v_table IN
         SELECT derived_tables.*
         FROM kpi_engine.derived_tables

@@ -31,7 +31,8 @@ BEGIN
             message := format(
                 'subscription %s has no worker: the publisher is away, its slot is gone, or a change '
                 'can''t be applied. The log of this server says which; SELECT * FROM '
-                'pg_stat_subscription_stats; counts the errors', v_followed.name);
+                'pg_stat_subscription_stats; counts the errors', v_followed.name)
+                || kpi_engine.shared_tables_hint(v_followed.subscription);
         ELSIF v_followed.copying <> ARRAY[]::text[] THEN
             severity := 'degraded';
             message := format(

@@ -32,8 +32,8 @@ BEGIN
     END IF;
     FOREACH v_step IN ARRAY ARRAY[
         'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
-        'queue_lag_refresh', 'cancel_overdue_refresh', 'watch_change_capture', 'watch_usage',
-        'trim_logs', 'update_alerts', 'tidy_change_log'
+        'queue_lag_refresh', 'cancel_overdue_refresh', 'watch_change_capture', 'note_origins',
+        'watch_usage', 'trim_logs', 'update_alerts', 'tidy_change_log'
     ] LOOP
         IF v_step = 'tidy_change_log' THEN
             COMMIT;

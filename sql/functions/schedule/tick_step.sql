@@ -20,6 +20,7 @@ BEGIN
         WHEN 'queue_lag_refresh' THEN PERFORM kpi_engine.queue_lag_refresh();
         WHEN 'cancel_overdue_refresh' THEN PERFORM kpi_engine.cancel_overdue_refresh();
         WHEN 'watch_change_capture' THEN PERFORM kpi_engine.watch_change_capture();
+        WHEN 'note_origins' THEN PERFORM kpi_engine.note_origins(false);
         WHEN 'watch_usage' THEN PERFORM kpi_engine.watch_usage();
         WHEN 'trim_logs' THEN RETURN kpi_engine.trim_logs();
         WHEN 'update_alerts' THEN PERFORM kpi_engine.update_alerts();

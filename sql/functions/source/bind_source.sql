@@ -28,10 +28,7 @@ BEGIN
         text_checksum = encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex'),
         applied_by = session_user,
         applied_at = clock_timestamp()
-    FROM kpi_engine.installation
-    CROSS JOIN LATERAL kpi_engine.source_view_definitions(
-        installation.source_schema, installation.source_generation
-    ) AS definitions
+    FROM kpi_engine.source_definitions() AS definitions
     WHERE
         migration_ledger.kind = 'source view'
         AND migration_ledger.name = 'kpi_engine.' || definitions.view_name

@@ -19,15 +19,19 @@ DECLARE
     v_name text;
     v_moved text[] := ARRAY[]::text[];
 BEGIN
-    SELECT found.* INTO STRICT v_source
-    FROM kpi_engine.installation
-    CROSS JOIN kpi_engine.find_source(installation.source_schema) AS found;
-    FOR v_view IN
-        SELECT definitions.*
-        FROM kpi_engine.source_view_definitions(
-            v_source.source_schema, v_source.source_generation
-        ) AS definitions
+    FOR v_source IN
+        SELECT sources.source_schema, sources.source_generation, found.source_generation AS now
+        FROM kpi_engine.sources()
+        CROSS JOIN LATERAL kpi_engine.find_source(sources.source_schema) AS found
     LOOP
+        IF v_source.source_generation <> v_source.now THEN
+            RAISE EXCEPTION 'the tables in schema % are of generation % now, not %',
+                quote_ident(v_source.source_schema), v_source.now, v_source.source_generation
+                USING ERRCODE = 'invalid_table_definition',
+                      HINT = 'make migrate';
+        END IF;
+    END LOOP;
+    FOR v_view IN SELECT definitions.* FROM kpi_engine.source_definitions() AS definitions LOOP
         v_name := format('kpi_engine.%I', v_view.view_name);
         v_before := pg_get_viewdef(to_regclass(v_name));
         EXECUTE v_view.definition;

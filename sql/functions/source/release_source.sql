@@ -33,7 +33,7 @@ BEGIN
                 ), ', ' ORDER BY pg_attribute.attnum
             ) AS columns
         FROM (
-            SELECT DISTINCT source_contract.view_name FROM kpi_engine.source_contract()
+            SELECT DISTINCT source_names.view_name FROM kpi_engine.source_names()
         ) AS contract
         INNER JOIN pg_class
             ON

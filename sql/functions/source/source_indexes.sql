@@ -32,7 +32,7 @@ BEGIN
             SELECT
                 pg_class.oid AS relation,
                 contract.*
-            FROM kpi_engine.installation
+            FROM kpi_engine.sources()
             CROSS JOIN (VALUES
                 ('solicitudes', 'id', 'changed requests'),
                 ('solicitudes', 'created_at', 'rebuild, audit and live KPIs by day'),
@@ -49,7 +49,7 @@ BEGIN
                 ('auditorias_tiendas', 'id', 'changed audits'),
                 ('auditoria_tiendas', 'id', 'changed audits')
             ) AS contract (source_table, column_name, purpose)
-            INNER JOIN pg_namespace ON pg_namespace.nspname = installation.source_schema
+            INNER JOIN pg_namespace ON pg_namespace.nspname = sources.source_schema
             INNER JOIN pg_class
                 ON pg_class.relnamespace = pg_namespace.oid
                 AND pg_class.relname = contract.source_table

@@ -21,16 +21,7 @@ SET enable_seqscan = off
 AS $source_now$
 BEGIN
     WITH contract AS MATERIALIZED (
-        SELECT DISTINCT
-            source_contract.view_name,
-            source_contract.column_name,
-            CASE installation.source_generation
-                WHEN 'A' THEN source_contract.table_in_a
-                ELSE source_contract.table_in_b
-            END AS table_name,
-            installation.source_schema
-        FROM kpi_engine.source_contract()
-        CROSS JOIN kpi_engine.installation
+        SELECT * FROM kpi_engine.source_names()
     ),
 
     bound AS MATERIALIZED (
@@ -44,7 +35,18 @@ BEGIN
             source.relforcerowsecurity,
             view.relowner AS reader,
             rule.oid AS rule,
-            rule.xmin::text AS rule_version,
+            concat_ws(
+                ' ', rule.xmin,
+                -- The view that unites those of all origins.
+                CASE WHEN named.origen IS NOT NULL THEN coalesce((
+                    SELECT pg_rewrite.xmin::text
+                    FROM pg_class AS united
+                    INNER JOIN pg_rewrite ON pg_rewrite.ev_class = united.oid
+                    WHERE
+                        united.relnamespace = 'kpi_engine'::regnamespace
+                        AND united.relname = named.union_name
+                ), '-') END
+            ) AS rule_version,
             (
                 SELECT min(dependency.refobjid)
                 FROM pg_depend AS dependency
@@ -55,7 +57,12 @@ BEGIN
                     AND dependency.refobjid <> view.oid
             ) AS reads
         FROM (
-            SELECT DISTINCT contract.view_name, contract.table_name, contract.source_schema
+            SELECT DISTINCT
+                contract.view_name,
+                contract.union_name,
+                contract.table_name,
+                contract.source_schema,
+                contract.origen
             FROM contract
         ) AS named
         LEFT JOIN pg_namespace ON pg_namespace.nspname = named.source_schema

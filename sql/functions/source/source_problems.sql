@@ -46,19 +46,13 @@ BEGIN
                 (known.value ->> 'table')::oid AS known_relation,
                 (fresh.value ->> 'table')::oid AS relation,
                 (fresh.value ->> 'reads')::oid AS reads,
-                format('%I.%I', installation.source_schema, contract.table_name) AS name
+                format('%I.%I', contract.source_schema, contract.table_name) AS name
             FROM jsonb_each(v_state.source_binding) AS known
-            CROSS JOIN kpi_engine.installation
             LEFT JOIN jsonb_each(v_now.binding) AS fresh ON fresh.key = known.key
             INNER JOIN (
                 SELECT DISTINCT
-                    source_contract.view_name,
-                    CASE installation.source_generation
-                        WHEN 'A' THEN source_contract.table_in_a
-                        ELSE source_contract.table_in_b
-                    END AS table_name
-                FROM kpi_engine.source_contract()
-                CROSS JOIN kpi_engine.installation
+                    source_names.view_name, source_names.source_schema, source_names.table_name
+                FROM kpi_engine.source_names()
             ) AS contract ON contract.view_name = known.key
         ),
 

@@ -7,7 +7,9 @@
 -- cut. The last column, uncountable, names such columns of a row. It costs nothing if it is not
 -- read.
 
-CREATE OR REPLACE FUNCTION kpi_engine.source_view_definitions(p_schema text, p_generation text)
+CREATE OR REPLACE FUNCTION kpi_engine.source_view_definitions(
+    p_schema text, p_generation text, p_prefix text DEFAULT 'src_'
+)
 RETURNS TABLE (view_name text, table_name text, definition text)
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -129,13 +131,13 @@ AS $source_view_definitions$
     )
 
     SELECT
-        columns.view_name,
+        p_prefix || substr(columns.view_name, 5),
         columns.table_name,
         format(
             E'CREATE OR REPLACE VIEW kpi_engine.%1$I AS\nSELECT\n%2$s,\n    %6$s AS uncountable\n'
             'FROM %3$I.%4$I AS source;\n'
             'COMMENT ON VIEW kpi_engine.%1$I IS %5$L;\nREVOKE ALL ON kpi_engine.%1$I FROM public;',
-            columns.view_name,
+            p_prefix || substr(columns.view_name, 5),
             string_agg(
                 format('    %s AS %I', columns.expression, columns.output_name), E',\n'
                 ORDER BY columns.column_position
@@ -162,8 +164,9 @@ AS $source_view_definitions$
     ORDER BY columns.view_name;
 $source_view_definitions$;
 
-COMMENT ON FUNCTION kpi_engine.source_view_definitions(text, text) IS
+COMMENT ON FUNCTION kpi_engine.source_view_definitions(text, text, text) IS
 'The statements that create the src_ views over the operational tables of one schema and '
-'generation; make migrate runs those that changed.';
+'generation. p_prefix: with what the names of the views begin. Internal to '
+'kpi_engine.source_definitions().';
 
-REVOKE ALL ON FUNCTION kpi_engine.source_view_definitions(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.source_view_definitions(text, text, text) FROM public;

@@ -21,6 +21,7 @@ DECLARE
     v_scans jsonb;
 BEGIN
     PERFORM kpi_engine.settle();
+    PERFORM kpi_engine.note_origins(true);
     PERFORM kpi_engine.hold_time_zone(NULL);
     SELECT
         array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
@@ -70,6 +71,9 @@ BEGIN
             WHEN v_keys = 0 THEN 'the windows move to another local day'
             ELSE format('%s changed keys', v_keys)
         END;
+        PERFORM kpi_engine.require_own_ids(
+            coalesce(v_changes, ARRAY[]::kpi_engine.changed_keys[])
+        );
         v_changed_tables := v_changed_tables || kpi_engine.apply_upkeep(v_changes, v_today);
         IF v_keys <= 1000 THEN
             PERFORM kpi_engine.note_uncountable_rows(

@@ -9,9 +9,16 @@ SET search_path = pg_catalog, pg_temp
 AS $query_of_keys$
     SELECT kpi_engine.query_over(
         kpi_engine.definition_of(derived_tables.table_name),
-        jsonb_build_object(
-            derived_tables.source_view,
-            format('SELECT * FROM kpi_engine.%I WHERE id = ANY ($1)', derived_tables.source_view)
+        (
+            SELECT jsonb_object_agg(
+                listed.view_name,
+                format('SELECT * FROM kpi_engine.%I WHERE id = ANY ($1)', listed.view_name)
+            )
+            FROM (
+                -- Over several origins, each has a view of its own.
+                SELECT sources.view_prefix || substr(derived_tables.source_view, 5) AS view_name
+                FROM kpi_engine.sources()
+            ) AS listed
         )
     )
     FROM kpi_engine.derived_tables

@@ -14,8 +14,8 @@ BEGIN
     -- PL/pgSQL keeps the plan: a refresh asks twice.
     RETURN (
         SELECT jsonb_object_agg(pg_class.oid, pg_stat_get_xact_numscans(pg_class.oid))
-        FROM kpi_engine.installation
-        INNER JOIN pg_namespace ON pg_namespace.nspname = installation.source_schema
+        FROM kpi_engine.sources()
+        INNER JOIN pg_namespace ON pg_namespace.nspname = sources.source_schema
         INNER JOIN pg_class
             ON pg_class.relnamespace = pg_namespace.oid
             AND pg_class.relkind = 'r'

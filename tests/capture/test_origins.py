@@ -1,0 +1,620 @@
+"""Several operational databases in one: a schema for each.
+
+TELOO_ORIGIN_SEQUENCES=500 runs more random sequences: they write at two publishers, the subscriber
+refreshes, and its views equal what the rows of both publishers give, and of each alone.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser
+
+import oracle
+from capture.origins import (
+    ORIGINS,
+    OriginsArena,
+    OriginsSequence,
+    differences,
+    install_origins,
+    origin_differences,
+)
+from capture.subscriber import MARKER, Pair, load_into, make_publisher, publishing_cluster
+from cluster import Cluster
+from commandline.console import UserError
+from conftest import Database, Server, fresh_database, install
+from gateway import Settings
+from gateway_testing import Api, refused, started
+from marketplace import BASE_SEED, SMALL, TABLES, Generation, change, fill, start
+from migrate import migrate
+from sequences import KPI_VIEWS, Totals, audited, refresh, view_differences
+from source.test_source_binding import problems
+from web_testing import visited
+
+SEQUENCES = int(os.environ.get("TELOO_ORIGIN_SEQUENCES", "4"))
+NOW = "2026-11-23 12:00:00-05"
+TODAY = date(2026, 11, 23)
+
+
+def fill_origin(database: Database, schema: str, seed: int) -> None:
+    """Fill the tables of an origin, of generation A."""
+    market = start(seed, "A", TODAY)
+    market.schema = schema
+    market.make(SMALL)
+    with database.connect() as connection, connection.transaction():
+        market.insert(connection)
+
+
+@pytest.fixture
+def origins(system_server: Server) -> Iterator[Database]:
+    """A database with small marketplaces of two origins, refreshed."""
+    for database in fresh_database(system_server):
+        install_origins(database, dict.fromkeys(ORIGINS, "A"))
+        for place, schema in enumerate(ORIGINS):
+            fill_origin(database, schema, BASE_SEED + place)
+        assert refresh(database, NOW)[0] == "full"
+        yield database
+
+
+def failure(database: Database, call: str = "SELECT * FROM analytics.refresh_all_mv()") -> str:
+    """Refresh where that has to fail; return the one message."""
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        rows = connection.execute(call.encode()).fetchall()
+        assert {row[1] for row in rows} == {"ERROR"}
+        (message,) = {row[3] for row in rows}
+        return str(message)
+
+
+@pytest.mark.parametrize("generations", ["AB", "BA"])
+def test_views_are_right_over_origins_of_both_generations(
+    database: Database, generations: str
+) -> None:
+    schemas: dict[str, Generation] = {"public": "A", "teloo": "B"}
+    if generations == "BA":
+        schemas = dict(reversed(schemas.items()))
+    for schema, generation in schemas.items():
+        load_into(database, generation, None)
+        with database.connect() as connection:
+            fill(connection, BASE_SEED, generation, TODAY, size=SMALL)
+        assert schema
+    migrate(database.url, source_schema=",".join(schemas))
+    assert refresh(database, NOW)[0] == "full"
+    assert origin_differences(database, tuple(schemas), TODAY) == []
+    for seed in range(BASE_SEED + 1, BASE_SEED + 4):
+        with database.connect() as connection:
+            for generation in schemas.values():
+                change(connection, seed, generation, TODAY)
+        assert refresh(database, NOW)[0] == "incremental"
+        assert origin_differences(database, tuple(schemas), TODAY) == []
+        assert audited(database) == 0
+    assert migrate(database.url) == []
+
+
+def test_views_are_right_after_random_sequences_in_two_schemas(
+    system_server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    totals = Totals()
+    started = time.monotonic()
+    for database in fresh_database(system_server):
+        arena = OriginsArena(database)
+        try:
+            for seed in range(BASE_SEED, BASE_SEED + SEQUENCES):
+                OriginsSequence(arena, seed, totals).run()
+        finally:
+            arena.close()
+    report(capsys, "two schemas", totals, started)
+
+
+def test_views_are_right_after_random_sequences_at_two_publishers(
+    publishing: Cluster, system_server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    totals = Totals()
+    started = time.monotonic()
+    name = system_server.new_name("origins")
+    janitor = system_server.janitor(name)
+    janitor.init()
+    subscriber = Database(system_server.cluster, name)
+    pairs = {
+        schema: Pair(
+            make_publisher(publishing, f"{name}_{schema}", "A", schema), subscriber, schema
+        )
+        for schema in ORIGINS
+    }
+    arena = OriginsArena(subscriber, pairs)
+    try:
+        for seed in range(BASE_SEED, BASE_SEED + SEQUENCES):
+            OriginsSequence(arena, seed, totals).run()
+    finally:
+        arena.close()
+        janitor.drop()
+    report(capsys, "two publishers", totals, started)
+
+
+def report(capsys: pytest.CaptureFixture[str], what: str, totals: Totals, started: float) -> None:
+    """Print what was done, and check that it was something."""
+    seconds = time.monotonic() - started
+    with capsys.disabled():
+        print(f"\n{what}: {SEQUENCES} sequences, {totals}; {seconds / SEQUENCES:.2f} s each")
+    assert totals.sequences == SEQUENCES
+    assert totals.modes["incremental"] > sum(totals.modes.values()) / 2
+    assert totals.steps["compare one origin"] == totals.comparisons
+
+
+@pytest.mark.parametrize(
+    "table", [table for table in TABLES if table not in ("clientes", "auditoria_tiendas")]
+)
+def test_an_id_in_two_origins_is_refused_by_name_until_it_is_gone(
+    origins: Database, table: str
+) -> None:
+    """Whichever table it is, whichever way it would be counted."""
+    ((key,),) = origins.rows(f"SELECT max(id::text) FROM bogota.{table}")
+    before = origins.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY 1")
+    # As replication writes: without a look at foreign keys.
+    origins.execute(
+        "SET session_replication_role = replica; "
+        f"CREATE TEMP TABLE kept AS SELECT * FROM medellin.{table} ORDER BY id LIMIT 1; "
+        f"UPDATE medellin.{table} SET id = '{key}' WHERE id = (SELECT id FROM kept)"
+    )
+    words = f"rows of different origins have the same id: {table} {key} is in bogota and medellin"
+    assert failure(origins) == words
+    assert failure(origins, "SELECT * FROM analytics.refresh_all_mv(true)") == words
+    assert origins.rows("SELECT * FROM analytics.origin_clashes()") == [
+        (table, uuid.UUID(str(key)), ["bogota", "medellin"])
+    ]
+    with pytest.raises(psycopg.errors.UniqueViolation, match="different origins"):
+        origins.rows("SELECT * FROM analytics.rows_now('mv_metricas_mensuales')")
+    assert origins.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY 1") == before
+    origins.execute(
+        "SET session_replication_role = replica; "
+        f"UPDATE medellin.{table} SET id = gen_random_uuid() WHERE id = '{key}'"
+    )
+    assert refresh(origins, NOW)[0] == "incremental"
+    assert origin_differences(origins, ORIGINS, TODAY) == []
+    assert origins.rows("SELECT * FROM analytics.origin_clashes()") == []
+
+
+def test_a_rebuild_in_steps_refuses_an_id_in_two_origins(origins: Database) -> None:
+    ((key,),) = origins.rows("SELECT max(id::text) FROM bogota.solicitudes")
+    origins.execute(
+        "INSERT INTO medellin.solicitudes SELECT (jsonb_populate_record(source, "
+        f"jsonb_build_object('id', '{key}'))).* FROM medellin.solicitudes AS source LIMIT 1"
+    )
+    with pytest.raises(psycopg.errors.UniqueViolation, match=f"solicitudes {key} is in bogota"):
+        origins.execute("CALL analytics.rebuild()")
+    origins.execute(f"DELETE FROM medellin.solicitudes WHERE id = '{key}'")
+    origins.execute("CALL analytics.rebuild()")
+    refresh(origins, NOW)
+    assert origin_differences(origins, ORIGINS, TODAY) == []
+
+
+def test_rows_of_two_origins_never_meet(origins: Database) -> None:
+    """An offer names a request of the other origin: it is an orphan, as it is at home."""
+    before = origins.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY 1")
+    ((orphan,),) = origins.rows(
+        "SELECT id::text FROM medellin.ofertas WHERE solicitud_id IS NOT NULL LIMIT 1"
+    )
+    origins.execute(
+        "SET session_replication_role = replica; "
+        "UPDATE medellin.ofertas SET solicitud_id = (SELECT id FROM bogota.solicitudes LIMIT 1) "
+        f"WHERE id = '{orphan}'"
+    )
+    assert refresh(origins, NOW)[0] == "incremental"
+    with origins.connect() as connection:
+        for schema in ORIGINS:
+            source = oracle.read_schema(connection, schema)
+            assert differences(connection, source, TODAY, schema) == []
+    ((offers,),) = origins.rows("SELECT sum(ofertas_totales) FROM analytics.mv_metricas_mensuales")
+    assert offers == sum(int(str(row[7])) for row in before) - 1
+    assert audited(origins) == 0
+
+
+@pytest.mark.parametrize(
+    ("change_it", "words", "back"),
+    [
+        (
+            "ALTER TABLE medellin.ofertas RENAME TO offers",
+            "table medellin.ofertas is gone; kpi_engine.src_2_ofertas reads medellin.offers",
+            "ALTER TABLE medellin.offers RENAME TO ofertas",
+        ),
+        (
+            "ALTER TABLE medellin.ofertas RENAME TO old; "
+            "CREATE TABLE medellin.ofertas (LIKE medellin.old INCLUDING ALL)",
+            "medellin.ofertas is another table than the one that kpi_engine.src_2_ofertas reads",
+            "DROP TABLE medellin.ofertas; ALTER TABLE medellin.old RENAME TO ofertas",
+        ),
+        (
+            "ALTER TABLE medellin.ofertas RENAME COLUMN estado TO state",
+            "column medellin.ofertas.estado is gone: it is called state now",
+            "ALTER TABLE medellin.ofertas RENAME COLUMN state TO estado",
+        ),
+        (
+            "ALTER SCHEMA bogota RENAME TO x; ALTER SCHEMA medellin RENAME TO bogota; "
+            "ALTER SCHEMA x RENAME TO medellin",
+            "is another table than the one that kpi_engine.src_1_",
+            "ALTER SCHEMA bogota RENAME TO x; ALTER SCHEMA medellin RENAME TO bogota; "
+            "ALTER SCHEMA x RENAME TO medellin",
+        ),
+        (
+            "REVOKE SELECT ON bogota.ofertas FROM analytics_owner",
+            "role analytics_owner may not read any column of table bogota.ofertas",
+            "GRANT SELECT ON bogota.ofertas TO analytics_owner",
+        ),
+        (
+            "ALTER TABLE medellin.asesores ENABLE ROW LEVEL SECURITY",
+            "row-level security of table medellin.asesores hides rows from role analytics_owner",
+            "ALTER TABLE medellin.asesores DISABLE ROW LEVEL SECURITY",
+        ),
+    ],
+)
+def test_tables_of_each_origin_are_bound_by_identity(
+    origins: Database, change_it: str, words: str, back: str
+) -> None:
+    origins.execute(change_it)
+    assert words in failure(origins)
+    assert {"source_moved", "source_hidden"} & problems(origins).keys()
+    origins.execute(back)
+    origins.execute("UPDATE medellin.ofertas SET tiempo_entrega_dias = 3")
+    refresh(origins, NOW)
+    assert origin_differences(origins, ORIGINS, TODAY) == []
+
+
+def test_a_column_of_one_origin_is_retyped(origins: Database) -> None:
+    retype = "ALTER TABLE medellin.ofertas_detalle ALTER COLUMN cantidad TYPE bigint"
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        origins.execute(retype)
+    with origins.connect() as connection, connection.transaction():
+        connection.execute("SELECT analytics.release_source()")
+        connection.execute(retype.encode())
+        connection.execute("SELECT analytics.bind_source()")
+    assert refresh(origins, NOW) == ("full", "the source tables were bound again")
+    assert origin_differences(origins, ORIGINS, TODAY) == []
+    assert migrate(origins.url) == []
+
+
+def test_a_view_that_unites_the_origins_is_put_back(origins: Database) -> None:
+    origins.execute(
+        "CREATE OR REPLACE VIEW kpi_engine.src_ofertas AS SELECT * FROM kpi_engine.src_1_ofertas"
+    )
+    assert "view kpi_engine.src_1_ofertas was changed by hand" in failure(origins)
+    assert "changed kpi_engine.src_ofertas" in migrate(origins.url)
+    refresh(origins, NOW)
+    assert origin_differences(origins, ORIGINS, TODAY) == []
+
+
+def test_from_one_schema_to_several_and_back(system_database: Database) -> None:
+    database = system_database
+    load_into(database, "A", "bogota")
+    fill_origin(database, "bogota", BASE_SEED)
+    migrate(database.url, source_schema="bogota")
+    refresh(database, NOW)
+    with database.connect() as connection:
+        assert differences(connection, oracle.read_schema(connection, "bogota"), TODAY) == []
+    plain = shapes(database)
+    load_into(database, "A", "medellin")
+    fill_origin(database, "medellin", BASE_SEED + 1)
+    migrate(database.url, source_schema="bogota, medellin")
+    assert refresh(database, NOW) == ("full", "the source tables were bound again")
+    assert origin_differences(database, ORIGINS, TODAY) == []
+    # A new rule: the files of the definitions are applied anew, and united again.
+    database.execute(
+        "UPDATE kpi_engine.migration_ledger SET checksum = 'older' WHERE name LIKE '%recomputed%'"
+    )
+    assert "changed views/facts/recomputed_asesor_facts.sql" in migrate(database.url)
+    # They are what they were.
+    assert refresh(database, NOW)[0] == "unchanged"
+    assert shapes(database) != plain
+    migrate(database.url, source_schema="bogota")
+    assert refresh(database, NOW) == ("full", "the source tables were bound again")
+    with database.connect() as connection:
+        assert differences(connection, oracle.read_schema(connection, "bogota"), TODAY) == []
+    assert shapes(database) == plain
+    assert audited(database) == 0
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="there is no origin bogota"):
+        database.rows("SELECT * FROM analytics.rows_of_origin('mv_embudo_operativo', 'bogota')")
+
+
+def shapes(database: Database) -> object:
+    """Return the src_ views and the statements of the engine."""
+    return database.rows(
+        "SELECT viewname::text, definition FROM pg_views WHERE schemaname = 'kpi_engine' "
+        "AND viewname LIKE 'src%' UNION ALL "
+        "SELECT table_name || purpose, statement FROM analytics.derived_statements() "
+        "WHERE purpose <> 'rebuild' ORDER BY 1"
+    )
+
+
+def test_another_adapter_of_one_origin_computes_what_follows_from_it(origins: Database) -> None:
+    origins.execute(
+        "UPDATE kpi_engine.migration_ledger SET checksum = 'older' "
+        "WHERE name = 'kpi_engine.src_2_auditorias_tiendas'"
+    )
+    assert origins.rows("SELECT unnest(kpi_engine.stale_derived_tables())") == [
+        ("auditoria_facts",),
+        ("asesor_audits",),
+    ]
+    assert refresh(origins, NOW)[0] == "full"
+    assert origin_differences(origins, ORIGINS, TODAY) == []
+
+
+def test_a_schema_is_named_once(system_database: Database) -> None:
+    with pytest.raises(UserError, match="names a schema twice"):
+        migrate(system_database.url, source_schema="public,teloo,public")
+
+
+def test_changed_keys_are_looked_up_by_index_in_each_origin(origins: Database) -> None:
+    with origins.connect() as connection:
+        connection.execute("SET enable_seqscan = off")
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for table in ("solicitud_facts", "asesor_facts", "historica_facts", "auditoria_facts"):
+            query = query_of_keys(connection, table)
+            connection.execute(f"PREPARE one AS SELECT * FROM ({query}) AS found".encode())
+            plan = "\n".join(
+                str(line)
+                for (line,) in connection.execute("EXPLAIN EXECUTE one (ARRAY[gen_random_uuid()])")
+            )
+            connection.execute("DEALLOCATE one")
+            assert "Seq Scan" not in plan.replace("Seq Scan on engine_state", ""), plan
+            assert plan.count("Index Cond: (id = ANY ($1))") == len(ORIGINS), plan
+
+
+def query_of_keys(connection: psycopg.Connection, table: str) -> str:
+    """Return the query for the rows of some keys."""
+    row = connection.execute("SELECT kpi_engine.query_of_keys(%s)", [table]).fetchone()
+    assert row
+    return str(row[0]).replace("ANY ($1)", "ANY ($1::uuid[])")
+
+
+@pytest.fixture
+def followed(
+    publishing: Cluster, system_server: Server
+) -> Iterator[tuple[Database, dict[str, Pair]]]:
+    """A subscriber of two origins, refreshed, and its publishers."""
+    for subscriber in fresh_database(system_server):
+        install_origins(subscriber, dict.fromkeys(ORIGINS, "A"))
+        pairs = {
+            schema: Pair(
+                make_publisher(publishing, f"{subscriber.name}_{schema}", "A", schema),
+                subscriber,
+                schema,
+            )
+            for schema in ORIGINS
+        }
+        try:
+            for place, (schema, pair) in enumerate(pairs.items()):
+                fill_origin(pair.publisher, schema, BASE_SEED + place)
+                pair.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            for pair in pairs.values():
+                pair.catch_up()
+            assert refresh(subscriber, NOW)[0] == "full"
+            yield subscriber, pairs
+        finally:
+            for pair in pairs.values():
+                pair.unsubscribe()
+
+
+def behind(database: Database) -> list[tuple[object, ...]]:
+    """Return what is told of each origin."""
+    return database.rows("SELECT origen, is_behind, cause, is_partial FROM analytics.origins()")
+
+
+def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
+    followed: tuple[Database, dict[str, Pair]], browser: Browser
+) -> None:
+    database, pairs = followed
+    path = "/materialized-views/kpis/mv_metricas_mensuales"
+    away = pairs["medellin"]
+    whole = [("bogota", False, None, False), ("medellin", False, None, False)]
+    assert behind(database) == whole
+    with started(database, "origins", Settings(rate=100000, burst=10000)) as api:
+
+        def told() -> tuple[str | None, str | None]:
+            api.forget_cache()
+            answer = api.get(path, "analytics_lector")
+            assert answer.status == 200
+            return answer.headers.get("x-partial"), answer.headers.get("x-partial-since")
+
+        assert told() == (None, None)
+        etag = api.get(path, "analytics_lector").headers["etag"]
+        database.execute(f"ALTER SUBSCRIPTION {away.name} DISABLE")
+        database.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+        assert behind(database) == [whole[0], ("medellin", True, "disabled", True)]
+        origin, since = told()
+        assert (origin, bool(since)) == ("medellin", True)
+        answer = api.get(path, "analytics_lector", headers={"If-None-Match": etag})
+        assert answer.status == 200
+        assert on_the_page(browser, api).startswith("Faltan datos de medellin desde ")
+        # It is no failure: what the others have is counted.
+        for pair in pairs.values():
+            pair.publisher.execute(
+                f"UPDATE {pair.schema}.solicitudes SET estado = 'CERRADA_SIN_OFERTAS'"
+            )
+        pairs["bogota"].catch_up()
+        assert refresh(database, NOW)[0] == "incremental"
+        assert origin_differences(database, ORIGINS, TODAY) == []
+        with pairs["bogota"].publisher.connect() as connection, database.connect() as reader:
+            source = oracle.read_schema(connection, "bogota")
+            assert differences(reader, source, TODAY, "bogota") == []
+        assert problems(database)["replica_lag"][0] == "unhealthy"
+        origins_told = api.get("/materialized-views/status", "analytics_lector").json()["origins"]
+        assert [(one["origen"], one["cause"], one["is_partial"]) for one in origins_told] == [
+            ("bogota", None, False),
+            ("medellin", "disabled", True),
+        ]
+        assert origins_told[0]["counted_as_of"] > origins_told[1]["counted_as_of"]
+        # Back again: the figures lack what it brings until the next refresh.
+        database.execute(f"ALTER SUBSCRIPTION {away.name} ENABLE")
+        away.catch_up()
+        assert behind(database) == [whole[0], ("medellin", False, None, True)]
+        assert told() == ("medellin", since)
+        assert refresh(database, NOW)[0] == "incremental"
+        assert behind(database) == whole
+        assert told() == (None, None)
+        assert on_the_page(browser, api) == ""
+        assert origin_differences(database, ORIGINS, TODAY) == []
+        with away.publisher.connect() as connection, database.connect() as reader:
+            source = oracle.read_schema(connection, "medellin")
+            assert differences(reader, source, TODAY, "medellin") == []
+
+
+def on_the_page(browser: Browser, api: Api) -> str:
+    """Return what the page says of figures that lack rows; an empty text: nothing."""
+    with visited(browser, api) as visit:
+        line = visit.go("indicadores").locator("#partial")
+        return line.inner_text() if line.is_visible() else ""
+
+
+def test_a_tick_notes_until_when_an_origin_was_seen(
+    followed: tuple[Database, dict[str, Pair]],
+) -> None:
+    database, pairs = followed
+    as_of = "SELECT as_of FROM analytics.origins() WHERE origen = 'medellin'"
+    ((before,),) = database.rows(as_of)
+    time.sleep(0.2)
+    pairs["medellin"].catch_up()
+    database.execute("CALL analytics.tick()")
+    database.execute(f"ALTER SUBSCRIPTION {pairs['medellin'].name} DISABLE")
+    database.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+    ((known,),) = database.rows(as_of)
+    database.execute("CALL analytics.tick()")
+    assert database.rows(as_of) == [(known,)]
+    assert known > before  # type: ignore[operator]
+    database.execute("SELECT analytics.set_setting('replica_lag', 'off')")
+    assert [row[1:] for row in behind(database)] == [(False, None, False)] * 2
+
+
+def test_one_origin_is_asked_for_by_http(origins: Database) -> None:
+    path = "/materialized-views/kpis/{}?limit=1000"
+    with started(origins, "origins-asked", Settings(rate=100000, burst=10000)) as api:
+        for view in KPI_VIEWS:
+            for schema in ORIGINS:
+                answer = api.get(f"{path.format(view)}&origen={schema}", "analytics_lector")
+                assert answer.status == 200, answer.body
+                shown = origins.rows(
+                    f"SELECT object - 'calculado_at' FROM analytics.rows_of_origin('{view}', "
+                    f"'{schema}') AS part (object)"
+                )
+                found = [
+                    {name: value for name, value in row.items() if name != "calculado_at"}
+                    for row in answer.json()
+                ]
+                assert texts(found) == texts(row for (row,) in shown)
+        one = api.get(f"{path.format('mv_embudo_operativo')}&origen=bogota", "analytics_lector")
+        assert (
+            one.headers["etag"]
+            != (api.get(path.format("mv_embudo_operativo"), "analytics_lector").headers["etag"])
+        )
+        filled = api.get(
+            f"{path.format('mv_embudo_operativo')}&origen=bogota&fill=true", "analytics_lector"
+        )
+        assert len(filled.json()) > len(one.json())
+        path = path.format("mv_metricas_mensuales")
+        error = refused(api.get(f"{path}&origen=cali", "analytics_lector"), 400)
+        assert error["message"] == "there is no origin cali"
+        assert error["details"] == "The origins are: bogota, medellin."
+        for other in ("compare=year", "as_of=2026-11-22", "reported=true"):
+            assert api.get(f"{path}&origen=bogota&{other}", "analytics_lector").status == 400
+        document = api.get("/openapi.json", "analytics_lector").json()
+        (origen,) = [
+            one
+            for one in document["paths"][path.partition("?")[0]]["get"]["parameters"]
+            if one["name"] == "origen"
+        ]
+        assert origen["schema"]["enum"] == list(ORIGINS)
+        csv = api.get(f"{path}&origen=bogota", "analytics_lector", headers={"Accept": "text/csv"})
+        assert csv.body.splitlines()[0].startswith("mes,solicitudes_creadas")
+
+
+def texts(rows: Iterable[object]) -> list[str]:
+    """Return rows as texts that can be compared, in an order of their own."""
+    return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
+def test_over_one_schema_there_is_no_origin(api: Api) -> None:
+    error = refused(
+        api.get("/materialized-views/kpis/mv_embudo_operativo?origen=public", "analytics_lector"),
+        400,
+    )
+    assert error["details"].startswith("All operational tables are in one schema")
+    assert api.database.rows("SELECT * FROM analytics.origins()") == []
+    assert api.database.rows(
+        "SELECT count(*) FROM pg_attribute WHERE attname = 'origen' "
+        "AND attrelid::regclass::text LIKE 'kpi_engine.%facts%'"
+    ) == [(0,)]
+    answer = api.get("/materialized-views/status", "analytics_lector")
+    assert answer.json()["origins"] == []
+    assert "x-partial" not in answer.headers
+
+
+def test_several_publishers_write_into_the_same_tables(
+    publishing: Cluster, system_server: Server
+) -> None:
+    """Origins are the subscriptions then. PostgreSQL itself refuses an id that two of them have."""
+    for subscriber in fresh_database(system_server):
+        install(subscriber)
+        subscriber.execute(MARKER.format("public"))
+        pairs = []
+        try:
+            for place, schema in enumerate(ORIGINS):
+                publisher = make_publisher(publishing, f"{subscriber.name}_{schema}_same", "A")
+                for database in (publisher, subscriber):
+                    database.execute(f"CREATE SCHEMA {schema}")
+                publisher.execute(MARKER.format(schema))
+                fill_origin(publisher, "public", BASE_SEED + place)
+                pair = Pair(publisher, subscriber, schema)
+                pairs.append(pair)
+                pair.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            refresh(subscriber, NOW)
+            assert view_differences(subscriber, NOW) == []
+            names = sorted(pair.name for pair in pairs)
+            assert behind(subscriber) == [(name, False, None, False) for name in names]
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                subscriber.rows(
+                    f"SELECT * FROM analytics.rows_of_origin('mv_embudo_operativo', '{names[0]}')"
+                )
+            for pair in pairs:
+                pair.publisher.execute("UPDATE ofertas SET tiempo_entrega_dias = 7")
+                pair.catch_up()
+            refresh(subscriber, NOW)
+            assert view_differences(subscriber, NOW) == []
+            ((key,),) = pairs[0].publisher.rows("SELECT id::text FROM ofertas_historicas LIMIT 1")
+            pairs[1].publisher.execute(
+                "UPDATE ofertas_historicas SET id = "
+                f"'{key}' WHERE id = (SELECT id FROM ofertas_historicas LIMIT 1)"
+            )
+            subscriber.wait_until(
+                "SELECT sum(apply_error_count) > 0 FROM pg_stat_subscription_stats"
+            )
+            subscriber.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+            severity, message = problems(subscriber)["replica_lag"]
+            assert severity == "unhealthy"
+            assert f"subscription {pairs[1].name} has no worker" in str(message)
+            assert f"{pairs[0].name} writes into the same tables" in str(message)
+            assert refresh(subscriber, NOW)[0] in ("unchanged", "incremental")
+            assert (pairs[1].name, True) in [row[:2] for row in behind(subscriber)]
+            # The row here gives way.
+            pairs[0].publisher.execute(
+                f"UPDATE ofertas_historicas SET id = gen_random_uuid() WHERE id = '{key}'"
+            )
+            for pair in pairs:
+                pair.catch_up()
+            refresh(subscriber, NOW)
+            assert view_differences(subscriber, NOW) == []
+            assert behind(subscriber) == [(name, False, None, False) for name in names]
+        finally:
+            for pair in pairs:
+                pair.unsubscribe()
+
+
+@pytest.fixture(scope="module")
+def publishing() -> Iterator[Cluster]:
+    """A server whose databases can be published."""
+    with publishing_cluster() as cluster:
+        yield cluster
