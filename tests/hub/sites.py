@@ -1,10 +1,10 @@
 """Sites, and the hub over them: real databases, on servers of their own where a test asks for it."""
 
+import json
 from collections.abc import Sequence as Several
 
 from psycopg.conninfo import conninfo_to_dict
 
-import oracle
 from conftest import Database, install
 from database import prerequisites
 from marketplace import Generation
@@ -40,7 +40,7 @@ def add_site(hub: Database, name: str, site: Database) -> None:
         connection.execute(f"SET ROLE {prerequisites.OWNER}")
         connection.execute(
             "SELECT kpi_engine.add_hub_site(%s, %s::jsonb, %s, %s)",
-            [name, __import__("json").dumps(options), ROLE, PASSWORD],
+            [name, json.dumps(options), ROLE, PASSWORD],
         )
 
 
@@ -56,5 +56,3 @@ def united(sources: Several[Source]) -> Source:
         first.types,
     )
 
-
-__all__ = ["PASSWORD", "ROLE", "add_site", "make_hub", "make_site", "oracle", "united"]

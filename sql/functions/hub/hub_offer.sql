@@ -55,8 +55,7 @@ BEGIN
     ORDER BY known.version DESC
     LIMIT 1;
     IF version IS NULL AND refusal IS NULL THEN
-        refusal := 'it has noted no changes for a hub yet: it waits for its next refresh that changes '
-            'something (at the site: SELECT * FROM refresh_all_mv(true);)';
+        refusal := 'it has noted nothing for a hub yet: it waits for its next refresh';
     END IF;
     is_everything := NOT EXISTS (
         SELECT FROM kpi_engine.hub_versions AS known

@@ -26,15 +26,18 @@ BEGIN
     WHERE
         old.noted_at < clock_timestamp() - make_interval(days => v_days)
         AND old.version < (SELECT max(hub_versions.version) FROM kpi_engine.hub_versions);
+    IF NOT EXISTS (SELECT FROM kpi_engine.hub_versions) THEN
+        -- Nothing to go by: what changed before was not noted.
+        INSERT INTO kpi_engine.hub_versions (is_everything) VALUES (true);
+        RETURN;
+    END IF;
     FOR v_table IN
         SELECT derived_tables.table_name, derived_tables.key_columns[1] AS key_column
         FROM kpi_engine.derived_tables
         WHERE derived_tables.upkeep = 'key' AND derived_tables.table_name = ANY (p_table_names)
     LOOP
         IF v_version IS NULL THEN
-            INSERT INTO kpi_engine.hub_versions (is_everything)
-            -- Nothing to go by: what changed before was not noted.
-            SELECT p_is_everything OR NOT EXISTS (SELECT FROM kpi_engine.hub_versions)
+            INSERT INTO kpi_engine.hub_versions (is_everything) VALUES (p_is_everything)
             RETURNING hub_versions.version INTO v_version;
         END IF;
         EXIT WHEN p_is_everything;
