@@ -84,11 +84,16 @@ HEADERS = {
     "X-Refreshed-At": header(
         "The last successful refresh, also if it changed nothing.", instant(REFRESHED)
     ),
+    "X-Partial": header(
+        "Only at a hub that lacks news of a site: these sites, each with the instant of the figures "
+        "that are counted for it.",
+        text("cali=2026-11-27T06:00:04Z"),
+    ),
     "X-Stale": header("Whether X-Refreshed-At is over 26 hours ago.", flag(False), required=True),
     "Allow": header("The methods of the path.", text("GET, HEAD"), required=True),
     "Retry-After": header("Seconds to wait.", count(1), required=True),
 }
-FRESHNESS = ("ETag", "X-Data-Version", "X-Calculated-At", "X-Refreshed-At", "X-Stale")
+FRESHNESS = ("ETag", "X-Data-Version", "X-Calculated-At", "X-Refreshed-At", "X-Stale", "X-Partial")
 
 
 def headers(*names: str) -> JsonObject:

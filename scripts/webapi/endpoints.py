@@ -617,6 +617,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         bytes_behind=nullable(count(0)),
                     )
                 ),
+                sites=rows(
+                    record(
+                        site=text("cali"),
+                        state=text("away"),
+                        message=nullable(text("no answer for 60 seconds")),
+                        as_of=nullable(instant(CHECKED)),
+                        taken_at=nullable(instant(CHECKED)),
+                    )
+                ),
                 checked_at=instant(CHECKED),
             )
         },

@@ -25,6 +25,7 @@ DECLARE
     v_replication json;
     -- What of it is in the ETag.
     v_subscriptions json;
+    v_sites json;
 BEGIN
     -- EXCEPTION does not catch errors of a query in DECLARE.
     v_waiting := kpi_engine.changes_waiting();
@@ -51,6 +52,21 @@ BEGIN
         )
     INTO v_replication, v_subscriptions
     FROM analytics.replication() AS behind;
+    SELECT coalesce(
+        json_agg(
+            json_build_object(
+                'site', hub_sites.site,
+                'state', hub_sites.state,
+                'message', hub_sites.message,
+                'as_of', kpi_engine.iso_instant(hub_sites.as_of),
+                'taken_at', kpi_engine.iso_instant(hub_sites.taken_at)
+            )
+            ORDER BY hub_sites.site
+        ),
+        '[]'
+    )
+    INTO v_sites
+    FROM kpi_engine.hub_sites;
     WITH views AS (
         SELECT
             stats.view_name,
@@ -99,7 +115,7 @@ BEGIN
             '[]'
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
-        md5(concat(v_waiting, v_subscriptions, json_agg(views ORDER BY views.view_name)))
+        md5(concat(v_waiting, v_subscriptions, nullif(v_sites::text, '[]'), json_agg(views ORDER BY views.view_name)))
     INTO v_views, v_row_counts, v_tag
     FROM views;
     PERFORM kpi_engine.begin_reading_all(v_tag);
@@ -107,6 +123,7 @@ BEGIN
         'views', v_views,
         'row_counts', v_row_counts,
         'replication', v_replication,
+        'sites', v_sites,
         'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
@@ -123,7 +140,7 @@ $status$;
 
 COMMENT ON FUNCTION api.status() IS
 'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
-'changed keys, definition. And the subscriptions that bring the operational tables.';
+'changed keys, definition. The subscriptions that bring the operational tables. At a hub, its sites.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

@@ -24,15 +24,17 @@ BEGIN
         VALUES
         ('Cache-Control', 'private, max-age=0, must-revalidate'),
         ('ETag', format(
-            'W/"%s%s%s"',
+            'W/"%s%s%s%s"',
             p_tag,
+            '-' || left(md5(kpi_engine.partial_sites()), 8),
             '-' || left(md5(array_to_string(kpi_engine.token_cities(), ',')), 12),
             CASE WHEN kpi_engine.csv_is_wanted() THEN '-csv' END
         )),
         ('X-Data-Version', p_version::text),
         ('X-Calculated-At', kpi_engine.iso_instant(p_calculated_at)),
         ('X-Refreshed-At', kpi_engine.iso_instant(p_refreshed_at)),
-        ('X-Stale', p_is_stale::text)
+        ('X-Stale', p_is_stale::text),
+        ('X-Partial', kpi_engine.partial_sites())
     ) AS header (name, value)
     WHERE header.value IS NOT NULL;
 END;
@@ -42,7 +44,7 @@ COMMENT ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean
 ) IS
 'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
-'X-Calculated-At, X-Refreshed-At, X-Stale.';
+'X-Calculated-At, X-Refreshed-At, X-Stale, and X-Partial at a hub that lacks news of a site.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean
