@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Server, fresh_database
 from federation import Federation
-from sites import add_site, make_hub, make_site
+from hub_sites import add_site, make_hub, make_site
 
 SEQUENCES = int(os.environ.get("TELOO_HUB_SEQUENCES", "3"))
 SEED = int(os.environ.get("TELOO_SEED", "1"))

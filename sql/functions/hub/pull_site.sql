@@ -28,41 +28,9 @@ DECLARE
     v_until uuid;
     v_condition text;
     v_clash record;
-    v_line record;
 BEGIN
     SELECT hub_sites.* INTO STRICT v_site FROM kpi_engine.hub_sites WHERE hub_sites.site = p_site;
-    EXECUTE format('SELECT %s.dblink_connect($1, $2)', v_schema)
-    USING v_connection, v_site.server_name;
-    PERFORM kpi_engine.tell_site(v_connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    PERFORM kpi_engine.tell_site(v_connection, format(
-        'SET LOCAL statement_timeout = %L', analytics.setting('hub_timeout_seconds') || 's'));
-    PERFORM kpi_engine.ask_site(v_connection, format(
-        'SELECT * FROM kpi_engine.hub_offer(%L, %L)', v_site.version, v_site.mark));
-    EXECUTE format(
-        'SELECT * FROM %s.dblink_get_result($1) AS offer (
-             refusal text, facts_version text, time_zone text, today date, as_of timestamptz,
-             version bigint, mark uuid, is_everything boolean)', v_schema
-    ) INTO STRICT v_offer USING v_connection;
-    EXECUTE format('SELECT FROM %s.dblink_get_result($1) AS none (status text)', v_schema)
-    USING v_connection;
-    IF v_offer.refusal IS NULL THEN
-        v_offer.refusal := CASE
-            WHEN v_offer.facts_version IS DISTINCT FROM (
-                SELECT installation.facts_version FROM kpi_engine.installation
-            ) THEN 'it computes its facts by other rules: run make migrate of the same version at the '
-                'site and here'
-            WHEN v_offer.time_zone IS DISTINCT FROM analytics.setting('time_zone')
-                THEN format('its time_zone is %s, and here it is %s',
-                    v_offer.time_zone, analytics.setting('time_zone'))
-            WHEN v_offer.today > analytics.today()
-                THEN format('its local day is %s, and here it is still %s',
-                    v_offer.today, analytics.today())
-        END;
-    END IF;
-    IF v_offer.refusal IS NOT NULL THEN
-        RAISE EXCEPTION '%', v_offer.refusal USING ERRCODE = 'TH001';
-    END IF;
-
+    v_offer := kpi_engine.offer_of_site(v_schema, v_site);
     FOR v_table IN
         SELECT
             derived_tables.table_name,

@@ -16,6 +16,8 @@ DECLARE
     v_site text;
     v_schema text;
     v_message text;
+    v_detail text;
+    v_context text;
     v_sqlstate text;
 BEGIN
     IF NOT EXISTS (SELECT FROM kpi_engine.hub_sites) THEN
@@ -33,17 +35,24 @@ BEGIN
             PERFORM kpi_engine.leave_site(v_schema, v_site);
             BEGIN
                 PERFORM kpi_engine.pull_site(v_site);
-            EXCEPTION WHEN OTHERS THEN
+            -- OTHERS leaves a cancelled query out, also one that was cancelled at the site.
+            EXCEPTION WHEN OTHERS OR query_canceled THEN
                 GET STACKED DIAGNOSTICS
+                    v_context := PG_EXCEPTION_CONTEXT,
                     v_message := MESSAGE_TEXT,
+                    v_detail := PG_EXCEPTION_DETAIL,
                     v_sqlstate := RETURNED_SQLSTATE;
+                IF v_sqlstate = '57014' AND strpos(v_context, '"teloo_hub_' || v_site || '"') = 0 THEN
+                    RAISE;
+                END IF;
                 UPDATE kpi_engine.hub_sites SET
                     state = CASE v_sqlstate
                         WHEN 'TH001' THEN 'refused'
                         WHEN 'TH002' THEN 'clash'
                         ELSE 'away'
                     END,
-                    message = v_message,
+                    -- The reason of a connection that failed.
+                    message = concat_ws(': ', v_message, nullif(split_part(v_detail, E'\n', 1), '')),
                     tried_at = clock_timestamp()
                 WHERE hub_sites.site = v_site;
             END;

@@ -18,6 +18,11 @@ ROLE = "reader_of_the_hub"
 def make_site(database: Database, generation: Generation = "A") -> None:
     """Make an empty database a site: a migrated source that notes its changes for a hub."""
     install(database, generation)
+    serve(database)
+
+
+def serve(database: Database) -> None:
+    """Let a migrated database note its changes, and make a role for the hub."""
     database.execute(
         f"DO $$ BEGIN CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}' IN ROLE analytics_hub; "
         "EXCEPTION WHEN duplicate_object THEN END; $$",
@@ -49,10 +54,6 @@ def united(sources: Several[Source]) -> Source:
     first = sources[0]
     return Source(
         first.schema,
-        {
-            name: [row for source in sources for row in source.tables[name]]
-            for name in first.tables
-        },
+        {name: [row for source in sources for row in source.tables[name]] for name in first.tables},
         first.types,
     )
-

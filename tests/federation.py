@@ -10,7 +10,7 @@ import psycopg
 
 import oracle
 from conftest import Database
-from sites import united
+from hub_sites import united
 from marketplace import Generation
 from oracle import ZONE, Source
 from oracle_views import compute_seven, read_seven, seven_differences
@@ -48,7 +48,9 @@ class Federation:
     def __str__(self) -> str:
         """Return one line."""
         done = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
-        return f"{len(self.arenas)} sites; {done}; comparisons of the nine views: {self.comparisons}"
+        return (
+            f"{len(self.arenas)} sites; {done}; comparisons of the nine views: {self.comparisons}"
+        )
 
 
 class FederationSequence:
