@@ -370,6 +370,20 @@ def test_replica_lag(patient: Patient) -> None:
         patient.database.execute("DROP SUBSCRIPTION away")
 
 
+def test_hub_site(patient: Patient) -> None:
+    """A site that is away. tests/hub has real hubs and sites."""
+    patient.run(
+        "INSERT INTO kpi_engine.hub_sites (site, server_name, state, message) "
+        "VALUES ('cali', 'teloo_site_cali', 'away', 'could not establish connection')"
+    )
+    seen_and_gone(
+        patient,
+        "hub_site",
+        lambda: patient.run("UPDATE kpi_engine.hub_sites SET state = 'ok'"),
+    )
+    patient.run("DELETE FROM kpi_engine.hub_sites")
+
+
 def test_clock(patient: Patient) -> None:
     patient.run(
         "UPDATE analytics.view_state SET last_success_at = last_success_at + interval '1 year'"

@@ -272,21 +272,15 @@ def test_a_site_of_a_later_day_is_refused(field: Field) -> None:
 def test_a_clash_of_ids_is_told_and_a_row_may_move(field: Field) -> None:
     """A request at two sites is no request twice."""
     bogota, cali = field.sites["bogota"], field.sites["cali"]
-    (key,) = cali.rows(
-        "SELECT id FROM solicitudes WHERE NOT EXISTS "
-        "(SELECT FROM ofertas WHERE solicitud_id = solicitudes.id) AND NOT EXISTS (SELECT FROM "
-        "repuestos_solicitados WHERE solicitud_id = solicitudes.id) LIMIT 1"
-    ) or [(None,)]
     with cali.connect() as reader, bogota.connect() as writer:
-        if key[0] is None:
-            key = (reader.execute("SELECT id FROM solicitudes LIMIT 1").fetchone() or (None,))[0:1]
-        columns, values = reader.execute(
-            "SELECT string_agg(quote_ident(key), ', '), string_agg(quote_nullable(value), ', ') "
-            "FROM (SELECT * FROM solicitudes WHERE id = %s) AS one "
-            "CROSS JOIN LATERAL jsonb_each_text(to_jsonb(one)) WHERE key <> 'cliente_id'",
-            key,
-        ).fetchone() or ("", "")
-        writer.execute(f"INSERT INTO solicitudes ({columns}) VALUES ({values})".encode())
+        key = reader.execute("SELECT id, to_jsonb(s)::text FROM solicitudes AS s LIMIT 1").fetchone()
+        assert key
+        writer.execute(
+            "INSERT INTO solicitudes SELECT copied.* FROM (SELECT id FROM usuarios LIMIT 1) AS one "
+            "CROSS JOIN LATERAL jsonb_populate_record(NULL::solicitudes, %s::jsonb "
+            "|| jsonb_build_object('cliente_id', one.id)) AS copied",
+            [key[1]],
+        )
     before = field.shown["bogota"]
     field.refresh_site("bogota")
     now, field.shown["bogota"] = field.shown["bogota"], before
