@@ -16,11 +16,11 @@ from cluster import Cluster, system_binaries
 from conftest import TEST_SETTINGS, Database
 from development.demo_source import load_source_schema
 from federation import differences
+from hub_sites import PASSWORD, ROLE, add_site, make_hub, serve
 from marketplace import SMALL, fill
 from migrate import migrate
 from oracle import Source
 from sequences import refresh
-from hub_sites import PASSWORD, ROLE, add_site, make_hub, serve
 
 NOW = "2026-11-23 12:00:00-05"
 SITES = ("bogota", "cali", "medellin")
@@ -273,7 +273,9 @@ def test_a_clash_of_ids_is_told_and_a_row_may_move(field: Field) -> None:
     """A request at two sites is no request twice."""
     bogota, cali = field.sites["bogota"], field.sites["cali"]
     with cali.connect() as reader, bogota.connect() as writer:
-        key = reader.execute("SELECT id, to_jsonb(s)::text FROM solicitudes AS s LIMIT 1").fetchone()
+        key = reader.execute(
+            "SELECT id, to_jsonb(s)::text FROM solicitudes AS s LIMIT 1"
+        ).fetchone()
         assert key
         writer.execute(
             "INSERT INTO solicitudes SELECT copied.* FROM (SELECT id FROM usuarios LIMIT 1) AS one "

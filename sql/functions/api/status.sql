@@ -115,7 +115,10 @@ BEGIN
             '[]'
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
-        md5(concat(v_waiting, v_subscriptions, nullif(v_sites::text, '[]'), json_agg(views ORDER BY views.view_name)))
+        md5(concat(
+            v_waiting, v_subscriptions, nullif(v_sites::text, '[]'),
+            json_agg(views ORDER BY views.view_name)
+        ))
     INTO v_views, v_row_counts, v_tag
     FROM views;
     PERFORM kpi_engine.begin_reading_all(v_tag);
@@ -140,7 +143,8 @@ $status$;
 
 COMMENT ON FUNCTION api.status() IS
 'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
-'changed keys, definition. The subscriptions that bring the operational tables. At a hub, its sites.';
+'changed keys, definition. The subscriptions that bring the operational tables. '
+'At a hub, its sites.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

@@ -2,7 +2,9 @@
 --
 -- Invariant: the password is only in the user mapping, which superusers alone can read.
 
-CREATE OR REPLACE FUNCTION kpi_engine.add_hub_site(p_site text, p_options jsonb, p_user text, p_password text)
+CREATE OR REPLACE FUNCTION kpi_engine.add_hub_site(
+    p_site text, p_options jsonb, p_user text, p_password text
+)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE

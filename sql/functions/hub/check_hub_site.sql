@@ -62,6 +62,7 @@ $check_hub_site$;
 
 COMMENT ON FUNCTION kpi_engine.check_hub_site(text) IS
 'What a site answers, and for each table of facts whether the mirror has the rows of the site '
-'(is_right; NULL: a pull is due). Error P0002 if there is no such site. Internal to scripts/hub.py.';
+'(is_right; NULL: a pull is due). Error P0002 if there is no such site. Internal to '
+'scripts/hub.py.';
 
 REVOKE ALL ON FUNCTION kpi_engine.check_hub_site(text) FROM public;

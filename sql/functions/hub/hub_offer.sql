@@ -1,6 +1,7 @@
 -- At a site: says to a hub whether it can take rows here, and which.
 --
--- Invariant: refusal is NULL only if the facts are those of the rules of facts_version, in time_zone.
+-- Invariant: refusal is NULL only if the facts are those of the rules of facts_version, in
+-- time_zone.
 -- SECURITY DEFINER: the role of a hub reads no other table of ours.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hub_offer(p_version bigint, p_mark uuid)

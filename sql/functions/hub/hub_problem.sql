@@ -1,7 +1,7 @@
 -- Says which sites of a hub do not deliver, and why.
 --
--- Invariant: no row if all sites gave what they have at the last refresh, and none has stood still for
--- longer than a view may.
+-- Invariant: NULL if all sites gave what they have at the last refresh, and none has stood still
+-- for longer than a view may.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hub_problem()
 RETURNS text

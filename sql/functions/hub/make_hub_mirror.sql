@@ -1,8 +1,8 @@
 -- Gives a hub the table that keeps the facts of its sites, and writes the definition over it.
 --
 -- Invariant: site_<table> is the definition by which the sites compute their facts. The mirror has
--- its columns, and the site of each row. recomputed_<table> reads the mirror at a hub, so the engine
--- does the rest as anywhere. A window is the hub's own: a site that has not refreshed since
+-- its columns, and the site of each row. recomputed_<table> reads the mirror at a hub, so the
+-- engine does the rest as anywhere. A window is the hub's own: a site that has not refreshed since
 -- yesterday still has the rows of yesterday's window.
 
 CREATE OR REPLACE FUNCTION kpi_engine.make_hub_mirror(p_table_name text, p_key_column text)

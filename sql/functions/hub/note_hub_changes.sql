@@ -5,7 +5,9 @@
 -- While the setting hub_days is 0 nothing is noted, and a hub that comes back takes everything: the
 -- version that it has is gone.
 
-CREATE OR REPLACE FUNCTION kpi_engine.note_hub_changes(p_table_names text[], p_is_everything boolean)
+CREATE OR REPLACE FUNCTION kpi_engine.note_hub_changes(
+    p_table_names text[], p_is_everything boolean
+)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -51,7 +53,7 @@ END;
 $note_hub_changes$;
 
 COMMENT ON FUNCTION kpi_engine.note_hub_changes(text[], boolean) IS
-'Notes in kpi_engine.hub_versions and kpi_engine.hub_changes that these derived tables changed: the '
-'keys in their work tables, or everything. Internal to the refresh, the rebuild and the audit.';
+'Notes in kpi_engine.hub_versions and kpi_engine.hub_changes that these derived tables changed: '
+'the keys in their work tables, or everything. Internal to the refresh, the rebuild and the audit.';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_hub_changes(text[], boolean) FROM public;

@@ -60,7 +60,7 @@ END;
 $offer_of_site$;
 
 COMMENT ON FUNCTION kpi_engine.offer_of_site(text, kpi_engine.hub_sites) IS
-'What a site offers (kpi_engine.hub_offer there), over a new connection with an open REPEATABLE READ '
-'transaction. Error TH001 says why it is refused. Internal to the hub.';
+'What a site offers (kpi_engine.hub_offer there), over a new connection with an open REPEATABLE '
+'READ transaction. Error TH001 says why it is refused. Internal to the hub.';
 
 REVOKE ALL ON FUNCTION kpi_engine.offer_of_site(text, kpi_engine.hub_sites) FROM public;

@@ -16,7 +16,7 @@ AS $partial_sites$
 $partial_sites$;
 
 COMMENT ON FUNCTION kpi_engine.partial_sites() IS
-'At a hub: the sites that gave nothing at the last refresh, each with the instant of the figures that '
-'are counted for it (none if it never gave any); else NULL. The header X-Partial. Internal.';
+'At a hub: the sites that gave nothing at the last refresh, each with the instant of the figures '
+'that are counted for it (none if it never gave any); else NULL. The header X-Partial. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.partial_sites() FROM public;

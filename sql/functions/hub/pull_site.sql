@@ -1,9 +1,9 @@
 -- Takes from one site what changed there since the last time, and notes the keys.
 --
--- Invariant: all rows are of one snapshot of the site (REPEATABLE READ there). The mirror of the site
--- equals its facts in that snapshot, or the caller rolls back to what it was. The transaction at the
--- site ends here, not with the hub's refresh: so the site's vacuum does not wait for the hub, and a
--- site that dies later can't make the hub's commit fail. That is why this uses dblink:
+-- Invariant: all rows are of one snapshot of the site (REPEATABLE READ there). The mirror of the
+-- site equals its facts in that snapshot, or the caller rolls back to what it was. The transaction
+-- at the site ends here, not with the hub's refresh: so the site's vacuum does not wait for the
+-- hub, and a site that dies later can't make the hub's commit fail. That is why this uses dblink:
 -- postgres_fdw keeps its transaction open until the local one ends.
 
 CREATE OR REPLACE FUNCTION kpi_engine.pull_site(p_site text)
@@ -153,8 +153,8 @@ END;
 $pull_site$;
 
 COMMENT ON FUNCTION kpi_engine.pull_site(text) IS
-'Brings the mirror of one site up to date and notes the keys that changed in kpi_engine.change_log. '
-'Errors: TH001 the site is refused, TH002 a row is at another site, too; any other: it is away. '
-'Internal to kpi_engine.pull_sites().';
+'Brings the mirror of one site up to date and notes the keys that changed in '
+'kpi_engine.change_log. Errors: TH001 the site is refused, TH002 a row is at another site, too; '
+'any other: it is away. Internal to kpi_engine.pull_sites().';
 
 REVOKE ALL ON FUNCTION kpi_engine.pull_site(text) FROM public;

@@ -1,8 +1,8 @@
 -- Takes from all sites what changed, before a refresh applies it.
 --
 -- Invariant: a site that is away, refused or broken leaves its mirror and the other sites as they
--- are. A site is tried again by each refresh. A row that moved to another site is taken in the second
--- pass, when the site that had it has given it up.
+-- are. A site is tried again by each refresh. A row that moved to another site is taken in the
+-- second pass, when the site that had it has given it up.
 
 CREATE OR REPLACE FUNCTION kpi_engine.pull_sites()
 RETURNS void

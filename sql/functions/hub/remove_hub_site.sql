@@ -37,7 +37,7 @@ END;
 $remove_hub_site$;
 
 COMMENT ON FUNCTION kpi_engine.remove_hub_site(text) IS
-'Removes a site: its rows in the mirror, its server and its user mapping. Error P0002 if there is no '
-'such site; 55P03 while a refresh runs. Internal to scripts/hub.py.';
+'Removes a site: its rows in the mirror, its server and its user mapping. Error P0002 if there is '
+'no such site; 55P03 while a refresh runs. Internal to scripts/hub.py.';
 
 REVOKE ALL ON FUNCTION kpi_engine.remove_hub_site(text) FROM public;

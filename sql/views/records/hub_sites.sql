@@ -11,6 +11,8 @@ SELECT
     hub_sites.taken_at,
     hub_sites.tried_at,
     hub_sites.version,
+    hub_sites.mark,
+    hub_sites.server_name,
     hub_sites.added_at
 FROM kpi_engine.hub_sites;
 
