@@ -23,7 +23,7 @@ AT_THE_SITE = (
     "At the site, as the role that ran migrate: SELECT analytics.set_setting('hub_days', '30'); "
     "CREATE ROLE hub_reader LOGIN PASSWORD '…' IN ROLE analytics_hub; and a refresh."
 )
-PASSWORD = "TELOO_HUB_PASSWORD"
+SECRET = "TELOO_HUB_PASSWORD"  # noqa: S105
 
 
 def password_of(file: str | None) -> str:
@@ -34,11 +34,11 @@ def password_of(file: str | None) -> str:
         except OSError as error:
             raise UserError(f"{file} can't be read: {error.strerror}") from error
     else:
-        found = os.environ.get(PASSWORD, "")
+        found = os.environ.get(SECRET, "")
     if not found:
         raise UserError(
             "there is no password for the role at the site",
-            f"Set {PASSWORD}, or name a file that holds it: --password-file",
+            f"Set {SECRET}, or name a file that holds it: --password-file",
         )
     return found
 
@@ -69,8 +69,8 @@ def add(url: str, name: str, options: dict[str, str], user: str, password: str) 
             except psycopg.errors.InsufficientPrivilege as error:
                 raise UserError(
                     "this role may not create the extension dblink for the hub",
-                    "As a superuser, in this database: CREATE EXTENSION IF NOT EXISTS dblink; GRANT "
-                    f"USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO {prerequisites.OWNER};",
+                    "As a superuser, in this database: CREATE EXTENSION IF NOT EXISTS dblink; "
+                    f"GRANT USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO {prerequisites.OWNER};",
                 ) from error
         with prerequisites.acting_as(connection):
             try:
@@ -108,7 +108,7 @@ def list_sites(url: str) -> int:
 
 
 def check(url: str, names: list[str]) -> int:
-    """Ask sites what they offer, and compare the mirror with their rows; return 3 if one is wrong."""
+    """Ask sites what they offer, compare the mirror with them; return 3 if one is wrong."""
     listed = names or [
         str(name) for (name,) in rows_of(url, "SELECT site FROM analytics.hub_sites ORDER BY site")
     ]
@@ -149,7 +149,7 @@ def arguments_of(parser: Parser) -> None:
     parser.add_argument("--dbname", help="add: database of the site")
     parser.add_argument("--user", help="add: role there, a member of analytics_hub")
     parser.add_argument(
-        "--password-file", help=f"add: file with the role's password; default: {PASSWORD}"
+        "--password-file", help=f"add: file with the role's password; default: {SECRET}"
     )
     parser.add_argument("--sslmode", help="add: sslmode of libpq, such as verify-full")
 
@@ -160,8 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="hub.py",
         description="The sites of a hub (make migrate HUB=1): adds one, lists and checks them, "
         "takes one away.",
-        epilog=f"Exit codes: 0 all is well, 1 failed, 2 wrong usage, 3 a site gives nothing or differs. "
-        f"{AT_THE_SITE}",
+        epilog="Exit codes: 0 all is well, 1 failed, 2 wrong usage, 3 a site gives nothing or "
+        f"differs. {AT_THE_SITE}",
     )
     arguments_of(parser)
     options = parser.parse_args(arguments)

@@ -85,8 +85,8 @@ HEADERS = {
         "The last successful refresh, also if it changed nothing.", instant(REFRESHED)
     ),
     "X-Partial": header(
-        "Only at a hub that lacks news of a site: these sites, each with the instant of the figures "
-        "that are counted for it.",
+        "Only at a hub that lacks news of a site: these sites, each with the instant of the "
+        "figures that are counted for it.",
         text("cali=2026-11-27T06:00:04Z"),
     ),
     "X-Stale": header("Whether X-Refreshed-At is over 26 hours ago.", flag(False), required=True),

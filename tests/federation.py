@@ -59,7 +59,7 @@ class FederationSequence:
     def __init__(self, federation: Federation, seed: int) -> None:
         self.federation = federation
         self.seed = seed
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311
         self.totals = Totals()
         self.sites = [
             Sequence(arena, 1000 * seed + place, self.totals)

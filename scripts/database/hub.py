@@ -54,10 +54,12 @@ def objects_of_hub(connection: psycopg.Connection, objects: list[SqlFile]) -> li
 def of_hub(connection: psycopg.Connection, item: SqlFile) -> SqlFile:
     """Return the definition of facts over the mirror of the sites."""
     declaration = _KEPT_BY_KEY.search(item.sql)
-    assert declaration is not None
+    if declaration is None:
+        raise ValueError(f"{item.path} declares no table that is kept by key")
     table, key = declaration.groups()
     row = connection.execute("SELECT kpi_engine.make_hub_mirror(%s, %s)", [table, key]).fetchone()
-    assert row is not None
+    if row is None:
+        raise ValueError("kpi_engine.make_hub_mirror() returned nothing")
     text = "\n\n".join(
         (
             f"CREATE OR REPLACE VIEW {item.object_name} AS\n{row[0]};",

@@ -34,7 +34,7 @@ def federation(system_server: Server) -> Iterator[Federation]:
 
 
 def test_random_sequences(federation: Federation) -> None:
-    """Random writes and refreshes at the sites: the hub shows what Python computes from all rows."""
+    """Random writes and refreshes at the sites: the hub shows what Python computes."""
     for seed in range(SEED, SEED + SEQUENCES):
         federation.run(seed)
     print(f"\nhub: {federation}")
