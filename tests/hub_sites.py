@@ -1,4 +1,4 @@
-"""Sites, and the hub over them: real databases, on servers of their own where a test asks for it."""
+"""Sites, and the hub over them: real databases."""
 
 import json
 from collections.abc import Sequence as Several
@@ -11,7 +11,7 @@ from marketplace import Generation
 from migrate import migrate
 from oracle import Source
 
-PASSWORD = "a-password-of-the-hub"
+PASSWORD = "a-password-of-the-hub"  # noqa: S105
 ROLE = "reader_of_the_hub"
 
 

@@ -289,7 +289,7 @@ SELECT results_eq(
     WHERE relnamespace = ANY ('{analytics, kpi_engine, api}'::regnamespace[])
     AND grantee <> 'analytics_owner'::regrole ORDER BY 1, 2, 3$$,
     $$VALUES
-    ('analytics_hub' COLLATE "C", 'kpi_engine.asesor_facts' COLLATE "C", 'SELECT'),
+    ('analytics_hub', 'kpi_engine.asesor_facts' COLLATE "C", 'SELECT'),
     ('analytics_hub', 'kpi_engine.auditoria_facts', 'SELECT'),
     ('analytics_hub', 'kpi_engine.historica_facts', 'SELECT'),
     ('analytics_hub', 'kpi_engine.notificacion_facts', 'SELECT'),
