@@ -278,7 +278,8 @@ def test_a_clash_of_ids_is_told_and_a_row_may_move(field: Field) -> None:
         ).fetchone()
         assert key
         writer.execute(
-            "INSERT INTO solicitudes SELECT copied.* FROM (SELECT cliente_id FROM solicitudes LIMIT 1) AS one "
+            "INSERT INTO solicitudes SELECT copied.* FROM "
+            "(SELECT cliente_id FROM solicitudes LIMIT 1) AS one "
             "CROSS JOIN LATERAL jsonb_populate_record(NULL::solicitudes, %s::jsonb "
             "|| jsonb_build_object('cliente_id', one.cliente_id)) AS copied",
             [key[1]],
