@@ -7,6 +7,7 @@
 #   REPLICA        demo: REPLICA=1 starts two servers, of which one follows the other
 #   DATABASE_URL   migrate, status, doctor, indexes, uninstall: the database
 #   SOURCE_SCHEMA  migrate: schema of the operational tables, if it can't be found
+#   HUB            migrate: HUB=1 installs a hub over other installations (scripts/hub.py)
 #   ENVIRONMENT    development (default) or production
 #   PUBLISH        bench: PUBLISH=1 writes the results into docs/performance.*
 #   DRY_RUN        migrate, indexes, uninstall: DRY_RUN=1 changes nothing
@@ -26,6 +27,7 @@ SCALE ?= small
 SEED ?=
 RELOAD ?=
 REPLICA ?=
+HUB ?=
 DRY_RUN ?=
 PUBLISH ?=
 UPGRADE ?=
@@ -107,7 +109,7 @@ clean: ## remove the demo with its data, .local and all caches
 .PHONY: migrate
 migrate: ## bring the database of DATABASE_URL to the current version (DRY_RUN=1: only try)
 	@scripts/install.sh --venv-only
-	@$(PYTHON) scripts/migrate.py $(dry_run)
+	@$(PYTHON) scripts/migrate.py $(dry_run) $(if $(call yes,$(HUB)),--hub)
 
 .PHONY: status
 status: ## what is applied to the database of DATABASE_URL and what is pending

@@ -19,7 +19,7 @@ from commandline.console import (
     run_tool,
     set_up_logging,
 )
-from database import capture, cron, locks, prerequisites
+from database import capture, cron, hub, locks, prerequisites
 from database.prerequisites import (
     ENGINE_SCHEMA,
     MIGRATE_LOCK,
@@ -102,10 +102,12 @@ class Migration:
         dry_run: bool = False,
         source_schema: str | None = None,
         directory: Path = SQL_DIRECTORY,
+        hub: bool = False,
     ) -> None:
         self.connection = connection
         self.dry_run = dry_run
-        self.source_schema = source_schema
+        # The source of a hub are empty tables of the engine's own.
+        self.source_schema = ENGINE_SCHEMA if hub else source_schema
         self.migrations = load_migrations(directory)
         self.objects = load_objects(directory)
         self.changes: list[str] = []
@@ -192,6 +194,10 @@ class Migration:
 
     def pending(self) -> list[SqlFile]:
         """Return what the next run applies, without the src_ views."""
+        if self.is_hub() and all(
+            self.relation_kind(template.object_name) for template in hub.templates(self.objects)
+        ):
+            self.objects = hub.objects_of_hub(self.connection, self.objects)
         return self.pending_migrations() + [
             item for item in [*self.objects, *self.api_views()] if self.is_pending(item)
         ]
@@ -747,6 +753,38 @@ class Migration:
             self.apply_view(item)
         self.record(item, started)
 
+    def is_hub(self) -> bool:
+        """Tell whether this is, or is to become, a hub: its facts come from sites."""
+        bound = scalar(self.connection, "SELECT source_schema FROM kpi_engine.installation")
+        wanted = self.source_schema or bound
+        if bound is not None and (wanted == ENGINE_SCHEMA) != (bound == ENGINE_SCHEMA):
+            raise UserError(
+                "an installation over operational tables does not become a hub, nor the other way "
+                "round; nothing was changed",
+                "Install the hub in a database of its own: make migrate HUB=1",
+            )
+        return wanted == ENGINE_SCHEMA
+
+    def note_facts_version(self) -> None:
+        """Note the rules of the facts, which sites and hub have to share."""
+        version = hub.facts_version(self.objects)
+        noted = self.connection.execute(
+            "UPDATE kpi_engine.installation SET facts_version = %s "
+            "WHERE facts_version IS DISTINCT FROM %s",
+            [version, version],
+        )
+        if noted.rowcount:
+            self.changes.append("noted the rules of the facts")
+
+    def apply_hub_objects(self, ordered: list[SqlFile]) -> list[SqlFile]:
+        """At a hub: make the mirror of the sites, and define the facts over it."""
+        templates = hub.templates(self.objects)
+        self.apply_objects(templates)
+        self.objects = hub.objects_of_hub(self.connection, self.objects)
+        by_name = {item.object_name: item for item in self.objects}
+        self.write_rules()
+        return [by_name[item.object_name] for item in ordered]
+
     def bound_schemas(self) -> list[str | None]:
         """Return the schemas that were bound, under the names they have now; None: find it."""
         return [
@@ -1129,7 +1167,10 @@ class Migration:
     def apply_all_objects(self) -> None:
         """Apply what needs no source, bind the source, then apply what reads it."""
         ordered = dependency_order(self.objects)
-        self.write_rules()
+        is_hub = self.is_hub()
+        self.note_facts_version()
+        if not is_hub:
+            self.write_rules()
         needs_source: set[str] = set()
         for item in ordered:
             # Materialized views are built from derived tables, which are built from the source.
@@ -1139,11 +1180,15 @@ class Migration:
             ):
                 needs_source.add(item.object_name)
         self.apply_objects([item for item in ordered if item.object_name not in needs_source])
+        if is_hub:
+            self.connection.execute("SELECT kpi_engine.make_hub_source()")
         source_views = self.source_views()
         self.objects += source_views
         self.apply_objects(source_views)
         self.flush_ledger()
         self.note_binding()
+        if is_hub:
+            ordered = self.apply_hub_objects(ordered)
         self.apply_objects([item for item in ordered if item.object_name in needs_source])
 
 
@@ -1153,6 +1198,7 @@ def migrate(
     dry_run: bool = False,
     source_schema: str | None = None,
     directory: Path = SQL_DIRECTORY,
+    hub: bool = False,
 ) -> list[str]:
     """Bring the database to the current version; return what changed, nothing if it was there.
 
@@ -1174,7 +1220,11 @@ def migrate(
             )
             try:
                 changes = Migration(
-                    connection, dry_run=dry_run, source_schema=source_schema, directory=directory
+                    connection,
+                    dry_run=dry_run,
+                    source_schema=source_schema,
+                    directory=directory,
+                    hub=hub,
                 ).run()
             except WORTH_ANOTHER_TRY as error:
                 connection.rollback()
@@ -1227,6 +1277,9 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             raise UserError("kpi_engine.installation has lost its row")
         print(f"database      {prerequisites.database_name(connection)}")
         print(f"version       {row[1]} ({row[2]} files, the last at {row[3]:%Y-%m-%d %H:%M:%S %Z})")
+        if [schema for schema, _ in sources] == [ENGINE_SCHEMA]:
+            print("source        the sites of this hub")
+            sources = []
         for schema, generation in sources:
             print(f"source        schema {schema}, generation {generation}")
         print(
@@ -1270,6 +1323,11 @@ def main(arguments: list[str] | None = None) -> int:
         "SOURCE_SCHEMA, else public or teloo",
     )
     parser.add_argument(
+        "--hub",
+        action="store_true",
+        help="install a hub: no operational tables, its facts come from sites (scripts/hub.py)",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="do it and roll back, without building materialized views or scheduling",
@@ -1281,7 +1339,11 @@ def main(arguments: list[str] | None = None) -> int:
         url = database_url(options.database_url)
         if options.command == "status":
             return print_status(url)
-        changes = migrate(url, dry_run=options.dry_run, source_schema=options.source_schema)
+        if options.hub and options.source_schema:
+            parser.error("a hub has no operational tables: leave SOURCE_SCHEMA away")
+        changes = migrate(
+            url, dry_run=options.dry_run, source_schema=options.source_schema, hub=options.hub
+        )
     except UserError as error:
         return report(error)
     except psycopg.Error as error:

@@ -17,6 +17,7 @@ ROLES = (
     "analytics_operador",
     "analytics_scheduler",
     "analytics_authenticator",
+    "analytics_hub",
 )
 # One row for each object of the package, role and right that the role has; role and right are NULL
 # for an object that only its owner may use. PUBLIC is no role that has_…_privilege() takes by

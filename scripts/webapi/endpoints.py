@@ -637,6 +637,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         is_partial=flag(False),
                     )
                 ),
+                sites=rows(
+                    record(
+                        site=text("cali"),
+                        state=text("away"),
+                        message=nullable(text("no answer for 60 seconds")),
+                        as_of=nullable(instant(CHECKED)),
+                        taken_at=nullable(instant(CHECKED)),
+                    )
+                ),
                 checked_at=instant(CHECKED),
             )
         },

@@ -54,7 +54,7 @@ def test_databases_of_a_cluster_migrated_at_once_share_the_roles(role_server: Se
         assert all(results)
         # Roles go with the last database that uses them, and only then.
         kept = [uninstall(database.url) for database in databases]
-        assert [len(roles or []) for roles in kept] == [6, 6, 6, 0]
+        assert [len(roles or []) for roles in kept] == [7, 7, 7, 0]
         assert databases[0].rows("SELECT to_regrole('analytics_owner')") == [(None,)]
 
 

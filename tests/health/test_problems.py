@@ -391,6 +391,20 @@ def test_outside_source(patient: Patient) -> None:
     )
 
 
+def test_hub_site(patient: Patient) -> None:
+    """A site that is away. tests/hub has real hubs and sites."""
+    patient.run(
+        "INSERT INTO kpi_engine.hub_sites (site, server_name, state, message) "
+        "VALUES ('cali', 'teloo_site_cali', 'away', 'could not establish connection')"
+    )
+    seen_and_gone(
+        patient,
+        "hub_site",
+        lambda: patient.run("UPDATE kpi_engine.hub_sites SET state = 'ok'"),
+    )
+    patient.run("DELETE FROM kpi_engine.hub_sites")
+
+
 def test_clock(patient: Patient) -> None:
     patient.run(
         "UPDATE analytics.view_state SET last_success_at = last_success_at + interval '1 year'"
@@ -459,7 +473,7 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 22
+    assert len(set(PROBLEM_NAMES)) == 23
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

@@ -119,6 +119,7 @@ SELECT results_eq(
     ('analytics_anon' COLLATE "C", 'analytics' COLLATE "C", 'USAGE'),
     ('analytics_anon', 'api', 'USAGE'),
     ('analytics_authenticator', 'api', 'USAGE'),
+    ('analytics_hub', 'kpi_engine', 'USAGE'),
     ('analytics_lector', 'analytics', 'USAGE'),
     ('analytics_lector', 'api', 'USAGE'),
     ('analytics_operador', 'analytics', 'USAGE'),

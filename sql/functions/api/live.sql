@@ -22,6 +22,11 @@ BEGIN
         PERFORM kpi_engine.set_answer_columns('analytics.v_metricas_mensuales_tiempo_real');
         SELECT json_agg(month ORDER BY month.mes DESC) INTO v_answer
         FROM analytics.v_metricas_mensuales_tiempo_real AS month;
+    ELSIF kpi_engine.is_hub() THEN
+        PERFORM kpi_engine.raise_http_error(
+            404, 'a hub has no live KPIs', 'The sites have the offers of this moment.',
+            'Ask the sites, or /materialized-views/live?view=monthly.'
+        );
     ELSE
         SELECT json_agg(live) INTO v_answer FROM analytics.v_kpis_en_vivo AS live;
     END IF;

@@ -28,6 +28,7 @@ DECLARE
     v_outside json;
     v_origins json;
     v_behind json;
+    v_sites json;
 BEGIN
     -- EXCEPTION does not catch errors of a query in DECLARE.
     v_waiting := kpi_engine.changes_waiting();
@@ -79,6 +80,21 @@ BEGIN
         )
     INTO v_origins, v_behind
     FROM analytics.origins() AS origins;
+    SELECT coalesce(
+        json_agg(
+            json_build_object(
+                'site', hub_sites.site,
+                'state', hub_sites.state,
+                'message', hub_sites.message,
+                'as_of', kpi_engine.iso_instant(hub_sites.as_of),
+                'taken_at', kpi_engine.iso_instant(hub_sites.taken_at)
+            )
+            ORDER BY hub_sites.site
+        ),
+        '[]'
+    )
+    INTO v_sites
+    FROM kpi_engine.hub_sites;
     WITH views AS (
         SELECT
             stats.view_name,
@@ -128,7 +144,7 @@ BEGIN
         ),
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
         md5(concat(
-            v_waiting, v_subscriptions, v_behind, v_outside,
+            v_waiting, v_subscriptions, v_behind, v_outside, nullif(v_sites::text, '[]'),
             json_agg(views ORDER BY views.view_name)
         ))
     INTO v_views, v_row_counts, v_tag
@@ -140,6 +156,7 @@ BEGIN
         'replication', v_replication,
         'outside_sources', v_outside,
         'origins', v_origins,
+        'sites', v_sites,
         'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
@@ -157,7 +174,8 @@ $status$;
 COMMENT ON FUNCTION api.status() IS
 'Each materialized view: rows, bytes, last refresh and its result, age in seconds, pending '
 'changed keys, definition. The subscriptions that bring the operational tables. The origins of the '
-'figures, if there are several. And the tables of other services behind the views.';
+'figures, if there are several. The tables of other services behind the views. At a hub, its '
+'sites.';
 
 REVOKE ALL ON FUNCTION api.status() FROM public;
 GRANT EXECUTE ON FUNCTION api.status() TO analytics_lector, analytics_operador;

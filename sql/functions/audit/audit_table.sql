@@ -110,6 +110,7 @@ BEGIN
     ) INTO v_cells USING p_ids, p_from, p_until;
     IF v_cells > 0 THEN
         PERFORM kpi_engine.note_derived_change(ARRAY[p_table_name]);
+        PERFORM kpi_engine.note_hub_changes(ARRAY[p_table_name], true);
         -- This goes to the server's log. analytics.audit() warns its client once.
         RAISE LOG 'teloo-analytics: the audit found % wrong cell(s) in %, and set them right',
             v_cells, p_table_name;

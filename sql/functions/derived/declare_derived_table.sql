@@ -133,6 +133,9 @@ BEGIN
         extremes = excluded.extremes,
         root_entities = excluded.root_entities,
         description = excluded.description;
+    IF p_upkeep = 'key' THEN
+        EXECUTE format('GRANT SELECT ON kpi_engine.%I TO analytics_hub', p_table_name);
+    END IF;
     PERFORM kpi_engine.generate_statements(p_table_name);
     PERFORM kpi_engine.comment_derived_table(p_table_name);
 END;

@@ -72,6 +72,10 @@ BEGIN
         WHERE
             pg_rewrite.ev_class = v_view
             AND pg_class.oid <> 'kpi_engine.window_end'::regclass
+            -- At a hub, facts are a copy of the facts of its sites, and each pull notes what changed.
+            AND NOT (
+                pg_class.relnamespace = 'kpi_engine'::regnamespace AND pg_class.relname ~ '^hub_'
+            )
     ) AS seen
     LEFT JOIN (
         SELECT DISTINCT

@@ -324,6 +324,13 @@ BEGIN
         WHERE outside.message IS NOT NULL
         UNION ALL
         SELECT
+            'hub_site', 'degraded',
+            hub.message,
+            NULL
+        FROM (SELECT kpi_engine.hub_problem() AS message OFFSET 0) AS hub
+        WHERE hub.message IS NOT NULL
+        UNION ALL
+        SELECT
             'clock', clock.severity,
             clock.message,
             -- It happened. It may be over before the next tick.
@@ -394,6 +401,7 @@ missed_slot: a daily refresh did not start in time
 lagging: changes wait for longer than they should
 replica_lag: the copy of the operational tables is behind or stands still
 outside_source: a view can not follow the tables of another service
+hub_site: a site of this hub gives nothing new
 clock: the clock of the server was wrong or is wrong
 lock_blocked: a session holds a lock that stops refreshes
 uncountable_rows: rows hold values that can not be counted

@@ -30,6 +30,7 @@ BEGIN
         FROM analytics.origins() AS origins
         WHERE origins.is_partial;
     END IF;
+    v_partial := nullif(concat_ws(', ', v_partial, kpi_engine.partial_sites()), '');
     PERFORM set_config('response.headers', json_agg(
         json_build_object(header.name, header.value)
     )::text, true)
@@ -65,7 +66,7 @@ COMMENT ON FUNCTION kpi_engine.set_reading_headers(
 ) IS
 'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
 'X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of; X-Partial and X-Partial-Since where figures '
-'lack rows of an origin.';
+'lack rows of an origin or news of a site.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean, timestamptz

@@ -46,6 +46,11 @@ DECLARE
     v_ids uuid[];
     v_accepted bigint;
 BEGIN
+    IF kpi_engine.is_hub() THEN
+        RAISE EXCEPTION 'a hub has no live KPIs: the sites have the offers of this moment'
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Ask the sites; mv_embudo_operativo has the days as of their last refreshes.';
+    END IF;
     SELECT
         sum(totals.requests_open),
         sum(totals.offers_pending),

@@ -44,6 +44,10 @@ AS $package_roles$
         (
             6, 'analytics_scheduler', 'LOGIN', NULL,
             'Runs the scheduled jobs of teloo-analytics, nothing else.'
+        ),
+        (
+            7, 'analytics_hub', 'NOLOGIN', NULL,
+            'A hub of teloo-analytics: reads the facts and which of them changed, nothing else.'
         )
     ) AS role (place, role_name, attributes, statement_timeout, description);
 $package_roles$;

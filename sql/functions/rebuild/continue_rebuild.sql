@@ -48,6 +48,9 @@ BEGIN
     PERFORM kpi_engine.note_derived_change(
         ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables)
     );
+    PERFORM kpi_engine.note_hub_changes(
+        ARRAY(SELECT derived_tables.table_name FROM kpi_engine.derived_tables), true
+    );
     PERFORM kpi_engine.publish_set();
     PERFORM kpi_engine.finish_rebuild(v_today);
     PERFORM kpi_engine.use_acceptances('changes', NULL);

@@ -43,6 +43,7 @@ BEGIN
         v_changed_tables := kpi_engine.merge_set();
         PERFORM kpi_engine.empty_other_sets();
     END IF;
+    PERFORM kpi_engine.note_hub_changes(v_changed_tables, true);
     PERFORM kpi_engine.finish_rebuild(p_today);
     RETURN v_changed_tables;
 END;

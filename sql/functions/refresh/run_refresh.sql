@@ -71,6 +71,7 @@ BEGIN
         v_run.run_id, p_triggered_by, p_requested_by;
 
     BEGIN
+        PERFORM kpi_engine.pull_sites();
         SELECT applied.mode, applied.reason, applied.requests
         INTO STRICT v_run.mode, v_run.reason, v_run.requests_recomputed
         FROM kpi_engine.apply_changes(p_force) AS applied;

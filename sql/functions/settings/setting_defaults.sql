@@ -37,6 +37,16 @@ AS $setting_defaults$
         'target_lag.'
     ),
     (
+        'hub_days', '0',
+        'For how long a site keeps for a hub which facts changed. A hub that was away for longer takes '
+        'all rows. Days, a whole number from 0 to 100000; 0: this is no site of a hub.'
+    ),
+    (
+        'hub_timeout_seconds', '60',
+        'At a hub: how long a refresh waits for one answer of a site. Seconds, a whole number from 1 to '
+        '100000.'
+    ),
+    (
         'allow_pinned_clock', 'off',
         'on: SET analytics.now = ''…'' pins the clock of a session, for tests. off: it is refused. '
         'make migrate sets it: off with ENVIRONMENT=production, else on.'

@@ -63,7 +63,7 @@ AS $setting_problem$
         WHEN p_name IN (
             'schedule_grace_minutes', 'refresh_retries', 'refresh_retry_minutes',
             'refresh_max_minutes', 'log_retention_days', 'cron_retention_days',
-            'alert_after_minutes'
+            'alert_after_minutes', 'hub_days'
         ) THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]{1,4}|100000)$'
             THEN 'Take a whole number from 0 to 100000.' END
@@ -84,7 +84,7 @@ AS $setting_problem$
         WHEN p_name = 'closing_days' THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
             THEN 'Take a whole number from 0 to 366.' END
-        WHEN p_name = 'gate_closed_pct' THEN
+        WHEN p_name IN ('gate_closed_pct', 'hub_timeout_seconds') THEN
             CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
             THEN 'Take a whole number from 1 to 100000.' END
         WHEN p_name = 'breaker_pct' THEN

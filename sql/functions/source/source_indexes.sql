@@ -49,7 +49,11 @@ BEGIN
                 ('auditorias_tiendas', 'id', 'changed audits'),
                 ('auditoria_tiendas', 'id', 'changed audits')
             ) AS contract (source_table, column_name, purpose)
-            INNER JOIN pg_namespace ON pg_namespace.nspname = sources.source_schema
+            INNER JOIN pg_namespace
+                ON
+                    pg_namespace.nspname = sources.source_schema
+                    -- The tables of a hub stay empty.
+                    AND sources.source_schema <> 'kpi_engine'
             INNER JOIN pg_class
                 ON pg_class.relnamespace = pg_namespace.oid
                 AND pg_class.relname = contract.source_table

@@ -23,6 +23,7 @@ BEGIN
     PERFORM kpi_engine.settle();
     PERFORM kpi_engine.note_origins(true);
     PERFORM kpi_engine.hold_time_zone(NULL);
+    PERFORM kpi_engine.note_hub_changes(ARRAY[]::text[], false);
     SELECT
         array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
         coalesce(sum(cardinality(taken.keys)), 0)

@@ -60,6 +60,7 @@ BEGIN
             EXECUTE format('ANALYZE kpi_engine.%I', 'changed_' || v_table.table_name);
         END IF;
     END LOOP;
+    PERFORM kpi_engine.note_hub_changes(v_changed, false);
     PERFORM kpi_engine.empty_work_tables(v_touched);
     RETURN v_changed;
 END;

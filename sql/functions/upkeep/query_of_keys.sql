@@ -16,7 +16,9 @@ AS $query_of_keys$
             )
             FROM (
                 -- Over several origins, each has a view of its own.
-                SELECT sources.view_prefix || substr(derived_tables.source_view, 5) AS view_name
+                SELECT regexp_replace(
+                    derived_tables.source_view, '^src_', sources.view_prefix
+                ) AS view_name
                 FROM kpi_engine.sources()
             ) AS listed
         )

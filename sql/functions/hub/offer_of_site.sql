@@ -1,0 +1,66 @@
+-- At a hub: connects to a site, begins a transaction there, and asks what it offers.
+--
+-- Invariant: what the caller reads over the connection is of the snapshot of the offer. It raises
+-- TH001 if the figures of the site can't be added to those here.
+
+CREATE OR REPLACE FUNCTION kpi_engine.offer_of_site(
+    p_schema text,
+    p_site kpi_engine.hub_sites,
+    OUT as_of timestamptz,
+    OUT version bigint,
+    OUT mark uuid,
+    OUT is_everything boolean
+)
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $offer_of_site$
+DECLARE
+    v_schema constant text := p_schema;
+    v_connection constant text := 'teloo_hub_' || p_site.site;
+    v_offer record;
+BEGIN
+    EXECUTE format('SELECT %s.dblink_connect($1, $2)', v_schema)
+    USING v_connection, p_site.server_name;
+    PERFORM kpi_engine.tell_site(v_connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    PERFORM kpi_engine.tell_site(v_connection, format(
+        'SET LOCAL statement_timeout = %L', analytics.setting('hub_timeout_seconds') || 's'));
+    PERFORM kpi_engine.ask_site(v_connection, format(
+        'SELECT * FROM kpi_engine.hub_offer(%L, %L)', p_site.version, p_site.mark));
+    EXECUTE format(
+        'SELECT * FROM %s.dblink_get_result($1) AS offer (
+             refusal text, facts_version text, time_zone text, today date, as_of timestamptz,
+             version bigint, mark uuid, is_everything boolean)', v_schema
+    ) INTO STRICT v_offer USING v_connection;
+    EXECUTE format('SELECT FROM %s.dblink_get_result($1) AS none (status text)', v_schema)
+    USING v_connection;
+    IF v_offer.refusal IS NULL THEN
+        v_offer.refusal := CASE
+            WHEN v_offer.facts_version IS DISTINCT FROM (
+                SELECT installation.facts_version FROM kpi_engine.installation
+            ) THEN 'it computes its facts by other rules: run make migrate of the same version at the '
+                'site and here'
+            WHEN v_offer.time_zone IS DISTINCT FROM analytics.setting('time_zone')
+                THEN format('its time_zone is %s, and here it is %s',
+                    v_offer.time_zone, analytics.setting('time_zone'))
+            WHEN v_offer.today > analytics.today()
+                THEN format('its local day is %s, and here it is still %s',
+                    v_offer.today, analytics.today())
+        END;
+    END IF;
+    IF v_offer.refusal IS NOT NULL THEN
+        RAISE EXCEPTION '%', v_offer.refusal USING ERRCODE = 'TH001';
+    END IF;
+    as_of := v_offer.as_of;
+    version := v_offer.version;
+    mark := v_offer.mark;
+    is_everything := v_offer.is_everything;
+END;
+$offer_of_site$;
+
+COMMENT ON FUNCTION kpi_engine.offer_of_site(text, kpi_engine.hub_sites) IS
+'What a site offers (kpi_engine.hub_offer there), over a new connection with an open REPEATABLE '
+'READ transaction. Error TH001 says why it is refused. Internal to the hub.';
+
+REVOKE ALL ON FUNCTION kpi_engine.offer_of_site(text, kpi_engine.hub_sites) FROM public;

@@ -1,0 +1,43 @@
+-- Takes a site away from a hub, with its rows.
+--
+-- Invariant: the next refresh takes its figures out.
+
+CREATE OR REPLACE FUNCTION kpi_engine.remove_hub_site(p_site text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $remove_hub_site$
+DECLARE
+    v_table record;
+BEGIN
+    PERFORM kpi_engine.hold_refresh_lock();
+    FOR v_table IN
+        SELECT
+            derived_tables.table_name,
+            entity.key AS entity
+        FROM kpi_engine.derived_tables
+        CROSS JOIN LATERAL jsonb_each_text(derived_tables.entities) AS entity
+        WHERE derived_tables.upkeep = 'key' AND entity.value = derived_tables.key_columns[1]
+    LOOP
+        EXECUTE format(
+            'WITH gone AS (DELETE FROM kpi_engine.%I AS known WHERE known.site = $1 RETURNING known.id)
+             INSERT INTO kpi_engine.change_log (entity, key) SELECT $2, gone.id FROM gone',
+            'hub_' || v_table.table_name
+        ) USING p_site, v_table.entity;
+    END LOOP;
+    DELETE FROM kpi_engine.hub_sites WHERE hub_sites.site = p_site;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no site %', quote_nullable(p_site)
+            USING ERRCODE = 'no_data_found', HINT = 'SELECT site FROM analytics.hub_sites;';
+    END IF;
+    EXECUTE format('DROP SERVER %I CASCADE', 'teloo_site_' || p_site);
+END;
+$remove_hub_site$;
+
+COMMENT ON FUNCTION kpi_engine.remove_hub_site(text) IS
+'Removes a site: its rows in the mirror, its server and its user mapping. Error P0002 if there is '
+'no such site; 55P03 while a refresh runs. Internal to scripts/hub.py.';
+
+REVOKE ALL ON FUNCTION kpi_engine.remove_hub_site(text) FROM public;
