@@ -6,8 +6,8 @@ and what it has still ahead. After the restart the views are as before, the next
 work, and all nine views equal the independent computation.
 
 TELOO_KILLS=25 kills that often at each point in both ways, and at random moments in either
-(make test-long does). TELOO_SEED=… takes other rows. fsync is off: the kill of a process does not lose
-what the operating system holds. So this says nothing about a loss of power.
+(make test-long does). TELOO_SEED=… takes other rows. fsync is off: the kill of a process does
+not lose what the operating system holds. So this says nothing about a loss of power.
 """
 
 import os
@@ -541,7 +541,7 @@ def test_the_check_sees_a_lost_change_and_a_point_that_was_not_reached(crashing:
     disturb(crashing, SEED + 90001)
     queue(crashing)
     crashing.execute("DELETE FROM kpi_engine.change_log")
-    with pytest.raises(AssertionError, match="monthly: .*expected .*, got"):
+    with pytest.raises(AssertionError, match=r"monthly: .*expected .*, got"):
         check(crashing, point, contents(crashing))
     with pytest.raises(AssertionError, match="readers see something else"):
         check(crashing, point, [])
