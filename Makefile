@@ -147,9 +147,10 @@ reference: ## write docs/reference anew, from what a new installation says
 	@$(PYTHON) scripts/reference.py
 
 .PHONY: test-long
-test-long: ## daily slots of every zone over 10 years (minutes)
+test-long: ## daily slots of every zone over 10 years; each kill 25 times (an hour)
 	@scripts/install.sh --test
-	@TELOO_LONG=1 $(PYTHON) -m pytest -q tests/schedule/test_slots.py
+	@TELOO_LONG=1 TELOO_KILLS=25 $(PYTHON) -m pytest -q tests/schedule/test_slots.py \
+		tests/faults/test_crash_matrix.py
 
 .PHONY: lint
 lint: ## run the linters and the type checkers only
