@@ -118,10 +118,10 @@ def watch_outside(connection: psycopg.Connection) -> list[str]:
 
     Without them a refresh reads such a table anew each time, and health says so.
     """
-    if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is None:
-        return []
     try:
         with connection.transaction(), rights_of_owner(connection):
+            if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is None:
+                return []
             watched = scalar(connection, "SELECT analytics.watch_outside_sources()")
         connection.execute("SET LOCAL lock_timeout = 0")
     except (psycopg.errors.InsufficientPrivilege, *BUSY) as error:
@@ -139,7 +139,7 @@ def remove(connection: psycopg.Connection) -> int:
 
     Those on tables of other services go too.
     """
-    if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is not None:
-        with rights_of_owner(connection):
+    with rights_of_owner(connection):
+        if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is not None:
             connection.execute("SELECT analytics.watch_outside_sources(false)")
     return set_triggers(connection, wanted=False)
