@@ -103,11 +103,12 @@ def sql_copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
 
 
-def words(view: str, column: str) -> str:
-    """Return the COMMENTs that a KPI view of one column needs."""
+def words(view: str, column: str, unit: str = "conteo") -> str:
+    """Return the COMMENTs and the GRANT that a KPI view of one column needs."""
     return (
         f"COMMENT ON MATERIALIZED VIEW {view} IS 'Una / One\nes: Una.\nen: One.';\n"
-        f"COMMENT ON COLUMN {view}.{column} IS 'Una [conteo, none]\nes: Una.\nen: One.';\n"
+        f"COMMENT ON COLUMN {view}.{column} IS 'Una [{unit}, none]\nes: Una.\nen: One.';\n"
+        f"GRANT SELECT ON {view} TO analytics_lector;\n"
     )
 
 
@@ -439,7 +440,7 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
         "SELECT DISTINCT analytics.city_key(ciudad) AS ciudad\n"
         "FROM analytics.mv_ranking_asesores WITH NO DATA;\n"
         "CREATE UNIQUE INDEX mv_ciudades_ciudad ON mv_ciudades (ciudad);\n"
-        + words("mv_ciudades", "ciudad")
+        + words("mv_ciudades", "ciudad", "texto")
     )
     assert migrate(source.url, directory=sql_copy) == [
         "applied views/mv_ciudades.sql",
