@@ -95,7 +95,7 @@ ANSWER_KEYS = {
     CITIES: "total_cities cities generated_at",
     f"{CITIES} cities": """ciudad total_asesores ofertas_ganadoras_total entregas_exitosas_total
         volumen_total tasa_respuesta_promedio confianza_promedio""",
-    STATUS: "views row_counts replication outside_sources checked_at",
+    STATUS: "views row_counts replication outside_sources origins sites checked_at",
     f"{STATUS} views": """schema name is_populated row_count size_bytes last_refresh last_status
         last_duration_ms age_seconds pending_changes has_unique_index definition""",
     HEALTH[0]: "status views_count scheduler_running last_refresh problems checked_at",
