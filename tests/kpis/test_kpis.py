@@ -872,7 +872,7 @@ def test_wrong_parameters_are_told(
     if "unknown" in message:
         assert told["hint"].startswith("The parameters of this path: ")
         assert told["hint"].endswith(
-            "from, to, order, limit, offset, fill, compare, as_of, reported."
+            "from, to, order, limit, offset, fill, compare, as_of, reported, origen."
         )
 
 
@@ -895,7 +895,7 @@ def test_the_right_dimensions_are_told(extended: Extended) -> None:
         _, told = error(extended.database, view, "nope=1")
         assert told["hint"] == (
             f"The parameters of this path: {dimensions}from, to, order, limit, offset, fill, "
-            "compare, as_of, reported."
+            "compare, as_of, reported, origen."
         )
 
 
