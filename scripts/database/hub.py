@@ -5,20 +5,28 @@ from collections.abc import Iterable
 
 import psycopg
 
+from commandline.console import UserError
 from database.prerequisites import ENGINE_SCHEMA
 from database.sql_files import SqlFile, rules_of, sha256
 
-_KEPT_BY_KEY = re.compile(
-    r"^SELECT kpi_engine\.declare_derived_table\(\s*'(\w+)', 'key', ARRAY\['(\w+)'\].*?^\);",
-    re.MULTILINE | re.DOTALL,
-)
-_SOURCE_VIEW = re.compile(r"p_source_view => '\w+'")
-_COMMENT = re.compile(r"^COMMENT ON .*?;$", re.MULTILINE | re.DOTALL)
+_BY_KEY = re.compile(r"'key'\s*,\s*(?:p_key_columns\s*=>\s*)?ARRAY\['(\w+)'\]")
+_SOURCE_VIEW = re.compile(r"p_source_view\s*=>\s*'\w+'")
 
 
 def facts(objects: Iterable[SqlFile]) -> list[SqlFile]:
     """Return the files that define the facts: the derived tables that are kept by key."""
-    return [item for item in objects if item.kind == "view" and _KEPT_BY_KEY.search(item.sql)]
+    return [item for item in objects if "'key'" in item.declaration]
+
+
+def key_of(item: SqlFile) -> str:
+    """Return the key column of a table of facts; raise UserError where it can't be read off."""
+    found = _BY_KEY.search(item.declaration)
+    if found is None or len(_SOURCE_VIEW.findall(item.declaration)) != 1:
+        raise UserError(
+            f"a hub does not understand how {item.path} declares its table; nothing was changed",
+            "Write: 'key', ARRAY['the key column'], p_source_view => 'src_…'",
+        )
+    return found[1]
 
 
 def facts_version(objects: list[SqlFile]) -> str:
@@ -36,7 +44,8 @@ def templates(objects: Iterable[SqlFile]) -> list[SqlFile]:
     made = []
     for item in facts(objects):
         table = str(item.derived_table)
-        text = _KEPT_BY_KEY.sub("", item.sql).replace(f"recomputed_{table}", f"site_{table}")
+        text = item.sql.replace(item.declaration, "")
+        text = text.replace(f"recomputed_{table}", f"site_{table}")
         name = f"{ENGINE_SCHEMA}.site_{table}"
         made.append(SqlFile(name=name, kind="view", sql=text, object_name=name))
     return made
@@ -44,28 +53,35 @@ def templates(objects: Iterable[SqlFile]) -> list[SqlFile]:
 
 def objects_of_hub(connection: psycopg.Connection, objects: list[SqlFile]) -> list[SqlFile]:
     """Return the objects of a hub: its facts read the mirror, which this makes or extends."""
-    over_mirror = {item.object_name: of_hub(connection, item) for item in facts(objects)}
+    over_mirror = {
+        item.object_name: definition(item, query_over_mirror(connection, item))
+        for item in facts(objects)
+    }
     return [
         *(over_mirror.get(item.object_name, item) for item in objects),
         *templates(objects),
     ]
 
 
-def of_hub(connection: psycopg.Connection, item: SqlFile) -> SqlFile:
-    """Return the definition of facts over the mirror of the sites."""
-    declaration = _KEPT_BY_KEY.search(item.sql)
-    if declaration is None:
-        raise ValueError(f"{item.path} declares no table that is kept by key")
-    table, key = declaration.groups()
-    row = connection.execute("SELECT kpi_engine.make_hub_mirror(%s, %s)", [table, key]).fetchone()
+def query_over_mirror(connection: psycopg.Connection, item: SqlFile) -> str:
+    """Make or extend the mirror of a table of facts; return the query that reads it."""
+    row = connection.execute(
+        "SELECT kpi_engine.make_hub_mirror(%s, %s)", [item.derived_table, key_of(item)]
+    ).fetchone()
     if row is None:
         raise ValueError("kpi_engine.make_hub_mirror() returned nothing")
+    return str(row[0])
+
+
+def definition(item: SqlFile, query: str) -> SqlFile:
+    """Return the definition of facts over the mirror of the sites."""
+    key_of(item)
     text = "\n\n".join(
         (
-            f"CREATE OR REPLACE VIEW {item.object_name} AS\n{row[0]};",
-            *_COMMENT.findall(item.sql),
+            f"CREATE OR REPLACE VIEW {item.object_name} AS\n{query};",
+            *item.comments(),
             f"REVOKE ALL ON {item.object_name} FROM public;",
-            _SOURCE_VIEW.sub(f"p_source_view => 'hub_{table}'", declaration[0]),
+            _SOURCE_VIEW.sub(f"p_source_view => 'hub_{item.derived_table}'", item.declaration),
         )
     )
     return SqlFile(

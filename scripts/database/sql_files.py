@@ -103,10 +103,18 @@ class SqlFile:
         return set(_REFERENCE.findall(code_of(_DECLARATION.sub("", self.sql))))
 
     @functools.cached_property
+    def _declaration(self) -> re.Match[str] | None:
+        return _DECLARATION.search(self.sql)
+
+    @property
     def derived_table(self) -> str | None:
         """Return the name of the derived table that the file declares."""
-        found = _DECLARATION.search(self.sql)
-        return found[1] if found else None
+        return self._declaration[1] if self._declaration else None
+
+    @property
+    def declaration(self) -> str:
+        """Return the statement that declares it, or an empty text."""
+        return self._declaration[0] if self._declaration else ""
 
     def index_names(self) -> list[str]:
         """Return the names of the indexes that the text creates."""

@@ -36,6 +36,9 @@ BEGIN
         WHEN p_upkeep <> 'key' AND NOT seen.is_derived
             THEN format('its query reads %s, whose changes it would not follow: it may read derived '
                 'tables and kpi_engine.window_end', seen.name)
+        WHEN p_upkeep = 'key' AND kpi_engine.is_hub()
+            THEN format('at a hub its query reads %s, and not the copy of the sites'' facts: run make '
+                'migrate', seen.name)
         WHEN p_upkeep = 'key' AND seen.src_view IS NULL
             THEN format('its query reads %s, whose changes it would not follow: it may read views '
                 'kpi_engine.src_… and kpi_engine.window_end', seen.name)
