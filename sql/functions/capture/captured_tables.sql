@@ -28,28 +28,16 @@ BEGIN
     RETURN QUERY
         WITH RECURSIVE contract AS (
             SELECT
-                sources.view_prefix || captured.view_suffix AS view_name,
-                CASE
-                    WHEN sources.source_generation = 'B'
-                        THEN coalesce(captured.table_in_b, captured.view_suffix)
-                    ELSE captured.view_suffix
+                sources.view_prefix || noted.view_suffix AS view_name,
+                CASE sources.source_generation
+                    WHEN 'B' THEN noted.table_in_b
+                    ELSE noted.view_suffix
                 END AS table_name,
-                captured.entity,
-                captured.function_name,
+                noted.entity,
+                'note_changed_' || noted.key_column AS function_name,
                 sources.source_schema
             FROM kpi_engine.sources()
-            CROSS JOIN (VALUES
-                ('usuarios', NULL, 'usuario', 'note_changed_id'),
-                ('asesores', NULL, 'asesor', 'note_changed_id'),
-                ('solicitudes', NULL, 'solicitud', 'note_changed_id'),
-                ('repuestos_solicitados', NULL, 'solicitud', 'note_changed_solicitud_id'),
-                ('ofertas', NULL, 'solicitud', 'note_changed_solicitud_id'),
-                ('ofertas_detalle', NULL, 'oferta', 'note_changed_oferta_id'),
-                ('adjudicaciones_repuesto', NULL, 'oferta', 'note_changed_oferta_id'),
-                ('ofertas_historicas', NULL, 'historica', 'note_changed_id'),
-                ('historial_respuestas_ofertas', NULL, 'notificacion', 'note_changed_id'),
-                ('auditorias_tiendas', 'auditoria_tiendas', 'auditoria', 'note_changed_id')
-            ) AS captured (view_suffix, table_in_b, entity, function_name)
+            CROSS JOIN kpi_engine.noted_tables() AS noted
         ),
 
         wanted AS (

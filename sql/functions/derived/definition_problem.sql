@@ -42,10 +42,10 @@ BEGIN
         WHEN p_upkeep = 'key' AND seen.src_view IS NULL
             THEN format('its query reads %s, whose changes it would not follow: it may read views '
                 'kpi_engine.src_… and kpi_engine.window_end', seen.name)
-        WHEN p_upkeep = 'key' AND NOT coalesce(p_entities ? noted.entity, false)
+        WHEN p_upkeep = 'key' AND NOT coalesce(p_entities ? noted.fact_entity, false)
             THEN format('its query reads %s, and a change there computes no row again: %s. Join the '
                 'two in the KPI view', seen.name, coalesce(
-                    format('it is noted for entity %s, which p_entities does not name', noted.entity),
+                    format('it is noted for entity %s, which p_entities does not name', noted.fact_entity),
                     'it is not noted'))
     END
     INTO v_problem
@@ -80,13 +80,7 @@ BEGIN
                 pg_class.relnamespace = 'kpi_engine'::regnamespace AND pg_class.relname ~ '^hub_'
             )
     ) AS seen
-    LEFT JOIN (
-        SELECT DISTINCT
-            regexp_replace(captured.view_name, '^src_\d+_', 'src_') AS view_name,
-            -- The lines and awards of an offer change its request.
-            CASE captured.entity WHEN 'oferta' THEN 'solicitud' ELSE captured.entity END AS entity
-        FROM kpi_engine.captured_tables() AS captured
-    ) AS noted ON noted.view_name = seen.src_view
+    LEFT JOIN kpi_engine.noted_tables() AS noted ON 'src_' || noted.view_suffix = seen.src_view
     ORDER BY 1
     LIMIT 1;
     IF v_problem IS NOT NULL OR p_upkeep = 'key' THEN

@@ -24,17 +24,17 @@ BEGIN
     END IF;
     FOR v_table IN
         SELECT
-            captured.*,
+            noted.*,
             (
                 SELECT string_agg(
                     format('SELECT source.id FROM kpi_engine.%I AS source WHERE %s',
-                        sources.view_prefix || captured.name,
-                        CASE captured.key_column
+                        sources.view_prefix || noted.view_suffix,
+                        CASE noted.key_column
                             WHEN 'oferta_id' THEN format(
                                 'source.oferta_id = ANY (ARRAY(SELECT offer.id FROM kpi_engine.%I '
                                 'AS offer WHERE offer.solicitud_id = ANY ($1)))',
                                 sources.view_prefix || 'ofertas')
-                            ELSE format('source.%I = ANY ($1)', captured.key_column)
+                            ELSE format('source.%I = ANY ($1)', noted.key_column)
                         END
                     ), ' UNION ' ORDER BY sources.number
                 )
@@ -46,7 +46,7 @@ BEGIN
                     format(
                         'SELECT one.id FROM kpi_engine.%I AS one '
                         'INNER JOIN kpi_engine.%I AS other ON other.id = one.id',
-                        one.view_prefix || captured.name, other.view_prefix || captured.name
+                        one.view_prefix || noted.view_suffix, other.view_prefix || noted.view_suffix
                     ), ' UNION '
                 )
                 FROM kpi_engine.sources() AS one
@@ -57,26 +57,15 @@ BEGIN
                     format(
                         'SELECT source.id, %L AS origen FROM touched '
                         'INNER JOIN kpi_engine.%I AS source ON source.id = touched.id',
-                        sources.origen, sources.view_prefix || captured.name
+                        sources.origen, sources.view_prefix || noted.view_suffix
                     ), ' UNION ' ORDER BY sources.number
                 )
                 FROM kpi_engine.sources()
             ) AS found
-        FROM (VALUES
-            ('usuarios', 'usuario', 'id'),
-            ('asesores', 'asesor', 'id'),
-            ('solicitudes', 'solicitud', 'id'),
-            ('repuestos_solicitados', 'solicitud', 'solicitud_id'),
-            ('ofertas', 'solicitud', 'solicitud_id'),
-            ('ofertas_detalle', 'solicitud', 'oferta_id'),
-            ('adjudicaciones_repuesto', 'solicitud', 'oferta_id'),
-            ('ofertas_historicas', 'historica', 'id'),
-            ('historial_respuestas_ofertas', 'notificacion', 'id'),
-            ('auditorias_tiendas', 'auditoria', 'id')
-        ) AS captured (name, entity, key_column)
+        FROM kpi_engine.noted_tables() AS noted
     LOOP
         IF p_changes IS NOT NULL THEN
-            v_keys := kpi_engine.keys_of(p_changes, v_table.entity);
+            v_keys := kpi_engine.keys_of(p_changes, v_table.fact_entity);
             CONTINUE WHEN v_keys = ARRAY[]::uuid[];
         END IF;
         RETURN QUERY EXECUTE format(
@@ -86,7 +75,7 @@ BEGIN
              GROUP BY found.id
              HAVING count(*) > 1',
             CASE WHEN p_changes IS NULL THEN v_table.everything ELSE v_table.touched END,
-            v_table.name,
+            v_table.view_suffix,
             v_table.found
         ) USING v_keys;
     END LOOP;
