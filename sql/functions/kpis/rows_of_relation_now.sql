@@ -29,7 +29,7 @@ DECLARE
     v_with text := 'window_end AS (SELECT $3 AS today)';
     v_rows jsonb;
     v_views constant regclass[] := kpi_engine.views_behind(p_relation);
-    v_view record;
+    v_between record;
     v_definition text;
     v_part text;
     v_place integer;
@@ -102,32 +102,7 @@ BEGIN
         'view_state',
         'SELECT view_name, $3 AS today, calculated_at FROM kpi_engine.view_state'
     );
-    FOR v_view IN
-        SELECT
-            pg_class.oid::regclass AS relation,
-            pg_class.relname AS name,
-            -- As kpi_engine.query_over() finds it in a definition.
-            pg_class.relnamespace IN ('kpi_engine'::regnamespace, 'analytics'::regnamespace)
-            AND quote_ident(pg_class.relname) = pg_class.relname AS is_found
-        FROM unnest(v_views) WITH ORDINALITY AS behind (relation, place)
-        INNER JOIN pg_class ON pg_class.oid = behind.relation
-        ORDER BY behind.place
-    LOOP
-        IF NOT v_view.is_found THEN
-            RAISE EXCEPTION '% can''t be computed for this moment', p_relation
-                USING ERRCODE = 'feature_not_supported',
-                      DETAIL = format('It reads derived tables through view %s.', v_view.relation),
-                      HINT = 'Read the relation itself after a refresh, or give the view between a '
-                             'lower-case name in schema analytics.';
-        END IF;
-        v_with := v_with || format(
-            ', %I AS NOT MATERIALIZED (%s)',
-            'after_' || v_view.name,
-            kpi_engine.query_over(kpi_engine.view_definition(v_view.relation), v_rows)
-        );
-        v_rows := v_rows || jsonb_build_object(
-            v_view.name, format('SELECT * FROM %I', 'after_' || v_view.name));
-    END LOOP;
+    v_between := kpi_engine.views_between(p_relation, v_views, 'after_', 'this moment', v_rows);
 
     v_definition := format('SELECT * FROM %s', p_relation);
     IF (SELECT pg_class.relkind FROM pg_class WHERE pg_class.oid = p_relation) = 'm' THEN
@@ -135,8 +110,8 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
-        regexp_replace(v_with, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
-        kpi_engine.query_over(v_definition, v_rows)
+        regexp_replace(v_with || v_between.queries, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
+        kpi_engine.query_over(v_definition, v_between.p_rows)
     ) USING NULL::uuid[], v_today_before, v_today, v_keys;
 END;
 $rows_of_relation_now$;
