@@ -1,8 +1,9 @@
 -- Writes the query that computes a KPI view from a part of the facts.
 --
--- Invariant: each figure is what the view would show if there were no other facts. The query has the
--- definitions of the derived tables, one after the other, and of the views between them, and ends in
--- the definition of the view. It reads the facts as the last refresh left them, never the source.
+-- Invariant: each figure is what the view would show if there were no other facts. The query has
+-- the definitions of the derived tables, one after the other, and of the views between them, and
+-- ends in the definition of the view. It reads the facts as the last refresh left them, never the
+-- source.
 
 CREATE OR REPLACE FUNCTION kpi_engine.query_over_facts(
     p_relation regclass, p_condition text, p_what text, p_column text DEFAULT NULL

@@ -51,8 +51,8 @@ $views_between$;
 
 COMMENT ON FUNCTION kpi_engine.views_between(regclass, regclass[], text, text, jsonb) IS
 'WITH queries, each after a comma, of the views p_views (kpi_engine.views_behind) over p_rows, the '
-'query for each name that they read; and p_rows with these views. Their names begin with p_prefix. p_what '
-'says what is computed, for the error. Internal.';
+'query for each name that they read; and p_rows with these views. Their names begin with p_prefix. '
+'p_what says what is computed, for the error. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.views_between(
     regclass, regclass[], text, text, jsonb
