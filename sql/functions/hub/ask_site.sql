@@ -16,6 +16,7 @@ DECLARE
     v_seconds constant integer := analytics.setting('hub_timeout_seconds')::integer;
     v_until constant timestamptz := clock_timestamp() + make_interval(secs => v_seconds);
     v_answer integer;
+    v_poll integer;
     v_pause double precision := 0.001;
 BEGIN
     EXECUTE format('SELECT %s.dblink_send_query($1, $2)', v_schema)
@@ -24,14 +25,19 @@ BEGIN
         RAISE EXCEPTION 'the connection was lost' USING ERRCODE = 'connection_failure';
     END IF;
     LOOP
-        EXECUTE format('SELECT %s.dblink_is_busy($1)', v_schema) INTO v_answer USING p_connection;
+        -- Each call reads one buffer of the answer, about 16 kB. To sleep after each of them would
+        -- let a large answer come at half a megabyte a second.
+        FOR v_poll IN 1..16 LOOP
+            EXECUTE format('SELECT %s.dblink_is_busy($1)', v_schema) INTO v_answer USING p_connection;
+            EXIT WHEN v_answer = 0;
+        END LOOP;
         EXIT WHEN v_answer = 0;
         IF clock_timestamp() > v_until THEN
             RAISE EXCEPTION 'no answer for % seconds (setting hub_timeout_seconds)', v_seconds
                 USING ERRCODE = 'connection_failure';
         END IF;
         PERFORM pg_sleep(v_pause);
-        v_pause := least(2 * v_pause, 0.05);
+        v_pause := least(2 * v_pause, 0.01);
     END LOOP;
 END;
 $ask_site$;

@@ -113,10 +113,19 @@ BEGIN
                      WHERE known.site <> $2
                      LIMIT 1
                  ),
+                 -- Hashed, whatever the planner thinks of the sizes: it knows nothing of an answer.
+                 lost AS (
+                     SELECT held.id
+                     FROM fresh
+                     FULL JOIN (
+                         SELECT known.id FROM kpi_engine.%3$s AS known
+                         WHERE known.site = $2 AND %4$s
+                     ) AS held ON held.id = fresh.id
+                     WHERE fresh.id IS NULL
+                 ),
                  gone AS (
                      DELETE FROM kpi_engine.%3$s AS known
-                     WHERE known.site = $2 AND %4$s
-                     AND NOT EXISTS (SELECT FROM fresh WHERE fresh.id = known.id)
+                     WHERE known.id = ANY (ARRAY(SELECT lost.id FROM lost))
                      RETURNING known.id
                  ),
                  come AS (
