@@ -1,9 +1,9 @@
 -- Finds a fault in the query of a derived table, for which the engine could not keep it right.
 --
 -- Invariant: a table without a fault can be kept as it is declared. By difference, each column that
--- is no key is one sum or count, or a min or max that p_extremes names. By difference, and by group
--- if the outermost query groups, the key is all expressions of the GROUP BY. Each change of what
--- the query reads computes rows again. The clock and chance decide nothing.
+-- is no key is one sum or count, or a min or max that p_extremes names. grouping_problem() looks at
+-- what is grouped. Each change of what the query reads computes rows again. The clock and chance
+-- decide nothing.
 -- It reads the text that pg_get_viewdef() writes: one column of the outermost query a line,
 -- operators and casts in brackets. From PostgreSQL 16 on, columns of an only table stand alone.
 
@@ -23,7 +23,6 @@ DECLARE
     v_tree constant text := (
         SELECT pg_rewrite.ev_action::text FROM pg_rewrite WHERE pg_rewrite.ev_class = v_view
     );
-    v_grouped integer;
     v_counts_rows boolean := false;
     v_column record;
     v_problem text;
@@ -88,10 +87,6 @@ BEGIN
     END IF;
 
     v_problem := CASE
-        WHEN v_definition ~ 'JOIN kpi_engine\.(?!window_end\M)'
-            THEN 'joins a derived table: join it in the KPI view'
-        WHEN v_tree ~ '\} \{(RANGETBLREF|JOINEXPR)'
-            THEN 'has a comma in a FROM: write CROSS JOIN LATERAL, and join tables in the KPI view'
         WHEN v_tree ~ '\{SUBLINK'
             THEN 'has a subquery in an expression: join what it reads in the KPI view'
         WHEN v_tree ~ ':hasWindowFuncs true'
@@ -108,18 +103,9 @@ BEGIN
         RETURN 'its query ' || v_problem;
     END IF;
 
-    -- The outermost query comes last in the tree.
-    v_grouped := (
-        SELECT count(*)
-        FROM regexp_matches(
-            substring(regexp_replace(v_tree, '^.*:groupClause ', '') from '^.*?(?= :group)'),
-            'SORTGROUPCLAUSE', 'g'
-        )
-    );
-    -- A query over grouped ones groups nothing itself.
-    IF v_grouped <> cardinality(p_key_columns) AND (p_upkeep = 'difference' OR v_grouped > 0) THEN
-        RETURN format('its GROUP BY has %s expression(s), and p_key_columns %s: the key is all '
-            'that its query groups by', v_grouped, cardinality(p_key_columns));
+    v_problem := kpi_engine.grouping_problem(v_view, p_upkeep, p_key_columns);
+    IF v_problem IS NOT NULL THEN
+        RETURN 'its query ' || v_problem;
     END IF;
     IF p_upkeep = 'group' THEN
         -- rows_of_groups() reads only the facts of these days.
@@ -153,10 +139,6 @@ BEGIN
         );
     END IF;
 
-    IF v_definition ~ '\n\s*HAVING ' THEN
-        RETURN 'its query has HAVING, and the engine adds and takes off rows one by one: declare '
-            'the table group, or leave the rows out in the KPI view';
-    END IF;
     FOR v_column IN
         SELECT
             named.name,

@@ -9,6 +9,7 @@ STABLE PARALLEL SAFE
 ROWS 1
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $missed_targets$
     SELECT
         format('%s.%s %s', missed.view_name, missed.column_name, missed.period),

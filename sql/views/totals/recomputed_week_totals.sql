@@ -1,65 +1,61 @@
 -- Supply and demand of each local week.
 --
--- Invariant: kept by group. The rate of each advisor is rounded before these are averaged: the one
--- place that rounds twice.
+-- Invariant: kept by group. Each request comes once for each of its advisors, and is counted at the
+-- first. The rate of each advisor is rounded before these are averaged: the one place that rounds
+-- twice.
 
 CREATE OR REPLACE VIEW kpi_engine.recomputed_week_totals AS
-WITH demand AS (
-    SELECT
-        date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,
-        count(*) AS requests,
-        count(*) FILTER (WHERE solicitud_facts.offers > 0) AS requests_with_offers,
-        sum(solicitud_facts.offers) AS offers,
-        sum(solicitud_facts.offers_won) AS offers_won,
-        sum(solicitud_facts.offers_accepted) AS offers_accepted
-    FROM kpi_engine.solicitud_facts
-    WHERE isfinite(solicitud_facts.local_day)
-    GROUP BY 1
-),
-
-advisor AS (
-    SELECT
-        date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,
-        asesor.asesor_id,
-        kpi_engine.percentage(
-            sum(coalesce(asesor.offers_won, 0)), sum(coalesce(asesor.offers, 1))
-        ) AS win_rate
-    FROM kpi_engine.solicitud_facts
-    CROSS JOIN
-        LATERAL
-        unnest(
-            solicitud_facts.asesor_ids,
-            solicitud_facts.asesor_offers,
-            solicitud_facts.asesor_offers_won
-        ) AS asesor (asesor_id, offers, offers_won)
-    WHERE isfinite(solicitud_facts.local_day)
-    GROUP BY 1, 2
-),
-
-supply AS (
-    SELECT
-        advisor.semana,
-        count(*) AS asesores,
-        sum(advisor.win_rate) AS win_rate_sum,
-        kpi_engine.median_of_sorted(
-            array_agg(advisor.win_rate ORDER BY advisor.win_rate)
-        ) AS win_rate_median
-    FROM advisor
-    GROUP BY 1
-)
-
 SELECT
-    demand.semana,
-    demand.requests,
-    demand.requests_with_offers,
-    demand.offers,
-    demand.offers_won,
-    demand.offers_accepted,
-    coalesce(supply.asesores, 0) AS asesores,
-    supply.win_rate_sum,
-    supply.win_rate_median
-FROM demand
-LEFT JOIN supply ON supply.semana = demand.semana;
+    advisor.semana,
+    sum(advisor.requests)::bigint AS requests,
+    sum(advisor.requests_with_offers)::bigint AS requests_with_offers,
+    sum(advisor.offers)::bigint AS offers,
+    sum(advisor.offers_won)::bigint AS offers_won,
+    sum(advisor.offers_accepted)::bigint AS offers_accepted,
+    count(advisor.asesor_id) AS asesores,
+    sum(advisor.win_rate) AS win_rate_sum,
+    kpi_engine.median_of_sorted(
+        array_agg(advisor.win_rate ORDER BY advisor.win_rate) FILTER (
+            WHERE advisor.asesor_id IS NOT NULL
+        )
+    ) AS win_rate_median
+FROM (
+    SELECT
+        date_trunc('week', request.local_day::timestamp)::date AS semana,
+        request.asesor_id,
+        count(*) FILTER (WHERE request.is_first) AS requests,
+        count(*) FILTER (WHERE request.is_first AND request.offers > 0) AS requests_with_offers,
+        coalesce(sum(request.offers) FILTER (WHERE request.is_first), 0) AS offers,
+        coalesce(sum(request.offers_won) FILTER (WHERE request.is_first), 0) AS offers_won,
+        coalesce(
+            sum(request.offers_accepted) FILTER (WHERE request.is_first), 0
+        ) AS offers_accepted,
+        CASE WHEN request.asesor_id IS NOT NULL THEN kpi_engine.percentage(
+            sum(request.asesor_offers_won), sum(request.asesor_offers)
+        ) END AS win_rate
+    FROM (
+        SELECT
+            solicitud_facts.local_day,
+            solicitud_facts.offers,
+            solicitud_facts.offers_won,
+            solicitud_facts.offers_accepted,
+            asesor.asesor_id,
+            coalesce(asesor.offers, 1) AS asesor_offers,
+            coalesce(asesor.offers_won, 0) AS asesor_offers_won,
+            coalesce(asesor.place, 1) = 1 AS is_first
+        FROM kpi_engine.solicitud_facts
+        LEFT JOIN
+            LATERAL unnest(
+                solicitud_facts.asesor_ids,
+                solicitud_facts.asesor_offers,
+                solicitud_facts.asesor_offers_won
+            ) WITH ORDINALITY AS asesor (asesor_id, offers, offers_won, place)
+            ON true
+        WHERE isfinite(solicitud_facts.local_day)
+    ) AS request
+    GROUP BY date_trunc('week', request.local_day::timestamp)::date, request.asesor_id
+) AS advisor
+GROUP BY advisor.semana;
 
 COMMENT ON VIEW kpi_engine.recomputed_week_totals IS
 'Requests, offers and advisors by local week of the request.';
