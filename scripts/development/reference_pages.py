@@ -89,8 +89,10 @@ def rule(name: str, schema: JsonObject) -> str:
         return "a column, or `-` and a column"
     if "enum" in schema:
         return code(*schema["enum"])
-    if schema["type"] == "integer":
+    if {"minimum", "maximum"} <= set(schema):
         return f"{schema['minimum']} to {schema['maximum']}"
+    if schema["type"] == "integer":
+        return "whole number"
     if schema["type"] == "boolean":
         return "`true`, `false`"
     return schema.get("format") or "text"

@@ -29,6 +29,19 @@ def test_a_page_that_is_changed_missing_or_left_over_is_named(
     assert reference_pages.differing(made) == ["changed.md", "new.md", "old.md"]
 
 
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 100}, "1 to 100"),
+        ({"type": "integer"}, "whole number"),
+        ({"type": "string", "format": "date"}, "date"),
+        ({"type": "string"}, "text"),
+    ],
+)
+def test_each_kind_of_parameter_has_words(schema: dict[str, object], shown: str) -> None:
+    assert reference_pages.rule("weeks", schema) == shown
+
+
 def test_making_the_pages_leaves_nothing_in_the_database(system_database: Database) -> None:
     install(system_database)
     with prerequisites.connect(system_database.url, "reference") as connection:
