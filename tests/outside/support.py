@@ -262,6 +262,7 @@ class Service:
     def complain(self, connection: psycopg.Connection, dice: random.Random, count: int = 1) -> None:
         """Insert complaints of the last weeks, on both sides of each local midnight."""
         now = datetime.fromisoformat(NOW)
+        advisors = self.advisors()
         for _ in range(count):
             written = now - timedelta(
                 days=dice.choice((0, 1, 28, 29, 30, 31, dice.randrange(60))),
@@ -272,7 +273,7 @@ class Service:
                 f"INSERT INTO {self.table} (asesor_id, estado, creado_at, actualizado_at) "
                 "VALUES (%s, %s, %s, %s)",
                 [
-                    dice.choice(self.advisors()),
+                    dice.choice(advisors),
                     dice.choice(("ABIERTO", "CERRADO")),
                     written,
                     written + timedelta(hours=dice.randrange(9)),

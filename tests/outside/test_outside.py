@@ -15,12 +15,13 @@ import psycopg
 import pytest
 
 from cluster import PROJECT, Cluster
-from conftest import Database
+from conftest import Database, made_once
 from outside.support import (
     NOW,
     VIEW,
     WAYS,
     Service,
+    copy_of_sql,
     dice_of,
     service,
     support_cluster,
@@ -29,7 +30,6 @@ from webapi.test_endpoints import run
 
 SEQUENCES = int(os.environ.get("TELOO_OUTSIDE_SEQUENCES", "4"))
 STEPS = 8
-SYSTEM_SERVER_IS_ENOUGH = False
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,21 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def foreign(database: Database, cluster: Cluster, tmp_path: Path) -> Service:
-    return service(database, cluster, tmp_path, "reread", seconds=1)
+def foreign(system_database: Database, cluster: Cluster, tmp_path: Path) -> Service:
+    return service(system_database, cluster, tmp_path, "reread", seconds=1)
 
 
 @pytest.fixture
-def local(database: Database, cluster: Cluster, tmp_path: Path) -> Service:
-    return service(database, cluster, tmp_path, "triggers")
+def local(system_database: Database, cluster: Cluster, tmp_path: Path) -> Service:
+    made_once(
+        system_database,
+        "complaints",
+        lambda made: service(made, cluster, tmp_path / "once", "triggers"),
+    )
+    # As somebody confirms in a copy of a database.
+    system_database.execute("SET ROLE analytics_owner; SELECT analytics.bind_outside_sources()")
+    directory = copy_of_sql(tmp_path, "triggers")
+    return Service(system_database, system_database, "soporte.reclamos", directory)
 
 
 def write(made: Service, connection: psycopg.Connection, dice: random.Random) -> None:
