@@ -120,13 +120,13 @@ def ensure_source(cluster: Cluster, scale: str, seed: int) -> str:
     return name
 
 
-def install(url: str) -> None:
-    """Install teloo-analytics, with a clock that can be pinned, and compute everything once."""
+def install(url: str, *, hub: bool = False) -> None:
+    """Install teloo-analytics, or a hub, with a clock that can be pinned; compute everything."""
     level = LOGGER.level
     # There is no pg_cron in the bench's databases, and migrate warns of it.
     LOGGER.setLevel(WARNING + 1)
     try:
-        migrate(url)
+        migrate(url, hub=hub)
     finally:
         LOGGER.setLevel(level)
     with connect(url) as connection:
