@@ -266,7 +266,7 @@ def in_count(value: float) -> str:
     """Write a large number as thousands or millions."""
     for size, unit in ((1e9, " billion"), (1e6, " million")):
         if value >= size:
-            return f"{short(value / size)}{unit}"
+            return f"{value / size:.3g}{unit}"
     return f"{float(f'{value:.3g}'):,.0f}"
 
 
