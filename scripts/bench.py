@@ -45,6 +45,7 @@ from development.bench_lag import (
     pgbench_latencies,
     schedule,
 )
+from development.bench_origins import ORIGINS, day_of_work, one_and_several, rebuild
 from development.bench_replica import ROWS, TRANSACTIONS, following, update_row_by_row, update_rows
 from development.bench_report import Kind, Record, Result, chart, publish
 
@@ -845,6 +846,45 @@ class Bench:
             )
         )
 
+    def origins(self, seed: int) -> None:
+        """Refresh and rebuild over several origins, and over one of the same size."""
+        with one_and_several(self.cluster, self.scale, seed) as (alone, together):
+            measures: tuple[tuple[str, Callable[[], float], Callable[[], float]], ...] = (
+                (
+                    "a day of work at one",
+                    lambda: day_of_work(together[:1], together),
+                    lambda: day_of_work([alone], [alone]),
+                ),
+                (
+                    "a day of work at each",
+                    lambda: day_of_work(together, together),
+                    lambda: day_of_work([alone], [alone]),
+                ),
+                (
+                    "analytics.rebuild()",
+                    lambda: rebuild(together[0].connection),
+                    lambda: rebuild(alone.connection),
+                ),
+            )
+            for measure, several, one in measures:
+                sides = [(several(), one()) for _ in range(self.pairs)]
+                self.add(
+                    Result(
+                        f"{len(ORIGINS)} origins: {measure}",
+                        self.scale,
+                        "cost",
+                        [side[0] for side in sides],
+                        [side[1] for side in sides],
+                        "ms",
+                        "one origin alone",
+                        "ms on a CPU",
+                    )
+                )
+            for market in (alone, together[0]):
+                row = market.connection.execute("SELECT analytics.audit()").fetchone()
+                if row != (0,):
+                    raise BenchError(f"the audit found {row}")
+
     def arithmetic(self, seed: int) -> None:
         """Measure what docs/arithmetic.md computes with."""
         inputs = bench_arithmetic.Inputs(self.cluster, self.scale, seed)
@@ -875,16 +915,15 @@ class Bench:
             # It takes many minutes, so it is measured only if asked for.
             measures = {"lag": self.lag}
         LOGGER.info("scale %s", self.scale)
-        if only == "replica":
-            # It has a publisher of its own.
-            self.replica(seed)
-            return
-        if only == "hub":
-            # It has sites of its own.
-            self.hub(seed)
-            return
-        if only == "arithmetic":
-            self.arithmetic(seed)
+        apart = {
+            "replica": self.replica,
+            "hub": self.hub,
+            "origins": self.origins,
+            "arithmetic": self.arithmetic,
+        }
+        if only in apart:
+            # They have databases of their own.
+            apart[only](seed)
             return
         self.prepare(seed, compares=only != "lag")
         try:
@@ -1087,12 +1126,13 @@ def main(arguments: list[str] | None = None) -> int:
             "lag",
             "replica",
             "hub",
+            "origins",
             "arithmetic",
         ],
         default="",
         help="measure only this; lag (the setting target_lag), replica (a subscriber), hub (over "
-        "four sites) and arithmetic (what docs/arithmetic.md computes with) are measured only "
-        "this way",
+        "four sites), origins (two in one database) and arithmetic (what docs/arithmetic.md "
+        "computes with) are measured only this way",
     )
     parser.add_argument(
         "--publish", action="store_true", help="write the results into docs/performance.*"
