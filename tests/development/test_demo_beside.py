@@ -19,6 +19,7 @@ import demo
 import federation
 import oracle
 from capture import origins
+from capture.subscriber import QUICK_WORKERS
 from cluster import PROJECT, Cluster
 from conftest import TEST_SETTINGS, wait_for_the_new_day
 from demo import Phases
@@ -119,7 +120,7 @@ def server(name: str) -> Cluster:
     """Return a server of the tests' own, in the place of one of the demo's."""
     return Cluster(
         f"test-{name}-{os.getpid()}-1",
-        settings=f"{TEST_SETTINGS}{PUBLISHER_SETTINGS}shared_buffers = 64MB\n",
+        settings=f"{TEST_SETTINGS}{PUBLISHER_SETTINGS}{QUICK_WORKERS}shared_buffers = 64MB\n",
     )
 
 
