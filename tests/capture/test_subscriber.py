@@ -508,7 +508,18 @@ def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> No
             killing.check()
             done[moment.__name__] += 1
         print(f"\nkilled, the {whom}: {dict(done)}")
+        if whom == "publisher":
+            the_check_sees_a_lost_change(killing)
         pair.unsubscribe()
+
+
+def the_check_sees_a_lost_change(killing: Killing) -> None:
+    """Lose one on purpose."""
+    killing.write()
+    killing.pair.catch_up()
+    killing.pair.subscriber.execute("DELETE FROM kpi_engine.change_log")
+    with pytest.raises(AssertionError, match="monthly: "):
+        killing.check()
 
 
 def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:

@@ -99,6 +99,15 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def is_ended(connection: psycopg.Connection) -> bool:
+    """Tell whether the server has ended a session."""
+    try:
+        connection.execute("SELECT")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
 def kill(database: Database, victim: str, pid: int) -> None:
     """Kill a process of the server, or the postmaster; return when the server answers again."""
     cluster = database.cluster
@@ -118,8 +127,10 @@ def kill(database: Database, victim: str, pid: int) -> None:
         )
         cluster.start()
     else:
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not is_alive(pid), "a killed process lives on")
+        with closing(database.connect()) as witness:
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not is_alive(pid), "a killed process lives on")
+            wait_for(lambda: is_ended(witness), "the server did not end its other sessions")
     wait_for(
         lambda: len(database.rows("SELECT pg_postmaster_start_time()")) == 1,
         "the server did not come back",
