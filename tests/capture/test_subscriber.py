@@ -421,8 +421,10 @@ class Killing:
                 "INSERT INTO public.solicitudes SELECT (jsonb_populate_record(s, "
                 "jsonb_build_object('id', gen_random_uuid()))).* FROM public.solicitudes AS s "
                 "ORDER BY random() LIMIT 2",
-                "DELETE FROM public.ofertas_detalle WHERE id = "
-                "(SELECT id FROM public.ofertas_detalle ORDER BY random() LIMIT 1)",
+                # Some stay, however many kills there are.
+                "DELETE FROM public.ofertas_detalle WHERE id = (SELECT id FROM "
+                "public.ofertas_detalle ORDER BY random() LIMIT 1) "
+                "AND (SELECT count(*) FROM public.ofertas_detalle) > 20",
             )
 
     def while_rows_are_applied(self) -> None:

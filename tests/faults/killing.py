@@ -109,14 +109,21 @@ def is_ended(connection: psycopg.Connection) -> bool:
 
 
 def kill(database: Database, victim: str, pid: int) -> None:
-    """Kill a process of the server, or the postmaster; return when the server answers again."""
+    """Kill a process of the server, the postmaster, or all; return when the server answers again.
+
+    A process that waits sees that the postmaster is gone. One that computes goes on, and commits:
+    at a moment without a lock only a "server" ends at once.
+    """
     cluster = database.cluster
     postmaster = int((cluster.data / "postmaster.pid").read_text().splitlines()[0])
-    if victim == "postmaster":
+    if victim in ("postmaster", "server"):
         children = subprocess.run(
             ["pgrep", "-P", str(postmaster)], check=True, capture_output=True, text=True
         ).stdout.split()
         os.kill(postmaster, signal.SIGKILL)
+        for child in children if victim == "server" else []:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
         # They see that their parent is gone.
         wait_for(
             lambda: not any(is_alive(int(child)) for child in [*children, str(postmaster)]),
