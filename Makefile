@@ -44,6 +44,7 @@ SERVER ?= demo
 PYTHON := .local/venv/bin/python
 yes = $(filter-out 0 no false,$(1))
 dry_run = $(if $(call yes,$(DRY_RUN)),--dry-run)
+KILLED := test_nothing_is_lost_or_counted_twice_when_a_part_is_killed
 LOCK := .local/venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	--no-header -q $(if $(call yes,$(UPGRADE)),--upgrade)
 
@@ -158,7 +159,8 @@ reference: ## write docs/reference anew, from what a new installation says
 test-long: ## daily slots of every zone over 10 years; each kill 25 times (an hour)
 	@scripts/install.sh --test
 	@TELOO_LONG=1 TELOO_KILLS=25 $(PYTHON) -m pytest -q tests/schedule/test_slots.py \
-		tests/faults/test_crash_matrix.py
+		tests/faults/test_crash_matrix.py \
+		tests/capture/test_subscriber.py::$(KILLED) tests/hub/test_sites.py::$(KILLED)
 
 .PHONY: lint
 lint: ## run the linters and the type checkers only
