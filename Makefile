@@ -5,9 +5,12 @@
 #   SEED           demo, bench: another seed makes other data
 #   RELOAD         demo: RELOAD=1 loads the data again in any case
 #   REPLICA        demo: REPLICA=1 starts two servers, of which one follows the other
+#   ORIGINS        demo: ORIGINS=2 starts two operational servers, and one that follows both
 #   DATABASE_URL   migrate, status, doctor, indexes, uninstall: the database
 #   SOURCE_SCHEMA  migrate: schema of the operational tables, if it can't be found
-#   HUB            migrate: HUB=1 installs a hub over other installations (scripts/hub.py)
+#   HUB            demo: HUB=1 starts two sites and a hub; migrate: HUB=1 installs a hub over
+#                  other installations (scripts/hub.py)
+#   SERVER         psql, token, logs: which server of the demo, demo (default) or as it was named
 #   ENVIRONMENT    development (default) or production
 #   PUBLISH        bench: PUBLISH=1 writes the results into docs/performance.*
 #   DRY_RUN        migrate, indexes, uninstall: DRY_RUN=1 changes nothing
@@ -27,6 +30,7 @@ SCALE ?= small
 SEED ?=
 RELOAD ?=
 REPLICA ?=
+ORIGINS ?=
 HUB ?=
 DRY_RUN ?=
 PUBLISH ?=
@@ -35,10 +39,12 @@ ROLE ?= analytics_lector
 TTL ?= 3600
 SUB ?=
 CIUDADES ?=
+SERVER ?= demo
 
 PYTHON := .local/venv/bin/python
 yes = $(filter-out 0 no false,$(1))
 dry_run = $(if $(call yes,$(DRY_RUN)),--dry-run)
+KILLED := test_nothing_is_lost_or_counted_twice_when_a_part_is_killed
 LOCK := .local/venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	--no-header -q $(if $(call yes,$(UPGRADE)),--upgrade)
 
@@ -57,25 +63,28 @@ install: ## install what is missing: PostgreSQL, pg_cron, nginx, PostgREST, .loc
 demo: ## start the demo: a cluster in .local, a marketplace (SCALE), the KPIs, the HTTP API
 	@scripts/install.sh
 	@$(PYTHON) scripts/demo.py --scale $(SCALE) $(if $(SEED),--seed $(SEED)) \
-		$(if $(call yes,$(RELOAD)),--reload) $(if $(call yes,$(REPLICA)),--replica)
+		$(if $(call yes,$(RELOAD)),--reload) $(if $(call yes,$(REPLICA)),--replica) \
+		$(if $(call yes,$(ORIGINS)),--origins $(ORIGINS)) $(if $(call yes,$(HUB)),--hub)
 
 .PHONY: psql
 psql: ## open psql on the demo
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
-	@$(PYTHON) scripts/cluster.py psql --name demo
+	@$(PYTHON) scripts/cluster.py psql --name "$(SERVER)"
 
 .PHONY: stop
-stop: ## stop the demo; its data stays
-	@if [ -x $(PYTHON) ]; then for name in demo demo-replica demo-shop; do \
-		[ $$name = demo ] || [ -e .local/$$name/location ] || continue; \
-		[ $$name = demo-shop ] || $(PYTHON) scripts/gateway.py stop --name $$name; \
-		$(PYTHON) scripts/cluster.py stop --name $$name; done; \
+stop: ## stop the demo, all its servers; its data stays
+	@if [ -x $(PYTHON) ]; then for location in .local/demo/ .local/demo-*/location; do \
+		name="$$(basename "$${location%/location}")"; \
+		[ $$name = demo ] || [ -e "$$location" ] || continue; \
+		[ $$name = demo ] || echo "$$name:" >&2; \
+		$(PYTHON) scripts/gateway.py stop --name "$$name"; \
+		$(PYTHON) scripts/cluster.py stop --name "$$name"; done; \
 		else echo "no demo here: .local/venv is not there"; fi
 
 .PHONY: logs
 logs: ## where the demo's logs are, and their last lines
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
-	@$(PYTHON) scripts/gateway.py logs --name demo
+	@$(PYTHON) scripts/gateway.py logs --name "$(SERVER)"
 
 .PHONY: scheduler
 scheduler: ## without pg_cron: run the schedule of DATABASE_URL every minute, until Ctrl-C
@@ -90,8 +99,8 @@ notifier: ## deliver the alerts of DATABASE_URL (ALERT_WEBHOOK_URL, ALERT_SMTP_U
 .PHONY: token
 token: ## print a token of the demo's HTTP API (ROLE, TTL, SUB, CIUDADES)
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
-	@$(PYTHON) scripts/jwt_token.py "$(ROLE)" --ttl "$(TTL)" $(if $(SUB),--sub "$(SUB)") \
-		$(if $(CIUDADES),--ciudades "$(CIUDADES)")
+	@$(PYTHON) scripts/jwt_token.py "$(ROLE)" --name "$(SERVER)" --ttl "$(TTL)" \
+		$(if $(SUB),--sub "$(SUB)") $(if $(CIUDADES),--ciudades "$(CIUDADES)")
 
 .PHONY: clean
 clean: ## remove the demo with its data, .local and all caches
@@ -150,7 +159,8 @@ reference: ## write docs/reference anew, from what a new installation says
 test-long: ## daily slots of every zone over 10 years; each kill 25 times (an hour)
 	@scripts/install.sh --test
 	@TELOO_LONG=1 TELOO_KILLS=25 $(PYTHON) -m pytest -q tests/schedule/test_slots.py \
-		tests/faults/test_crash_matrix.py
+		tests/faults/test_crash_matrix.py \
+		tests/capture/test_subscriber.py::$(KILLED) tests/hub/test_sites.py::$(KILLED)
 
 .PHONY: lint
 lint: ## run the linters and the type checkers only
