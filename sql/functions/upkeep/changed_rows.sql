@@ -1,7 +1,8 @@
 -- Writes the replacements that make a definition read only changed rows.
 --
 -- Invariant: sign 1 are the rows as they are now, for windows that end today. Sign -1 are the rows
--- as they were, for windows that ended with the day $2.
+-- as they were, for windows that ended with the day $2. Without a sign there are both, for
+-- definitions without windows.
 
 CREATE OR REPLACE FUNCTION kpi_engine.changed_rows(p_reads text[], p_sign integer)
 RETURNS jsonb
@@ -14,7 +15,8 @@ AS $changed_rows$
     FROM (
         SELECT
             listed.name,
-            format('SELECT * FROM %I WHERE sign = %s', 'changed_' || listed.name, p_sign) AS query
+            format('SELECT * FROM %I', 'changed_' || listed.name)
+            || coalesce(' WHERE sign = ' || p_sign, '') AS query
         FROM unnest(p_reads) AS listed (name)
         UNION ALL
         SELECT 'window_end', 'SELECT $2 AS today'
@@ -23,7 +25,8 @@ AS $changed_rows$
 $changed_rows$;
 
 COMMENT ON FUNCTION kpi_engine.changed_rows(text[], integer) IS
-'For kpi_engine.query_over(): the rows of these derived tables that come (p_sign 1) or go (-1). '
+'For kpi_engine.query_over(): the rows of these derived tables that come (p_sign 1), go (-1), or '
+'both (NULL). '
 'Internal to the derived tables.';
 
 REVOKE ALL ON FUNCTION kpi_engine.changed_rows(text[], integer) FROM public;
