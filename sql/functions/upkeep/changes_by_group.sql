@@ -12,7 +12,7 @@ SET search_path = pg_catalog, pg_temp
 AS $changes_by_group$
     SELECT format(
         'touched AS MATERIALIZED (
-             %2$s
+             SELECT DISTINCT %1$s FROM (%2$s) AS moved
          ),
          fresh AS MATERIALIZED (
              SELECT %3$s FROM (%4$s) AS again
@@ -21,23 +21,7 @@ AS $changes_by_group$
              SELECT %3$s FROM touched INNER JOIN kpi_engine.%5$I USING (%1$s)
          )',
         kpi_engine.column_list(p_table.key_columns),
-        (
-            SELECT string_agg(format(
-                'SELECT DISTINCT %s FROM (%s) AS moved',
-                kpi_engine.column_list(p_table.key_columns),
-                kpi_engine.query_over(
-                    kpi_engine.definition_of(p_table.table_name),
-                    kpi_engine.changed_rows(p_table.reads, side.sign)
-                )
-            ), ' UNION ')
-            -- Both sides at once, unless a window is another one for each.
-            FROM unnest(
-                CASE WHEN p_table.window_days IS NULL
-                    THEN ARRAY[NULL::integer]
-                    ELSE ARRAY[1, -1]
-                END
-            ) AS side (sign)
-        ),
+        kpi_engine.changed_sides(p_table),
         kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
         kpi_engine.rows_of_groups(p_table, 'touched'),
         p_table.table_name
