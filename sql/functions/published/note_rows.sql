@@ -152,37 +152,31 @@ BEGIN
             FROM changed
         ),
 
-        contents AS MATERIALIZED (
-            SELECT compared.bucket, compared.row_key, compared.row_hash
-            FROM compared
-            WHERE
-                compared.row_hash IS NOT NULL
-                AND compared.bucket IN (SELECT changed.bucket FROM changed)
-            UNION ALL
-            SELECT changed.bucket, changed.row_key, changed.row_hash
-            FROM changed
-            WHERE changed.row_hash IS NOT NULL
-        ),
-
         filled AS (
             INSERT INTO kpi_engine.published_hashes AS hashes (
                 view_name, bucket, row_keys, row_hashes
             )
             SELECT
-                $1, contents.bucket, array_agg(contents.row_key), array_agg(contents.row_hash)
-            FROM contents
+                $1,
+                contents.bucket,
+                -- A bucket may become empty.
+                coalesce(
+                    array_agg(contents.row_key) FILTER (WHERE contents.row_hash IS NOT NULL), '{}'),
+                coalesce(
+                    array_agg(contents.row_hash) FILTER (WHERE contents.row_hash IS NOT NULL), '{}')
+            FROM (
+                SELECT compared.bucket, compared.row_key, compared.row_hash
+                FROM compared
+                WHERE
+                    compared.row_hash IS NOT NULL
+                    AND compared.bucket IN (SELECT changed.bucket FROM changed)
+                UNION ALL
+                SELECT changed.bucket, changed.row_key, changed.row_hash
+                FROM changed
+            ) AS contents
             GROUP BY contents.bucket
             ON CONFLICT (view_name, bucket) DO UPDATE
             SET row_keys = excluded.row_keys, row_hashes = excluded.row_hashes
-        ),
-
-        emptied AS (
-            DELETE FROM kpi_engine.published_hashes AS hashes
-            WHERE hashes.view_name = $1 AND hashes.bucket IN (
-                SELECT changed.bucket FROM changed
-                EXCEPT
-                SELECT contents.bucket FROM contents
-            )
         )
 
         SELECT
