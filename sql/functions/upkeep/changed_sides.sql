@@ -35,7 +35,7 @@ AS $changed_sides$
 $changed_sides$;
 
 COMMENT ON FUNCTION kpi_engine.changed_sides(kpi_engine.derived_tables) IS
-'Query for the rows of a derived table that its definition gives over the changed rows alone: those '
-'that come (sign 1) and those that go (sign -1). Internal to the derived tables.';
+'Query for the rows of a derived table that its definition gives over the changed rows alone: '
+'those that come (sign 1) and those that go (sign -1). Internal to the derived tables.';
 
 REVOKE ALL ON FUNCTION kpi_engine.changed_sides(kpi_engine.derived_tables) FROM public;
