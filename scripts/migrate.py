@@ -32,6 +32,7 @@ from database.prerequisites import (
 from database.sql_files import (
     SQL_DIRECTORY,
     SqlFile,
+    contract_tables,
     dependency_order,
     load_migrations,
     load_objects,
@@ -39,6 +40,7 @@ from database.sql_files import (
     rules_of,
     split_name,
 )
+from database.version import package_version, version_key
 
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
@@ -141,6 +143,17 @@ class Migration:
         if scalar(self.connection, "SELECT to_regclass('kpi_engine.migration_ledger') IS NULL"):
             return
         prerequisites.refuse_hollow(self.connection)
+        # Older versions have no such column.
+        installed = scalar(
+            self.connection,
+            "SELECT to_jsonb(installation) ->> 'version' FROM kpi_engine.installation",
+        )
+        if installed and version_key(str(installed)) > version_key(package_version()):
+            raise UserError(
+                f"the database has teloo-analytics {installed}, these files are the older "
+                f"{package_version()}; nothing was changed",
+                f"Take version {installed} of teloo-analytics, or a newer one.",
+            )
         rows = self.connection.execute(
             "SELECT name, kind, checksum, text_checksum, file FROM kpi_engine.migration_ledger"
         ).fetchall()
@@ -898,13 +911,6 @@ class Migration:
         for view in views:
             self.apply_object(view)
 
-    def contract_tables(self) -> list[str]:
-        """Return the names of the operational tables, by the file of the contract."""
-        contract = f"{ENGINE_SCHEMA}.source_contract"
-        text = "".join(item.sql for item in self.objects if item.object_name == contract)
-        names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
-        return list(dict.fromkeys([*names, "auditoria_tiendas"]))
-
     def source_views(self) -> list[SqlFile]:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
         found: list[tuple[str, str]] = []
@@ -1085,6 +1091,15 @@ class Migration:
             # Of what is generated, too, the code may be new.
             self.connection.execute("SELECT kpi_engine.generate_statements()")
         first_time = "applied migrations/0001_foundation.sql" in self.changes
+        if scalar(
+            self.connection,
+            "SELECT version IS DISTINCT FROM %s FROM kpi_engine.installation",
+            package_version(),
+        ):
+            self.connection.execute(
+                "UPDATE kpi_engine.installation SET version = %s", [package_version()]
+            )
+            self.changes.append(f"version {package_version()}")
         wanted = None
         if environment() == "production":
             wanted = "off"
@@ -1115,7 +1130,7 @@ class Migration:
             prerequisites.early_requirements(
                 connection,
                 source_schemas(self.source_schema),
-                self.contract_tables(),
+                contract_tables(self.objects),
                 prerequisites.database_search_path(connection) or default_path,
             ),
         )
@@ -1269,7 +1284,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         ).fetchall()
         row = connection.execute(
             "SELECT cron_role, "
-            "(SELECT max(version) FROM kpi_engine.migration_ledger), "
+            "coalesce(to_jsonb(installation) ->> 'version', 'before 0.1.0'), "
             "(SELECT count(*) FROM kpi_engine.migration_ledger), "
             "(SELECT max(applied_at) FROM kpi_engine.migration_ledger) FROM kpi_engine.installation"
         ).fetchone()

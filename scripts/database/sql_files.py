@@ -67,8 +67,10 @@ class SqlFile:
 
     def __post_init__(self) -> None:
         """Compute the checksums."""
-        # analytics.bind_source() writes that of a source view too, and can only take it whole.
-        code = self.sql if self.kind == "source view" else code_of(self.sql)
+        # Functions write those of generated views too, and can only take them whole:
+        # analytics.bind_source(), and a release in one file.
+        is_generated = self.kind in ("source view", "api view")
+        code = self.sql if is_generated else code_of(self.sql)
         object.__setattr__(self, "checksum", sha256(code))
         object.__setattr__(self, "text_checksum", sha256(self.sql))
 
@@ -271,6 +273,15 @@ def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
                     ]
         rules[item.derived_table] = found
     return rules
+
+
+def contract_tables(objects: Iterable[SqlFile]) -> list[str]:
+    """Return the names of the operational tables, by the file of the contract."""
+    text = "".join(
+        item.sql for item in objects if item.object_name == "kpi_engine.source_contract"
+    )
+    names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
+    return list(dict.fromkeys([*names, "auditoria_tiendas"]))
 
 
 def providers(objects: Iterable[SqlFile]) -> dict[str, str]:

@@ -1,0 +1,96 @@
+-- Checks the KPI views, puts them in their places, writes their views of schema api.
+--
+-- Last, since readers of a view that changed wait from here to the COMMIT.
+
+CREATE FUNCTION pg_temp.release_finish_views()
+RETURNS void
+LANGUAGE plpgsql
+AS $release_finish_views$
+DECLARE
+    v_problem record;
+    v_index record;
+BEGIN
+    FOR v_problem IN
+        SELECT release_files.file, problems.problem, problems.right_form
+        FROM pg_temp.release_files
+        CROSS JOIN LATERAL kpi_engine.kpi_problems(format(
+            '%I.%I',
+            CASE
+                WHEN EXISTS (
+                    SELECT FROM pg_temp.release_waiting
+                    WHERE release_waiting.name = release_files.name AND release_waiting.is_staged
+                ) THEN 'analytics_staging'
+                ELSE 'analytics'
+            END,
+            release_files.name
+        )::regclass) AS problems
+        WHERE
+            release_files.kind = 'materialized view' AND starts_with(release_files.name, 'mv_')
+        LIMIT 1
+    LOOP
+        RAISE EXCEPTION 'sql/%: %; nothing was changed', v_problem.file, v_problem.problem
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = v_problem.right_form;
+    END LOOP;
+
+    -- Indexes that hold values of a function whose body changed.
+    FOR v_index IN
+        WITH RECURSIVE changed AS (
+            SELECT pg_proc.oid
+            FROM pg_temp.release_changed_functions AS named
+            INNER JOIN pg_proc ON pg_proc.proname = regexp_replace(named.name, '^.*\.', '')
+            INNER JOIN pg_namespace
+                ON pg_namespace.oid = pg_proc.pronamespace
+                AND pg_namespace.nspname = CASE
+                    WHEN named.name LIKE '%.%' THEN split_part(named.name, '.', 1)
+                    ELSE 'analytics'
+                END
+            UNION
+            SELECT pg_depend.objid
+            FROM changed
+            INNER JOIN pg_depend
+                ON pg_depend.refclassid = 'pg_proc'::regclass
+                AND pg_depend.refobjid = changed.oid
+                AND pg_depend.classid = 'pg_proc'::regclass
+        )
+
+        SELECT DISTINCT pg_namespace.nspname, pg_class.relname
+        FROM changed
+        INNER JOIN pg_depend
+            ON pg_depend.refclassid = 'pg_proc'::regclass
+            AND pg_depend.refobjid = changed.oid
+            AND pg_depend.classid = 'pg_class'::regclass
+        INNER JOIN pg_class ON pg_class.oid = pg_depend.objid AND pg_class.relkind = 'i'
+        INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+        WHERE pg_namespace.nspname IN ('analytics', 'kpi_engine', 'api')
+    LOOP
+        EXECUTE format('REINDEX INDEX %I.%I', v_index.nspname, v_index.relname);
+        INSERT INTO pg_temp.release_changes (change)
+        VALUES (format('built index %s anew', v_index.relname));
+    END LOOP;
+
+    PERFORM pg_temp.release_swap();
+
+    INSERT INTO pg_temp.release_files (place, name, kind, contents, checksum, text_checksum)
+    SELECT
+        200000 + row_number() OVER (ORDER BY written.name),
+        'api.' || written.name,
+        'api view',
+        written.contents,
+        encode(sha256(convert_to(written.contents, 'UTF8')), 'hex'),
+        encode(sha256(convert_to(written.contents, 'UTF8')), 'hex')
+    FROM (
+        SELECT
+            pg_class.relname AS name,
+            kpi_engine.kpi_api_view(pg_class.oid) AS contents
+        FROM pg_class
+        INNER JOIN pg_temp.release_files
+            ON release_files.name = pg_class.relname
+            AND release_files.kind = 'materialized view'
+        WHERE
+            pg_class.relkind = 'm'
+            AND pg_class.relnamespace = 'analytics'::regnamespace
+            AND starts_with(pg_class.relname, 'mv_')
+    ) AS written;
+    PERFORM pg_temp.release_apply_all(false, ARRAY['api view']);
+END;
+$release_finish_views$;
