@@ -227,7 +227,7 @@ def pgxn_meta(version: str, description: str, file: str) -> str:
                 "name": "teloo-analytics",
                 "abstract": description,
                 "version": version,
-                "maintainer": "TeLOO <analytics@teloo.co>",
+                "maintainer": "The teloo-analytics authors",
                 "license": "mit",
                 "provides": {
                     "teloo-analytics": {

@@ -56,7 +56,9 @@ BEGIN
         END IF;
         v_waiting := v_left;
     END LOOP;
-    DROP SCHEMA IF EXISTS analytics_replaced;
+    IF to_regnamespace('analytics_replaced') IS NOT NULL THEN
+        DROP SCHEMA analytics_replaced;
+    END IF;
     INSERT INTO pg_temp.release_changes (change)
     SELECT 'removed ' || coalesce(nullif(ledger.file, ''), ledger.name)
     FROM kpi_engine.migration_ledger AS ledger

@@ -1,54 +1,508 @@
-"""A release as one SQL file: it equals make migrate, upgrades, and leaves nothing half done."""
+"""A release as one SQL file: it equals make migrate, it upgrades, it never leaves a half."""
 
+import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import psycopg
 import pytest
 
+import release as release_module
 from conftest import SERVERS, Database, Server, server_of_kind
+from database.sql_files import SQL_DIRECTORY
+from database.version import package_version, version_key
 from development.demo_source import load_source_schema
+from golden_data import load_change, load_source
 from installations import differences, installation
 from marketplace import load_schema_b
 from migrate import migrate
 
+TAKES_MINUTES = True
+
+PROJECT = SQL_DIRECTORY.parent
 PASSWORD = "secret"  # noqa: S105
-OWNER_OF_DATABASE = "duena"
+ROLE = "duena"
+NEXT = "999.0.0"
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def own_server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server of this module's own: nobody has made the roles yet."""
+    """A server of this module's own: nobody has made the roles, and ROLE is no superuser."""
     for server in server_of_kind(request.param):
         Database(server.cluster, "postgres").execute(
-            f"CREATE ROLE {OWNER_OF_DATABASE} LOGIN CREATEROLE PASSWORD '{PASSWORD}'"
+            f"CREATE ROLE {ROLE} LOGIN CREATEROLE PASSWORD '{PASSWORD}'"
         )
         yield server
 
 
-def psql(database: Database, file: object, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["psql", "-X", "-f", str(file), *arguments, database.url_as(OWNER_OF_DATABASE, PASSWORD)],
-        capture_output=True, text=True, check=False,
+@pytest.fixture(autouse=True)
+def production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release does what migrate does in production: the clock can't be pinned."""
+    monkeypatch.setenv("ENVIRONMENT", "production")
+
+
+class Tree:
+    """A copy of this tree, with a history of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for name in ("scripts", "sql"):
+            shutil.copytree(
+                PROJECT / name, path / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        for name in ("pyproject.toml", "CHANGELOG.md", ".gitignore"):
+            shutil.copy(PROJECT / name, path / name)
+        self.git("init", "-q")
+        self.commit()
+
+    def git(self, *arguments: str) -> None:
+        command = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", *arguments]
+        subprocess.run(command, cwd=self.path, check=True, capture_output=True)
+
+    def commit(self) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "state")
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.path / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, (file, old)
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(self.path / "scripts" / script), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def release(self, version: str) -> Path:
+        """Release what is there; return the file."""
+        self.commit()
+        made = self.run("release.py", version, "--checks", "none")
+        assert made.returncode == 0, made.stderr
+        return self.path / "releases" / f"teloo-analytics--{version}.sql"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "tree")
+
+
+@pytest.fixture(scope="module")
+def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release that this tree would be."""
+    path = tmp_path_factory.mktemp("present") / "present.sql"
+    path.write_text(release_module.text_of_release(package_version()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of a tree that differs from this one in each way that an upgrade can meet."""
+    tree = Tree(tmp_path_factory.mktemp("earlier") / "tree")
+    tree.edit("pyproject.toml", f'version = "{package_version()}"', 'version = "0.0.1"')
+    # A parameter has another name: it can't be replaced, and views read it.
+    tree.edit("sql/functions/kpis/percentage.sql", "p_part", "p_share")
+    # Another body, in an index; another result type; one right more.
+    tree.edit("sql/functions/facts/city_key.sql", "LANGUAGE", "COST 77\nLANGUAGE")
+    # A materialized view that is built again, and one with other words.
+    tree.edit("sql/views/kpis/mv_demanda_ciudades.sql", "WITH NO DATA;", "LIMIT 1000000\nWITH NO DATA;")
+    tree.edit("sql/views/kpis/mv_embudo_niveles.sql", "COMMENT ON COLUMN", "\nCOMMENT ON COLUMN")
+    tree.edit("sql/views/kpis/mv_embudo_niveles.sql", "es: ", "es: Antes. ")
+    tree.edit("sql/migrations/0003_engine.sql", " IS\n'", " IS\n'Before: ")
+    # Objects that are gone now, and one that is new.
+    (tree.path / "sql/functions/kpis/went_away.sql").write_text(
+        "CREATE OR REPLACE FUNCTION analytics.went_away() RETURNS integer LANGUAGE sql\n"
+        "AS $a$ SELECT 1 $a$;\nREVOKE ALL ON FUNCTION analytics.went_away() FROM public;\n"
+    )
+    (tree.path / "sql/views/kpis/mv_antes.sql").write_text(
+        "CREATE MATERIALIZED VIEW mv_antes AS SELECT month_totals.mes FROM "
+        "kpi_engine.month_totals WITH NO DATA;\n"
+        "CREATE UNIQUE INDEX mv_antes_mes ON mv_antes (mes);\n"
+        "COMMENT ON MATERIALIZED VIEW mv_antes IS 'Antes / Before\nes: Una.\nen: One.';\n"
+        "COMMENT ON COLUMN mv_antes.mes IS 'Mes [fecha, none]\nes: Uno.\nen: One.';\n"
+        "GRANT SELECT ON mv_antes TO analytics_lector;\n"
+    )
+    (tree.path / "sql/functions/kpis/kpi_api_view.sql").exists()
+    return tree.release("0.0.2")
+
+
+def releases() -> list[Path]:
+    """Return the files of all releases of the repository; there may be none yet."""
+    return sorted(
+        (PROJECT / "releases").glob("teloo-analytics--*.sql"),
+        key=lambda path: version_key(path.stem.partition("--")[2]),
     )
 
 
-def test_quick(own_server, monkeypatch):
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    dbs = []
-    for n in ("one", "two"):
-        name = own_server.new_name(n)
-        Database(own_server.cluster, "postgres").execute(f"CREATE DATABASE {name} OWNER {OWNER_OF_DATABASE}")
-        d = Database(own_server.cluster, name)
-        load_source_schema(d.url_as(OWNER_OF_DATABASE, PASSWORD))
-        dbs.append(d)
-    r = psql(dbs[0], "/tmp/rel/teloo.sql", "-1")
-    print(r.stdout[-2000:], r.stderr[-3000:])
-    assert r.returncode == 0
-    dbs[0].execute("SET ROLE duena; CALL analytics.apply_change_capture()") if 0 else None
-    ch = migrate(dbs[1].url_as(OWNER_OF_DATABASE, PASSWORD))
-    c2 = migrate(dbs[0].url_as(OWNER_OF_DATABASE, PASSWORD))
-    print("second", c2)
-    d = differences(installation(dbs[0]), installation(dbs[1]))
-    print(len(d)); print("\n".join(d[:60]))
-    assert not d
+@contextmanager
+def database_of(
+    server: Server, load: Callable[[str], None] = load_source_schema
+) -> Iterator[Database]:
+    """Make a database that ROLE owns, with its tables; drop it at the end."""
+    name = server.new_name("release")
+    postgres = Database(server.cluster, "postgres")
+    postgres.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0 ENCODING 'UTF8'")
+    database = Database(server.cluster, name)
+    try:
+        load(url(database))
+        yield database
+    finally:
+        postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def url(database: Database) -> str:
+    return database.url_as(ROLE, PASSWORD)
+
+
+def psql(database: Database, file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["psql", "-X", "-f", str(file), *(arguments or ("-1",)), url(database)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def apply(database: Database, file: Path, *arguments: str) -> str:
+    """Run the file of a release, and change capture after it; return what it said."""
+    ran = psql(database, file, *arguments)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    with database.connect(url(database)) as connection:
+        connection.execute("CALL analytics.apply_change_capture()")
+    return ran.stderr
+
+
+def refused(database: Database, file: Path, *arguments: str) -> str:
+    """Run a file that has to fail; return what it said. It changed nothing."""
+    before = installation(database)
+    ran = psql(database, file, *arguments)
+    assert ran.returncode == 3, ran.stderr
+    assert differences(before, installation(database)) == []
+    return ran.stderr
+
+
+def of_objects(found: dict[str, str]) -> dict[str, str]:
+    """Return what does not depend on data: no rows but those of the package's own lists."""
+    lists = ("migration_ledger", "settings", "installation", "derived_rules")
+    return {
+        name: what
+        for name, what in found.items()
+        if not name.startswith("rows ") or name.endswith(lists)
+    }
+
+
+def figures(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    """Return what all KPI views show, without when it was computed."""
+    views = database.rows(
+        "SELECT relname FROM pg_class WHERE relkind = 'm' "
+        "AND relnamespace = 'analytics'::regnamespace ORDER BY 1"
+    )
+    return {
+        str(view): database.rows(
+            f"SELECT to_jsonb(v) - 'calculado_at' FROM analytics.{view} AS v ORDER BY 1"
+        )
+        for (view,) in views
+    }
+
+
+@pytest.mark.parametrize("load", [load_source_schema, load_schema_b], ids=["A", "B"])
+def test_the_file_installs_what_migrate_installs(
+    own_server: Server, present: Path, load: Callable[[str], None]
+) -> None:
+    with database_of(own_server, load) as one, database_of(own_server, load) as other:
+        said = apply(one, present)
+        assert "CALL analytics.apply_change_capture()" in said
+        migrate(url(other))
+        assert differences(installation(one), installation(other)) == []
+        # A later migrate knows it, and a second run changes nothing.
+        assert migrate(url(one)) == []
+        assert "up to date, nothing was changed" in apply(one, present)
+        assert "up to date, nothing was changed" in apply(other, present)
+        assert differences(installation(one), installation(other)) == []
+        with one.connect(url(one)) as connection:
+            rows = connection.execute("SELECT * FROM refresh_all_mv()").fetchall()
+            assert {row[1] for row in rows} == {"SUCCESS"}
+        ((left,),) = one.rows(
+            "SELECT count(*) FROM pg_class AS c INNER JOIN pg_namespace AS n "
+            "ON n.oid = relnamespace WHERE nspname ~ '^pg_temp' OR nspname ~ '^analytics_'"
+        )
+        assert left == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "GRANT EXECUTE ON FUNCTION analytics.today() TO public",
+        "ALTER FUNCTION analytics.today() OWNER TO postgres_other",
+        "COMMENT ON VIEW analytics.settings IS 'x'",
+        "COMMENT ON COLUMN analytics.settings.name IS 'x'",
+        "ALTER FUNCTION analytics.today() COST 12",
+        "DROP INDEX analytics.mv_demanda_ciudades_ciudad_key",
+        "ALTER TABLE kpi_engine.settings DISABLE TRIGGER validate_setting",
+        "UPDATE kpi_engine.migration_ledger SET checksum = 'x' WHERE version = 3",
+        "ALTER TABLE kpi_engine.settings ALTER description DROP NOT NULL",
+        "CREATE TABLE analytics.one_more ()",
+        "ALTER DATABASE {name} SET search_path = public",
+        "REVOKE SELECT ON public.ofertas FROM analytics_owner",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE analytics_owner GRANT SELECT ON TABLES TO public",
+    ],
+)
+def test_the_comparison_tells_one_difference(own_server: Server, present: Path, statement: str) -> None:
+    if own_server.kind != "system":
+        return
+    with database_of(own_server) as database:
+        apply(database, present)
+        before = installation(database)
+        assert differences(before, installation(database)) == []
+        if "postgres_other" in statement:
+            database.execute(
+                "DO $$ BEGIN CREATE ROLE postgres_other; EXCEPTION WHEN duplicate_object THEN END $$"
+            )
+        database.execute(statement.format(name=database.name))
+        assert len(differences(before, installation(database))) == 1, statement
+        if "DEFAULT PRIVILEGES" in statement:
+            database.execute(statement.replace("GRANT", "REVOKE").replace(" TO ", " FROM "))
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[list[float]]:
+    """Read a KPI view all the time; give how long each reading took, an error as infinity."""
+    ended = threading.Event()
+    times: list[float] = []
+
+    def read() -> None:
+        with database.connect() as connection:
+            while not ended.is_set():
+                started = time.monotonic()
+                try:
+                    connection.execute("SELECT * FROM analytics.mv_demanda_ciudades").fetchall()
+                    times.append(time.monotonic() - started)
+                except psycopg.Error:
+                    times.append(float("inf"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield times
+    finally:
+        ended.set()
+        reader.join()
+
+
+@pytest.mark.parametrize("with_data", [False, True], ids=["empty", "with data"])
+@pytest.mark.parametrize("by", ["file", "migrate"])
+def test_each_release_upgrades_to_what_a_new_installation_is(
+    own_server: Server, present: Path, earlier: Path, with_data: bool, by: str
+) -> None:
+    load = load_source if with_data else load_source_schema
+    with database_of(own_server, load) as fresh:
+        apply(fresh, present)
+        if with_data:
+            fresh.execute("SELECT * FROM refresh_all_mv()")
+        for file in [earlier, *releases()]:
+            with database_of(own_server, load) as old:
+                apply(old, file)
+                if with_data:
+                    old.execute("SELECT * FROM refresh_all_mv()")
+                before = figures(old) if with_data else {}
+                assert file != earlier or differences(installation(old), installation(fresh))
+                with reading(old) if with_data else contextmanager(lambda: iter([[]]))() as times:
+                    if by == "file":
+                        apply(old, present)
+                    else:
+                        migrate(url(old))
+                if with_data:
+                    assert times and max(times) < 2, max(times)
+                    assert figures(old).items() <= before.items()
+                    old.execute("SELECT * FROM refresh_all_mv()")
+                    load_change(url(old))
+                    old.execute("SELECT * FROM refresh_all_mv()")
+                    assert old.rows("SELECT analytics.audit()") == [(0,)]
+                    found = differences(
+                        of_objects(installation(old)), of_objects(installation(fresh))
+                    )
+                else:
+                    found = differences(
+                        of_objects(installation(old)), of_objects(installation(fresh))
+                    )
+                assert found == []
+                assert migrate(url(old)) == []
+                assert "up to date" in apply(old, present)
+
+
+def test_a_failed_upgrade_leaves_all_as_it_was(
+    own_server: Server, present: Path, earlier: Path, tree: Tree
+) -> None:
+    (tree.path / "sql/migrations/0999_broken.sql").write_text(
+        "CREATE TABLE kpi_engine.half_done (id integer);\nSELECT 1 / 0;\n"
+    )
+    broken = tree.release(NEXT)
+    with database_of(own_server) as database:
+        # Nothing was there: the roles neither, if this is the first.
+        said = refused(database, broken)
+        assert "migrations/0999_broken.sql failed; nothing was changed: division by zero" in said
+        assert "CONTEXT" not in said
+        apply(database, earlier)
+        refused(database, broken)
+        # As the last step: somebody's view reads what has to be replaced.
+        database.execute("CREATE VIEW public.theirs AS SELECT kpi_engine.percentage(1, 2)")
+        said = refused(database, present)
+        assert "other objects read what has to be replaced; nothing was changed" in said
+        assert "public" in said or "theirs" in said
+        database.execute("DROP VIEW public.theirs")
+        apply(database, present)
+
+
+def test_an_older_version_over_a_newer_database_is_refused(
+    own_server: Server, present: Path, earlier: Path, tree: Tree
+) -> None:
+    newer = tree.release(NEXT)
+    with database_of(own_server) as database:
+        apply(database, newer)
+        said = refused(database, present)
+        assert f"the database has teloo-analytics {NEXT}, this file is the older" in said
+        assert f"Take the file of {NEXT} or a newer one." in said
+        refused(database, earlier)
+        ran = subprocess.run(
+            [sys.executable, str(PROJECT / "scripts/migrate.py"), "--database-url", url(database)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 1
+        assert f"the database has teloo-analytics {NEXT}, these files are the older" in ran.stderr
+    # A migration that this version does not have says it too, where no version was noted.
+    (tree.path / "sql/migrations/0999_newer.sql").write_text("SELECT 1;\n")
+    newer = tree.release("999.0.1")
+    with database_of(own_server) as database:
+        apply(database, newer)
+        database.execute("UPDATE kpi_engine.installation SET version = NULL")
+        assert "the database is newer than this file: sql/migrations/0999_newer.sql" in refused(
+            database, present
+        )
+
+
+def test_an_edited_migration_is_refused(own_server: Server, present: Path, tree: Tree) -> None:
+    tree.edit("sql/migrations/0002_changes.sql", "\nCREATE TABLE", "\nSELECT 1;\nCREATE TABLE")
+    other = tree.release(NEXT)
+    with database_of(own_server) as database:
+        apply(database, present)
+        assert "the database has another sql/migrations/0002_changes.sql" in refused(
+            database, other
+        )
+
+
+def test_without_a_transaction_nothing_is_done(own_server: Server, present: Path) -> None:
+    with database_of(own_server) as database:
+        assert "this file has to be one transaction; nothing was changed" in refused(
+            database, present, "-q"
+        )
+
+
+def test_the_source_may_be_in_another_schema(own_server: Server, present: Path) -> None:
+    with database_of(own_server) as database:
+        database.execute("ALTER SCHEMA public RENAME TO ventas", "CREATE SCHEMA public")
+        said = refused(database, present)
+        assert "do not fit" in said
+        assert "ventas" not in said
+        apply(database, present, "-1", "-v", "source_schema=ventas")
+        assert database.rows(
+            "SELECT source_schema, source_generation FROM kpi_engine.installation"
+        ) == [("ventas", "A")]
+        assert migrate(url(database)) == []
+        assert "up to date" in apply(database, present)
+
+
+def test_a_role_without_rights_is_told_all_statements_at_once(
+    own_server: Server, present: Path
+) -> None:
+    with database_of(own_server) as database:
+        database.execute(
+            f"ALTER DATABASE {database.name} OWNER TO postgres_test"
+            if False
+            else "REASSIGN OWNED BY duena TO CURRENT_USER"
+        )
+        said = refused(database, present)
+        assert "lacks rights for teloo-analytics" in said
+        statements = [
+            line.removeprefix("DETAIL:").strip()
+            for line in said.splitlines()
+            if line.removeprefix("DETAIL:").strip().startswith(("GRANT", "CREATE", "ALTER"))
+        ]
+        assert any("GRANT SELECT ON public.ofertas TO analytics_owner" in s for s in statements)
+
+
+def test_the_same_tree_makes_the_same_bytes(tree: Tree, present: Path) -> None:
+    tree.edit("pyproject.toml", 'version = "', 'version = "')
+    file = tree.release(package_version())
+    assert file.read_bytes() == present.read_bytes()
+
+
+def test_make_release_checks_everything_first_and_says_what_it_did(tree: Tree) -> None:
+    def files() -> dict[str, bytes]:
+        return {
+            str(path): path.read_bytes()
+            for path in tree.path.rglob("*")
+            if path.is_file() and ".git/" not in str(path) and path.suffix != ".pyc"
+        }
+
+    def refused_with(version: str, *reasons: str) -> None:
+        before = files()
+        ran = tree.run("release.py", version, "--checks", "none")
+        assert ran.returncode == 1, ran.stdout
+        for reason in reasons:
+            assert reason in ran.stderr
+        assert files() == before
+
+    refused_with("1.0", "is no version")
+    refused_with("0.0.1", f"pyproject.toml has the newer version {package_version()}")
+    tree.git("tag", f"v{NEXT}")
+    (tree.path / "stray.txt").write_text("x")
+    # All reasons at once.
+    refused_with(NEXT, "the tree is not clean", "stray.txt", f"the tag v{NEXT} is there")
+    tree.git("tag", "-d", f"v{NEXT}")
+    (tree.path / "stray.txt").unlink()
+
+    changelog = (tree.path / "CHANGELOG.md").read_text()
+    (tree.path / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n\n")
+    tree.commit()
+    refused_with(NEXT, "CHANGELOG.md says nothing under [Unreleased]")
+    (tree.path / "CHANGELOG.md").write_text(changelog)
+    tree.commit()
+
+    ran = tree.run("release.py", NEXT, "--checks", "none")
+    assert ran.returncode == 0, ran.stderr
+    for line in (
+        f"pyproject.toml: version {package_version()} became {NEXT}",
+        f"CHANGELOG.md: [Unreleased] became [{NEXT}]",
+        "META.json: written",
+        f"releases/teloo-analytics--{NEXT}.sql: written",
+        "not run: the tests",
+        f"git tag v{NEXT}",
+    ):
+        assert line in ran.stdout
+    assert f"## [Unreleased]\n\n## [{NEXT}] - 20" in (tree.path / "CHANGELOG.md").read_text()
+    meta = (tree.path / "META.json").read_text()
+    assert f'"version": "{NEXT}"' in meta
+    tree.commit()
+    refused_with(NEXT, f"{NEXT} is released")
+    refused_with("998.0.0", f"{NEXT} is released, and newer than 998.0.0")
+
+
+def test_a_failed_check_writes_nothing(tree: Tree) -> None:
+    (tree.path / "scripts/run_tests.py").write_text("raise SystemExit(1)\n")
+    tree.commit()
+    ran = tree.run("release.py", NEXT)
+    assert ran.returncode == 1
+    assert "a check failed; nothing was written" in ran.stderr
+    assert not (tree.path / "releases").exists()
+    assert not (tree.path / "META.json").exists()
