@@ -70,14 +70,22 @@ BEGIN
 
     PERFORM pg_temp.release_swap();
 
-    INSERT INTO pg_temp.release_files (place, name, kind, contents, checksum, text_checksum)
+    INSERT INTO pg_temp.release_files
+        (place, name, kind, contents, checksum, text_checksum, named)
     SELECT
         200000 + row_number() OVER (ORDER BY written.name),
         'api.' || written.name,
         'api view',
         written.contents,
         encode(sha256(convert_to(written.contents, 'UTF8')), 'hex'),
-        encode(sha256(convert_to(written.contents, 'UTF8')), 'hex')
+        encode(sha256(convert_to(written.contents, 'UTF8')), 'hex'),
+        -- As SqlFile.references() has them; one too many would only write the view again.
+        ARRAY(
+            SELECT DISTINCT coalesce(found.names[1], found.names[2])
+            FROM regexp_matches(
+                written.contents, '\m(?:analytics\.(\w+)|(kpi_engine\.\w+))', 'g'
+            ) AS found (names)
+        )
     FROM (
         SELECT
             pg_class.relname AS name,
