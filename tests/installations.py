@@ -48,7 +48,8 @@ SELECT kind, name, concat_ws(' | ', VARIADIC definition) FROM (
     FROM pg_trigger AS t WHERE NOT t.tgisinternal
     UNION ALL
     SELECT 'type', t.oid::regtype::text, ARRAY[
-        t.typtype::text, t.typowner::regrole::text, t.typacl::text, obj_description(t.oid, 'pg_type'),
+        t.typtype::text, t.typowner::regrole::text, t.typacl::text,
+        obj_description(t.oid, 'pg_type'),
         format_type(t.typbasetype, t.typtypmod)
     ]
     FROM pg_type AS t WHERE t.typnamespace IN (SELECT oid FROM ours)

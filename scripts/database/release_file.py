@@ -23,7 +23,6 @@ from database.sql_files import (
 # Queries that are asked before their functions are there.
 _EARLY = re.compile(r"\b(FROM|JOIN) kpi_engine\.(\w+)\((?:p_\w+(?:, )?)*\)")
 _BODY_TAG = "teloo_file"
-_COMMENT_LINES = re.compile(r"\A(?:--[^\n]*\n)+\n*")
 HEAD = """\
 -- teloo-analytics {version}: installs the package, or upgrades an older version of it.
 -- Made by make release; never edited. docs/installing.md, "Without Python", says more.
@@ -119,8 +118,8 @@ def quoted_body(text: str) -> str:
 
 def steps(directory: Path) -> list[tuple[str, str]]:
     """Return the functions of sql/release by name, the tables first, their queries written out."""
-    paths = sorted((directory / "release").glob("*.sql"))
-    paths.sort(key=lambda path: path.stem != "release_tables")
+    paths = list((directory / "release").rglob("*.sql"))
+    paths.sort(key=lambda path: (path.stem != "release_tables", path.stem))
     return [(path.stem, written_out(path.read_text(encoding="utf-8"), directory)) for path in paths]
 
 
@@ -150,9 +149,7 @@ def needs_of(ordered: list[SqlFile]) -> tuple[dict[str, set[str]], set[str]]:
     return needs, from_source
 
 
-def file_row(
-    place: int, item: SqlFile, needs: dict[str, set[str]], from_source: set[str]
-) -> str:
+def file_row(place: int, item: SqlFile, needs: dict[str, set[str]], from_source: set[str]) -> str:
     """Return the statement that inserts a file."""
     comments = [(item.sql.index(text), len(text)) for text in item.comments()]
     values = [
@@ -172,7 +169,7 @@ def file_row(
         numbers(start + 1 for start, _ in comments),
         numbers(length for _, length in comments),
     ]
-    return f"INSERT INTO pg_temp.release_files VALUES ({', '.join(values)});\n"
+    return f"INSERT INTO pg_temp.release_files VALUES ({', '.join(values)});\n"  # noqa: S608
 
 
 def release_text(

@@ -5,7 +5,7 @@ CREATE TEMPORARY TABLE release_run (
     default_path text NOT NULL,
     migrator text NOT NULL,
     asked_schema text,
-    contract_tables text []
+    contract_tables text[]
 ) ON COMMIT DROP;
 
 -- Files in the order in which they are applied, then the views that are written here.
@@ -21,12 +21,12 @@ CREATE TEMPORARY TABLE release_files (
     needs_source boolean NOT NULL DEFAULT false,
     derived_table text,
     -- Objects that its text names, and those that it reads in any number of steps.
-    named text [] NOT NULL DEFAULT '{}',
-    needs text [] NOT NULL DEFAULT '{}',
-    index_names text [] NOT NULL DEFAULT '{}',
+    named text[] NOT NULL DEFAULT '{}',
+    needs text[] NOT NULL DEFAULT '{}',
+    index_names text[] NOT NULL DEFAULT '{}',
     -- Where its COMMENT statements begin in contents, and how long they are.
-    comment_starts integer [] NOT NULL DEFAULT '{}',
-    comment_lengths integer [] NOT NULL DEFAULT '{}'
+    comment_starts integer[] NOT NULL DEFAULT '{}',
+    comment_lengths integer[] NOT NULL DEFAULT '{}'
 ) ON COMMIT DROP;
 
 CREATE TEMPORARY TABLE release_rules (

@@ -115,7 +115,9 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Another definition of a function that an index holds.
     tree.edit("sql/functions/facts/city_key.sql", "LANGUAGE", "COST 77\nLANGUAGE")
     # A materialized view that is built again, and one with other words.
-    tree.edit("sql/views/kpis/mv_demanda_ciudades.sql", "WITH NO DATA;", "LIMIT 1000000\nWITH NO DATA;")
+    tree.edit(
+        "sql/views/kpis/mv_demanda_ciudades.sql", "WITH NO DATA;", "LIMIT 1000000\nWITH NO DATA;"
+    )
     tree.edit("sql/views/kpis/mv_embudo_niveles.sql", "COMMENT ON COLUMN", "\nCOMMENT ON COLUMN")
     tree.edit("sql/views/kpis/mv_embudo_niveles.sql", "es: ", "es: Antes. ")
     tree.edit("sql/migrations/0003_engine.sql", " IS\n'", " IS\n'Before: ")
@@ -257,7 +259,9 @@ def test_the_file_installs_what_migrate_installs(
         "ALTER DEFAULT PRIVILEGES FOR ROLE analytics_owner GRANT SELECT ON TABLES TO public",
     ],
 )
-def test_the_comparison_tells_one_difference(own_server: Server, present: Path, statement: str) -> None:
+def test_the_comparison_tells_one_difference(
+    own_server: Server, present: Path, statement: str
+) -> None:
     if own_server.kind != "system":
         return
     with database_of(own_server) as database:
@@ -266,7 +270,8 @@ def test_the_comparison_tells_one_difference(own_server: Server, present: Path, 
         assert differences(before, installation(database)) == []
         if "postgres_other" in statement:
             database.execute(
-                "DO $$ BEGIN CREATE ROLE postgres_other; EXCEPTION WHEN duplicate_object THEN END $$"
+                "DO $$ BEGIN CREATE ROLE postgres_other; "
+                "EXCEPTION WHEN duplicate_object THEN END $$"
             )
         database.execute(statement.format(name=database.name))
         assert len(differences(before, installation(database))) == 1, statement
@@ -275,8 +280,11 @@ def test_the_comparison_tells_one_difference(own_server: Server, present: Path, 
 
 
 @contextmanager
-def reading(database: Database) -> Iterator[list[float]]:
+def reading(database: Database | None) -> Iterator[list[float]]:
     """Read a KPI view all the time; give how long each reading took, an error as infinity."""
+    if database is None:
+        yield []
+        return
     ended = threading.Event()
     times: list[float] = []
 
@@ -315,26 +323,22 @@ def test_each_release_upgrades_to_what_a_new_installation_is(
                 if with_data:
                     old.execute("SELECT * FROM refresh_all_mv()")
                 before = figures(old) if with_data else {}
-                assert file != earlier or differences(installation(old), installation(fresh))
-                with reading(old) if with_data else contextmanager(lambda: iter([[]]))() as times:
+                if file == earlier:
+                    assert len(differences(installation(old), installation(fresh))) > 20
+                with reading(old if with_data else None) as times:
                     if by == "file":
                         apply(old, present)
                     else:
                         migrate(url(old))
                 if with_data:
-                    assert times and max(times) < 2, max(times)
+                    assert times
+                    assert max(times) < 2
                     assert figures(old).items() <= before.items()
                     old.execute("SELECT * FROM refresh_all_mv()")
                     load_change(url(old))
                     old.execute("SELECT * FROM refresh_all_mv()")
                     assert old.rows("SELECT analytics.audit()") == [(0,)]
-                    found = differences(
-                        of_objects(installation(old)), of_objects(installation(fresh))
-                    )
-                else:
-                    found = differences(
-                        of_objects(installation(old)), of_objects(installation(fresh))
-                    )
+                found = differences(of_objects(installation(old)), of_objects(installation(fresh)))
                 assert found == []
                 assert migrate(url(old)) == []
                 assert "up to date" in apply(old, present)
@@ -400,6 +404,30 @@ def test_an_edited_migration_is_refused(own_server: Server, present: Path, tree:
         assert "the database has another sql/migrations/0002_changes.sql" in refused(
             database, other
         )
+
+
+def test_with_pg_cron_in_this_database_it_schedules_as_migrate_does(present: Path) -> None:
+    for server in server_of_kind("system"):
+        database = Database(server.cluster, "cron")
+        database.execute(
+            f"CREATE ROLE {ROLE} LOGIN CREATEROLE PASSWORD '{PASSWORD}'",
+            f"ALTER DATABASE cron OWNER TO {ROLE}",
+            "CREATE EXTENSION IF NOT EXISTS pg_cron",
+        )
+        load_source_schema(url(database))
+        said = apply(database, present)
+        assert "no schedule: the roles lack rights for pg_cron" in said
+        (grants,) = re.findall(r"Have a superuser run: (.*?) then run this file again", said)
+        database.execute(*filter(None, map(str.strip, grants.split(";"))))
+        assert "scheduled teloo-analytics tick" in apply(database, present)
+        assert database.rows(
+            "SELECT command, username, database, schedule FROM cron.job ORDER BY 1"
+        ) == [
+            ("CALL analytics.tick()", "analytics_scheduler", "cron", "* * * * *"),
+            ("CALL analytics.work()", "analytics_scheduler", "cron", "* * * * *"),
+        ]
+        assert "up to date" in apply(database, present)
+        assert migrate(url(database)) == []
 
 
 def test_without_a_transaction_nothing_is_done(own_server: Server, present: Path) -> None:
