@@ -67,10 +67,8 @@ class SqlFile:
 
     def __post_init__(self) -> None:
         """Compute the checksums."""
-        # Functions write those of generated views too, and can only take them whole:
-        # analytics.bind_source(), and a release in one file.
-        is_generated = self.kind in ("source view", "api view")
-        code = self.sql if is_generated else code_of(self.sql)
+        # analytics.bind_source() writes that of a source view too, and can only take it whole.
+        code = self.sql if self.kind == "source view" else code_of(self.sql)
         object.__setattr__(self, "checksum", sha256(code))
         object.__setattr__(self, "text_checksum", sha256(self.sql))
 

@@ -77,7 +77,9 @@ BEGIN
         'api.' || written.name,
         'api view',
         written.contents,
-        encode(sha256(convert_to(written.contents, 'UTF8')), 'hex'),
+        encode(
+            sha256(convert_to(pg_temp.release_code(written.contents), 'UTF8')), 'hex'
+        ),
         encode(sha256(convert_to(written.contents, 'UTF8')), 'hex'),
         -- As SqlFile.references() has them; one too many would only write the view again.
         ARRAY(
