@@ -10,7 +10,6 @@ from pathlib import Path
 from commandline.console import Parser, UserError, report, run_tool, set_up_logging
 from database.prerequisites import PINNED_SETTINGS
 from database.release_file import pgxn_meta, release_text
-from database.sql_files import contract_tables, load_objects
 from database.version import PYPROJECT, package_version, version_key
 
 PROJECT = PYPROJECT.parent
@@ -92,7 +91,7 @@ def check(which: str) -> None:
 
 def text_of_release(version: str) -> str:
     """Return the SQL file of this tree as a version."""
-    return release_text(version, PINNED_SETTINGS, contract_tables(load_objects()))
+    return release_text(version, PINNED_SETTINGS)
 
 
 def write(version: str) -> list[str]:

@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from database import hub
 from database.prerequisites import ENGINE_SCHEMA
 from database.sql_files import (
     SQL_DIRECTORY,
     SqlFile,
+    contract_tables,
     dependency_order,
     load_migrations,
     load_objects,
@@ -21,7 +23,7 @@ from database.sql_files import (
 )
 
 # Queries that are asked before their functions are there.
-_EARLY = re.compile(r"\b(FROM|JOIN) kpi_engine\.(\w+)\((?:p_\w+(?:, )?)*\)")
+_EARLY = re.compile(r"\b(FROM|JOIN|LATERAL) kpi_engine\.(\w+)\((?:p_\w+(?:, )?)*\)")
 _BODY_TAG = "teloo_file"
 HEAD = """\
 -- teloo-analytics {version}: installs the package, or upgrades an older version of it.
@@ -61,7 +63,7 @@ HEAD = """\
 -- Gone at once without -1.
 CREATE TEMPORARY TABLE release_source ON COMMIT DROP AS
 SELECT
-    nullif(:'source_schema', '') AS asked_schema,
+    :'source_schema'::pg_catalog.text AS asked,
     default_path.value AS default_path
 FROM ({default_path}) AS default_path (value);
 
@@ -173,7 +175,7 @@ def file_row(place: int, item: SqlFile, needs: dict[str, set[str]], from_source:
 
 
 def release_text(
-    version: str, settings: dict[str, str], tables: list[str], directory: Path = SQL_DIRECTORY
+    version: str, settings: dict[str, str], directory: Path = SQL_DIRECTORY
 ) -> str:
     """Return the file of a version."""
     migrations = load_migrations(directory)
@@ -194,8 +196,12 @@ def release_text(
         if name == "release_tables":
             parts.append(
                 "INSERT INTO pg_temp.release_run\n"
-                f"SELECT {literal(version)}, default_path, current_user, asked_schema,\n"
-                f"    {array(tables)}\nFROM pg_temp.release_source;\n\n"
+                f"SELECT\n    {literal(version)}, {literal(hub.facts_version(ordered))},\n"
+                f"    coalesce(({query_of('database_search_path')}), default_path), current_user,\n"
+                "    (\n        SELECT array_agg(btrim(asked_schema.name))\n"
+                "        FROM regexp_split_to_table(nullif(asked, ''), ',') AS asked_schema (name)\n"
+                "    ),\n"
+                f"    {array(contract_tables(ordered))}\nFROM pg_temp.release_source;\n\n"
             )
         else:
             parts.append(f"GRANT EXECUTE ON FUNCTION pg_temp.{name} TO public;\n\n")

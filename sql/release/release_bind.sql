@@ -7,80 +7,76 @@ AS $release_bind$
 DECLARE
     v_run record;
     v_schema text;
-    v_source record;
-    v_found text[];
+    v_schemas text[];
+    v_generations text[];
+    v_had_origins constant boolean := EXISTS (SELECT FROM kpi_engine.origins);
     v_moved record;
 BEGIN
     SELECT * INTO STRICT v_run FROM pg_temp.release_run;
-    SELECT coalesce(v_run.asked_schema, installation.source_schema) INTO v_schema
-    FROM kpi_engine.installation;
-    IF v_run.asked_schema IS NULL AND to_regnamespace(quote_ident(v_schema)) IS NULL THEN
-        -- Renamed as a whole: every src_ view reads a table of the same schema.
-        v_found := ARRAY(
-            SELECT DISTINCT pg_namespace.nspname::text
-            FROM pg_rewrite
-            INNER JOIN pg_class AS view ON view.oid = pg_rewrite.ev_class
-            INNER JOIN pg_depend
-                ON pg_depend.classid = 'pg_rewrite'::regclass
-                AND pg_depend.objid = pg_rewrite.oid
-                AND pg_depend.refclassid = 'pg_class'::regclass
-                AND pg_depend.refobjid <> view.oid
-            INNER JOIN pg_class AS source ON source.oid = pg_depend.refobjid
-            INNER JOIN pg_namespace ON pg_namespace.oid = source.relnamespace
+    IF cardinality(v_run.asked_schemas) > (
+        SELECT count(DISTINCT asked.name) FROM unnest(v_run.asked_schemas) AS asked (name)
+    ) THEN
+        RAISE EXCEPTION 'source_schema names a schema twice; nothing was changed'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT array_agg(found.source_schema), array_agg(found.source_generation)
+    INTO v_schemas, v_generations
+    FROM unnest(coalesce(v_run.asked_schemas, pg_temp.release_bound_schemas())) AS wanted (name)
+    CROSS JOIN LATERAL kpi_engine.find_source(wanted.name) AS found;
+    IF kpi_engine.note_sources(v_schemas, v_generations) THEN
+        INSERT INTO pg_temp.release_changes (change)
+        SELECT format('bound schema %s, generation %s', found.source_schema, found.generation)
+        FROM unnest(v_schemas, v_generations) AS found (source_schema, generation);
+        IF v_had_origins OR cardinality(v_schemas) > 1 THEN
+            -- What is computed from the source is computed for each origin.
+            INSERT INTO pg_temp.release_moved (name)
+            SELECT release_files.name FROM pg_temp.release_files
             WHERE
-                view.relnamespace = 'kpi_engine'::regnamespace
-                AND view.relname IN (
-                    SELECT contract.view_name FROM kpi_engine.source_contract() AS contract
-                )
-        );
-        IF cardinality(v_found) = 1 THEN
-            v_schema := v_found[1];
+                release_files.derived_table IS NOT NULL
+                AND EXISTS (
+                    SELECT FROM unnest(release_files.named) AS named (name)
+                    WHERE starts_with(named.name, 'kpi_engine.src_')
+                );
         END IF;
     END IF;
-    SELECT found.* INTO STRICT v_source FROM kpi_engine.find_source(v_schema) AS found;
 
     INSERT INTO pg_temp.release_files
         (place, name, kind, contents, checksum, text_checksum, needs_source)
     SELECT
-        100000 + row_number() OVER (),
+        100000 + definitions.place,
         'kpi_engine.' || definitions.view_name,
         'source view',
         definitions.definition,
         encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex'),
         encode(sha256(convert_to(definitions.definition, 'UTF8')), 'hex'),
         false
-    FROM kpi_engine.source_view_definitions(
-        v_source.source_schema, v_source.source_generation
-    ) AS definitions;
-    v_found := ARRAY(
-        SELECT definitions.table_name
-        FROM kpi_engine.source_view_definitions(
-            v_source.source_schema, v_source.source_generation
-        ) AS definitions
-    );
-    PERFORM set_config('role', v_run.migrator, true);
-    PERFORM pg_temp.release_meet('source', false, v_source.source_schema, v_found);
-    PERFORM set_config('role', 'analytics_owner', true);
-
-    UPDATE kpi_engine.installation SET
-        source_schema = v_source.source_schema,
-        source_generation = v_source.source_generation
-    WHERE
-        (installation.source_schema, installation.source_generation)
-        IS DISTINCT FROM (v_source.source_schema, v_source.source_generation);
-    IF FOUND THEN
-        INSERT INTO pg_temp.release_changes (change) VALUES (format(
-            'bound schema %s, generation %s', v_source.source_schema, v_source.source_generation
+    FROM kpi_engine.source_definitions() WITH ORDINALITY
+        AS definitions (view_name, source_schema, table_name, definition, place);
+    FOREACH v_schema IN ARRAY v_schemas LOOP
+        PERFORM pg_temp.release_meet('source', false, v_schema, ARRAY(
+            SELECT definitions.table_name FROM kpi_engine.source_definitions() AS definitions
+            WHERE definitions.source_schema = v_schema
         ));
-    END IF;
+    END LOOP;
+
     FOR v_moved IN
-        SELECT DISTINCT problems.view_name, problems.message
+        SELECT DISTINCT
+            problems.message || ': bound again, the next refresh computes everything' AS message,
+            -- Over several origins: the view of one of them, and that which unites them.
+            ARRAY[
+                'kpi_engine.' || problems.view_name,
+                'kpi_engine.' || regexp_replace(problems.view_name, '^src_\d+_', 'src_')
+            ] AS names
         FROM analytics.source_problems() AS problems
         WHERE problems.view_name IS NOT NULL
-        ORDER BY problems.view_name, problems.message
+        UNION
+        SELECT problems.message || ': the view is built anew', ARRAY[problems.view_name]
+        FROM kpi_engine.outside_problems() AS problems
+        WHERE problems.needs_build
+        ORDER BY message
     LOOP
-        RAISE WARNING '%: bound again, the next refresh computes everything', v_moved.message;
-        INSERT INTO pg_temp.release_moved (name) VALUES ('kpi_engine.' || v_moved.view_name);
+        RAISE WARNING '%', v_moved.message;
+        INSERT INTO pg_temp.release_moved (name) SELECT unnest(v_moved.names);
     END LOOP;
 
     PERFORM pg_temp.release_apply_all(false, ARRAY['source view']);

@@ -1,6 +1,6 @@
 -- Refuses a server, a schema or an older object that does not fit.
 
-CREATE FUNCTION pg_temp.release_check(p_path text, p_views text[])
+CREATE FUNCTION pg_temp.release_check()
 RETURNS void
 LANGUAGE plpgsql
 AS $release_check$
@@ -33,7 +33,17 @@ BEGIN
         string_agg(shadowing.object_name, ', '),
         string_agg(shadowing.statement || ';', E'\n')
     INTO v_names, v_moves
-    FROM kpi_engine.shadowing_objects(p_path, p_views) AS shadowing (object_name, statement);
+    FROM (
+        SELECT
+            release_run.search_path AS p_path,
+            ARRAY(
+                SELECT release_files.name FROM pg_temp.release_files
+                WHERE release_files.kind = 'materialized view'
+            ) AS p_views
+        FROM pg_temp.release_run
+    ) AS asked
+    CROSS JOIN LATERAL kpi_engine.shadowing_objects(p_path, p_views)
+        AS shadowing (object_name, statement);
     IF v_names IS NOT NULL THEN
         RAISE EXCEPTION
             'older objects would win over ours on the search_path; nothing was changed: %', v_names

@@ -56,9 +56,12 @@ BEGIN
         END IF;
         v_waiting := v_left;
     END LOOP;
-    IF to_regnamespace('analytics_replaced') IS NOT NULL THEN
-        DROP SCHEMA analytics_replaced;
-    END IF;
+    FOREACH v_identity IN ARRAY ARRAY(
+        SELECT DISTINCT release_aside.schema_name FROM pg_temp.release_aside
+    )
+    LOOP
+        EXECUTE format('DROP SCHEMA %I', v_identity);
+    END LOOP;
     INSERT INTO pg_temp.release_changes (change)
     SELECT 'removed ' || coalesce(nullif(ledger.file, ''), ledger.name)
     FROM kpi_engine.migration_ledger AS ledger
@@ -66,7 +69,9 @@ BEGIN
     ORDER BY ledger.name;
     DELETE FROM kpi_engine.migration_ledger WHERE migration_ledger.name = ANY (v_removed);
     DELETE FROM kpi_engine.view_state WHERE view_state.view_name = ANY (v_removed);
+    DELETE FROM kpi_engine.gate_holds WHERE gate_holds.view_name = ANY (v_removed);
     PERFORM kpi_engine.refuse_vanished_columns();
+    PERFORM kpi_engine.forget_outside_sources();
     INSERT INTO pg_temp.release_changes (change)
     SELECT 'dropped derived table ' || forgotten.name
     FROM unnest(kpi_engine.forget_derived_tables()) AS forgotten (name);

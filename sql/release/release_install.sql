@@ -6,29 +6,14 @@ LANGUAGE plpgsql
 AS $release_install$
 DECLARE
     v_run record;
-    v_path text;
     v_obstacle record;
     v_change text;
     v_changes integer;
 BEGIN
     SELECT * INTO STRICT v_run FROM pg_temp.release_run;
-    SELECT substr(given.setting, length('search_path=') + 1) INTO v_path
-    FROM pg_db_role_setting
-    INNER JOIN pg_database ON pg_database.oid = pg_db_role_setting.setdatabase
-    CROSS JOIN unnest(pg_db_role_setting.setconfig) AS given (setting)
-    WHERE
-        pg_db_role_setting.setrole = 0
-        AND pg_database.datname = current_database()
-        AND starts_with(given.setting, 'search_path=');
-    PERFORM pg_temp.release_check(
-        coalesce(v_path, v_run.default_path),
-        ARRAY(
-            SELECT release_files.name FROM pg_temp.release_files
-            WHERE release_files.kind = 'materialized view'
-        )
-    );
+    PERFORM pg_temp.release_check();
     PERFORM pg_temp.release_lock('teloo-analytics migrate');
-    PERFORM pg_temp.release_meet('roles', false, v_run.asked_schema);
+    PERFORM pg_temp.release_meet('roles', false);
     PERFORM pg_temp.release_meet('cancel', true);
     PERFORM pg_temp.release_meet('limits', true);
     PERFORM pg_temp.release_meet('usage', true);
@@ -42,7 +27,7 @@ BEGIN
     PERFORM pg_temp.release_apply_all(true, ARRAY['function', 'view', 'materialized view']);
     PERFORM pg_temp.release_settle();
     PERFORM set_config('role', v_run.migrator, true);
-    PERFORM pg_temp.release_search_path(coalesce(v_path, v_run.default_path), v_path);
+    PERFORM pg_temp.release_search_path();
     PERFORM pg_temp.release_schedule();
     PERFORM set_config('role', 'analytics_owner', true);
     PERFORM pg_temp.release_finish_views();

@@ -7,18 +7,15 @@ RETURNS void
 LANGUAGE plpgsql
 AS $release_meet$
 DECLARE
-    v_schemas constant text[] := CASE
-        WHEN p_schema IS NULL THEN ARRAY['public', 'teloo']
-        ELSE ARRAY[p_schema]
-    END;
-    v_tables constant text[] := coalesce(
-        p_tables, (SELECT release_run.contract_tables FROM pg_temp.release_run)
-    );
+    v_role constant text := current_setting('role');
+    v_run record;
     v_statement text;
     v_refused text[];
 BEGIN
+    SELECT * INTO STRICT v_run FROM pg_temp.release_run;
+    PERFORM set_config('role', v_run.migrator, true);
     FOREACH v_statement IN ARRAY ARRAY(
-        SELECT needs.statement FROM pg_temp.release_needs(p_purpose, p_schema, v_tables) AS needs
+        SELECT needs.statement FROM pg_temp.release_needs(p_purpose, p_schema, p_tables) AS needs
         WHERE NOT needs.is_met
     )
     LOOP
@@ -34,9 +31,10 @@ BEGIN
     -- A GRANT without the right to grant is only a warning, so they are asked again.
     v_refused := ARRAY(
         SELECT needs.statement || ';'
-        FROM pg_temp.release_needs(p_purpose, p_schema, v_tables) AS needs
+        FROM pg_temp.release_needs(p_purpose, p_schema, p_tables) AS needs
         WHERE NOT needs.is_met
     );
+    PERFORM set_config('role', v_role, true);
     IF v_refused = '{}' THEN
         RETURN;
     END IF;
@@ -50,13 +48,15 @@ BEGIN
     IF p_purpose = 'roles' THEN
         v_refused := v_refused || ARRAY(
             SELECT needs.statement || ';'
-            FROM unnest(ARRAY['create', 'schemas', 'source', 'cancel', 'usage'])
+            FROM unnest(ARRAY['create', 'schemas', 'source', 'search_path', 'cancel', 'usage'])
                 WITH ORDINALITY AS later (purpose, place)
             CROSS JOIN unnest(CASE later.purpose
-                WHEN 'source' THEN v_schemas ELSE ARRAY['']
+                WHEN 'source' THEN coalesce(v_run.asked_schemas, ARRAY['public', 'teloo'])
+                ELSE ARRAY['']
             END) AS schema_name
-            CROSS JOIN LATERAL pg_temp.release_needs(later.purpose, schema_name, v_tables)
-                WITH ORDINALITY AS needs (is_met, statement, number)
+            CROSS JOIN LATERAL pg_temp.release_needs(
+                later.purpose, schema_name, v_run.contract_tables
+            ) WITH ORDINALITY AS needs (is_met, statement, number)
             WHERE NOT needs.is_met
             ORDER BY later.place, schema_name, needs.number
         );

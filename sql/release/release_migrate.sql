@@ -69,5 +69,12 @@ BEGIN
     INSERT INTO kpi_engine.derived_rules (table_name, rule_name)
     SELECT wanted.table_name, wanted.rule_name FROM pg_temp.release_rules AS wanted
     ON CONFLICT DO NOTHING;
+
+    UPDATE kpi_engine.installation SET facts_version = release_run.facts_version
+    FROM pg_temp.release_run
+    WHERE installation.facts_version IS DISTINCT FROM release_run.facts_version;
+    IF FOUND THEN
+        INSERT INTO pg_temp.release_changes (change) VALUES ('noted the rules of the facts');
+    END IF;
 END;
 $release_migrate$;

@@ -26,6 +26,14 @@ BEGIN
         RETURN QUERY SELECT
             has_database_privilege(v_migrator, current_database(), 'CREATE'),
             format('GRANT CREATE ON DATABASE %I TO %I', current_database(), v_migrator);
+    ELSIF p_purpose = 'search_path' THEN
+        RETURN QUERY
+        SELECT
+            pg_has_role(v_migrator, pg_database.datdba, 'USAGE'),
+            format('ALTER DATABASE %I SET search_path = %s', current_database(), wanted.path)
+        FROM pg_temp.release_wanted_path() AS wanted (path)
+        INNER JOIN pg_database ON pg_database.datname = current_database()
+        WHERE wanted.path IS NOT NULL;
     ELSIF p_purpose = 'source' THEN
         RETURN QUERY
         SELECT needs.is_met, needs.statement

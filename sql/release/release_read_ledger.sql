@@ -30,6 +30,11 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = format('Take the file of %s or a newer one.', v_installed);
     END IF;
+    IF (SELECT installation.source_schema = 'kpi_engine' FROM kpi_engine.installation) THEN
+        RAISE EXCEPTION 'this database is a hub, which this file can''t upgrade; nothing was changed'
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = format('Take the tree of version %s, and: make migrate', v_version);
+    END IF;
     SELECT min(ledger.name) INTO v_name
     FROM kpi_engine.migration_ledger AS ledger
     LEFT JOIN pg_temp.release_files USING (name)

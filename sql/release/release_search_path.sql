@@ -1,21 +1,22 @@
 -- Appends schema analytics to the search_path of the database.
 
-CREATE FUNCTION pg_temp.release_search_path(p_path text, p_before text)
+CREATE FUNCTION pg_temp.release_search_path()
 RETURNS void
 LANGUAGE plpgsql
 AS $release_search_path$
 DECLARE
-    v_after text;
+    v_after constant text := pg_temp.release_wanted_path();
 BEGIN
-    IF EXISTS (
-        SELECT FROM kpi_engine.path_elements(p_path) AS elements
-        WHERE elements.schema_name = 'analytics'
-    ) THEN
+    IF v_after IS NULL THEN
         RETURN;
     END IF;
-    v_after := concat_ws(', ', (
-        SELECT p_path WHERE EXISTS (SELECT FROM kpi_engine.path_elements(p_path) AS elements)
-    ), 'analytics');
+    PERFORM set_config('role', 'analytics_owner', true);
+    UPDATE kpi_engine.installation SET
+        search_path_before = (
+            SELECT before.value FROM kpi_engine.database_search_path() AS before (value)
+        ),
+        search_path_after = v_after;
+    PERFORM set_config('role', (SELECT release_run.migrator FROM pg_temp.release_run), true);
     BEGIN
         PERFORM set_config('search_path', v_after, true);
         EXECUTE format(
@@ -29,10 +30,6 @@ BEGIN
                   HINT = format('Have the owner of the database run: ALTER DATABASE %I SET search_path = %s;',
                       current_database(), v_after);
     END;
-    PERFORM set_config('role', 'analytics_owner', true);
-    UPDATE kpi_engine.installation SET
-        search_path_before = p_before, search_path_after = v_after;
-    PERFORM set_config('role', (SELECT release_run.migrator FROM pg_temp.release_run), true);
     INSERT INTO pg_temp.release_changes (change)
     VALUES ('appended analytics to the search_path of the database');
 END;

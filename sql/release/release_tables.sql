@@ -2,10 +2,12 @@
 
 CREATE TEMPORARY TABLE release_run (
     version text NOT NULL,
-    default_path text NOT NULL,
+    facts_version text NOT NULL,
+    -- The search_path of the database, or else of a new session.
+    search_path text NOT NULL,
     migrator text NOT NULL,
-    asked_schema text,
-    contract_tables text[]
+    asked_schemas text[],
+    contract_tables text[] NOT NULL
 ) ON COMMIT DROP;
 
 -- Files in the order in which they are applied, then the views that are written here.
@@ -42,6 +44,7 @@ CREATE TEMPORARY TABLE release_changes (
 -- Objects that were moved out of the way: how to drop them.
 CREATE TEMPORARY TABLE release_aside (
     place integer GENERATED ALWAYS AS IDENTITY,
+    schema_name text NOT NULL,
     identity text NOT NULL,
     name text NOT NULL
 ) ON COMMIT DROP;

@@ -21,6 +21,7 @@ BEGIN
             FROM kpi_engine.package_roles() AS roles WHERE roles.role_name <> 'analytics_owner'
         ));
     END LOOP;
+    PERFORM pg_temp.release_forget_comments(p_name, 'function');
     SELECT jsonb_object_agg(found.identity, found.row_version) INTO v_before
     FROM pg_temp.release_identities(p_name) AS found;
     BEGIN

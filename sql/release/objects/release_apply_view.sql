@@ -13,6 +13,7 @@ BEGIN
             SELECT string_agg(roles.role_name, ', ' ORDER BY roles.place)
             FROM kpi_engine.package_roles() AS roles WHERE roles.role_name <> 'analytics_owner'
         ));
+        PERFORM pg_temp.release_forget_comments(p_name, 'view');
     END IF;
     BEGIN
         PERFORM pg_temp.release_execute(p_name);

@@ -18,6 +18,9 @@ BEGIN
         END IF;
         RETURN false;
     END IF;
+    IF v_file.kind <> 'migration' THEN
+        PERFORM pg_temp.release_forget_comments(p_name, v_file.kind);
+    END IF;
     IF v_file.kind = 'api view' THEN
         -- It was written here: nobody has noted where its COMMENTs are. The code is the same.
         PERFORM pg_temp.release_execute(p_name);
