@@ -8,7 +8,6 @@ import tomllib
 from pathlib import Path
 
 from commandline.console import Parser, UserError, report, run_tool, set_up_logging
-from database.prerequisites import PINNED_SETTINGS
 from database.release_file import pgxn_meta, release_text
 from database.version import PYPROJECT, package_version, version_key
 
@@ -89,16 +88,11 @@ def check(which: str) -> None:
         raise UserError("a check failed; nothing was written", "Mend it, then make release again.")
 
 
-def text_of_release(version: str) -> str:
-    """Return the SQL file of this tree as a version."""
-    return release_text(version, PINNED_SETTINGS)
-
-
 def write(version: str) -> list[str]:
     """Write all files of a release; return what was done."""
     done = []
     # Made first: it fails with nothing written.
-    made = text_of_release(version)
+    made = release_text(version)
     text = PYPROJECT.read_text(encoding="utf-8")
     description = str(tomllib.loads(text)["project"]["description"])
     if package_version() != version:

@@ -63,7 +63,8 @@ SELECT kind, name, concat_ws(' | ', VARIADIC definition) FROM (
     FROM pg_class AS c
     WHERE
         c.relkind IN ('r', 'p')
-        AND c.relnamespace IN (to_regnamespace('public'), to_regnamespace('teloo'))
+        AND c.relnamespace NOT IN (SELECT oid FROM ours)
+        AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
     UNION ALL
     SELECT 'setting', setrole::regrole::text, ARRAY[setconfig::text]
     FROM pg_db_role_setting
@@ -102,19 +103,24 @@ def rows_of(connection: psycopg.Connection, table: str) -> list[str]:
     return [str(row) for (row,) in connection.execute(query)]
 
 
-def installation(database: Database) -> dict[str, str]:
+def contents(connection: psycopg.Connection) -> dict[str, str]:
     """Return everything of an installation: by kind and name, what it is."""
-    with database.connect() as connection:
-        connection.execute("SET search_path = pg_catalog")
-        found = {f"{kind} {name}": str(what) for kind, name, what in connection.execute(CATALOG)}
-        tables = connection.execute(
-            "SELECT format('%s.%s', nspname, relname) FROM pg_class "
-            "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-            f"WHERE relkind IN ('r', 'p') AND nspname IN {OURS}"
-        ).fetchall()
-        for (table,) in tables:
-            found[f"rows {table}"] = "\n".join(rows_of(connection, str(table)))
+    connection.execute("SET LOCAL search_path = pg_catalog")
+    found = {f"{kind} {name}": str(what) for kind, name, what in connection.execute(CATALOG)}
+    tables = connection.execute(
+        "SELECT format('%s.%s', nspname, relname) FROM pg_class "
+        "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        f"WHERE relkind IN ('r', 'p') AND nspname IN {OURS}"
+    ).fetchall()
+    for (table,) in tables:
+        found[f"rows {table}"] = "\n".join(rows_of(connection, str(table)))
     return found
+
+
+def installation(database: Database) -> dict[str, str]:
+    """Return the same of a database, as others see it."""
+    with database.connect(autocommit=False) as connection:
+        return contents(connection)
 
 
 def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:

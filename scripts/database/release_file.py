@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from database import hub
-from database.prerequisites import ENGINE_SCHEMA
+from database.prerequisites import ENGINE_SCHEMA, PINNED_SETTINGS
 from database.sql_files import (
     SQL_DIRECTORY,
     SqlFile,
@@ -63,7 +63,7 @@ HEAD = """\
 -- Gone at once without -1.
 CREATE TEMPORARY TABLE release_source ON COMMIT DROP AS
 SELECT
-    :'source_schema'::pg_catalog.text AS asked,
+    :'source_schema'::pg_catalog.text AS source_schema,
     default_path.value AS default_path
 FROM ({default_path}) AS default_path (value);
 
@@ -82,6 +82,23 @@ $release$;
 SET LOCAL search_path = pg_catalog, pg_temp;
 {settings}
 SET LOCAL check_function_bodies = off;
+
+"""
+RUN = """\
+INSERT INTO pg_temp.release_run
+SELECT
+    {version},
+    {facts_version},
+    coalesce((
+{database_path}
+    ), default_path),
+    current_user,
+    (
+        SELECT array_agg(btrim(asked.name))
+        FROM regexp_split_to_table(nullif(source_schema, ''), ',') AS asked (name)
+    ),
+    {tables}
+FROM pg_temp.release_source;
 
 """
 TAIL = """\
@@ -174,9 +191,7 @@ def file_row(place: int, item: SqlFile, needs: dict[str, set[str]], from_source:
     return f"INSERT INTO pg_temp.release_files VALUES ({', '.join(values)});\n"  # noqa: S608
 
 
-def release_text(
-    version: str, settings: dict[str, str], directory: Path = SQL_DIRECTORY
-) -> str:
+def release_text(version: str, directory: Path = SQL_DIRECTORY) -> str:
     """Return the file of a version."""
     migrations = load_migrations(directory)
     ordered = dependency_order(load_objects(directory))
@@ -187,7 +202,7 @@ def release_text(
             version=version,
             default_path=query_of("default_search_path"),
             settings="\n".join(
-                f"SET LOCAL {name} = {literal(value)};" for name, value in settings.items()
+                f"SET LOCAL {name} = {literal(value)};" for name, value in PINNED_SETTINGS.items()
             ),
         )
     ]
@@ -195,13 +210,12 @@ def release_text(
         parts.append(text + "\n")
         if name == "release_tables":
             parts.append(
-                "INSERT INTO pg_temp.release_run\n"
-                f"SELECT\n    {literal(version)}, {literal(hub.facts_version(ordered))},\n"
-                f"    coalesce(({query_of('database_search_path')}), default_path), current_user,\n"
-                "    (\n        SELECT array_agg(btrim(asked_schema.name))\n"
-                "        FROM regexp_split_to_table(nullif(asked, ''), ',') AS asked_schema (name)\n"
-                "    ),\n"
-                f"    {array(contract_tables(ordered))}\nFROM pg_temp.release_source;\n\n"
+                RUN.format(
+                    version=literal(version),
+                    facts_version=literal(hub.facts_version(ordered)),
+                    database_path=query_of("database_search_path"),
+                    tables=array(contract_tables(ordered)),
+                )
             )
         else:
             parts.append(f"GRANT EXECUTE ON FUNCTION pg_temp.{name} TO public;\n\n")
