@@ -21,7 +21,7 @@ BEGIN
     END IF;
     SELECT array_agg(found.source_schema), array_agg(found.source_generation)
     INTO v_schemas, v_generations
-    FROM unnest(coalesce(v_run.asked_schemas, pg_temp.release_bound_schemas())) AS wanted (name)
+    FROM unnest(coalesce(v_run.asked_schemas, kpi_engine.bound_schemas())) AS wanted (name)
     CROSS JOIN LATERAL kpi_engine.find_source(wanted.name) AS found;
     IF kpi_engine.note_sources(v_schemas, v_generations) THEN
         INSERT INTO pg_temp.release_changes (change)
@@ -59,38 +59,15 @@ BEGIN
         ));
     END LOOP;
 
-    FOR v_moved IN
-        SELECT DISTINCT
-            problems.message || ': bound again, the next refresh computes everything' AS message,
-            -- Over several origins: the view of one of them, and that which unites them.
-            ARRAY[
-                'kpi_engine.' || problems.view_name,
-                'kpi_engine.' || regexp_replace(problems.view_name, '^src_\d+_', 'src_')
-            ] AS names
-        FROM analytics.source_problems() AS problems
-        WHERE problems.view_name IS NOT NULL
-        UNION
-        SELECT problems.message || ': the view is built anew', ARRAY[problems.view_name]
-        FROM kpi_engine.outside_problems() AS problems
-        WHERE problems.needs_build
-        ORDER BY message
-    LOOP
+    FOR v_moved IN SELECT moved.object_name, moved.message FROM kpi_engine.moved_objects() AS moved LOOP
         RAISE WARNING '%', v_moved.message;
-        INSERT INTO pg_temp.release_moved (name) SELECT unnest(v_moved.names);
+        INSERT INTO pg_temp.release_moved (name) VALUES (v_moved.object_name);
     END LOOP;
 
     PERFORM pg_temp.release_apply_all(false, ARRAY['source view']);
 
-    IF (
-        SELECT engine_state.database_identity <> kpi_engine.database_identity()
-        FROM kpi_engine.engine_state
-    ) THEN
-        -- Restored from a dump: the tables have other numbers and are the same.
-        PERFORM kpi_engine.settle_source();
-        PERFORM kpi_engine.recognize_database();
-    ELSIF kpi_engine.note_source_binding() THEN
+    IF kpi_engine.confirm_binding() THEN
         INSERT INTO pg_temp.release_changes (change) VALUES ('noted what the source views read');
     END IF;
-    PERFORM kpi_engine.require_source();
 END;
 $release_bind$;

@@ -8,7 +8,6 @@ LANGUAGE plpgsql
 AS $release_finish_views$
 DECLARE
     v_problem record;
-    v_index record;
 BEGIN
     FOR v_problem IN
         SELECT release_files.file, problems.problem, problems.right_form
@@ -32,41 +31,11 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = v_problem.right_form;
     END LOOP;
 
-    -- Indexes that hold values of a function whose body changed.
-    FOR v_index IN
-        WITH RECURSIVE changed AS (
-            SELECT pg_proc.oid
-            FROM pg_temp.release_changed_functions AS named
-            INNER JOIN pg_proc ON pg_proc.proname = regexp_replace(named.name, '^.*\.', '')
-            INNER JOIN pg_namespace
-                ON pg_namespace.oid = pg_proc.pronamespace
-                AND pg_namespace.nspname = CASE
-                    WHEN named.name LIKE '%.%' THEN split_part(named.name, '.', 1)
-                    ELSE 'analytics'
-                END
-            UNION
-            SELECT pg_depend.objid
-            FROM changed
-            INNER JOIN pg_depend
-                ON pg_depend.refclassid = 'pg_proc'::regclass
-                AND pg_depend.refobjid = changed.oid
-                AND pg_depend.classid = 'pg_proc'::regclass
-        )
-
-        SELECT DISTINCT pg_namespace.nspname, pg_class.relname
-        FROM changed
-        INNER JOIN pg_depend
-            ON pg_depend.refclassid = 'pg_proc'::regclass
-            AND pg_depend.refobjid = changed.oid
-            AND pg_depend.classid = 'pg_class'::regclass
-        INNER JOIN pg_class ON pg_class.oid = pg_depend.objid AND pg_class.relkind = 'i'
-        INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
-        WHERE pg_namespace.nspname IN ('analytics', 'kpi_engine', 'api')
-    LOOP
-        EXECUTE format('REINDEX INDEX %I.%I', v_index.nspname, v_index.relname);
-        INSERT INTO pg_temp.release_changes (change)
-        VALUES (format('built index %s anew', v_index.relname));
-    END LOOP;
+    INSERT INTO pg_temp.release_changes (change)
+    SELECT format('built index %s anew', built.index_name)
+    FROM unnest(kpi_engine.reindex_functions(ARRAY(
+        SELECT changed.name FROM pg_temp.release_changed_functions AS changed
+    ))) AS built (index_name);
 
     PERFORM pg_temp.release_swap();
 

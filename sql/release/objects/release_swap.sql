@@ -10,7 +10,6 @@ AS $release_swap$
 DECLARE
     v_deadline constant timestamptz := clock_timestamp() + interval '1 minute';
     v_name text;
-    v_grant record;
     v_followers text[];
     v_is_done boolean := false;
 BEGIN
@@ -51,43 +50,12 @@ BEGIN
     )
     LOOP
         EXECUTE format('ALTER MATERIALIZED VIEW analytics_staging.%I SET SCHEMA analytics', v_name);
-        -- The grants that others had on the old one.
-        FOR v_grant IN
-            SELECT
-                pg_get_userbyid(given.grantee) AS role_name,
-                given.privilege_type,
-                given.is_grantable
-            FROM pg_class
-            CROSS JOIN LATERAL aclexplode(pg_class.relacl) AS given
-            WHERE
-                pg_class.relnamespace = to_regnamespace('analytics_replaced')
-                AND pg_class.relkind = 'm'
-                AND pg_class.relname = v_name
-                AND given.grantee <> 0
-                AND pg_get_userbyid(given.grantee) NOT IN (
-                    SELECT roles.role_name FROM kpi_engine.package_roles() AS roles
-                )
-        LOOP
-            EXECUTE format(
-                'GRANT %s ON analytics.%I TO %I%s', v_grant.privilege_type, v_name,
-                v_grant.role_name,
-                CASE WHEN v_grant.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
-            );
-        END LOOP;
-        FOR v_grant IN
-            SELECT index_class.relname
-            FROM pg_index
-            INNER JOIN pg_class AS index_class ON index_class.oid = pg_index.indexrelid
-            INNER JOIN pg_class AS view_class ON view_class.oid = pg_index.indrelid
-            INNER JOIN pg_temp.release_files ON release_files.name = v_name
-            WHERE
-                view_class.relnamespace = to_regnamespace('analytics_replaced')
-                AND view_class.relname = v_name
-                AND index_class.relname <> ALL (release_files.index_names)
-        LOOP
-            RAISE WARNING '% was rebuilt without index %, which is not in its file',
-                v_name, v_grant.relname;
-        END LOOP;
+        PERFORM kpi_engine.hand_over_rights(pg_class.oid, format('analytics.%I', v_name)::regclass)
+        FROM pg_class
+        WHERE
+            pg_class.relnamespace = to_regnamespace('analytics_replaced')
+            AND pg_class.relkind = 'm'
+            AND pg_class.relname = v_name;
     END LOOP;
     DROP SCHEMA analytics_staging;
     v_followers := ARRAY(

@@ -1,15 +1,21 @@
--- The schemas that were bound, under the names that they have now; a NULL: none yet.
+-- Finds the schemas that were bound, under the names that they have now.
+--
+-- Invariant: the order is that of kpi_engine.sources(). A schema that is gone, and that the src_
+-- views do not lead to, keeps its name: kpi_engine.find_source() says what is missing.
 
-CREATE FUNCTION pg_temp.release_bound_schemas()
+CREATE OR REPLACE FUNCTION kpi_engine.bound_schemas()
 RETURNS text[]
 LANGUAGE sql
-AS $release_bound_schemas$
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $bound_schemas$
     SELECT array_agg(
         CASE
-            WHEN to_regnamespace(quote_ident(sources.source_schema)) IS NOT NULL
-                OR cardinality(renamed.names) <> 1
-                THEN sources.source_schema
-            ELSE renamed.names[1]
+            WHEN to_regnamespace(quote_ident(sources.source_schema)) IS NULL
+                AND cardinality(renamed.names) = 1
+                THEN renamed.names[1]
+            ELSE sources.source_schema
         END ORDER BY sources.number
     )
     FROM kpi_engine.sources()
@@ -31,5 +37,11 @@ AS $release_bound_schemas$
                 SELECT sources.view_prefix || substr(contract.view_name, 5)
                 FROM kpi_engine.source_contract() AS contract
             )
-    ) AS renamed
-$release_bound_schemas$;
+    ) AS renamed;
+$bound_schemas$;
+
+COMMENT ON FUNCTION kpi_engine.bound_schemas() IS
+'The schemas of the operational tables that were bound, under their present names; one NULL before '
+'the first. Internal to make migrate.';
+
+REVOKE ALL ON FUNCTION kpi_engine.bound_schemas() FROM public;
