@@ -33,7 +33,8 @@ HEAD = """\
 --     psql -c 'CALL analytics.apply_change_capture();' "$DATABASE_URL"
 --     psql -c 'SELECT * FROM refresh_all_mv();' "$DATABASE_URL"
 --
--- Operational tables in another schema than public or teloo: add -v source_schema=name.
+-- Operational tables in another schema than public or teloo: add -v source_schema=name. In several
+-- schemas: -v source_schema=bogota,medellin.
 -- It is one transaction (-1): everything is installed, or nothing was changed. A second run changes
 -- nothing. A later make migrate, or the file of a later version, goes on from here.
 --
@@ -43,8 +44,11 @@ HEAD = """\
 -- lacks a right, the error lists the statements that another role has to run first.
 --
 -- What this file can't do:
+--   * install or upgrade a hub: make migrate HUB=1;
+--   * keep KPI views and functions of your own, which make migrate installed from a changed tree;
 --   * create the triggers of change capture, which have a short transaction of their own: the CALL
---     above does. Until then each refresh computes everything again;
+--     above does. Until then each refresh computes everything again. For tables of other services:
+--     SELECT analytics.watch_outside_sources();
 --   * create extension pg_cron, or schedule from another database than this one. If pg_cron is in
 --     this database when the file runs, tick and work are scheduled. Else run the file again after
 --     CREATE EXTENSION pg_cron; or see docs/scheduling.md, "Without pg_cron";

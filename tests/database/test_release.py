@@ -382,7 +382,7 @@ def test_the_comparison_tells_each_kind_of_difference(fresh: Fresh) -> None:
         "ALTER DEFAULT PRIVILEGES FOR ROLE analytics_owner GRANT SELECT ON TABLES TO public",
     ):
         with fresh.database.connect(autocommit=False) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
             found = differences(fresh.refreshed, contents(connection))
             assert 1 <= len(found) <= 4, (statement, found)
             connection.rollback()
