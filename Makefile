@@ -18,6 +18,8 @@
 #   ROLE, TTL, SUB token: analytics_lector (default) or analytics_operador; seconds; for whom
 #   CIUDADES       token: the token reads figures of these cities alone, CIUDADES=Bogotá,Cali
 #   POSTGREST      demo, test: another PostgREST than the one from npm
+#   VERSION        release: the version, such as 0.1.0
+#   CHECKS         release: what is run before: all (default), lint, none
 #   GATEWAY_PORT   demo: port of the HTTP API, 8002 where it is free
 # make passes DATABASE_URL, SOURCE_SCHEMA and ENVIRONMENT on to the scripts by itself.
 
@@ -40,6 +42,8 @@ TTL ?= 3600
 SUB ?=
 CIUDADES ?=
 SERVER ?= demo
+VERSION ?=
+CHECKS ?= all
 
 PYTHON := .local/venv/bin/python
 yes = $(filter-out 0 no false,$(1))
@@ -154,6 +158,12 @@ test-fast: ## linters, pgTAP, golden data and a few marketplaces: two minutes
 reference: ## write docs/reference anew, from what a new installation says
 	@scripts/install.sh
 	@$(PYTHON) scripts/reference.py
+
+.PHONY: release
+release: ## check everything, then write releases/teloo-analytics--VERSION.sql and META.json
+	@[ -n "$(VERSION)" ] || { echo "which version? make release VERSION=0.1.0" >&2; exit 2; }
+	@scripts/install.sh --test
+	@$(PYTHON) scripts/release.py "$(VERSION)" --checks "$(CHECKS)"
 
 .PHONY: test-long
 test-long: ## daily slots of every zone over 10 years; each kill 25 times (an hour)
