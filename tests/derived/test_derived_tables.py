@@ -691,3 +691,115 @@ def test_a_column_that_is_gone_and_that_something_reads_is_refused(
     with pytest.raises(UserError, match=f"column {column} of derived table .*{reader} reads it"):
         migrate(unchanged_market.url, directory=tree)
     assert migrate(unchanged_market.url) == []
+
+
+# Its key is NULL in the rows of level 3.
+LEVELS = """
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_levels AS
+SELECT
+    solicitud_facts.mes,
+    nullif(solicitud_facts.nivel_actual, 3) AS nivel,
+    count(*) AS requests
+FROM kpi_engine.solicitud_facts
+GROUP BY solicitud_facts.mes, nullif(solicitud_facts.nivel_actual, 3);
+COMMENT ON VIEW kpi_engine.recomputed_month_levels IS 'Requests by level.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_levels.mes IS 'Month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_levels.nivel IS 'Level.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_levels.requests IS 'Requests.';
+SELECT kpi_engine.declare_derived_table('month_levels', 'difference', ARRAY['mes', 'nivel']);
+"""
+NULL_KEY = (
+    "derived table month_levels: column nivel of its key is NULL in a row. In "
+    "recomputed_month_levels.sql leave such rows out (WHERE … IS NOT NULL), or give them a value: "
+    "coalesce(…). Then run make migrate and refresh"
+)
+TWO_ROWS = (
+    "derived table solicitud_facts: its definition gives several rows with the same key "
+    "(solicitud_id). Make recomputed_solicitud_facts.sql give one row for each key: what it joins "
+    "must have one row for each. Then run make migrate and refresh"
+)
+
+
+def failed_refresh(database: Database) -> set[tuple[object, object]]:
+    """Refresh; return the errors of the views."""
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        return set(
+            connection.execute(
+                "SELECT error_message, error_sqlstate FROM analytics.refresh_log WHERE run_id = "
+                "(SELECT max(run_id) FROM analytics.refresh_log) AND view_name IS NOT NULL"
+            ).fetchall()
+        )
+
+
+def test_a_key_that_is_null_is_named_and_not_tried_again(market: Database, tree: Path) -> None:
+    path = tree / "views" / "recomputed_month_levels.sql"
+    path.write_text(LEVELS)
+    migrate(market.url, directory=tree)
+    assert failed_refresh(market) == {(NULL_KEY, "TA003")}
+    with market.connect() as connection:
+        with pytest.raises(psycopg.Error, match=re.escape(NULL_KEY)) as ended:
+            connection.execute("CALL analytics.rebuild()")
+        assert ended.value.sqlstate == "TA003"
+        connection.execute(
+            "UPDATE analytics.scheduler_state SET scheduled_since = '2026-11-23 12:00:00-05'"
+        )
+        connection.execute("SET analytics.now = '2026-11-24 01:00:30-05'")
+        connection.execute("CALL analytics.tick()")
+        try:
+            connection.execute("CALL analytics.work()")
+        except psycopg.Error as error:
+            assert error.sqlstate == "TA003"
+        (job,) = connection.execute(
+            "SELECT state, error LIKE %s FROM analytics.refresh_jobs", [f"%{NULL_KEY}%"]
+        ).fetchall()
+        assert job == ("ERROR", True)
+        assert connection.execute("SELECT kpi_engine.retry_failed_refresh()").fetchone() == (None,)
+    path.write_text(LEVELS.replace("\nGROUP", "\nWHERE solicitud_facts.nivel_actual <> 3\nGROUP"))
+    migrate(market.url, directory=tree)
+    refresh(market, "2026-11-24 12:00:00-05")
+    assert wrong_rows(market) == {}
+    # A NULL that comes later.
+    path.write_text(LEVELS.replace(", 3)", ", 99)"))
+    migrate(market.url, directory=tree)
+    refresh(market, "2026-11-24 12:00:00-05")
+    market.execute(
+        "UPDATE public.solicitudes SET nivel_actual = 99 "
+        "WHERE id = (SELECT min(id::text)::uuid FROM public.solicitudes)"
+    )
+    assert failed_refresh(market) == {(NULL_KEY, "TA003")}
+
+
+def test_a_fact_with_two_rows_for_a_key_is_named(market: Database, tree: Path) -> None:
+    edit(
+        tree,
+        "solicitud_facts",
+        "LEFT JOIN parts ON parts.solicitud_id = dated.id;",
+        "LEFT JOIN parts ON parts.solicitud_id = dated.id\n"
+        "LEFT JOIN kpi_engine.src_repuestos_solicitados AS part\n"
+        "    ON part.solicitud_id = dated.id AND part.marca_vehiculo = 'ZZ';",
+    )
+    edit(
+        tree,
+        "solicitud_facts",
+        "dated.estado,\n    dated.ciudad",
+        "dated.estado,\n    part.id AS part_id,\n    dated.ciudad",
+    )
+    edit(
+        tree,
+        "solicitud_facts",
+        "\nREVOKE",
+        "COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.part_id IS 'New.';\n\nREVOKE",
+    )
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    # Two parts of a request that is known.
+    market.execute(
+        "UPDATE public.repuestos_solicitados SET marca_vehiculo = 'ZZ' WHERE solicitud_id = ("
+        "SELECT solicitud_id FROM public.repuestos_solicitados GROUP BY solicitud_id "
+        "HAVING count(*) > 1 LIMIT 1)"
+    )
+    assert failed_refresh(market) == {(TWO_ROWS, "TA003")}
+    with market.connect() as connection, pytest.raises(psycopg.Error, match=re.escape(TWO_ROWS)):
+        connection.execute("CALL analytics.rebuild()")
