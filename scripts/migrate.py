@@ -44,6 +44,17 @@ STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
 SOURCE_VIEW_PREFIX = f"{ENGINE_SCHEMA}.src_"
 KPI_VIEW_PREFIX = "mv_"
+# What a column of the contract may be: see source_view_definitions.sql.
+VALUE_KINDS = (
+    "uuid",
+    "text",
+    "integer",
+    "numeric",
+    "boolean",
+    "instant",
+    "instant as stored",
+    "day",
+)
 SWAP_LOCK_TIMEOUT = "50ms"
 SWAP_PATIENCE_SECONDS = 60.0
 
@@ -905,8 +916,25 @@ class Migration:
         names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
         return list(dict.fromkeys([*names, "auditoria_tiendas"]))
 
+    def check_contract(self) -> None:
+        """Refuse a row of the contract that nothing would understand."""
+        wrong = self.connection.execute(
+            "SELECT table_in_a, column_name, value_kind, needed_in "
+            "FROM kpi_engine.source_contract() "
+            "WHERE needed_in <> ALL (%s) OR value_kind <> ALL (%s)",
+            [["", "A", "B", "AB"], list(VALUE_KINDS)],
+        ).fetchone()
+        if wrong:
+            table, column, kind, generations = wrong
+            raise UserError(
+                f"source_contract.sql: column {column} of {table} has the kind {kind} and is "
+                f"needed in {generations or 'no generation'}; nothing was changed",
+                f"Kinds: {', '.join(VALUE_KINDS)}. Needed in: 'A', 'B', 'AB' or ''.",
+            )
+
     def source_views(self) -> list[SqlFile]:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
+        self.check_contract()
         found: list[tuple[str, str]] = []
         for schema in source_schemas(self.source_schema) or self.bound_schemas():
             try:

@@ -71,12 +71,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "system_only(lacking): not on PostgreSQL 18, which lacks it")
 
 
+# Files of one line share a gateway, which takes 20 s to make, and so one worker.
+SHARED_GATEWAYS = {
+    "page": ["test_figures", "test_marks", "test_states", "test_use"],
+    "api 1": ["test_api", "test_gateway", "test_tokens", "test_native", "test_prometheus"],
+    "api 2": [
+        *("test_http_errors", "test_openapi", "test_faults", "test_endpoints", "test_scope"),
+        *("test_micro_cache", "test_abuse", "test_targets_http", "test_notes", "test_clients"),
+    ],
+}
+GATEWAY_OF = {name: line for line, names in SHARED_GATEWAYS.items() for name in names}
+
+
 class ByServer(LoadScopeScheduling):  # type: ignore[misc]
     """Gives a worker of pytest-xdist a whole file, or its half for one of the servers."""
 
     def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
         kind = "postgresql-18" if "postgresql-18" in nodeid else "system"
-        return f"{nodeid.partition('::')[0]} {kind}"
+        return f"{GATEWAY_OF.get(Path(path).stem, path)} {kind}"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -90,7 +103,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Modules that take minutes come first, so that none is left alone at the end.
     """
-    items.sort(key=lambda item: not getattr(getattr(item, "module", None), "TAKES_MINUTES", False))
+    items.sort(
+        key=lambda item: (
+            item.path.stem not in GATEWAY_OF
+            and not getattr(getattr(item, "module", None), "TAKES_MINUTES", False)
+        )
+    )
     for item in items:
         if getattr(getattr(item, "module", None), "SYSTEM_SERVER_IS_ENOUGH", False):
             item.user_properties.append(("system_is_enough", item.path.name))

@@ -42,6 +42,8 @@ _BODY = re.compile(
 )
 # A call without arguments, or with parameters of the caller under the same names.
 _PASSED_ON = re.compile(r"\b(FROM|JOIN) \w+\.(\w+)\((?:p_\w+(?:, )?)*\)")
+# A literal that PostgreSQL takes for the clock once, when the view is made.
+_CLOCK_LITERAL = re.compile(r"'\s*(?:now|today|tomorrow|yesterday)\s*'", re.IGNORECASE)
 _LITERAL = r"(?:'(?:[^']|'')*'\s*)+|NULL|\d+"
 _ROW = re.compile(rf"\(\s*((?:{_LITERAL})(?:\s*,\s*(?:{_LITERAL}))*)\s*\)")
 
@@ -192,6 +194,13 @@ def read_object(path: Path, file: str) -> SqlFile:
     kind, schema, name = found.groups()
     if name != path.stem:
         raise UserError(f"sql/{file} makes {name}; name the file {name}.sql")
+    clock = _CLOCK_LITERAL.search(text)
+    if clock and kind.endswith("VIEW"):
+        raise UserError(
+            f"sql/{file} has {clock[0]}: PostgreSQL would read the clock once, and never again",
+            "Read today of kpi_engine.window_end in a derived table, and of kpi_engine.view_state "
+            "in a KPI view.",
+        )
     object_name = name if schema in (None, "analytics") else f"{schema}.{name}"
     return SqlFile(
         name=object_name,

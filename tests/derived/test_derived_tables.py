@@ -457,7 +457,26 @@ REFUSED = {
         "::date AS semana",
         "::date AS dia",
     ),
-    "its query reads the clock (random()": ("count(*) AS", "count(*) + random()::integer AS"),
+    "its query has random(…): what comes by chance": (
+        "count(*) AS",
+        "count(*) + random()::integer AS",
+    ),
+    "its query reads the clock (age(": (
+        "count(*) AS",
+        "count(age(solicitud_facts.local_day)) AS",
+    ),
+    "its query calls analytics.setting(text), which is not IMMUTABLE": (
+        "WHERE isfinite",
+        "WHERE length(analytics.setting('gate')) > 1 AND isfinite",
+    ),
+    "has 'today': PostgreSQL would read the clock once": (
+        "WHERE isfinite",
+        "WHERE solicitud_facts.local_day < 'today'::date AND isfinite",
+    ),
+    "its query has avg(double precision): that drifts": (
+        "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds)",
+        "avg(solicitud_facts.closing_seconds::float)",
+    ),
 }
 
 # By difference: a column, and what is said of it.
@@ -472,7 +491,7 @@ NOT_ADDITIVE = {
     "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.offers)": "by difference a column",
     "sum(solicitud_facts.offers)": "a sum over nothing is 0: write coalesce(sum(…), 0)",
     "max(solicitud_facts.offers)": "p_extremes must name it",
-    "coalesce(sum(solicitud_facts.offers::real), 0)": "sums of this type drift: make it numeric",
+    "coalesce(sum(solicitud_facts.offers), 0)::real": "sums of this type drift: make it numeric",
 }
 ADDITIVE = (
     "coalesce(sum(solicitud_facts.offers), 0)",
@@ -624,6 +643,11 @@ def test_a_declaration_that_could_not_be_kept_right_is_refused(
             "its query reads public.ofertas, whose changes it would not follow: it may read views",
         ),
         ("extract(EPOCH FROM now())", "its query reads the clock (now()"),
+        (
+            "(SELECT count(*) FROM kpi_engine.src_solicitudes AS other "
+            "WHERE other.cliente_id = dated.cliente_id)",
+            "it reads src_solicitudes twice, and a change of one row would not compute the rows",
+        ),
     ],
 )
 def test_a_fact_that_would_not_follow_what_it_reads_is_refused(
@@ -636,6 +660,24 @@ def test_a_fact_that_would_not_follow_what_it_reads_is_refused(
         f"    {new} AS novelty,\n    lines.price_minimum,",
     )
     with pytest.raises(UserError, match=re.escape(f"derived table solicitud_facts: {message}")):
+        migrate(unchanged_market.url, directory=tree)
+    assert migrate(unchanged_market.url) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("'ciudad_origen', 'text', ''", "'ciudad_origen', 'texto', ''", "has the kind texto"),
+        ("'ciudad_origen', 'text', ''", "'ciudad_origen', 'text', 'C'", "is needed in C"),
+    ],
+)
+def test_a_row_of_the_contract_that_nothing_understands_is_refused(
+    unchanged_market: Database, tree: Path, old: str, new: str, said: str
+) -> None:
+    (path,) = tree.rglob("source_contract.sql")
+    assert old in path.read_text(encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError, match=f"column ciudad_origen of solicitudes .*{said}"):
         migrate(unchanged_market.url, directory=tree)
     assert migrate(unchanged_market.url) == []
 

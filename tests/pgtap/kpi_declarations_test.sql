@@ -256,19 +256,27 @@ CREATE MATERIALIZED VIEW public.mv_reloj AS
 SELECT
     date_trunc('month', current_date)::date AS mes,
     3::bigint AS format,
-    7::bigint AS nombre;
+    7::bigint AS nombre,
+    count(*) AS meses
+FROM analytics.v_metricas_mensuales_tiempo_real;
 CREATE UNIQUE INDEX ON public.mv_reloj (mes, format);
 COMMENT ON MATERIALIZED VIEW public.mv_reloj IS E'Reloj / Clock\nes: Un reloj.\nen: A clock.';
 COMMENT ON COLUMN public.mv_reloj.mes IS E'Mes [fecha, none]\nes: Mes.\nen: Month.';
 COMMENT ON COLUMN public.mv_reloj.format IS E'Formato [conteo, none]\nes: Forma.\nen: Form.';
 COMMENT ON COLUMN public.mv_reloj.nombre IS E'Nombre [texto, none]\nes: Nombre.\nen: Name.';
+COMMENT ON COLUMN public.mv_reloj.meses IS
+E'Meses [conteo, none, sum mv_metricas_mensuales.mese]\nes: Meses.\nen: Months.';
 SELECT set_eq(
     $$SELECT problem FROM kpi_engine.kpi_problems('public.mv_reloj')$$,
     $$VALUES ('column format of mv_reloj is a dimension, and a parameter of all KPIs'),
     ('column nombre of mv_reloj has the unit texto and the type bigint'),
     ('nobody but the owner may read mv_reloj'),
-    ('mv_reloj reads the clock (CURRENT_DATE)')$$,
-    'a text that is a number, a reader without a right, the clock, a parameter of the gateway'
+    ('mv_reloj reads the clock (CURRENT_DATE)'),
+    ('mv_reloj calls analytics.rows_now(text) in analytics.v_metricas_mensuales_tiempo_real, which '
+    'is not IMMUTABLE: a change of what it reads would refresh nothing'),
+    ('column meses of mv_reloj says sum mv_metricas_mensuales.mese, and there is no such column')$$,
+    'a text that is a number, a reader without a right, the clock, a parameter of the gateway, a '
+    'view of this moment, a sum of nothing'
 );
 
 SELECT * FROM finish(); -- noqa: AM04

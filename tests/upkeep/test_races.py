@@ -17,6 +17,7 @@ from conftest import Database
 from marketplace import BASE_SEED, SMALL, fill
 from sequences import audited, last_run, refresh, small_marketplace, view_differences
 
+SYSTEM_SERVER_IS_ENOUGH = True
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 GATE = 4711

@@ -13,6 +13,7 @@ from gateway_testing import Api
 from marketplace import fill
 from source_indexes import build_missing
 
+SYSTEM_SERVER_IS_ENOUGH = True
 NOW = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 REFRESH = "SELECT * FROM analytics.refresh_all_mv()"
 

@@ -24,8 +24,6 @@ from marketplace import fill
 from source_indexes import build_missing
 from webapi.endpoints import ENDPOINTS, METRICS, Endpoint
 
-TAKES_MINUTES = True
-
 READER = "analytics_lector"
 OPERATOR = "analytics_operador"
 LIVE = "/materialized-views/live"

@@ -27,8 +27,6 @@ from gateway import CONFIG, Gateway, Settings, settings_from, wait_until
 from gateway_testing import ERROR_KEYS, Api, path_of, raw, refused, started
 from webapi.endpoints import ENDPOINTS, Endpoint
 
-TAKES_MINUTES = True
-
 LECTOR = "analytics_lector"
 OPERADOR = "analytics_operador"
 MONTHS = "/materialized-views/monthly-metrics"

@@ -193,6 +193,42 @@ AS $kpi_problems$
     WHERE read.clock IS NOT NULL
     UNION ALL
     SELECT
+        format(
+            '%s calls %s, which is not IMMUTABLE: a change of what it reads would refresh nothing',
+            the_view.name, called.function
+        ),
+        'Read derived tables, kpi_engine.view_state and other materialized views.'
+    FROM the_view
+    CROSS JOIN LATERAL (
+        SELECT kpi_engine.unwatched_function(p_relation) AS function
+    ) AS called
+    WHERE called.function IS NOT NULL
+    UNION ALL
+    SELECT
+        format(
+            'column %s of %s says %s, and there is no such column', the_columns.column_name,
+            the_view.name, word.text
+        ),
+        'sum mv_view.column names a column whose sum over the period is the same.'
+    FROM the_view
+    CROSS JOIN the_columns
+    CROSS JOIN LATERAL unnest(the_columns.words[3:]) AS word (text)
+    CROSS JOIN LATERAL regexp_match(word.text, '^sum (mv_[a-z_]+)\.([a-z_]+)$') AS sum (parts)
+    WHERE
+        sum.parts IS NOT NULL
+        AND NOT EXISTS (
+            SELECT
+            FROM pg_attribute
+            INNER JOIN pg_class ON pg_class.oid = pg_attribute.attrelid
+            WHERE
+                pg_class.relkind = 'm'
+                AND pg_class.relname = sum.parts[1]
+                AND pg_attribute.attname = sum.parts[2]
+                AND pg_attribute.attnum > 0
+                AND NOT pg_attribute.attisdropped
+        )
+    UNION ALL
+    SELECT
         format('column %s of %s is whole, but no number', the_columns.column_name, the_view.name),
         'Take the word whole away: compare shows numbers only.'
     FROM the_view

@@ -39,6 +39,14 @@ BEGIN
             THEN 'a table that is kept by key has one key column'
         WHEN p_upkeep = 'key' AND p_reads <> ARRAY[]::text[]
             THEN format('a table that is kept by key reads the source, not %s', p_reads)
+        WHEN p_upkeep = 'key' AND (
+            SELECT count(*) > 1
+            FROM regexp_matches(
+                v_definition, format('\mkpi_engine\.%s\M', p_source_view), 'g'
+            )
+        )
+            THEN format('it reads %s twice, and a change of one row would not compute the rows that '
+                'read it from the other side: count them in a table of their own', p_source_view)
         WHEN p_upkeep <> 'key' AND p_reads = ARRAY[]::text[]
             THEN format('a table that is kept by %s reads derived tables, and this one reads none: '
                 'add up facts, or declare it key', p_upkeep)

@@ -10,7 +10,9 @@ AS $clock_words$
     SELECT
         '\m(?:CURRENT_DATE|CURRENT_TIME|CURRENT_TIMESTAMP|LOCALTIME|LOCALTIMESTAMP)\M'
         '|\m(?:now|today|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|'
-        'gen_random_uuid)\(|''(?:now|today|yesterday|tomorrow)''::';
+        'gen_random_uuid)\(|''(?:now|today|yesterday|tomorrow)''::'
+        -- With one argument it counts to today.
+        '|\mage\((?:[^(),]|\([^()]*\))*\)';
 $clock_words$;
 
 COMMENT ON FUNCTION kpi_engine.clock_words() IS

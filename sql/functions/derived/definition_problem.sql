@@ -25,11 +25,19 @@ DECLARE
     );
     v_counts_rows boolean := false;
     v_column record;
+    v_unwatched constant text := kpi_engine.unwatched_function(v_view);
     v_problem text;
 BEGIN
+    IF v_clock ~ 'random|uuid' THEN
+        RETURN format('its query has %s…): what comes by chance is never the same again', v_clock);
+    END IF;
     IF v_clock IS NOT NULL THEN
         RETURN format('its query reads the clock (%s), and nothing would tell the engine when that '
             'changes a row: read kpi_engine.window_end instead', v_clock);
+    END IF;
+    IF v_unwatched IS NOT NULL THEN
+        RETURN format('its query calls %s, which is not IMMUTABLE: what it reads is not watched',
+            v_unwatched);
     END IF;
     SELECT CASE
         WHEN p_upkeep <> 'key' AND NOT seen.is_derived

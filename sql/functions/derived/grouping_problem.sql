@@ -142,6 +142,20 @@ AS $grouping_problem$
             LIMIT 1
         ),
         (
+            SELECT format('has %s: that drifts with the order of the rows. Make it numeric',
+                facts.number::regprocedure)
+            FROM facts
+            INNER JOIN pg_proc ON pg_proc.oid = facts.number
+            WHERE
+                facts.fact = 'aggregate'
+                AND pg_proc.pronargs > 0
+                AND pg_proc.proargtypes[0] IN ('real'::regtype, 'double precision'::regtype)
+                AND pg_proc.proname NOT IN (
+                    'min', 'max', 'count', 'percentile_cont', 'percentile_disc', 'array_agg'
+                )
+            LIMIT 1
+        ),
+        (
             SELECT CASE
                 WHEN NOT parts.is_grouped
                     THEN 'groups nothing: group by the key'

@@ -51,7 +51,7 @@ BEGIN
                 ':hasAggs', ':cteList', ':relid', ':groupexprs', ':inFromCl', ':rtindex', ':quals',
                 ':resno', ':resname', ':ressortgroupref', ':groupClause', ':tleSortGroupRef',
                 ':groupingSets', ':havingQual', ':distinctClause', ':sortClause', ':op', ':all',
-                ':varno', ':varattno'
+                ':varno', ':varattno', ':aggfnoid'
             )
         ORDER BY words.place
     LOOP
@@ -122,6 +122,9 @@ BEGIN
             WHEN v_word = ':tleSortGroupRef' AND v_clause = ':groupClause' THEN
                 fact := 'group';
                 number := v_value;
+            WHEN v_word = ':aggfnoid' THEN
+                fact := 'aggregate';
+                number := v_value;
             WHEN v_word = ':varno' THEN
                 v_source := v_value;
             WHEN v_word = ':varattno' THEN
@@ -152,7 +155,7 @@ COMMENT ON FUNCTION kpi_engine.query_parts(regclass) IS
 'Facts about the query of p_view (part 1) and its subqueries: query (number: the part around it), '
 'relation (number: its oid), from (number: a place in FROM), column (number, source: its sort '
 'reference, name), column reads and group reads (source: the place in FROM, name: the column '
-'there), group (number: a sort reference), union, aggregates, WHERE, HAVING, and what else its '
-'fact says. Internal to kpi_engine.grouping_problem().';
+'there), group (number: a sort reference), aggregate (number: its oid), union, aggregates, WHERE, '
+'HAVING, and what else its fact says. Internal to kpi_engine.grouping_problem().';
 
 REVOKE ALL ON FUNCTION kpi_engine.query_parts(regclass) FROM public;
