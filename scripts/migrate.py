@@ -30,6 +30,7 @@ from database.prerequisites import (
     scalar,
 )
 from database.sql_files import (
+    KPI_VIEW_PREFIX,
     SQL_DIRECTORY,
     SqlFile,
     dependency_order,
@@ -43,7 +44,6 @@ from database.sql_files import (
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
 SOURCE_VIEW_PREFIX = f"{ENGINE_SCHEMA}.src_"
-KPI_VIEW_PREFIX = "mv_"
 # What a column of the contract may be: see source_view_definitions.sql.
 VALUE_KINDS = (
     "uuid",
@@ -1007,15 +1007,15 @@ class Migration:
             LOGGER.info("removed %s", file)
         try:
             self.connection.execute("SELECT kpi_engine.refuse_vanished_columns()")
+            if self.has_outside():
+                self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
+            forgotten = self.connection.execute(
+                "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
+            ).fetchall()
         except psycopg.errors.DependentObjectsStillExist as error:
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
             ) from error
-        if self.has_outside():
-            self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
-        forgotten = self.connection.execute(
-            "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
-        ).fetchall()
         self.changes += [f"dropped derived table {name}" for (name,) in forgotten]
         self.refuse_tables_without_rules()
 
