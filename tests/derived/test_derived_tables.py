@@ -11,7 +11,7 @@ import pytest
 
 from commandline.console import UserError
 from conftest import Database, Server, fresh_database, install, made_once
-from database.sql_files import SQL_DIRECTORY
+from database.sql_files import SQL_DIRECTORY, load_objects
 from marketplace import BASE_SEED, SMALL, change, fill
 from migrate import migrate
 from sequences import audited, refresh, view_differences
@@ -308,6 +308,25 @@ def test_a_table_whose_file_is_gone_is_dropped(market: Database, tree: Path) -> 
     migrate(market.url, directory=tree)
     refresh(market, NOW)
     (tree / "views" / "recomputed_week_closings.sql").unlink()
+    reader = tree / "views" / "mv_closings.sql"
+    reader.write_text(
+        "CREATE MATERIALIZED VIEW mv_closings AS SELECT semana FROM kpi_engine.week_closings "
+        "WITH NO DATA;\nCREATE UNIQUE INDEX mv_closings_semana ON mv_closings (semana);\n"
+        "COMMENT ON MATERIALIZED VIEW mv_closings IS 'Una / One\nes: Una.\nen: One.';\n"
+        "COMMENT ON COLUMN mv_closings.semana IS 'Una [fecha, none]\nes: Una.\nen: One.';\n"
+        "GRANT SELECT ON mv_closings TO analytics_lector;\n"
+    )
+    with pytest.raises(UserError) as refused:
+        migrate(market.url, directory=tree)
+    assert str(refused.value) == (
+        "derived table week_closings has no file any more, and analytics.mv_closings reads it; "
+        "nothing was changed"
+    )
+    assert str(refused.value.hint).endswith(
+        "Take what reads it away too, or put recomputed_week_closings.sql back."
+    )
+    assert "CASCADE" not in str(refused.value.hint)
+    reader.unlink()
     assert "dropped derived table week_closings" in migrate(market.url, directory=tree)
     assert market.rows("SELECT count(*) FROM pg_class WHERE relname LIKE '%week\\_closings%'") == [
         (0,)
@@ -343,7 +362,8 @@ REFUSED = {
         "'group', ARRAY['semana']",
         "'difference', ARRAY['semana'], p_extremes => '{\"requests\": \"most\"}'",
     ),
-    "needs p_window_days, and no other": (
+    "needs p_window_days, and no other one does: the lengths of its windows in days, as in "
+    "p_window_days => ARRAY[30]": (
         "ARRAY['semana']",
         "ARRAY['semana'], p_window_days => ARRAY[7]",
     ),
@@ -588,12 +608,47 @@ def test_a_declaration_that_no_file_is_known_to_make_is_refused(
     assert migrate(unchanged_market.url) == []
 
 
-def test_two_files_that_declare_one_table_are_refused(market: Database, tree: Path) -> None:
-    write(tree, "week_closings")
-    text = NEW_TABLES["week_closings"].replace("recomputed_week_closings", "recomputed_other")
-    (tree / "views" / "recomputed_other.sql").write_text(text)
-    with pytest.raises(UserError, match="declares derived table week_closings, and another file"):
-        migrate(market.url, directory=tree)
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "recomputed_other",
+            NEW_TABLES["week_closings"].replace("recomputed_week_closings", "recomputed_other"),
+            "sql/views/recomputed_other.sql declares derived table week_closings, which "
+            "recomputed_week_closings defines",
+        ),
+        (
+            "week_closings",
+            NEW_TABLES["week_closings"].replace("recomputed_week_closings", "week_closings"),
+            "sql/views/week_closings.sql declares derived table week_closings, which",
+        ),
+        (
+            "recomputed_week_closings",
+            NEW_TABLES["week_closings"].partition("SELECT kpi_engine.declare")[0],
+            "sql/views/recomputed_week_closings.sql declares no derived table",
+        ),
+        (
+            "mv_x",
+            "CREATE VIEW mv_x AS SELECT 1 AS a;",
+            "sql/views/mv_x.sql must be CREATE MATERIALIZED VIEW mv_x, without a schema",
+        ),
+        (
+            "mv_x",
+            "CREATE OR REPLACE VIEW analytics.mv_x AS SELECT 1 AS a;",
+            "sql/views/mv_x.sql must be CREATE MATERIALIZED VIEW mv_x, without a schema",
+        ),
+        (
+            "mv_x",
+            "CREATE MATERIALIZED VIEW analytics.mv_x AS SELECT 1 AS a;",
+            "sql/views/mv_x.sql must be CREATE MATERIALIZED VIEW mv_x, without a schema",
+        ),
+        ("v_x", "CREATE VIEW v_x AS SELECT 1 AS a;", "sql/views/v_x.sql makes v_x without a"),
+    ],
+)
+def test_a_file_of_a_wrong_form_is_refused(tree: Path, name: str, text: str, message: str) -> None:
+    (tree / "views" / f"{name}.sql").write_text(text)
+    with pytest.raises(UserError, match=f"^{re.escape(message)}.*; nothing was changed$"):
+        load_objects(tree)
 
 
 def test_a_comment_that_a_file_lost_is_missed(market: Database, tree: Path) -> None:
@@ -678,6 +733,23 @@ def test_a_row_of_the_contract_that_nothing_understands_is_refused(
     assert old in path.read_text(encoding="utf-8")
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     with pytest.raises(UserError, match=f"column ciudad_origen of solicitudes .*{said}"):
+        migrate(unchanged_market.url, directory=tree)
+    assert migrate(unchanged_market.url) == []
+
+
+def test_another_key_under_the_same_name_is_refused(unchanged_market: Database, tree: Path) -> None:
+    nivel = "solicitud_facts.nivel_actual"
+    for old, new in (
+        ("    part.marca,\n", f"    part.marca,\n    {nivel} AS nivel,\n"),
+        ("solicitud_facts.mes, part.marca;", f"solicitud_facts.mes, part.marca, {nivel};"),
+        ("ARRAY['mes', 'marca']", "ARRAY['mes', 'marca', 'nivel']"),
+        (
+            "\nREVOKE",
+            "COMMENT ON COLUMN kpi_engine.recomputed_month_marcas.nivel IS 'L.';\n\nREVOKE",
+        ),
+    ):
+        edit(tree, "month_marcas", old, new)
+    with pytest.raises(UserError, match="its key is mes, marca, nivel, and was mes, marca before"):
         migrate(unchanged_market.url, directory=tree)
     assert migrate(unchanged_market.url) == []
 
