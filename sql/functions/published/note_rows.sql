@@ -146,7 +146,17 @@ BEGIN
 
         written AS (
             INSERT INTO kpi_engine.published_rows (view_name, row_key, run_id, period, row_values)
-            SELECT $1, changed.row_key, $2, (changed.row_key ->> $4)::date, changed.row_values
+            SELECT
+                $1, changed.row_key, $2,
+                CASE
+                    WHEN changed.row_values IS NOT NULL THEN (changed.row_key ->> $4)::date
+                    -- The key of a row that is gone may be of an older layout.
+                    ELSE (
+                        SELECT max(known.period) FROM kpi_engine.published_rows AS known
+                        WHERE known.view_name = $1 AND known.row_key = changed.row_key
+                    )
+                END,
+                changed.row_values
             FROM changed
         ),
 
