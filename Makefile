@@ -5,9 +5,12 @@
 #   SEED           demo, bench: another seed makes other data
 #   RELOAD         demo: RELOAD=1 loads the data again in any case
 #   REPLICA        demo: REPLICA=1 starts two servers, of which one follows the other
+#   ORIGINS        demo: ORIGINS=2 starts two operational servers, and one that follows both
 #   DATABASE_URL   migrate, status, doctor, indexes, uninstall: the database
 #   SOURCE_SCHEMA  migrate: schema of the operational tables, if it can't be found
-#   HUB            migrate: HUB=1 installs a hub over other installations (scripts/hub.py)
+#   HUB            demo: HUB=1 starts two sites and a hub; migrate: HUB=1 installs a hub over
+#                  other installations (scripts/hub.py)
+#   SERVER         psql, token, logs: which server of the demo, demo (default) or as it was named
 #   ENVIRONMENT    development (default) or production
 #   PUBLISH        bench: PUBLISH=1 writes the results into docs/performance.*
 #   DRY_RUN        migrate, indexes, uninstall: DRY_RUN=1 changes nothing
@@ -15,6 +18,8 @@
 #   ROLE, TTL, SUB token: analytics_lector (default) or analytics_operador; seconds; for whom
 #   CIUDADES       token: the token reads figures of these cities alone, CIUDADES=Bogotá,Cali
 #   POSTGREST      demo, test: another PostgREST than the one from npm
+#   VERSION        release: the version, such as 0.1.0
+#   CHECKS         release: what is run before: all (default), lint, none
 #   GATEWAY_PORT   demo: port of the HTTP API, 8002 where it is free
 # make passes DATABASE_URL, SOURCE_SCHEMA and ENVIRONMENT on to the scripts by itself.
 
@@ -27,6 +32,7 @@ SCALE ?= small
 SEED ?=
 RELOAD ?=
 REPLICA ?=
+ORIGINS ?=
 HUB ?=
 DRY_RUN ?=
 PUBLISH ?=
@@ -35,10 +41,14 @@ ROLE ?= analytics_lector
 TTL ?= 3600
 SUB ?=
 CIUDADES ?=
+SERVER ?= demo
+VERSION ?=
+CHECKS ?= all
 
 PYTHON := .local/venv/bin/python
 yes = $(filter-out 0 no false,$(1))
 dry_run = $(if $(call yes,$(DRY_RUN)),--dry-run)
+KILLED := test_nothing_is_lost_or_counted_twice_when_a_part_is_killed
 LOCK := .local/venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	--no-header -q $(if $(call yes,$(UPGRADE)),--upgrade)
 
@@ -57,25 +67,28 @@ install: ## install what is missing: PostgreSQL, pg_cron, nginx, PostgREST, .loc
 demo: ## start the demo: a cluster in .local, a marketplace (SCALE), the KPIs, the HTTP API
 	@scripts/install.sh
 	@$(PYTHON) scripts/demo.py --scale $(SCALE) $(if $(SEED),--seed $(SEED)) \
-		$(if $(call yes,$(RELOAD)),--reload) $(if $(call yes,$(REPLICA)),--replica)
+		$(if $(call yes,$(RELOAD)),--reload) $(if $(call yes,$(REPLICA)),--replica) \
+		$(if $(call yes,$(ORIGINS)),--origins $(ORIGINS)) $(if $(call yes,$(HUB)),--hub)
 
 .PHONY: psql
 psql: ## open psql on the demo
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
-	@$(PYTHON) scripts/cluster.py psql --name demo
+	@$(PYTHON) scripts/cluster.py psql --name "$(SERVER)"
 
 .PHONY: stop
-stop: ## stop the demo; its data stays
-	@if [ -x $(PYTHON) ]; then for name in demo demo-replica demo-shop; do \
-		[ $$name = demo ] || [ -e .local/$$name/location ] || continue; \
-		[ $$name = demo-shop ] || $(PYTHON) scripts/gateway.py stop --name $$name; \
-		$(PYTHON) scripts/cluster.py stop --name $$name; done; \
+stop: ## stop the demo, all its servers; its data stays
+	@if [ -x $(PYTHON) ]; then for location in .local/demo/ .local/demo-*/location; do \
+		name="$$(basename "$${location%/location}")"; \
+		[ $$name = demo ] || [ -e "$$location" ] || continue; \
+		[ $$name = demo ] || echo "$$name:" >&2; \
+		$(PYTHON) scripts/gateway.py stop --name "$$name"; \
+		$(PYTHON) scripts/cluster.py stop --name "$$name"; done; \
 		else echo "no demo here: .local/venv is not there"; fi
 
 .PHONY: logs
 logs: ## where the demo's logs are, and their last lines
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
-	@$(PYTHON) scripts/gateway.py logs --name demo
+	@$(PYTHON) scripts/gateway.py logs --name "$(SERVER)"
 
 .PHONY: scheduler
 scheduler: ## without pg_cron: run the schedule of DATABASE_URL every minute, until Ctrl-C
@@ -90,8 +103,8 @@ notifier: ## deliver the alerts of DATABASE_URL (ALERT_WEBHOOK_URL, ALERT_SMTP_U
 .PHONY: token
 token: ## print a token of the demo's HTTP API (ROLE, TTL, SUB, CIUDADES)
 	@[ -x $(PYTHON) ] || { echo "there is no demo here; start it: make demo" >&2; exit 1; }
-	@$(PYTHON) scripts/jwt_token.py "$(ROLE)" --ttl "$(TTL)" $(if $(SUB),--sub "$(SUB)") \
-		$(if $(CIUDADES),--ciudades "$(CIUDADES)")
+	@$(PYTHON) scripts/jwt_token.py "$(ROLE)" --name "$(SERVER)" --ttl "$(TTL)" \
+		$(if $(SUB),--sub "$(SUB)") $(if $(CIUDADES),--ciudades "$(CIUDADES)")
 
 .PHONY: clean
 clean: ## remove the demo with its data, .local and all caches
@@ -146,11 +159,18 @@ reference: ## write docs/reference anew, from what a new installation says
 	@scripts/install.sh
 	@$(PYTHON) scripts/reference.py
 
+.PHONY: release
+release: ## check everything, then write releases/teloo-analytics--VERSION.sql and META.json
+	@[ -n "$(VERSION)" ] || { echo "which version? make release VERSION=0.1.0" >&2; exit 2; }
+	@scripts/install.sh --test
+	@$(PYTHON) scripts/release.py "$(VERSION)" --checks "$(CHECKS)"
+
 .PHONY: test-long
 test-long: ## daily slots of every zone over 10 years; each kill 25 times (an hour)
 	@scripts/install.sh --test
 	@TELOO_LONG=1 TELOO_KILLS=25 $(PYTHON) -m pytest -q tests/schedule/test_slots.py \
-		tests/faults/test_crash_matrix.py
+		tests/faults/test_crash_matrix.py \
+		tests/capture/test_subscriber.py::$(KILLED) tests/hub/test_sites.py::$(KILLED)
 
 .PHONY: lint
 lint: ## run the linters and the type checkers only

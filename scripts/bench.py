@@ -20,6 +20,7 @@ import psycopg
 from cluster import LOCAL, PROJECT, Cluster, connection_environment
 from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 from demo import DEFAULT_SEED, SCALES, progress, seed_argument
+from development import bench_arithmetic
 from development.bench_data import (
     BENCH_DIRECTORY,
     MONTHLY_FORMS,
@@ -34,6 +35,7 @@ from development.bench_data import (
     ensure_source,
     install,
 )
+from development.bench_hub import SITES, hub_over_sites, timed_refresh
 from development.bench_lag import (
     PROBE_INTERVAL,
     READ_INTERVAL,
@@ -43,6 +45,7 @@ from development.bench_lag import (
     pgbench_latencies,
     schedule,
 )
+from development.bench_origins import ORIGINS, day_of_work, one_and_several, rebuild
 from development.bench_replica import ROWS, TRANSACTIONS, following, update_row_by_row, update_rows
 from development.bench_report import Kind, Record, Result, chart, publish
 
@@ -772,6 +775,123 @@ class Bench:
                         advance(1)
                 self.add(Result(measure, self.scale, kind, ours, other, "ms", NO_CAPTURE, note))
 
+    # -- a hub -----------------------------------------------------------------------------
+
+    def hub(self, seed: int) -> None:
+        """Let a hub take four sites, then a day of work at one of them, and a day at each."""
+        with hub_over_sites(self.cluster, self.scale, seed) as hub:
+
+            def refresh_hub() -> tuple[float, float]:
+                times = timed_refresh(hub.market.connection)
+                if problems := hub.problems():
+                    raise BenchError(f"the hub differs from its sites: {'; '.join(problems)}")
+                return times
+
+            first = refresh_hub()
+            hub.market.connection.execute("VACUUM ANALYZE")
+            facts = hub.facts()
+            rows = sum(fact[1] for fact in facts)
+            self.add_hub("first pull of four sites", [first], f"{rows:,} rows of facts")
+            self.add(
+                Result(
+                    "hub: mirror of the facts",
+                    self.scale,
+                    "cost",
+                    [sum(fact[2] for fact in facts) / MB],
+                    [sum(fact[3] for fact in facts) / MB],
+                    "MB",
+                    "as the sites send it",
+                    f"{rows:,} rows",
+                    {"rows": {fact[0]: fact[1] for fact in facts}},
+                )
+            )
+            for busy, measure in ((1, "a day of work at one site"), (SITES, "at each site")):
+                at_site, at_hub = [], []
+                with progress(f"hub: {measure}", self.pairs, "days") as advance:
+                    for day in range(self.pairs):
+                        hub.pass_a_day()
+                        sites = [hub.sites[(day + number) % SITES] for number in range(busy)]
+                        for site in sites:
+                            site.run("day_of_requests.sql", "day_of_advisors.sql")
+                            at_site.append(timed_refresh(site.connection))
+                        at_hub.append(refresh_hub())
+                        advance(1)
+                self.add_hub(measure, at_hub, "the hub's refresh", at_site)
+            nothing = [timed_refresh(hub.market.connection) for _ in range(4 * self.pairs)]
+            self.add_hub("nothing changed at four sites", nothing, "the hub asks each")
+
+    def add_hub(
+        self,
+        measure: str,
+        at_hub: list[tuple[float, float]],
+        note: str,
+        at_site: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        """Keep what the hub took, and beside it what the refresh of a site took before."""
+        self.add(
+            Result(
+                f"hub: {measure}",
+                self.scale,
+                "cost",
+                [times[0] for times in at_hub],
+                [times[0] for times in at_site],
+                "ms",
+                "the site's own refresh" if at_site else "",
+                f"{note}, {median(times[1] for times in at_hub):,.0f} ms on a CPU"
+                + (f"; the site's {median(times[1] for times in at_site):,.0f}" if at_site else ""),
+                {
+                    "cpu_ms": [round(times[1], 1) for times in at_hub],
+                    "site_cpu_ms": [round(times[1], 1) for times in at_site],
+                },
+            )
+        )
+
+    def origins(self, seed: int) -> None:
+        """Refresh and rebuild over several origins, and over one of the same size."""
+        with one_and_several(self.cluster, self.scale, seed) as (alone, together):
+            measures: tuple[tuple[str, Callable[[], float], Callable[[], float]], ...] = (
+                (
+                    "a day of work at one",
+                    lambda: day_of_work(together[:1], together),
+                    lambda: day_of_work([alone], [alone]),
+                ),
+                (
+                    "a day of work at each",
+                    lambda: day_of_work(together, together),
+                    lambda: day_of_work([alone], [alone]),
+                ),
+                (
+                    "analytics.rebuild()",
+                    lambda: rebuild(together[0].connection),
+                    lambda: rebuild(alone.connection),
+                ),
+            )
+            for measure, several, one in measures:
+                sides = [(several(), one()) for _ in range(self.pairs)]
+                self.add(
+                    Result(
+                        f"{len(ORIGINS)} origins: {measure}",
+                        self.scale,
+                        "cost",
+                        [side[0] for side in sides],
+                        [side[1] for side in sides],
+                        "ms",
+                        "one origin alone",
+                        "ms on a CPU",
+                    )
+                )
+            for market in (alone, together[0]):
+                row = market.connection.execute("SELECT analytics.audit()").fetchone()
+                if row != (0,):
+                    raise BenchError(f"the audit found {row}")
+
+    def arithmetic(self, seed: int) -> None:
+        """Measure what docs/arithmetic.md computes with."""
+        inputs = bench_arithmetic.Inputs(self.cluster, self.scale, seed)
+        for result in inputs.all():
+            self.add(result)
+        inputs.done()
+
     # -- all of it -------------------------------------------------------------------------
 
     def run(self, seed: int, only: str) -> None:
@@ -795,9 +915,15 @@ class Bench:
             # It takes many minutes, so it is measured only if asked for.
             measures = {"lag": self.lag}
         LOGGER.info("scale %s", self.scale)
-        if only == "replica":
-            # It has a publisher of its own.
-            self.replica(seed)
+        apart = {
+            "replica": self.replica,
+            "hub": self.hub,
+            "origins": self.origins,
+            "arithmetic": self.arithmetic,
+        }
+        if only in apart:
+            # They have databases of their own.
+            apart[only](seed)
             return
         self.prepare(seed, compares=only != "lag")
         try:
@@ -902,7 +1028,11 @@ def growth(results: Sequence[Result]) -> list[Result]:
 
 def run_all(options: argparse.Namespace) -> int:
     """Measure all scales, write the results, say whether the bars were met."""
-    cluster = Cluster(CLUSTER, database="bench", settings=SETTINGS)
+    cluster = (
+        Cluster(bench_arithmetic.CLUSTER, database="bench", settings=bench_arithmetic.SETTINGS)
+        if options.only == "arithmetic"
+        else Cluster(CLUSTER, database="bench", settings=SETTINGS)
+    )
     cluster.start()
     try:
         with connect(cluster.url("postgres")) as connection:
@@ -995,10 +1125,14 @@ def main(arguments: list[str] | None = None) -> int:
             "log",
             "lag",
             "replica",
+            "hub",
+            "origins",
+            "arithmetic",
         ],
         default="",
-        help="measure only this; lag (the setting target_lag) and replica (a subscriber) are "
-        "measured only this way",
+        help="measure only this; lag (the setting target_lag), replica (a subscriber), hub (over "
+        "four sites), origins (two in one database) and arithmetic (what docs/arithmetic.md "
+        "computes with) are measured only this way",
     )
     parser.add_argument(
         "--publish", action="store_true", help="write the results into docs/performance.*"

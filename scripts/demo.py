@@ -31,6 +31,8 @@ from commandline.console import (
     run_tool,
     set_up_logging,
 )
+from development import demo_hub, demo_origins, demo_replica
+from development.demo_beside import Beside, refresh
 from development.demo_source import DEMO_DIRECTORY, demo_sql
 from development.overview import HEADERS, figures
 from gateway import Gateway, demo_gateway
@@ -221,7 +223,9 @@ def recreate_database(cluster: Cluster) -> None:
     """
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(DATABASE))
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
+                sql.Identifier(cluster.database)
+            )
         )
     cluster.stop()
     cluster.start()
@@ -349,24 +353,6 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
     )
 
 
-def refresh(connection: psycopg.Connection[TupleRow]) -> list[TupleRow]:
-    """Refresh the views; return a row for each, or raise UserError with what failed."""
-    try:
-        rows = connection.execute(
-            "SELECT view_name, refresh_status, rows_affected, refresh_time_ms, error_message "
-            "FROM analytics.refresh_all_mv()"
-        ).fetchall()
-    except psycopg.errors.LockNotAvailable as error:
-        raise UserError(
-            f"the views were not refreshed: {error.diag.message_primary}",
-            "The scheduler is refreshing them. Run make demo again in a moment.",
-        ) from error
-    failed = [f"{row[0]}: {row[4]}" for row in rows if row[1] != "SUCCESS"]
-    if failed:
-        raise UserError("a view could not be refreshed", "\n".join(failed))
-    return [row[:4] for row in rows]
-
-
 @dataclass(frozen=True)
 class Shown:
     """What the demo prints."""
@@ -446,6 +432,7 @@ def show_api(gateway: Gateway) -> None:
     for name, token in tokens.items():
         print(f"{name}='Authorization: Bearer {token}'")
     below = f"{gateway.url}/materialized-views"
+    name = "" if gateway.cluster.name == "demo" else f" SERVER={gateway.cluster.name}"
     print(f"""
 curl '{gateway.url}/health'
 curl -H "$READER" '{below}/monthly-metrics?limit=3'
@@ -454,8 +441,8 @@ curl -H "$READER" '{below}/city-summary'
 curl -H "$OPERATOR" -X POST '{below}/refresh'
 curl -H "$OPERATOR" -X PUT '{below}/scheduler/reschedule?hour=1&minute=0'
 
-  make token ROLE=analytics_lector TTL=3600    another token
-  make logs                                    the logs of all parts""")
+  make token{name} ROLE=analytics_lector TTL=3600    another token
+  make logs{name}                                    the logs of all parts""")
 
 
 class Phases:
@@ -535,43 +522,52 @@ def moment_argument(text: str) -> datetime:
     return moment
 
 
-def run_replica(options: argparse.Namespace, phases: Phases, moment: datetime) -> None:
-    """Start the demo beside production: a shop, and an analytics server that follows it."""
-    from development import demo_replica
+def run_beside(
+    demo: Beside,
+    gateway: Gateway,
+    phases: Phases,
+    fill: Callable[[Cluster, int, Callable[[], None]], None],
+) -> None:
+    """Start a demo of several servers; ``fill`` loads the data of one of its shops.
 
-    shop, analytics = demo_replica.servers()
-    phases.begin("the operational server")
-    shop.start()
-    phases.begin("demo data")
+    It gets the number of the shop, and what to call before it drops data that is there.
+    """
 
     def begin_anew() -> None:
-        demo_replica.forget(shop, analytics)
-        recreate_database(analytics)
+        demo.home.start()
+        demo.forget()
+        recreate_database(demo.home)
 
-    ensure_data(
-        shop,
-        options.scale,
-        options.seed,
-        reload=options.reload,
-        moment=moment,
-        before_it_is_dropped=begin_anew,
-    )
-    phases.begin("the analytics server")
-    analytics.start()
-    phases.begin("first copy of the tables")
-    demo_replica.follow(shop, analytics)
-    phases.begin("writes and refresh")
-    lines = demo_replica.write_and_see(shop, analytics)
+    phases.begin("servers of the shops")
+    for shop in demo.shops.values():
+        shop.start()
+    phases.begin("demo data")
+    for number, shop in enumerate(demo.shops.values()):
+        fill(shop, number, begin_anew)
+    phases.begin("the server of the figures")
+    demo.home.start()
+    phases.begin(demo.following)
+    demo.follow()
     phases.begin("PostgREST and nginx")
-    gateway = demo_gateway(analytics.name)
     gateway.start()
+    phases.begin("writes and refreshes")
+    seen = demo.show(gateway)
     phases.end()
-    demo_replica.tell(shop, analytics, lines)
+    print(f"\n{seen}\n\n{demo.servers()}")
     show_api(gateway)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
+def demo_beside(options: argparse.Namespace) -> Beside | None:
+    """Return the demo of several servers that is asked for; None: the one on one server."""
+    if options.replica:
+        return demo_replica.make()
+    if options.origins:
+        return demo_origins.make()
+    return demo_hub.make() if options.hub else None
+
+
+def command_line() -> Parser:
+    """Return what reads the command line."""
     parser = Parser(
         prog="demo.py",
         description="Starts the demo's cluster, loads a generated marketplace where it isn't "
@@ -598,13 +594,32 @@ def main(arguments: list[str] | None = None) -> int:
         "The same seed, scale and moment make the same data",
     )
     parser.add_argument("--reload", action="store_true", help="load the data again in any case")
-    parser.add_argument(
+    beside_options = parser.add_mutually_exclusive_group()
+    beside_options.add_argument(
         "--replica",
         action="store_true",
         help="two servers: an operational one, and an analytics one that follows it by logical "
         "replication; writes on the one, figures on the other",
     )
-    options = parser.parse_args(arguments)
+    beside_options.add_argument(
+        "--origins",
+        type=int,
+        choices=[len(demo_origins.ORIGINS)],
+        help="three servers: two operational ones, and an analytics one that follows both; "
+        "figures of each and of both; one is stopped and comes back",
+    )
+    beside_options.add_argument(
+        "--hub",
+        action="store_true",
+        help="three servers: two sites with this package, and a hub over them; one is stopped "
+        "and comes back",
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    options = command_line().parse_args(arguments)
     set_up_logging()
     cluster = Cluster("demo")
     LOCAL.mkdir(parents=True, exist_ok=True)
@@ -614,8 +629,20 @@ def main(arguments: list[str] | None = None) -> int:
         environment()
         with only_one():
             phases = Phases(LOCAL / "demo.log")
-            if options.replica:
-                run_replica(options, phases, moment)
+            beside = demo_beside(options)
+            if beside:
+
+                def fill(shop: Cluster, number: int, begin_anew: Callable[[], None]) -> None:
+                    ensure_data(
+                        shop,
+                        options.scale,
+                        options.seed + number,
+                        reload=options.reload,
+                        moment=moment,
+                        before_it_is_dropped=begin_anew,
+                    )
+
+                run_beside(beside, demo_gateway(beside.home), phases, fill)
                 return 0
             phases.begin("PostgreSQL")
             cluster.start()
@@ -628,7 +655,7 @@ def main(arguments: list[str] | None = None) -> int:
             phases.begin("refresh of the views")
             shown = collect(cluster)
             phases.begin("PostgREST and nginx")
-            gateway = demo_gateway(cluster.name)
+            gateway = demo_gateway(cluster)
             gateway.start()
             phases.end()
             show(cluster, shown)

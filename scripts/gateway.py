@@ -647,9 +647,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def demo_gateway(name: str) -> Gateway:
+def demo_gateway(cluster: Cluster) -> Gateway:
     """Return the gateway of a cluster, with the settings of the environment."""
-    return Gateway(Cluster(name), settings=settings_from(os.environ), prefer=ports_from(os.environ))
+    return Gateway(cluster, settings=settings_from(os.environ), prefer=ports_from(os.environ))
 
 
 def render(target: Path) -> None:
@@ -747,7 +747,7 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "check":
         check(Path(options.directory))
         return 0
-    gateway = demo_gateway(options.name)
+    gateway = demo_gateway(Cluster(options.name))
     if options.command == "status":
         return show_status(gateway)
     if options.command == "logs":

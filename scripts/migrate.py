@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import time
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from database.sql_files import (
     KPI_VIEW_PREFIX,
     SQL_DIRECTORY,
     SqlFile,
+    contract_tables,
     dependency_order,
     load_migrations,
     load_objects,
@@ -40,6 +40,7 @@ from database.sql_files import (
     rules_of,
     split_name,
 )
+from database.version import package_version, version_key
 
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
@@ -152,6 +153,17 @@ class Migration:
         if scalar(self.connection, "SELECT to_regclass('kpi_engine.migration_ledger') IS NULL"):
             return
         prerequisites.refuse_hollow(self.connection)
+        # Older versions have no such column.
+        installed = scalar(
+            self.connection,
+            "SELECT to_jsonb(installation) ->> 'version' FROM kpi_engine.installation",
+        )
+        if installed and version_key(str(installed)) > version_key(package_version()):
+            raise UserError(
+                f"the database has teloo-analytics {installed}, these files are the older "
+                f"{package_version()}; nothing was changed",
+                f"Take version {installed} of teloo-analytics, or a newer one.",
+            )
         rows = self.connection.execute(
             "SELECT name, kind, checksum, text_checksum, file FROM kpi_engine.migration_ledger"
         ).fetchall()
@@ -578,43 +590,10 @@ class Migration:
 
     def reindex_changed_functions(self) -> None:
         """Build the indexes anew that hold values of a function whose body changed."""
-        rows = self.connection.execute(
-            """
-            WITH RECURSIVE changed AS (
-                SELECT pg_proc.oid
-                FROM unnest(%s::text[], %s::text[]) AS named (schema_name, name)
-                INNER JOIN pg_namespace ON nspname = named.schema_name
-                INNER JOIN pg_proc ON pronamespace = pg_namespace.oid AND proname = named.name
-                UNION
-                SELECT pg_depend.objid
-                FROM changed
-                INNER JOIN pg_depend
-                    ON pg_depend.refclassid = 'pg_proc'::regclass
-                    AND pg_depend.refobjid = changed.oid
-                    AND pg_depend.classid = 'pg_proc'::regclass
-            )
-
-            SELECT DISTINCT nspname, relname
-            FROM changed
-            INNER JOIN pg_depend
-                ON pg_depend.refclassid = 'pg_proc'::regclass
-                AND pg_depend.refobjid = changed.oid
-                AND pg_depend.classid = 'pg_class'::regclass
-            INNER JOIN pg_class ON pg_class.oid = pg_depend.objid AND pg_class.relkind = 'i'
-            INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE nspname = ANY (%s)
-            """,
-            [
-                [split_name(name)[0] for name in self.changed_functions],
-                [split_name(name)[1] for name in self.changed_functions],
-                list(SCHEMAS),
-            ],
+        names = self.connection.execute(
+            "SELECT unnest(kpi_engine.reindex_functions(%s))", [self.changed_functions]
         ).fetchall()
-        for schema, name in rows:
-            self.connection.execute(
-                sql.SQL("REINDEX INDEX {}").format(sql.Identifier(schema, name))
-            )
-            self.changes.append(f"built index {name} anew")
+        self.changes += [f"built index {name} anew" for (name,) in names]
 
     def stage(self, item: SqlFile) -> None:
         """Build a materialized view aside, populated where the present one is."""
@@ -686,52 +665,16 @@ class Migration:
                 )
             )
             if present.get(item.object_name) == "MATERIALIZED VIEW":
-                self.keep_foreign_rights(item)
+                self.connection.execute(
+                    "SELECT kpi_engine.hand_over_rights(%s, %s)",
+                    [f'{REPLACED}."{item.object_name}"', quoted(item.object_name)],
+                )
         self.connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(STAGING)))
         self.staged = []
         followers, self.followers = self.followers, []
         for item in followers:
             self.apply_object(item)
         self.connection.execute("SELECT kpi_engine.note_new_views()")
-
-    def keep_foreign_rights(self, item: SqlFile) -> None:
-        """Give a rebuilt view the grants that others had on the old one; name lost indexes."""
-        grants = self.connection.execute(
-            """
-            SELECT pg_get_userbyid(grantee), privilege_type, is_grantable
-            FROM pg_class
-            CROSS JOIN LATERAL aclexplode(relacl)
-            WHERE
-                relnamespace = %s::regnamespace AND relname = %s
-                AND grantee <> 0 AND pg_get_userbyid(grantee) <> ALL (%s)
-            """,
-            [REPLACED, item.object_name, list(prerequisites.ROLES)],
-        ).fetchall()
-        for role, privilege, grantable in grants:
-            self.connection.execute(
-                sql.SQL("GRANT {} ON {} TO {}{}").format(
-                    sql.SQL(privilege),
-                    sql.Identifier(SCHEMA, item.object_name),
-                    sql.Identifier(role),
-                    sql.SQL(" WITH GRANT OPTION" if grantable else ""),
-                )
-            )
-        indexes = self.connection.execute(
-            """
-            SELECT relname FROM pg_index
-            INNER JOIN pg_class ON pg_class.oid = indexrelid
-            WHERE indrelid = format('%%I.%%I', %s::text, %s::text)::regclass
-            AND relname <> ALL (%s)
-            """,
-            [REPLACED, item.object_name, item.index_names()],
-        ).fetchall()
-        for (name,) in indexes:
-            LOGGER.warning(
-                "%s was rebuilt without index %s, which is not in sql/%s",
-                item.object_name,
-                name,
-                item.label,
-            )
 
     def apply_objects(self, objects: list[SqlFile]) -> None:
         """Apply what is pending of an ordered list of objects."""
@@ -796,92 +739,22 @@ class Migration:
         self.write_rules()
         return [by_name[item.object_name] for item in ordered]
 
-    def bound_schemas(self) -> list[str | None]:
-        """Return the schemas that were bound, under the names they have now; None: find it."""
-        return [
-            self.schema_now(bound, prefix)
-            for bound, prefix in self.connection.execute(
-                "SELECT source_schema, view_prefix FROM kpi_engine.sources()"
-            ).fetchall()
-        ]
-
-    def schema_now(self, bound: str | None, prefix: str) -> str | None:
-        """Return the present name of a bound schema, which the views of a prefix read."""
-        if bound is None or scalar(
-            self.connection, "SELECT to_regnamespace(%s)", quoted_name(bound)
-        ):
-            return bound
-        # Renamed as a whole: every src_ view reads a table of the same schema.
-        found = self.connection.execute(
-            """
-            SELECT DISTINCT nspname
-            FROM pg_rewrite
-            INNER JOIN pg_class AS view ON view.oid = ev_class
-            INNER JOIN pg_depend
-                ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid
-                AND refclassid = 'pg_class'::regclass AND refobjid <> view.oid
-            INNER JOIN pg_class AS source ON source.oid = refobjid
-            INNER JOIN pg_namespace ON pg_namespace.oid = source.relnamespace
-            WHERE
-                view.relnamespace = 'kpi_engine'::regnamespace
-                AND view.relname IN (
-                    SELECT %s || substr(view_name, 5) FROM kpi_engine.source_contract()
-                )
-            """,
-            [prefix],
-        ).fetchall()
-        return str(found[0][0] if len(found) == 1 else bound)
-
-    def has_binding(self) -> bool:
-        """Tell whether these files check the source by identity; older ones did not."""
-        return any(item.object_name == "source_problems" for item in self.objects)
-
     def find_moved(self) -> None:
-        """Find the src_ views that have to be bound again: the names moved under them."""
-        if not self.has_binding():
-            return
-        moved = self.connection.execute(
-            "SELECT DISTINCT view_name, message FROM analytics.source_problems() "
-            "WHERE view_name IS NOT NULL ORDER BY 1, 2"
-        ).fetchall()
-        for view, _ in moved:
-            # Over several origins: the view of one of them, and that which unites them.
-            united = re.sub(r"^src_\d+_", "src_", view)
-            self.moved |= {f"{ENGINE_SCHEMA}.{view}", f"{ENGINE_SCHEMA}.{united}"}
-        for _, message in moved:
-            LOGGER.warning("%s: bound again, the next refresh computes everything", message)
-
-    def has_outside(self) -> bool:
-        """Tell whether these files know tables of other services; older ones did not."""
-        return any(item.object_name == "kpi_engine.outside_problems" for item in self.objects)
-
-    def find_outside(self) -> None:
-        """Find the KPI views whose tables of other services moved: they are built anew."""
-        if not self.has_outside():
-            return
-        for view, message in self.connection.execute(
-            "SELECT DISTINCT view_name, message FROM kpi_engine.outside_problems() "
-            "WHERE needs_build ORDER BY 1, 2"
+        """Find what has to be built anew, because a name means another table now."""
+        messages = {}
+        for name, message in self.connection.execute(
+            "SELECT object_name, message FROM kpi_engine.moved_objects()"
         ).fetchall():
-            self.moved.add(view)
-            LOGGER.warning("%s: the view is built anew", message)
+            self.moved.add(name)
+            messages[message] = True
+        for message in messages:
+            LOGGER.warning("%s", message)
 
     def note_binding(self) -> None:
         """Note what the src_ views read now; what is bound anew is computed again."""
-        if not self.has_binding():
-            return
         try:
-            if scalar(
-                self.connection,
-                "SELECT database_identity <> kpi_engine.database_identity() "
-                "FROM kpi_engine.engine_state",
-            ):
-                # Restored from a dump: the tables have other numbers and are the same.
-                self.connection.execute("SELECT kpi_engine.settle_source()")
-                self.connection.execute("SELECT kpi_engine.recognize_database()")
-            elif scalar(self.connection, "SELECT kpi_engine.note_source_binding()"):
+            if scalar(self.connection, "SELECT kpi_engine.confirm_binding()"):
                 self.changes.append("noted what the source views read")
-            self.connection.execute("SELECT kpi_engine.require_source()")
         except psycopg.errors.ObjectNotInPrerequisiteState as error:
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
@@ -909,13 +782,6 @@ class Migration:
         for view in views:
             self.apply_object(view)
 
-    def contract_tables(self) -> list[str]:
-        """Return the names of the operational tables, by the file of the contract."""
-        contract = f"{ENGINE_SCHEMA}.source_contract"
-        text = "".join(item.sql for item in self.objects if item.object_name == contract)
-        names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
-        return list(dict.fromkeys([*names, "auditoria_tiendas"]))
-
     def check_contract(self) -> None:
         """Refuse a row of the contract that nothing would understand."""
         wrong = self.connection.execute(
@@ -936,7 +802,13 @@ class Migration:
         """Bind the operational tables: check the contract, grant, write the src_ views."""
         self.check_contract()
         found: list[tuple[str, str]] = []
-        for schema in source_schemas(self.source_schema) or self.bound_schemas():
+        bound = [
+            name
+            for (name,) in self.connection.execute(
+                "SELECT unnest(kpi_engine.bound_schemas())"
+            ).fetchall()
+        ]
+        for schema in source_schemas(self.source_schema) or bound:
             try:
                 found += self.connection.execute(
                     "SELECT source_schema, source_generation FROM kpi_engine.find_source(%s)",
@@ -973,7 +845,6 @@ class Migration:
                     [table for _, its, table, _ in definitions if its == schema],
                 )
         self.find_moved()
-        self.find_outside()
         return [source_view(view, definition) for view, _, _, definition in definitions]
 
     def drop_removed(self) -> None:
@@ -1007,8 +878,7 @@ class Migration:
             LOGGER.info("removed %s", file)
         try:
             self.connection.execute("SELECT kpi_engine.refuse_vanished_columns()")
-            if self.has_outside():
-                self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
+            self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
             forgotten = self.connection.execute(
                 "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
             ).fetchall()
@@ -1058,61 +928,24 @@ class Migration:
                 ) from refusal
             identities = left
 
-    def comment_records(self) -> None:
-        """Give the views that show our tables to people the comments of these tables."""
-        comments = self.connection.execute(
-            """
-            SELECT format(
-                'COMMENT ON %%s %%I.%%I%%s IS %%L',
-                CASE WHEN attname IS NULL THEN 'VIEW' ELSE 'COLUMN' END,
-                nspname, view.relname, '.' || quote_ident(attname), wanted
-            )
-            FROM pg_class AS view
-            INNER JOIN pg_namespace ON pg_namespace.oid = view.relnamespace
-            INNER JOIN pg_class AS record
-                ON record.relname = view.relname
-                AND record.relnamespace = %s::regnamespace
-                AND record.relkind = 'r'
-            CROSS JOIN LATERAL (
-                SELECT NULL, obj_description(view.oid), obj_description(record.oid)
-                UNION ALL
-                SELECT
-                    shown.attname,
-                    col_description(view.oid, shown.attnum),
-                    col_description(record.oid, source.attnum)
-                FROM pg_attribute AS shown
-                INNER JOIN pg_attribute AS source
-                    ON source.attrelid = record.oid AND source.attname = shown.attname
-                WHERE shown.attrelid = view.oid
-            ) AS comment (attname, present, wanted)
-            WHERE
-                nspname = %s AND view.relkind = 'v' AND present IS DISTINCT FROM wanted
-            """,
-            [ENGINE_SCHEMA, SCHEMA],
-        ).fetchall()
-        for (comment,) in comments:
-            self.connection.execute(comment)
-
     def settle(self) -> None:
         """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
         self.flush_ledger()
         names = [item.object_name for item in self.objects if item.kind == "materialized view"]
-        self.connection.execute(
-            "DELETE FROM kpi_engine.view_state WHERE view_name <> ALL (%s) AND view_name NOT IN "
-            "(SELECT view_name FROM kpi_engine.materialized_views())",
-            [names],
-        )
-        for name in names:
-            self.connection.execute(
-                "INSERT INTO kpi_engine.view_state (view_name, today, calculated_at) "
-                "SELECT %(name)s, analytics.today(), analytics.now() WHERE NOT EXISTS "
-                "(SELECT FROM kpi_engine.view_state WHERE view_name = %(name)s)",
-                {"name": name},
-            )
+        self.connection.execute("SELECT kpi_engine.settle_objects(%s)", [names])
         if self.changes:
             # Of what is generated, too, the code may be new.
             self.connection.execute("SELECT kpi_engine.generate_statements()")
         first_time = "applied migrations/0001_foundation.sql" in self.changes
+        if scalar(
+            self.connection,
+            "SELECT version IS DISTINCT FROM %s FROM kpi_engine.installation",
+            package_version(),
+        ):
+            self.connection.execute(
+                "UPDATE kpi_engine.installation SET version = %s", [package_version()]
+            )
+            self.changes.append(f"version {package_version()}")
         wanted = None
         if environment() == "production":
             wanted = "off"
@@ -1143,7 +976,7 @@ class Migration:
             prerequisites.early_requirements(
                 connection,
                 source_schemas(self.source_schema),
-                self.contract_tables(),
+                contract_tables(self.objects),
                 prerequisites.database_search_path(connection) or default_path,
             ),
         )
@@ -1158,7 +991,6 @@ class Migration:
             self.apply_migrations()
             self.add_settings()
             self.apply_all_objects()
-            self.comment_records()
             self.settle()
         if prerequisites.append_to_search_path(connection, default_path):
             self.changes.append(f"appended {SCHEMA} to the search_path of the database")
@@ -1297,7 +1129,7 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
         ).fetchall()
         row = connection.execute(
             "SELECT cron_role, "
-            "(SELECT max(version) FROM kpi_engine.migration_ledger), "
+            "coalesce(to_jsonb(installation) ->> 'version', 'before 0.1.0'), "
             "(SELECT count(*) FROM kpi_engine.migration_ledger), "
             "(SELECT max(applied_at) FROM kpi_engine.migration_ledger) FROM kpi_engine.installation"
         ).fetchone()

@@ -478,14 +478,12 @@ def document(connection: psycopg.Connection) -> JsonObject:
         if endpoint.function == "restatements":
             made["parameters"] = [of_views_with_time(one, catalogue) for one in made["parameters"]]
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = {"operationId": name, **made}
-    version = prerequisites.scalar(
-        connection, "SELECT max(version) FROM kpi_engine.migration_ledger"
-    )
+    version = prerequisites.scalar(connection, "SELECT version FROM kpi_engine.installation")
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "teloo-analytics",
-            "version": f"0.{version}.0",
+            "version": str(version),
             "description": str(
                 prerequisites.scalar(
                     connection, "SELECT obj_description('api'::regnamespace, 'pg_namespace')"

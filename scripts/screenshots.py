@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from cluster import PROJECT
+from cluster import PROJECT, Cluster
 from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 from gateway import demo_gateway
 from jwt_token import mint
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     set_up_logging()
     try:
-        gateway = demo_gateway("demo")
+        gateway = demo_gateway(Cluster("demo"))
         if not gateway.is_running:
             raise UserError("the demo is not running", "Start it: make demo")
         token = mint(gateway.secret(), "analytics_lector", SECONDS, "make screenshots")

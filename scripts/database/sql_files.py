@@ -322,6 +322,13 @@ def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
     return rules
 
 
+def contract_tables(objects: Iterable[SqlFile]) -> list[str]:
+    """Return the names of the operational tables, by the file of the contract."""
+    text = "".join(item.sql for item in objects if item.object_name == "kpi_engine.source_contract")
+    names = re.findall(r"^\s+\('(\w+)', '\w+', '[\w ]+', '[AB]*'\)", text, re.MULTILINE)
+    return list(dict.fromkeys([*names, "auditoria_tiendas"]))
+
+
 def providers(objects: Iterable[SqlFile]) -> dict[str, str]:
     """Return by the name of each derived table the object whose file declares it."""
     return {

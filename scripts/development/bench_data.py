@@ -120,13 +120,13 @@ def ensure_source(cluster: Cluster, scale: str, seed: int) -> str:
     return name
 
 
-def install(url: str) -> None:
-    """Install teloo-analytics, with a clock that can be pinned, and compute everything once."""
+def install(url: str, *, hub: bool = False, source_schema: str | None = None) -> None:
+    """Install teloo-analytics, or a hub, with a clock that can be pinned; compute everything."""
     level = LOGGER.level
     # There is no pg_cron in the bench's databases, and migrate warns of it.
     LOGGER.setLevel(WARNING + 1)
     try:
-        migrate(url)
+        migrate(url, hub=hub, source_schema=source_schema)
     finally:
         LOGGER.setLevel(level)
     with connect(url) as connection:
@@ -136,9 +136,10 @@ def install(url: str) -> None:
 class Marketplace:
     """One database of the bench, and the day that it is there."""
 
-    def __init__(self, url: str, scale: str) -> None:
+    def __init__(self, url: str, scale: str, schema: str = "public") -> None:
         self.url = url
         self.scale = scale
+        self.schema = schema
         self.rows = max(1, round(SCALES[scale].requests / DAYS))
         self.moment = MOMENT
         self.salt = ""
@@ -174,7 +175,9 @@ class Marketplace:
         self.pin(self.connection)
         with self.connection.transaction():
             for file in files:
-                self.connection.execute(bench_sql(file))
+                self.connection.execute(
+                    bench_sql(file).replace(b" public.", f" {self.schema}.".encode())
+                )
 
     def create_full_views(self, monthly_form: str, views: Sequence[str] = VIEWS) -> None:
         """Create the views of the full recomputation, with the indexes that ours have."""

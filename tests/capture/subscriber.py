@@ -17,6 +17,8 @@ from sequences import Arena, Writer
 
 MARKER = "CREATE TABLE IF NOT EXISTS {}.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
 PATIENCE_SECONDS = 60.0
+# A worker that ended, or the one of a second subscription, starts after 5 s by default.
+QUICK_WORKERS = "wal_retrieve_retry_interval = 200ms\n"
 NUMBERS = itertools.count(1)
 
 
@@ -27,7 +29,7 @@ def publishing_cluster() -> Iterator[Cluster]:
         f"test-publisher-{os.getpid()}-{next(NUMBERS)}",
         binaries=system_binaries(),
         database="shop",
-        settings=TEST_SETTINGS + PUBLISHER_SETTINGS,
+        settings=TEST_SETTINGS + PUBLISHER_SETTINGS + QUICK_WORKERS,
     )
     try:
         cluster.start()

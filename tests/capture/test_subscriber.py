@@ -1,30 +1,33 @@
 """On a database that gets the operational tables by logical replication.
 
 TELOO_REPLICA_SEQUENCES=500 runs more random sequences: they write at the publisher, the subscriber
-refreshes, and its views equal what the publisher's rows give. TELOO_REPLICA_KILLS=10 kills each
-part more often.
+refreshes, and its views equal what the publisher's rows give. TELOO_KILLS=10 kills each part ten
+times, at five moments (make test-long does 25).
 """
 
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 
-import psycopg
 import pytest
 
+import oracle
+from capture.origins import differences
 from capture.subscriber import Pair, ReplicaArena, make_publisher, publishing_cluster
 from cluster import Cluster
 from conftest import Database, Server, fresh_database, install, load_and_migrate
+from faults.killing import VICTIMS, Work, held, kill, with_patience
 from marketplace import BASE_SEED, SMALL, Generation, fill
-from sequences import Sequence, Totals, refresh, view_differences
+from sequences import Sequence, Totals, audited, refresh, view_differences
 from source.test_source_binding import problems
 from webapi.test_standby import standby_of
 
 SEQUENCES = int(os.environ.get("TELOO_REPLICA_SEQUENCES", "12"))
 # For each part.
-KILLS = int(os.environ.get("TELOO_REPLICA_KILLS", "2"))
+KILLS = int(os.environ.get("TELOO_KILLS", "1"))
 GENERATIONS: tuple[Generation, ...] = ("A", "B")
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
@@ -373,25 +376,122 @@ def test_views_are_right_after_random_sequences_at_the_publisher(
     assert totals.modes["incremental"] > sum(totals.modes.values()) / 2
 
 
-def killed(pair: Pair, whom: str) -> None:
-    """Kill a part of replication, as a crash does, and start it again."""
-    if whom == "apply worker":
-        # The server ends all its sessions and starts again by itself.
-        ((pid,),) = pair.subscriber.rows(
-            "SELECT min(pid) FROM pg_stat_get_subscription(NULL) WHERE relid IS NULL"
+APPLY_WORKER = "SELECT min(pid) FROM pg_stat_subscription WHERE relid IS NULL"
+WALSENDER = "SELECT min(pid) FROM pg_stat_replication"
+
+
+class Killing:
+    """A pair on servers of its own, of which a part is killed at one moment after another."""
+
+    def __init__(self, pair: Pair, whom: str) -> None:
+        self.pair = pair
+        self.whom = whom
+        self.dice = random.Random(BASE_SEED)  # noqa: S311
+        self.kills = 0
+        self.moments = [
+            self.while_rows_are_applied,
+            self.while_the_subscriber_refreshes,
+            self.at_a_random_moment,
+            self.while_tables_are_copied,
+            self.before_a_refresh_ends,
+        ]
+
+    def kill(self) -> None:
+        """Kill the part: by turns one process or the postmaster, and the apply worker always so."""
+        self.kills += 1
+        at = self.pair.publisher if self.whom == "publisher" else self.pair.subscriber
+        victim = "process" if self.whom == "apply worker" else VICTIMS[self.kills % 2]
+        ((pid,),) = at.rows(WALSENDER if self.whom == "publisher" else APPLY_WORKER)
+        if pid is None:
+            # Between two workers; nobody else has a part in it.
+            victim = "postmaster"
+        kill(at, victim, int(str(pid or 0)))
+
+    def write(self) -> None:
+        """Change rows, some in one transaction that changes two tables."""
+        for _ in range(self.dice.randrange(2, 6)):
+            days, digit = self.dice.randrange(1, 60), self.dice.randrange(16)
+            self.pair.publisher.execute(
+                f"UPDATE public.ofertas SET tiempo_entrega_dias = {days} "
+                f"WHERE id::text > '{digit:x}'",
+                f"UPDATE public.ofertas SET tiempo_entrega_dias = {days + 1} "
+                f"WHERE id::text < '{digit:x}'; "
+                "UPDATE public.ofertas_detalle SET precio_unitario = precio_unitario + 1 "
+                "WHERE id IN (SELECT id FROM public.ofertas_detalle ORDER BY random() LIMIT 9)",
+                "INSERT INTO public.solicitudes SELECT (jsonb_populate_record(s, "
+                "jsonb_build_object('id', gen_random_uuid()))).* FROM public.solicitudes AS s "
+                "ORDER BY random() LIMIT 2",
+                # Some stay, however many kills there are.
+                "DELETE FROM public.ofertas_detalle WHERE id = (SELECT id FROM "
+                "public.ofertas_detalle ORDER BY random() LIMIT 1) "
+                "AND (SELECT count(*) FROM public.ofertas_detalle) > 20",
+            )
+
+    def while_rows_are_applied(self) -> None:
+        """The worker has applied half of a transaction."""
+        with held(self.pair.subscriber, "LOCK TABLE ofertas_detalle IN EXCLUSIVE MODE") as waiting:
+            self.write()
+            waiting()
+            self.kill()
+
+    def while_the_subscriber_refreshes(self, at: str = "kpi_engine.changed_month_totals") -> None:
+        """A refresh is between two derived tables."""
+        self.write()
+        self.pair.catch_up()
+        with held(self.pair.subscriber, f"LOCK TABLE {at} IN SHARE MODE") as waiting:
+            work = Work(lambda: refresh(self.pair.subscriber, NOW))
+            waiting()
+            self.write()
+            self.kill()
+        work.end()
+        # A refresh does not need the publisher.
+        assert (work.error is None) == (self.whom == "publisher"), work.error
+
+    def before_a_refresh_ends(self) -> None:
+        """A refresh has published all views, and has not committed."""
+        self.while_the_subscriber_refreshes("kpi_engine.audit_log")
+
+    def at_a_random_moment(self) -> None:
+        """Writes are on their way."""
+        self.write()
+        time.sleep(self.dice.random() / 20)
+        self.kill()
+
+    def while_tables_are_copied(self) -> None:
+        """The subscription is new."""
+        pair = self.pair
+        pair.unsubscribe()
+        pair.subscriber.execute(
+            "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('public.%I', tablename), "
+            "', ') FROM pg_tables WHERE schemaname = 'public'); END $$"
         )
-        if pid is not None:
-            pair.subscriber.cluster.as_server_user("kill", "-9", str(pid))
-            time.sleep(0.1)
-        return
-    cluster = (pair.subscriber if whom == "subscriber" else pair.publisher).cluster
-    cluster.stop("immediate")
-    cluster.start()
+        with held(pair.subscriber, "LOCK TABLE ofertas_detalle IN EXCLUSIVE MODE") as waiting:
+            work = Work(pair.subscribe)
+            waiting()
+            self.write()
+            self.kill()
+        work.end()
+        with_patience(
+            lambda: pair.subscriber.wait_until(
+                "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel"
+            )
+        )
+        pair.subscriber.execute("CALL analytics.apply_change_capture()")
+
+    def check(self) -> None:
+        """All that was committed at the publisher has come, and is counted once."""
+        pair = self.pair
+        with_patience(pair.catch_up)
+        with_patience(lambda: refresh(pair.subscriber, NOW))
+        with pair.publisher.connect() as connection, pair.subscriber.connect() as reader:
+            assert differences(reader, oracle.read_schema(connection, "public"), TODAY) == []
+        assert audited(pair.subscriber) == 0
+        assert refresh(pair.subscriber, NOW)[0] == "unchanged"
+        assert problems(pair.subscriber) == {}
 
 
 @pytest.mark.parametrize("whom", ["apply worker", "subscriber", "publisher"])
 def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> None:
-    dice = random.Random(BASE_SEED)  # noqa: S311
     with publishing_cluster() as home, publishing_cluster() as shop:
         home.make_database("copy")
         subscriber = Database(home, "copy")
@@ -402,19 +502,26 @@ def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> No
         pair.subscribe()
         subscriber.execute("CALL analytics.apply_change_capture()")
         refresh(subscriber, NOW)
-        for point in range(KILLS):
-            for step in range(dice.randrange(2, 6)):
-                pair.publisher.execute(
-                    f"UPDATE public.ofertas SET tiempo_entrega_dias = {point + step} "
-                    f"WHERE id::text > '{dice.randrange(16):x}'",
-                    "DELETE FROM public.ofertas_detalle WHERE id = "
-                    "(SELECT id FROM public.ofertas_detalle ORDER BY random() LIMIT 1)",
-                )
-            time.sleep(dice.random() / 20)
-            killed(pair, whom)
-            with_patience(pair.catch_up)
-            assert right_after_writes(subscriber)[0] == "incremental"
+        killing = Killing(pair, whom)
+        done: Counter[str] = Counter()
+        for number in range(KILLS):
+            moment = killing.moments[number % len(killing.moments)]
+            moment()
+            killing.check()
+            done[moment.__name__] += 1
+        print(f"\nkilled, the {whom}: {dict(done)}")
+        if whom == "publisher":
+            the_check_sees_a_lost_change(killing)
         pair.unsubscribe()
+
+
+def the_check_sees_a_lost_change(killing: Killing) -> None:
+    """Lose one on purpose."""
+    killing.write()
+    killing.pair.catch_up()
+    killing.pair.subscriber.execute("DELETE FROM kpi_engine.change_log")
+    with pytest.raises(AssertionError, match="monthly: "):
+        killing.check()
 
 
 def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
@@ -449,15 +556,3 @@ def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
             pair.unsubscribe()
         finally:
             standby.remove()
-
-
-def with_patience(call: Callable[[], None]) -> None:
-    """Repeat a call while a server comes back."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return call()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)

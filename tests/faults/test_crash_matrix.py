@@ -12,15 +12,12 @@ not lose what the operating system holds. So this says nothing about a loss of p
 
 import os
 import random
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -31,6 +28,7 @@ from cluster import Cluster
 from commandline.console import UserError
 from conftest import TEST_SETTINGS, Database, wait_for_the_new_day
 from development.demo_source import load_source_schema
+from faults.killing import VICTIMS, Work, kill
 from marketplace import BASE_SEED, Size, changes_of, fill, start
 from migrate import migrate
 from oracle_views import VIEWS, compute_seven, read_seven, seven_differences
@@ -224,7 +222,6 @@ POINTS = {
         behind=("public.solicitudes", LOG),
     ),
 }
-VICTIMS = ("process", "postmaster")
 
 
 def today() -> date:
@@ -313,34 +310,6 @@ def differences(database: Database) -> list[str]:
 # -- stopping, killing, starting again -------------------------------------------------------------
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait until it is true, also while the server is away."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with suppress(psycopg.OperationalError):
-            if condition():
-                return
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
-class Work:
-    """The work that is to be killed, in a thread."""
-
-    def __init__(self, database: Database, work: str) -> None:
-        self.database = database
-        self.work = work
-        self.error: Exception | None = None
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self) -> None:
-        try:
-            do(self.database, self.work)
-        except (psycopg.Error, UserError) as error:
-            self.error = error
-
-
 def do(database: Database, work: str) -> None:
     """Run a statement, or a migrate."""
     if work == "migrate":
@@ -391,38 +360,6 @@ def writes(observer: psycopg.Connection, pid: int, relation: str) -> bool:
     return bool(row[0])
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def kill(database: Database, victim: str, pid: int) -> None:
-    """Kill a process of the server, or the postmaster; return when the server answers again."""
-    cluster = database.cluster
-    postmaster = int((cluster.data / "postmaster.pid").read_text().splitlines()[0])
-    started = "SELECT pg_postmaster_start_time()"
-    if victim == "postmaster":
-        children = subprocess.run(
-            ["pgrep", "-P", str(postmaster)], check=True, capture_output=True, text=True
-        ).stdout.split()
-        os.kill(postmaster, signal.SIGKILL)
-        # They see that their parent is gone.
-        wait_for(
-            lambda: not any(is_alive(int(child)) for child in [*children, str(postmaster)]),
-            "processes of a killed postmaster live on",
-        )
-        wait_for(
-            lambda: not cluster.is_running, "a killed postmaster is still in the process table"
-        )
-        cluster.start()
-    else:
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not is_alive(pid), "a killed process lives on")
-    wait_for(lambda: len(database.rows(started)) == 1, "the server did not come back")
-
-
 def stop_and_kill(database: Database, point: Point, victim: str, seed: int) -> None:
     """Bring the work to its point, prove it, commit another change, and kill."""
     ((facts,),) = database.rows("SELECT kpi_engine.set_of('solicitud_facts', false)")
@@ -431,7 +368,7 @@ def stop_and_kill(database: Database, point: Point, victim: str, seed: int) -> N
         observer = ending.enter_context(closing(database.connect()))
         holder.execute("BEGIN")
         holder.execute(point.hold.format(facts=facts).encode())
-        work = Work(database, point.work)
+        work = Work(lambda: do(database, point.work))
         # What a failed test leaves at work ends with it.
         ending.callback(work.thread.join, 60)
         ending.callback(holder.close)
@@ -521,7 +458,7 @@ def test_kill_at_a_random_moment_loses_nothing(crashing: Database, work: str) ->
             thread.start()
             time.sleep(generator.uniform(0, longest))
             killed += thread.is_alive()
-            kill(crashing, VICTIMS[kills % 2], pid)
+            kill(crashing, ("process", "server")[kills % 2], pid)
             thread.join(60)
         if contents(crashing) != seen:
             # It had committed: views are right, whatever else is left to do.

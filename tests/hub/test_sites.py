@@ -1,13 +1,14 @@
 """A hub and three sites on servers of their own, of which one is away, hangs, dies or differs."""
 
+import itertools
 import os
 import signal
-import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from datetime import date, datetime
+from functools import partial
+from random import Random
 
-import psycopg
 import pytest
 
 import hub as tool
@@ -15,15 +16,21 @@ import oracle
 from cluster import Cluster, system_binaries
 from conftest import TEST_SETTINGS, Database
 from development.demo_source import load_source_schema
+from faults.killing import Work, held, kill
 from federation import differences
 from hub_sites import PASSWORD, ROLE, add_site, make_hub, serve
-from marketplace import SMALL, fill
+from marketplace import BASE_SEED, SMALL, change, fill
 from migrate import migrate
 from oracle import Source
-from sequences import refresh
+from sequences import audited, refresh
 
 NOW = "2026-11-23 12:00:00-05"
+TODAY = date(2026, 11, 23)
 SITES = ("bogota", "cali", "medellin")
+# Of the hub, and of a site.
+KILLS = int(os.environ.get("TELOO_KILLS", "1"))
+# Ids follow from the seed: those of the other tests are below.
+SEED = 100_000 + BASE_SEED
 
 
 class Field:
@@ -45,7 +52,7 @@ class Field:
             migrate(site.url)
             serve(site)
             with site.connect() as connection:
-                fill(connection, seed, "A", date(2026, 11, 23), size=SMALL)
+                fill(connection, seed, "A", TODAY, size=SMALL)
             self.refresh_site(name)
         make_hub(self.hub)
         for name, site in self.sites.items():
@@ -62,7 +69,7 @@ class Field:
     def write(self, name: str, seed: int) -> None:
         """Write more rows at a site, and refresh it."""
         with self.sites[name].connect() as connection:
-            fill(connection, seed, "A", date(2026, 11, 23), size=SMALL)
+            fill(connection, seed, "A", TODAY, size=SMALL)
         self.refresh_site(name)
 
     def refresh(self, *, force: bool = False) -> None:
@@ -121,40 +128,8 @@ def field() -> Iterator[Field]:
             cluster.remove()
 
 
-@contextmanager
-def stuck(site: Database) -> Iterator[None]:
-    """Hold what a hub wants to read at a site."""
-    connection = site.connect(autocommit=False)
-    connection.execute("LOCK TABLE kpi_engine.hub_changes IN ACCESS EXCLUSIVE MODE")
-    try:
-        yield
-    finally:
-        # The server may be gone.
-        with suppress(psycopg.Error):
-            connection.rollback()
-        connection.close()
-
-
-def while_it_pulls(field: Field, site: Database, act: Callable[[], object]) -> list[BaseException]:
-    """Refresh the hub; act while it waits for an answer of the site."""
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            field.refresh()
-        except BaseException as error:
-            failed.append(error)
-
-    with stuck(site):
-        thread = threading.Thread(target=run)
-        thread.start()
-        site.wait_until(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = "
-            f"'{ROLE}' AND wait_event_type = 'Lock')"
-        )
-        act()
-        thread.join()
-    return failed
+# What a hub wants to read at a site.
+CHANGES = "LOCK TABLE kpi_engine.hub_changes IN ACCESS EXCLUSIVE MODE"
 
 
 def test_a_site_that_is_away_keeps_its_last_known_figures(field: Field) -> None:
@@ -188,7 +163,7 @@ def test_a_site_that_hangs_holds_the_others_for_its_time_limit(field: Field) -> 
     field.write("bogota", 21)
     before = dict(field.shown)
     field.write("cali", 22)
-    with stuck(field.sites["cali"]):
+    with held(field.sites["cali"], CHANGES):
         now, field.shown["cali"] = field.shown["cali"], before["cali"]
         field.check(cali="away")
     field.shown["cali"] = now
@@ -208,32 +183,167 @@ def test_a_site_whose_server_is_frozen(field: Field) -> None:
     field.check()
 
 
-def test_a_site_killed_in_the_middle(field: Field) -> None:
-    """The refresh goes on with the other sites, and commits."""
-    field.write("medellin", 41)
-    before = field.shown["cali"]
-    field.write("cali", 42)
-    now, field.shown["cali"] = field.shown["cali"], before
-    assert not while_it_pulls(
-        field, field.sites["cali"], lambda: field.clusters["cali"].stop("immediate")
-    )
-    field.compare()
-    field.check(cali="away")
-    field.clusters["cali"].start()
-    add_address(field, "cali")
-    field.shown["cali"] = now
-    field.check()
+class Killing:
+    """Kills the hub, or a site, at one moment after another."""
+
+    def __init__(self, field: Field, whom: str) -> None:
+        self.field = field
+        self.whom = whom
+        self.at = field.hub if whom == "hub" else field.sites["cali"]
+        self.dice = Random(SEED)  # noqa: S311
+        self.kills = 0
+        self.seeds = itertools.count(SEED + 10_000 * (whom == "hub"))
+        # So many random changes look like a fault, and the gate would keep views as they are.
+        for database in (field.hub, *field.sites.values()):
+            database.execute(
+                "SELECT analytics.set_setting('gate', 'off'), "
+                "analytics.set_setting('breaker_pct', 'off')"
+            )
+        # How long a refresh of the hub takes that has rows to take.
+        self.longest = 0.0
+        self.over_before_the_kill = 0
+        at_hub: list[Callable[[], None]] = [
+            partial(self.while_the_hub_refreshes, field.sites["cali"], CHANGES),
+            partial(self.while_the_hub_refreshes, field.hub, share("hub_solicitud_facts")),
+            partial(self.while_the_hub_refreshes, field.hub, share("changed_month_totals")),
+            self.at_a_random_moment,
+            partial(self.while_the_hub_refreshes, field.hub, share("audit_log")),
+        ]
+        at_site: list[Callable[[], None]] = [
+            at_hub[0],
+            partial(self.while_the_site_refreshes, share("hub_changes")),
+            partial(self.while_the_site_refreshes, share("audit_log")),
+            self.at_a_random_moment,
+            # The hub has its rows, and has not committed.
+            at_hub[2],
+        ]
+        self.moments = at_hub if whom == "hub" else at_site
+
+    def kill(self, pid: int, other: str = "postmaster") -> None:
+        """Kill the process, or the other; by turns. 0: always the other."""
+        self.kills += 1
+        kill(self.at, "process" if pid and self.kills % 2 else other, pid)
+        if self.whom == "site":
+            add_address(self.field, "cali")
+
+    def write(self, *names: str) -> None:
+        """Add and change rows at sites."""
+        for name in names:
+            with self.field.sites[name].connect() as connection:
+                fill(connection, next(self.seeds), "A", TODAY, size=SMALL)
+                change(connection, next(self.seeds), "A", TODAY)
+
+    def news(self) -> dict[str, Source]:
+        """Write at two sites and refresh them; return what all sites had before."""
+        before = dict(self.field.shown)
+        self.write("bogota", "cali")
+        for name in ("bogota", "cali"):
+            self.field.refresh_site(name)
+        return before
+
+    def while_the_hub_refreshes(self, held_at: Database, statement: str) -> None:
+        """A lock holds the refresh of the hub, at the hub or at the site that it asks."""
+        before = self.news()
+        with held(held_at, statement) as waiting:
+            work = Work(self.field.refresh)
+            pid = waiting()
+            self.kill(pid if held_at is self.at else self.backend())
+        work.end()
+        # Without a site it goes on.
+        assert (work.error is None) == (self.whom == "site"), work.error
+        self.is_whole(before)
+
+    def backend(self) -> int:
+        """Return the process that serves the other server, or that refreshes; 0: there is none."""
+        rows = self.at.rows(
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            f"AND (usename = '{ROLE}' OR query LIKE '%refresh_all_mv(%')"
+        )
+        return int(str(rows[0][0])) if rows else 0
+
+    def while_the_site_refreshes(self, statement: str) -> None:
+        """A lock holds the refresh of the site; the hub has what the refresh before it gave."""
+        site = self.field.sites["cali"]
+        self.write("cali")
+        with held(site, statement) as waiting:
+            work = Work(lambda: refresh(site, NOW))
+            self.kill(waiting())
+        work.end()
+        assert work.error is not None
+        self.field.check()
+        self.field.refresh_site("cali")
+
+    def at_a_random_moment(self) -> None:
+        """It may be before the site gave its rows, after that, or after the refresh."""
+        if not self.longest:
+            self.news()
+            began = time.monotonic()
+            self.field.refresh()
+            self.longest = time.monotonic() - began
+        before = self.news()
+        work = Work(self.field.refresh)
+        time.sleep(self.dice.uniform(0, self.longest))
+        self.kill(0, "server")
+        work.end()
+        self.over_before_the_kill += work.error is None and self.whom == "hub"
+        self.is_whole(before)
+
+    def is_whole(self, before: dict[str, Source]) -> None:
+        """The hub shows what it had before, or all; of a site that was killed either."""
+        now = self.field.shown
+        either = [before, now] if self.whom == "hub" else [now, {**now, "cali": before["cali"]}]
+        with self.field.hub.connect() as connection:
+            instant = datetime.fromisoformat(NOW)
+            found = [differences(connection, list(shown.values()), instant) for shown in either]
+        assert [] in found, "\n".join(line for lines in found for line in lines[:20])
+
+    def check(self) -> None:
+        """The next refresh of the hub has all rows of all sites, and counts each once."""
+        self.field.check()
+        assert audited(self.field.hub) == 0
+        for name in SITES:
+            answers = tool.rows_of(
+                self.field.hub.url, "SELECT * FROM kpi_engine.check_hub_site(%s)", name
+            )
+            assert {right for _, right, _ in answers} == {True}, answers
 
 
-def test_the_hub_killed_in_the_middle(field: Field) -> None:
-    """Nothing of the refresh stays; the next one takes all of it."""
-    field.write("bogota", 51)
-    field.write("cali", 52)
-    assert while_it_pulls(
-        field, field.sites["cali"], lambda: field.clusters["hub"].stop("immediate")
+def share(table: str) -> str:
+    """Return what lets nobody write a table of the engine."""
+    return f"LOCK TABLE kpi_engine.{table} IN SHARE MODE"
+
+
+@pytest.mark.parametrize("whom", ["hub", "site"])
+def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(field: Field, whom: str) -> None:
+    """By turns at each moment; TELOO_KILLS=10 kills ten times (make test-long does 25)."""
+    # None of the moments may be over by then.
+    field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '60')")
+    killing = Killing(field, whom)
+    for number in range(KILLS):
+        killing.moments[number % len(killing.moments)]()
+        killing.check()
+    field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '2')")
+    print(
+        f"\nkilled, the {whom}: {killing.kills} times, {len(killing.moments)} moments by turns, "
+        f"{killing.over_before_the_kill} too late"
     )
-    field.clusters["hub"].start()
-    field.check()
+
+
+def test_the_check_sees_rows_that_were_not_taken(field: Field) -> None:
+    """Lose them on purpose: the hub believes that it has the site's version."""
+    killing = Killing(field, "hub")
+    killing.seeds = itertools.count(SEED + 20_000)
+    killing.news()
+    ((version, mark),) = field.sites["cali"].rows(
+        "SELECT version, mark::text FROM kpi_engine.hub_versions ORDER BY version DESC LIMIT 1"
+    )
+    field.hub.execute(
+        f"UPDATE kpi_engine.hub_sites SET version = {version}, mark = '{mark}' WHERE site = 'cali'"
+    )
+    with pytest.raises(AssertionError):
+        killing.check()
+    field.hub.execute("UPDATE kpi_engine.hub_sites SET mark = gen_random_uuid()")
+    killing.check()
 
 
 def test_other_rules_or_another_zone_are_refused(field: Field) -> None:

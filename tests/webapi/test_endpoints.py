@@ -123,6 +123,8 @@ def copy_of_the_project(target: Path) -> Path:
     for folder in ("scripts", "sql", "config", "web"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / folder, target / folder, ignore=ignored)
+    # It has the version.
+    shutil.copy(PROJECT / "pyproject.toml", target / "pyproject.toml")
     (target / ".local").mkdir()
     (target / ".local" / "node").symlink_to((PROJECT / ".local" / "node").resolve())
     return target

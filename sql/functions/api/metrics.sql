@@ -173,9 +173,9 @@ BEGIN
         FULL JOIN problems ON problems.problem = known.problem
         UNION ALL
         SELECT
-            14, 'build_info', 'gauge', 'Version of the installed schema, always 1.',
-            jsonb_build_object('version', max(migration_ledger.version)::text), 1
-        FROM kpi_engine.migration_ledger
+            14, 'build_info', 'gauge', 'Version of the package in the database, always 1.',
+            jsonb_build_object('version', installation.version), 1
+        FROM kpi_engine.installation
         UNION ALL
         SELECT
             15, 'restatements_total', 'counter', 'Changed figures of closed periods.',

@@ -52,8 +52,6 @@ BEGIN
             WHERE
                 changed.view_name = p_view_name
                 AND changed.run_id = p_run_id
-                -- As the index has it.
-                AND changed.period IS NOT NULL
         ),
 
         additive AS (
@@ -89,6 +87,7 @@ BEGIN
                 FROM kpi_engine.reported_rows AS version
                 WHERE
                     version.view_name = p_view_name
+                    AND version.period = touched.period
                     AND version.row_key = one.row_key
                     AND version.run_id <= touched.run_id
                 ORDER BY version.run_id DESC
@@ -97,7 +96,10 @@ BEGIN
             LEFT JOIN LATERAL (
                 SELECT version.contents
                 FROM kpi_engine.reported_rows AS version
-                WHERE version.view_name = p_view_name AND version.row_key = one.row_key
+                WHERE
+                    version.view_name = p_view_name
+                    AND version.period = touched.period
+                    AND version.row_key = one.row_key
                 ORDER BY version.run_id DESC
                 LIMIT 1
             ) AS shown ON true

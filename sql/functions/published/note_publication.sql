@@ -23,6 +23,7 @@ DECLARE
     v_keeps_rows constant boolean := kpi_engine.history_days(p_view_name) IS DISTINCT FROM 0;
     v_shown bigint;
     v_changed bigint;
+    v_first_period date;
     v_nulls jsonb;
     v_wrong_period date;
 BEGIN
@@ -63,7 +64,7 @@ BEGIN
         PERFORM kpi_engine.forget_history(p_view_name);
     END IF;
 
-    SELECT noted.* INTO v_shown, v_changed, v_nulls
+    SELECT noted.* INTO v_shown, v_changed, v_first_period, v_nulls
     FROM kpi_engine.note_rows(
         v_relation, p_view_name, p_run_id, v_key, v_place, v_keeps_rows
     ) AS noted;
@@ -119,7 +120,7 @@ BEGIN
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;
     IF v_changed > 0 AND v_place IS NOT NULL THEN
         PERFORM kpi_engine.note_restatements(
-            p_view_name, p_run_id, p_requests, v_key, v_view.grain);
+            p_view_name, p_run_id, p_requests, v_key, v_view.grain, v_first_period);
     END IF;
     RETURN v_changed;
 END;

@@ -5,7 +5,12 @@
 -- have, or has as another type than a number, is no change.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_restatements(
-    p_view_name text, p_run_id bigint, p_requests bigint, p_key text[], p_grain text
+    p_view_name text,
+    p_run_id bigint,
+    p_requests bigint,
+    p_key text[],
+    p_grain text,
+    p_first_period date
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -29,13 +34,7 @@ BEGIN
     SELECT min(publications.run_id) INTO v_first_run
     FROM kpi_engine.publications
     WHERE publications.view_name = p_view_name;
-    IF v_first_run = p_run_id OR NOT EXISTS (
-        SELECT FROM kpi_engine.published_rows AS changed
-        WHERE
-            changed.view_name = p_view_name
-            AND changed.run_id = p_run_id
-            AND changed.period <= v_last_closed
-    ) THEN
+    IF v_first_run = p_run_id OR coalesce(p_first_period > v_last_closed, true) THEN
         RETURN;
     END IF;
     v_numbers := ARRAY(
@@ -93,6 +92,7 @@ BEGIN
         FROM kpi_engine.reported_rows AS version
         WHERE
             version.view_name = p_view_name
+            AND version.period = changed.period
             AND version.row_key = changed.row_key
             AND version.run_id < p_run_id
         ORDER BY version.run_id DESC
@@ -103,6 +103,7 @@ BEGIN
         FROM kpi_engine.reported_rows AS version
         WHERE
             version.view_name = p_view_name
+            AND version.period = changed.period
             AND version.row_key = changed.row_key
             AND version.run_id <= closings.run_id
         ORDER BY version.run_id DESC
@@ -134,10 +135,11 @@ BEGIN
 END;
 $note_restatements$;
 
-COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text) IS
+COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text, date) IS
 'Writes kpi_engine.restatements: the numbers of closed periods that this publish changed, with '
-'what was reported at closing. p_key: the columns of its key; p_grain: day, week or month. '
+'what was reported at closing. p_key: the columns of its key; p_grain: day, week or month; '
+'p_first_period: the first period with a change. '
 'Internal to kpi_engine.note_publication().';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text)
+REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text, date)
 FROM public;

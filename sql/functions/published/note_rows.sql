@@ -19,6 +19,7 @@ CREATE OR REPLACE FUNCTION kpi_engine.note_rows(
     p_keeps_rows boolean,
     OUT shown bigint,
     OUT changed bigint,
+    OUT first_period date,
     OUT null_counts jsonb
 )
 LANGUAGE plpgsql
@@ -133,6 +134,13 @@ BEGIN
         changed AS MATERIALIZED (
             SELECT
                 coalesce(after.row_key, before.row_key) AS row_key,
+                CASE
+                    WHEN
+                        after.row_key IS NOT NULL
+                        -- In the key of a row that is gone this may be no date: it had another type.
+                        OR before.row_key ->> $4 ~ $date$^(\d{4,}-[01]\d-[0-3]\d|-?infinity)$$date$
+                        THEN (coalesce(after.row_key, before.row_key) ->> $4)::date
+                END AS period,
                 -- A row keeps its bucket: the hash may be another one on another machine.
                 coalesce(before.bucket, jsonb_hash(after.row_key) & 255) AS bucket,
                 after.row_hash,
@@ -146,30 +154,8 @@ BEGIN
 
         written AS (
             INSERT INTO kpi_engine.published_rows (view_name, row_key, run_id, period, row_values)
-            SELECT
-                $1, changed.row_key, $2,
-                CASE
-                    WHEN changed.row_values IS NOT NULL THEN (changed.row_key ->> $4)::date
-                    -- The key of a row that is gone may be of an older layout.
-                    ELSE (
-                        SELECT max(known.period) FROM kpi_engine.published_rows AS known
-                        WHERE known.view_name = $1 AND known.row_key = changed.row_key
-                    )
-                END,
-                changed.row_values
+            SELECT $1, changed.row_key, $2, changed.period, changed.row_values
             FROM changed
-        ),
-
-        contents AS MATERIALIZED (
-            SELECT compared.bucket, compared.row_key, compared.row_hash
-            FROM compared
-            WHERE
-                compared.row_hash IS NOT NULL
-                AND compared.bucket IN (SELECT changed.bucket FROM changed)
-            UNION ALL
-            SELECT changed.bucket, changed.row_key, changed.row_hash
-            FROM changed
-            WHERE changed.row_hash IS NOT NULL
         ),
 
         filled AS (
@@ -177,25 +163,32 @@ BEGIN
                 view_name, bucket, row_keys, row_hashes
             )
             SELECT
-                $1, contents.bucket, array_agg(contents.row_key), array_agg(contents.row_hash)
-            FROM contents
+                $1,
+                contents.bucket,
+                -- A bucket may become empty.
+                coalesce(
+                    array_agg(contents.row_key) FILTER (WHERE contents.row_hash IS NOT NULL), '{}'),
+                coalesce(
+                    array_agg(contents.row_hash) FILTER (WHERE contents.row_hash IS NOT NULL), '{}')
+            FROM (
+                SELECT compared.bucket, compared.row_key, compared.row_hash
+                FROM compared
+                WHERE
+                    compared.row_hash IS NOT NULL
+                    AND compared.bucket IN (SELECT changed.bucket FROM changed)
+                UNION ALL
+                SELECT changed.bucket, changed.row_key, changed.row_hash
+                FROM changed
+            ) AS contents
             GROUP BY contents.bucket
             ON CONFLICT (view_name, bucket) DO UPDATE
             SET row_keys = excluded.row_keys, row_hashes = excluded.row_hashes
-        ),
-
-        emptied AS (
-            DELETE FROM kpi_engine.published_hashes AS hashes
-            WHERE hashes.view_name = $1 AND hashes.bucket IN (
-                SELECT changed.bucket FROM changed
-                EXCEPT
-                SELECT contents.bucket FROM contents
-            )
         )
 
         SELECT
             (SELECT count(compared.row_hash) FROM compared),
             (SELECT count(*) FROM changed),
+            (SELECT min(changed.period) FROM changed),
             (
                 SELECT jsonb_object_agg(column_nulls.name, column_nulls.rows)
                 FROM (
@@ -211,7 +204,7 @@ BEGIN
         kpi_engine.column_list(v_columns, 'count(*) - count(kpi.%I)'),
         v_key_values
     )
-    INTO shown, changed, null_counts
+    INTO shown, changed, first_period, null_counts
     USING
         p_view_name, p_run_id, p_keeps_rows, p_place,
         hash_array_extended(v_columns || v_kinds, 0), v_columns;
@@ -224,7 +217,8 @@ COMMENT ON FUNCTION kpi_engine.note_rows(
 ) IS
 'Writes kpi_engine.published_rows, published_hashes and published_layouts: the rows of a view that '
 'are other ones than at the last publish. p_place: where in the key p_key its time is, from 0. '
-'Returns how many rows the view shows, how many changed, and how many have NULL, by column. '
+'Returns how many rows the view shows, how many changed, the first period of those (NULL without '
+'a time), and how many have NULL, by column. '
 'Without p_keeps_rows it only counts. Internal to kpi_engine.note_publication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_rows(

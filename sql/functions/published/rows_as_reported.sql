@@ -15,15 +15,20 @@ AS $rows_as_reported$
         ELSE version.contents || jsonb_build_object('calculado_at', publication.calculated_at)
     END
     FROM (
-        SELECT published_rows.row_key, max(published_rows.run_id) AS run_id
-        FROM kpi_engine.published_rows
-        WHERE published_rows.view_name = p_view_name AND published_rows.run_id <= p_run_id
-        GROUP BY published_rows.row_key
-    ) AS newest
-    INNER JOIN kpi_engine.reported_rows AS version
-        ON version.view_name = p_view_name
-        AND version.row_key = newest.row_key
-        AND version.run_id = newest.run_id
+        SELECT kept.contents
+        FROM (
+            SELECT published_rows.row_key, max(published_rows.run_id) AS run_id
+            FROM kpi_engine.published_rows
+            WHERE published_rows.view_name = p_view_name AND published_rows.run_id <= p_run_id
+            GROUP BY published_rows.row_key
+        ) AS newest
+        INNER JOIN kpi_engine.reported_rows AS kept
+            ON kept.view_name = p_view_name
+            AND kept.row_key = newest.row_key
+            AND kept.run_id = newest.run_id
+        -- Only of these rows the contents are made.
+        OFFSET 0
+    ) AS version
     CROSS JOIN (
         SELECT publications.calculated_at
         FROM kpi_engine.publications

@@ -27,6 +27,7 @@ BEGIN
             FROM (
                 SELECT
                     published_rows.row_key,
+                    published_rows.period,
                     closings.run_id AS closing_run,
                     max(published_rows.run_id) AS run_id
                 FROM kpi_engine.published_rows
@@ -35,12 +36,15 @@ BEGIN
                     AND closings.period = published_rows.period
                     AND closings.run_id >= published_rows.run_id
                 WHERE published_rows.view_name = p_view_name
-                GROUP BY published_rows.row_key, closings.run_id
+                GROUP BY published_rows.row_key, published_rows.period, closings.run_id
             ) AS newest
             INNER JOIN kpi_engine.reported_rows AS version
                 ON version.view_name = p_view_name
+                AND version.period = newest.period
                 AND version.row_key = newest.row_key
                 AND version.run_id = newest.run_id
+            -- Only of these rows the contents are made.
+            OFFSET 0
         ) AS closed
         WHERE closed.contents IS NOT NULL;
     RETURN QUERY EXECUTE format(

@@ -63,6 +63,7 @@ BEGIN
         FROM kpi_engine.reported_rows AS version
         WHERE
             version.view_name = p_view_name
+            AND version.period = closings.period
             AND version.row_key = jsonb_build_array(closings.period)
             AND version.run_id <= closings.run_id
         ORDER BY version.run_id DESC

@@ -13,33 +13,27 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $changes_by_difference$
     SELECT format(
-        'come AS MATERIALIZED (%1$s),
-         gone AS MATERIALIZED (%2$s),
+        'sides AS MATERIALIZED (%1$s),
          moved AS MATERIALIZED (
-             SELECT %3$s, %4$s%5$s FROM come FULL JOIN gone USING (%3$s)
+             SELECT %2$s, %3$s%4$s
+             FROM (SELECT * FROM sides WHERE sign = 1) AS come
+             FULL JOIN (SELECT * FROM sides WHERE sign = -1) AS gone USING (%2$s)
          ),
          known AS MATERIALIZED (
-             SELECT %6$s FROM moved INNER JOIN kpi_engine.%7$I AS kept USING (%3$s)
+             SELECT %5$s FROM moved INNER JOIN kpi_engine.%6$I AS kept USING (%2$s)
          ),
-         %8$s
+         %7$s
          fresh AS MATERIALIZED (
-             SELECT %9$s
+             SELECT %8$s
              FROM (
-                 SELECT %3$s, %10$s%11$s
-                 FROM moved FULL JOIN known USING (%3$s)%12$s
+                 SELECT %2$s, %9$s%10$s
+                 FROM moved FULL JOIN known USING (%2$s)%11$s
                  -- A condition may not make other joins of these.
                  OFFSET 0
              ) AS summed
-             WHERE %13$s
+             WHERE %12$s
          )',
-        kpi_engine.query_over(
-            kpi_engine.definition_of(p_table.table_name),
-            kpi_engine.changed_rows(p_table.reads, 1)
-        ),
-        kpi_engine.query_over(
-            kpi_engine.definition_of(p_table.table_name),
-            kpi_engine.changed_rows(p_table.reads, -1)
-        ),
+        kpi_engine.changed_sides(p_table),
         part.keys,
         kpi_engine.column_list(
             part.sums, 'coalesce(come.%1$I, 0) - coalesce(gone.%1$I, 0) AS %1$I'),

@@ -12,25 +12,16 @@ SET search_path = pg_catalog, pg_temp
 AS $changes_by_group$
     SELECT format(
         'touched AS MATERIALIZED (
-             SELECT %1$s FROM (%2$s) AS come
-             UNION
-             SELECT %1$s FROM (%3$s) AS gone
+             SELECT DISTINCT %1$s FROM (%2$s) AS moved
          ),
          fresh AS MATERIALIZED (
-             SELECT %4$s FROM (%5$s) AS again
+             SELECT %3$s FROM (%4$s) AS again
          ),
          known AS MATERIALIZED (
-             SELECT %4$s FROM touched INNER JOIN kpi_engine.%6$I USING (%1$s)
+             SELECT %3$s FROM touched INNER JOIN kpi_engine.%5$I USING (%1$s)
          )',
         kpi_engine.column_list(p_table.key_columns),
-        kpi_engine.query_over(
-            kpi_engine.definition_of(p_table.table_name),
-            kpi_engine.changed_rows(p_table.reads, 1)
-        ),
-        kpi_engine.query_over(
-            kpi_engine.definition_of(p_table.table_name),
-            kpi_engine.changed_rows(p_table.reads, -1)
-        ),
+        kpi_engine.changed_sides(p_table),
         kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
         kpi_engine.rows_of_groups(p_table, 'touched'),
         p_table.table_name

@@ -29,11 +29,16 @@ AS $upkeep_statement$
          %8$s',
         (
             SELECT string_agg(format(
-                '%1$I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%1$I),
-                 %2$I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%3$I), ',
-                'changed_' || read.name, 'after_' || read.name, read.name
+                '%I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%I), ',
+                replacement.name, replacement.relation
             ), '')
             FROM unnest(p_table.reads) AS read (name)
+            CROSS JOIN LATERAL (VALUES
+                ('changed_' || read.name, 'changed_' || read.name),
+                ('after_' || read.name, read.name)
+            ) AS replacement (name, relation)
+            -- Each one costs time to plan.
+            WHERE p_table.changes ~ format('\m%s\M', replacement.name)
         ),
         p_table.changes,
         p_table.table_name,

@@ -1,0 +1,34 @@
+-- Notes what the src_ views read now; what was bound anew is computed again.
+--
+-- Invariant: it raises an error if the source can't be read as it has to be (55000).
+
+CREATE OR REPLACE FUNCTION kpi_engine.confirm_binding()
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $confirm_binding$
+DECLARE
+    v_is_other boolean := false;
+BEGIN
+    IF (
+        SELECT engine_state.database_identity <> kpi_engine.database_identity()
+        FROM kpi_engine.engine_state
+    ) THEN
+        -- Restored from a dump: the tables have other numbers and are the same.
+        PERFORM kpi_engine.settle_source();
+        PERFORM kpi_engine.recognize_database();
+    ELSE
+        v_is_other := kpi_engine.note_source_binding();
+    END IF;
+    PERFORM kpi_engine.require_source();
+    RETURN v_is_other;
+END;
+$confirm_binding$;
+
+COMMENT ON FUNCTION kpi_engine.confirm_binding() IS
+'Notes what the src_ views read; true where that is another source than before. Errors: 55000 if '
+'the source does not fit. Internal to make migrate.';
+
+REVOKE ALL ON FUNCTION kpi_engine.confirm_binding() FROM public;

@@ -1,0 +1,34 @@
+-- Lists what has to be built anew, because a name means another table now.
+--
+-- Invariant: src_ views that read another table or column than the one that has the name; over
+-- several origins also the view that unites theirs; and KPI views whose outside table moved.
+
+CREATE OR REPLACE FUNCTION kpi_engine.moved_objects()
+RETURNS TABLE (object_name text, message text)
+LANGUAGE sql
+STABLE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $moved_objects$
+    SELECT
+        'kpi_engine.' || moved.view_name,
+        problems.message || ': bound again, the next refresh computes everything'
+    FROM analytics.source_problems() AS problems
+    CROSS JOIN LATERAL (
+        VALUES (problems.view_name), (regexp_replace(problems.view_name, '^src_\d+_', 'src_'))
+    ) AS moved (view_name)
+    WHERE problems.view_name IS NOT NULL
+    UNION
+    SELECT
+        problems.view_name,
+        problems.message || ': the view is built anew'
+    FROM kpi_engine.outside_problems() AS problems
+    WHERE problems.needs_build
+    ORDER BY 2, 1;
+$moved_objects$;
+
+COMMENT ON FUNCTION kpi_engine.moved_objects() IS
+'The src_ views and KPI views that have to be built anew, since a name means another table now, '
+'and why. Internal to make migrate.';
+
+REVOKE ALL ON FUNCTION kpi_engine.moved_objects() FROM public;

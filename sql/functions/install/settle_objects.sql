@@ -1,0 +1,67 @@
+-- Brings the rows and COMMENTs that follow from the objects up to date.
+--
+-- Invariant: kpi_engine.view_state has a row for each of these views. A view that shows a table of
+-- ours to people has the COMMENTs of that table.
+
+CREATE OR REPLACE FUNCTION kpi_engine.settle_objects(p_views text[])
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $settle_objects$
+DECLARE
+    v_statement text;
+BEGIN
+    FOREACH v_statement IN ARRAY ARRAY(
+        SELECT format(
+            'COMMENT ON %s analytics.%I%s IS %L',
+            CASE WHEN remark.column_name IS NULL THEN 'VIEW' ELSE 'COLUMN' END,
+            view.relname, '.' || quote_ident(remark.column_name), remark.wanted
+        )
+        FROM pg_class AS view
+        INNER JOIN pg_class AS record
+            ON record.relname = view.relname
+            AND record.relnamespace = 'kpi_engine'::regnamespace
+            AND record.relkind = 'r'
+        CROSS JOIN LATERAL (
+            SELECT NULL, obj_description(view.oid), obj_description(record.oid)
+            UNION ALL
+            SELECT
+                shown.attname,
+                col_description(view.oid, shown.attnum),
+                col_description(record.oid, source.attnum)
+            FROM pg_attribute AS shown
+            INNER JOIN pg_attribute AS source
+                ON source.attrelid = record.oid AND source.attname = shown.attname
+            WHERE shown.attrelid = view.oid
+        ) AS remark (column_name, present, wanted)
+        WHERE
+            view.relnamespace = 'analytics'::regnamespace
+            AND view.relkind = 'v'
+            AND remark.present IS DISTINCT FROM remark.wanted
+    )
+    LOOP
+        EXECUTE v_statement;
+    END LOOP;
+
+    DELETE FROM kpi_engine.view_state
+    WHERE
+        view_state.view_name <> ALL (p_views)
+        AND view_state.view_name NOT IN (
+            SELECT known.view_name FROM kpi_engine.materialized_views() AS known
+        );
+    INSERT INTO kpi_engine.view_state (view_name, today, calculated_at)
+    SELECT wanted.view_name, analytics.today(), analytics.now()
+    FROM unnest(p_views) AS wanted (view_name)
+    WHERE NOT EXISTS (
+        SELECT FROM kpi_engine.view_state WHERE view_state.view_name = wanted.view_name
+    );
+END;
+$settle_objects$;
+
+COMMENT ON FUNCTION kpi_engine.settle_objects(text[]) IS
+'Gives each of these materialized views a row in kpi_engine.view_state, and the views of our '
+'tables the COMMENTs of the tables. Internal to make migrate.';
+
+REVOKE ALL ON FUNCTION kpi_engine.settle_objects(text[]) FROM public;

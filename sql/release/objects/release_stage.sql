@@ -1,0 +1,30 @@
+-- Builds a materialized view aside, populated where the present one is.
+
+CREATE FUNCTION pg_temp.release_stage(p_name text)
+RETURNS void
+LANGUAGE plpgsql
+AS $release_stage$
+BEGIN
+    IF to_regnamespace('analytics_staging') IS NULL THEN
+        -- A refresh that is running ends first; one that comes now is told to wait.
+        PERFORM pg_temp.release_lock('teloo-analytics refresh');
+        IF to_regclass('kpi_engine.refresh_lock') IS NOT NULL THEN
+            LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE;
+        END IF;
+        PERFORM pg_temp.release_make_schema('analytics_staging');
+    END IF;
+    PERFORM set_config('search_path', 'analytics_staging, pg_catalog, pg_temp', true);
+    PERFORM pg_temp.release_execute(p_name);
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF (
+        SELECT pg_class.relispopulated FROM pg_class
+        WHERE pg_class.oid = to_regclass(format('analytics.%I', p_name))
+    ) THEN
+        -- Facts that were never built would leave readers with an empty view.
+        PERFORM kpi_engine.rebuild_in_transaction(analytics.today(), NULL)
+        FROM kpi_engine.engine_state WHERE engine_state.time_zone IS NULL;
+        EXECUTE format('REFRESH MATERIALIZED VIEW analytics_staging.%I', p_name);
+    END IF;
+    INSERT INTO pg_temp.release_waiting (name, is_staged) VALUES (p_name, true);
+END;
+$release_stage$;
