@@ -87,6 +87,15 @@ def quoted(object_name: str) -> str:
     return f'{schema}."{name}"'
 
 
+def failed(item: SqlFile, error: psycopg.Error) -> UserError:
+    """Return what a user is shown when the statements of a file fail."""
+    return UserError(
+        f"{item.label} failed; nothing was changed: {error.diag.message_primary} "
+        f"(SQLSTATE {error.sqlstate})",
+        prerequisites.details(error),
+    )
+
+
 def source_view(view_name: str, definition: str) -> SqlFile:
     """Return the generated text of a src_ view as an object to apply."""
     name = f"{ENGINE_SCHEMA}.{view_name}"
@@ -410,11 +419,7 @@ class Migration:
         except CANNOT_REPLACE:
             raise
         except psycopg.Error as error:
-            raise UserError(
-                f"{item.label} failed; nothing was changed: {error.diag.message_primary} "
-                f"(SQLSTATE {error.sqlstate})",
-                prerequisites.details(error),
-            ) from error
+            raise failed(item, error) from error
 
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
@@ -620,11 +625,14 @@ class Migration:
                 "SELECT kpi_engine.rebuild_in_transaction(analytics.today(), NULL) "
                 "FROM kpi_engine.engine_state WHERE time_zone IS NULL"
             )
-            self.connection.execute(
-                sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
-                    sql.Identifier(STAGING, item.object_name)
+            try:
+                self.connection.execute(
+                    sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
+                        sql.Identifier(STAGING, item.object_name)
+                    )
                 )
-            )
+            except (psycopg.errors.IntegrityError, psycopg.errors.DataError) as error:
+                raise failed(item, error) from error
         self.staged.append(item)
 
     def swap_staged(self) -> None:

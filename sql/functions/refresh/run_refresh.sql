@@ -200,14 +200,18 @@ BEGIN
                 v_detail := PG_EXCEPTION_DETAIL,
                 v_context := PG_EXCEPTION_CONTEXT;
             v_result.error_message := concat(
-                v_result.error_message, kpi_engine.event_trigger_in(v_context));
+                v_result.error_message, kpi_engine.event_trigger_in(v_context),
+                CASE WHEN v_result.error_sqlstate = '23505' THEN ': several rows of the view have the '
+                    'same values there. Group its query by them, or add a column to the index' END);
             v_result.refresh_status := 'ERROR';
             IF v_result.error_sqlstate = 'TA001' THEN
                 PERFORM kpi_engine.note_holds(v_view.view_name, v_run.run_id, v_detail::jsonb);
             END IF;
             RAISE WARNING 'teloo-analytics: ERROR in refresh % of view %: % (SQLSTATE %)',
                 v_run.run_id, v_view.view_name, v_result.error_message, v_result.error_sqlstate
-                USING DETAIL = 'The view keeps its old contents; the other views go on.';
+                USING DETAIL = concat(
+                    CASE WHEN v_result.error_sqlstate = '23505' THEN v_detail || ' ' END,
+                    'The view keeps its old contents; the other views go on.');
         END;
         IF v_result.refresh_status = 'ERROR' THEN
             v_result.mode := 'none';
