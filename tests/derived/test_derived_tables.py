@@ -334,6 +334,20 @@ def test_a_table_whose_file_is_gone_is_dropped(market: Database, tree: Path) -> 
     assert refresh(market, NOW)[0] == "unchanged"
 
 
+def test_what_a_file_forgets_to_revoke_is_open_to_nobody(market: Database, tree: Path) -> None:
+    (tree / "views" / "recomputed_month_levels.sql").write_text(LEVELS)
+    (tree / "functions" / "forgotten.sql").write_text(
+        "CREATE OR REPLACE FUNCTION analytics.forgotten() RETURNS integer LANGUAGE sql "
+        "AS $forgotten$ SELECT 1 $forgotten$;\n"
+    )
+    migrate(market.url, directory=tree)
+    assert market.rows(
+        "SELECT has_table_privilege('public', 'kpi_engine.recomputed_month_levels', 'SELECT'), "
+        "has_table_privilege('public', 'kpi_engine.month_levels', 'SELECT'), "
+        "has_function_privilege('public', 'analytics.forgotten()', 'EXECUTE')"
+    ) == [(False, False, False)]
+
+
 def test_the_generated_statements_can_be_looked_at(market: Database) -> None:
     shown = market.rows("SELECT table_name, purpose FROM analytics.derived_statements()")
     tables = {
