@@ -29,6 +29,7 @@ from database.prerequisites import (
     scalar,
 )
 from database.sql_files import (
+    KPI_VIEW_PREFIX,
     SQL_DIRECTORY,
     SqlFile,
     contract_tables,
@@ -44,7 +45,6 @@ from database.version import package_version, version_key
 STAGING = "analytics_staging"
 REPLACED = "analytics_replaced"
 SOURCE_VIEW_PREFIX = f"{ENGINE_SCHEMA}.src_"
-KPI_VIEW_PREFIX = "mv_"
 # What a column of the contract may be: see source_view_definitions.sql.
 VALUE_KINDS = (
     "uuid",
@@ -85,6 +85,15 @@ def quoted(object_name: str) -> str:
     """Return the name of a relation, as ``SqlFile.object_name`` has it, for a statement."""
     schema, name = split_name(object_name)
     return f'{schema}."{name}"'
+
+
+def failed(item: SqlFile, error: psycopg.Error) -> UserError:
+    """Return what a user is shown when the statements of a file fail."""
+    return UserError(
+        f"{item.label} failed; nothing was changed: {error.diag.message_primary} "
+        f"(SQLSTATE {error.sqlstate})",
+        prerequisites.details(error),
+    )
 
 
 def source_view(view_name: str, definition: str) -> SqlFile:
@@ -410,11 +419,7 @@ class Migration:
         except CANNOT_REPLACE:
             raise
         except psycopg.Error as error:
-            raise UserError(
-                f"{item.label} failed; nothing was changed: {error.diag.message_primary} "
-                f"(SQLSTATE {error.sqlstate})",
-                prerequisites.details(error),
-            ) from error
+            raise failed(item, error) from error
 
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
@@ -620,11 +625,14 @@ class Migration:
                 "SELECT kpi_engine.rebuild_in_transaction(analytics.today(), NULL) "
                 "FROM kpi_engine.engine_state WHERE time_zone IS NULL"
             )
-            self.connection.execute(
-                sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
-                    sql.Identifier(STAGING, item.object_name)
+            try:
+                self.connection.execute(
+                    sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
+                        sql.Identifier(STAGING, item.object_name)
+                    )
                 )
-            )
+            except (psycopg.errors.IntegrityError, psycopg.errors.DataError) as error:
+                raise failed(item, error) from error
         self.staged.append(item)
 
     def swap_staged(self) -> None:
@@ -878,14 +886,14 @@ class Migration:
             LOGGER.info("removed %s", file)
         try:
             self.connection.execute("SELECT kpi_engine.refuse_vanished_columns()")
+            self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
+            forgotten = self.connection.execute(
+                "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
+            ).fetchall()
         except psycopg.errors.DependentObjectsStillExist as error:
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
             ) from error
-        self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
-        forgotten = self.connection.execute(
-            "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"
-        ).fetchall()
         self.changes += [f"dropped derived table {name}" for (name,) in forgotten]
         self.refuse_tables_without_rules()
 

@@ -142,8 +142,14 @@ def is_superuser(connection: psycopg.Connection) -> bool:
 
 
 def details(error: psycopg.Error) -> str:
-    """Return the server's detail and hint of an error, a line each, and whose trigger raised it."""
-    words = [error.diag.message_detail, error.diag.message_hint, event_trigger_of(error)]
+    """Return the server's detail and hint of an error, a line each, and whose trigger raised it.
+
+    PostgreSQL advises DROP … CASCADE: that would drop what others made.
+    """
+    hint = error.diag.message_hint
+    if hint and "CASCADE" in hint:
+        hint = None
+    words = [error.diag.message_detail, hint, event_trigger_of(error)]
     return "\n".join(filter(None, words))
 
 

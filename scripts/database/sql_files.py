@@ -10,6 +10,9 @@ from pathlib import Path
 
 from commandline.console import UserError
 
+# A materialized view for users, and a view that defines a derived table.
+KPI_VIEW_PREFIX = "mv_"
+DEFINITION_PREFIX = "kpi_engine.recomputed_"
 SQL_DIRECTORY = Path(__file__).resolve().parents[2] / "sql"
 
 # The one statement of a file that makes its object. Materialized views have no schema there:
@@ -201,14 +204,56 @@ def read_object(path: Path, file: str) -> SqlFile:
             "Read today of kpi_engine.window_end in a derived table, and of kpi_engine.view_state "
             "in a KPI view.",
         )
+    refuse_wrong_schema(file, kind, schema, name)
     object_name = name if schema in (None, "analytics") else f"{schema}.{name}"
-    return SqlFile(
+    item = SqlFile(
         name=object_name,
         kind=_KINDS.get(kind, kind.lower()),
         sql=text,
         object_name=object_name,
         file=file,
     )
+    refuse_wrong_declaration(item)
+    return item
+
+
+def refuse_wrong_schema(file: str, kind: str, schema: str | None, name: str) -> None:
+    """Refuse a KPI view that is no materialized view or names a schema, and others without one."""
+    is_materialized = kind == "MATERIALIZED VIEW"
+    if (is_materialized and schema) or (
+        kind == "VIEW" and name.startswith(KPI_VIEW_PREFIX) and schema in (None, "analytics")
+    ):
+        raise UserError(
+            f"sql/{file} must be CREATE MATERIALIZED VIEW {name}, without a schema; "
+            "nothing was changed",
+            f"Write CREATE MATERIALIZED VIEW {name} AS … WITH NO DATA; migrate builds it aside and "
+            "puts it into schema analytics. Its COMMENT, index and GRANT have no schema either.",
+        )
+    if not is_materialized and schema is None:
+        raise UserError(
+            f"sql/{file} makes {name} without a schema; nothing was changed",
+            f"Write CREATE OR REPLACE {kind} with the schema: analytics.{name} for people, "
+            f"kpi_engine.{name} for the engine, api.{name} for PostgREST.",
+        )
+
+
+def refuse_wrong_declaration(item: SqlFile) -> None:
+    """Refuse a definition that declares no derived table, or one of another name."""
+    table = item.object_name.removeprefix(DEFINITION_PREFIX)
+    is_definition = item.object_name != table
+    if is_definition and "declare_derived_table" not in code_of(item.sql):
+        raise UserError(
+            f"{item.path} declares no derived table, so nothing would fill it; nothing was changed",
+            f"End it with SELECT kpi_engine.declare_derived_table('{table}', …); "
+            "docs/changing.md has the form.",
+        )
+    if item.derived_table and item.derived_table != (table if is_definition else None):
+        raise UserError(
+            f"{item.path} declares derived table {item.derived_table}, which "
+            f"recomputed_{item.derived_table} defines; nothing was changed",
+            f"Name file and view recomputed_{item.derived_table}"
+            + (f", or declare derived table {table}." if is_definition else "."),
+        )
 
 
 @functools.cache
@@ -261,11 +306,6 @@ def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
     for item in by_name.values():
         if item.derived_table is None:
             continue
-        if item.derived_table in rules:
-            raise UserError(
-                f"{item.path} declares derived table {item.derived_table}, and another file does",
-                "Give one of the two another name.",
-            )
         found: set[str] = set()
         waiting = [item.object_name]
         while waiting:

@@ -11,7 +11,7 @@ import pytest
 
 from commandline.console import UserError
 from conftest import Database, Server, fresh_database, install, made_once
-from database.sql_files import SQL_DIRECTORY
+from database.sql_files import SQL_DIRECTORY, load_objects
 from marketplace import BASE_SEED, SMALL, change, fill
 from migrate import migrate
 from sequences import audited, refresh, view_differences
@@ -308,11 +308,44 @@ def test_a_table_whose_file_is_gone_is_dropped(market: Database, tree: Path) -> 
     migrate(market.url, directory=tree)
     refresh(market, NOW)
     (tree / "views" / "recomputed_week_closings.sql").unlink()
+    reader = tree / "views" / "mv_closings.sql"
+    reader.write_text(
+        "CREATE MATERIALIZED VIEW mv_closings AS SELECT semana FROM kpi_engine.week_closings "
+        "WITH NO DATA;\nCREATE UNIQUE INDEX mv_closings_semana ON mv_closings (semana);\n"
+        "COMMENT ON MATERIALIZED VIEW mv_closings IS 'Una / One\nes: Una.\nen: One.';\n"
+        "COMMENT ON COLUMN mv_closings.semana IS 'Una [fecha, none]\nes: Una.\nen: One.';\n"
+        "GRANT SELECT ON mv_closings TO analytics_lector;\n"
+    )
+    with pytest.raises(UserError) as refused:
+        migrate(market.url, directory=tree)
+    assert str(refused.value) == (
+        "derived table week_closings has no file any more, and analytics.mv_closings reads it; "
+        "nothing was changed"
+    )
+    assert str(refused.value.hint).endswith(
+        "Take what reads it away too, or put recomputed_week_closings.sql back."
+    )
+    assert "CASCADE" not in str(refused.value.hint)
+    reader.unlink()
     assert "dropped derived table week_closings" in migrate(market.url, directory=tree)
     assert market.rows("SELECT count(*) FROM pg_class WHERE relname LIKE '%week\\_closings%'") == [
         (0,)
     ]
     assert refresh(market, NOW)[0] == "unchanged"
+
+
+def test_what_a_file_forgets_to_revoke_is_open_to_nobody(market: Database, tree: Path) -> None:
+    (tree / "views" / "recomputed_month_levels.sql").write_text(LEVELS)
+    (tree / "functions" / "forgotten.sql").write_text(
+        "CREATE OR REPLACE FUNCTION analytics.forgotten() RETURNS integer LANGUAGE sql "
+        "AS $forgotten$ SELECT 1 $forgotten$;\n"
+    )
+    migrate(market.url, directory=tree)
+    assert market.rows(
+        "SELECT has_table_privilege('public', 'kpi_engine.recomputed_month_levels', 'SELECT'), "
+        "has_table_privilege('public', 'kpi_engine.month_levels', 'SELECT'), "
+        "has_function_privilege('public', 'analytics.forgotten()', 'EXECUTE')"
+    ) == [(False, False, False)]
 
 
 def test_the_generated_statements_can_be_looked_at(market: Database) -> None:
@@ -343,7 +376,8 @@ REFUSED = {
         "'group', ARRAY['semana']",
         "'difference', ARRAY['semana'], p_extremes => '{\"requests\": \"most\"}'",
     ),
-    "needs p_window_days, and no other": (
+    "needs p_window_days, and no other one does: the lengths of its windows in days, as in "
+    "p_window_days => ARRAY[30]": (
         "ARRAY['semana']",
         "ARRAY['semana'], p_window_days => ARRAY[7]",
     ),
@@ -588,12 +622,47 @@ def test_a_declaration_that_no_file_is_known_to_make_is_refused(
     assert migrate(unchanged_market.url) == []
 
 
-def test_two_files_that_declare_one_table_are_refused(market: Database, tree: Path) -> None:
-    write(tree, "week_closings")
-    text = NEW_TABLES["week_closings"].replace("recomputed_week_closings", "recomputed_other")
-    (tree / "views" / "recomputed_other.sql").write_text(text)
-    with pytest.raises(UserError, match="declares derived table week_closings, and another file"):
-        migrate(market.url, directory=tree)
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "recomputed_other",
+            NEW_TABLES["week_closings"].replace("recomputed_week_closings", "recomputed_other"),
+            "sql/views/recomputed_other.sql declares derived table week_closings, which "
+            "recomputed_week_closings defines",
+        ),
+        (
+            "week_closings",
+            NEW_TABLES["week_closings"].replace("recomputed_week_closings", "week_closings"),
+            "sql/views/week_closings.sql declares derived table week_closings, which",
+        ),
+        (
+            "recomputed_week_closings",
+            NEW_TABLES["week_closings"].partition("SELECT kpi_engine.declare")[0],
+            "sql/views/recomputed_week_closings.sql declares no derived table",
+        ),
+        (
+            "mv_x",
+            "CREATE VIEW mv_x AS SELECT 1 AS a;",
+            "sql/views/mv_x.sql must be CREATE MATERIALIZED VIEW mv_x, without a schema",
+        ),
+        (
+            "mv_x",
+            "CREATE OR REPLACE VIEW analytics.mv_x AS SELECT 1 AS a;",
+            "sql/views/mv_x.sql must be CREATE MATERIALIZED VIEW mv_x, without a schema",
+        ),
+        (
+            "mv_x",
+            "CREATE MATERIALIZED VIEW analytics.mv_x AS SELECT 1 AS a;",
+            "sql/views/mv_x.sql must be CREATE MATERIALIZED VIEW mv_x, without a schema",
+        ),
+        ("v_x", "CREATE VIEW v_x AS SELECT 1 AS a;", "sql/views/v_x.sql makes v_x without a"),
+    ],
+)
+def test_a_file_of_a_wrong_form_is_refused(tree: Path, name: str, text: str, message: str) -> None:
+    (tree / "views" / f"{name}.sql").write_text(text)
+    with pytest.raises(UserError, match=f"^{re.escape(message)}.*; nothing was changed$"):
+        load_objects(tree)
 
 
 def test_a_comment_that_a_file_lost_is_missed(market: Database, tree: Path) -> None:
@@ -682,6 +751,23 @@ def test_a_row_of_the_contract_that_nothing_understands_is_refused(
     assert migrate(unchanged_market.url) == []
 
 
+def test_another_key_under_the_same_name_is_refused(unchanged_market: Database, tree: Path) -> None:
+    nivel = "solicitud_facts.nivel_actual"
+    for old, new in (
+        ("    part.marca,\n", f"    part.marca,\n    {nivel} AS nivel,\n"),
+        ("solicitud_facts.mes, part.marca;", f"solicitud_facts.mes, part.marca, {nivel};"),
+        ("ARRAY['mes', 'marca']", "ARRAY['mes', 'marca', 'nivel']"),
+        (
+            "\nREVOKE",
+            "COMMENT ON COLUMN kpi_engine.recomputed_month_marcas.nivel IS 'L.';\n\nREVOKE",
+        ),
+    ):
+        edit(tree, "month_marcas", old, new)
+    with pytest.raises(UserError, match="its key is mes, marca, nivel, and was mes, marca before"):
+        migrate(unchanged_market.url, directory=tree)
+    assert migrate(unchanged_market.url) == []
+
+
 def test_a_column_of_another_type_is_refused(unchanged_market: Database, tree: Path) -> None:
     edit(tree, "month_totals", "    count(*) AS requests,", "    count(*)::numeric AS requests,")
     with pytest.raises(UserError, match="column requests is numeric, and was bigint before"):
@@ -733,3 +819,115 @@ def test_a_column_that_is_gone_and_that_something_reads_is_refused(
     with pytest.raises(UserError, match=f"column {column} of derived table .*{reader} reads it"):
         migrate(unchanged_market.url, directory=tree)
     assert migrate(unchanged_market.url) == []
+
+
+# Its key is NULL in the rows of level 3.
+LEVELS = """
+CREATE OR REPLACE VIEW kpi_engine.recomputed_month_levels AS
+SELECT
+    solicitud_facts.mes,
+    nullif(solicitud_facts.nivel_actual, 3) AS nivel,
+    count(*) AS requests
+FROM kpi_engine.solicitud_facts
+GROUP BY solicitud_facts.mes, nullif(solicitud_facts.nivel_actual, 3);
+COMMENT ON VIEW kpi_engine.recomputed_month_levels IS 'Requests by level.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_levels.mes IS 'Month.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_levels.nivel IS 'Level.';
+COMMENT ON COLUMN kpi_engine.recomputed_month_levels.requests IS 'Requests.';
+SELECT kpi_engine.declare_derived_table('month_levels', 'difference', ARRAY['mes', 'nivel']);
+"""
+NULL_KEY = (
+    "derived table month_levels: column nivel of its key is NULL in a row. In "
+    "recomputed_month_levels.sql leave such rows out (WHERE … IS NOT NULL), or give them a value: "
+    "coalesce(…). Then run make migrate and refresh"
+)
+TWO_ROWS = (
+    "derived table solicitud_facts: its definition gives several rows with the same key "
+    "(solicitud_id). Make recomputed_solicitud_facts.sql give one row for each key: what it joins "
+    "must have one row for each. Then run make migrate and refresh"
+)
+
+
+def failed_refresh(database: Database) -> set[tuple[object, object]]:
+    """Refresh; return the errors of the views."""
+    with database.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        return set(
+            connection.execute(
+                "SELECT error_message, error_sqlstate FROM analytics.refresh_log WHERE run_id = "
+                "(SELECT max(run_id) FROM analytics.refresh_log) AND view_name IS NOT NULL"
+            ).fetchall()
+        )
+
+
+def test_a_key_that_is_null_is_named_and_not_tried_again(market: Database, tree: Path) -> None:
+    path = tree / "views" / "recomputed_month_levels.sql"
+    path.write_text(LEVELS)
+    migrate(market.url, directory=tree)
+    assert failed_refresh(market) == {(NULL_KEY, "TA003")}
+    with market.connect() as connection:
+        with pytest.raises(psycopg.Error, match=re.escape(NULL_KEY)) as ended:
+            connection.execute("CALL analytics.rebuild()")
+        assert ended.value.sqlstate == "TA003"
+        connection.execute(
+            "UPDATE analytics.scheduler_state SET scheduled_since = '2026-11-23 12:00:00-05'"
+        )
+        connection.execute("SET analytics.now = '2026-11-24 01:00:30-05'")
+        connection.execute("CALL analytics.tick()")
+        try:
+            connection.execute("CALL analytics.work()")
+        except psycopg.Error as error:
+            assert error.sqlstate == "TA003"
+        (job,) = connection.execute(
+            "SELECT state, error LIKE %s FROM analytics.refresh_jobs", [f"%{NULL_KEY}%"]
+        ).fetchall()
+        assert job == ("ERROR", True)
+        assert connection.execute("SELECT kpi_engine.retry_failed_refresh()").fetchone() == (None,)
+    path.write_text(LEVELS.replace("\nGROUP", "\nWHERE solicitud_facts.nivel_actual <> 3\nGROUP"))
+    migrate(market.url, directory=tree)
+    refresh(market, "2026-11-24 12:00:00-05")
+    assert wrong_rows(market) == {}
+    # A NULL that comes later.
+    path.write_text(LEVELS.replace(", 3)", ", 99)"))
+    migrate(market.url, directory=tree)
+    refresh(market, "2026-11-24 12:00:00-05")
+    market.execute(
+        "UPDATE public.solicitudes SET nivel_actual = 99 "
+        "WHERE id = (SELECT min(id::text)::uuid FROM public.solicitudes)"
+    )
+    assert failed_refresh(market) == {(NULL_KEY, "TA003")}
+
+
+def test_a_fact_with_two_rows_for_a_key_is_named(market: Database, tree: Path) -> None:
+    edit(
+        tree,
+        "solicitud_facts",
+        "LEFT JOIN parts ON parts.solicitud_id = dated.id;",
+        "LEFT JOIN parts ON parts.solicitud_id = dated.id\n"
+        "LEFT JOIN kpi_engine.src_repuestos_solicitados AS part\n"
+        "    ON part.solicitud_id = dated.id AND part.marca_vehiculo = 'ZZ';",
+    )
+    edit(
+        tree,
+        "solicitud_facts",
+        "dated.estado,\n    dated.ciudad",
+        "dated.estado,\n    part.id AS part_id,\n    dated.ciudad",
+    )
+    edit(
+        tree,
+        "solicitud_facts",
+        "\nREVOKE",
+        "COMMENT ON COLUMN kpi_engine.recomputed_solicitud_facts.part_id IS 'New.';\n\nREVOKE",
+    )
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    # Two parts of a request that is known.
+    market.execute(
+        "UPDATE public.repuestos_solicitados SET marca_vehiculo = 'ZZ' WHERE solicitud_id = ("
+        "SELECT solicitud_id FROM public.repuestos_solicitados GROUP BY solicitud_id "
+        "HAVING count(*) > 1 LIMIT 1)"
+    )
+    assert failed_refresh(market) == {(TWO_ROWS, "TA003")}
+    with market.connect() as connection, pytest.raises(psycopg.Error, match=re.escape(TWO_ROWS)):
+        connection.execute("CALL analytics.rebuild()")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -372,6 +373,12 @@ def test_reworded_comment_reaches_the_api_without_a_rebuild(
             f"COMMENT ON COLUMN {SHARE}.solicitudes_creadas IS\n'Solicitudes creadas [conteo, up]",
         ),
         (
+            "'Mes [fecha, none]\n",
+            "'Mes [fecha,none]\n",
+            f"column mes of {SHARE} has a COMMENT without a space after a comma in its brackets",
+            f"COMMENT ON COLUMN {SHARE}.mes IS\n'Solicitudes creadas [conteo, up]",
+        ),
+        (
             f"COMMENT ON COLUMN {SHARE}.mes IS\n'Mes [fecha, none]\n"
             "es: Primer día del mes.\nen: First day of the month.';\n",
             "",
@@ -391,7 +398,7 @@ def test_reworded_comment_reaches_the_api_without_a_rebuild(
             "CREATE UNIQUE INDEX",
         ),
     ],
-    ids=["no words", "no comment", "one title", "no key"],
+    ids=["no words", "no space", "no comment", "one title", "no key"],
 )
 def test_view_that_does_not_declare_itself_is_refused(
     migrated: Database, tmp_path: Path, right: str, wrong: str, said: str, form: str
@@ -405,6 +412,47 @@ def test_view_that_does_not_declare_itself_is_refused(
         assert str(raised.value) == f"sql/views/{SHARE}.sql: {said}; nothing was changed"
         assert raised.value.hint is not None and form in raised.value.hint
     assert migrated.rows(f"SELECT to_regclass('analytics.{SHARE}')") == [(None,)]
+
+
+def test_a_unique_key_that_is_too_small_is_shown_with_its_values(
+    migrated: Database, tmp_path: Path
+) -> None:
+    """By the first refresh, and by migrate once the view has rows."""
+    directory = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+    file = directory / "views" / f"{SHARE}.sql"
+    rows = "FROM (SELECT date '2026-03-01' AS mes, {} AS value UNION ALL VALUES ({}, 2)) AS listed"
+    text = re.sub(
+        r"SELECT\n.*?WITH NO",
+        "SELECT mes, value AS solicitudes_creadas, value::numeric "
+        "AS tasa_aceptacion_pct ROWS WITH NO",
+        SHARE_FILE,
+        flags=re.DOTALL,
+    )
+    twice = text.replace("ROWS", rows.format(1, "date '2026-03-01'"))
+    file.write_text(twice)
+    migrate(migrated.url, directory=directory)
+    notices: list[str] = []
+    with migrated.connect() as connection:
+        connection.add_notice_handler(lambda notice: notices.append(str(notice.message_detail)))
+        shown = connection.execute(
+            "SELECT error_message, error_sqlstate FROM analytics.refresh_all_mv() "
+            f"WHERE view_name = '{SHARE}'"
+        ).fetchall()
+    assert "Key (mes)=(2026-03-01) is duplicated. The view keeps its old contents" in notices[0]
+    assert shown == [
+        (
+            f'could not create unique index "{SHARE}_mes": several rows of the view have the same '
+            "values there. Group its query by them, or add a column to the index",
+            "23505",
+        )
+    ]
+    file.write_text(text.replace("ROWS", rows.format(1, "date '2026-04-01'")))
+    migrate(migrated.url, directory=directory)
+    migrated.execute("SELECT * FROM analytics.refresh_all_mv()")
+    file.write_text(twice)
+    with pytest.raises(UserError, match=f"{SHARE}.sql failed; nothing was changed") as raised:
+        migrate(migrated.url, directory=directory)
+    assert raised.value.hint == "Key (mes)=(2026-03-01) is duplicated."
 
 
 def test_comment_that_is_spoilt_later_is_refused_too(migrated: Database, tmp_path: Path) -> None:

@@ -408,3 +408,60 @@ def test_settings_refuse_what_they_can_not_be(april: tuple[Database, int]) -> No
         with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
             april[0].execute(f"SELECT analytics.set_setting('{name}', '{wrong}')")
         assert str(caught.value.diag.message_hint).startswith("Take "), name
+
+
+def told(mes: str, value: str, unit: str) -> str:
+    """Return statements that make a KPI view of one row again, with other types."""
+    return (
+        "SET ROLE analytics_owner; DROP MATERIALIZED VIEW IF EXISTS analytics.mv_told;"
+        f"CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT {mes} AS mes, {value} AS value "
+        "FROM public.told;"
+        "CREATE UNIQUE INDEX mv_told_mes ON analytics.mv_told (mes);"
+        "GRANT SELECT ON analytics.mv_told TO analytics_lector;"
+        "COMMENT ON MATERIALIZED VIEW analytics.mv_told IS 'Una / One\nes: Una.\nen: One.';"
+        "COMMENT ON COLUMN analytics.mv_told.mes IS 'Una [fecha, none]\nes: Una.\nen: One.';"
+        "COMMENT ON COLUMN analytics.mv_told.value IS "
+        f"'Una [{unit}, none]\nes: Una.\nen: One.'; RESET ROLE"
+    )
+
+
+def test_a_column_of_another_type_stops_nothing(april: tuple[Database, int]) -> None:
+    """Old values are in the history as they were, and NULL where they do not fit."""
+    database, _ = april
+    month = "date '2026-03-01'"
+    database.execute(
+        "CREATE TABLE public.told AS SELECT 7 AS value",
+        "GRANT SELECT ON public.told TO analytics_owner",
+    )
+    for day, mes, value, unit in (
+        ("21", "'mes 1'::text", "'mes 1'::text", "texto"),
+        ("22", month, "'mes 1'::text", "texto"),
+        ("23", month, "value", "conteo"),
+        ("24", month, "value + 1", "conteo"),
+    ):
+        database.execute(told(mes, value, unit))
+        refresh(database, f"2026-05-{day} 01:00:00-05")
+    now = "2026-05-24 10:00:00-05"
+    rows = "SELECT kpi_engine.kpi_rows('mv_told', ARRAY['{}'], 'analytics_lector')::text"
+    assert database.rows(
+        "SELECT reported, previous, current, difference FROM analytics.restatements "
+        "WHERE view_name = 'mv_told'"
+    ) == [(None, 7, 8, None)]
+    assert database.rows(
+        "SELECT object::text FROM analytics.as_reported('mv_told', '2026-05-21') AS past (object)",
+        now,
+    ) == [('{"mes": "mes 1", "value": "mes 1"}',)]
+    for asked, answer in (
+        ("as_of=2026-05-21", '[{"mes":null,"value":null}]'),
+        ("as_of=2026-05-22", '[{"mes":"2026-03-01","value":null}]'),
+        ("as_of=2026-05-23", '[{"mes":"2026-03-01","value":7}]'),
+        ("limit=1", '[{"mes":"2026-03-01","value":8}]'),
+    ):
+        assert database.rows(rows.format(asked), now) == [(answer,)], asked
+    assert (
+        database.rows(
+            "SELECT rule FROM kpi_engine.gate_findings('mv_told', "
+            "(SELECT max(run_id) FROM kpi_engine.publications WHERE view_name = 'mv_told'))"
+        )
+        == []
+    )

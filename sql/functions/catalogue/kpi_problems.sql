@@ -65,6 +65,8 @@ AS $kpi_problems$
     SELECT
         format('column %s of %s has %s', the_columns.column_name, the_view.name, CASE
             WHEN the_columns.comment IS NULL THEN 'no COMMENT'
+            WHEN the_columns.comment ~ '^[^\n]*\[[^]\n]*,[^ ]'
+                THEN 'a COMMENT without a space after a comma in its brackets'
             ELSE 'a COMMENT of another form'
         END),
         format(

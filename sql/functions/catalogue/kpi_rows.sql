@@ -211,8 +211,11 @@ BEGIN
     v_query := format('SELECT kpi.* FROM %I.%I AS kpi', 'analytics', v_view.view_name);
     IF v_at IS NOT NULL OR v_is_reported THEN
         v_query := format(
-            'SELECT kpi.* FROM kpi_engine.%s AS past (object)
-             CROSS JOIN LATERAL jsonb_populate_record(NULL::analytics.%I, past.object) AS kpi',
+            'SELECT kpi.* FROM kpi_engine.%1$s AS past (object)
+             CROSS JOIN LATERAL jsonb_populate_record(
+                 NULL::analytics.%2$I,
+                 kpi_engine.fitting_values(NULL::analytics.%2$I, past.object)
+             ) AS kpi',
             CASE
                 WHEN v_is_reported THEN 'rows_at_closing($7)'
                 ELSE 'rows_as_reported($7, $8)'

@@ -24,6 +24,11 @@ DECLARE
         FROM regexp_matches(v_definition, 'window_end\.today - (\d+)', 'g') AS match (parts)
         ORDER BY 1
     );
+    v_key_before constant text[] := (
+        SELECT derived_tables.key_columns
+        FROM kpi_engine.derived_tables
+        WHERE derived_tables.table_name = p_table_name
+    );
     v_problem text;
 BEGIN
     v_problem := CASE
@@ -31,6 +36,11 @@ BEGIN
             THEN format('p_upkeep must be key, difference or group, not %s', p_upkeep)
         WHEN cardinality(p_key_columns) = 0 OR NOT p_key_columns <@ p_columns
             THEN format('p_key_columns (%s) must be columns of the view', p_key_columns)
+        WHEN NOT (p_key_columns <@ v_key_before AND p_key_columns @> v_key_before)
+            THEN format('its key is %s, and was %s before; the table keeps its key. Give the table '
+                'another name. Or take this file and what reads it away, run make migrate, and put '
+                'them back',
+                array_to_string(p_key_columns, ', '), array_to_string(v_key_before, ', '))
         WHEN p_key_columns @> p_columns
             THEN 'the view must have a column besides its key'
         WHEN p_upkeep = 'key' AND (p_source_view IS NULL OR p_entities IS NULL)
@@ -60,7 +70,8 @@ BEGIN
                 'join them in the KPI view, or add their rows up by UNION ALL',
                 array_to_string(p_reads, ', '))
         WHEN (v_definition ~ '\mwindow_end\M') <> (p_window_days IS NOT NULL)
-            THEN 'a definition that reads window_end needs p_window_days, and no other one does'
+            THEN 'a definition that reads window_end needs p_window_days, and no other one does: the '
+                'lengths of its windows in days, as in p_window_days => ARRAY[30]'
         WHEN NOT v_window_days <@ coalesce(p_window_days, ARRAY[]::integer[])
             THEN format('its definition has windows of %s days (window_end.today - n is the first day '
                 'of a window of n + 1): name them in p_window_days',

@@ -69,7 +69,12 @@ BEGIN
                 touched.period,
                 additive.column_name,
                 additive.unit,
-                sum((closed.contents ->> additive.column_name)::numeric) AS before,
+                sum(
+                    CASE
+                        WHEN kpi_engine.is_figure(closed.contents -> additive.column_name)
+                            THEN (closed.contents ->> additive.column_name)::numeric
+                    END
+                ) AS before,
                 sum((shown.contents ->> additive.column_name)::numeric) AS after
             FROM touched
             CROSS JOIN LATERAL (

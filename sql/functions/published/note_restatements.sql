@@ -2,7 +2,7 @@
 --
 -- Invariant: one row for each number that is another one than at the publish before. It says what
 -- was reported at closing, whatever came in between. A column that one of the two versions does not
--- have is no change.
+-- have, or has as another type than a number, is no change.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_restatements(
     p_view_name text,
@@ -112,8 +112,14 @@ BEGIN
     CROSS JOIN unnest(v_numbers) AS number (column_name)
     CROSS JOIN LATERAL (
         SELECT
-            (closed.contents ->> number.column_name)::numeric AS reported,
-            (before.contents ->> number.column_name)::numeric AS previous,
+            CASE
+                WHEN kpi_engine.is_figure(closed.contents -> number.column_name)
+                    THEN (closed.contents ->> number.column_name)::numeric
+            END AS reported,
+            CASE
+                WHEN kpi_engine.is_figure(before.contents -> number.column_name)
+                    THEN (before.contents ->> number.column_name)::numeric
+            END AS previous,
             (changed.contents ->> number.column_name)::numeric AS current
     ) AS figure
     WHERE
@@ -121,7 +127,10 @@ BEGIN
         AND changed.run_id = p_run_id
         AND changed.period <= v_last_closed
         AND figure.current IS DISTINCT FROM figure.previous
-        AND coalesce(before.contents ? number.column_name, true)
+        AND (
+            before.contents IS NULL
+            OR kpi_engine.is_figure(before.contents -> number.column_name)
+        )
         AND coalesce(changed.contents ? number.column_name, true);
 END;
 $note_restatements$;

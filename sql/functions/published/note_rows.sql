@@ -134,7 +134,13 @@ BEGIN
         changed AS MATERIALIZED (
             SELECT
                 coalesce(after.row_key, before.row_key) AS row_key,
-                (coalesce(after.row_key, before.row_key) ->> $4)::date AS period,
+                CASE
+                    WHEN
+                        after.row_key IS NOT NULL
+                        -- In the key of a row that is gone this may be no date: it had another type.
+                        OR before.row_key ->> $4 ~ $date$^(\d{4,}-[01]\d-[0-3]\d|-?infinity)$$date$
+                        THEN (coalesce(after.row_key, before.row_key) ->> $4)::date
+                END AS period,
                 -- A row keeps its bucket: the hash may be another one on another machine.
                 coalesce(before.bucket, jsonb_hash(after.row_key) & 255) AS bucket,
                 after.row_hash,

@@ -25,6 +25,11 @@ SET row_security = off
 AS $continue_rebuild$
 DECLARE
     v_today constant date := analytics.today();
+    v_sqlstate text;
+    v_schema text;
+    v_table text;
+    v_column text;
+    v_wrong_key text;
 BEGIN
     PERFORM kpi_engine.require_refresh_lock();
     PERFORM kpi_engine.require_source();
@@ -55,13 +60,24 @@ BEGIN
     PERFORM kpi_engine.finish_rebuild(v_today);
     PERFORM kpi_engine.use_acceptances('changes', NULL);
     RETURN 0;
+EXCEPTION WHEN not_null_violation OR unique_violation THEN
+    GET STACKED DIAGNOSTICS
+        v_sqlstate := RETURNED_SQLSTATE,
+        v_schema := SCHEMA_NAME,
+        v_table := TABLE_NAME,
+        v_column := COLUMN_NAME;
+    v_wrong_key := kpi_engine.wrong_key_message(v_sqlstate, v_schema, v_table, v_column);
+    IF v_wrong_key IS NULL THEN
+        RAISE;
+    END IF;
+    RAISE EXCEPTION '%', v_wrong_key USING ERRCODE = 'TA003';
 END;
 $continue_rebuild$;
 
 COMMENT ON FUNCTION kpi_engine.continue_rebuild(integer) IS
 'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
 'set and makes it the one that is read; 0 empties the other one; -1 notes what the breaker held '
-'back. Internal to analytics.rebuild().';
+'back. Errors: TA003 if a definition gives a wrong key. Internal to analytics.rebuild().';
 
 REVOKE ALL ON FUNCTION kpi_engine.continue_rebuild(integer) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.continue_rebuild(integer)

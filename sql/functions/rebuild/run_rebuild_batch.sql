@@ -48,10 +48,14 @@ BEGIN
             AND derived_tables.rebuilding_by IS NOT NULL
         ORDER BY derived_tables.table_name
     LOOP
-        -- A request that was moved meanwhile may come twice; it is in the log then.
+        -- A request that was moved meanwhile may come in two batches; it is in the log then. If it
+        -- comes twice in one batch, its definition is wrong: the primary key refuses it.
         EXECUTE format(
-            'INSERT INTO kpi_engine.%1$I (%2$s) SELECT %2$s FROM (%3$s) AS computed
-             ON CONFLICT DO NOTHING',
+            'DELETE FROM kpi_engine.%I WHERE %I = ANY ($1)',
+            kpi_engine.set_of(v_table.table_name, true), v_table.key_columns[1]
+        ) USING coalesce(v_ids, ARRAY[]::uuid[]);
+        EXECUTE format(
+            'INSERT INTO kpi_engine.%1$I (%2$s) SELECT %2$s FROM (%3$s) AS computed',
             kpi_engine.set_of(v_table.table_name, true),
             kpi_engine.column_list(v_table.key_columns || v_table.value_columns),
             kpi_engine.query_of_keys(v_table.table_name)

@@ -21,6 +21,10 @@ DECLARE
     v_run kpi_engine.refresh_log;
     v_detail text;
     v_context text;
+    v_schema text;
+    v_table text;
+    v_column text;
+    v_wrong_key text;
     v_result kpi_engine.refresh_log;
     v_view record;
     v_outside text;
@@ -86,8 +90,19 @@ BEGIN
             v_run.error_message := MESSAGE_TEXT,
             v_run.error_sqlstate := RETURNED_SQLSTATE,
             v_detail := PG_EXCEPTION_DETAIL,
-            v_context := PG_EXCEPTION_CONTEXT;
-        v_run.error_message := concat(v_run.error_message, kpi_engine.event_trigger_in(v_context));
+            v_context := PG_EXCEPTION_CONTEXT,
+            v_schema := SCHEMA_NAME,
+            v_table := TABLE_NAME,
+            v_column := COLUMN_NAME;
+        v_wrong_key := kpi_engine.wrong_key_message(
+            v_run.error_sqlstate, v_schema, v_table, v_column);
+        v_run.error_sqlstate := CASE
+            WHEN v_wrong_key IS NOT NULL THEN 'TA003'
+            ELSE v_run.error_sqlstate
+        END;
+        v_run.error_message := coalesce(
+            v_wrong_key,
+            concat(v_run.error_message, kpi_engine.event_trigger_in(v_context)));
         v_run.mode := 'none';
         IF v_run.error_sqlstate = 'TA001' THEN
             PERFORM kpi_engine.note_holds('changes', v_run.run_id, v_detail::jsonb);
@@ -185,14 +200,18 @@ BEGIN
                 v_detail := PG_EXCEPTION_DETAIL,
                 v_context := PG_EXCEPTION_CONTEXT;
             v_result.error_message := concat(
-                v_result.error_message, kpi_engine.event_trigger_in(v_context));
+                v_result.error_message, kpi_engine.event_trigger_in(v_context),
+                CASE WHEN v_result.error_sqlstate = '23505' THEN ': several rows of the view have the '
+                    'same values there. Group its query by them, or add a column to the index' END);
             v_result.refresh_status := 'ERROR';
             IF v_result.error_sqlstate = 'TA001' THEN
                 PERFORM kpi_engine.note_holds(v_view.view_name, v_run.run_id, v_detail::jsonb);
             END IF;
             RAISE WARNING 'teloo-analytics: ERROR in refresh % of view %: % (SQLSTATE %)',
                 v_run.run_id, v_view.view_name, v_result.error_message, v_result.error_sqlstate
-                USING DETAIL = 'The view keeps its old contents; the other views go on.';
+                USING DETAIL = concat(
+                    CASE WHEN v_result.error_sqlstate = '23505' THEN v_detail || ' ' END,
+                    'The view keeps its old contents; the other views go on.');
         END;
         IF v_result.refresh_status = 'ERROR' THEN
             v_result.mode := 'none';

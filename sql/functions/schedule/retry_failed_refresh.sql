@@ -1,7 +1,7 @@
 -- Queues a failed scheduled refresh again, later each time.
 --
 -- Invariant: only the last scheduled refresh, only as often as the setting refresh_retries says,
--- and not if another refresh has succeeded since.
+-- and not if another refresh has succeeded since, or if it would fail the same again (TA003).
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.retry_failed_refresh()
@@ -31,6 +31,13 @@ AS $retry_failed_refresh$
         )
         AND refresh_jobs.state = 'ERROR'
         AND refresh_jobs.attempts <= analytics.setting('refresh_retries')::integer
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.refresh_log
+            WHERE
+                refresh_log.run_id = refresh_jobs.run_id
+                AND refresh_log.view_name IS NULL
+                AND refresh_log.error_sqlstate = 'TA003'
+        )
         AND (kpi_engine.last_success_at() > refresh_jobs.finished_at) IS NOT TRUE
     RETURNING refresh_jobs.job_id;
 $retry_failed_refresh$;

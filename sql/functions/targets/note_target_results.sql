@@ -71,9 +71,10 @@ BEGIN
     ) AS closed ON true
     CROSS JOIN LATERAL (
         SELECT CASE
-            WHEN closed.contents IS NULL THEN kpi_column.over_nothing
-            ELSE closed.contents ->> target.column_name
-        END::numeric AS figure
+            WHEN closed.contents IS NULL THEN kpi_column.over_nothing::numeric
+            WHEN kpi_engine.is_figure(closed.contents -> target.column_name)
+                THEN (closed.contents ->> target.column_name)::numeric
+        END AS figure
     ) AS shown
     CROSS JOIN LATERAL (
         SELECT

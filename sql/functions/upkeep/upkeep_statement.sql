@@ -2,6 +2,7 @@
 --
 -- Invariant: it does not write unchanged rows. If other tables read this one, it leaves the changed
 -- rows for them in the work table changed_<table>. It counts more than 0 rows if something changed.
+-- Kept by key: a definition that gives two rows for one key fails.
 
 CREATE OR REPLACE FUNCTION kpi_engine.upkeep_statement(p_table kpi_engine.derived_tables)
 RETURNS text
@@ -24,7 +25,7 @@ AS $upkeep_statement$
          inserted AS (
              INSERT INTO kpi_engine.%3$I (%7$s)
              SELECT %7$s FROM different WHERE different.is_new
-         )
+         )%9$s
          %8$s',
         (
             SELECT string_agg(format(
@@ -57,7 +58,16 @@ AS $upkeep_statement$
                     kpi_engine.rows_that_change(p_table)
                 )
             ELSE 'SELECT FROM different'
-        END
+        END,
+        -- An UPDATE would take one of several rows. The primary key refuses them.
+        CASE WHEN p_table.upkeep = 'key' THEN format(
+            ',
+         refused AS (
+             INSERT INTO kpi_engine.%1$I (%2$I)
+             SELECT %2$I FROM fresh GROUP BY %2$I HAVING count(*) > 1
+         )',
+            p_table.table_name, p_table.key_columns[1]
+        ) END
     );
 $upkeep_statement$;
 
