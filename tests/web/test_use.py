@@ -94,6 +94,22 @@ def test_the_pointer_shows_the_values_of_the_nearest_month(visit: Visit, shop: A
     assert shown(months[0]["ticket_promedio"], "COP") in tip
 
 
+def test_the_bare_link_of_the_demo_has_tabs_and_a_heading(visit: Visit, shop: Api) -> None:
+    # `make demo` prints the address without a query.
+    page = visit.page
+    page.goto(f"{shop.url}/#token={shop.token(LECTOR)}")
+    visit.ready()
+    assert page.url == f"{shop.url}/"
+    assert visit.text("h1") == "Resumen"
+    assert len(visit.texts("nav a")) == len(TABS)
+    assert page.locator("#city").is_visible()
+    page.click("#sign-out")
+    page.fill("#token", shop.token(LECTOR))
+    page.click("button[type=submit]")
+    page.wait_for_selector(".card")
+    assert visit.text("h1") == "Resumen"
+
+
 def test_a_meaning_leads_to_its_place_among_the_indicators(visit: Visit) -> None:
     page = visit.go("mercado")
     page.click("#info-mv_salud_marketplace-densidad_ofertas")

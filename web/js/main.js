@@ -40,7 +40,8 @@ const main = h("main", { id: "main" }, heading, content);
 
 /** Counts what was asked for: an answer that comes late is not shown. */
 let turn = 0;
-let shown = "";
+/** What of the address is shown; nothing before the first tab and without a token. @type {string | null} */
+let shown = null;
 /** What the tab showed that changes without a refresh. */
 let seen = "";
 
@@ -80,7 +81,7 @@ function replace(/** @type {Node[]} */ nodes) {
 /** @param {string} reason */
 function askForToken(reason) {
     turn++;
-    shown = "";
+    shown = null;
     forgetAnswers();
     forget();
     document.body.classList.add("signed-out");
