@@ -99,6 +99,15 @@ def shown(value: object, unit: str) -> str:
     return rounded(value, 0) if unit == "conteo" else str(value)
 
 
+def shown_short(value: object, unit: str) -> str:
+    """Return a value as it stands beside another one: money in millions."""
+    if unit == "COP" and abs(float(str(value))) >= 1e6:
+        millions = Decimal(str(value)) / 1_000_000
+        text = rounded(millions, 0 if abs(millions) >= 100 else 1)
+        return f"$ {text.removesuffix(',0')} M"
+    return shown(value, unit)
+
+
 def arrow(percent: float | None) -> str:
     """Return a difference as the page shows it."""
     if percent is None:

@@ -174,7 +174,7 @@ function frame() {
     nav.replaceChildren(navigation(vista));
     bar.replaceChildren(...filters(() => askForToken("")));
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 /** Asks whether there are other data, and shows them. */
