@@ -69,6 +69,8 @@ def rounded(value: object, digits: int) -> str:
 def duration(seconds: object) -> str:
     """Return a time by its two largest units."""
     whole = int(Decimal(str(seconds)).quantize(Decimal(1), ROUND_HALF_UP))
+    if whole < 0:
+        return f"−{duration(-whole)}"
     minutes, rest = divmod(whole, 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     parts = [(days, "día" if days == 1 else "días"), (hours, "h"), (minutes, "min")]

@@ -161,7 +161,7 @@ def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
         visit.page.click("#problems a")
         visit.ready()
         assert visit.texts(".problems .note") == [plain(problem)]
-        assert visit.text(".health b") == "Mal"
+        assert visit.text(".health > p b") == "Mal"
     finally:
         shop.database.execute(
             "UPDATE kpi_engine.view_state SET last_success_at = last_success_at + "

@@ -104,6 +104,9 @@ def test_a_phone_keeps_the_question_mark_with_its_word(
             page.click(".block >> nth=0")
             page.wait_for_selector("#segmento-asesores")
             expect(page.locator("#segmento-lista")).to_be_in_viewport(ratio=0.5)
+        # The column that stays in place leaves room for the others.
+        for first in page.locator("tbody th:visible").all()[:1]:
+            assert first.evaluate("one => one.offsetWidth") < 180
 
 
 def test_a_dead_api_is_told_and_the_page_comes_back(visit: Visit, shop: Api) -> None:
@@ -118,6 +121,8 @@ def test_a_dead_api_is_told_and_the_page_comes_back(visit: Visit, shop: Api) -> 
         page.click("#tab-mercado")
         page.wait_for_selector(".trouble")
         assert "La API no responde" in visit.text(".trouble")
+        # Here are no figures of before.
+        assert not page.locator("#behind").is_visible()
         visit.page.reload()
         page.goto(f"{shop.url}/?vista=mercado#token={shop.token(LECTOR)}")
         page.wait_for_selector(".trouble")

@@ -352,6 +352,7 @@ def test_an_expired_or_foreign_token_asks_for_another(visit: Visit, shop: Api) -
     page.goto(f"{shop.url}/#token={shop.mint(claims(LECTOR, -3600))}")
     page.wait_for_selector("#token")
     assert visit.text("#token-problem") == "El token venció. Pida otro."
+    assert not page.locator("#warning").is_visible()
     assert "make token" in visit.text("form pre")
     foreign = shop.mint(claims(LECTOR, 3600), "another secret that is long enough for HS256")
     page.goto(f"{shop.url}/?vista=finanzas#token={foreign}")
@@ -364,6 +365,8 @@ def test_a_token_for_some_cities_shows_what_these_have(visit: Visit, shop: Api) 
     page.goto(f"{shop.url}/#token={narrow}")
     visit.ready()
     assert visit.text("h1") == "Resumen · Bogotá"
+    # What the token can't open is no link.
+    assert page.locator("main a[href*=operacion]").count() == 0
     (now,) = kpi(shop, "mv_demanda_ciudades", ciudad="Bogotá", limit=1)
     assert visit.texts(".big")[0] == rounded(now["solicitudes"], 0)
     assert visit.texts("nav a") == ["Resumen", "Ciudades", "Asesores", "Indicadores"]

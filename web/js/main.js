@@ -84,6 +84,8 @@ function askForToken(reason) {
     shown = null;
     forgetAnswers();
     forget();
+    // The field says it: no need to say it twice.
+    expiry(warning);
     document.body.classList.add("signed-out");
     heading.textContent = t("brand.long");
     content.replaceChildren(
@@ -102,6 +104,8 @@ function failed(error, isFirst) {
         const expired = (secondsLeft() ?? 1) <= 0;
         askForToken(expired ? t("token.expired") : t("token.refused", { why: error.message }));
     } else if (isFirst) {
+        // Nothing of before is shown.
+        stale.hidden = true;
         content.replaceChildren(trouble(error, () => render(true)));
     } else {
         stale.textContent = t("error.behind");
