@@ -1,6 +1,7 @@
 """The numbers of each tab are the API's, read from the page itself."""
 
 import re
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -162,6 +163,12 @@ def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
         visit.ready()
         assert visit.texts(".problems .note") == [plain(problem)]
         assert visit.text(".health > p b") == "Mal"
+        # A token for some cities can't open Operación, and gets no link to it.
+        claims = {"role": LECTOR, "aud": "teloo-analytics", "exp": int(time.time()) + 3600}
+        narrow = shop.mint({**claims, "ciudades": ["Bogotá"]})
+        page.goto(f"{shop.url}/#token={narrow}")
+        page.wait_for_selector("#problems li")
+        assert page.locator("#problems a").count() == 0
     finally:
         shop.database.execute(
             "UPDATE kpi_engine.view_state SET last_success_at = last_success_at + "
