@@ -69,6 +69,8 @@ def rounded(value: object, digits: int) -> str:
 def duration(seconds: object) -> str:
     """Return a time by its two largest units."""
     whole = int(Decimal(str(seconds)).quantize(Decimal(1), ROUND_HALF_UP))
+    if whole < 0:
+        return f"−{duration(-whole)}"
     minutes, rest = divmod(whole, 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
     parts = [(days, "día" if days == 1 else "días"), (hours, "h"), (minutes, "min")]
@@ -97,6 +99,15 @@ def shown(value: object, unit: str) -> str:
         day = date.fromisoformat(str(value))
         return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
     return rounded(value, 0) if unit == "conteo" else str(value)
+
+
+def shown_short(value: object, unit: str) -> str:
+    """Return a value as it stands beside another one: money in millions."""
+    if unit == "COP" and abs(float(str(value))) >= 1e6:
+        millions = Decimal(str(value)) / 1_000_000
+        text = rounded(millions, 0 if abs(millions) >= 100 else 1)
+        return f"$ {text.removesuffix(',0')} M"
+    return shown(value, unit)
 
 
 def arrow(percent: float | None) -> str:

@@ -1,6 +1,7 @@
 """The numbers of each tab are the API's, read from the page itself."""
 
 import re
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -21,6 +22,7 @@ from web_testing import (
     plain,
     rounded,
     shown,
+    shown_short,
     without_tag,
 )
 
@@ -98,6 +100,8 @@ def test_resumen_shows_six_numbers_with_their_differences(
             if round(percent * 10):
                 assert f" {'mejor' if better else 'peor'} " in f" {delta} "
             assert "que los mismos días de " in delta
+            before, unit = row[f"{name}_anterior"], columns[name]["unit"]
+            assert delta.endswith(f"({shown_short(before, unit)})")
     better = sum(
         columns[name]["better"] == ("up" if year[f"{name}_dif_pct"] > 0 else "down")
         for name in SIX[view]
@@ -151,16 +155,45 @@ def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
         # The page that is open hears of it.
         page.evaluate("window.dispatchEvent(new Event('focus'))")
         page.wait_for_selector("#problems li")
-        assert visit.texts("#problems li") == [plain(problem)]
+        assert visit.texts("#problems li") == [
+            f"Las cifras tienen más de 26 horas {plain(problem)}"
+        ]
+        assert visit.page.locator("#content > *").first.get_attribute("id") == "problems"
         visit.page.click("#problems a")
         visit.ready()
-        assert visit.texts(".problems li") == [plain(problem)]
-        assert visit.text(".health b") == "Mal"
+        assert visit.texts(".problems .note") == [plain(problem)]
+        assert visit.text(".health > p b") == "Mal"
+        # A token for some cities can't open Operación, and gets no link to it.
+        claims = {"role": LECTOR, "aud": "teloo-analytics", "exp": int(time.time()) + 3600}
+        narrow = shop.mint({**claims, "ciudades": ["Bogotá"]})
+        page.goto(f"{shop.url}/#token={narrow}")
+        page.wait_for_selector("#problems li")
+        assert page.locator("#problems a").count() == 0
     finally:
         shop.database.execute(
             "UPDATE kpi_engine.view_state SET last_success_at = last_success_at + "
             "interval '27 hours' WHERE view_name = 'mv_finanzas_mensuales'"
         )
+
+
+def test_resumen_lists_what_changed_in_closed_periods(visit: Visit, shop: Api) -> None:
+    # The awkward names and the missing answers changed what the first refresh had published.
+    changes = shop.get("/materialized-views/restatements?limit=100", LECTOR).json()
+    assert changes
+    page = visit.go()
+    summary = visit.text("#restated summary")
+    assert (
+        summary == f"Cifras de períodos cerrados que cambiaron después: {len(changes)} (hasta 100)"
+    )
+    page.click("#restated summary")
+    columns = catalogue(shop)
+    assert [row[3:] for row in visit.table("restated-list")] == [
+        [
+            shown(row[at], columns[row["view"]][row["column"]]["unit"])
+            for at in ("reported", "current")
+        ]
+        for row in changes
+    ]
 
 
 FUNNEL = (
@@ -370,6 +403,8 @@ def test_asesores_shows_ranking_segments_and_retention(visit: Visit, shop: Api, 
     place = "ranking_ciudad" if city else "ranking_nacional"
     columns = catalogue(shop)
     rows = kpi(shop, "mv_ranking_asesores", limit=50, order=place, **query)
+    found = "Los 50 primeros. " if len(rows) == 50 else f"{len(rows)} asesores."
+    assert visit.text(".bar-line [role=status]").startswith(found)
     expected = [ranked(row, place, columns["mv_ranking_asesores"]) for row in rows]
     assert [without_band(row) for row in visit.table("asesores-lista")] == expected
     assert NASTY_NAME in page.locator("#asesores-lista").inner_text()

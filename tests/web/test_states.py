@@ -74,6 +74,41 @@ def test_print_has_the_figures_and_none_of_the_controls(visit: Visit) -> None:
     assert color == "rgb(23, 33, 43)"
 
 
+def test_print_breaks_long_tables_and_keeps_bars_and_heads(visit: Visit) -> None:
+    page = visit.go("asesores")
+    page.emulate_media(media="print")
+    style = "one => [getComputedStyle(one).breakInside, getComputedStyle(one).printColorAdjust]"
+    panel = page.locator(".panel", has=page.locator("#asesores-lista"))
+    assert panel.evaluate(style) == ["auto", "exact"]
+    assert page.locator("#asesores-retencion").evaluate(style) == ["avoid", "exact"]
+    assert not page.locator("#asesores-ranking-csv").is_visible()
+    # Chromium leaves the buttons of a head out where it repeats the head on the next page.
+    head = page.locator("#asesores-lista thead button").first
+    assert head.evaluate("one => getComputedStyle(one).display") == "contents"
+
+
+@pytest.mark.parametrize("tab", ["resumen", "mercado", "asesores"])
+def test_a_phone_keeps_the_question_mark_with_its_word(
+    browser: Browser, shop: Api, tab: str
+) -> None:
+    with visited(browser, shop, viewport={"width": 360, "height": 740}) as visit:
+        page = visit.go(tab)
+        lines = page.locator(":is(h2, h3, .name) .joined").evaluate_all(
+            "all => all.map(one => one.getClientRects().length)"
+        )
+        assert lines and set(lines) == {1}
+        assert page.locator(":is(h2, h3, .name) > .info").count() == 0
+        place = page.locator("nav [aria-current]").bounding_box()
+        assert place and place["x"] >= 0 and place["x"] + place["width"] <= 360
+        if tab == "asesores":
+            page.click(".block >> nth=0")
+            page.wait_for_selector("#segmento-asesores")
+            expect(page.locator("#segmento-lista")).to_be_in_viewport(ratio=0.5)
+        # The column that stays in place leaves room for the others.
+        for first in page.locator("tbody th:visible").all()[:1]:
+            assert first.evaluate("one => one.offsetWidth") < 180
+
+
 def test_a_dead_api_is_told_and_the_page_comes_back(visit: Visit, shop: Api) -> None:
     page = visit.go("finanzas")
     shop.gateway.stop_program("postgrest")
@@ -86,6 +121,8 @@ def test_a_dead_api_is_told_and_the_page_comes_back(visit: Visit, shop: Api) -> 
         page.click("#tab-mercado")
         page.wait_for_selector(".trouble")
         assert "La API no responde" in visit.text(".trouble")
+        # Here are no figures of before.
+        assert not page.locator("#behind").is_visible()
         visit.page.reload()
         page.goto(f"{shop.url}/?vista=mercado#token={shop.token(LECTOR)}")
         page.wait_for_selector(".trouble")

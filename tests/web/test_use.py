@@ -8,6 +8,7 @@ from playwright.sync_api import Browser
 
 from cluster import PROJECT
 from gateway_testing import Api
+from services.digest_texts import TEXTS as TEXTS_OF_THE_DIGEST
 from web_testing import (
     KPIS,
     LECTOR,
@@ -92,6 +93,22 @@ def test_the_pointer_shows_the_values_of_the_nearest_month(visit: Visit, shop: A
     page.mouse.move(box["x"] + box["width"] - 18, box["y"] + 80)
     tip = plain(page.locator("#finanzas-ticket_promedio-chart .tip").inner_text())
     assert shown(months[0]["ticket_promedio"], "COP") in tip
+
+
+def test_the_bare_link_of_the_demo_has_tabs_and_a_heading(visit: Visit, shop: Api) -> None:
+    # `make demo` prints the address without a query.
+    page = visit.page
+    page.goto(f"{shop.url}/#token={shop.token(LECTOR)}")
+    visit.ready()
+    assert page.url == f"{shop.url}/"
+    assert visit.text("h1") == "Resumen"
+    assert len(visit.texts("nav a")) == len(TABS)
+    assert page.locator("#city").is_visible()
+    page.click("#sign-out")
+    page.fill("#token", shop.token(LECTOR))
+    page.click("button[type=submit]")
+    page.wait_for_selector(".card")
+    assert visit.text("h1") == "Resumen"
 
 
 def test_a_meaning_leads_to_its_place_among_the_indicators(visit: Visit) -> None:
@@ -197,6 +214,13 @@ def test_both_languages_have_the_same_texts() -> None:
     spanish, english = keys_of("es"), keys_of("en")
     assert len(spanish) > 200 and len(set(spanish)) == len(spanish)
     assert english == spanish
+
+
+def test_problems_have_the_words_of_the_digest() -> None:
+    for language, texts in TEXTS_OF_THE_DIGEST.items():
+        expected = {key: text for key, text in texts.items() if key.startswith("problem.")}
+        text = (TEXTS / f"{language}.js").read_text(encoding="utf-8")
+        assert dict(re.findall(r'^    "(problem\.\w+)": "(.*)",$', text, re.MULTILINE)) == expected
 
 
 def test_every_column_has_an_english_label(shop: Api) -> None:
@@ -328,6 +352,7 @@ def test_an_expired_or_foreign_token_asks_for_another(visit: Visit, shop: Api) -
     page.goto(f"{shop.url}/#token={shop.mint(claims(LECTOR, -3600))}")
     page.wait_for_selector("#token")
     assert visit.text("#token-problem") == "El token venció. Pida otro."
+    assert not page.locator("#warning").is_visible()
     assert "make token" in visit.text("form pre")
     foreign = shop.mint(claims(LECTOR, 3600), "another secret that is long enough for HS256")
     page.goto(f"{shop.url}/?vista=finanzas#token={foreign}")

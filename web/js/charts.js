@@ -67,7 +67,7 @@ function common(chart, width) {
         marginRight: 24,
         marginTop: 16,
         marginBottom: 40,
-        style: { fontSize: "12px", background: "none", overflow: "visible" },
+        style: { fontSize: "0.75rem", background: "none", overflow: "visible" },
     };
 }
 

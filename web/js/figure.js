@@ -2,6 +2,7 @@
 
 import { h, save } from "./dom.js";
 import { period } from "./format.js";
+import { joined } from "./parts.js";
 import { cellText, csv, table } from "./table.js";
 import { t } from "./texts.js";
 
@@ -9,7 +10,7 @@ import { t } from "./texts.js";
 /** @typedef {import("./dom.js").Child} Child */
 /** @typedef {import("./table.js").Field} Field */
 /** @typedef {{svg: Element, positions: number[], words: Node | null}} Drawn */
-/** @typedef {{id: string, title: string, about?: Child, time: Field, series: Field[], rows: Row[], draw: (width: number) => Drawn, notes?: Child, legend?: boolean, more?: Field[]}} Figure */
+/** @typedef {{id: string, title: string, about?: Child, time: Field, series: Field[], rows: Row[], draw: (width: number) => Drawn, notes?: Child, lead?: Child, legend?: boolean, more?: Field[]}} Figure */
 
 /** Which tables are open and where the rules stand: survives a refresh. @type {Set<string>} */
 const opened = new Set();
@@ -183,6 +184,7 @@ export function figure(figure) {
         series,
         rows,
         draw,
+        lead,
         notes,
         legend = series.length > 1,
     } = figure;
@@ -215,7 +217,8 @@ export function figure(figure) {
     return h(
         "figure",
         { class: "panel", id, onkeydown },
-        h("figcaption", {}, h("h3", {}, title, about), buttons),
+        h("figcaption", {}, h("h3", {}, joined(title, about)), buttons),
+        lead,
         legend &&
             h(
                 "ul",

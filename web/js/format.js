@@ -63,7 +63,7 @@ export function format(value, unit, short = false) {
     if (unit === "texto" || typeof value === "boolean" || Number.isNaN(n)) return String(value);
     switch (unit) {
         case "COP":
-            return short && Math.abs(n) >= 1e6 ? `$ ${digitsNeeded(n / 1e6)} M` : pesos(n);
+            return short && Math.abs(n) >= 1e6 ? `$ ${digitsNeeded(millions(n))} M` : pesos(n);
         case "segundos":
             return duration(n, short);
         case "pct":
@@ -84,6 +84,9 @@ function pesos(n) {
     const text = number(Math.abs(n));
     return `${n < 0 && text !== "0" ? "−" : ""}$ ${text}`;
 }
+
+/** Hundreds of millions need no decimals. @param {number} n */
+const millions = (n) => (Math.abs(n) >= 1e8 ? Math.round(n / 1e6) : n / 1e6);
 
 /** @param {number} n */
 function digitsNeeded(n) {

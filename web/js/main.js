@@ -40,7 +40,8 @@ const main = h("main", { id: "main" }, heading, content);
 
 /** Counts what was asked for: an answer that comes late is not shown. */
 let turn = 0;
-let shown = "";
+/** What of the address is shown; nothing before the first tab and without a token. @type {string | null} */
+let shown = null;
 /** What the tab showed that changes without a refresh. */
 let seen = "";
 
@@ -80,9 +81,11 @@ function replace(/** @type {Node[]} */ nodes) {
 /** @param {string} reason */
 function askForToken(reason) {
     turn++;
-    shown = "";
+    shown = null;
     forgetAnswers();
     forget();
+    // The field says it: no need to say it twice.
+    expiry(warning);
     document.body.classList.add("signed-out");
     heading.textContent = t("brand.long");
     content.replaceChildren(
@@ -101,6 +104,8 @@ function failed(error, isFirst) {
         const expired = (secondsLeft() ?? 1) <= 0;
         askForToken(expired ? t("token.expired") : t("token.refused", { why: error.message }));
     } else if (isFirst) {
+        // Nothing of before is shown.
+        stale.hidden = true;
         content.replaceChildren(trouble(error, () => render(true)));
     } else {
         stale.textContent = t("error.behind");
@@ -173,7 +178,7 @@ function frame() {
     nav.replaceChildren(navigation(vista));
     bar.replaceChildren(...filters(() => askForToken("")));
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 /** Asks whether there are other data, and shows them. */

@@ -29,6 +29,16 @@ export function info(view, column) {
     );
 }
 
+/**
+ * A text whose last word and what follows stay on one line.
+ * @param {string} text
+ * @param {Child} last
+ */
+export function joined(text, last) {
+    const at = text.lastIndexOf(" ") + 1;
+    return [text.slice(0, at), h("span", { class: "joined" }, text.slice(at), last)];
+}
+
 const SIGNS = { good: "✓", attention: "!", bad: "✕" };
 
 /**

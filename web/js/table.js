@@ -30,7 +30,11 @@ function sorted(rows, key, down) {
 }
 
 /** @param {string} unit */
-const isText = (unit) => unit === "texto" || unit === "fecha" || unit === "instante";
+const isTime = (unit) => unit === "fecha" || unit === "instante";
+/** @param {string} unit */
+const isText = (unit) => unit === "texto" || isTime(unit);
+/** @param {string} unit */
+const kindOf = (unit) => (isTime(unit) ? "time" : isText(unit) ? "text" : "number");
 
 /**
  * @param {Field} field
@@ -48,7 +52,7 @@ export function cellText(field, row) {
 export function table({ id, caption, fields, rows, sort, titled }) {
     const body = h("tbody");
     const heads = fields.map((field) => {
-        const kind = isText(field.unit) ? "text" : "number";
+        const kind = kindOf(field.unit);
         if (!sort || field.plain)
             return h("th", { scope: "col", class: kind }, field.label, field.note);
         const button = h(
@@ -81,7 +85,7 @@ export function table({ id, caption, fields, rows, sort, titled }) {
                             index ? "td" : "th",
                             {
                                 scope: index ? null : "row",
-                                class: isText(field.unit) ? "text" : "number",
+                                class: kindOf(field.unit),
                             },
                             field.cell ? field.cell(row) : cellText(field, row),
                             !index && row.incompleto && h("em", {}, ` ${t("running")}`),
@@ -110,7 +114,7 @@ export function table({ id, caption, fields, rows, sort, titled }) {
         h(
             "table",
             { id },
-            h("caption", {}, titled ? h("span", { class: "unseen" }, caption) : caption),
+            h("caption", {}, h("span", { class: titled ? "unseen" : null }, caption)),
             h("thead", {}, h("tr", {}, heads)),
             body,
         ),

@@ -4,8 +4,8 @@ import { get, ifAllowed, rows } from "../api.js";
 import { field, series, timeField } from "../data.js";
 import { cityKey, folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
-import { format } from "../format.js";
-import { band, empty, info, missingNote } from "../parts.js";
+import { format, period } from "../format.js";
+import { band, empty, info, joined, missingNote } from "../parts.js";
 import { counts, segments } from "./segmentos.js";
 import { state } from "../state.js";
 import { table } from "../table.js";
@@ -95,9 +95,11 @@ function ranking(list) {
                 h(
                     "p",
                     { class: "note", role: "status" },
-                    found.length > SHOWN
-                        ? t("advisors.first", { n: SHOWN, of: found.length })
-                        : t("advisors.shown", { n: found.length }),
+                    found === list && list.length === SHOWN
+                        ? t("advisors.top", { n: SHOWN })
+                        : found.length > SHOWN
+                          ? t("advisors.first", { n: SHOWN, of: found.length })
+                          : t("advisors.shown", { n: found.length }),
                 ),
                 download,
             ),
@@ -128,7 +130,7 @@ function ranking(list) {
     return h(
         "section",
         { class: "panel" },
-        h("h2", {}, t("advisors.ranking"), info(RANKING, place)),
+        h("h2", {}, joined(t("advisors.ranking"), info(RANKING, place))),
         h("p", {}, box),
         list_,
     );
@@ -183,22 +185,22 @@ export default async function asesores() {
                     },
                     width,
                 ),
-            notes: [
+            lead:
                 over &&
-                    h(
-                        "p",
-                        { class: "latest", "data-column": rate.key },
-                        `${rate.label}: `,
-                        h("b", {}, format(over[rate.key], rate.unit)),
-                        " ",
-                        band(RETENTION, rate.key, over[rate.key]),
-                    ),
-                missingNote(
-                    RETENTION,
-                    months,
-                    parts.map((one) => one.key),
+                h(
+                    "p",
+                    { class: "latest", "data-column": rate.key },
+                    `${rate.label}: `,
+                    h("b", {}, format(over[rate.key], rate.unit)),
+                    " ",
+                    band(RETENTION, rate.key, over[rate.key]),
+                    h("span", { class: "note" }, period(over.mes, "mes")),
                 ),
-            ],
+            notes: missingNote(
+                RETENTION,
+                months,
+                parts.map((one) => one.key),
+            ),
         }),
     ];
 }

@@ -68,7 +68,12 @@ function needy(cities) {
         few.map((row, index) => [
             index ? ", " : "",
             h("a", linkProps({ vista: "asesores", ciudad: row.ciudad }), row.ciudad),
-            ` (${format(row.ofertas_por_solicitud, "razon")})`,
+            " (",
+            t("cities.few", {
+                ratio: format(row.ofertas_por_solicitud, "razon"),
+                n: row.solicitudes,
+            }),
+            ")",
         ]),
         ".",
     );
@@ -119,11 +124,21 @@ export default async function ciudades() {
             h(
                 "figcaption",
                 {},
-                h("h2", {}, name, running && h("span", { class: "tag" }, t("running"))),
+                h(
+                    "h2",
+                    {},
+                    h("span", { class: "joined" }, name),
+                    running && h("span", { class: "tag" }, t("running")),
+                ),
                 buttons,
             ),
             !ciudad && needy(cities),
-            running && h("p", { class: "note" }, t("running.cards")),
+            h(
+                "p",
+                { class: "note" },
+                !ciudad && [t("cities.count", { n: cities.length }), " "],
+                running && [t("running.cards"), " ", t("running.recent")],
+            ),
             table({
                 id: "ciudades-lista",
                 caption,

@@ -5,7 +5,7 @@ import { field, pivot, series, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { figure, tools } from "../figure.js";
 import { format } from "../format.js";
-import { band, info, missingNote, wholeCountry } from "../parts.js";
+import { band, info, joined, missingNote, wholeCountry } from "../parts.js";
 import { inWords, USUAL } from "../periods.js";
 import { state } from "../state.js";
 import { t } from "../texts.js";
@@ -66,14 +66,14 @@ function funnel(days) {
                             { class: "rate" },
                             "↓ ",
                             h("b", {}, format(step.tasa_pct, "pct")),
-                            ` ${label(DAYS, step.rate)}`,
-                            info(DAYS, step.rate),
+                            " ",
+                            joined(label(DAYS, step.rate), info(DAYS, step.rate)),
                             band(DAYS, step.rate, step.tasa_pct),
                         ),
                     h(
                         "div",
                         { class: "step" },
-                        h("span", {}, step.paso, info(DAYS, step.column)),
+                        h("span", {}, joined(step.paso, info(DAYS, step.column))),
                         h("b", {}, format(step.solicitudes, "conteo")),
                     ),
                     h("div", { class: "track" }, bar),
@@ -83,10 +83,9 @@ function funnel(days) {
         h(
             "p",
             {},
-            label(DAYS, "conversion_general_pct"),
-            info(DAYS, "conversion_general_pct"),
-            ": ",
+            `${label(DAYS, "conversion_general_pct")}: `,
             h("b", { "data-column": "conversion_general_pct" }, format(general, "pct")),
+            info(DAYS, "conversion_general_pct"),
         ),
         panel,
     );
@@ -126,6 +125,8 @@ export default async function embudo() {
             rows: days,
             draw: (width) =>
                 lines({ view: DAYS, time: dia, series: counts, rows: days, zero: true }, width),
+            notes:
+                days[days.length - 1]?.incompleto && h("p", { class: "note" }, t("running.recent")),
         }),
         h(
             "div",

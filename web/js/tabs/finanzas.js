@@ -53,7 +53,7 @@ export default async function finanzas() {
         chart("finanzas-valores", t("finance.values"), VALUES, "lines", true),
         h(
             "div",
-            { class: "grid" },
+            { class: "grid two" },
             chart("finanzas-tasas", t("finance.rates"), RATES, "lines", true),
             SINGLE.map(([column, kind]) =>
                 chart(`finanzas-${column}`, label(VIEW, column), [column], kind, false),

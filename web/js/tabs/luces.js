@@ -4,7 +4,7 @@ import { rows } from "../api.js";
 import { columnOf, label } from "../catalogue.js";
 import { h } from "../dom.js";
 import { format, period } from "../format.js";
-import { band, info, section } from "../parts.js";
+import { band, info, joined, section } from "../parts.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -43,7 +43,7 @@ export async function lights() {
                 return h(
                     "li",
                     { "data-column": column },
-                    h("span", { class: "name" }, label(view, column), info(view, column)),
+                    h("span", { class: "name" }, joined(label(view, column), info(view, column))),
                     h("b", {}, format(row[column], columnOf(view, column).unit)),
                     band(view, column, row[column]),
                     h("span", { class: "note" }, period(row[time], time)),

@@ -68,7 +68,8 @@ export default async function mercado() {
                             { view: VIEW, time, series: one, rows: weeks, bands, height: 200 },
                             width,
                         ),
-                    notes: [latest(column, over), missingNote(VIEW, weeks, [column])],
+                    lead: latest(column, over),
+                    notes: missingNote(VIEW, weeks, [column]),
                 });
             }),
             figure({

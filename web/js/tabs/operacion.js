@@ -6,6 +6,7 @@ import { h } from "../dom.js";
 import { format, instant, number } from "../format.js";
 import { isOperator } from "../token.js";
 import { table } from "../table.js";
+import { problemList } from "./confianza.js";
 import { marks } from "./marcas.js";
 import { named, t } from "../texts.js";
 
@@ -150,11 +151,7 @@ function problems(health) {
         h("h2", {}, t("problems.title")),
         h("p", {}, h("b", {}, named("status", health.status))),
         health.problems.length
-            ? h(
-                  "ul",
-                  { class: "problems" },
-                  health.problems.map((/** @type {string} */ text) => h("li", {}, text)),
-              )
+            ? problemList(health.problems)
             : h("p", {}, "✓ ", t("problems.none")),
     );
 }

@@ -7,9 +7,10 @@ import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { isMet, targetOf } from "../marks.js";
 import { difference, format, period } from "../format.js";
-import { age, band, empty, info, section, spark, sparkWords } from "../parts.js";
+import { age, band, empty, info, joined, section, spark, sparkWords } from "../parts.js";
 import { addMonths } from "../periods.js";
-import { linkProps, state } from "../state.js";
+import { state } from "../state.js";
+import { problems, restated } from "./confianza.js";
 import { lights } from "./luces.js";
 import { t } from "../texts.js";
 
@@ -58,20 +59,20 @@ function verdict(better, percent) {
  */
 function delta(row, column, better, than, unit, kind) {
     const percent = row?.[`${column}_dif_pct`];
+    const before = row?.[`${column}_anterior`];
     if (percent == null) {
         return h("p", { class: "delta", "data-compare": kind }, t("delta.none", { than }));
     }
     const kindOf = verdict(better, percent);
     return h(
         "p",
-        {
-            class: `delta ${kindOf}`,
-            "data-compare": kind,
-            title: `${than}: ${format(row?.[`${column}_anterior`], unit)}`,
-        },
+        { class: `delta ${kindOf}`, "data-compare": kind },
         h("b", {}, difference(percent)),
-        kindOf !== "none" && h("span", { class: "word" }, t(`delta.${kindOf}`)),
-        h("span", { class: "than" }, than),
+        " ",
+        kindOf !== "none" && [h("span", { class: "word" }, t(`delta.${kindOf}`)), " "],
+        than,
+        " ",
+        h("span", { class: "before" }, `(${format(before, unit, unit === "COP")})`),
     );
 }
 
@@ -94,7 +95,7 @@ function card(view, column, months, now, lastYear) {
     return h(
         "article",
         { class: "card", "data-column": column },
-        h("h3", {}, label(view, column).replace(/ \(.*\)$/, ""), info(view, column)),
+        h("h3", {}, joined(label(view, column).replace(/ \(.*\)$/, ""), info(view, column))),
         h("p", { class: "big" }, format(now[column], unit)),
         now[column] == null && h("p", { class: "note" }, t("missing.one")),
         band(view, column, now[column]),
@@ -148,27 +149,6 @@ function sentence(view, lastYear) {
     return h("p", { class: "lead" }, t(key, { n, of: verdicts.length }));
 }
 
-/** What is wrong right now, in words. */
-async function problems() {
-    const { data } = await product("health");
-    const list = /** @type {string[]} */ (data.problems);
-    return h(
-        "section",
-        { class: `panel health ${data.status}`, id: "problems" },
-        h("h2", {}, t("problems.title")),
-        list.length
-            ? h(
-                  "ul",
-                  { class: "problems" },
-                  list.map((text) => h("li", {}, text)),
-              )
-            : h("p", {}, "✓ ", t("problems.none")),
-        list.length
-            ? h("p", {}, h("a", linkProps({ vista: "operacion" }), t("problems.where")))
-            : null,
-    );
-}
-
 /** The requests and offers of this moment. */
 async function live() {
     const { data } = await product("live");
@@ -197,30 +177,21 @@ async function live() {
     );
 }
 
-/** Closed periods whose figures changed: can the numbers be trusted? */
-async function restated() {
-    const { data } = await product("restatements", { limit: 100 });
-    const list = /** @type {Row[]} */ (data);
-    return section(
-        t("trust.title"),
-        h("p", {}, list.length ? t("trust.changed", { n: list.length }) : t("trust.same")),
-        h("p", {}, h("a", linkProps({ vista: "indicadores" }), t("trust.meaning"))),
-    );
-}
-
 export default async function resumen() {
     const { ciudad, hasta } = state();
     const view = ciudad ? CITIES : MONTHS;
     const query = { ciudad, to: hasta };
-    const [all, now, yearAgo, wrong, moment, colours, trust] = await Promise.all([
+    const [all, now, yearAgo, health, moment, colours, trust] = await Promise.all([
         rows(view, { ...query, limit: 13, fill: "true" }),
         rows(view, { ...query, limit: 1, compare: "previous" }),
         product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
-        problems(),
+        product("health"),
         ifAllowed(live()),
         ifAllowed(lights()),
         restated(),
     ]);
+    const wrong = problems(health.data);
+    const isWrong = health.data.problems.length > 0;
     const current = now[0];
     if (!current) {
         return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
@@ -237,6 +208,7 @@ export default async function resumen() {
         ),
     );
     return [
+        isWrong && wrong,
         h(
             "section",
             { class: "top", onkeydown },
@@ -256,17 +228,18 @@ export default async function resumen() {
                 ),
                 buttons,
             ),
+            current.incompleto &&
+                h("p", { class: "note" }, t("running.cards"), " ", t("running.recent")),
             h(
                 "div",
                 { class: "cards" },
                 columns.map((column) => card(view, column, months, current, yearAgo.data[0])),
             ),
-            current.incompleto && h("p", { class: "note" }, t("running.cards")),
             age(yearAgo.meta.calculatedAt),
             panel,
         ),
-        h("div", { class: "pair" }, wrong, moment),
+        h("div", { class: "pair" }, !isWrong && wrong, trust),
+        moment,
         colours,
-        trust,
     ];
 }

@@ -6,7 +6,7 @@ import { field, segmentName } from "../data.js";
 import { cityKey, h } from "../dom.js";
 import { tools } from "../figure.js";
 import { format, number } from "../format.js";
-import { info } from "../parts.js";
+import { info, joined } from "../parts.js";
 import { state } from "../state.js";
 import { table } from "../table.js";
 import { named, t } from "../texts.js";
@@ -80,7 +80,10 @@ export function segments(list) {
                 id: `segmento-${row.segmento}`,
                 "aria-controls": "segmento-lista",
                 "aria-expanded": "false",
-                onclick: () => open(openSegment === row.segmento ? "" : row.segmento),
+                onclick: async () => {
+                    await open(openSegment === row.segmento ? "" : row.segmento);
+                    place.scrollIntoView({ block: "nearest" });
+                },
             },
             h("span", {}, row.nombre),
             h("b", {}, format(row.asesores, "conteo")),
@@ -125,7 +128,12 @@ export function segments(list) {
     return h(
         "section",
         { class: "panel", id: "asesores-segmentos", onkeydown },
-        h("figcaption", {}, h("h2", {}, t("segments.title"), info(SEGMENTS, "segmento")), buttons),
+        h(
+            "figcaption",
+            {},
+            h("h2", {}, joined(t("segments.title"), info(SEGMENTS, "segmento"))),
+            buttons,
+        ),
         h("div", { class: "blocks" }, blocks),
         panel,
         place,

@@ -1,0 +1,106 @@
+// Can the numbers be trusted: what is wrong right now, and what changed after it was published.
+
+import { product } from "../api.js";
+import { columnOf, kpiOf, label, title } from "../catalogue.js";
+import { h } from "../dom.js";
+import { format, period } from "../format.js";
+import { section } from "../parts.js";
+import { linkProps } from "../state.js";
+import { table } from "../table.js";
+import { named, t } from "../texts.js";
+import { cities } from "../token.js";
+
+/** @typedef {import("../api.js").Row} Row */
+
+/**
+ * Problems by their general words, each with what the API says of it.
+ * @param {string[]} list as name: text
+ */
+export function problemList(list) {
+    return h(
+        "ul",
+        { class: "problems" },
+        list.map((text) => {
+            const name = text.split(":", 1)[0];
+            const words = named("problem", name);
+            return h(
+                "li",
+                {},
+                words !== name && h("b", {}, words[0].toUpperCase() + words.slice(1)),
+                h("span", { class: "note" }, text),
+            );
+        }),
+    );
+}
+
+/**
+ * What is wrong right now, in words.
+ * @param {Row} data
+ */
+export function problems(data) {
+    const list = /** @type {string[]} */ (data.problems);
+    return h(
+        "section",
+        { class: `panel health ${data.status}`, id: "problems" },
+        h("h2", {}, t("problems.title")),
+        list.length ? problemList(list) : h("p", {}, "✓ ", t("problems.none")),
+        list.length && !cities().length
+            ? h("p", {}, h("a", linkProps({ vista: "operacion" }), t("problems.where")))
+            : null,
+    );
+}
+
+/**
+ * The view of a change, with its city or level.
+ * @param {Row} row
+ */
+function whereOf(row) {
+    const kpi = kpiOf(row.view);
+    const others = Object.entries(row.key).filter(([name]) => name !== kpi?.time_column);
+    return [kpi ? title(kpi) : row.view, ...others.map(([, value]) => String(value))].join(" · ");
+}
+
+/** What was reported, and what it is now. @param {Row[]} list */
+function changes(list) {
+    return table({
+        id: "restated-list",
+        caption: t("trust.caption"),
+        rows: list.map((row) => ({
+            ...row,
+            name: label(row.view, row.column),
+            when: period(row.period, kpiOf(row.view)?.time_column ?? "mes"),
+            where: whereOf(row),
+        })),
+        fields: [
+            { key: "name", label: t("trust.figure"), unit: "texto" },
+            { key: "where", label: t("trust.where"), unit: "texto" },
+            { key: "when", label: t("filter.period"), unit: "texto" },
+            ...["reported", "current"].map((key) => ({
+                key,
+                label: t(/** @type {import("../texts.js").Key} */ (`trust.${key}`)),
+                unit: "razon",
+                cell: (/** @type {Row} */ row) =>
+                    format(row[key], columnOf(row.view, row.column).unit),
+            })),
+        ],
+    });
+}
+
+/** Closed periods whose figures changed: can the numbers be trusted? */
+export async function restated() {
+    const { data } = await product("restatements", { limit: 100 });
+    const list = /** @type {Row[]} */ (data);
+    return section(
+        t("trust.title"),
+        list.length
+            ? h(
+                  "details",
+                  { id: "restated" },
+                  h("summary", {}, t("trust.changed", { n: list.length })),
+                  changes(list),
+              )
+            : h("p", {}, "✓ ", t("trust.same")),
+        h("p", { class: "note" }, t("trust.how")),
+        h("p", {}, h("a", linkProps({ vista: "indicadores" }), t("trust.meaning"))),
+    );
+}
