@@ -138,13 +138,25 @@ BEGIN
                     'ok',
                     string_agg(
                         format(
-                            'schema %s, generation %s', source.source_schema,
-                            source.source_generation
+                            'schema %s, generation %s%s', source.source_schema,
+                            source.source_generation,
+                            ', without ' || missing.columns || ' (NULL in the facts)'
                         ),
                         '; ' ORDER BY source.number
                     ),
                     ARRAY[]::text[]
-                FROM kpi_engine.sources() AS source;
+                FROM kpi_engine.sources() AS source
+                CROSS JOIN LATERAL (
+                    SELECT
+                        string_agg(
+                            format('%s.%s', found.table_name, found.column_name), ', '
+                            ORDER BY found.column_position
+                        ) AS columns
+                    FROM kpi_engine.source_columns(
+                        source.source_schema, source.source_generation
+                    ) AS found
+                    WHERE found.found_type IS NULL AND found.problem IS NULL
+                ) AS missing;
         WHEN 'right to read' THEN
             RETURN QUERY
                 SELECT
