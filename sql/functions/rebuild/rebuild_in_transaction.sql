@@ -26,6 +26,8 @@ BEGIN
         SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
     END IF;
     PERFORM kpi_engine.plan_rebuild(p_table_names);
+    -- The batches would only find two rows with one key.
+    PERFORM kpi_engine.require_own_ids(NULL);
     FOR v_batch IN
         SELECT rebuild_batches.batch
         FROM kpi_engine.rebuild_batches
