@@ -36,6 +36,7 @@ from sequences import KPI_VIEWS, Totals, audited, refresh, view_differences
 from source.test_source_binding import problems
 from web_testing import visited
 
+TAKES_MINUTES = True
 SEQUENCES = int(os.environ.get("TELOO_ORIGIN_SEQUENCES", "4"))
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)

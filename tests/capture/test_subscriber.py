@@ -25,6 +25,7 @@ from sequences import Sequence, Totals, audited, refresh, view_differences
 from source.test_source_binding import problems
 from webapi.test_standby import standby_of
 
+TAKES_MINUTES = True
 SEQUENCES = int(os.environ.get("TELOO_REPLICA_SEQUENCES", "12"))
 # For each part.
 KILLS = int(os.environ.get("TELOO_KILLS", "1"))

@@ -29,6 +29,7 @@ from database.sql_files import text_of
 from development.demo_source import load_source_schema
 from migrate import migrate
 
+TAKES_MINUTES = True
 SYSTEM_SERVER_IS_ENOUGH = True
 SETTINGS = """
 wal_level = logical

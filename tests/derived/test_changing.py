@@ -16,6 +16,7 @@ from gateway_testing import Api, Rendered, render_environment, running
 from health.test_prometheus import promtool
 from webapi.test_endpoints import copy_of_the_project, run
 
+TAKES_MINUTES = True
 LECTOR = "analytics_lector"
 # Most files that a task may touch, test files not counted.
 TASKS = {

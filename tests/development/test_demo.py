@@ -12,6 +12,7 @@ from conftest import KPI_VIEWS, Database
 from development.overview import figures
 from migrate import migrate
 
+TAKES_MINUTES = True
 MOMENT = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("America/Bogota"))
 
 

@@ -30,6 +30,7 @@ from development.replication import PUBLISHER_SETTINGS
 from gateway import Gateway
 from marketplace import BASE_SEED, SMALL, fill
 
+TAKES_MINUTES = True
 ZONE = ZoneInfo("America/Bogota")
 MAKERS = (demo_replica.make, demo_origins.make, demo_hub.make)
 

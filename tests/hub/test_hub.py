@@ -10,6 +10,7 @@ from conftest import Server, fresh_database
 from federation import Federation
 from hub_sites import add_site, make_hub, make_site
 
+TAKES_MINUTES = True
 SEQUENCES = int(os.environ.get("TELOO_HUB_SEQUENCES", "3"))
 SEED = int(os.environ.get("TELOO_SEED", "1"))
 database_of = contextmanager(fresh_database)

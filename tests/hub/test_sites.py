@@ -24,6 +24,7 @@ from migrate import migrate
 from oracle import Source
 from sequences import audited, refresh
 
+TAKES_MINUTES = True
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 SITES = ("bogota", "cali", "medellin")

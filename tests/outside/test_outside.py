@@ -28,6 +28,7 @@ from outside.support import (
 )
 from webapi.test_endpoints import run
 
+TAKES_MINUTES = True
 SEQUENCES = int(os.environ.get("TELOO_OUTSIDE_SEQUENCES", "4"))
 STEPS = 8
 

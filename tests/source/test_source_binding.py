@@ -569,9 +569,7 @@ def test_the_owner_of_the_tables_releases_and_binds_in_one_transaction(market: D
 
 def test_the_doctor_names_optional_columns_that_are_missing(migrated: Database) -> None:
     """They are NULL in the facts: a misspelt one would be so for ever."""
-    query = (
-        "SELECT message FROM analytics.doctor() WHERE check_name = 'contract' AND status = 'ok'"
-    )
+    query = "SELECT message FROM analytics.doctor() WHERE check_name = 'contract' AND status = 'ok'"
     ((before,),) = migrated.rows(query)
     assert "ciudad_origen" not in str(before)
     migrated.execute("ALTER TABLE public.solicitudes DROP COLUMN ciudad_origen CASCADE")

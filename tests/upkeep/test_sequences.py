@@ -13,6 +13,7 @@ from conftest import Database, Server
 from marketplace import BASE_SEED, Generation
 from sequences import Arena, Sequence, SequenceError, Totals
 
+TAKES_MINUTES = True
 SEQUENCES = int(os.environ.get("TELOO_SEQUENCES", "50"))
 SEEDS = range(BASE_SEED, BASE_SEED + SEQUENCES)
 GENERATIONS: tuple[Generation, ...] = ("A", "B")

@@ -26,6 +26,7 @@ from gateway_testing import Api
 from marketplace import change, fill
 from migrate import migrate
 
+TAKES_MINUTES = True
 TODAY = datetime.now(UTC).date()
 LECTOR = "analytics_lector"
 OPERATOR = "analytics_operador"

@@ -16,6 +16,7 @@ from gateway_testing import Api, native_path_of, path_of, refused, started
 from migrate import migrate
 from webapi.endpoints import ENDPOINTS
 
+TAKES_MINUTES = True
 OPERADOR = "analytics_operador"
 LECTOR = "analytics_lector"
 REPLICATION = "\nwal_level = replica\nmax_wal_senders = 4\n"

@@ -20,6 +20,7 @@ from gateway import CONFIG, Settings
 from gateway_testing import Api, started
 from jwt_token import AUDIENCE
 
+TAKES_MINUTES = True
 LECTOR = "analytics_lector"
 UNITS = sorted((CONFIG / "systemd").glob("*.service"))
 
