@@ -246,6 +246,7 @@ def test_a_refresh_that_fails_or_is_cancelled_leaves_nothing_in_a_pooled_session
         "SELECT * FROM analytics.refresh_all_mv()",
         "SELECT analytics.set_setting('rebuild_batch_requests', '100')",
     )
+    met_a_commit = 0
     with pooled(source) as pooler:
         for number in range(24):
             statement = (
@@ -271,7 +272,15 @@ def test_a_refresh_that_fails_or_is_cancelled_leaves_nothing_in_a_pooled_session
                 found = left_behind(pooler)
             except psycopg.errors.QueryCanceled:
                 found = left_behind(pooler)
+            if set(found) == {"locks"} and statement.startswith("CALL"):
+                # The cancel met a COMMIT, which no handler can span. The session keeps the lock
+                # until it ends; the health names it.
+                met_a_commit += 1
+                source.execute(f"SELECT pg_terminate_backend({pid[0]})")
+                source.wait_until_gone(pid[0])
+                continue
             assert found == {}, f"{statement}, {milliseconds} ms"
+        assert met_a_commit <= 1
         with psycopg.connect(pooler.url(), autocommit=True) as connection:
             with pytest.raises(psycopg.errors.Error):
                 connection.execute("BEGIN; CALL analytics.rebuild();")
