@@ -69,12 +69,7 @@ BEGIN
                 touched.period,
                 additive.column_name,
                 additive.unit,
-                sum(
-                    CASE
-                        WHEN kpi_engine.is_figure(closed.contents -> additive.column_name)
-                            THEN (closed.contents ->> additive.column_name)::numeric
-                    END
-                ) AS before,
+                sum(kpi_engine.figure_of(closed.contents, additive.column_name)) AS before,
                 sum((shown.contents ->> additive.column_name)::numeric) AS after
             FROM touched
             CROSS JOIN LATERAL (

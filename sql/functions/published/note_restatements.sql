@@ -112,14 +112,8 @@ BEGIN
     CROSS JOIN unnest(v_numbers) AS number (column_name)
     CROSS JOIN LATERAL (
         SELECT
-            CASE
-                WHEN kpi_engine.is_figure(closed.contents -> number.column_name)
-                    THEN (closed.contents ->> number.column_name)::numeric
-            END AS reported,
-            CASE
-                WHEN kpi_engine.is_figure(before.contents -> number.column_name)
-                    THEN (before.contents ->> number.column_name)::numeric
-            END AS previous,
+            kpi_engine.figure_of(closed.contents, number.column_name) AS reported,
+            kpi_engine.figure_of(before.contents, number.column_name) AS previous,
             (changed.contents ->> number.column_name)::numeric AS current
     ) AS figure
     WHERE

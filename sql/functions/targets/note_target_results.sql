@@ -72,8 +72,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN closed.contents IS NULL THEN kpi_column.over_nothing::numeric
-            WHEN kpi_engine.is_figure(closed.contents -> target.column_name)
-                THEN (closed.contents ->> target.column_name)::numeric
+            ELSE kpi_engine.figure_of(closed.contents, target.column_name)
         END AS figure
     ) AS shown
     CROSS JOIN LATERAL (
