@@ -24,8 +24,6 @@ BEGIN
         PERFORM kpi_engine.raise_incomplete_restore();
     END IF;
     PERFORM kpi_engine.settle();
-    -- The batches would only find two rows with one key.
-    PERFORM kpi_engine.require_own_ids(NULL);
     IF p_restart OR NOT EXISTS (
         SELECT FROM kpi_engine.rebuild_batches
         WHERE

@@ -70,6 +70,8 @@ EXCEPTION WHEN not_null_violation OR unique_violation THEN
     IF v_wrong_key IS NULL THEN
         RAISE;
     END IF;
+    -- Two rows with one key: perhaps of two origins. That is said by name.
+    PERFORM kpi_engine.require_own_ids(NULL);
     RAISE EXCEPTION '%', v_wrong_key USING ERRCODE = 'TA003';
 END;
 $continue_rebuild$;

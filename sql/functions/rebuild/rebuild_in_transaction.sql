@@ -26,15 +26,19 @@ BEGIN
         SET active_set = translate(derived_tables.active_set, 'ab', 'ba');
     END IF;
     PERFORM kpi_engine.plan_rebuild(p_table_names);
-    -- The batches would only find two rows with one key.
-    PERFORM kpi_engine.require_own_ids(NULL);
-    FOR v_batch IN
-        SELECT rebuild_batches.batch
-        FROM kpi_engine.rebuild_batches
-        ORDER BY rebuild_batches.batch
-    LOOP
-        PERFORM kpi_engine.run_rebuild_batch(v_batch);
-    END LOOP;
+    BEGIN
+        FOR v_batch IN
+            SELECT rebuild_batches.batch
+            FROM kpi_engine.rebuild_batches
+            ORDER BY rebuild_batches.batch
+        LOOP
+            PERFORM kpi_engine.run_rebuild_batch(v_batch);
+        END LOOP;
+    EXCEPTION WHEN unique_violation THEN
+        -- Two rows with one key: perhaps of two origins. That is said by name.
+        PERFORM kpi_engine.require_own_ids(NULL);
+        RAISE;
+    END;
     PERFORM kpi_engine.complete_rebuild(p_today);
     IF v_is_first THEN
         UPDATE kpi_engine.derived_tables
