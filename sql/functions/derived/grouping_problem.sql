@@ -17,13 +17,13 @@ AS $grouping_problem$
     WITH RECURSIVE facts AS MATERIALIZED (
         SELECT *
         FROM kpi_engine.query_parts(p_view)
-        WHERE fact <> 'relation' OR number <> 'kpi_engine.window_end'::regclass::oid::integer
+        WHERE fact <> 'relation' OR number <> 'kpi_engine.window_end'::regclass::oid::bigint
     ),
 
     reading AS (
         SELECT facts.part FROM facts WHERE facts.fact = 'relation'
         UNION
-        SELECT facts.number
+        SELECT facts.number::integer
         FROM reading
         INNER JOIN facts ON facts.part = reading.part AND facts.fact = 'query'
         WHERE facts.number IS NOT NULL
@@ -143,9 +143,9 @@ AS $grouping_problem$
         ),
         (
             SELECT format('has %s: that drifts with the order of the rows. Make it numeric',
-                facts.number::regprocedure)
+                facts.number::oid::regprocedure)
             FROM facts
-            INNER JOIN pg_proc ON pg_proc.oid = facts.number
+            INNER JOIN pg_proc ON pg_proc.oid = facts.number::oid
             WHERE
                 facts.fact = 'aggregate'
                 AND pg_proc.pronargs > 0

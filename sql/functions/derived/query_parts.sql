@@ -5,7 +5,7 @@
 -- From PostgreSQL 18 on, what a query groups by is a relation of its own, without a place in FROM.
 
 CREATE OR REPLACE FUNCTION kpi_engine.query_parts(p_view regclass)
-RETURNS TABLE (part integer, fact text, number integer, source integer, name text)
+RETURNS TABLE (part integer, fact text, number bigint, source integer, name text)
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
@@ -21,7 +21,7 @@ DECLARE
     v_value text;
     v_node text;
     v_clause text;
-    v_relation integer;
+    v_relation bigint;
     v_source integer;
     v_column integer;
     v_label text;
@@ -80,7 +80,7 @@ BEGIN
                 v_depth := v_depth - 1;
                 IF v_node = 'TARGETENTRY' AND v_nodes[v_depth] = 'QUERY' THEN
                     RETURN QUERY
-                        SELECT part, 'column reads', v_column, reads.source, reads.read::text
+                        SELECT part, 'column reads', v_column::bigint, reads.source, reads.read::text
                         FROM unnest(v_column_sources, v_columns_read) AS reads (source, read);
                     fact := 'column';
                     number := v_column;
@@ -101,7 +101,7 @@ BEGIN
                 END IF;
             WHEN v_node = 'RANGETBLENTRY' THEN
                 v_clause := v_word;
-                v_relation := CASE WHEN v_word = ':relid' THEN v_value::integer ELSE v_relation END;
+                v_relation := CASE WHEN v_word = ':relid' THEN v_value::bigint ELSE v_relation END;
                 -- A view of PostgreSQL 15 also lists itself twice, outside of FROM.
                 IF v_word = ':inFromCl' AND v_value = 'true' AND v_relation > 0 THEN
                     fact := 'relation';
