@@ -185,9 +185,15 @@ AS $kpi_problems$
         AND NOT has_table_privilege('analytics_operador', p_relation, 'SELECT')
     UNION ALL
     SELECT
-        format('%s reads the clock (%s)', the_view.name, read.clock),
-        'Nobody would refresh it when the clock changes a row. Read today of kpi_engine.view_state, as '
-        'mv_segmentos_asesores does.'
+        CASE
+            WHEN read.clock ~ 'random|uuid' THEN format('%s has %s…)', the_view.name, read.clock)
+            ELSE format('%s reads the clock (%s)', the_view.name, read.clock)
+        END,
+        CASE
+            WHEN read.clock ~ 'random|uuid' THEN 'What comes by chance is never the same again.'
+            ELSE 'Nobody would refresh it when the clock changes a row. Read today of '
+                'kpi_engine.view_state, as mv_segmentos_asesores does.'
+        END
     FROM the_view
     CROSS JOIN LATERAL (
         SELECT substring(pg_get_viewdef(p_relation) from kpi_engine.clock_words()) AS clock
