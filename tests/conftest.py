@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -198,6 +198,51 @@ class Session(psycopg.Connection):
                 pass
 
 
+OPTIONS = "-c lock_timeout=120s"
+# The superuser's sessions that wait for the next call, by port and database.
+KEPT: dict[tuple[int, str], list["KeptSession"]] = {}
+
+
+class KeptSession(Session):
+    """A session that many calls take in turn, each of which finds it as a new one.
+
+    A new session reads the catalog and all functions again. That takes longer than most statements
+    of the tests.
+    """
+
+    at_start: object = None
+
+    def settings(self) -> object:
+        """Return what a new session gets from ALTER DATABASE and ALTER ROLE."""
+        return self.execute(
+            "SELECT array_agg(setting::text ORDER BY setting::text) "
+            "FROM pg_db_role_setting AS setting WHERE setdatabase IN "
+            "(0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
+        ).fetchone()
+
+    def is_as_new(self) -> bool:
+        """Tell whether a new session would be the same."""
+        try:
+            return self.settings() == self.at_start
+        except psycopg.Error:
+            return False
+
+    def rest(self) -> bool:
+        """End what it holds and tell the statistics, as its end would; False if it can't."""
+        try:
+            self.execute("DISCARD ALL")
+            self.execute("SELECT pg_stat_force_next_flush()")
+        except psycopg.Error:
+            return False
+        return True
+
+
+def close_sessions(database: "Database") -> None:
+    """Leave a database, so that it can be dropped, renamed or copied."""
+    while KEPT.get(database.place):
+        KEPT[database.place].pop().close()
+
+
 @dataclass(frozen=True)
 class Database:
     """One database of a test's own."""
@@ -216,19 +261,47 @@ class Database:
 
     def connect(self, url: str | None = None, *, autocommit: bool = True) -> psycopg.Connection:
         """Connect; a session never waits for a lock longer than two minutes."""
-        return Session.connect(
-            url or self.url, autocommit=autocommit, options="-c lock_timeout=120s"
-        )
+        return Session.connect(url or self.url, autocommit=autocommit, options=OPTIONS)
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Return what no other database has at this time."""
+        return (self.cluster.port, self.name)
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection]:
+        """Hand out a session of the superuser, a kept one where the fixture keeps sessions."""
+        kept = KEPT.get(self.place)
+        if kept is None:
+            with self.connect() as connection:
+                yield connection
+            return
+        while kept:
+            session = kept.pop()
+            if session.is_as_new():
+                break
+            session.close()
+        else:
+            session = KeptSession.connect(self.url, autocommit=True, options=OPTIONS)
+            session.prepare_threshold = None
+            session.at_start = session.settings()
+        try:
+            yield session
+        finally:
+            if session.rest() and self.place in KEPT:
+                kept.append(session)
+            else:
+                session.close()
 
     def execute(self, *statements: str) -> None:
         """Run statements as the superuser, each in its own transaction."""
-        with self.connect() as connection:
+        with self.session() as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def rows(self, query: str, today: str | None = None) -> list[tuple[object, ...]]:
         """Run a query as the superuser, with the clock pinned where ``today`` is given."""
-        with self.connect() as connection:
+        with self.session() as connection:
             if today:
                 connection.execute("SELECT set_config('analytics.now', %s, false)", [today])
             return connection.execute(query).fetchall()
@@ -251,6 +324,21 @@ class Database:
             time.sleep(0.02)
 
 
+class Janitor(DatabaseJanitor):
+    """Makes and drops one database, whose sessions are kept in between."""
+
+    def init(self) -> None:
+        """Make the database."""
+        super().init()
+        KEPT[int(self.port), self.dbname] = []
+
+    def drop(self) -> None:
+        """End its sessions, drop it."""
+        for session in KEPT.pop((int(self.port), self.dbname), []):
+            session.close()
+        super().drop()
+
+
 class Server:
     """A running cluster that hands out databases."""
 
@@ -265,9 +353,9 @@ class Server:
         )
         self.counter = 0
 
-    def janitor(self, name: str, template: str | None = None) -> DatabaseJanitor:
-        """Return pytest-postgresql's maker and dropper of one database."""
-        return DatabaseJanitor(
+    def janitor(self, name: str, template: str | None = None) -> "Janitor":
+        """Return what makes and drops one database, and keeps sessions of it meanwhile."""
+        return Janitor(
             user=SUPERUSER,
             host="127.0.0.1",
             port=self.cluster.port,
@@ -299,6 +387,7 @@ def server_of_kind(kind: str) -> Iterator[Server]:
     server = Server(kind)
     server.cluster.start()
     let_superuser_in(server.cluster)
+    KEPT[server.cluster.port, "postgres"] = []
     try:
         yield server
     finally:
@@ -365,6 +454,7 @@ def made_once(database: Database, key: str, make: Callable[[Database], object]) 
         postgres.execute(f"CREATE DATABASE {template}")
         make(Database(database.cluster, template))
         MADE[database.cluster.name, key] = template
+    close_sessions(database)
     postgres.execute(
         f"DROP DATABASE {database.name}",
         # Without the WAL of each page.

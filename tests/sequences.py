@@ -746,7 +746,7 @@ def small_marketplace(database: Database, generation: Generation) -> Database:
 
     def make(made: Database) -> None:
         install(made, generation)
-        with made.connect() as connection:
+        with made.session() as connection:
             fill(connection, BASE_SEED, generation, date(2026, 11, 23), size=SMALL)
         assert refresh(made, noon)[0] == "full"
         assert view_differences(made, noon) == []
@@ -758,7 +758,7 @@ def small_marketplace(database: Database, generation: Generation) -> Database:
 
 def refresh(database: Database, now: str) -> tuple[str, str]:
     """Refresh in a session of its own; return the mode of the run and its reason."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
         rows = connection.execute("SELECT * FROM analytics.refresh_all_mv()").fetchall()
         assert [row[1] for row in rows] == ["SUCCESS"] * len(rows), rows
@@ -778,7 +778,7 @@ def last_run(connection: psycopg.Connection) -> tuple[str, str]:
 def view_differences(database: Database, now: str) -> list[str]:
     """Compare all views, as they are, with what the committed rows give."""
     today = datetime.fromisoformat(now).astimezone(ZoneInfo(ZONE)).date()
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         source = oracle.read_source(connection)
         return oracle.all_differences(

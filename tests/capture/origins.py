@@ -71,7 +71,7 @@ def differences(
 
 def origin_differences(database: Database, schemas: tuple[str, ...], today: date) -> list[str]:
     """Compare the views of all origins and of each with what the committed rows give."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         sources = {schema: oracle.read_schema(connection, schema) for schema in schemas}
         return differences(connection, united(list(sources.values()), ZONE), today) + [

@@ -49,7 +49,7 @@ def make_publisher(
     publisher = Database(cluster, name)
     load_into(publisher, generation, schema)
     publisher.execute(MARKER.format(schema or "public"))
-    with publisher.connect() as connection:
+    with publisher.session() as connection:
         publish(connection)
     return publisher
 
@@ -77,7 +77,7 @@ class Pair:
     def subscribe(self) -> None:
         """Create the subscription; what it copies is there when this returns."""
         self.subscriber.execute(MARKER.format(self.schema), f"TRUNCATE {self.marker}")
-        with self.subscriber.connect() as connection:
+        with self.subscriber.session() as connection:
             subscribe(connection, self.name, self.publisher.url)
 
     def unsubscribe(self) -> None:
@@ -86,7 +86,7 @@ class Pair:
 
     def catch_up(self) -> None:
         """Wait until the subscriber has all that is committed at the publisher."""
-        with self.publisher.connect() as writer, self.subscriber.connect() as reader:
+        with self.publisher.session() as writer, self.subscriber.session() as reader:
             row = writer.execute(
                 f"INSERT INTO {self.marker} DEFAULT VALUES RETURNING id".encode()
             ).fetchone()

@@ -108,7 +108,7 @@ def test_every_kind_of_write_to_every_table_notes_exactly_the_keys(
     for table in tables_of(generation):
         entity, column = NOTED[table]
         with (
-            market.connect() as connection,
+            market.session() as connection,
             connection.transaction(force_rollback=True),
         ):
             connection.execute(f"SET LOCAL session_replication_role = {replication_role}")
@@ -175,7 +175,7 @@ def test_a_row_that_moves_notes_the_parent_it_leaves_and_the_one_it_comes_to(
         if column == "id":
             continue
         with (
-            market.connect() as connection,
+            market.session() as connection,
             connection.transaction(force_rollback=True),
         ):
             connection.execute(f"SET LOCAL search_path = {schema_of(generation)}")
@@ -220,7 +220,7 @@ def test_a_role_without_rights_on_the_schema_can_write_everything(
         # A log of the writer's own must not catch what is meant for ours.
         f"GRANT TEMPORARY ON DATABASE {market.name} TO {writer_role}",
     )
-    with market.connect() as connection:
+    with market.session() as connection:
         connection.execute(f"SET SESSION AUTHORIZATION {writer_role}")
         connection.execute(f"SET search_path = pg_temp, {schema}")
         connection.execute("CREATE TEMPORARY TABLE change_log (entity text, key uuid)")
@@ -235,7 +235,7 @@ def test_a_role_without_rights_on_the_schema_can_write_everything(
         assert connection.execute("SELECT FROM change_log").fetchall() == []
     assert refresh(market, NOW)[0] == "incremental"
     assert view_differences(market, NOW) == []
-    with market.connect() as connection:
+    with market.session() as connection:
         connection.execute(f"SET SESSION AUTHORIZATION {writer_role}")
         connection.execute(f"TRUNCATE {schema}.usuarios CASCADE")
     assert refresh(market, NOW)[0] == "full"
@@ -251,7 +251,7 @@ def test_the_golden_day_of_work_is_applied_incrementally(
     assert refresh(database, golden_data.NOW)[0] == "full"
     load_change(database.url, generation)
     assert refresh(database, golden_data.NOW)[0] == "incremental"
-    with database.connect() as connection:
+    with database.session() as connection:
         expected = expected_views(generation, changed=True)
         assert all_differences(expected, read_views(connection)) == []
     assert audited(database) == 0
@@ -356,7 +356,7 @@ def test_no_state_of_a_trigger_lets_a_change_by_replication_or_by_hand_be_lost(
     for replication_role in ("origin", "replica"):
         market_a.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 2, estado = 'ENVIADA'")
         refresh(market_a, NOW)
-        with market_a.connect() as connection:
+        with market_a.session() as connection:
             connection.execute(f"SET session_replication_role = {replication_role}")
             connection.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 1")
             connection.execute("UPDATE public.ofertas SET estado = 'ACEPTADA'")
@@ -383,9 +383,9 @@ def test_apply_change_capture_does_not_queue_the_application_behind_a_busy_table
     before = market_a.rows(TRIGGERS)
     market_a.execute(f"SELECT analytics.set_setting('change_capture', '{setting}')")
     with (
-        market_a.connect() as busy,
-        market_a.connect() as installer,
-        market_a.connect() as application,
+        market_a.session() as busy,
+        market_a.session() as installer,
+        market_a.session() as application,
         ThreadPoolExecutor(1) as pool,
     ):
         busy.execute("BEGIN")
@@ -461,7 +461,7 @@ def make_partitioned(database: Database) -> None:
     load_source_schema(database.url)
     database.execute(*PARTITIONED)
     migrate(database.url)
-    with database.connect() as connection:
+    with database.session() as connection:
         # Its notifications may lie anywhere: for the fill there is room, then it goes.
         connection.execute(
             "CREATE TABLE public.notices_rest PARTITION OF public.historial_respuestas_ofertas "
@@ -543,7 +543,7 @@ def test_partitions_that_come_and_go_are_noted_by_tick(partitioned: Database, ch
     partitioned.execute(*PARTITION_CHANGES[change])
     assert view_differences(partitioned, NOW)
     warnings: list[str] = []
-    with partitioned.connect() as connection:
+    with partitioned.session() as connection:
         connection.add_notice_handler(
             lambda notice: (
                 warnings.append(str(notice.message_primary))
@@ -614,7 +614,7 @@ def test_what_is_written_into_a_partition_without_triggers_is_counted_and_told(
 
 def live_months_are_right(database: Database) -> bool:
     """Compare the real-time months with the source."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         connection.execute("SELECT set_config('analytics.now', %s, true)", [NOW])
         months, _ = compute(connection, TODAY)
@@ -654,7 +654,7 @@ def test_a_partition_of_any_table_that_goes_with_its_rows_is_subtracted(
         "DROP TABLE public.original CASCADE",
     )
     migrate(system_database.url)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
     refresh(system_database, NOW)
     assert system_database.rows("SELECT count(*) > 0 FROM public.upper") == [(True,)]

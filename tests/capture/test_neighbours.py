@@ -39,7 +39,7 @@ WHERE
 
 def filled(database: Database) -> Database:
     """A refreshed marketplace."""
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, 7, "A", TODAY)
     build_missing(database.url)
     refresh(database, NOW)
@@ -74,7 +74,7 @@ def dump_at_work(database: Database) -> Iterator[None]:
 
 def call(database: Database, statement: str, seconds: int = 20) -> list[tuple[object, ...]]:
     """Run a statement that must not wait for anybody."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         connection.execute(f"SET lock_timeout = '{seconds}s'".encode())
         cursor = connection.execute(statement.encode())
@@ -108,7 +108,7 @@ def test_no_refresh_locks_what_is_dumped(working: Database, before: str, stateme
 
 
 def test_the_first_refresh_locks_nothing_that_is_dumped(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, 7, "A", TODAY)
     with migrated.connect(autocommit=False) as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
@@ -127,7 +127,7 @@ def test_a_dump_that_takes_hours_holds_up_no_refresh(working: Database) -> None:
         assert view_differences(working, NOW) == []
         working.execute(*MANY.split(";"))
         assert refresh(working, NOW)[0] in ("incremental", "full")
-        with working.connect() as connection:
+        with working.session() as connection:
             change(connection, 8, "A", TODAY, count=20)
         assert refresh(working, NOW)[0] == "incremental"
         call(working, "CALL analytics.tick()")
@@ -241,7 +241,7 @@ def test_a_publication_of_all_tables_keeps_nothing_from_working(
         )
         try:
             for seed in (8, 9):
-                with database.connect() as connection:
+                with database.session() as connection:
                     change(connection, seed, "A", TODAY, count=20)
                 assert refresh(database, NOW)[0] == "incremental"
             for statement in (

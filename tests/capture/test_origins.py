@@ -47,7 +47,7 @@ def fill_origin(database: Database, schema: str, seed: int) -> None:
     market = start(seed, "A", TODAY)
     market.schema = schema
     market.make(SMALL)
-    with database.connect() as connection, connection.transaction():
+    with database.session() as connection, connection.transaction():
         market.insert(connection)
 
 
@@ -64,7 +64,7 @@ def origins(system_server: Server) -> Iterator[Database]:
 
 def failure(database: Database, call: str = "SELECT * FROM analytics.refresh_all_mv()") -> str:
     """Refresh where that has to fail; return the one message."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         rows = connection.execute(call.encode()).fetchall()
         assert {row[1] for row in rows} == {"ERROR"}
@@ -81,14 +81,14 @@ def test_views_are_right_over_origins_of_both_generations(
         schemas = dict(reversed(schemas.items()))
     for schema, generation in schemas.items():
         load_into(database, generation, None)
-        with database.connect() as connection:
+        with database.session() as connection:
             fill(connection, BASE_SEED, generation, TODAY, size=SMALL)
         assert schema
     migrate(database.url, source_schema=",".join(schemas))
     assert refresh(database, NOW)[0] == "full"
     assert origin_differences(database, tuple(schemas), TODAY) == []
     for seed in range(BASE_SEED + 1, BASE_SEED + 4):
-        with database.connect() as connection:
+        with database.session() as connection:
             for generation in schemas.values():
                 change(connection, seed, generation, TODAY)
         assert refresh(database, NOW)[0] == "incremental"
@@ -206,7 +206,7 @@ def test_rows_of_two_origins_never_meet(origins: Database) -> None:
         f"WHERE id = '{orphan}'"
     )
     assert refresh(origins, NOW)[0] == "incremental"
-    with origins.connect() as connection:
+    with origins.session() as connection:
         for schema in ORIGINS:
             source = oracle.read_schema(connection, schema)
             assert differences(connection, source, TODAY, schema) == []
@@ -269,7 +269,7 @@ def test_a_column_of_one_origin_is_retyped(origins: Database) -> None:
     retype = "ALTER TABLE medellin.ofertas_detalle ALTER COLUMN cantidad TYPE bigint"
     with pytest.raises(psycopg.errors.FeatureNotSupported):
         origins.execute(retype)
-    with origins.connect() as connection, connection.transaction():
+    with origins.session() as connection, connection.transaction():
         connection.execute("SELECT analytics.release_source()")
         connection.execute(retype.encode())
         connection.execute("SELECT analytics.bind_source()")
@@ -294,7 +294,7 @@ def test_from_one_schema_to_several_and_back(system_database: Database) -> None:
     fill_origin(database, "bogota", BASE_SEED)
     migrate(database.url, source_schema="bogota")
     refresh(database, NOW)
-    with database.connect() as connection:
+    with database.session() as connection:
         assert differences(connection, oracle.read_schema(connection, "bogota"), TODAY) == []
     plain = shapes(database)
     load_into(database, "A", "medellin")
@@ -312,7 +312,7 @@ def test_from_one_schema_to_several_and_back(system_database: Database) -> None:
     assert shapes(database) != plain
     migrate(database.url, source_schema="bogota")
     assert refresh(database, NOW) == ("full", "the source tables were bound again")
-    with database.connect() as connection:
+    with database.session() as connection:
         assert differences(connection, oracle.read_schema(connection, "bogota"), TODAY) == []
     assert shapes(database) == plain
     assert audited(database) == 0
@@ -349,7 +349,7 @@ def test_a_schema_is_named_once(system_database: Database) -> None:
 
 
 def test_changed_keys_are_looked_up_by_index_in_each_origin(origins: Database) -> None:
-    with origins.connect() as connection:
+    with origins.session() as connection:
         connection.execute("SET enable_seqscan = off")
         connection.execute("SET plan_cache_mode = force_generic_plan")
         for table in ("solicitud_facts", "asesor_facts", "historica_facts", "auditoria_facts"):
@@ -439,7 +439,7 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         pairs["bogota"].catch_up()
         assert refresh(database, NOW)[0] == "incremental"
         assert origin_differences(database, ORIGINS, TODAY) == []
-        with pairs["bogota"].publisher.connect() as connection, database.connect() as reader:
+        with pairs["bogota"].publisher.session() as connection, database.session() as reader:
             source = oracle.read_schema(connection, "bogota")
             assert differences(reader, source, TODAY, "bogota") == []
         assert problems(database)["replica_lag"][0] == "unhealthy"
@@ -459,7 +459,7 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         assert told() == (None, None)
         assert on_the_page(browser, api) == ""
         assert origin_differences(database, ORIGINS, TODAY) == []
-        with away.publisher.connect() as connection, database.connect() as reader:
+        with away.publisher.session() as connection, database.session() as reader:
             source = oracle.read_schema(connection, "medellin")
             assert differences(reader, source, TODAY, "medellin") == []
 

@@ -60,7 +60,7 @@ def pair(publishing: Cluster, system_server: Server) -> Iterator[Pair]:
     for subscriber in fresh_database(system_server):
         install(subscriber)
         made = Pair(make_publisher(publishing, subscriber.name, "A"), subscriber)
-        with made.publisher.connect() as connection:
+        with made.publisher.session() as connection:
             fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
         try:
             made.subscribe()
@@ -223,7 +223,7 @@ def test_partitions_of_a_table_that_is_published_as_a_whole_are_followed(
             "DROP PUBLICATION operational",
             "CREATE PUBLICATION operational FOR ALL TABLES WITH (publish_via_partition_root)",
         )
-        with publisher.connect() as connection:
+        with publisher.session() as connection:
             fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
         import migrate
 
@@ -484,7 +484,7 @@ class Killing:
         pair = self.pair
         with_patience(pair.catch_up)
         with_patience(lambda: refresh(pair.subscriber, NOW))
-        with pair.publisher.connect() as connection, pair.subscriber.connect() as reader:
+        with pair.publisher.session() as connection, pair.subscriber.session() as reader:
             assert differences(reader, oracle.read_schema(connection, "public"), TODAY) == []
         assert audited(pair.subscriber) == 0
         assert refresh(pair.subscriber, NOW)[0] == "unchanged"
@@ -498,7 +498,7 @@ def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> No
         subscriber = Database(home, "copy")
         load_and_migrate(subscriber, "A")
         pair = Pair(make_publisher(shop, "source", "A"), subscriber)
-        with pair.publisher.connect() as connection:
+        with pair.publisher.session() as connection:
             fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
         pair.subscribe()
         subscriber.execute("CALL analytics.apply_change_capture()")
@@ -531,7 +531,7 @@ def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
         first = Database(home, "copy")
         load_and_migrate(first, "A")
         pair = Pair(make_publisher(shop, "source", "A"), first)
-        with pair.publisher.connect() as connection:
+        with pair.publisher.session() as connection:
             fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
         pair.subscribe()
         first.execute("CALL analytics.apply_change_capture()")

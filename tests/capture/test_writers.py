@@ -155,7 +155,7 @@ def role(market: Database) -> Iterator[str]:
 def write(database: Database, role: str) -> list[str]:
     """Write to every kind of table in every way, as the application; return the warnings."""
     warnings: list[str] = []
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.add_notice_handler(
             lambda notice: (
                 warnings.append(str(notice.message_primary))
@@ -188,7 +188,7 @@ def write(database: Database, role: str) -> list[str]:
 def outcome(database: Database) -> str:
     """Refresh; return SUCCESS with the mode of the run, or the error by name."""
     try:
-        with database.connect() as connection:
+        with database.session() as connection:
             connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
             rows = connection.execute("SELECT * FROM analytics.refresh_all_mv()").fetchall()
             if {row[1] for row in rows} == {"SUCCESS"}:
@@ -236,9 +236,9 @@ def test_a_writer_succeeds_whatever_became_of_tables_log_schema_and_rights(
 
 
 def test_a_writer_waits_a_moment_only_for_a_lock_on_the_log(market: Database, role: str) -> None:
-    with market.connect() as stranger, stranger.transaction():
+    with market.session() as stranger, stranger.transaction():
         stranger.execute("LOCK TABLE kpi_engine.change_log IN ACCESS EXCLUSIVE MODE")
-        with market.connect() as writer:
+        with market.session() as writer:
             writer.execute(f"SET ROLE {role}")
             # As good as for ever: only our own limit ends the wait.
             writer.execute("SET lock_timeout = '100s'")
@@ -256,7 +256,7 @@ def test_what_a_savepoint_took_back_does_not_hide_what_is_lost_after_it(
     market: Database, role: str
 ) -> None:
     market.execute("ALTER TABLE public.ofertas RENAME COLUMN solicitud_id TO request_id")
-    with market.connect() as writer:
+    with market.session() as writer:
         writer.execute(f"SET ROLE {role}")
         with writer.transaction():
             with writer.transaction(force_rollback=True):
@@ -289,7 +289,7 @@ def test_what_a_savepoint_took_back_does_not_hide_what_is_lost_after_it(
     ],
 )
 def test_the_settings_of_a_writer_do_not_matter(market: Database, setting: str) -> None:
-    with market.connect() as writer:
+    with market.session() as writer:
         writer.execute(f"SET {setting}")
         writer.execute("UPDATE public.ofertas SET estado = 'ACEPTADA'")
         writer.execute("DELETE FROM public.ofertas_detalle")
@@ -299,7 +299,7 @@ def test_the_settings_of_a_writer_do_not_matter(market: Database, setting: str) 
 
 
 def test_an_update_of_many_rows_after_updates_of_one_is_not_quadratic(market: Database) -> None:
-    with market.connect() as writer:
+    with market.session() as writer:
         writer.execute(
             "INSERT INTO public.usuarios (id, nombre, apellido, telefono, rol) "
             "SELECT gen_random_uuid(), 'Ana', 'Ruiz', '3', 'CLIENT' FROM generate_series(1, 30000)"
@@ -329,13 +329,13 @@ def test_noting_never_overflows_the_numbers_of_subtransactions(server_18: object
             "INSERT INTO public.usuarios (id, nombre, apellido, telefono, rol) "
             "VALUES (gen_random_uuid(), 'Ana', 'Ruiz', '3', 'CLIENT')"
         )
-        with database.connect() as writer, writer.transaction():
+        with database.session() as writer, writer.transaction():
             # Past the first millisecond each statement is counted.
             writer.execute("SELECT pg_sleep(0.01)")
             for _ in range(100):
                 writer.execute(insert)
             assert writer.execute(shown).fetchone() == (20, False)
-        with database.connect() as writer, writer.transaction():
+        with database.session() as writer, writer.transaction():
             # As fast as a session can.
             writer.execute(f"DO $$ BEGIN FOR i IN 1..500 LOOP {insert}; END LOOP; END $$".encode())
             assert writer.execute(shown).fetchone()[1] is False  # type: ignore[index]

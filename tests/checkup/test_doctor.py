@@ -90,7 +90,7 @@ def findings_of(database: Database, check: str) -> list[dict[str, Any]]:
 
 def check_names(database: Database) -> list[str]:
     """Return the names of all checks."""
-    with database.connect() as connection:
+    with database.session() as connection:
         return [check.name for check in doctor_checks.all_checks(connection, doctor_checks.CHECKS)]
 
 
@@ -588,7 +588,7 @@ def test_exactly_the_requests_without_a_month_are_counted(patient: Database) -> 
         "infinity",
         None,
     )
-    with patient.connect() as connection:
+    with patient.session() as connection:
         for instant in instants:
             connection.execute(
                 "INSERT INTO public.solicitudes (id, cliente_id, estado, ciudad_origen, "
@@ -658,7 +658,7 @@ def test_failed_view_and_its_error_are_shown(patient: Database) -> None:
 
 
 def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Database) -> None:
-    with patient.connect() as running:
+    with patient.session() as running:
         running.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         assert findings_of(patient, "jobs") == []
         # As kpi_engine.show_refresh_start() shows a start, but of seven hours ago.
@@ -675,7 +675,7 @@ def test_job_without_its_session_and_refresh_that_takes_too_long(patient: Databa
         assert patient.rows(command) == [(True,)]
     wait_for_no_session(patient)
     patient.execute("SELECT kpi_engine.queue_refresh(false, 'ana')")
-    with patient.connect() as running:
+    with patient.session() as running:
         running.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         running.execute("SELECT kpi_engine.claim_refresh_job()")
         assert findings_of(patient, "jobs") == []
@@ -708,7 +708,7 @@ def test_notices_that_do_not_arrive(patient: Database) -> None:
             "next_attempt_at) WHERE next_attempt_at < 'infinity'"
         )
         one = notifier.Notifier([way], threading.Event())
-        with patient.connect() as connection:
+        with patient.session() as connection:
             while one.deliver_next(connection):
                 pass
 
@@ -770,7 +770,7 @@ def wait_for_no_session(database: Database) -> None:
 
 
 def test_rebuild_that_stopped(patient: Database) -> None:
-    with patient.connect() as stopping:
+    with patient.session() as stopping:
         stopping.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         stopping.execute("SELECT kpi_engine.begin_rebuild(true)")
         assert findings_of(patient, "rebuild") == []
@@ -797,7 +797,7 @@ def look_for_large_change_log_and_dead_rows(patient: Database) -> None:
     mend(patient, "changes that wait", report)
     # autovacuum does not come by before the doctor does.
     patient.execute("ALTER TABLE kpi_engine.change_log SET (autovacuum_enabled = off)")
-    with patient.connect() as connection:
+    with patient.session() as connection:
         connection.execute(
             "INSERT INTO kpi_engine.change_log SELECT 'asesor', gen_random_uuid() "
             "FROM generate_series(1, 5000)"
@@ -811,7 +811,7 @@ def look_for_large_change_log_and_dead_rows(patient: Database) -> None:
 
 
 def test_index_whose_build_was_interrupted(patient: Database) -> None:
-    with patient.connect() as blocker, patient.connect() as building:
+    with patient.session() as blocker, patient.session() as building:
         blocker.execute("BEGIN")
         blocker.execute("LOCK TABLE kpi_engine.refresh_log IN ROW EXCLUSIVE MODE")
         building.execute("SET lock_timeout = '300ms'")
@@ -824,7 +824,7 @@ def test_index_whose_build_was_interrupted(patient: Database) -> None:
 
 
 def test_long_and_prepared_transactions(patient: Database) -> None:
-    with patient.connect(autocommit=False) as forgotten, patient.connect() as preparing:
+    with patient.connect(autocommit=False) as forgotten, patient.session() as preparing:
         forgotten.execute("SELECT pg_current_xact_id()")
         preparing.execute("BEGIN")
         preparing.execute("SELECT pg_current_xact_id()")
@@ -912,7 +912,7 @@ def test_check_that_fails_waits_or_takes_too_long_is_reported_and_the_others_go_
 
     sleeping = Check("test", "sleeps", sleeps, True, True)
     monkeypatch.setattr(doctor, "CHECKS", [sleeping, *doctor_checks.CHECKS])
-    with patient.connect() as blocker:
+    with patient.session() as blocker:
         blocker.execute("BEGIN")
         blocker.execute("LOCK TABLE kpi_engine.installation IN ACCESS EXCLUSIVE MODE")
         # Time enough for all others, also on a busy machine.

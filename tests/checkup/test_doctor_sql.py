@@ -104,7 +104,7 @@ def sql_checks(connection: psycopg.Connection) -> list[str]:
 
 
 def test_doctor_makes_each_check_of_sql_once_in_their_order(patient: Database) -> None:
-    with patient.connect() as connection:
+    with patient.session() as connection:
         found = rows(connection)
         assert [row["check_name"] for row in found] == sql_checks(connection)
         assert {row["status"] for row in found} == {"ok"}, found
@@ -177,7 +177,7 @@ def test_nothing_is_changed_and_the_order_is_the_same_twice(ill: Database) -> No
 def test_cause_comes_first_and_what_follows_from_it_directly_after(patient: Database) -> None:
     patient.execute("REVOKE SELECT ON public.solicitudes FROM analytics_owner")
     try:
-        with patient.connect() as connection:
+        with patient.session() as connection:
             found = findings(connection)
     finally:
         patient.execute("GRANT SELECT ON public.solicitudes TO analytics_owner")
@@ -251,7 +251,7 @@ def test_operators_are_told_what_they_may_not_see_and_readers_nothing(
 
 
 def test_gap_of_capture_is_told_as_it_is(patient: Database) -> None:
-    with patient.connect() as connection:
+    with patient.session() as connection:
         connection.execute("BEGIN")
         connection.execute("ALTER TABLE public.ofertas DISABLE TRIGGER USER")
         gap = connection.execute("SELECT analytics.capture_gap()").fetchone()
@@ -261,7 +261,7 @@ def test_gap_of_capture_is_told_as_it_is(patient: Database) -> None:
 
 
 def test_check_that_fails_or_waits_for_a_lock_takes_no_other_with_it(patient: Database) -> None:
-    with patient.connect() as connection, patient.connect() as blocker:
+    with patient.session() as connection, patient.session() as blocker:
         connection.execute("BEGIN")
         connection.execute("DROP FUNCTION analytics.capture_gap()")
         found = {row["check_name"]: row for row in rows(connection)}
@@ -303,7 +303,7 @@ def test_time_limit_ends_one_check_and_leaves_the_others_unmade(patient: Databas
         "text, routine text, owner text) LANGUAGE sql SET search_path = pg_catalog, pg_temp AS "
         "$$ SELECT 0::oid, '', '', '' FROM pg_sleep(600) $$"
     )
-    with patient.connect() as connection:
+    with patient.session() as connection:
         connection.execute("BEGIN")
         connection.execute(sleeps)
         # Time enough for the check before it, also on a busy machine.
@@ -333,7 +333,7 @@ def test_time_limit_ends_one_check_and_leaves_the_others_unmade(patient: Databas
 
 @pytest.mark.parametrize("table", ["installation", "settings", "engine_state", "scheduler_state"])
 def test_restore_without_data_is_one_finding(patient: Database, table: str) -> None:
-    with patient.connect() as connection:
+    with patient.session() as connection:
         connection.execute("BEGIN")
         connection.execute(f"TRUNCATE kpi_engine.{table} CASCADE")
         found = {row["check_name"]: row for row in rows(connection)}
@@ -352,7 +352,7 @@ def test_restore_without_data_is_one_finding(patient: Database, table: str) -> N
 
 
 def test_what_the_caller_says_is_heeded(patient: Database) -> None:
-    with patient.connect() as connection:
+    with patient.session() as connection:
         (pool,) = findings(connection, "SELECT * FROM analytics.doctor('server', p_pool => 120)")
         assert "ALTER SYSTEM SET max_connections = 128;" in pool["statement"]
         uncounted = findings(connection, "SELECT * FROM analytics.doctor(p_counts => false)")
@@ -407,7 +407,7 @@ QUERIES: list[tuple[str, dict[str, prerequisites.Value]]] = [
 def test_query_in_the_file_gives_what_the_function_gives(
     patient: Database, name: str, arguments: dict[str, prerequisites.Value]
 ) -> None:
-    with patient.connect() as connection:
+    with patient.session() as connection:
         connection.execute("SET search_path = pg_catalog, pg_temp")
         answer = prerequisites.ask(connection, name, **arguments)
         function = connection.execute(

@@ -151,10 +151,10 @@ def working(database: Database) -> Database:
 
 def make_working(database: Database) -> None:
     install(database)
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, 7, "A", TODAY)
     refresh(database, NOW)
-    with database.connect() as connection:
+    with database.session() as connection:
         change(connection, 9, "A", TODAY, count=20)
 
 
@@ -184,7 +184,7 @@ def test_a_restore_without_our_data_is_recognised_and_installed_anew(
     path = dump(working, working.url, *options)
     with restored(working, server, path, "--exit-on-error") as database:
         # The application writes as ever.
-        with database.connect() as connection:
+        with database.session() as connection:
             if options == ["--schema-only"]:
                 fill(connection, 7, "A", TODAY)
             change(connection, 10, "A", TODAY, count=5)
@@ -197,7 +197,7 @@ def test_a_restore_without_our_data_is_recognised_and_installed_anew(
             "SELECT * FROM analytics.explain_refresh()",
         ):
             with (
-                database.connect() as connection,
+                database.session() as connection,
                 pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=HOLLOW),
             ):
                 connection.execute(statement.encode())
@@ -282,7 +282,7 @@ def test_restoring_the_rows_of_the_operational_schema_over_itself_computes_every
     working: Database,
 ) -> None:
     path = dump(working, working.url, "-n", "public")
-    with working.connect() as connection:
+    with working.session() as connection:
         change(connection, 11, "A", TODAY, count=20)
     refresh(working, NOW)
     tables = working.rows(
@@ -296,7 +296,7 @@ def test_restoring_the_rows_of_the_operational_schema_over_itself_computes_every
         program(working.cluster, working.url, *command, *options, path)
         assert refresh(working, NOW)[0] == "full"
         assert view_differences(working, NOW) == []
-        with working.connect() as connection:
+        with working.session() as connection:
             change(connection, 12, "A", TODAY, count=20)
         working.execute("CALL analytics.tick()")
         refresh(working, NOW)

@@ -139,7 +139,7 @@ def test_ledger_holds_version_checksum_duration_user_and_time(source: Database) 
 
 def test_after_migrate_the_three_statements_work_unqualified(source: Database) -> None:
     migrate(source.url)
-    with source.connect() as connection:
+    with source.session() as connection:
         refreshed = connection.execute("SELECT * FROM refresh_all_mv();").fetchall()
         assert sorted(row[:2] for row in refreshed) == [(view, "SUCCESS") for view in KPI_VIEWS]
         stats = connection.execute("SELECT * FROM get_mv_stats();").fetchall()
@@ -519,7 +519,7 @@ def test_rebuild_waits_for_a_long_reader_without_blocking_the_others(
     with source.connect(autocommit=False) as reader, ThreadPoolExecutor(1) as pool:
         reader.execute("SELECT count(*) FROM mv_ranking_asesores")
         migrating = pool.submit(migrate, source.url, directory=sql_copy)
-        with source.connect() as other:
+        with source.session() as other:
             wait_for_lock(other, "teloo-analytics migrate")
             # It waits for the long reader in short turns, holds nothing in between, and so
             # lets others read both views.
@@ -559,7 +559,7 @@ def test_migrate_and_uninstall_wait_for_another_and_for_a_refresh(
     ):
         with (
             source.connect(autocommit=False) as holder,
-            source.connect() as watcher,
+            source.session() as watcher,
             ThreadPoolExecutor(1) as pool,
         ):
             holder.execute(lock)  # type: ignore[call-overload, unused-ignore]
@@ -579,7 +579,7 @@ def test_uninstall_that_a_deadlock_ends_starts_again(
     migrate(source.url)
     with (
         source.connect(autocommit=False) as reader,
-        source.connect() as watcher,
+        source.session() as watcher,
         ThreadPoolExecutor(1) as pool,
     ):
         # The other session is the last to look for a deadlock, so the victim is ours. Ours looks
@@ -723,7 +723,7 @@ def test_changed_body_of_an_indexed_function_builds_its_index_anew(
         function.read_text().replace("RETURN btrim(p_text,", "RETURN 'x' || btrim(p_text,")
     )
     assert "built index mv_ranking_asesores_ciudad anew" in migrate(source.url, directory=sql_copy)
-    with source.connect() as connection:
+    with source.session() as connection:
         connection.execute("SET enable_seqscan = off")
         assert connection.execute(
             "SELECT count(*) FROM mv_ranking_asesores WHERE analytics.city_key(ciudad) = 'XBOGOTA'"
@@ -838,7 +838,7 @@ def test_odd_names_of_database_and_schema(server: Server) -> None:
 def test_search_path_is_split_as_postgresql_does(
     system_database: Database, path: str, expected: list[tuple[str, str]]
 ) -> None:
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         assert path_elements(connection, path) == expected
 
 
@@ -883,7 +883,7 @@ def test_uninstall_refuses_where_names_are_quoted_too(source: Database) -> None:
 
 def test_timeout_of_the_database_does_not_matter(source: Database) -> None:
     # In a session that has no such limit itself.
-    with source.connect() as connection:
+    with source.session() as connection:
         connection.execute(f"ALTER DATABASE {source.name} SET statement_timeout = '200ms'")
         assert migrate_module.main(["--database-url", source.url]) == 0
         connection.execute(f"ALTER DATABASE {source.name} RESET statement_timeout")

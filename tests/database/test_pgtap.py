@@ -30,7 +30,7 @@ def test_there_are_pgtap_files() -> None:
 def test_pgtap(migrated: Database, file: Path) -> None:
     install_pgtap(migrated)
     lines: list[str] = []
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         cursor = connection.execute(file.read_text(encoding="utf-8"))
         more: bool | None = True
         while more:

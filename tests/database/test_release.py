@@ -282,7 +282,7 @@ def reading(database: Database | None) -> Iterator[list[float]]:
     times: list[float] = []
 
     def read() -> None:
-        with database.connect() as connection:
+        with database.session() as connection:
             while not ended.is_set():
                 started = time.monotonic()
                 try:

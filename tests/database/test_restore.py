@@ -42,7 +42,7 @@ def documented(cluster: Cluster, name: str, dump: Path) -> None:
 
 
 def writes(database: Database, seed: int) -> None:
-    with database.connect() as connection:
+    with database.session() as connection:
         change(connection, seed, "A", TODAY, count=20)
 
 
@@ -55,7 +55,7 @@ def working(database: Database) -> Database:
 
 def make_working(database: Database) -> None:
     install(database)
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, 7, "A", TODAY)
     build_missing(database.url)
     refresh(database, NOW)
@@ -82,7 +82,7 @@ def check_restored(database: Database) -> None:
     writes(database, 10)
     assert refresh(database, NOW)[0] == "incremental"
     assert view_differences(database, NOW) == []
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         connection.execute("CALL analytics.tick()")
     assert database.rows("SELECT DISTINCT problem FROM analytics.health_problems()", today=NOW) in (

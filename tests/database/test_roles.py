@@ -104,7 +104,7 @@ def test_a_reader_lists_only_what_somebody_may_read(migrated: Database) -> None:
         AND (nspname = 'api' OR pg_get_userbyid(nspowner) = 'analytics_owner')
         ORDER BY 1, 2
     """
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute("SET ROLE analytics_lector")
         found = connection.execute(listed).fetchall()
         assert ("analytics", "alerts", True) in found

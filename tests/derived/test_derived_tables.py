@@ -125,7 +125,7 @@ def unchanged_market(system_server: Server) -> Iterator[Database]:
 def make_market(database: Database) -> None:
     """Install the package over a marketplace and refresh."""
     install(database)
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
     refresh(database, NOW)
 
@@ -146,7 +146,7 @@ def edit(tree: Path, table: str, old: str, new: str) -> None:
 def wrong_rows(database: Database) -> dict[str, int]:
     """Count, by derived table, the rows that its definition does not give or gives besides."""
     found = {}
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         for table, columns in connection.execute(
             "SELECT table_name, array_to_string(key_columns || value_columns, ', ') "
@@ -188,7 +188,7 @@ def test_each_way_of_upkeep_gives_what_the_definition_gives_after_random_changes
     changed = set()
     for seed in range(6):
         before = versions(market)
-        with market.connect() as connection:
+        with market.session() as connection:
             change(connection, CHANGE_SEED + seed, "A", TODAY)
         assert refresh(market, NOW)[0] == "incremental"
         assert wrong_rows(market) == {}, seed
@@ -282,7 +282,7 @@ def test_a_new_column_is_filled_by_computing_that_table_and_its_readers_again(
     assert moved == {table}
     assert market.rows(f"SELECT count({column}) > 0 FROM kpi_engine.{table}") == [(True,)]
     # Changes are noted meanwhile and after it.
-    with market.connect() as connection:
+    with market.session() as connection:
         change(connection, CHANGE_SEED, "A", TODAY)
     assert refresh(market, NOW)[0] == "incremental"
     assert wrong_rows(market) == {}
@@ -294,7 +294,7 @@ def test_changes_that_wait_when_a_rule_changes_are_applied_with_it(
     market: Database, tree: Path
 ) -> None:
     edit(tree, "month_totals", "'ABIERTA'", "'ENVIADA'")
-    with market.connect() as connection:
+    with market.session() as connection:
         change(connection, CHANGE_SEED, "A", TODAY)
     migrate(market.url, directory=tree)
     assert refresh(market, NOW)[0] == "full"
@@ -355,7 +355,7 @@ def test_the_generated_statements_can_be_looked_at(market: Database) -> None:
     }
     assert {row[0] for row in shown} == tables
     assert len(shown) == 3 * len(tables)
-    with market.connect() as connection:
+    with market.session() as connection:
         for table, purpose, statement in connection.execute(
             "SELECT * FROM analytics.derived_statements()"
         ).fetchall():
@@ -580,7 +580,7 @@ def test_what_adds_up_is_kept_right_by_difference(market: Database, tree: Path) 
     (tree / "views" / "recomputed_week_closings.sql").write_text(text)
     migrate(market.url, directory=tree)
     refresh(market, NOW)
-    with market.connect() as connection:
+    with market.session() as connection:
         change(connection, CHANGE_SEED, "A", TODAY)
     assert refresh(market, NOW)[0] == "incremental"
     assert wrong_rows(market) == {}
@@ -850,7 +850,7 @@ TWO_ROWS = (
 
 def failed_refresh(database: Database) -> set[tuple[object, object]]:
     """Refresh; return the errors of the views."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         connection.execute("SELECT * FROM analytics.refresh_all_mv()")
         return set(
@@ -866,7 +866,7 @@ def test_a_key_that_is_null_is_named_and_not_tried_again(market: Database, tree:
     path.write_text(LEVELS)
     migrate(market.url, directory=tree)
     assert failed_refresh(market) == {(NULL_KEY, "TA003")}
-    with market.connect() as connection:
+    with market.session() as connection:
         with pytest.raises(psycopg.Error, match=re.escape(NULL_KEY)) as ended:
             connection.execute("CALL analytics.rebuild()")
         assert ended.value.sqlstate == "TA003"
@@ -929,5 +929,5 @@ def test_a_fact_with_two_rows_for_a_key_is_named(market: Database, tree: Path) -
         "HAVING count(*) > 1 LIMIT 1)"
     )
     assert failed_refresh(market) == {(TWO_ROWS, "TA003")}
-    with market.connect() as connection, pytest.raises(psycopg.Error, match=re.escape(TWO_ROWS)):
+    with market.session() as connection, pytest.raises(psycopg.Error, match=re.escape(TWO_ROWS)):
         connection.execute("CALL analytics.rebuild()")

@@ -41,7 +41,7 @@ def test_demo_data_is_plausible_and_both_views_are_right(marketplace: Database) 
         "AND EXISTS (SELECT FROM public.ofertas WHERE solicitud_id = s.id "
         "AND estado IN ('ENVIADA', 'GANADORA', 'ACEPTADA'))"
     ) == [(0,)]
-    with marketplace.connect() as connection:
+    with marketplace.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [MOMENT.isoformat()])
         connection.execute("SELECT * FROM refresh_all_mv()")
         check_screen(connection)

@@ -122,7 +122,7 @@ def test_the_statements_of_the_first_hour_run(system_database: Database, tmp_pat
     assert len(statements) > 4
     install(system_database)
     system_database.execute("SELECT * FROM refresh_all_mv()")
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         for block in statements:
             connection.execute(block)
     directory = tmp_path / "sql"

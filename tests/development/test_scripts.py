@@ -112,7 +112,7 @@ def test_doctor_folds_what_follows_from_one_cause_under_it(
     migrated: Database, fault: str, cause: str, mended_by: str
 ) -> None:
     migrated.execute("SELECT * FROM analytics.refresh_all_mv()", fault)
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute("SELECT set_config('lock_timeout', '1s', false)")
         with suppress(psycopg.Error):
             connection.execute("SELECT * FROM analytics.refresh_all_mv(true)")
@@ -260,7 +260,7 @@ def test_busy_tables_are_named_with_who_holds_them(
 ) -> None:
     monkeypatch.setattr(capture, "PATIENCE_SECONDS", 0.5)
     migrated.execute("ALTER TABLE public.ofertas DISABLE TRIGGER USER")
-    with migrated.connect() as holder:
+    with migrated.session() as holder:
         holder.execute("SET application_name = 'nightly import'")
         holder.execute("BEGIN")
         holder.execute(
@@ -273,7 +273,7 @@ def test_busy_tables_are_named_with_who_holds_them(
                 capture.apply(migrated.url)
             said = raised.value.hint
         else:
-            with migrated.connect() as owner, pytest.raises(psycopg.errors.LockNotAvailable) as no:
+            with migrated.session() as owner, pytest.raises(psycopg.errors.LockNotAvailable) as no:
                 owner.execute("CALL analytics.apply_change_capture(interval '500 ms')")
             said = str(no.value.diag.message_detail)
         holder.execute("ROLLBACK")

@@ -33,7 +33,7 @@ def contents(
     role: str = "analytics_scheduler",
 ) -> dict[str, Any]:
     """Ask as the notifier's role, which may read no view."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
         connection.execute(f"SET ROLE {role}")
         row = connection.execute(
@@ -45,7 +45,7 @@ def contents(
 
 def api(database: Database, view: str, *parts: str) -> list[dict[str, Any]]:
     """Ask as the HTTP API does, for a reader."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         connection.execute("SET ROLE analytics_lector")
         row = connection.execute(
@@ -181,7 +181,7 @@ def test_csv_is_that_of_the_api(filled: Database) -> None:
     answer = contents(filled, "daily", day="2026-11-20")
     names = [file["name"] for file in answer["csv"]]
     assert names == ["mv_embudo_operativo", MONTHS]
-    with filled.connect() as connection:
+    with filled.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         for file, at in zip(answer["csv"], ("2026-11-20", "2026-11"), strict=True):
             row = connection.execute(
@@ -254,7 +254,7 @@ def test_readers_have_the_api_and_no_digest(filled: Database, role: str) -> None
 
 
 def test_the_notifiers_role_reads_no_view_by_itself(filled: Database) -> None:
-    with filled.connect() as connection:
+    with filled.session() as connection:
         connection.execute("SET ROLE analytics_scheduler")
         for statement in (
             "SELECT * FROM analytics.mv_metricas_mensuales",

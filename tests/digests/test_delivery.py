@@ -61,7 +61,7 @@ def due(database: Database) -> Database:
 def send(database: Database, url: str, now: str = THURSDAY) -> notifier.Notifier:
     """Send what is due at a moment, as the notifier's role."""
     one = notifier.Notifier(notifier.ways_of(mail_settings(url)), threading.Event())
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
         connection.execute("SET ROLE analytics_scheduler")
         while one.deliver_next_digest(connection):
@@ -174,12 +174,12 @@ def test_the_result_is_kept_until_the_database_has_it(
     box, url = mailbox
     one = notifier.Notifier(notifier.ways_of(mail_settings(url)), threading.Event())
     due.execute("ALTER FUNCTION kpi_engine.report_digest(bigint, text) RENAME TO hidden")
-    with due.connect() as connection:
+    with due.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
         with pytest.raises(Exception, match="report_digest"):
             one.deliver_next_digest(connection)
     due.execute("ALTER FUNCTION kpi_engine.hidden(bigint, text) RENAME TO report_digest")
-    with due.connect() as connection:
+    with due.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
         while one.deliver_next_digest(connection):
             pass
@@ -222,7 +222,7 @@ def test_the_service_sends_what_becomes_due(
 
 def test_a_webhook_alone_gets_no_digest(due: Database, hook: Hook) -> None:
     one = notifier.Notifier(notifier.ways_of({"ALERT_WEBHOOK_URL": hook.url}), threading.Event())
-    with due.connect() as connection:
+    with due.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
         assert not one.deliver_next_digest(connection)
     assert (hook.posts, due.rows(SENT)) == ([], [])

@@ -39,7 +39,7 @@ def subscribe(database: Database, frequency: str, now: str, cities: str = "NULL"
 
 def take(database: Database, now: str) -> list[tuple[object, ...]]:
     """Take one digest and report it as sent."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
         rows = connection.execute(
             "SELECT delivery_id, frequency, period::text FROM kpi_engine.take_digest()"
@@ -104,7 +104,7 @@ def test_a_digest_that_did_not_arrive_makes_room_for_the_newer_one(filled: Datab
     refresh(filled, "2026-11-26 03:00:00-05")
     assert filled.rows(TAKE, THURSDAY) == [("daily", "2026-11-25", 1)]
     refresh(filled, "2026-11-27 03:00:00-05")
-    with filled.connect() as connection:
+    with filled.session() as connection:
         said: list[str] = []
         connection.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
         connection.execute("SELECT set_config('analytics.now', '2026-11-27 09:00-05', false)")
@@ -167,7 +167,7 @@ def test_many_notifiers_take_each_digest_once(filled: Database) -> None:
 
     def all_of_one(_: int) -> list[str]:
         taken: list[str] = []
-        with filled.connect() as connection:
+        with filled.session() as connection:
             connection.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
             misses = 0
             # An empty answer may mean that another one holds the oldest for a moment.
@@ -191,7 +191,7 @@ def test_a_notifier_of_yesterday_takes_nothing_from_that_of_today(filled: Databa
     def late(connection: psycopg.Connection) -> None:
         taken.extend(connection.execute(TAKE).fetchall())
 
-    with filled.connect(autocommit=False) as today, filled.connect() as yesterday:
+    with filled.connect(autocommit=False) as today, filled.session() as yesterday:
         yesterday.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
         refresh(filled, "2026-11-27 03:00:00-05")
         today.execute("SELECT set_config('analytics.now', '2026-11-27 09:00:00-05', false)")
@@ -239,7 +239,7 @@ def test_a_failure_waits_longer_each_time_and_is_given_up(filled: Database) -> N
             "UPDATE kpi_engine.digest_deliveries SET next_attempt_at = clock_timestamp()"
         )
     filled.execute("UPDATE kpi_engine.digest_deliveries SET created_at = now() - interval '73 h'")
-    with filled.connect() as connection:
+    with filled.session() as connection:
         said: list[str] = []
         connection.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
         connection.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])

@@ -17,7 +17,7 @@ CITIES = "p_cities must be NULL (the whole country), or 1 to 100 names of cities
 
 
 def subscribe(database: Database, *values: object, role: str = "analytics_operador") -> None:
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute(f"SET ROLE {role}")
         connection.execute(
             f"SELECT analytics.subscribe_digest({', '.join(['%s'] * len(values))})", list(values)
@@ -102,7 +102,7 @@ def test_addresses_that_people_have_are_right(migrated: Database) -> None:
     ],
 )
 def test_only_operators_see_addresses(migrated: Database, role: str, statement: str) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute(f"SET ROLE {role}")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
@@ -110,7 +110,7 @@ def test_only_operators_see_addresses(migrated: Database, role: str, statement: 
 
 def test_operators_read_them_and_write_by_the_functions_alone(migrated: Database) -> None:
     subscribe(migrated, "ana@example.com", "daily")
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute("SET ROLE analytics_operador")
         assert connection.execute(SUBSCRIPTIONS).rowcount == 1
         for statement in (
@@ -125,7 +125,7 @@ def test_operators_read_them_and_write_by_the_functions_alone(migrated: Database
 
 def test_uninstall_says_what_goes(migrated: Database) -> None:
     subscribe(migrated, "ana@example.com", "daily")
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         lines = farewell.lost_history(connection)
     assert (
         "lost: who gets digests by mail, 1 row(s); to keep them, before: "

@@ -238,7 +238,7 @@ def crashing() -> Iterator[Database]:
         cluster.make_database("matrix")
         database = Database(cluster, "matrix")
         load_source_schema(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             fill(connection, SEED, "A", today(), size=SIZE)
         migrate(database.url)
         build_missing(database.url)
@@ -262,7 +262,7 @@ def disturb(database: Database, seed: int, count: int = 12) -> None:
     """Change random rows of the source, and those by which a refresh passes every point."""
     marketplace = start(seed, "A", today())
     changes = list(changes_of(marketplace).items())
-    with database.connect() as connection:
+    with database.session() as connection:
         for _ in range(count):
             (table, column), value = marketplace.random.choice(changes)
             made = value()
@@ -298,7 +298,7 @@ def contents(database: Database) -> list[object]:
 def differences(database: Database) -> list[str]:
     """Compare the nine views with the independent computation."""
     day = today()
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         source = oracle.read_source(connection)
         return oracle.all_differences(
@@ -315,7 +315,7 @@ def do(database: Database, work: str) -> None:
     if work == "migrate":
         migrate(database.url)
     else:
-        with database.connect() as connection:
+        with database.session() as connection:
             connection.execute(work.encode())
 
 
@@ -383,7 +383,7 @@ def stop_and_kill(database: Database, point: Point, victim: str, seed: int) -> N
             assert writes(observer, pid, "public.solicitudes")
         else:
             # While a refresh is in the middle, writers go on.
-            with database.connect() as writer:
+            with database.session() as writer:
                 write_one(writer, seed + 1)
         kill(database, victim, pid)
         work.thread.join(60)

@@ -12,7 +12,7 @@ import migrate as migrate_module
 import notifier
 from cluster import Cluster
 from commandline import console
-from conftest import TEST_SETTINGS, Database
+from conftest import TEST_SETTINGS, Database, close_sessions
 from development.demo_source import load_source_schema
 from health.test_notifier import Hook, Mailbox, hook, mail_settings, mailbox
 from migrate import migrate
@@ -94,7 +94,7 @@ def test_an_alert_names_cause_database_and_host_and_its_end_has_no_failure(
 def test_a_cause_is_one_line_without_data_and_secrets(
     migrated: Database, message: str | None, sqlstate: str | None, shown: str
 ) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         row = connection.execute(
             "SELECT kpi_engine.error_in_short(%s, %s)", [message, sqlstate]
         ).fetchone()
@@ -219,7 +219,7 @@ def test_health_says_what_is_really_the_case_with_pg_cron(
         [(reason,)] = timed.rows(REASON)
         assert said in str(reason)
         if "cron.job SET active" in fault:
-            with timed.connect() as connection:
+            with timed.session() as connection:
                 connection.execute("SET ROLE analytics_scheduler")
                 row = connection.execute(REASON).fetchone()
                 assert row is not None
@@ -229,7 +229,7 @@ def test_health_says_what_is_really_the_case_with_pg_cron(
 
 
 def test_who_may_not_look_into_pg_cron_is_told_so_without_an_error(timed: Database) -> None:
-    with timed.connect() as connection:
+    with timed.session() as connection:
         connection.execute("SET ROLE analytics_owner")
         row = connection.execute(REASON).fetchone()
     assert row is not None
@@ -247,6 +247,7 @@ def test_the_stamp_of_a_tick_in_another_database_is_no_tick_here(migrated: Datab
     assert migrated.rows("SELECT kpi_engine.scheduler_is_running()") == [(True,)]
     copy = f"{migrated.name}_copy"
     admin = Database(migrated.cluster, "postgres")
+    close_sessions(migrated)
     admin.execute(f"CREATE DATABASE {copy} TEMPLATE {migrated.name}")
     try:
         other = Database(migrated.cluster, copy)
@@ -365,7 +366,7 @@ def test_the_demo_shows_a_line_for_each_phase_and_keeps_the_rest_in_a_file(
 
 
 def test_errors_of_psycopg_name_no_trigger_where_there_is_none(migrated: Database) -> None:
-    with migrated.connect() as connection, pytest.raises(psycopg.Error) as failed:
+    with migrated.session() as connection, pytest.raises(psycopg.Error) as failed:
         connection.execute("SELECT 1 / 0")
     from database import prerequisites
 

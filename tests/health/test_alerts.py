@@ -40,7 +40,7 @@ def make_alerting(database: Database) -> None:
 
 def fail_a_refresh(database: Database) -> None:
     """Let a queued refresh fail by its real cause, a source that can't be read."""
-    with database.connect() as holder, database.connect() as worker:
+    with database.session() as holder, database.session() as worker:
         holder.execute("BEGIN; LOCK TABLE public.asesores IN ACCESS EXCLUSIVE MODE")
         worker.execute("SET lock_timeout = '100ms'")
         worker.execute("SELECT kpi_engine.queue_refresh(true, 'ana')")
@@ -111,7 +111,7 @@ def test_fresh_installation_raises_nothing_before_its_first_daily_refresh(
 
 
 def test_who_listens_hears_of_alerts_and_refreshes(alerting: Database) -> None:
-    with alerting.connect() as listener:
+    with alerting.session() as listener:
         listener.execute("LISTEN teloo_analytics_alert; LISTEN teloo_analytics_refresh")
         fail_a_refresh(alerting)
         alerting.execute("CALL analytics.tick()", "SELECT * FROM analytics.refresh_all_mv()")
@@ -212,7 +212,7 @@ def test_step_of_a_tick_that_fails_stops_no_other_one_and_is_not_hidden(
         "ALTER TABLE kpi_engine.audit_log RENAME TO audit_log_gone",
     )
     with (
-        migrated.connect() as connection,
+        migrated.session() as connection,
         pytest.raises(psycopg.errors.UndefinedTable, match=r"update_alerts\(\) failed.*audit_log"),
     ):
         connection.execute("CALL analytics.tick()")
@@ -229,7 +229,7 @@ def test_step_of_a_tick_that_fails_stops_no_other_one_and_is_not_hidden(
 
 def test_ticks_need_no_more_than_the_schedulers_role(alerting: Database) -> None:
     fail_a_refresh(alerting)
-    with alerting.connect() as connection:
+    with alerting.session() as connection:
         connection.execute("SET ROLE analytics_scheduler")
         connection.execute("CALL analytics.tick()")
         taken = connection.execute("SELECT notice_id FROM kpi_engine.take_notice()").fetchone()

@@ -311,7 +311,7 @@ def test_line_breaks_in_a_message_make_no_header_and_no_end(
         r"E'one\r\n.\r\nMAIL FROM:<eve@example.com>\nBcc: eve@example.com\n.\nlast'",
     )
     one = notifier.Notifier(notifier.ways_of(mail_settings(url)), threading.Event())
-    with alerting.connect() as connection:
+    with alerting.session() as connection:
         assert one.deliver_next(connection)
     [mail] = box.mails
     assert (mail["X-RcptTo"], mail["To"], mail["Bcc"]) == (
@@ -357,7 +357,7 @@ def test_a_server_that_keeps_one_waiting_holds_up_nothing_else(
     break_capture(alerting)
     ways = notifier.ways_of(mail_settings(url) | {"ALERT_WEBHOOK_URL": hook.url})
     one = notifier.Notifier(ways, threading.Event())
-    with alerting.connect() as connection:
+    with alerting.session() as connection:
         began = time.monotonic()
         assert one.deliver_next(connection)
         assert time.monotonic() - began < notifier.ANSWER_SECONDS / 2

@@ -41,7 +41,7 @@ class Patient:
     events: list[str] = field(default_factory=list)
 
     def run(self, *statements: str) -> None:
-        with self.database.connect() as connection:
+        with self.database.session() as connection:
             connection.execute(
                 "SELECT set_config('analytics.now', %s, false)", [self.now.isoformat()]
             )
@@ -79,7 +79,7 @@ def make_patient(database: Database) -> None:
     ((now,),) = database.rows("SELECT clock_timestamp()")
     assert isinstance(now, datetime)
     REFRESHED_AT[database.cluster.name] = now
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, 5, "A", now.date())
     build_missing(database.url)
     # The next slot is in 23 hours, whatever the time is now.
@@ -105,7 +105,7 @@ def seen_and_gone(patient: Patient, problem: str, mend: Callable[[], object]) ->
 
 def with_lock(patient: Patient, seconds: float, statement: str) -> None:
     """Run a statement that waits for so long, because somebody has a source table locked."""
-    with patient.database.connect() as holder, ThreadPoolExecutor(1) as pool:
+    with patient.database.session() as holder, ThreadPoolExecutor(1) as pool:
         holder.execute("BEGIN; LOCK TABLE public.solicitudes IN ACCESS EXCLUSIVE MODE")
         running = pool.submit(patient.run, statement)
         try:
@@ -328,7 +328,7 @@ def test_slot_that_waits_for_another_refresh_is_not_missed(patient: Patient) -> 
     patient.now += timedelta(hours=23, minutes=30)
     assert patient.look() == []
     patient.now += timedelta(minutes=40)
-    with patient.database.connect() as rebuilding:
+    with patient.database.session() as rebuilding:
         rebuilding.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         assert patient.look() == []
     # It gets as long again when the other ended without a success, or was an audit.

@@ -85,7 +85,7 @@ def call(connection: psycopg.Connection, view: str, *parts: str) -> list[dict[st
 
 def error(database: Database, view: str, *parts: str) -> tuple[int, str]:
     """Call api.kpi as a reader, to be refused; return status and message."""
-    with database.connect() as connection, pytest.raises(psycopg.Error) as raised:
+    with database.session() as connection, pytest.raises(psycopg.Error) as raised:
         call(connection, view, *parts)
     assert raised.value.sqlstate == "PGRST", raised.value
     status = json.loads(str(raised.value.diag.message_detail))["status"]
@@ -236,7 +236,7 @@ def faults(
 def test_rich_data_compared_with_the_same_days_before(database: Database, generation: str) -> None:
     run_file(database.url, RICH / generation.lower() / "source.sql")
     migrate(database.url)
-    with database.connect() as connection:
+    with database.session() as connection:
         source = read_source(connection)
         parts: Counter[str] = Counter()
         for day in CLOCKS:
@@ -263,14 +263,14 @@ def small(system_server: Server) -> Iterator[Database]:
         database = Database(system_server.cluster, name)
         run_file(database.url, RICH / "a" / "source.sql")
         migrate(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             refresh(connection, f"{WEDNESDAY} 12:00:00-05")
         yield database
 
 
 def rows_of(database: Database, view: str, *parts: str) -> list[dict[str, Any]]:
     """Call api.kpi as a reader in a session of its own."""
-    with database.connect() as connection:
+    with database.session() as connection:
         return call(connection, view, *parts)
 
 
@@ -358,7 +358,7 @@ def test_a_part_is_computed_only_where_the_answer_has_a_period_that_is_not_over(
 ) -> None:
     run_file(system_database.url, RICH / "a" / "source.sql")
     migrate(system_database.url)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         refresh(connection, f"{WEDNESDAY} 12:00:00-05")
         connection.execute(
             "CREATE OR REPLACE FUNCTION kpi_engine.rows_of_part("
@@ -405,7 +405,7 @@ def test_rights_are_as_without_compare(system_database: Database) -> None:
     )
     # The gateway makes 503 of it.
     assert error(system_database, "mv_metricas_mensuales", "compare=previous")[0] == 533
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(f"SET ROLE {LECTOR}")
         for statement in (
             "SELECT kpi_engine.rows_of_part('analytics.mv_metricas_mensuales', '2026-01-01', "
@@ -449,7 +449,7 @@ def test_a_view_that_does_not_follow_from_days_alone_has_no_parts(
         )
     run_file(system_database.url, RICH / "a" / "source.sql")
     migrate(system_database.url, directory=directory)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(
             "SELECT set_config('analytics.now', %s, false)", [f"{WEDNESDAY} 12:00:00-05"]
         )
@@ -464,7 +464,7 @@ def test_a_view_that_does_not_follow_from_days_alone_has_no_parts(
 
 
 def test_csv_has_the_added_columns_with_and_without_rows(small: Database) -> None:
-    with small.connect() as connection, connection.transaction():
+    with small.session() as connection, connection.transaction():
         connection.execute(f"SET LOCAL ROLE {LECTOR}")
         headers = json.dumps({"accept": "text/vnd.teloo.csv"})
         connection.execute("SELECT set_config('request.headers', %s, true)", [headers])
@@ -572,7 +572,7 @@ def test_29_february_is_compared_with_28_february(system_database: Database) -> 
             f"'{day} 12:00:00-05'::timestamptz))).* FROM public.solicitudes AS source "
             f"LIMIT {requests}"
         )
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         refresh(connection, f"{WEDNESDAY} 12:00:00-05")
         (row,) = call(
             connection, "mv_embudo_operativo", "compare=year", "from=2024-02-29", "to=2024-02-29"

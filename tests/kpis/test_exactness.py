@@ -74,7 +74,7 @@ class Trial:
 
     def fill(self, now: str, size: Size | None = None) -> None:
         """Insert the marketplace of the seed."""
-        with self.database.connect() as connection:
+        with self.database.session() as connection:
             fill(
                 connection,
                 self.seed,
@@ -86,7 +86,7 @@ class Trial:
 
     def change(self, now: str, step: int) -> None:
         """Make random changes."""
-        with self.database.connect() as connection:
+        with self.database.session() as connection:
             change(
                 connection,
                 self.seed + 1000 * step,
@@ -97,7 +97,7 @@ class Trial:
 
     def check(self, now: str, stage: str) -> None:
         """Refresh in a fresh session and compare all views with the oracle."""
-        with self.database.connect() as connection:
+        with self.database.session() as connection:
             connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
             connection.execute("SELECT * FROM analytics.refresh_all_mv()")
             expected = compute(connection, self.today(now), self.zone)
@@ -184,7 +184,7 @@ def test_an_empty_source_gives_no_rows_and_no_error(
     trial = Trial(database, generation, BASE_SEED)
     trial.prepare()
     trial.check(NOWS[0], "empty")
-    with database.connect() as connection:
+    with database.session() as connection:
         assert read_views(connection) == ([], [])
 
 
@@ -195,7 +195,7 @@ def test_a_source_emptied_after_a_refresh_gives_no_rows(system_database: Databas
     trial.check(NOWS[0], "full")
     system_database.execute("DELETE FROM public.usuarios")
     trial.check(NOWS[0], "emptied")
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         assert read_views(connection) == ([], [])
 
 
@@ -289,14 +289,14 @@ def nasty_spellings() -> list[str]:
 
 
 def test_city_key_is_the_oracle_s_for_every_nasty_spelling(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         for spelling in nasty_spellings():
             row = connection.execute("SELECT analytics.city_key(%s::text)", [spelling]).fetchone()
             assert row == (city_key(spelling),), ascii(spelling)
 
 
 def test_spellings_of_one_city_share_a_key_and_cities_do_not(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         keys = []
         for spellings in CITIES:
             rows = connection.execute(
@@ -341,7 +341,7 @@ def answers(
 
 def test_rounded_quotient_rounds_once_and_half_away_from_zero(migrated: Database) -> None:
     pairs = random_quotients()
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         got = answers(connection, "kpi_engine.rounded_quotient(%s::numeric, %s::numeric)", pairs)
         for pair, answer in zip(pairs, got, strict=True):
             assert answer == (rounded(Fraction(pair[0]) / Fraction(pair[1])),), pair
@@ -358,7 +358,7 @@ def test_percentage_rounds_once_and_is_0_over_nothing(migrated: Database) -> Non
     for _ in range(500):
         whole = dice.randrange(1, 10 ** dice.choice((1, 2, 3, 9, 18)))
         pairs.append((Decimal(dice.randrange(whole + 1)), Decimal(whole)))
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         got = answers(connection, "kpi_engine.percentage(%s::numeric, %s::numeric)", pairs)
         for pair, answer in zip(pairs, got, strict=True):
             assert answer == (rounded(100 * Fraction(pair[0]) / Fraction(pair[1])),), pair

@@ -202,7 +202,7 @@ def test_the_breaker_waits_for_an_operator(market: Database, cause: str) -> None
         )
     if cause == "rebuild":
         with (
-            market.connect() as connection,
+            market.session() as connection,
             pytest.raises(psycopg.Error, match="known requests changed at once"),
         ):
             connection.execute(f"SELECT set_config('analytics.now', '{LATE}', false)")

@@ -58,13 +58,13 @@ def test_views_and_oracle_equal_the_golden_answers_before_and_after_the_change(
 ) -> None:
     load_source(database.url, generation)
     migrate(database.url)
-    with database.connect() as connection:
+    with database.session() as connection:
         refresh(connection)
         expected = expected_views(generation, changed=False)
         assert all_differences(expected, compute(connection, TODAY)) == []
         assert all_differences(expected, read_views(connection)) == []
     load_change(database.url, generation)
-    with database.connect() as connection:
+    with database.session() as connection:
         expected = expected_views(generation, changed=True)
         assert all_differences(expected, compute(connection, TODAY)) == []
         stale = all_differences(expected, read_views(connection))
@@ -101,7 +101,7 @@ def test_refreshing_twice_after_the_change_gives_what_one_refresh_gives(
     load_source(system_database.url, "A")
     migrate(system_database.url)
     load_change(system_database.url, "A")
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         refresh(connection)
         refresh(connection)
         expected = expected_views("A", changed=True)
@@ -113,7 +113,7 @@ def test_every_advisor_of_the_ranking_was_computed_at_the_pinned_instant(
 ) -> None:
     load_source(system_database.url, "A")
     migrate(system_database.url)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         refresh(connection)
         row = connection.execute(
             "SELECT count(*), count(calculado_at), count(DISTINCT calculado_at) "

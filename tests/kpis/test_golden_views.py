@@ -48,13 +48,13 @@ def test_seven_views_and_oracle_equal_the_golden_answers_before_and_after_the_ch
 ) -> None:
     load_source(database.url, generation)
     migrate(database.url)
-    with database.connect() as connection:
+    with database.session() as connection:
         refresh(connection, NOW)
         expected = answers(GOLDEN, SUFFIXES[generation])
         assert seven_differences(expected, compute_seven(read_source(connection), TODAY)) == []
         assert seven_differences(expected, read_seven(connection)) == []
     load_change(database.url, generation)
-    with database.connect() as connection:
+    with database.session() as connection:
         expected = answers(GOLDEN, "_after_change" + SUFFIXES[generation])
         assert seven_differences(expected, compute_seven(read_source(connection), TODAY)) == []
         stale = seven_differences(expected, read_seven(connection))
@@ -72,7 +72,7 @@ def test_seven_views_equal_the_rich_golden_answers_after_each_day(
         run_file(database.url, folder / f"{stage}.sql")
         if stage == "source":
             migrate(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             mode = refresh(connection, now)
             assert mode == ("full" if stage == "source" else "incremental")
             expected = answers(folder, f"_{stage}")
@@ -89,7 +89,7 @@ def test_seven_views_hold_the_rich_answers_when_all_is_computed_again(
     for stage, _, _ in STAGES:
         run_file(system_database.url, folder / f"{stage}.sql")
     migrate(system_database.url)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         assert refresh(connection, STAGES[-1][1]) == "full"
         assert seven_differences(answers(folder, "_day_2"), read_seven(connection)) == []
         assert connection.execute("SELECT analytics.audit()").fetchone() == (0,)

@@ -305,7 +305,7 @@ def test_new_view_is_one_file_with_all_that_follows(extended: Extended) -> None:
 
 
 def test_new_view_has_an_alert_when_it_gets_stale(extended: Extended) -> None:
-    with extended.database.connect() as connection:
+    with extended.database.session() as connection:
         connection.execute(
             "SELECT set_config('analytics.now', (now() + interval '27 hours')::text, false)"
         )
@@ -432,7 +432,7 @@ def test_a_unique_key_that_is_too_small_is_shown_with_its_values(
     file.write_text(twice)
     migrate(migrated.url, directory=directory)
     notices: list[str] = []
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.add_notice_handler(lambda notice: notices.append(str(notice.message_detail)))
         shown = connection.execute(
             "SELECT error_message, error_sqlstate FROM analytics.refresh_all_mv() "
@@ -537,7 +537,7 @@ def test_only_what_the_role_may_read_is_in_the_catalogue(migrated: Database) -> 
         "CREATE UNIQUE INDEX ON analytics.mv_otra (one)",
         "COMMENT ON MATERIALIZED VIEW analytics.mv_otra IS E'Una / One\\nes: Una.\\nen: One.'",
     )
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute(f"SET ROLE {LECTOR}")
         query = "SELECT jsonb_path_query(api.kpis()::jsonb, '$.kpis[*].view') #>> '{}'"
         shown = [(view,) for view in KPI_VIEWS if view != RANKING]
@@ -556,7 +556,7 @@ def test_nobody_without_a_token_reads_a_kpi(api: Api) -> None:
         refused(api.get(path), 401, "42501")
     for path in (f"/rest/rpc/kpi?view={RANKING}&consulta=", "/rest/rpc/kpis", f"/rest/{RANKING}"):
         assert api.get(path).status == 401
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         connection.execute("SET ROLE analytics_anon")
         for statement in (
             f"SELECT api.kpi('{RANKING}', '')",
@@ -1115,7 +1115,7 @@ def test_live_kpis_need_no_refresh(extended: Extended) -> None:
 
 
 def test_live_months_of_an_empty_source_are_none(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute(f"SET ROLE {LECTOR}")
         assert connection.execute("SELECT api.live('monthly')").fetchone() == ([],)
         row = connection.execute("SELECT api.live()").fetchone()
@@ -1144,7 +1144,7 @@ def test_readers_see_every_row_while_a_view_is_rebuilt(
     faults: list[Exception] = []
 
     def read() -> None:
-        with system_database.connect() as connection:
+        with system_database.session() as connection:
             connection.execute(f"SET ROLE {LECTOR}")
             while not done.is_set():
                 for parts in ("{limit=1000}", "{ciudad=bogota,limit=1000,order=-confianza}"):

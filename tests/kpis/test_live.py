@@ -69,7 +69,7 @@ def reader_of(database: Database, now: str, role: str = "analytics_lector") -> p
 
 def committed(database: Database) -> Source:
     """Read the source."""
-    with database.connect() as connection:
+    with database.session() as connection:
         return oracle.read_source(connection)
 
 
@@ -164,7 +164,7 @@ def fill_around(database: Database, generation: Generation, seed: int, now: str,
         for offer in market.rows["ofertas"][-3:]:
             offer["created_at"] = market.random.choice(edges).isoformat()
             offer["estado"] = market.random.choice(("ACEPTADA", "ENVIADA", offer["estado"]))
-    with database.connect() as connection, connection.transaction():
+    with database.session() as connection, connection.transaction():
         market.insert(connection)
 
 
@@ -180,7 +180,7 @@ def test_live_kpis_are_right_at_every_moment(
     assert live_differences(empty, now, zone) == []
     later = (datetime.fromisoformat(now) + timedelta(hours=20)).isoformat()
     assert live_differences(empty, later, zone) == []
-    with empty.connect() as connection:
+    with empty.session() as connection:
         today = datetime.fromisoformat(now).astimezone(ZoneInfo(zone)).date()
         change(connection, BASE_SEED + 99, generation, today, zone=zone)
     assert live_differences(empty, now, zone) == []
@@ -238,7 +238,7 @@ def test_real_time_view_is_right_whatever_waits(empty: Database, generation: Gen
             assert real_time_differences(empty, role) == []
 
     def disturb(seed: int) -> None:
-        with empty.connect() as connection:
+        with empty.session() as connection:
             change(connection, seed, generation, date(2026, 11, 23))
 
     # Nothing, then never built.
@@ -281,12 +281,12 @@ def test_real_time_view_is_right_whatever_waits(empty: Database, generation: Gen
     assert real_time_differences(empty, roles[0], "Asia/Tokyo") == []
     empty.execute(f"TRUNCATE {schema}.solicitudes CASCADE")
     assert real_time_differences(empty, roles[0], "Asia/Tokyo") == []
-    with empty.connect() as connection:
+    with empty.session() as connection:
         assert oracle.read_view(connection, REAL_TIME_VIEW, "mes") == []
 
 
 def test_real_time_view_does_not_see_what_is_not_committed(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         market = start(BASE_SEED, "A", date(2026, 11, 23))
         market.make(SMALL)
         market.insert(connection)

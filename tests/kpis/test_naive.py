@@ -99,7 +99,7 @@ def golden(system_server: Server) -> Iterator[Database]:
     for database in fresh_database(system_server):
         load_source(database.url, "A")
         migrate(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             refresh(connection)
         yield database
 
@@ -111,7 +111,7 @@ def harmless(system_server: Server) -> Iterator[Database]:
         load_source_schema(database.url)
         database.execute(HARMLESS)
         migrate(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             refresh(connection)
         yield database
 
@@ -123,7 +123,7 @@ def naive(name: str) -> bytes:
 
 def naive_rows(database: Database, name: str) -> list[Row]:
     """Run a naive query."""
-    with database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+    with database.session() as connection, connection.cursor(row_factory=dict_row) as cursor:
         rows: list[Row] = [dict(row) for row in cursor.execute(naive(name)).fetchall()]
     for row in rows:
         if "asesor_id" in row:
@@ -155,7 +155,7 @@ def test_naive_query_is_wrong_where_the_view_is_right(
 ) -> None:
     view = 0 if key == "mes" else 1
     right = expected_views("A", changed=False)[view]
-    with golden.connect() as connection:
+    with golden.session() as connection:
         ours = read_views(connection)[view]
     assert differences(right, ours) == []
     rows = naive_rows(golden, name)
@@ -174,7 +174,7 @@ def test_naive_query_is_right_where_its_trap_is_not(
     harmless: Database, name: str, key: str, columns: set[str]
 ) -> None:
     view = 0 if key == "mes" else 1
-    with harmless.connect() as connection:
+    with harmless.session() as connection:
         right = compute(connection, TODAY)[view]
         assert differences(right, read_views(connection)[view]) == []
     keys: set[object] = {row[key] for row in right}
@@ -206,7 +206,7 @@ def test_each_view_has_a_plain_unique_index_and_refreshes_concurrently(
         "AND indpred IS NULL AND indexprs IS NULL AND indnkeyatts = 1"
     )
     assert plain == [(key,)]
-    with golden.connect() as connection:
+    with golden.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         connection.execute(f"REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.{view}".encode())
 
@@ -259,7 +259,7 @@ def test_a_view_that_was_never_filled_is_an_error_and_not_an_empty_list(
 ) -> None:
     load_source(system_database.url, "A")
     migrate(system_database.url)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(naive("09_swallowed_error.sql"))
         assert connection.execute("SELECT * FROM public.naive_ranking()").fetchall() == []
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:

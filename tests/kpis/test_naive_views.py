@@ -65,7 +65,7 @@ TRAPS = [
 
 def refresh(database: Database, now: str) -> None:
     """Refresh all views in a session whose clock is pinned."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
         connection.execute("SELECT * FROM analytics.refresh_all_mv()")
 
@@ -95,7 +95,7 @@ def harmless(system_server: Server) -> Iterator[Database]:
 def naive_rows(database: Database, name: str) -> list[Row]:
     """Run a naive query."""
     query = (NAIVE / f"{name}.sql").read_bytes()
-    with database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+    with database.session() as connection, connection.cursor(row_factory=dict_row) as cursor:
         return [dict(row) for row in cursor.execute(query).fetchall()]
 
 
@@ -134,7 +134,7 @@ def test_naive_query_is_wrong_where_the_view_is_right(
     # Of the ninth: the next day begins, and nothing changes.
     today = TODAY + timedelta(days=int(name.startswith("09")))
     refresh(rich, f"{today} 12:00:00-05")
-    with rich.connect() as connection:
+    with rich.session() as connection:
         expected = compute_seven(read_source(connection), today)
         actual = read_seven(connection)
     assert seven_differences(expected, actual) == []
@@ -147,7 +147,7 @@ def test_naive_query_is_wrong_where_the_view_is_right(
 def test_naive_query_is_right_where_its_trap_is_not(
     harmless: Database, name: str, view: str, columns: set[str]
 ) -> None:
-    with harmless.connect() as connection:
+    with harmless.session() as connection:
         expected = compute_seven(read_source(connection), TODAY)
         actual = read_seven(connection)
     assert seven_differences(expected, actual) == []

@@ -338,7 +338,7 @@ def test_a_renamed_column_is_noted_under_its_new_name(april: tuple[Database, int
 def test_a_pinned_clock_without_an_offset_is_of_the_session(april: tuple[Database, int]) -> None:
     """What is hashed is in UTC; the clock is not."""
     database, _ = april
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute(
             "SET TimeZone = 'America/Bogota'; SET analytics.now = '2026-05-21 20:00'"
         )

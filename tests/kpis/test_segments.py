@@ -26,7 +26,7 @@ def rich(system_database: Database) -> Database:
 
 def refresh(database: Database, now: str) -> str:
     """Refresh; return why the view of segments was published, or that it was not."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
         rows = connection.execute("SELECT * FROM analytics.refresh_all_mv()").fetchall()
         assert {row[1] for row in rows} == {"SUCCESS"}, rows
@@ -41,7 +41,7 @@ def refresh(database: Database, now: str) -> str:
 
 def differences(database: Database, today: date, **limits: int) -> list[str]:
     """Compare the seven views with the oracle."""
-    with database.connect() as connection:
+    with database.session() as connection:
         expected = compute_seven(read_source(connection), today, limits={**LIMITS, **limits})
         return seven_differences(expected, read_seven(connection))
 

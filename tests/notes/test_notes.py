@@ -30,7 +30,7 @@ def path(**values: str) -> str:
 
 
 def test_a_note_has_its_author_and_is_removed_by_its_number(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute("SET ROLE analytics_operador")
         row = connection.execute(
             "SELECT analytics.add_note('2026-03-12', E' nuevos precios\u00a0')"
@@ -68,7 +68,7 @@ def test_a_wrong_note_names_the_parameter(
     migrated: Database, day: str | None, note: str | None, view: str | None, message: str
 ) -> None:
     with (
-        migrated.connect() as connection,
+        migrated.session() as connection,
         pytest.raises(psycopg.errors.InvalidParameterValue, match=message),
     ):
         connection.execute("SELECT analytics.add_note(%s, %s, %s)", [day, note, view])
@@ -77,7 +77,7 @@ def test_a_wrong_note_names_the_parameter(
 
 def test_readers_write_no_notes(migrated: Database) -> None:
     migrated.execute("SELECT analytics.add_note('2026-03-12', 'nuevos precios')")
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         for role in (LECTOR, "analytics_anon", "analytics_scheduler"):
             connection.execute(f"SET ROLE {role}")
             for statement in (

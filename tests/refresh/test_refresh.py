@@ -96,7 +96,7 @@ def test_run_that_is_rolled_back_leaves_its_lines_in_the_servers_log(migrated: D
 
 
 def test_second_refresh_says_at_once_that_one_is_running(migrated: Database) -> None:
-    with migrated.connect(autocommit=False) as first, migrated.connect() as second:
+    with migrated.connect(autocommit=False) as first, migrated.session() as second:
         first.execute("SELECT * FROM refresh_all_mv()")
         second.execute("SET statement_timeout = '60s'")
         with pytest.raises(psycopg.errors.LockNotAvailable, match="already running") as refused:
@@ -113,7 +113,7 @@ def test_readers_and_a_refresh_never_wait_for_each_other(migrated: Database) -> 
     with (
         migrated.connect(autocommit=False) as reader,
         migrated.connect(autocommit=False) as refresher,
-        migrated.connect() as another,
+        migrated.session() as another,
     ):
         for connection in (reader, refresher, another):
             connection.execute("SET statement_timeout = '60s'")
@@ -129,7 +129,7 @@ def test_view_without_unique_index_is_refreshed_with_a_warning(migrated: Databas
     refresh(migrated)
     migrated.execute("DROP INDEX analytics.mv_metricas_mensuales_mes")
     notices: list[str] = []
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
         rows = connection.execute("SELECT refresh_status FROM refresh_all_mv(true)").fetchall()
     assert rows == [("SUCCESS",)] * len(NINE)
@@ -202,7 +202,7 @@ def test_bare_refresh_by_a_dba_changes_nothing(migrated: Database) -> None:
 
 def test_refresh_does_not_depend_on_the_callers_settings(migrated: Database) -> None:
     migrated.execute(ADVISOR)
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         for setting in (
             "search_path = pg_catalog",
             "timezone = 'Asia/Tokyo'",
@@ -219,7 +219,7 @@ def test_refresh_does_not_depend_on_the_callers_settings(migrated: Database) -> 
 
 
 def test_pinned_clock_is_refused_where_it_is_not_allowed(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute("SET analytics.now = '2026-01-31 23:59:59-05'")
         assert connection.execute("SELECT analytics.today()::text").fetchone() == ("2026-01-31",)
         connection.execute("RESET analytics.now")
@@ -271,7 +271,7 @@ def test_each_role_may_do_its_own_and_nothing_else(
     migrated: Database, role: str, may: list[str], may_not: list[str]
 ) -> None:
     refresh(migrated)
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute(f"SET ROLE {role}")
         for statement in may:
             connection.execute(statement)
@@ -338,7 +338,7 @@ def test_rules_on_views_do_not_confuse_the_order_of_views(migrated: Database) ->
         "CREATE RULE around AS ON INSERT TO public.v1 DO INSTEAD INSERT INTO public.v2 VALUES (1)",
         "CREATE MATERIALIZED VIEW analytics.mv_regla AS SELECT one FROM public.v1",
     )
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute("SET statement_timeout = '60s'")
         rows = connection.execute(
             "SELECT view_name FROM kpi_engine.materialized_views()"
@@ -348,7 +348,7 @@ def test_rules_on_views_do_not_confuse_the_order_of_views(migrated: Database) ->
 
 def test_refresh_of_the_monthly_view_does_not_make_its_readers_wait(migrated: Database) -> None:
     refresh(migrated)
-    with migrated.connect(autocommit=False) as reader, migrated.connect() as refresher:
+    with migrated.connect(autocommit=False) as reader, migrated.session() as refresher:
         reader.execute("SELECT count(*) FROM mv_metricas_mensuales")
         reader.execute("SELECT count(*) FROM mv_ranking_asesores")
         refresher.execute("SET lock_timeout = '30s'")

@@ -28,7 +28,7 @@ def day(days: int) -> str:
 
 
 def tick(database: Database, at: datetime, *then: str) -> None:
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [at.isoformat()])
         connection.execute("CALL analytics.tick()")
         for statement in then:
@@ -60,7 +60,7 @@ def scheduled(database: Database) -> Database:
 
 def make_scheduled(database: Database) -> None:
     install(database)
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, 7, "A", NOW.date())
     database.execute(
         f"UPDATE analytics.scheduler_state SET scheduled_since = '{day(-3)} 12:00:00-05'",

@@ -32,7 +32,7 @@ def scheduled(migrated: Database) -> Database:
 
 
 def tick(database: Database, at: str) -> None:
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [at])
         connection.execute("CALL analytics.tick()")
 
@@ -122,7 +122,7 @@ def test_wrong_schedule_can_be_set_right(scheduled: Database) -> None:
 
 
 def reschedule(database: Database, at: str, *schedule: str) -> None:
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [at])
         connection.execute(
             "SELECT analytics.set_schedule(%s, %s)", [schedule[0], (*schedule, None)[1]]
@@ -159,7 +159,7 @@ def test_work_returns_at_once_while_a_refresh_runs_and_leaves_its_job_queued(
     scheduled: Database,
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
-    with scheduled.connect(autocommit=False) as refreshing, scheduled.connect() as worker:
+    with scheduled.connect(autocommit=False) as refreshing, scheduled.session() as worker:
         refreshing.execute("SELECT * FROM refresh_all_mv()")
         worker.execute("SET statement_timeout = '60s'")
         worker.execute("CALL analytics.work()")
@@ -202,7 +202,7 @@ def test_job_that_can_not_run_at_all_is_noted_raised_and_keeps_no_lock(
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
     scheduled.execute("DROP FUNCTION kpi_engine.materialized_views(text)")
-    with scheduled.connect() as worker:
+    with scheduled.session() as worker:
         with pytest.raises(psycopg.errors.UndefinedFunction, match="refresh job 1 failed"):
             worker.execute("CALL analytics.work()")
         assert scheduled.rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
@@ -215,7 +215,7 @@ def test_job_of_a_dead_session_is_done_again_three_times_at_the_most(
     scheduled: Database,
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
-    with scheduled.connect() as dying:
+    with scheduled.session() as dying:
         dying.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         dying.execute("SELECT kpi_engine.claim_refresh_job()")
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "RUNNING", 1)]
@@ -240,7 +240,7 @@ def test_tick_closes_what_a_dead_session_left_and_takes_no_other_for_it(
     scheduled: Database,
 ) -> None:
     tick(scheduled, "2026-11-21 01:00:00-05")
-    with scheduled.connect() as dying:
+    with scheduled.session() as dying:
         dying.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         dying.execute("SELECT kpi_engine.claim_refresh_job()")
         tick(scheduled, "2026-11-21 01:00:30-05")
@@ -270,7 +270,7 @@ def test_work_lets_the_tick_of_the_same_moment_go_first(scheduled: Database) -> 
     )
     # However late the tick is here.
     scheduled.rewrite("kpi_engine.wait_for_tick()", "'2 seconds'", "'5 minutes'")
-    with ThreadPoolExecutor(1) as pool, scheduled.connect() as worker:
+    with ThreadPoolExecutor(1) as pool, scheduled.session() as worker:
         done = pool.submit(worker.execute, "CALL analytics.work()")
         scheduled.wait_until(
             "SELECT count(*) = 1 FROM pg_stat_activity "
@@ -480,7 +480,7 @@ def test_retry_that_waits_is_given_up_when_another_refresh_succeeds(scheduled: D
 
 def work_and_ignore(database: Database, at: str = "") -> None:
     """Run work(); a refresh that fails is noted, and raised where it could not run at all."""
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [at])
         try:
             connection.execute("CALL analytics.work()")
@@ -496,8 +496,8 @@ def test_refresh_that_runs_too_long_is_cancelled_and_nothing_else(scheduled: Dat
     tick(scheduled, "2026-11-21 01:00:00-05")
     url = scheduled.url_as("analytics_scheduler", "secret")
     with (
-        scheduled.connect() as reader,
-        scheduled.connect() as blocker,
+        scheduled.session() as reader,
+        scheduled.session() as blocker,
         scheduled.connect(url) as run,
     ):
         blocker.execute("BEGIN")
@@ -551,7 +551,7 @@ def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
 ) -> None:
     scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
     with (
-        scheduled.connect() as blocker,
+        scheduled.session() as blocker,
         scheduled.connect(overdue(scheduled)) as run,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -561,7 +561,7 @@ def test_whatever_runs_too_long_is_cancelled_by_a_tick_whoever_started_it(
             scheduled.execute("UPDATE kpi_engine.derived_tables SET rules_checksum = 'x'")
         result = pool.submit(run.execute, statement)
         scheduled.wait_until("SELECT started_at IS NOT NULL FROM analytics.running_refresh()")
-        with scheduled.connect() as scheduler:
+        with scheduled.session() as scheduler:
             scheduler.execute("SET ROLE analytics_scheduler")
             scheduler.execute("CALL analytics.tick()")
         with pytest.raises(psycopg.errors.QueryCanceled):
@@ -595,12 +595,12 @@ def test_refresh_that_was_broken_off_is_a_problem_until_one_succeeds(scheduled: 
     tick(scheduled, "2026-11-21 01:00:00-05")
     claim = "SELECT kpi_engine.claim_refresh_job()"
     for _ in range(2):
-        with scheduled.connect() as dying:
+        with scheduled.session() as dying:
             dying.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
             dying.execute(claim)
             dying.execute("SELECT kpi_engine.close_orphaned_jobs(false)")
         assert "refresh_failed" in problems(scheduled)
-        with scheduled.connect() as running:
+        with scheduled.session() as running:
             running.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
             running.execute(claim)
             assert "refresh_failed" in problems(scheduled)
@@ -613,7 +613,7 @@ def test_refresh_that_was_broken_off_is_a_problem_until_one_succeeds(scheduled: 
 
 def test_repair_of_change_capture_leaves_the_lock_timeout_alone(scheduled: Database) -> None:
     scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
-    with scheduled.connect() as connection:
+    with scheduled.session() as connection:
         connection.execute("ALTER TABLE public.asesores OWNER TO analytics_owner")
         connection.execute("ALTER TABLE public.asesores DISABLE TRIGGER USER")
         connection.execute("BEGIN; SET LOCAL lock_timeout = '2s'")
@@ -628,7 +628,7 @@ def test_run_whose_session_ended_is_closed_as_crashed_and_done_again(scheduled: 
     scheduled.execute("SELECT * FROM analytics.refresh_all_mv()")
     tick(scheduled, "2026-11-21 01:00:00-05")
     before = scheduled.rows("SELECT * FROM mv_metricas_mensuales ORDER BY 1")
-    with scheduled.connect() as blocker, scheduled.connect() as dying:
+    with scheduled.session() as blocker, scheduled.session() as dying:
         blocker.execute("BEGIN")
         blocker.execute("LOCK TABLE kpi_engine.engine_state IN ACCESS EXCLUSIVE MODE")
         pid = dying.info.backend_pid

@@ -136,7 +136,7 @@ def test_ticks_go_on_while_a_refresh_runs_which_sigterm_cancels(
 ) -> None:
     migrated.execute("SELECT kpi_engine.queue_refresh(false, 'ana')")
     url = as_scheduler(migrated)
-    with migrated.connect() as blocker:
+    with migrated.session() as blocker:
         blocker.execute("BEGIN")
         blocker.execute("LOCK TABLE public.asesores IN ACCESS EXCLUSIVE MODE")
         with service(url, tmp_path / "log", "--stop-seconds", "0.5") as process:

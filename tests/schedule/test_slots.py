@@ -88,7 +88,7 @@ def slots_of(
 @pytest.mark.system_only("the same time zone files as Python")
 def test_slots_of_every_zone_are_those_of_python(system_database: Database) -> None:
     install(system_database)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         known = known_zones(connection)
         tried = known if LONG else distinct(known)
         assert len(tried) > 50
@@ -128,7 +128,7 @@ def test_slots_of_every_zone_are_those_of_python(system_database: Database) -> N
 def test_slots_of_odd_days_are_those_of_python(
     migrated: Database, zone: str, first: date, days: int
 ) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         for at in (*TIMES, "00:30", "23:00", "23:30", "23:59"):
             ours = slots_of(connection, zone, at, first, days)
             theirs = [
@@ -273,7 +273,7 @@ def test_each_local_day_of_every_zone_runs_exactly_once(system_database: Databas
         $tick_at$
         """,
     )
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         tried = distinct(known_zones(connection))
         assert len(tried) > 50
@@ -332,7 +332,7 @@ class Ticking:
 @pytest.fixture
 def ticking(migrated: Database) -> Iterator[Ticking]:
     migrated.execute("UPDATE analytics.settings SET value = 'on' WHERE name = 'allow_pinned_clock'")
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         yield Ticking(connection, datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 

@@ -38,7 +38,7 @@ class Schedule:
     start: datetime
 
     def run(self, after: timedelta, *statements: str) -> None:
-        with self.database.connect() as connection:
+        with self.database.session() as connection:
             connection.execute(
                 "SELECT set_config('analytics.now', %s, false)", [(self.start + after).isoformat()]
             )
@@ -93,7 +93,7 @@ def make_schedule(database: Database) -> None:
     ((now,),) = database.rows("SELECT clock_timestamp()")
     assert isinstance(now, datetime)
     REFRESHED_AT[database.cluster.name] = now
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, 5, "A", now.date())
     build_missing(database.url)
     slot = f"{(now - timedelta(hours=1)).astimezone(UTC):%H:%M}"
@@ -209,7 +209,7 @@ def test_nothing_is_queued_beside_a_job_that_waits_or_runs(schedule: Schedule) -
     schedule.run(timedelta(), CHANGE)
     assert schedule.tick(minutes=1) == [("lag", "QUEUED")]
     assert schedule.tick(minutes=2) == [("lag", "QUEUED")]
-    with schedule.database.connect() as worker:
+    with schedule.database.session() as worker:
         worker.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
         worker.execute("SELECT kpi_engine.claim_refresh_job()")
         assert schedule.tick(minutes=3) == [("lag", "RUNNING")]

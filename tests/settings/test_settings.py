@@ -159,14 +159,14 @@ def test_a_refusal_names_the_default_that_causes_it_and_how_to_change_it(
     system_database: Database, setting: str, value: str, error: type[psycopg.Error]
 ) -> None:
     install(system_database)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(f"ALTER DATABASE {system_database.name} SET {setting} = '{value}'")
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         with pytest.raises(error) as refused:
             connection.execute("SELECT * FROM analytics.refresh_all_mv()")
         hint = str(refused.value.diag.message_hint)
         assert f"ALTER DATABASE {system_database.name} SET {setting} = " in hint, hint
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(f"SET {setting} = '{value}'")
         with pytest.raises(error) as refused:
             connection.execute("SELECT * FROM analytics.refresh_all_mv()")

@@ -55,7 +55,7 @@ def test_functions_that_planning_a_refresh_may_run_are_named(
 ) -> None:
     migrate(system_database.url)
     assert system_database.rows("SELECT * FROM kpi_engine.foreign_code()") == []
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(f"SET ROLE {owner}")
         connection.execute(statement)
     rows = system_database.rows(
@@ -73,7 +73,7 @@ def test_functions_that_planning_a_refresh_may_run_are_named(
 def test_a_view_of_somebody_else_in_a_table_s_place_is_refused(
     system_database: Database, owner: str
 ) -> None:
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(f"SET ROLE {owner}")
         connection.execute("ALTER TABLE public.ofertas RENAME TO ofertas_kept")
         connection.execute("CREATE VIEW public.ofertas AS SELECT * FROM public.ofertas_kept")
@@ -102,7 +102,7 @@ def test_a_constraint_of_a_source_table_is_not_worked_out_by_a_refresh(
     system_database: Database, owner: str
 ) -> None:
     migrate(system_database.url)
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute(f"SET ROLE {owner}")
         connection.execute("CREATE TABLE public.seen_as (name text)")
         connection.execute("GRANT INSERT ON public.seen_as TO PUBLIC")
@@ -112,7 +112,7 @@ def test_a_constraint_of_a_source_table_is_not_worked_out_by_a_refresh(
             "RETURN ''x''; END'"
         )
         connection.execute("ALTER TABLE public.ofertas ADD CHECK (public.evil(1) <> '') NOT VALID")
-    with system_database.connect() as connection:
+    with system_database.session() as connection:
         connection.execute("SET constraint_exclusion = on")
         connection.execute("SELECT * FROM analytics.refresh_all_mv(true)")
         row = connection.execute("SELECT current_setting('evil.ran_as', true)").fetchone()

@@ -96,7 +96,7 @@ def make_wide(database: Database) -> None:
         "AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)"
     )
     database.execute(*(str(statement) for (statement,) in unique))
-    with database.connect() as connection:
+    with database.session() as connection:
         fill(connection, 25, "A", date(2026, 11, 23), size=Size(requests=60))
     migrate(database.url)
     refresh(database)

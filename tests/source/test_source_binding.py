@@ -100,7 +100,7 @@ def check_fails_by_name(database: Database, *words: str, problem: str = "source_
             for word in words:
                 assert word in str(message)
     assert contents(database) == before
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         connection.execute("CALL analytics.tick()")
         for call in (
@@ -233,7 +233,7 @@ def test_when_the_source_moves_refreshes_fail_by_name_until_migrate_binds_it_aga
     market: Database, move: str
 ) -> None:
     statements, words, cure = MOVES[move]
-    with market.connect() as connection:
+    with market.session() as connection:
         for statement in statements:
             connection.execute(statement)
     check_fails_by_name(market, *words)
@@ -250,7 +250,7 @@ def test_a_schema_that_was_renamed_is_bound_by_migrate_under_its_new_name(
     check_fails_by_name(market_b, "is gone", "operacion.")
     migrate(market_b.url)
     assert refresh(market_b, NOW)[0] == "full"
-    with market_b.connect() as connection:
+    with market_b.session() as connection:
         views = read_views(connection)
     assert all_differences(expected_views("B", changed=False), views) == []
     assert problems(market_b) == {}
@@ -545,7 +545,7 @@ def test_the_owner_of_the_tables_releases_and_binds_in_one_transaction(market: D
             f"TO {role}",
             f"ALTER TABLE public.asesores OWNER TO {role}",
         )
-        with market.connect() as connection:
+        with market.session() as connection:
             connection.execute(f"SET ROLE {role}")
             with connection.transaction():
                 connection.execute("SELECT analytics.release_source()")

@@ -82,7 +82,7 @@ def test_dropped_indexes_are_listed_as_missing_and_built(
 
 
 def test_operators_may_list_and_readers_may_not(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         connection.execute("SET ROLE analytics_operador")
         connection.execute("SELECT * FROM analytics.source_indexes()")
         connection.execute("SET ROLE analytics_lector")
@@ -92,7 +92,7 @@ def test_operators_may_list_and_readers_may_not(migrated: Database) -> None:
 
 def test_leftover_of_an_interrupted_build_is_replaced(migrated: Database) -> None:
     name = "teloo_analytics_ofertas_created_at"
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
         with pytest.raises(psycopg.errors.UniqueViolation):
             connection.execute(
@@ -135,12 +135,12 @@ def test_partitions_with_long_names_get_their_indexes(system_database: Database)
 
 def test_refresh_without_any_of_the_indexes_is_right(migrated: Database) -> None:
     migrated.execute(DROP_ALL)
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
     assert refresh(migrated, NOW)[0] == "full"
     assert view_differences(migrated, NOW) == []
     for seed in range(3):
-        with migrated.connect() as connection:
+        with migrated.session() as connection:
             change(connection, seed, "A", TODAY)
             months = oracle.compute_months(oracle.read_source(connection), "America/Bogota")
             actual = oracle.read_view(connection, "v_metricas_mensuales_tiempo_real", "mes")

@@ -85,7 +85,7 @@ def test_stranger_who_holds_the_refresh_lock_is_named_and_no_refresh(
 def test_session_of_ours_that_holds_the_refresh_lock_and_does_nothing_is_told_in_time(
     migrated: Database,
 ) -> None:
-    with migrated.connect() as forgotten:
+    with migrated.session() as forgotten:
         forgotten.execute(f"SELECT pg_advisory_lock({KEY})")
         pid = forgotten.info.backend_pid
         migrated.execute("CALL analytics.tick()")
@@ -132,7 +132,7 @@ def test_other_locks_of_ours_are_not_for_strangers(
     for table in ("tick_lock", "change_log_lock", "alerts_lock", "refresh_lock"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), stranger.transaction():
             stranger.execute(f"LOCK TABLE kpi_engine.{table} IN ACCESS SHARE MODE")
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, 3, "A", date(2026, 11, 26))
     migrated.execute("CALL analytics.tick()")
     assert migrated.rows("SELECT last_tick_at IS NOT NULL FROM analytics.scheduler_state") == [
@@ -162,9 +162,9 @@ def test_tick_that_can_not_begin_is_not_silent(migrated: Database) -> None:
 
 
 def test_refresh_that_waits_for_a_lock_on_a_source_table_is_told(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, 3, "A", date(2026, 11, 26))
-    with migrated.connect(autocommit=False) as keeper, migrated.connect() as refreshing:
+    with migrated.connect(autocommit=False) as keeper, migrated.session() as refreshing:
         keeper.execute("LOCK TABLE public.solicitudes IN ACCESS EXCLUSIVE MODE")
         keeper_pid, pid = keeper.info.backend_pid, refreshing.info.backend_pid
         refreshing.execute("SET lock_timeout = 0")

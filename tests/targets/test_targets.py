@@ -50,7 +50,7 @@ def setting(database: Database, value: str) -> None:
 def set_target(
     database: Database, *values: object, now: str | None = None, user: str | None = None
 ) -> None:
-    with database.connect() as connection:
+    with database.session() as connection:
         if now:
             connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
         if user:
@@ -160,7 +160,7 @@ def test_a_target_that_is_not_there_can_not_be_removed(migrated: Database) -> No
 def test_readers_read_targets_and_write_none(migrated: Database) -> None:
     set_target(migrated, MONTHS, "ofertas_totales", "2026-01-01", 1, user="analytics_operador")
     for role in ("analytics_lector", "analytics_operador"):
-        with migrated.connect() as connection:
+        with migrated.session() as connection:
             connection.execute(f"SET ROLE {role}")
             assert len(connection.execute(TARGETS).fetchall()) == 1
             connection.execute(RESULTS)
@@ -176,7 +176,7 @@ def test_readers_read_targets_and_write_none(migrated: Database) -> None:
         f"set_target('{MONTHS}', 'ofertas_totales', '2026-01-01', 1)",
         f"remove_target('{MONTHS}', 'ofertas_totales', '2026-01-01')",
     ):
-        with migrated.connect() as connection:
+        with migrated.session() as connection:
             for role in ("analytics_lector", "analytics_anon", "analytics_scheduler"):
                 connection.execute(f"SET ROLE {role}")
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -411,7 +411,7 @@ def test_a_fault_of_the_targets_stops_no_publish(market: Database) -> None:
     setting(market, "all")
     set_target(market, MONTHS, "solicitudes_creadas", "2026-04-01", 100000, now=MARCH)
     market.execute("ALTER TABLE kpi_engine.target_results RENAME TO elsewhere")
-    with market.connect() as connection:
+    with market.session() as connection:
         said: list[str] = []
         connection.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
         connection.execute("SELECT set_config('analytics.now', %s, false)", [APRIL_CLOSED])
@@ -427,7 +427,7 @@ def test_a_fault_of_the_targets_stops_no_publish(market: Database) -> None:
 
 
 def test_without_targets_a_publish_pays_next_to_nothing(market: Database) -> None:
-    with market.connect() as connection:
+    with market.session() as connection:
         call = "SELECT kpi_engine.note_target_results('mv_metricas_mensuales', 1)"
         connection.execute(call)
         times = []
@@ -520,7 +520,7 @@ def test_uninstall_says_what_goes(migrated: Database) -> None:
         "SELECT analytics.add_note('2026-03-12', 'nuevos precios')",
         "SELECT analytics.add_note('2026-03-13', 'otros precios')",
     )
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         lost = farewell.losses(connection)
     assert (
         "lost: targets, 1 row(s); to keep them, before: \\copy kpi_engine.targets TO "
@@ -540,7 +540,7 @@ def make_missed(database: Database) -> None:
     migrate(database.url)
     database.execute(ADD.format("now() - interval '8 days'"))
     setting(database, DAYS)
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute(
             "SELECT set_config('analytics.now', (now() - interval '7 days')::text, false)"
         )

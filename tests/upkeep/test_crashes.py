@@ -50,7 +50,7 @@ def crashing() -> Iterator[Database]:
         cluster.start()
         database = Database(cluster, "cron")
         load_source_schema(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             fill(connection, 11, "A", today())  # type: ignore[arg-type]
         migrate(database.url)
         build_missing(database.url)
@@ -74,7 +74,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> float:
 
 
 def differences(database: Database) -> list[str]:
-    with database.connect() as connection:
+    with database.session() as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         return oracle.all_differences(
             oracle.compute(connection, today()),  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ class Reader:
     def run(self, database: Database) -> None:
         while not self.stop.is_set():
             try:
-                with database.connect() as connection:
+                with database.session() as connection:
                     while not self.stop.wait(0.02):
                         row = connection.execute(CONTENTS).fetchone()
                         assert row
@@ -126,7 +126,7 @@ def processes(cluster: Cluster) -> list[int]:
 
 def begin_scheduled_refresh(database: Database, holder: psycopg.Connection, seed: int) -> int:
     """Change rows, let pg_cron begin the refresh of today's slot, and hold it in the middle."""
-    with database.connect() as connection:
+    with database.session() as connection:
         change(connection, seed, "A", today(), count=30)  # type: ignore[arg-type]
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     database.execute(

@@ -64,7 +64,7 @@ def template(system_server: Server) -> Iterator[str]:
         database = Database(system_server.cluster, name)
         load_source_schema(database.url)
         migrate(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             fill(connection, BASE_SEED, "A", TODAY, size=SIZE)
         database.execute("SELECT analytics.set_setting('rebuild_batch_requests', '100')")
         assert refresh(database, NOW) == ("full", "it was never built")
@@ -117,7 +117,7 @@ def published(database: Database) -> list[list[tuple[object, ...]]]:
 
 def disturb(database: Database, seed: int, count: int = 30) -> None:
     """Change some things at random."""
-    with database.connect() as connection:
+    with database.session() as connection:
         change(connection, seed, "A", TODAY, count=count)
 
 
@@ -151,7 +151,7 @@ def held_rebuild(
         "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
     )
     with (
-        database.connect() as keeper,
+        database.session() as keeper,
         session(database) as rebuilder,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -182,7 +182,7 @@ def interrupt(database: Database, how: str = "pg_cancel_backend") -> None:
 
 
 def test_rebuild_gives_what_the_oracle_gives(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
     for seed in (1, 2):
         with session(migrated) as connection:
@@ -284,7 +284,7 @@ def test_rebuild_interrupted_before_the_swap_goes_on(market: Database) -> None:
     ):
         reader.execute("SELECT count(*) FROM kpi_engine.solicitud_facts")
         result = pool.submit(rebuilder.execute, CALL)
-        with market.connect() as observer:
+        with market.session() as observer:
             observer.execute("SET statement_timeout = '2min'")
             observer.execute(
                 f"DO $$ BEGIN WHILE NOT {pid_of(reader)} = ANY (pg_blocking_pids("
@@ -355,7 +355,7 @@ def test_time_zone_can_not_change_during_a_batch(market: Database) -> None:
 
 def test_truncate_during_a_rebuild_leads_to_a_full_refresh(market: Database) -> None:
     with (
-        market.connect() as truncater,
+        market.session() as truncater,
         ThreadPoolExecutor(1) as pool,
         held_rebuild(market, 3) as (result, keeper, pid),
     ):
@@ -398,7 +398,7 @@ def test_full_refresh_after_an_interrupted_rebuild_makes_it_obsolete(market: Dat
 def test_operators_may_rebuild(market: Database) -> None:
     disturb(market, 11)
     with held_rebuild(market, 2, role="analytics_operador") as (result, keeper, _):
-        with market.connect() as reader:
+        with market.session() as reader:
             reader.execute("SET ROLE analytics_lector")
             assert reader.execute(
                 "SELECT batches_done FROM analytics.rebuild_progress"
@@ -447,7 +447,7 @@ def test_session_with_a_clock_that_is_not_allowed_takes_no_job_and_keeps_no_lock
             worker.execute("CALL analytics.work()")
         assert market.rows(LOCKS) == [(0,)]
     # It is left to a session with the right clock.
-    with market.connect() as worker:
+    with market.session() as worker:
         assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("QUEUED",)]
         worker.execute("CALL analytics.work()")
     assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
@@ -985,7 +985,7 @@ def test_next_refresh_does_what_was_predicted(market: Database, situation: str) 
 
 
 def test_prediction_before_the_first_refresh_and_how_long_it_takes(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
     predicted = check_prediction(migrated, NOW)
     assert [row[1:4] + row[5:] for row in predicted] == [
@@ -1042,7 +1042,7 @@ def test_small_log_stays_for_the_refresh_also_after_it_was_large(market: Databas
 def test_tick_does_not_wait_for_a_refresh(market: Database) -> None:
     for _ in range(55):
         market.execute("UPDATE public.solicitudes SET updated_at = now()")
-    with market.connect(autocommit=False) as refresher, market.connect() as ticker:
+    with market.connect(autocommit=False) as refresher, market.session() as ticker:
         refresher.execute("SELECT * FROM analytics.refresh_all_mv()")
         ticker.execute("SET lock_timeout = '300ms'")
         ticker.execute("CALL analytics.tick()")

@@ -59,7 +59,7 @@ def pid_of(connection: psycopg.Connection) -> int:
 
 def wait_until_blocked(database: Database, waiting: int, by: int) -> None:
     """Return when one session waits for another's lock."""
-    with database.connect() as observer:
+    with database.session() as observer:
         observer.execute("SET statement_timeout = '2min'")
         observer.execute(
             "DO $$ BEGIN WHILE NOT "
@@ -104,7 +104,7 @@ def held_refresh(
         "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
     )
     with (
-        database.connect() as keeper,
+        database.session() as keeper,
         refresher_of(database) as refresher,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -171,7 +171,7 @@ def test_writer_that_is_open_across_two_refreshes_is_in_the_one_after_its_commit
     market: Database, isolation: str
 ) -> None:
     request = some_request(market)
-    with market.connect() as writer:
+    with market.session() as writer:
         writer.execute(f"BEGIN ISOLATION LEVEL {isolation}")
         writer.execute(PRICES)
         writer.execute(NEW_NOTICE)
@@ -263,8 +263,8 @@ def test_serializable_writers_never_fail_because_of_the_log(market: Database) ->
     reads = "SELECT count(*) FROM public.{}"
     for refresh_isolation in ("READ COMMITTED", "REPEATABLE READ"):
         with (
-            market.connect() as first,
-            market.connect() as second,
+            market.session() as first,
+            market.session() as second,
             refresher_of(market) as refresher,
         ):
             for writer in (first, second):
@@ -284,7 +284,7 @@ def test_serializable_writers_never_fail_because_of_the_log(market: Database) ->
         assert refresh(market, NOW)[0] == "incremental"
         assert view_differences(market, NOW) == []
     # The control: writers that read what the other writes do fail.
-    with market.connect() as first, market.connect() as second:
+    with market.session() as first, market.session() as second:
         for writer, table, statement in (
             (first, "auditorias_tiendas", NEW_NOTICE),
             (second, "historial_respuestas_ofertas", NEW_AUDIT),
@@ -362,7 +362,7 @@ def test_refresh_in_a_transaction_sees_its_own_changes_and_takes_them_back(
 
 def last_run_of(database: Database) -> tuple[str, str]:
     """Return mode and reason of the last refresh."""
-    with database.connect() as connection:
+    with database.session() as connection:
         return last_run(connection)
 
 
@@ -381,7 +381,7 @@ def test_refresh_waits_for_a_truncate_and_then_all_is_right(
         "UPDATE public.usuarios SET nombre = 'Zoë'",
     )
     with (
-        market.connect() as truncating,
+        market.session() as truncating,
         refresher_of(market) as refresher,
         ThreadPoolExecutor(1) as pool,
     ):

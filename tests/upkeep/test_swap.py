@@ -49,7 +49,7 @@ def test_rebuild_goes_on_without_the_reader_who_is_idle_in_his_transaction(
 
 
 def test_first_refresh_does_not_wait_for_who_reads_the_empty_tables(migrated: Database) -> None:
-    with migrated.connect(autocommit=False) as reader, migrated.connect() as refreshing:
+    with migrated.connect(autocommit=False) as reader, migrated.session() as refreshing:
         reader.execute(f"SELECT * FROM analytics.{REAL_TIME_VIEW}")
         refreshing.execute("SET statement_timeout = '55s'")
         rows = refreshing.execute(

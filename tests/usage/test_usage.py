@@ -27,7 +27,7 @@ class Usage:
 
     def run(self, *statements: str) -> None:
         """Run statements at this moment; what they read is in the statistics afterwards."""
-        with self.database.connect() as connection:
+        with self.database.session() as connection:
             connection.execute(
                 "SELECT set_config('analytics.now', %s, false)", [self.now.isoformat()]
             )
@@ -64,7 +64,7 @@ class Usage:
 @pytest.fixture
 def usage(migrated: Database) -> Usage:
     """Watched from now on."""
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, 5, "A", NOW.date())
         # Enough advisors for their indexes to be worth something.
         connection.execute(
@@ -275,7 +275,7 @@ def test_index_on_the_source_that_would_help(usage: Usage) -> None:
         "UPDATE public.solicitudes SET estado = 'E' "
         "WHERE id = (SELECT min(id::text)::uuid FROM public.solicitudes)"
     )
-    with usage.database.connect() as connection:
+    with usage.database.session() as connection:
         connection.execute(
             """
             INSERT INTO public.repuestos_solicitados

@@ -259,7 +259,7 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]
 
 
 def test_a_text_in_csv_never_begins_as_a_formula(api: Api) -> None:
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         rows = connection.execute("SELECT asesor_id FROM mv_ranking_asesores LIMIT 6").fetchall()
         ids = [str(asesor) for (asesor,) in rows]
         kept = connection.execute(

@@ -525,7 +525,7 @@ def test_a_large_forced_refresh_is_queued(api: Api) -> None:
 
 
 def test_a_large_first_refresh_is_queued_by_the_size_of_the_source(migrated: Database) -> None:
-    with migrated.connect() as connection:
+    with migrated.session() as connection:
         fill(connection, 5, "A", datetime.now(UTC).date())
     ((requests,),) = migrated.rows("SELECT count(*) FROM public.solicitudes")
     assert isinstance(requests, int)
@@ -549,7 +549,7 @@ def test_a_large_first_refresh_is_queued_by_the_size_of_the_source(migrated: Dat
 @contextmanager
 def held_lock(api: Api) -> Iterator[Callable[[], None]]:
     """Hold the refresh lock as analytics.work() does before it has a job; yield what lets go."""
-    with api.database.connect() as holder:
+    with api.database.session() as holder:
         holder.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
 
         def let_go() -> None:
@@ -571,7 +571,7 @@ def test_a_refresh_waits_for_who_only_looks_for_work(api: Api) -> None:
     for _ in range(30):
         with (
             held_lock(api) as let_go,
-            api.database.connect() as observer,
+            api.database.session() as observer,
             ThreadPoolExecutor(1) as pool,
         ):
             answer = pool.submit(api.post, REFRESH, OPERATOR)
@@ -870,7 +870,7 @@ def test_metrics_are_in_the_text_format_of_prometheus(api: Api) -> None:
 
 
 def test_a_view_that_was_never_populated_is_503(api: Api) -> None:
-    with api.database.connect() as owner:
+    with api.database.session() as owner:
         owner.execute("REFRESH MATERIALIZED VIEW analytics.mv_metricas_mensuales WITH NO DATA")
     try:
         api.forget_cache()
@@ -987,7 +987,7 @@ def test_a_writer_that_waits_too_long_gets_504(api: Api) -> None:
     for path in (REFRESH, "/materialized-views/scheduler/trigger-refresh"):
         with (
             api.database.connect(autocommit=False) as other,
-            api.database.connect() as observer,
+            api.database.session() as observer,
             ThreadPoolExecutor(1) as pool,
         ):
             other.execute("LOCK TABLE kpi_engine.refresh_jobs, analytics.refresh_log")

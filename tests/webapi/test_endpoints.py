@@ -410,7 +410,7 @@ def test_the_list_has_no_mistake() -> None:
 def test_an_entry_that_its_function_denies_is_a_clear_error(
     api: Api, entry: Endpoint, message: str
 ) -> None:
-    with api.database.connect() as connection, pytest.raises(UserError, match=message):
+    with api.database.session() as connection, pytest.raises(UserError, match=message):
         openapi.described(connection, entry)
 
 
@@ -429,7 +429,7 @@ def test_a_function_without_comment_or_grant_is_a_clear_error(system_database: D
         ),
     ):
         system_database.execute(statement)
-        with system_database.connect() as connection, pytest.raises(UserError, match=message):
+        with system_database.session() as connection, pytest.raises(UserError, match=message):
             openapi.described(connection, entry)
 
 
@@ -732,7 +732,7 @@ def test_functions_at_rest_give_the_same_csv(api: Api) -> None:
     ],
 )
 def test_lines_of_csv(api: Api, rows_in_json: str, expected: str) -> None:
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         [[written]] = connection.execute(
             'SELECT kpi_engine.csv_lines(%s::json, \'["p", "q"]\')', [rows_in_json]
         ).fetchall()

@@ -261,7 +261,7 @@ def test_work_of_ours_that_fails_inside_is_500_for_a_good_token(
     rights = "REVOKE {} ON ALL TABLES IN SCHEMA analytics, kpi_engine {} analytics_owner"
     api.forget_cache()
     size = log_size(api.database)
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         rows = connection.execute(
             "SELECT oid::regclass::text, relacl::text FROM pg_class "
             "WHERE relnamespace = ANY ('{analytics, kpi_engine}'::regnamespace[]) "

@@ -121,7 +121,7 @@ def source(system_server: Server) -> Iterator[Database]:
     with system_server.janitor(name):
         database = Database(system_server.cluster, name)
         load_source_schema(database.url)
-        with database.connect() as connection:
+        with database.session() as connection:
             fill(connection, 7, "A", TODAY)
         yield database
 
@@ -328,7 +328,7 @@ def test_the_api_works_through_a_pool_and_leaves_nothing_in_it(source: Database)
             assert api.get("/materialized-views/monthly-metrics?limit=x", LECTOR).status == 400
             assert api.get("/materialized-views/monthly-metrics").status == 401
             assert api.post("/materialized-views/refresh", LECTOR).status == 403
-        with source.connect() as connection:
+        with source.session() as connection:
             change(connection, 8, "A", TODAY, count=20)
         answer = api.post("/materialized-views/refresh", OPERATOR)
         assert answer.status == 200

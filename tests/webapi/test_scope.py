@@ -54,7 +54,7 @@ def seen(api: Api, path: str, cities: object = ("Bogotá", " cali"), **options: 
 
 def keys_in(api: Api, cities: Sequence[str]) -> set[str]:
     """Return the keys of spellings."""
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         rows = connection.execute(
             "SELECT DISTINCT analytics.city_key(city) FROM unnest(%s::text[]) AS city",
             [list(cities)],
@@ -357,7 +357,7 @@ def test_a_path_that_is_not_known_is_refused(api: Api, path: str | None) -> None
         "app.settings.api_audience": AUDIENCE,
         **({"request.path": path} if path is not None else {}),
     }
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", [name, value])
         with pytest.raises(psycopg.DatabaseError, match="some cities only") as caught:
@@ -368,7 +368,7 @@ def test_a_path_that_is_not_known_is_refused(api: Api, path: str | None) -> None
 
 
 def test_sql_sessions_see_all(api: Api) -> None:
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         counts = set()
         for role in (LECTOR, OPERADOR):
             connection.execute(f"SET ROLE {role}")

@@ -248,7 +248,7 @@ def test_odd_claims_are_refused_in_json(api: Api, change: dict[str, object]) -> 
 
 def test_without_an_audience_no_token_is_right(api: Api) -> None:
     """As with a file that somebody broke by hand; PostgREST itself checks none then."""
-    with api.database.connect() as connection:
+    with api.database.session() as connection:
         for audience in ("teloo-analytics", ""):
             connection.execute(
                 "SELECT set_config('app.settings.api_audience', %s, false)", [audience]
