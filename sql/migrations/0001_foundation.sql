@@ -86,7 +86,9 @@ CREATE TABLE kpi_engine.installation (
     search_path_after text,
     pg_cron_created boolean NOT NULL DEFAULT false,
     cron_role text,
-    installed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    installed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    facts_version text,
+    version text
 );
 COMMENT ON TABLE kpi_engine.installation IS
 'One row: what this installation is bound to, and what uninstall has to put back.';
@@ -104,6 +106,11 @@ COMMENT ON COLUMN kpi_engine.installation.pg_cron_created IS
 COMMENT ON COLUMN kpi_engine.installation.cron_role IS
 'Role that the pg_cron jobs run as; NULL where nothing is scheduled by pg_cron.';
 COMMENT ON COLUMN kpi_engine.installation.installed_at IS 'When the first migrate ran.';
+COMMENT ON COLUMN kpi_engine.installation.facts_version IS
+'Checksum of the rules by which the facts are computed, without the binding of the source: a hub '
+'takes rows only from sites with its own.';
+COMMENT ON COLUMN kpi_engine.installation.version IS
+'Version of teloo-analytics that was installed last, such as 0.1.0.';
 
 
 CREATE TABLE kpi_engine.settings (

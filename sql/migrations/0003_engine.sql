@@ -181,7 +181,8 @@ CREATE TABLE kpi_engine.view_state (
     calculated_at timestamptz NOT NULL,
     last_success_at timestamptz,
     published_version bigint,
-    settings_checksum text
+    settings_checksum text,
+    noted_relation oid
 );
 COMMENT ON TABLE kpi_engine.view_state IS
 'One row per materialized view: the day and the instant its contents were computed for. '
@@ -197,13 +198,18 @@ COMMENT ON COLUMN kpi_engine.view_state.published_version IS
 'engine_state.data_version that the contents show; NULL before the first refresh.';
 COMMENT ON COLUMN kpi_engine.view_state.settings_checksum IS
 'kpi_engine.settings_checksum() when the view was last refreshed; NULL where it reads no setting.';
+COMMENT ON COLUMN kpi_engine.view_state.noted_relation IS
+'The view whose contents the history has (kpi_engine.published_rows). Another one, such as after '
+'a restore: the next refresh compares them.';
 
 
 CREATE TABLE kpi_engine.refresh_log (
     log_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id bigint NOT NULL,
     view_name text,
-    triggered_by text NOT NULL CHECK (triggered_by IN ('manual', 'schedule', 'request')),
+    triggered_by text NOT NULL CHECK (
+        triggered_by IN ('manual', 'schedule', 'request', 'lag')
+    ),
     requested_by text NOT NULL,
     mode text NOT NULL CHECK (mode IN ('full', 'incremental', 'unchanged', 'none')),
     started_at timestamptz NOT NULL,
@@ -228,7 +234,8 @@ COMMENT ON COLUMN kpi_engine.refresh_log.log_id IS 'Order of writing.';
 COMMENT ON COLUMN kpi_engine.refresh_log.run_id IS 'The run; its rows share the number.';
 COMMENT ON COLUMN kpi_engine.refresh_log.view_name IS 'The view, or NULL for the run as a whole.';
 COMMENT ON COLUMN kpi_engine.refresh_log.triggered_by IS
-'manual: refresh_all_mv(); schedule: the daily slot; request: queued for the background.';
+'manual: refresh_all_mv(); schedule: the daily slot; request: queued for the background; lag: '
+'changes waited for as long as the setting target_lag allows.';
 COMMENT ON COLUMN kpi_engine.refresh_log.requested_by IS 'Database user who asked for it.';
 COMMENT ON COLUMN kpi_engine.refresh_log.mode IS
 'full: everything was computed again from the source; incremental: only what had changed; '

@@ -3,7 +3,7 @@
 
 CREATE TABLE kpi_engine.refresh_jobs (
     job_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    triggered_by text NOT NULL CHECK (triggered_by IN ('schedule', 'request')),
+    triggered_by text NOT NULL CHECK (triggered_by IN ('schedule', 'request', 'lag')),
     slot_date date,
     slot_at timestamptz UNIQUE,
     state text NOT NULL DEFAULT 'QUEUED' CHECK (
@@ -35,9 +35,10 @@ COMMENT ON TABLE kpi_engine.refresh_jobs IS
 'analytics.work(). A slot of the daily refresh has one row (slot_at is unique).';
 COMMENT ON COLUMN kpi_engine.refresh_jobs.job_id IS 'Number of the job.';
 COMMENT ON COLUMN kpi_engine.refresh_jobs.triggered_by IS
-'schedule: the daily slot; request: asked for.';
+'schedule: the daily slot; request: asked for; lag: changes waited for as long as the setting '
+'target_lag allows.';
 COMMENT ON COLUMN kpi_engine.refresh_jobs.slot_date IS
-'Local day (setting schedule_time_zone) of the slot; NULL when it was asked for.';
+'Local day (setting schedule_time_zone) of the slot; NULL if it is no daily refresh.';
 COMMENT ON COLUMN kpi_engine.refresh_jobs.slot_at IS 'The instant the slot stood for.';
 COMMENT ON COLUMN kpi_engine.refresh_jobs.state IS
 'QUEUED, RUNNING, SUCCESS, ERROR, or MISSED: a slot that a later one makes up for.';
@@ -78,7 +79,8 @@ CREATE TABLE kpi_engine.scheduler_state (
     scheduled_instead timestamptz,
     trimmed_as_of timestamptz,
     lock_holder_pid integer,
-    lock_holder_since timestamptz
+    lock_holder_since timestamptz,
+    no_changes_at timestamptz
 );
 COMMENT ON TABLE kpi_engine.scheduler_state IS
 'One row: since when the daily slot counts, and the last tick.';
@@ -111,6 +113,9 @@ COMMENT ON COLUMN kpi_engine.scheduler_state.lock_holder_pid IS
 'Process that held the refresh lock at the last tick without being a refresh; NULL: none did.';
 COMMENT ON COLUMN kpi_engine.scheduler_state.lock_holder_since IS
 'First tick that saw it so, by the wall clock.';
+COMMENT ON COLUMN kpi_engine.scheduler_state.no_changes_at IS
+'Last tick that saw no pending change; NULL before the first. A change that is pending now was '
+'committed later.';
 
 INSERT INTO kpi_engine.scheduler_state (scheduled_since) VALUES (clock_timestamp());
 
@@ -124,9 +129,10 @@ CREATE TABLE kpi_engine.alerts (
     last_seen_at timestamptz NOT NULL,
     raised_at timestamptz,
     cleared_at timestamptz,
+    subject text NOT NULL DEFAULT '',
     CONSTRAINT alerts_cleared_after_raised CHECK (cleared_at IS NULL OR raised_at IS NOT NULL)
 );
-CREATE UNIQUE INDEX alerts_open ON kpi_engine.alerts (problem) WHERE cleared_at IS NULL;
+CREATE UNIQUE INDEX alerts_open ON kpi_engine.alerts (problem, subject) WHERE cleared_at IS NULL;
 COMMENT ON TABLE kpi_engine.alerts IS
 'Each streak of a problem of analytics.health_problems(), from when it was first seen until '
 'it was gone.';
@@ -139,6 +145,9 @@ COMMENT ON COLUMN kpi_engine.alerts.last_seen_at IS 'When it was last seen.';
 COMMENT ON COLUMN kpi_engine.alerts.raised_at IS
 'When it had lasted long enough for a notice; NULL before.';
 COMMENT ON COLUMN kpi_engine.alerts.cleared_at IS 'When it was found to be gone; NULL: it is open.';
+COMMENT ON COLUMN kpi_engine.alerts.subject IS
+'What the alert is about, where a problem has one alert for each: of target_missed, view, column '
+'and period. Empty: the problem has one alert at a time.';
 
 
 CREATE TABLE kpi_engine.alert_outbox (

@@ -1,13 +1,6 @@
 -- Hub: what a site logs for it, and what a hub knows of its sites.
 
-
 GRANT USAGE ON SCHEMA kpi_engine TO analytics_hub;
-
-ALTER TABLE kpi_engine.installation ADD COLUMN facts_version text;
-COMMENT ON COLUMN kpi_engine.installation.facts_version IS
-'Checksum of the rules by which the facts are computed, without the binding of the source: a hub '
-'takes rows only from sites with its own.';
-
 
 CREATE TABLE kpi_engine.hub_versions (
     version bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -63,14 +63,6 @@ COMMENT ON COLUMN kpi_engine.target_results.run_id IS
 'The refresh that noted it, as in analytics.refresh_log.';
 COMMENT ON COLUMN kpi_engine.target_results.noted_at IS 'When it was noted (analytics.now()).';
 
--- An alert about one thing among many of its problem: one for each.
-ALTER TABLE kpi_engine.alerts ADD COLUMN subject text NOT NULL DEFAULT '';
-COMMENT ON COLUMN kpi_engine.alerts.subject IS
-'What the alert is about, where a problem has one alert for each: of target_missed, view, column '
-'and period. Empty: the problem has one alert at a time.';
-DROP INDEX kpi_engine.alerts_open;
-CREATE UNIQUE INDEX alerts_open ON kpi_engine.alerts (problem, subject) WHERE cleared_at IS NULL;
-
 CREATE TABLE kpi_engine.notes (
     note_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     day date NOT NULL,
