@@ -136,7 +136,8 @@ function ranking(list) {
     );
 }
 
-export default async function asesores() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function asesores(needed) {
     const { ciudad } = state();
     const [list, bySegment, months, { bars }] = await Promise.all([
         rows(RANKING, {
@@ -147,6 +148,7 @@ export default async function asesores() {
         counts(),
         ifAllowed(series(RETENTION, "mes")),
         import("../charts.js"),
+        needed,
     ]);
     const lists = [
         bySegment.length

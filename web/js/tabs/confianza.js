@@ -86,9 +86,12 @@ function changes(list) {
     });
 }
 
-/** Closed periods whose figures changed: can the numbers be trusted? */
-export async function restated() {
-    const { data } = await product("restatements", { limit: 100 });
+/**
+ * Closed periods whose figures changed: can the numbers be trusted?
+ * @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile
+ */
+export async function restated(needed) {
+    const [{ data }] = await Promise.all([product("restatements", { limit: 100 }), needed]);
     const list = /** @type {Row[]} */ (data);
     return section(
         t("trust.title"),

@@ -104,11 +104,13 @@ function levels(all) {
     };
 }
 
-export default async function embudo() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function embudo(needed) {
     const [days, byLevel, { lines }] = await Promise.all([
         series(DAYS, "dia"),
         series(LEVELS, "mes", { limit: 1000 }),
         import("../charts.js"),
+        needed,
     ]);
     const { rows: months, fields } = levels(byLevel);
     const dia = timeField("dia");

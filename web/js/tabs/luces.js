@@ -20,10 +20,12 @@ const LIGHTS = [
     [RETENTION, "tasa_retencion_pct"],
 ];
 
-export async function lights() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export async function lights(needed) {
     const [weeks, months] = await Promise.all([
         rows(HEALTH, { limit: 2, compare: "previous" }),
         rows(RETENTION, { limit: 2, compare: "previous" }),
+        needed,
     ]);
     /** @type {Record<string, Row | undefined>} */
     const over = {

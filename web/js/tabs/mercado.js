@@ -41,8 +41,13 @@ function latest(column, over) {
     );
 }
 
-export default async function mercado() {
-    const [weeks, { lines }] = await Promise.all([series(VIEW, "semana"), import("../charts.js")]);
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function mercado(needed) {
+    const [weeks, { lines }] = await Promise.all([
+        series(VIEW, "semana"),
+        import("../charts.js"),
+        needed,
+    ]);
     if (!weeks.length) return [empty(t("empty.rows"))];
     const time = timeField("semana");
     const over = [...weeks].reverse().find((row) => !row.incompleto);

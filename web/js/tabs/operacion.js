@@ -156,11 +156,13 @@ function problems(health) {
     );
 }
 
-export default async function operacion() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function operacion(needed) {
     const [{ data: status }, { data: scheduler }, { data: health }] = await Promise.all([
         product("status"),
         product("scheduler/status"),
         product("health"),
+        needed,
     ]);
     const last = scheduler.last_refresh_result;
     const views = /** @type {Row[]} */ (status.views).map((view) => {

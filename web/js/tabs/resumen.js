@@ -149,9 +149,12 @@ function sentence(view, lastYear) {
     return h("p", { class: "lead" }, t(key, { n, of: verdicts.length }));
 }
 
-/** The requests and offers of this moment. */
-async function live() {
-    const { data } = await product("live");
+/**
+ * The requests and offers of this moment.
+ * @param {Promise<unknown>} needed
+ */
+async function live(needed) {
+    const [{ data }] = await Promise.all([product("live"), needed]);
     const now = data[0];
     if (!now) return null;
     const parts = /** @type {const} */ ([
@@ -177,7 +180,8 @@ async function live() {
     );
 }
 
-export default async function resumen() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function resumen(needed) {
     const { ciudad, hasta } = state();
     const view = ciudad ? CITIES : MONTHS;
     const query = { ciudad, to: hasta };
@@ -186,9 +190,10 @@ export default async function resumen() {
         rows(view, { ...query, limit: 1, compare: "previous" }),
         product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
         product("health"),
-        ifAllowed(live()),
-        ifAllowed(lights()),
-        restated(),
+        ifAllowed(live(needed)),
+        ifAllowed(lights(needed)),
+        restated(needed),
+        needed,
     ]);
     const wrong = problems(health.data);
     const isWrong = health.data.problems.length > 0;
