@@ -104,6 +104,11 @@ def test_the_bare_link_of_the_demo_has_tabs_and_a_heading(visit: Visit, shop: Ap
     assert visit.text("h1") == "Resumen"
     assert len(visit.texts("nav a")) == len(TABS)
     assert page.locator("#city").is_visible()
+    # The document names all modules of the first view, so that none waits for another one.
+    named = re.findall(r'(?:src|modulepreload" href)="(.+?\.js)"', shop.get("/").body)
+    needed = [urlsplit(url).path[1:] for url in visit.asked if url.endswith(".js")]
+    assert len(needed) > 10
+    assert sorted(named) == sorted(set(needed))
     page.click("#sign-out")
     page.fill("#token", shop.token(LECTOR))
     page.click("button[type=submit]")
