@@ -4,8 +4,8 @@ import { get, ifAllowed, rows } from "../api.js";
 import { field, series, timeField } from "../data.js";
 import { cityKey, folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
-import { format, period } from "../format.js";
-import { band, empty, info, joined, missingNote } from "../parts.js";
+import { period } from "../format.js";
+import { band, banded, empty, info, joined, missingNote } from "../parts.js";
 import { counts, segments } from "./segmentos.js";
 import { state } from "../state.js";
 import { table } from "../table.js";
@@ -69,7 +69,7 @@ function ranking(list) {
                   cell: (/** @type {Row} */ row) => [
                       band(RANKING, one.key, row[one.key]),
                       " ",
-                      format(row[one.key], one.unit),
+                      banded(RANKING, one.key, row[one.key]),
                   ],
               },
     );
@@ -193,7 +193,7 @@ export default async function asesores(needed) {
                     "p",
                     { class: "latest", "data-column": rate.key },
                     `${rate.label}: `,
-                    h("b", {}, format(over[rate.key], rate.unit)),
+                    h("b", {}, banded(RETENTION, rate.key, over[rate.key])),
                     " ",
                     band(RETENTION, rate.key, over[rate.key]),
                     h("span", { class: "note" }, period(over.mes, "mes")),

@@ -1,10 +1,10 @@
 // The lights of Resumen: the KPIs that have bands, of the last week and month that are over.
 
 import { rows } from "../api.js";
-import { columnOf, label } from "../catalogue.js";
+import { label } from "../catalogue.js";
 import { h } from "../dom.js";
-import { format, period } from "../format.js";
-import { band, info, joined, section } from "../parts.js";
+import { period } from "../format.js";
+import { band, banded, info, joined, section } from "../parts.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -46,7 +46,7 @@ export async function lights(needed) {
                     "li",
                     { "data-column": column },
                     h("span", { class: "name" }, joined(label(view, column), info(view, column))),
-                    h("b", {}, format(row[column], columnOf(view, column).unit)),
+                    h("b", {}, banded(view, column, row[column])),
                     band(view, column, row[column]),
                     h("span", { class: "note" }, period(row[time], time)),
                 );

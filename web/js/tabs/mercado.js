@@ -4,8 +4,8 @@ import { columnOf, label } from "../catalogue.js";
 import { field, series, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { figure } from "../figure.js";
-import { format, period } from "../format.js";
-import { band, empty, info, missingNote, wholeCountry } from "../parts.js";
+import { period } from "../format.js";
+import { band, banded, empty, info, missingNote, wholeCountry } from "../parts.js";
 import { inWords } from "../periods.js";
 import { bandWords } from "../explain.js";
 import { state } from "../state.js";
@@ -33,11 +33,11 @@ function latest(column, over) {
     return h(
         "p",
         { class: "latest", "data-column": column },
-        h("b", {}, format(over[column], unit)),
+        h("b", {}, banded(VIEW, column, over[column])),
         " ",
         band(VIEW, column, over[column]),
         h("span", { class: "note" }, period(over.semana, "semana")),
-        bands && h("span", { class: "note bounds" }, bandWords(bands)),
+        bands && h("span", { class: "note bounds" }, bandWords(bands, unit)),
     );
 }
 

@@ -7,7 +7,7 @@ import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { isMet, targetOf } from "../marks.js";
 import { difference, format, period } from "../format.js";
-import { age, band, empty, info, joined, section, spark, sparkWords } from "../parts.js";
+import { age, band, banded, empty, info, joined, section, spark, sparkWords } from "../parts.js";
 import { addMonths } from "../periods.js";
 import { state } from "../state.js";
 import { problems, restated } from "./confianza.js";
@@ -96,7 +96,7 @@ function card(view, column, months, now, lastYear) {
         "article",
         { class: "card", "data-column": column },
         h("h3", {}, joined(label(view, column).replace(/ \(.*\)$/, ""), info(view, column))),
-        h("p", { class: "big" }, format(now[column], unit)),
+        h("p", { class: "big" }, banded(view, column, now[column])),
         now[column] == null && h("p", { class: "note" }, t("missing.one")),
         band(view, column, now[column]),
         target(view, column, now),
