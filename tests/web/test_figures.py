@@ -171,6 +171,7 @@ def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
         visit.page.click("#problems a")
         visit.ready()
         assert visit.texts(".problems .note") == [plain(problem)]
+        assert visit.text(".problems .cure").startswith("Mire si la última actualización falló")
         assert visit.text(".health > p b") == "Mal"
         # A token for some cities can't open Operación, and gets no link to it.
         claims = {"role": LECTOR, "aud": "teloo-analytics", "exp": int(time.time()) + 3600}

@@ -176,6 +176,7 @@ def test_an_empty_installation_says_so_before_and_after_its_first_refresh(
     with visited(browser, empty) as visit:
         visit.go()
         assert "Todavía no hay datos" in visit.text(".trouble")
+        assert visit.text(".trouble a") == "Operación"
         page = visit.go("operacion", OPERADOR)
         assert "mv_metricas_mensuales" in visit.text(".problems")
         page.click("#refresh")
@@ -187,6 +188,7 @@ def test_an_empty_installation_says_so_before_and_after_its_first_refresh(
         for tab in TABS[1:]:
             visit.go(tab)
             assert visit.page.locator(".trouble").count() == 0, tab
+            assert visit.page.locator(".funnel, .chart").count() == 0, tab
             assert "NaN" not in visit.text("#content") and "undefined" not in visit.text("main")
 
 

@@ -228,6 +228,11 @@ def test_problems_have_the_words_of_the_digest() -> None:
         assert dict(re.findall(r'^    "(problem\.\w+)": "(.*)",$', text, re.MULTILINE)) == expected
 
 
+def test_each_problem_has_what_to_do_in_spanish() -> None:
+    problems = {key[8:] for key in keys_of("es") if key.startswith("problem.")}
+    assert set(keys_of("cures-es")) == problems
+
+
 def test_every_column_has_an_english_label(shop: Api) -> None:
     kpis = shop.get(KPIS, LECTOR).json()["kpis"]
     columns = {column["name"] for entry in kpis for column in entry["columns"]}
@@ -382,6 +387,7 @@ def test_a_token_for_some_cities_shows_what_these_have(visit: Visit, shop: Api) 
     page.goto(f"{shop.url}/?vista=finanzas#token={narrow}")
     page.wait_for_selector(".trouble")
     assert "Este token no puede ver esto" in visit.text(".trouble")
+    assert "Es solo de Bogotá, Cali." in visit.text(".trouble")
 
 
 def test_a_reader_sees_no_button_of_an_operator(visit: Visit) -> None:

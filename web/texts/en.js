@@ -268,8 +268,10 @@ export default {
     "error.dead.do":
         "Your data are safe. Wait a minute and try again; if it stays like this, tell whoever runs the API.",
     "error.unfilled": "There are no data yet",
-    "error.unfilled.do": "An operator has to refresh once: Operations, “Refresh now”.",
+    "error.unfilled.do": "An operator has to refresh once, by “Refresh now”:",
     "error.forbidden": "This token may not see this",
+    "error.forbidden.do":
+        "It is for {cities} alone. Look at Summary, Cities or Advisors, or ask for a token for the whole country.",
     "error.busy": "Too many requests at once",
     "error.other": "Something failed",
     "error.other.do":

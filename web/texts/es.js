@@ -268,8 +268,10 @@ export default {
     "error.dead.do":
         "Sus datos están a salvo. Espere un minuto y reintente; si sigue así, avise a quien opera la API.",
     "error.unfilled": "Todavía no hay datos",
-    "error.unfilled.do": "Un operador debe actualizar una vez: Operación, «Actualizar ahora».",
+    "error.unfilled.do": "Un operador debe actualizar una vez, con «Actualizar ahora»:",
     "error.forbidden": "Este token no puede ver esto",
+    "error.forbidden.do":
+        "Es solo de {cities}. Mire Resumen, Ciudades o Asesores, o pida un token de todo el país.",
     "error.busy": "Demasiadas solicitudes a la vez",
     "error.other": "Algo falló",
     "error.other.do": "Reintente. Si sigue así, muestre este mensaje a quien opera la API.",

@@ -5,7 +5,7 @@ import { field, pivot, series, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { figure, tools } from "../figure.js";
 import { format } from "../format.js";
-import { band, banded, info, joined, missingNote, wholeCountry } from "../parts.js";
+import { band, banded, empty, info, joined, missingNote, wholeCountry } from "../parts.js";
 import { inWords, USUAL } from "../periods.js";
 import { state } from "../state.js";
 import { t } from "../texts.js";
@@ -131,6 +131,7 @@ export default async function embudo(needed) {
         import("../charts.js"),
         needed,
     ]);
+    if (!days.length) return [empty(t("empty.rows"))];
     const { rows: months, fields } = levels(byLevel);
     const dia = timeField("dia");
     const counts = STEPS.map(([column]) => field(DAYS, column));
