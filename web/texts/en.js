@@ -78,6 +78,8 @@ export default {
     "target.month": "Target of the month: {value}",
     "target.met": "Target {value}: met",
     "target.missed": "Target {value}: missed",
+    "target.was.met": "{period}: met",
+    "target.was.missed": "{period}: missed",
     "marks.title": "Targets and notes",
     "marks.none": "There is none yet.",
     "marks.notes": "Notes",

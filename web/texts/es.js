@@ -78,6 +78,8 @@ export default {
     "target.month": "Meta del mes: {value}",
     "target.met": "Meta {value}: cumplida",
     "target.missed": "Meta {value}: no alcanzada",
+    "target.was.met": "{period}: cumplida",
+    "target.was.missed": "{period}: no alcanzada",
     "marks.title": "Metas y notas",
     "marks.none": "Todavía no hay ninguna.",
     "marks.notes": "Notas",
