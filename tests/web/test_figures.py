@@ -3,8 +3,10 @@
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
+from playwright.sync_api import expect
 
 from gateway_testing import Api
 from web_testing import (
@@ -26,6 +28,7 @@ from web_testing import (
 )
 
 SYSTEM_SERVER_IS_ENOUGH = True
+MONTHLY = "mv_metricas_mensuales"
 SIX = {
     "mv_metricas_mensuales": (
         "solicitudes_creadas",
@@ -144,8 +147,15 @@ def test_resumen_shows_the_moment_the_bands_and_the_health(visit: Visit, shop: A
             assert visit.text(f"{light} b") == beside_band(name, over[name], unit)
             assert visit.text(f"{light} .band") == band(name, over[name])
     assert visit.text("#problems p") == "✓ Nada. Todo funciona."
-    assert re.search(r"Datos de hace .+: calculados el \d+ \w+ 2\d+, \d\d:\d\d", visit.text("#age"))
+    (entry,) = (one for one in shop.get(KPIS, LECTOR).json()["kpis"] if one["view"] == MONTHLY)
+    at = datetime.fromisoformat(entry["last_refresh"]).astimezone()
+    day = shown(f"{at:%Y-%m-%d}", "fecha")
+    assert visit.text("#age").startswith("Datos de hace ")
+    assert visit.text("#age").endswith(f": actualizados el {day}, {at:%H:%M}.")
     assert page.title() == "Resumen · TeLOO"
+    page.click("#to-trust")
+    expect(page.locator("#trust")).to_be_focused()
+    expect(page.locator("#trust h2")).to_be_in_viewport()
 
 
 def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
@@ -226,11 +236,11 @@ def test_embudo_shows_the_funnel_the_days_the_times_and_the_levels(visit: Visit,
         "SELECT count(*), count(*) FILTER (WHERE is_accepted) FROM kpi_engine.solicitud_facts "
         f"WHERE offers_won > 0 AND local_day BETWEEN '{days[-1]['dia']}' AND '{days[0]['dia']}'"
     )
-    assert awarded == sums[2] and both < sums[3]
+    assert awarded == sums[2] and int(str(both)) < sums[3]
     rates = [100 * sums[1] / sums[0], 100 * sums[2] / sums[1]]
     assert visit.texts(".funnel .rate b") == [
         *(shown(rate, "pct") for rate in rates),
-        beside_band("conversion_aceptacion_pct", 100 * both / awarded, "pct"),
+        beside_band("conversion_aceptacion_pct", 100 * int(str(both)) / int(str(awarded)), "pct"),
     ]
     assert visit.text("[data-column=conversion_general_pct]") == shown(
         100 * sums[3] / sums[0], "pct"

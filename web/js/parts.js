@@ -169,7 +169,7 @@ export function wholeCountry() {
  * @param {string} at
  */
 export function age(at) {
-    return h("p", { class: "note", id: "age", "data-at": at }, ageText(at));
+    return h("span", { id: "age", "data-at": at }, ageText(at));
 }
 
 /** @param {string} at */

@@ -127,7 +127,7 @@ export default {
     "year.worse": "Better than a year ago in only {n} of {of} indicators.",
     "year.same": "Better than a year ago in half of the indicators ({n} of {of}).",
     "months.table": "The 13 months",
-    "age.at": "Data of {ago}: computed on {instant}.",
+    "age.at": "Data of {ago}: refreshed on {instant}.",
     "problems.title": "What is wrong now",
     "problems.none": "Nothing. All is well.",
     "problems.where": "What to do, in Operations",

@@ -127,7 +127,7 @@ export default {
     "year.worse": "Mejor que hace un año en solo {n} de {of} indicadores.",
     "year.same": "Mejor que hace un año en la mitad de los indicadores ({n} de {of}).",
     "months.table": "Los 13 meses",
-    "age.at": "Datos de {ago}: calculados el {instant}.",
+    "age.at": "Datos de {ago}: actualizados el {instant}.",
     "problems.title": "Qué anda mal ahora",
     "problems.none": "Nada. Todo funciona.",
     "problems.where": "Qué hacer, en Operación",

@@ -105,7 +105,7 @@ function changes(list) {
 export async function restated(needed) {
     const [{ data }] = await Promise.all([product("restatements", { limit: 100 }), needed]);
     const list = /** @type {Row[]} */ (data);
-    return section(
+    const panel = section(
         t("trust.title"),
         list.length
             ? h(
@@ -118,4 +118,16 @@ export async function restated(needed) {
         h("p", { class: "note" }, t("trust.how")),
         h("p", {}, h("a", linkProps({ vista: "indicadores" }), t("trust.meaning"))),
     );
+    panel.id = "trust";
+    panel.tabIndex = -1;
+    return panel;
+}
+
+/** A link to it, from where the figures begin: on a phone it is far below. */
+export function toTrust() {
+    const onclick = (/** @type {Event} */ event) => {
+        event.preventDefault();
+        document.getElementById("trust")?.focus();
+    };
+    return h("a", { href: "#trust", id: "to-trust", onclick }, t("trust.title"));
 }

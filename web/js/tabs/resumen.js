@@ -1,7 +1,7 @@
 // Resumen: six big numbers, what is wrong, how old the data are.
 
 import { ifAllowed, product, rows } from "../api.js";
-import { columnOf, label } from "../catalogue.js";
+import { columnOf, kpiOf, label } from "../catalogue.js";
 import { field, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
@@ -10,7 +10,7 @@ import { difference, format, period } from "../format.js";
 import { age, band, banded, empty, info, joined, section, spark, sparkWords } from "../parts.js";
 import { addMonths } from "../periods.js";
 import { state } from "../state.js";
-import { problems, restated } from "./confianza.js";
+import { problems, restated, toTrust } from "./confianza.js";
 import { lights } from "./luces.js";
 import { t } from "../texts.js";
 
@@ -185,10 +185,10 @@ export default async function resumen(needed) {
     const { ciudad, hasta } = state();
     const view = ciudad ? CITIES : MONTHS;
     const query = { ciudad, to: hasta };
-    const [all, now, yearAgo, health, moment, colours, trust] = await Promise.all([
+    const [all, [current], [lastYear], health, moment, colours, trust] = await Promise.all([
         rows(view, { ...query, limit: 13, fill: "true" }),
         rows(view, { ...query, limit: 1, compare: "previous" }),
-        product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
+        rows(view, { ...query, limit: 1, compare: "year" }),
         product("health"),
         ifAllowed(live(needed)),
         ifAllowed(lights(needed)),
@@ -197,7 +197,6 @@ export default async function resumen(needed) {
     ]);
     const wrong = problems(health.data);
     const isWrong = health.data.problems.length > 0;
-    const current = now[0];
     if (!current) {
         return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
     }
@@ -229,7 +228,8 @@ export default async function resumen(needed) {
                         name,
                         current.incompleto && h("span", { class: "tag" }, t("running")),
                     ),
-                    sentence(view, yearAgo.data[0]),
+                    sentence(view, lastYear),
+                    h("p", { class: "note" }, age(kpiOf(view)?.last_refresh ?? ""), " ", toTrust()),
                 ),
                 buttons,
             ),
@@ -238,9 +238,8 @@ export default async function resumen(needed) {
             h(
                 "div",
                 { class: "cards" },
-                columns.map((column) => card(view, column, months, current, yearAgo.data[0])),
+                columns.map((column) => card(view, column, months, current, lastYear)),
             ),
-            age(yearAgo.meta.calculatedAt),
             panel,
         ),
         h("div", { class: "pair" }, !isWrong && wrong, trust),
