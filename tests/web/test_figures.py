@@ -477,6 +477,10 @@ def test_asesores_shows_ranking_segments_and_retention(visit: Visit, shop: Api, 
     inside = kpi(
         shop, "mv_segmentos_asesores", segmento=segment, limit=50, order="-valor_historico", **query
     )
+    page.click("#info-mv_segmentos_asesores-recencia_dias")
+    meaning = columns["mv_segmentos_asesores"]["recencia_dias"]["description_es"]
+    assert plain(meaning) in plain(page.locator("dialog").inner_text())
+    page.keyboard.press("Escape")
     names = [
         "recencia_dias",
         "frecuencia_30d",

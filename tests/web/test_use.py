@@ -399,10 +399,15 @@ def test_a_reader_sees_no_button_of_an_operator(visit: Visit) -> None:
 
 def test_an_operator_refreshes_and_reschedules(visit: Visit, shop: Api) -> None:
     page = visit.go("operacion", OPERADOR)
-    page.click("#refresh")
+    hidden = page.evaluate(
+        "() => { document.querySelector('#refresh').click();"
+        "return document.querySelector('progress').hidden; }"
+    )
+    assert hidden is False
     page.locator("#answer", has_text="9 de 9 vistas actualizadas").wait_for()
     visit.ready()
     assert page.locator("#refresh").is_enabled()
+    assert not page.locator("progress").is_visible()
     page.fill("#slot", "03:45")
     page.click(".operator form button")
     page.locator("#schedule", has_text="03:45").wait_for()

@@ -159,6 +159,8 @@ export default {
     "live.ofertas_pendientes_evaluacion": "Offers to evaluate",
     "live.solicitudes_hoy": "Requests today",
     "live.ofertas_hoy": "Offers today",
+    "live.about":
+        "Open: in state ABIERTA. To evaluate: in state ENVIADA. Today: created on the local day. Counted right now in the tables of the platform.",
     "lights.title": "Health of the last complete period",
     "trust.title": "Can I trust these figures?",
     "trust.same": "No figure of a closed period has changed since it was closed.",

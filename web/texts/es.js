@@ -159,6 +159,8 @@ export default {
     "live.ofertas_pendientes_evaluacion": "Ofertas por evaluar",
     "live.solicitudes_hoy": "Solicitudes de hoy",
     "live.ofertas_hoy": "Ofertas de hoy",
+    "live.about":
+        "Abiertas: en estado ABIERTA. Por evaluar: en estado ENVIADA. De hoy: creadas en el día local. Se cuentan ahora mismo en las tablas de la plataforma.",
     "lights.title": "Salud del último período completo",
     "trust.title": "¿Puedo confiar en estas cifras?",
     "trust.same": "Ninguna cifra de un período cerrado ha cambiado desde su cierre.",

@@ -177,6 +177,7 @@ async function live(needed) {
                 ),
             ),
         ),
+        h("p", { class: "note" }, t("live.about")),
     );
 }
 
