@@ -2,11 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cluster import PROJECT, Cluster
 from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 from gateway import demo_gateway
 from jwt_token import mint
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
 
 IMAGES = PROJECT / "docs" / "images"
 BROWSER = Path("/usr/bin/chromium")
@@ -20,19 +24,24 @@ PICTURES = {
 SECONDS = 3600
 
 
-def take(url: str, token: str, directory: Path) -> list[Path]:
-    """Take all pictures; return their files. UserError if there is no browser."""
+def launched(playwright: "Playwright") -> "Browser":
+    """Start Debian's browser. UserError if there is none."""
     if not BROWSER.exists():
         raise UserError("Chromium is missing", "Install it: scripts/install.sh --test")
+    return playwright.chromium.launch(
+        executable_path=str(BROWSER), args=["--no-sandbox"] if os.geteuid() == 0 else []
+    )
+
+
+def take(url: str, token: str, directory: Path) -> list[Path]:
+    """Take all pictures; return their files. UserError if there is no browser."""
     # Of the packages for the tests: only this command needs it.
     from playwright.sync_api import sync_playwright
 
     directory.mkdir(parents=True, exist_ok=True)
     written = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(BROWSER), args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
+        browser = launched(playwright)
         for name, (tab, width, height) in PICTURES.items():
             page = browser.new_page(
                 viewport={"width": width, "height": height}, locale="es-CO", color_scheme="light"

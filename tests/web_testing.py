@@ -45,7 +45,8 @@ Row = dict[str, Any]
 def give_awkward_names(database: Database) -> None:
     """Give the best advisor markup for a name, some advisors and requests an odd city.
 
-    And one day without an answer, so that a median is missing.
+    And one day without an answer, so that a median is missing. And requests without offers that
+    were accepted: a rate of the awarded ones does not count them.
     """
     city = NASTY_CITY.replace("'", "''")
     best = "SELECT asesor_id FROM analytics.mv_ranking_asesores WHERE ranking_nacional"
@@ -56,6 +57,8 @@ def give_awkward_names(database: Database) -> None:
         f"UPDATE public.solicitudes SET ciudad_origen = '{city}' WHERE ciudad_origen = 'Cúcuta'",
         "UPDATE public.solicitudes SET fecha_respuesta_cliente = NULL "
         "WHERE created_at BETWEEN now() - interval '41 days' AND now() - interval '39 days'",
+        "UPDATE public.solicitudes SET cliente_acepto = true WHERE id IN (SELECT id FROM "
+        "public.solicitudes WHERE estado = 'CERRADA_SIN_OFERTAS' ORDER BY created_at DESC LIMIT 9)",
         "SELECT * FROM refresh_all_mv()",
     )
 

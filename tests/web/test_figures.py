@@ -3,9 +3,10 @@
 import re
 import time
 from collections.abc import Callable
-from itertools import pairwise
+from datetime import datetime
 
 import pytest
+from playwright.sync_api import expect
 
 from gateway_testing import Api
 from web_testing import (
@@ -27,6 +28,7 @@ from web_testing import (
 )
 
 SYSTEM_SERVER_IS_ENOUGH = True
+MONTHLY = "mv_metricas_mensuales"
 SIX = {
     "mv_metricas_mensuales": (
         "solicitudes_creadas",
@@ -63,6 +65,8 @@ BANDS: dict[str, tuple[Callable[[float], bool], Callable[[float], bool]]] = {
     "tasa_adjudicacion_promedio_pct": (lambda n: 20 <= n <= 35, lambda n: n < 15 or n > 40),
     "tasa_aceptacion_cliente_pct": (lambda n: n > 80, lambda n: n < 60),
     "tasa_retencion_pct": (lambda n: n > 85, lambda n: n < 60),
+    "conversion_aceptacion_pct": (lambda n: n > 80, lambda n: n < 60),
+    "tasa_respuesta_pct": (lambda n: n > 75, lambda n: n < 60),
 }
 
 
@@ -70,6 +74,13 @@ def band(column: str, value: float) -> str:
     """Return the word of a value's band."""
     good, bad = BANDS[column]
     return "✓ bien" if good(value) else "✕ mal" if bad(value) else "! atención"
+
+
+def beside_band(column: str, value: float, unit: str) -> str:
+    """Return a value, with one more digit where rounding would carry it into another band."""
+    if unit == "pct" and band(column, value) != band(column, round(value, 1)):
+        return f"{rounded(value, 2)} %"
+    return shown(value, unit)
 
 
 @pytest.mark.parametrize("city", ["", NASTY_CITY])
@@ -132,11 +143,19 @@ def test_resumen_shows_the_moment_the_bands_and_the_health(visit: Visit, shop: A
         )
         for name in names:
             light = f".lights [data-column={name}]"
-            assert visit.text(f"{light} b") == shown(over[name], columns[view][name]["unit"])
+            unit = columns[view][name]["unit"]
+            assert visit.text(f"{light} b") == beside_band(name, over[name], unit)
             assert visit.text(f"{light} .band") == band(name, over[name])
     assert visit.text("#problems p") == "✓ Nada. Todo funciona."
-    assert re.search(r"Datos de hace .+: calculados el \d+ \w+ 2\d+, \d\d:\d\d", visit.text("#age"))
+    (entry,) = (one for one in shop.get(KPIS, LECTOR).json()["kpis"] if one["view"] == MONTHLY)
+    at = datetime.fromisoformat(entry["last_refresh"]).astimezone()
+    day = shown(f"{at:%Y-%m-%d}", "fecha")
+    assert visit.text("#age").startswith("Datos de hace ")
+    assert visit.text("#age").endswith(f": actualizados el {day}, {at:%H:%M}.")
     assert page.title() == "Resumen · TeLOO"
+    page.click("#to-trust")
+    expect(page.locator("#trust")).to_be_focused()
+    expect(page.locator("#trust h2")).to_be_in_viewport()
 
 
 def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
@@ -162,6 +181,7 @@ def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
         visit.page.click("#problems a")
         visit.ready()
         assert visit.texts(".problems .note") == [plain(problem)]
+        assert visit.text(".problems .cure").startswith("Mire si la última actualización falló")
         assert visit.text(".health > p b") == "Mal"
         # A token for some cities can't open Operación, and gets no link to it.
         claims = {"role": LECTOR, "aud": "teloo-analytics", "exp": int(time.time()) + 3600}
@@ -212,8 +232,16 @@ def test_embudo_shows_the_funnel_the_days_the_times_and_the_levels(visit: Visit,
     assert sums[3] > 0
     for name, count in zip(FUNNEL, sums, strict=True):
         assert visit.text(f".funnel [data-column={name}] .step b") == rounded(count, 0)
-    rates = [100 * after / before for before, after in pairwise(sums)]
-    assert visit.texts(".funnel .rate b") == [shown(rate, "pct") for rate in rates]
+    ((awarded, both),) = shop.database.rows(
+        "SELECT count(*), count(*) FILTER (WHERE is_accepted) FROM kpi_engine.solicitud_facts "
+        f"WHERE offers_won > 0 AND local_day BETWEEN '{days[-1]['dia']}' AND '{days[0]['dia']}'"
+    )
+    assert awarded == sums[2] and int(str(both)) < sums[3]
+    rates = [100 * sums[1] / sums[0], 100 * sums[2] / sums[1]]
+    assert visit.texts(".funnel .rate b") == [
+        *(shown(rate, "pct") for rate in rates),
+        beside_band("conversion_aceptacion_pct", 100 * int(str(both)) / int(str(awarded)), "pct"),
+    ]
     assert visit.text("[data-column=conversion_general_pct]") == shown(
         100 * sums[3] / sums[0], "pct"
     )
@@ -309,6 +337,21 @@ def test_mercado_shows_the_band_of_the_last_week_that_is_over(visit: Visit, shop
         assert visit.text(f".latest[data-column={name}] .band") == band(name, over[name])
 
 
+def test_a_figure_is_not_rounded_into_another_band(visit: Visit) -> None:
+    page = visit.go("mercado")
+    column = "tasa_adjudicacion_promedio_pct"
+    assert "Bien: de 20 % a 35 %. Mal: menos de 15 % o más de 40 %." in visit.text(
+        f".latest[data-column={column}]"
+    )
+    (module,) = {url for url in visit.asked if url.endswith("/parts.js")}
+    texts = page.evaluate(
+        "([module, column]) => import(module).then(parts => [40.03, 40, 39.96, 14.98].map("
+        "value => parts.banded('mv_salud_marketplace', column, value)))",
+        [module, column],
+    )
+    assert [plain(text) for text in texts] == ["40,03 %", "40,0 %", "40,0 %", "14,98 %"]
+
+
 def test_ciudades_has_a_row_for_each_city_and_its_thirteen_months(visit: Visit, shop: Api) -> None:
     page = visit.go("ciudades")
     columns = catalogue(shop)["mv_demanda_ciudades"]
@@ -384,7 +427,12 @@ def ranked(row: Row, place: str, columns: dict[str, Row]) -> list[str]:
         plain(str(row["asesor_nombre"])),
         shown(row[place], "conteo"),
         plain(str(row["ciudad"])),
-        *(shown(row[name], columns[name]["unit"]) for name in RANKED),
+        *(
+            beside_band(name, row[name], "pct")
+            if name in BANDS and row[name] is not None
+            else shown(row[name], columns[name]["unit"])
+            for name in RANKED
+        ),
     ]
 
 
@@ -429,6 +477,10 @@ def test_asesores_shows_ranking_segments_and_retention(visit: Visit, shop: Api, 
     inside = kpi(
         shop, "mv_segmentos_asesores", segmento=segment, limit=50, order="-valor_historico", **query
     )
+    page.click("#info-mv_segmentos_asesores-recencia_dias")
+    meaning = columns["mv_segmentos_asesores"]["recencia_dias"]["description_es"]
+    assert plain(meaning) in plain(page.locator("dialog").inner_text())
+    page.keyboard.press("Escape")
     names = [
         "recencia_dias",
         "frecuencia_30d",

@@ -4,7 +4,18 @@ import pytest
 from playwright.sync_api import Browser
 
 from gateway_testing import Api
-from web_testing import LECTOR, NASTY_NAME, OPERADOR, Visit, kpi, plain, shown, violations, visited
+from web_testing import (
+    LECTOR,
+    MONTHS,
+    NASTY_NAME,
+    OPERADOR,
+    Visit,
+    kpi,
+    plain,
+    shown,
+    violations,
+    visited,
+)
 
 SYSTEM_SERVER_IS_ENOUGH = True
 TARGETS = "/materialized-views/targets"
@@ -84,6 +95,13 @@ def test_a_target_shows_as_a_line_and_in_words(visit: Visit, shop: Api) -> None:
     assert page.locator("#finanzas-valores-chart [stroke-dasharray='8 4'] line").count() == 0
     words = plain(page.locator("#finanzas-ticket_promedio .target").inner_text())
     assert shown(value, "COP") in words and words.startswith("Meta de ")
+    # Whether the last month that is over met it: by a sign, a word and a colour.
+    is_met = months[1]["ticket_promedio"] >= value
+    year, month = months[1]["mes"].split("-")[:2]
+    said = "cumplida" if is_met else "no alcanzada"
+    assert words.endswith(f"{'✓' if is_met else '✕'} {MONTHS[int(month) - 1]} {year}: {said}")
+    stroke = page.locator("#finanzas-ticket_promedio-chart [stroke-dasharray='8 4']").first
+    assert stroke.get_attribute("stroke") == f"var(--{'good' if is_met else 'bad'})"
 
 
 @pytest.mark.usefixtures("nothing_marked")

@@ -64,7 +64,17 @@ def test_the_check_of_accessibility_finds_a_fault(browser: Browser, shop: Api) -
 
 def test_print_has_the_figures_and_none_of_the_controls(visit: Visit) -> None:
     page = visit.go("mercado")
+    width = "one => one.getAttribute('width')"
+    drawn = page.locator("figure .chart svg").first
+    before = drawn.evaluate(width)
+    # What listens later sees the charts of the paper: they have its width, not the screen's.
+    page.evaluate(
+        "window.addEventListener('beforeprint', () => {"
+        "window.printed = document.querySelector('figure .chart svg').getAttribute('width')})"
+    )
     assert page.pdf().startswith(b"%PDF")
+    assert page.evaluate("window.printed") == "300" != before
+    expect(drawn).to_have_attribute("width", str(before))
     page.emulate_media(media="print", color_scheme="dark")
     for hidden in ("nav", ".filters", ".tools", "button.info"):
         assert not page.locator(hidden).first.is_visible()
@@ -72,6 +82,15 @@ def test_print_has_the_figures_and_none_of_the_controls(visit: Visit) -> None:
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     color = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
     assert color == "rgb(23, 33, 43)"
+
+
+def test_print_has_the_meaning_of_each_indicator(visit: Visit) -> None:
+    page = visit.go("indicadores")
+    folded = page.locator("details:not([open]) > p").first
+    shown = "one => one.checkVisibility({contentVisibilityAuto: true}) && one.offsetHeight > 0"
+    assert not folded.evaluate(shown)
+    page.emulate_media(media="print")
+    assert folded.evaluate(shown)
 
 
 def test_print_breaks_long_tables_and_keeps_bars_and_heads(visit: Visit) -> None:
@@ -87,7 +106,7 @@ def test_print_breaks_long_tables_and_keeps_bars_and_heads(visit: Visit) -> None
     assert head.evaluate("one => getComputedStyle(one).display") == "contents"
 
 
-@pytest.mark.parametrize("tab", ["resumen", "mercado", "asesores"])
+@pytest.mark.parametrize("tab", ["resumen", "mercado", "ciudades", "asesores"])
 def test_a_phone_keeps_the_question_mark_with_its_word(
     browser: Browser, shop: Api, tab: str
 ) -> None:
@@ -98,6 +117,12 @@ def test_a_phone_keeps_the_question_mark_with_its_word(
         )
         assert lines and set(lines) == {1}
         assert page.locator(":is(h2, h3, .name) > .info").count() == 0
+        # Buttons stay inside of their panel.
+        outside = page.locator(".panel .tools").evaluate_all(
+            "all => all.filter(one => one.getBoundingClientRect().right > "
+            "one.closest('.panel').getBoundingClientRect().right - 10).length"
+        )
+        assert outside == 0
         place = page.locator("nav [aria-current]").bounding_box()
         assert place and place["x"] >= 0 and place["x"] + place["width"] <= 360
         if tab == "asesores":
@@ -151,6 +176,7 @@ def test_an_empty_installation_says_so_before_and_after_its_first_refresh(
     with visited(browser, empty) as visit:
         visit.go()
         assert "Todavía no hay datos" in visit.text(".trouble")
+        assert visit.text(".trouble a") == "Operación"
         page = visit.go("operacion", OPERADOR)
         assert "mv_metricas_mensuales" in visit.text(".problems")
         page.click("#refresh")
@@ -162,6 +188,7 @@ def test_an_empty_installation_says_so_before_and_after_its_first_refresh(
         for tab in TABS[1:]:
             visit.go(tab)
             assert visit.page.locator(".trouble").count() == 0, tab
+            assert visit.page.locator(".funnel, .chart").count() == 0, tab
             assert "NaN" not in visit.text("#content") and "undefined" not in visit.text("main")
 
 

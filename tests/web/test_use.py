@@ -104,6 +104,11 @@ def test_the_bare_link_of_the_demo_has_tabs_and_a_heading(visit: Visit, shop: Ap
     assert visit.text("h1") == "Resumen"
     assert len(visit.texts("nav a")) == len(TABS)
     assert page.locator("#city").is_visible()
+    # The document names all modules of the first view, so that none waits for another one.
+    named = re.findall(r'(?:src|modulepreload" href)="(.+?\.js)"', shop.get("/").body)
+    needed = [urlsplit(url).path[1:] for url in visit.asked if url.endswith(".js")]
+    assert len(needed) > 10
+    assert sorted(named) == sorted(set(needed))
     page.click("#sign-out")
     page.fill("#token", shop.token(LECTOR))
     page.click("button[type=submit]")
@@ -221,6 +226,11 @@ def test_problems_have_the_words_of_the_digest() -> None:
         expected = {key: text for key, text in texts.items() if key.startswith("problem.")}
         text = (TEXTS / f"{language}.js").read_text(encoding="utf-8")
         assert dict(re.findall(r'^    "(problem\.\w+)": "(.*)",$', text, re.MULTILINE)) == expected
+
+
+def test_each_problem_has_what_to_do_in_spanish() -> None:
+    problems = {key[8:] for key in keys_of("es") if key.startswith("problem.")}
+    assert set(keys_of("cures-es")) == problems
 
 
 def test_every_column_has_an_english_label(shop: Api) -> None:
@@ -377,6 +387,7 @@ def test_a_token_for_some_cities_shows_what_these_have(visit: Visit, shop: Api) 
     page.goto(f"{shop.url}/?vista=finanzas#token={narrow}")
     page.wait_for_selector(".trouble")
     assert "Este token no puede ver esto" in visit.text(".trouble")
+    assert "Es solo de Bogotá, Cali." in visit.text(".trouble")
 
 
 def test_a_reader_sees_no_button_of_an_operator(visit: Visit) -> None:
@@ -388,10 +399,15 @@ def test_a_reader_sees_no_button_of_an_operator(visit: Visit) -> None:
 
 def test_an_operator_refreshes_and_reschedules(visit: Visit, shop: Api) -> None:
     page = visit.go("operacion", OPERADOR)
-    page.click("#refresh")
+    hidden = page.evaluate(
+        "() => { document.querySelector('#refresh').click();"
+        "return document.querySelector('progress').hidden; }"
+    )
+    assert hidden is False
     page.locator("#answer", has_text="9 de 9 vistas actualizadas").wait_for()
     visit.ready()
     assert page.locator("#refresh").is_enabled()
+    assert not page.locator("progress").is_visible()
     page.fill("#slot", "03:45")
     page.click(".operator form button")
     page.locator("#schedule", has_text="03:45").wait_for()

@@ -3,13 +3,13 @@
 import { columnOf, label } from "./catalogue.js";
 import { h } from "./dom.js";
 import { format, period } from "./format.js";
-import { notesIn, targetsIn } from "./marks.js";
+import { isMet, notesIn, targetsIn } from "./marks.js";
 import { dateOf, lastDay } from "./periods.js";
 import { Plot } from "./plot.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("./table.js").Field} Field */
-/** @typedef {{view: string, time: Field, series: Field[], days: string[], divide: number, isBand: boolean}} About */
+/** @typedef {{view: string, time: Field, series: Field[], days: string[], divide: number, isBand: boolean, over?: import("./api.js").Row}} About over: the newest period that is over */
 
 /**
  * The targets that a chart shows: lines do, bars stand on each other.
@@ -19,6 +19,21 @@ export function aims({ view, series, days, isBand }) {
     const columns = series.map((field) => field.key);
     return isBand || !days.length ? [] : targetsIn(view, columns, days[0], days[days.length - 1]);
 }
+
+/**
+ * Whether the newest period that is over met a target.
+ * @param {About} about
+ * @param {import("./marks.js").Target} target
+ * @returns {"met" | "missed" | null} nothing if the target is not for that period
+ */
+function verdict({ over, time }, target) {
+    const day = over?.[time.key];
+    if (!over || over[target.column] == null || day < target.from) return null;
+    if (target.next_from && day >= target.next_from) return null;
+    return isMet(target, over[target.column]) ? "met" : "missed";
+}
+
+const COLOURS = { met: "var(--good)", missed: "var(--bad)" };
 
 /**
  * More marks for a chart, and the same in words.
@@ -39,10 +54,12 @@ export function annotations(about) {
         return dateOf(day) > last ? last : dateOf(day);
     };
     /** @param {import("./marks.js").Target} target */
-    const stroke = (target) =>
-        series.length > 1
-            ? `var(--s${series.findIndex((field) => field.key === target.column) + 1})`
-            : "var(--muted)";
+    const stroke = (target) => {
+        const kind = verdict(about, target);
+        if (series.length > 1)
+            return `var(--s${series.findIndex((field) => field.key === target.column) + 1})`;
+        return kind ? COLOURS[kind] : "var(--muted)";
+    };
     return {
         marks: [
             ...targets.map((target) => {
@@ -73,17 +90,27 @@ export function annotations(about) {
         words: h(
             "ul",
             { class: "marks" },
-            targets.map((target) =>
-                h(
+            targets.map((target) => {
+                const kind = verdict(about, target);
+                return h(
                     "li",
-                    { class: "target" },
+                    { class: `target ${kind ?? ""}` },
                     t("target.line", {
                         label: label(view, target.column),
                         value: format(target.value, columnOf(view, target.column).unit),
                         from: period(target.from, time.key),
                     }),
-                ),
-            ),
+                    kind &&
+                        h(
+                            "b",
+                            {},
+                            kind === "met" ? " ✓ " : " ✕ ",
+                            t(`target.was.${kind}`, {
+                                period: period(about.over?.[time.key], time.key),
+                            }),
+                        ),
+                );
+            }),
             notes.map((note, index) =>
                 h(
                     "li",

@@ -3,8 +3,7 @@
 import { current } from "./token.js";
 
 /** @typedef {Record<string, any>} Row */
-/** @typedef {{version: string, calculatedAt: string, refreshedAt: string, stale: boolean}} Meta */
-/** @typedef {{data: any, meta: Meta, etag: string, isNew: boolean}} Answer */
+/** @typedef {{data: any, etag: string, isNew: boolean}} Answer */
 
 /** An answer that is no success; status 0 where there was none. */
 export class ApiError extends Error {
@@ -95,19 +94,7 @@ async function ask(url, accepted) {
     if (!response.ok && !accepted.includes(response.status)) {
         throw new ApiError(response.status, data);
     }
-    /** @param {string} name */
-    const header = (name) => response.headers.get(name) ?? "";
-    const answer = {
-        data,
-        etag: header("ETag"),
-        meta: {
-            version: header("X-Data-Version"),
-            calculatedAt: header("X-Calculated-At"),
-            refreshedAt: header("X-Refreshed-At"),
-            stale: header("X-Stale") === "true",
-        },
-        isNew: true,
-    };
+    const answer = { data, etag: response.headers.get("ETag") ?? "", isNew: true };
     known.set(url, answer);
     return answer;
 }

@@ -105,9 +105,10 @@ export function lines(chart, width) {
     low = chart.zero || (low >= 0 && low < room * 3) ? Math.min(0, low) : low - room;
     high += room;
     const { ticks, names } = ticksOf(days, width - LEFT, time.key);
-    const extra = annotations({ view, time, series, days, divide, isBand: false });
     const running = Boolean(rows[rows.length - 1]?.incompleto);
     const over = running ? rows.slice(0, -1) : rows;
+    const about = { view, time, series, days, divide, isBand: false, over: over[over.length - 1] };
+    const extra = annotations(about);
     const open = running ? rows.slice(-2) : [];
     /** @param {Row} row */
     const x = (row) => dateOf(String(row[time.key]));

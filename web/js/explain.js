@@ -11,10 +11,12 @@ import { named, t } from "./texts.js";
 /**
  * The bands in words.
  * @param {Bands} bands
+ * @param {string} unit
  */
-export function bandWords(bands) {
+export function bandWords(bands, unit) {
+    const sign = unit === "pct" ? " %" : "";
     /** @param {number | null} n */
-    const n = (n) => (n == null ? "" : number(n, Number.isInteger(n) ? 0 : 1));
+    const n = (n) => (n == null ? "" : number(n, Number.isInteger(n) ? 0 : 1) + sign);
     if (bands.bad_above != null) {
         return t("band.range", {
             from: n(bands.good_from),
@@ -42,7 +44,7 @@ export function facts(view, name) {
         [t("explain.unit"), named("unit", column.unit)],
         [t("explain.better"), t(`better.${column.better}`)],
     ];
-    if (column.bands) list.push([t("explain.bands"), bandWords(column.bands)]);
+    if (column.bands) list.push([t("explain.bands"), bandWords(column.bands, column.unit)]);
     if (kpi) {
         list.push([t("explain.view"), title(kpi)]);
         list.push([t("explain.sources"), kpi.sources.join(", ")]);

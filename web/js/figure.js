@@ -16,14 +16,25 @@ import { t } from "./texts.js";
 const opened = new Set();
 /** @type {Map<string, number>} */
 const rules = new Map();
-/** What is drawn when it is on the page, because a chart must know its width. @type {(() => void)[]} */
+/** @typedef {(isPaper?: boolean) => void} Redraw */
+/** What is drawn when it is on the page, because a chart must know its width. @type {Redraw[]} */
 let waiting = [];
+/** @type {Redraw[]} */
+let onPage = [];
+// How wide a chart is on paper, alone and beside another one: it would shrink, with its words.
+const PAPER = [650, 300];
 
 /** Draws the charts that came onto the page. */
 export function drawCharts() {
-    const now = waiting;
+    onPage = waiting;
     waiting = [];
-    for (const draw of now) draw();
+    for (const draw of onPage) draw();
+}
+
+for (const event of ["beforeprint", "afterprint"]) {
+    window.addEventListener(event, () => {
+        for (const draw of onPage) draw(event === "beforeprint");
+    });
 }
 
 /**
@@ -201,19 +212,19 @@ export function figure(figure) {
     const ruler = rule(figure, chart);
     chart.append(...ruler.parts);
     let width = 0;
-    const redraw = () => {
-        if (!chart.clientWidth || chart.clientWidth === width) return;
-        width = chart.clientWidth;
+    /** @type {Redraw} */
+    const redraw = (isPaper = false) => {
+        const now = isPaper ? PAPER[chart.closest(".grid") ? 1 : 0] : chart.clientWidth;
+        if (!now || now === width) return;
+        width = now;
         const drawn = draw(width);
         drawn.svg.setAttribute("aria-hidden", "true");
         canvas.replaceChildren(drawn.svg);
         words.replaceChildren(...(drawn.words ? [drawn.words] : []));
         ruler.place(drawn.positions);
     };
-    waiting.push(() => {
-        redraw();
-        new ResizeObserver(redraw).observe(chart);
-    });
+    waiting.push(redraw);
+    new ResizeObserver(() => redraw()).observe(chart);
     return h(
         "figure",
         { class: "panel", id, onkeydown },

@@ -11,13 +11,13 @@ import { expiry, signIn, trouble } from "./notices.js";
 import { showAges } from "./parts.js";
 import { filters, navigation, restoreTheme } from "./shell.js";
 import { link, onChange, state } from "./state.js";
-import { speak, spoken, t } from "./texts.js";
+import { speak, t } from "./texts.js";
 import { cities, current, forget, secondsLeft, takeFromAddress } from "./token.js";
 
 /** @typedef {import("./dom.js").Child} Child */
 
 const EVERY = 30000;
-/** @type {Record<string, () => Promise<{default: () => Promise<Child[]>}>>} */
+/** @type {Record<string, () => Promise<{default: (needed: Promise<unknown>) => Promise<Child[]>}>>} */
 const TABS = {
     resumen: () => import("./tabs/resumen.js"),
     embudo: () => import("./tabs/embudo.js"),
@@ -29,6 +29,8 @@ const TABS = {
     operacion: () => import("./tabs/operacion.js"),
 };
 
+const skipLink = h("a", { class: "skip", href: "#main", onclick: skip });
+const brand = h("span", {});
 const nav = h("nav", {});
 const bar = h("div", { class: "filters" });
 const warning = h("p", { class: "warning", role: "status", hidden: true, id: "warning" });
@@ -81,6 +83,7 @@ function replace(/** @type {Node[]} */ nodes) {
 /** @param {string} reason */
 function askForToken(reason) {
     turn++;
+    name();
     shown = null;
     forgetAnswers();
     forget();
@@ -124,27 +127,40 @@ function showMissing() {
 }
 
 /**
+ * Asks for what the tab of the address shows. A tab asks for its figures while what every tab
+ * needs is on its way.
+ * @returns {Promise<Child[]>}
+ */
+async function ask() {
+    const { vista, lang } = state();
+    const tab = TABS[vista]();
+    const needed = Promise.all([loadCatalogue(), loadMarks(), speak(lang)]);
+    const [parts] = await Promise.all([tab.then((one) => one.default(needed)), needed]);
+    return parts;
+}
+
+/**
  * Shows the tab of the address.
  * @param {boolean} moved whether it is another one, so that its heading takes the focus
  */
 async function render(moved) {
     const mine = ++turn;
     const { vista, lang } = state();
-    if (lang !== spoken()) await speak(lang === "en" ? "en" : "es");
-    if (!current()) return askForToken("");
+    if (!current()) {
+        await speak(lang);
+        return mine === turn ? askForToken("") : undefined;
+    }
     if (vista === "resumen" && !state().ciudad && cities().length) {
         history.replaceState(null, "", link({ ciudad: cities()[0] }));
     }
     const isFirst = shown !== location.search;
     main.setAttribute("aria-busy", "true");
     // A refresh leaves alone what somebody may just be typing into.
-    if (isFirst) {
-        seen = "";
-        frame();
-    }
+    if (isFirst) seen = "";
+    const asked = ask();
+    const framed = speak(lang).then(() => isFirst && mine === turn && frame());
     try {
-        const [tab] = await Promise.all([TABS[vista](), loadCatalogue(), loadMarks()]);
-        const parts = await tab.default();
+        const [parts] = await Promise.all([asked, framed]);
         if (mine !== turn) return undefined;
         replace(/** @type {Node[]} */ (parts.filter((part) => part instanceof Node)));
         shown = location.search;
@@ -155,6 +171,8 @@ async function render(moved) {
             focusTarget().focus({ preventScroll: !state().kpi });
         }
     } catch (error) {
+        // An answer may fail before the texts are here.
+        await framed.catch(() => undefined);
         if (mine === turn) failed(error, isFirst);
     } finally {
         if (mine === turn) main.removeAttribute("aria-busy");
@@ -167,12 +185,20 @@ function focusTarget() {
     return document.querySelector("details.chosen summary") ?? heading;
 }
 
-/** What stands around the figures, unless somebody is just using it. */
+/** What does not depend on the tab. */
+function name() {
+    skipLink.textContent = t("skip");
+    brand.textContent = t("brand");
+}
+
+/** What stands around the figures. */
 function frame() {
+    expiry(warning);
     const { vista, ciudad } = state();
-    const name = t(/** @type {import("./texts.js").Key} */ (`tab.${vista}`));
-    document.title = `${name}${ciudad ? ` · ${ciudad}` : ""} · TeLOO`;
-    heading.textContent = ciudad ? `${name} · ${ciudad}` : name;
+    const title = t(/** @type {import("./texts.js").Key} */ (`tab.${vista}`));
+    name();
+    document.title = `${title}${ciudad ? ` · ${ciudad}` : ""} · TeLOO`;
+    heading.textContent = ciudad ? `${title} · ${ciudad}` : title;
     nav.setAttribute("aria-label", t("nav.label"));
     const focused = document.activeElement?.id ?? "";
     nav.replaceChildren(navigation(vista));
@@ -207,30 +233,15 @@ async function poll() {
 async function start() {
     restoreTheme();
     takeFromAddress();
-    const { lang, vista } = state();
-    if (current()) {
-        // What is needed in any case comes meanwhile; if it fails, render() says so.
-        Promise.allSettled([loadCatalogue(), loadMarks(), TABS[vista]()]);
-    }
-    await speak(lang === "en" ? "en" : "es");
     document.body.append(
-        h("a", { class: "skip", href: "#main", onclick: skip }, t("skip")),
-        h(
-            "header",
-            { class: "head" },
-            h("p", { class: "brand" }, "TeLOO", h("span", {}, t("brand"))),
-            nav,
-            bar,
-        ),
+        skipLink,
+        h("header", { class: "head" }, h("p", { class: "brand" }, "TeLOO", brand), nav, bar),
         warning,
         stale,
         partial,
         main,
     );
-    onChange((moved) => {
-        warning.hidden = true;
-        render(moved);
-    });
+    onChange(render);
     window.addEventListener("hashchange", () => {
         if (takeFromAddress()) {
             forgetAnswers();
@@ -242,7 +253,6 @@ async function start() {
     window.addEventListener("refreshed", () => render(false));
     document.addEventListener("visibilitychange", poll);
     setInterval(poll, EVERY);
-    expiry(warning);
     await render(false);
 }
 

@@ -3,7 +3,8 @@
 import { ApiError } from "./api.js";
 import { h } from "./dom.js";
 import { duration } from "./format.js";
-import { secondsLeft, take } from "./token.js";
+import { linkProps } from "./state.js";
+import { cities, secondsLeft, take } from "./token.js";
 import { t } from "./texts.js";
 
 /**
@@ -70,7 +71,17 @@ export function trouble(error, retry) {
         h(
             "p",
             {},
-            unfilled ? t("error.unfilled.do") : dead ? t("error.dead.do") : t("error.other.do"),
+            unfilled
+                ? [
+                      t("error.unfilled.do"),
+                      " ",
+                      h("a", linkProps({ vista: "operacion" }), t("tab.operacion")),
+                  ]
+                : dead
+                  ? t("error.dead.do")
+                  : status === 403 && cities().length
+                    ? t("error.forbidden.do", { cities: cities().join(", ") })
+                    : t("error.other.do"),
         ),
         h(
             "p",

@@ -2,7 +2,7 @@
 
 import { bandOf, columnOf, label, meaning } from "./catalogue.js";
 import { h, svg } from "./dom.js";
-import { ago, format, instant } from "./format.js";
+import { ago, format, instant, number } from "./format.js";
 import { explain } from "./explain.js";
 import { t } from "./texts.js";
 
@@ -56,6 +56,20 @@ export function band(view, column, value) {
         h("span", { "aria-hidden": "true" }, SIGNS[level]),
         ` ${t(`band.${level}`)}`,
     );
+}
+
+/**
+ * A value beside its band. One that rounding would carry into another band has one more digit.
+ * @param {string} view
+ * @param {string} column
+ * @param {unknown} value
+ */
+export function banded(view, column, value) {
+    const { unit, bands } = columnOf(view, column);
+    const near = Math.round(Number(value) * 10) / 10;
+    return value != null && unit === "pct" && bandOf(bands, near) !== bandOf(bands, value)
+        ? `${number(Number(value), 2)} %`
+        : format(value, unit);
 }
 
 /**
@@ -155,7 +169,7 @@ export function wholeCountry() {
  * @param {string} at
  */
 export function age(at) {
-    return h("p", { class: "note", id: "age", "data-at": at }, ageText(at));
+    return h("span", { id: "age", "data-at": at }, ageText(at));
 }
 
 /** @param {string} at */

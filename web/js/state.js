@@ -1,6 +1,6 @@
 // What the page shows is in the address: a link shows the same.
 
-/** @typedef {{vista: string, desde: string, hasta: string, ciudad: string, kpi: string, lang: string}} State */
+/** @typedef {{vista: string, desde: string, hasta: string, ciudad: string, kpi: string, lang: import("./texts.js").Language}} State */
 
 export const TABS = [
     "resumen",

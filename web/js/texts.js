@@ -15,7 +15,6 @@ let language = "es";
  * @returns {Promise<void>}
  */
 export async function speak(wanted) {
-    language = wanted;
     if (wanted === "en") {
         const [loaded, columns] = await Promise.all([
             import("../texts/en.js"),
@@ -27,6 +26,7 @@ export async function speak(wanted) {
         texts = (await import("../texts/es.js")).default;
         labels = {};
     }
+    language = wanted;
     document.documentElement.lang = wanted;
 }
 

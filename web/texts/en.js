@@ -78,6 +78,8 @@ export default {
     "target.month": "Target of the month: {value}",
     "target.met": "Target {value}: met",
     "target.missed": "Target {value}: missed",
+    "target.was.met": "{period}: met",
+    "target.was.missed": "{period}: missed",
     "marks.title": "Targets and notes",
     "marks.none": "There is none yet.",
     "marks.notes": "Notes",
@@ -125,7 +127,7 @@ export default {
     "year.worse": "Better than a year ago in only {n} of {of} indicators.",
     "year.same": "Better than a year ago in half of the indicators ({n} of {of}).",
     "months.table": "The 13 months",
-    "age.at": "Data of {ago}: computed on {instant}.",
+    "age.at": "Data of {ago}: refreshed on {instant}.",
     "problems.title": "What is wrong now",
     "problems.none": "Nothing. All is well.",
     "problems.where": "What to do, in Operations",
@@ -157,6 +159,8 @@ export default {
     "live.ofertas_pendientes_evaluacion": "Offers to evaluate",
     "live.solicitudes_hoy": "Requests today",
     "live.ofertas_hoy": "Offers today",
+    "live.about":
+        "Open: in state ABIERTA. To evaluate: in state ENVIADA. Today: created on the local day. Counted right now in the tables of the platform.",
     "lights.title": "Health of the last complete period",
     "trust.title": "Can I trust these figures?",
     "trust.same": "No figure of a closed period has changed since it was closed.",
@@ -268,8 +272,10 @@ export default {
     "error.dead.do":
         "Your data are safe. Wait a minute and try again; if it stays like this, tell whoever runs the API.",
     "error.unfilled": "There are no data yet",
-    "error.unfilled.do": "An operator has to refresh once: Operations, “Refresh now”.",
+    "error.unfilled.do": "An operator has to refresh once, by “Refresh now”:",
     "error.forbidden": "This token may not see this",
+    "error.forbidden.do":
+        "It is for {cities} alone. Look at Summary, Cities or Advisors, or ask for a token for the whole country.",
     "error.busy": "Too many requests at once",
     "error.other": "Something failed",
     "error.other.do":

@@ -78,6 +78,8 @@ export default {
     "target.month": "Meta del mes: {value}",
     "target.met": "Meta {value}: cumplida",
     "target.missed": "Meta {value}: no alcanzada",
+    "target.was.met": "{period}: cumplida",
+    "target.was.missed": "{period}: no alcanzada",
     "marks.title": "Metas y notas",
     "marks.none": "Todavía no hay ninguna.",
     "marks.notes": "Notas",
@@ -125,7 +127,7 @@ export default {
     "year.worse": "Mejor que hace un año en solo {n} de {of} indicadores.",
     "year.same": "Mejor que hace un año en la mitad de los indicadores ({n} de {of}).",
     "months.table": "Los 13 meses",
-    "age.at": "Datos de {ago}: calculados el {instant}.",
+    "age.at": "Datos de {ago}: actualizados el {instant}.",
     "problems.title": "Qué anda mal ahora",
     "problems.none": "Nada. Todo funciona.",
     "problems.where": "Qué hacer, en Operación",
@@ -157,6 +159,8 @@ export default {
     "live.ofertas_pendientes_evaluacion": "Ofertas por evaluar",
     "live.solicitudes_hoy": "Solicitudes de hoy",
     "live.ofertas_hoy": "Ofertas de hoy",
+    "live.about":
+        "Abiertas: en estado ABIERTA. Por evaluar: en estado ENVIADA. De hoy: creadas en el día local. Se cuentan ahora mismo en las tablas de la plataforma.",
     "lights.title": "Salud del último período completo",
     "trust.title": "¿Puedo confiar en estas cifras?",
     "trust.same": "Ninguna cifra de un período cerrado ha cambiado desde su cierre.",
@@ -268,8 +272,10 @@ export default {
     "error.dead.do":
         "Sus datos están a salvo. Espere un minuto y reintente; si sigue así, avise a quien opera la API.",
     "error.unfilled": "Todavía no hay datos",
-    "error.unfilled.do": "Un operador debe actualizar una vez: Operación, «Actualizar ahora».",
+    "error.unfilled.do": "Un operador debe actualizar una vez, con «Actualizar ahora»:",
     "error.forbidden": "Este token no puede ver esto",
+    "error.forbidden.do":
+        "Es solo de {cities}. Mire Resumen, Ciudades o Asesores, o pida un token de todo el país.",
     "error.busy": "Demasiadas solicitudes a la vez",
     "error.other": "Algo falló",
     "error.other.do": "Reintente. Si sigue así, muestre este mensaje a quien opera la API.",

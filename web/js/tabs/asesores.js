@@ -4,8 +4,8 @@ import { get, ifAllowed, rows } from "../api.js";
 import { field, series, timeField } from "../data.js";
 import { cityKey, folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
-import { format, period } from "../format.js";
-import { band, empty, info, joined, missingNote } from "../parts.js";
+import { period } from "../format.js";
+import { band, banded, empty, info, joined, missingNote } from "../parts.js";
 import { counts, segments } from "./segmentos.js";
 import { state } from "../state.js";
 import { table } from "../table.js";
@@ -69,7 +69,7 @@ function ranking(list) {
                   cell: (/** @type {Row} */ row) => [
                       band(RANKING, one.key, row[one.key]),
                       " ",
-                      format(row[one.key], one.unit),
+                      banded(RANKING, one.key, row[one.key]),
                   ],
               },
     );
@@ -136,7 +136,8 @@ function ranking(list) {
     );
 }
 
-export default async function asesores() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function asesores(needed) {
     const { ciudad } = state();
     const [list, bySegment, months, { bars }] = await Promise.all([
         rows(RANKING, {
@@ -147,6 +148,7 @@ export default async function asesores() {
         counts(),
         ifAllowed(series(RETENTION, "mes")),
         import("../charts.js"),
+        needed,
     ]);
     const lists = [
         bySegment.length
@@ -191,7 +193,7 @@ export default async function asesores() {
                     "p",
                     { class: "latest", "data-column": rate.key },
                     `${rate.label}: `,
-                    h("b", {}, format(over[rate.key], rate.unit)),
+                    h("b", {}, banded(RETENTION, rate.key, over[rate.key])),
                     " ",
                     band(RETENTION, rate.key, over[rate.key]),
                     h("span", { class: "note" }, period(over.mes, "mes")),

@@ -79,9 +79,10 @@ function needy(cities) {
     );
 }
 
-export default async function ciudades() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function ciudades(needed) {
     const { hasta, ciudad } = state();
-    const [newest] = await rows(VIEW, { to: hasta, limit: 1 });
+    const [[newest]] = await Promise.all([rows(VIEW, { to: hasta, limit: 1 }), needed]);
     if (!newest) return [empty(t("empty.rows"))];
     const month = newest.mes.slice(0, 7);
     const [cities, { months, of }] = await Promise.all([

@@ -7,16 +7,27 @@ import { format, period } from "../format.js";
 import { section } from "../parts.js";
 import { linkProps } from "../state.js";
 import { table } from "../table.js";
-import { named, t } from "../texts.js";
+import { named, spoken, t } from "../texts.js";
 import { cities } from "../token.js";
 
 /** @typedef {import("../api.js").Row} Row */
 
 /**
- * Problems by their general words, each with what the API says of it.
- * @param {string[]} list as name: text
+ * What to do about some problems, by their names. In English the API itself says it.
+ * @param {string[]} list
+ * @returns {Promise<Record<string, string>>}
  */
-export function problemList(list) {
+export async function curesOf(list) {
+    if (!list.length || spoken() === "en") return {};
+    return (await import("../../texts/cures-es.js")).default;
+}
+
+/**
+ * Problems by their general words, each with what to do and what the API says of it.
+ * @param {string[]} list as name: text
+ * @param {Record<string, string>} [cures]
+ */
+export function problemList(list, cures = {}) {
     return h(
         "ul",
         { class: "problems" },
@@ -27,6 +38,7 @@ export function problemList(list) {
                 "li",
                 {},
                 words !== name && h("b", {}, words[0].toUpperCase() + words.slice(1)),
+                cures[name] && h("span", { class: "cure" }, cures[name]),
                 h("span", { class: "note" }, text),
             );
         }),
@@ -86,11 +98,14 @@ function changes(list) {
     });
 }
 
-/** Closed periods whose figures changed: can the numbers be trusted? */
-export async function restated() {
-    const { data } = await product("restatements", { limit: 100 });
+/**
+ * Closed periods whose figures changed: can the numbers be trusted?
+ * @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile
+ */
+export async function restated(needed) {
+    const [{ data }] = await Promise.all([product("restatements", { limit: 100 }), needed]);
     const list = /** @type {Row[]} */ (data);
-    return section(
+    const panel = section(
         t("trust.title"),
         list.length
             ? h(
@@ -103,4 +118,16 @@ export async function restated() {
         h("p", { class: "note" }, t("trust.how")),
         h("p", {}, h("a", linkProps({ vista: "indicadores" }), t("trust.meaning"))),
     );
+    panel.id = "trust";
+    panel.tabIndex = -1;
+    return panel;
+}
+
+/** A link to it, from where the figures begin: on a phone it is far below. */
+export function toTrust() {
+    const onclick = (/** @type {Event} */ event) => {
+        event.preventDefault();
+        document.getElementById("trust")?.focus();
+    };
+    return h("a", { href: "#trust", id: "to-trust", onclick }, t("trust.title"));
 }

@@ -5,7 +5,7 @@ import { field, pivot, series, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { figure, tools } from "../figure.js";
 import { format } from "../format.js";
-import { band, info, joined, missingNote, wholeCountry } from "../parts.js";
+import { band, banded, empty, info, joined, missingNote, wholeCountry } from "../parts.js";
 import { inWords, USUAL } from "../periods.js";
 import { state } from "../state.js";
 import { t } from "../texts.js";
@@ -23,15 +23,34 @@ const STEPS = [
 const MEDIANS = ["ttfo_mediana_seg", "tta_mediana_seg", "ttcd_mediana_seg"];
 
 /**
+ * @param {Row[]} days
+ * @param {(row: Row) => number} count
+ */
+const sum = (days, count) => days.reduce((all, row) => all + count(row), 0);
+
+/**
+ * A rate of all days shown, by the rule of its column: that of a day gives the day's count,
+ * although it is rounded.
+ * @param {Row[]} days
+ * @param {string} rate
+ * @param {string} of
+ */
+function rateOf(days, rate, of) {
+    const all = sum(days, (row) => row[of]);
+    const counted = sum(days, (row) => Math.round((row[rate] * row[of]) / 100));
+    return all ? (100 * counted) / all : null;
+}
+
+/**
  * The funnel of all days shown: the API has it by day, the sums are ours.
  * @param {Row[]} days
  */
 function funnel(days) {
-    const counts = STEPS.map(([column]) => days.reduce((sum, row) => sum + Number(row[column]), 0));
+    const counts = STEPS.map(([column]) => sum(days, (row) => row[column]));
     const steps = STEPS.map(([column, rate], index) => ({
         paso: label(DAYS, column),
         solicitudes: counts[index],
-        tasa_pct: index && counts[index - 1] ? (100 * counts[index]) / counts[index - 1] : null,
+        tasa_pct: index ? rateOf(days, rate, STEPS[index - 1][0]) : null,
         column,
         rate,
     }));
@@ -65,7 +84,7 @@ function funnel(days) {
                             "p",
                             { class: "rate" },
                             "↓ ",
-                            h("b", {}, format(step.tasa_pct, "pct")),
+                            h("b", {}, banded(DAYS, step.rate, step.tasa_pct)),
                             " ",
                             joined(label(DAYS, step.rate), info(DAYS, step.rate)),
                             band(DAYS, step.rate, step.tasa_pct),
@@ -104,12 +123,15 @@ function levels(all) {
     };
 }
 
-export default async function embudo() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function embudo(needed) {
     const [days, byLevel, { lines }] = await Promise.all([
         series(DAYS, "dia"),
         series(LEVELS, "mes", { limit: 1000 }),
         import("../charts.js"),
+        needed,
     ]);
+    if (!days.length) return [empty(t("empty.rows"))];
     const { rows: months, fields } = levels(byLevel);
     const dia = timeField("dia");
     const counts = STEPS.map(([column]) => field(DAYS, column));

@@ -19,8 +19,13 @@ const SINGLE = [
     ["acumulado_anual", "bars"],
 ];
 
-export default async function finanzas() {
-    const [months, charts] = await Promise.all([series(VIEW, "mes"), import("../charts.js")]);
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function finanzas(needed) {
+    const [months, charts] = await Promise.all([
+        series(VIEW, "mes"),
+        import("../charts.js"),
+        needed,
+    ]);
     if (!months.length) return [empty(t("empty.rows"))];
     const time = timeField("mes");
 

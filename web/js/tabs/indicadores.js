@@ -53,7 +53,9 @@ function entry(kpi, wanted, chosen) {
     );
 }
 
-export default async function indicadores() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function indicadores(needed) {
+    await needed;
     const { kpi: chosen } = state();
     if (!catalogue().length) return [empty(t("empty.rows"))];
     const list = h("div", { class: "stack" });

@@ -1,10 +1,10 @@
 // The lights of Resumen: the KPIs that have bands, of the last week and month that are over.
 
 import { rows } from "../api.js";
-import { columnOf, label } from "../catalogue.js";
+import { label } from "../catalogue.js";
 import { h } from "../dom.js";
-import { format, period } from "../format.js";
-import { band, info, joined, section } from "../parts.js";
+import { period } from "../format.js";
+import { band, banded, info, joined, section } from "../parts.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -20,10 +20,12 @@ const LIGHTS = [
     [RETENTION, "tasa_retencion_pct"],
 ];
 
-export async function lights() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export async function lights(needed) {
     const [weeks, months] = await Promise.all([
         rows(HEALTH, { limit: 2, compare: "previous" }),
         rows(RETENTION, { limit: 2, compare: "previous" }),
+        needed,
     ]);
     /** @type {Record<string, Row | undefined>} */
     const over = {
@@ -44,7 +46,7 @@ export async function lights() {
                     "li",
                     { "data-column": column },
                     h("span", { class: "name" }, joined(label(view, column), info(view, column))),
-                    h("b", {}, format(row[column], columnOf(view, column).unit)),
+                    h("b", {}, banded(view, column, row[column])),
                     band(view, column, row[column]),
                     h("span", { class: "note" }, period(row[time], time)),
                 );

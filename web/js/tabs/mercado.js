@@ -4,8 +4,8 @@ import { columnOf, label } from "../catalogue.js";
 import { field, series, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { figure } from "../figure.js";
-import { format, period } from "../format.js";
-import { band, empty, info, missingNote, wholeCountry } from "../parts.js";
+import { period } from "../format.js";
+import { band, banded, empty, info, missingNote, wholeCountry } from "../parts.js";
 import { inWords } from "../periods.js";
 import { bandWords } from "../explain.js";
 import { state } from "../state.js";
@@ -33,16 +33,21 @@ function latest(column, over) {
     return h(
         "p",
         { class: "latest", "data-column": column },
-        h("b", {}, format(over[column], unit)),
+        h("b", {}, banded(VIEW, column, over[column])),
         " ",
         band(VIEW, column, over[column]),
         h("span", { class: "note" }, period(over.semana, "semana")),
-        bands && h("span", { class: "note bounds" }, bandWords(bands)),
+        bands && h("span", { class: "note bounds" }, bandWords(bands, unit)),
     );
 }
 
-export default async function mercado() {
-    const [weeks, { lines }] = await Promise.all([series(VIEW, "semana"), import("../charts.js")]);
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function mercado(needed) {
+    const [weeks, { lines }] = await Promise.all([
+        series(VIEW, "semana"),
+        import("../charts.js"),
+        needed,
+    ]);
     if (!weeks.length) return [empty(t("empty.rows"))];
     const time = timeField("semana");
     const over = [...weeks].reverse().find((row) => !row.incompleto);

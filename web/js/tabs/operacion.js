@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import { format, instant, number } from "../format.js";
 import { isOperator } from "../token.js";
 import { table } from "../table.js";
-import { problemList } from "./confianza.js";
+import { curesOf, problemList } from "./confianza.js";
 import { marks } from "./marcas.js";
 import { named, t } from "../texts.js";
 
@@ -143,24 +143,29 @@ function actions(scheduler) {
     );
 }
 
-/** @param {Row} health */
-function problems(health) {
+/**
+ * @param {Row} health
+ * @param {Record<string, string>} cures
+ */
+function problems(health, cures) {
     return h(
         "section",
         { class: `panel health ${health.status}` },
         h("h2", {}, t("problems.title")),
         h("p", {}, h("b", {}, named("status", health.status))),
         health.problems.length
-            ? problemList(health.problems)
+            ? problemList(health.problems, cures)
             : h("p", {}, "✓ ", t("problems.none")),
     );
 }
 
-export default async function operacion() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function operacion(needed) {
     const [{ data: status }, { data: scheduler }, { data: health }] = await Promise.all([
         product("status"),
         product("scheduler/status"),
         product("health"),
+        needed,
     ]);
     const last = scheduler.last_refresh_result;
     const views = /** @type {Row[]} */ (status.views).map((view) => {
@@ -169,7 +174,7 @@ export default async function operacion() {
     });
     const jobs = /** @type {Row[]} */ (scheduler.recent_jobs);
     return [
-        problems(health),
+        problems(health, await curesOf(health.problems)),
         actions(scheduler),
         marks(),
         h(

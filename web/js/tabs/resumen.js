@@ -1,16 +1,16 @@
 // Resumen: six big numbers, what is wrong, how old the data are.
 
 import { ifAllowed, product, rows } from "../api.js";
-import { columnOf, label } from "../catalogue.js";
+import { columnOf, kpiOf, label } from "../catalogue.js";
 import { field, timeField } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { isMet, targetOf } from "../marks.js";
 import { difference, format, period } from "../format.js";
-import { age, band, empty, info, joined, section, spark, sparkWords } from "../parts.js";
+import { age, band, banded, empty, info, joined, section, spark, sparkWords } from "../parts.js";
 import { addMonths } from "../periods.js";
 import { state } from "../state.js";
-import { problems, restated } from "./confianza.js";
+import { problems, restated, toTrust } from "./confianza.js";
 import { lights } from "./luces.js";
 import { t } from "../texts.js";
 
@@ -96,7 +96,7 @@ function card(view, column, months, now, lastYear) {
         "article",
         { class: "card", "data-column": column },
         h("h3", {}, joined(label(view, column).replace(/ \(.*\)$/, ""), info(view, column))),
-        h("p", { class: "big" }, format(now[column], unit)),
+        h("p", { class: "big" }, banded(view, column, now[column])),
         now[column] == null && h("p", { class: "note" }, t("missing.one")),
         band(view, column, now[column]),
         target(view, column, now),
@@ -149,9 +149,12 @@ function sentence(view, lastYear) {
     return h("p", { class: "lead" }, t(key, { n, of: verdicts.length }));
 }
 
-/** The requests and offers of this moment. */
-async function live() {
-    const { data } = await product("live");
+/**
+ * The requests and offers of this moment.
+ * @param {Promise<unknown>} needed
+ */
+async function live(needed) {
+    const [{ data }] = await Promise.all([product("live"), needed]);
     const now = data[0];
     if (!now) return null;
     const parts = /** @type {const} */ ([
@@ -174,25 +177,27 @@ async function live() {
                 ),
             ),
         ),
+        h("p", { class: "note" }, t("live.about")),
     );
 }
 
-export default async function resumen() {
+/** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
+export default async function resumen(needed) {
     const { ciudad, hasta } = state();
     const view = ciudad ? CITIES : MONTHS;
     const query = { ciudad, to: hasta };
-    const [all, now, yearAgo, health, moment, colours, trust] = await Promise.all([
+    const [all, [current], [lastYear], health, moment, colours, trust] = await Promise.all([
         rows(view, { ...query, limit: 13, fill: "true" }),
         rows(view, { ...query, limit: 1, compare: "previous" }),
-        product(`kpis/${view}`, { ...query, limit: 1, compare: "year" }),
+        rows(view, { ...query, limit: 1, compare: "year" }),
         product("health"),
-        ifAllowed(live()),
-        ifAllowed(lights()),
-        restated(),
+        ifAllowed(live(needed)),
+        ifAllowed(lights(needed)),
+        restated(needed),
+        needed,
     ]);
     const wrong = problems(health.data);
     const isWrong = health.data.problems.length > 0;
-    const current = now[0];
     if (!current) {
         return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
     }
@@ -224,7 +229,8 @@ export default async function resumen() {
                         name,
                         current.incompleto && h("span", { class: "tag" }, t("running")),
                     ),
-                    sentence(view, yearAgo.data[0]),
+                    sentence(view, lastYear),
+                    h("p", { class: "note" }, age(kpiOf(view)?.last_refresh ?? ""), " ", toTrust()),
                 ),
                 buttons,
             ),
@@ -233,9 +239,8 @@ export default async function resumen() {
             h(
                 "div",
                 { class: "cards" },
-                columns.map((column) => card(view, column, months, current, yearAgo.data[0])),
+                columns.map((column) => card(view, column, months, current, lastYear)),
             ),
-            age(yearAgo.meta.calculatedAt),
             panel,
         ),
         h("div", { class: "pair" }, !isWrong && wrong, trust),

@@ -107,9 +107,12 @@ export function segments(list) {
             order: "-valor_historico",
         });
         if (openSegment !== segmento) return undefined;
-        const fields = ["asesor_nombre", "ciudad", ...IN_SEGMENT].map((column) =>
-            field(SEGMENTS, column),
-        );
+        const fields = [
+            ...["asesor_nombre", "ciudad"].map((column) => field(SEGMENTS, column)),
+            ...IN_SEGMENT.map((column) =>
+                field(SEGMENTS, column, { note: info(SEGMENTS, column) }),
+            ),
+        ];
         const name = segmentName(segmento);
         const data = tools("segmento", name, fields, inside);
         return place.replaceChildren(
