@@ -7,6 +7,7 @@ refreshes, and its views equal what the rows of both publishers give, and of eac
 import json
 import os
 import time
+import urllib.parse
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -462,6 +463,19 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         with away.publisher.connect() as connection, database.connect() as reader:
             source = oracle.read_schema(connection, "medellin")
             assert differences(reader, source, TODAY, "medellin") == []
+        # Nobody brings it any more.
+        away.unsubscribe()
+        assert behind(database) == [whole[0], ("medellin", True, "gone", True)]
+        assert told()[0] == "medellin"
+        database.execute(f"SELECT analytics.forget_subscription('{away.name}')")
+        assert behind(database) == whole
+
+
+def test_a_name_is_whole_in_a_header(origins: Database) -> None:
+    name = "San Andrés, 5 % ñ"
+    ((written,),) = origins.rows(f"SELECT kpi_engine.header_name('{name}')")
+    assert written == "San Andr%C3%A9s%2C 5 %25 %C3%B1"
+    assert urllib.parse.unquote(str(written)) == name
 
 
 def on_the_page(browser: Browser, api: Api) -> str:

@@ -12,11 +12,13 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 
+import psycopg
 import pytest
 
 import oracle
 from capture.origins import differences
 from capture.subscriber import Pair, ReplicaArena, make_publisher, publishing_cluster
+from checkup.test_doctor import examine, findings_of
 from cluster import Cluster
 from conftest import Database, Server, fresh_database, install, load_and_migrate
 from faults.killing import VICTIMS, Work, held, kill, with_patience
@@ -291,6 +293,120 @@ def test_health_says_how_far_behind_the_copy_is(pair: Pair) -> None:
         assert severity == "degraded"
         assert "seconds behind its publisher, and the setting replica_lag is 1 minute" in str(
             message
+        )
+
+
+def test_a_subscription_that_is_gone_is_missed_until_somebody_says_that_it_is_meant(
+    pair: Pair,
+) -> None:
+    """The figures stay as they are, and no trigger or worker can say so."""
+    publisher, subscriber = pair.publisher, pair.subscriber
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} RENAME TO other", "CALL analytics.tick()")
+    assert problems(subscriber) == {}
+    subscriber.execute(f"ALTER SUBSCRIPTION other RENAME TO {pair.name}", "CALL analytics.tick()")
+    lost = "SELECT is_running, cardinality(lost) FROM analytics.replication()"
+    assert subscriber.rows(lost) == [(True, 0)]
+    # A table that leaves the publication.
+    ((tables,),) = publisher.rows(
+        "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_publication_tables "
+        "WHERE tablename <> 'ofertas'"
+    )
+    publisher.execute(
+        "DROP PUBLICATION operational", f"CREATE PUBLICATION operational FOR TABLE {tables}"
+    )
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION")
+    severity, text = problems(subscriber)["replica_lag"]
+    assert severity == "unhealthy"
+    assert f"subscription {pair.name} does not bring public.ofertas any more" in str(text)
+    subscriber.execute("TRUNCATE public.ofertas CASCADE")
+    publisher.execute("ALTER PUBLICATION operational ADD TABLE public.ofertas")
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION")
+    assert "replica_lag" not in {
+        name for name, (_, message) in problems(subscriber).items() if "any more" in str(message)
+    }
+    # All of it.
+    pair.unsubscribe()
+    assert "any more" in str(problems(subscriber)["replica_lag"])
+    subscriber.execute("CALL analytics.apply_change_capture()")
+    for _ in range(2):
+        right_after_writes(subscriber)
+    assert "any more" in str(problems(subscriber)["replica_lag"])
+    ((is_running, gone),) = subscriber.rows(lost)
+    assert (is_running, gone) == (False, len(str(tables).split(", ")))
+    forget = f"SELECT analytics.forget_subscription('{pair.name}')"
+    assert subscriber.rows(forget) == [(gone,)]
+    assert problems(subscriber) == {}
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        subscriber.execute(forget)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "ALTER PUBLICATION operational SET TABLE {others}, public.solicitudes (id, created_at)",
+            "leaves public.solicitudes.ciudad_origen, public.solicitudes.cliente_acepto, ",
+        ),
+        (
+            "ALTER PUBLICATION operational SET TABLE {others}, public.solicitudes WHERE (id IS NULL)",
+            "a row filter of the publication leaves rows of public.solicitudes out",
+        ),
+        (
+            "ALTER PUBLICATION operational SET TABLE {others}",
+            "does not get public.solicitudes: the publication lacks them",
+        ),
+        (
+            "ALTER PUBLICATION operational SET (publish = 'insert, update, delete')",
+            "publication operational leaves out some kinds of writes",
+        ),
+        ("DROP PUBLICATION operational", "publication operational of subscription"),
+        (
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots",
+            "is gone at the publisher: what changed since is lost for it",
+        ),
+    ],
+)
+def test_the_doctor_asks_the_publisher_what_it_sends(pair: Pair, change: str, words: str) -> None:
+    """The subscriber can't know it."""
+    publisher, subscriber = pair.publisher, pair.subscriber
+    assert findings_of(subscriber, "publications") == []
+    ((others,),) = publisher.rows(
+        "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_publication_tables "
+        "WHERE tablename <> 'solicitudes'"
+    )
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    publisher.wait_until("SELECT NOT bool_or(active) FROM pg_replication_slots")
+    publisher.execute(
+        "DROP PUBLICATION operational",
+        f"CREATE PUBLICATION operational FOR TABLE {others}, public.solicitudes",
+        change.format(others=others),
+    )
+    (finding,) = findings_of(subscriber, "publications")
+    assert finding["status"] == "wrong"
+    assert words in finding["message"]
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} SET (slot_name = NONE)")
+    publisher.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
+def test_the_doctor_says_that_it_could_not_ask(pair: Pair) -> None:
+    pair.subscriber.execute(
+        f"ALTER SUBSCRIPTION {pair.name} DISABLE",
+        f"ALTER SUBSCRIPTION {pair.name} CONNECTION 'host=127.0.0.1 port=1 dbname=away'",
+        "CREATE ROLE asks LOGIN PASSWORD 'asks'",
+        "GRANT analytics_owner TO asks",
+    )
+    try:
+        (finding,) = findings_of(pair.subscriber, "publications")
+        assert finding["status"] == "unchecked"
+        assert "does not answer" in finding["message"]
+        report = examine(
+            pair.subscriber, url=pair.subscriber.url_as("asks", "asks"), only="publications"
+        )
+        assert "may not see" in report.findings("publications")[0]["message"]
+    finally:
+        pair.subscriber.execute(
+            "DROP ROLE asks",
+            f"ALTER SUBSCRIPTION {pair.name} CONNECTION '{pair.publisher.url}'",
         )
 
 

@@ -511,6 +511,23 @@ def test_a_writer_never_fails_and_the_change_is_not_lost(local: Service, fault: 
     assert local.shown() == local.right()
 
 
+def test_a_rebuild_does_not_use_up_a_lost_change(local: Service) -> None:
+    """It reads no outside table itself. The view may also fail in the refresh that takes it."""
+    breaks = "ALTER TABLE kpi_engine.outside_changes ADD CONSTRAINT no CHECK (false) NOT VALID"
+    for uses_it_up in ("CALL analytics.rebuild()", "SELECT * FROM analytics.refresh_all_mv()"):
+        local.here.execute(breaks)
+        with local.here.connect() as connection:
+            local.complain_visibly(connection)
+        local.here.execute("ALTER TABLE kpi_engine.outside_changes DROP CONSTRAINT no")
+        if "rebuild" in uses_it_up:
+            local.here.execute(uses_it_up)
+        else:
+            local.here.execute("REVOKE SELECT ON soporte.reclamos FROM analytics_owner", uses_it_up)
+            local.here.execute("GRANT SELECT ON soporte.reclamos TO analytics_owner")
+            local.refresh()
+        assert local.shown() == local.right(), uses_it_up
+
+
 def test_a_writer_waits_a_tenth_of_a_second_at_most(local: Service) -> None:
     with local.here.connect() as blocking, blocking.transaction():
         blocking.execute("LOCK TABLE kpi_engine.outside_changes")
