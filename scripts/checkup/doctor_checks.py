@@ -314,8 +314,8 @@ def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
 # For each subscription the operational tables that it brings, and their columns that are read here.
 FOLLOWED = """
     SELECT
-        quote_ident(pg_subscription.subname), pg_subscription.subconninfo, pg_subscription.subpublications,
-        pg_subscription.subslotname::text,
+        quote_ident(pg_subscription.subname), pg_subscription.subconninfo,
+        pg_subscription.subpublications, pg_subscription.subslotname::text,
         json_object_agg(
             pg_namespace.nspname || '.' || pg_class.relname,
             ARRAY(
@@ -391,12 +391,20 @@ def what_is_sent(
 ) -> Iterator[Finding]:
     """Compare what a publisher sends to a subscription with what is read here."""
     known = publisher.execute(
-        "SELECT pubname::text, quote_ident(pubname), pubinsert AND pubupdate AND pubdelete AND pubtruncate "
+        "SELECT pubname::text, quote_ident(pubname), "
+        "pubinsert AND pubupdate AND pubdelete AND pubtruncate "
         "FROM pg_publication WHERE pubname = ANY (%s)",
         [publications],
     ).fetchall()
-    for missing in sorted(set(publications) - {row[0] for row in known}):
-        yield wrong(f"publication {missing} of subscription {name} is gone at the publisher")
+    gone = sorted(set(publications) - {row[0] for row in known})
+    if gone:
+        yield wrong(
+            f"publication {', '.join(gone)} of subscription {name} is gone at the publisher",
+            advice(
+                "At the publisher: CREATE PUBLICATION … FOR TABLE …, as docs/scaling.md has it."
+            ),
+        )
+        return
     for _, publication, is_whole in known:
         if not is_whole:
             yield wrong(
