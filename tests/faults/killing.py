@@ -88,7 +88,8 @@ def held(database: Database, statement: str) -> Iterator[Callable[[], int]]:
             def someone() -> bool:
                 found[:] = database.rows(
                     "SELECT DISTINCT pid FROM pg_locks "
-                    f"WHERE NOT granted AND {pid} = ANY (pg_blocking_pids(pid))"
+                    f"WHERE NOT granted AND {pid} = ANY (pg_blocking_pids(pid)) AND pid NOT IN ("
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')"
                 )
                 return bool(found)
 

@@ -18,6 +18,8 @@ from conftest import TEST_SETTINGS, Database
 from development.demo_source import load_source_schema
 from faults.killing import POINTS_OF_A_REFRESH, Work, held, kill
 from federation import differences
+from gateway import Settings
+from gateway_testing import started
 from hub_sites import PASSWORD, ROLE, add_site, make_hub, serve
 from marketplace import BASE_SEED, SMALL, change, fill
 from migrate import migrate
@@ -146,10 +148,33 @@ def test_a_site_that_is_away_keeps_its_last_known_figures(field: Field) -> None:
     field.refresh(force=True)
     field.compare()
     assert field.hub.rows("SELECT analytics.audit()") == [(0,)]
+    told_by_http(field)
     field.clusters["cali"].start()
     add_address(field, "cali")
     field.write("cali", 12)
     field.check()
+
+
+def told_by_http(field: Field) -> None:
+    """All answers say that cali is away; none has the password of the way there."""
+    with started(field.hub, "hub-away", Settings(rate=100000, burst=10000)) as api:
+        answer = api.get("/materialized-views/kpis/mv_metricas_mensuales", "analytics_lector")
+        assert answer.headers["x-partial"] == "cali=2026-11-23T17:00:00.000Z"
+        sites = api.get("/materialized-views/status", "analytics_operador").json()["sites"]
+        assert [(one["site"], one["state"], one["as_of"]) for one in sites] == [
+            ("bogota", "ok", "2026-11-23T17:00:00.000Z"),
+            ("cali", "away", "2026-11-23T17:00:00.000Z"),
+            ("medellin", "ok", "2026-11-23T17:00:00.000Z"),
+        ]
+        health = api.get("/health", "analytics_operador")
+        assert "hub_site" in health.body
+        assert (
+            'teloo_analytics_problem{name="hub_site"} 1'
+            in api.get("/metrics", "analytics_operador").body
+        )
+        assert api.get("/materialized-views/live", "analytics_lector").status == 404
+        for one in (answer, health):
+            assert PASSWORD not in one.body
 
 
 def add_address(field: Field, name: str) -> None:
