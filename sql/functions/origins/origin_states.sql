@@ -87,7 +87,7 @@ $origin_states$;
 
 COMMENT ON FUNCTION kpi_engine.origin_states() IS
 'Each of several origins at this moment: the subscriptions that bring it, why it is behind '
-'(gone, disabled, no worker, copying, late; NULL: it is not, or the setting replica_lag is off), and '
+'(gone, disabled, no worker, copying, late; NULL: it is not, or replica_lag is off), and '
 'until when its changes are here. Internal to analytics.origins().';
 
 REVOKE ALL ON FUNCTION kpi_engine.origin_states() FROM public;

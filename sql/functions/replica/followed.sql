@@ -10,7 +10,7 @@ RETURNS TABLE (
     subscription_id oid,
     source_schema text,
     table_name text,
-    state "char",
+    state char,
     is_lost boolean
 )
 LANGUAGE plpgsql
@@ -48,7 +48,10 @@ BEGIN
             INNER JOIN source ON source.relation = pg_subscription_rel.srrelid
         )
 
-        SELECT brought.*, false FROM brought
+        SELECT
+            brought.subscription, brought.subscription_id, brought.source_schema,
+            brought.table_name, brought.state::char, false
+        FROM brought
         UNION ALL
         SELECT
             known.subscription, known.subscription_id, known.source_schema, known.table_name,
