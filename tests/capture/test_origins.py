@@ -502,6 +502,14 @@ def test_a_tick_notes_until_when_an_origin_was_seen(
     assert known > before  # type: ignore[operator]
     database.execute("SELECT analytics.set_setting('replica_lag', 'off')")
     assert [row[1:] for row in behind(database)] == [(False, None, False)] * 2
+    # A rebuild counts what came, as a refresh does.
+    database.execute("SELECT analytics.set_setting('replica_lag', '1 minute')")
+    refresh(database, NOW)
+    database.execute(f"ALTER SUBSCRIPTION {pairs['medellin'].name} ENABLE")
+    pairs["medellin"].catch_up()
+    assert behind(database)[1] == ("medellin", False, None, True)
+    database.execute("CALL analytics.rebuild()")
+    assert behind(database)[1] == ("medellin", False, None, False)
 
 
 def test_one_origin_is_asked_for_by_http(origins: Database) -> None:
