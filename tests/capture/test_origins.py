@@ -432,6 +432,14 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         answer = api.get(path, "analytics_lector", headers={"If-None-Match": etag})
         assert answer.status == 200
         assert on_the_page(browser, api).startswith("Faltan datos de medellin desde ")
+        with visited(browser, api) as visit:
+            visit.go("operacion")
+            assert [(row[0], row[1], bool(row[2])) for row in visit.table("copias")] == [
+                (pairs["bogota"].name, "al día", True),
+                (away.name, "desactivado", True),
+            ]
+            seconds, size = visit.table("copias")[0][3:]
+            assert (int(seconds) < 60, size) == (True, "0")
         # It is no failure: what the others have is counted.
         for pair in pairs.values():
             pair.publisher.execute(
