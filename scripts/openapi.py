@@ -91,9 +91,10 @@ HEADERS = {
         instant(REFRESHED),
     ),
     "X-Partial": header(
-        "With several origins: those of which the figures lack rows, with commas between. One "
-        "is behind, or it was at the last refresh. At a hub: the sites of which it lacks news, "
-        "each with the instant of the figures that count. Absent if the figures are whole.",
+        "With several origins: those of which the figures lack rows, with commas between, and "
+        "percent-encoded where they are not ASCII. One is behind, or it was at the last refresh. "
+        "At a hub: the sites of which it lacks news, each with the instant of the figures that "
+        "count. Absent if the figures are whole.",
         text("bogota"),
     ),
     "X-Partial-Since": header(

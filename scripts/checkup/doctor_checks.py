@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 import gateway
-from commandline.console import environment
+from commandline.console import UserError, environment
 from database import cron, prerequisites
 from database.prerequisites import OWNER, ROLES, SCHEMAS, scalar
 from database.sql_files import split_name
@@ -309,6 +309,155 @@ def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
             )
         else:
             yield ok(f"{name} as on this machine")
+
+
+# For each subscription the operational tables that it brings, and their columns that are read here.
+FOLLOWED = """
+    SELECT
+        quote_ident(pg_subscription.subname), pg_subscription.subconninfo,
+        pg_subscription.subpublications, pg_subscription.subslotname::text,
+        json_object_agg(
+            pg_namespace.nspname || '.' || pg_class.relname,
+            ARRAY(
+                SELECT DISTINCT pg_attribute.attname
+                FROM kpi_engine.source_contract() AS contract
+                INNER JOIN pg_attribute
+                    ON pg_attribute.attrelid = captured.relation
+                    AND pg_attribute.attname = contract.column_name
+                WHERE contract.view_name = regexp_replace(captured.view_name, '^src_\\d+_', 'src_')
+                ORDER BY 1
+            )
+        )
+    FROM kpi_engine.captured_tables() AS captured
+    INNER JOIN pg_class ON pg_class.oid = captured.relation
+    INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srrelid = captured.relation
+    INNER JOIN pg_subscription ON pg_subscription.oid = pg_subscription_rel.srsubid
+    GROUP BY pg_subscription.oid, 1, 2, 3, 4
+    ORDER BY 1
+"""
+LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
+
+
+@check("source", "publications")
+def look_at_publications(patient: Patient) -> Iterator[Finding]:
+    """Ask each publisher whether it sends all rows and columns that are read here, and its slot."""
+    if not patient.value("SELECT EXISTS (SELECT FROM pg_subscription_rel)"):
+        yield ok("no subscription brings operational tables")
+        return
+    try:
+        with patient.connection.transaction():
+            followed = patient.rows(FOLLOWED)
+    except psycopg.errors.InsufficientPrivilege:
+        yield unchecked(
+            "this role may not see where the publishers are",
+            shell("make doctor", "as a superuser"),
+        )
+        return
+    for name, address, publications, slot, tables in followed:
+        hosts = psycopg.conninfo.conninfo_to_dict(str(address)).get("host") or ""
+        is_near = patient.connection.info.host.startswith("/") or (
+            patient.connection.info.host in LOCAL_HOSTS
+        )
+        if not is_near and (str(hosts).startswith("/") or hosts in LOCAL_HOSTS):
+            yield unchecked(
+                f"the publisher of subscription {name} is beside this server, and can't be reached "
+                "from here",
+                shell("make doctor", "at that machine"),
+            )
+            continue
+        try:
+            there = psycopg.conninfo.make_conninfo(str(address), connect_timeout=10)
+            with prerequisites.connect(there, "doctor") as publisher:
+                publisher.read_only = True
+                found = list(
+                    what_is_sent(publisher, str(name), publications, slot, tables)  # type: ignore[arg-type]
+                )
+        except (psycopg.Error, UserError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            yield unchecked(f"the publisher of subscription {name} does not answer: {reason}")
+            continue
+        yield from found
+        if not found:
+            yield ok(f"subscription {name} gets all that is read here")
+
+
+def what_is_sent(
+    publisher: psycopg.Connection,
+    name: str,
+    publications: list[str],
+    slot: str | None,
+    tables: dict[str, list[str]],
+) -> Iterator[Finding]:
+    """Compare what a publisher sends to a subscription with what is read here."""
+    known = publisher.execute(
+        "SELECT pubname::text, quote_ident(pubname), "
+        "pubinsert AND pubupdate AND pubdelete AND pubtruncate "
+        "FROM pg_publication WHERE pubname = ANY (%s)",
+        [publications],
+    ).fetchall()
+    gone = sorted(set(publications) - {row[0] for row in known})
+    if gone:
+        yield wrong(
+            f"publication {', '.join(gone)} of subscription {name} is gone at the publisher",
+            advice(
+                "At the publisher: CREATE PUBLICATION … FOR TABLE …, as docs/scaling.md has it."
+            ),
+        )
+        return
+    for _, publication, is_whole in known:
+        if not is_whole:
+            yield wrong(
+                f"publication {publication} leaves out some kinds of writes",
+                statement(
+                    f"ALTER PUBLICATION {publication} "
+                    "SET (publish = 'insert, update, delete, truncate')",
+                    "at the publisher",
+                ),
+            )
+    sent = publisher.execute(
+        "SELECT schemaname || '.' || tablename, bool_and(rowfilter IS NOT NULL), "
+        "min(attnames::text[]) FROM pg_publication_tables WHERE pubname = ANY (%s) "
+        "GROUP BY 1",
+        [publications],
+    ).fetchall()
+    columns = {table: names for table, _, names in sent}
+    lacking = sorted(set(tables) - set(columns))
+    if lacking:
+        yield wrong(
+            f"subscription {name} does not get {', '.join(lacking)}: the publication lacks them",
+            advice(f"At the publisher: ALTER PUBLICATION {publications[0]} ADD TABLE …"),
+        )
+    filtered = sorted(table for table, is_filtered, _ in sent if is_filtered and table in tables)
+    if filtered:
+        yield wrong(
+            f"a row filter of the publication leaves rows of {', '.join(filtered)} out",
+            advice("Publish them whole: then empty them here and subscribe again."),
+        )
+    left_out = [
+        f"{table}.{column}"
+        for table, wanted in sorted(tables.items())
+        for column in wanted
+        if table in columns and column not in columns[table]
+    ]
+    if left_out:
+        yield wrong(
+            f"a column list of the publication leaves {', '.join(left_out)} out: NULL here",
+            advice("Publish the tables whole: then empty them here and subscribe again."),
+        )
+    if slot is not None:
+        state = publisher.execute(
+            "SELECT coalesce(wal_status, '') FROM pg_replication_slots WHERE slot_name = %s", [slot]
+        ).fetchone()
+        if state is None or state[0] == "lost":
+            yield wrong(
+                f"slot {slot} of subscription {name} is gone at the publisher: what changed since "
+                "is lost for it",
+                statement(f"ALTER SUBSCRIPTION {name} DISABLE"),
+                statement(f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)"),
+                statement(f"DROP SUBSCRIPTION {name}"),
+                advice("Then empty its tables here, and CREATE SUBSCRIPTION again."),
+            )
 
 
 @check("schedule", "pg_cron")

@@ -623,6 +623,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         copying=rows(text("public.ofertas")),
                         seconds_behind=nullable(number(0.8)),
                         bytes_behind=nullable(count(0)),
+                        lost=rows(text("public.ofertas")),
                     )
                 ),
                 outside_sources=rows(OUTSIDE_SOURCE),
@@ -631,7 +632,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         origen=text("bogota"),
                         subscriptions=rows(text("from_bogota")),
                         is_behind=flag(False),
-                        cause=nullable(text("disabled")),
+                        cause=nullable(text("gone")),
                         as_of=nullable(instant(CHECKED)),
                         counted_as_of=nullable(instant(REFRESHED)),
                         is_partial=flag(False),

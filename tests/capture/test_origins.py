@@ -7,6 +7,7 @@ refreshes, and its views equal what the rows of both publishers give, and of eac
 import json
 import os
 import time
+import urllib.parse
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -431,6 +432,14 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         answer = api.get(path, "analytics_lector", headers={"If-None-Match": etag})
         assert answer.status == 200
         assert on_the_page(browser, api).startswith("Faltan datos de medellin desde ")
+        with visited(browser, api) as visit:
+            visit.go("operacion")
+            assert [(row[0], row[1], bool(row[2])) for row in visit.table("copias")] == [
+                (pairs["bogota"].name, "al día", True),
+                (away.name, "desactivado", True),
+            ]
+            seconds, size = visit.table("copias")[0][3:]
+            assert (int(seconds) < 60, size) == (True, "0")
         # It is no failure: what the others have is counted.
         for pair in pairs.values():
             pair.publisher.execute(
@@ -462,6 +471,19 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         with away.publisher.session() as connection, database.session() as reader:
             source = oracle.read_schema(connection, "medellin")
             assert differences(reader, source, TODAY, "medellin") == []
+        # Nobody brings it any more.
+        away.unsubscribe()
+        assert behind(database) == [whole[0], ("medellin", True, "gone", True)]
+        assert told()[0] == "medellin"
+        database.execute(f"SELECT analytics.forget_subscription('{away.name}')")
+        assert behind(database) == whole
+
+
+def test_a_name_is_whole_in_a_header(origins: Database) -> None:
+    name = "San Andrés, 5 % ñ"
+    ((written,),) = origins.rows(f"SELECT kpi_engine.header_name('{name}')")
+    assert written == "San Andr%C3%A9s%2C 5 %25 %C3%B1"
+    assert urllib.parse.unquote(str(written)) == name
 
 
 def on_the_page(browser: Browser, api: Api) -> str:
@@ -488,6 +510,14 @@ def test_a_tick_notes_until_when_an_origin_was_seen(
     assert known > before  # type: ignore[operator]
     database.execute("SELECT analytics.set_setting('replica_lag', 'off')")
     assert [row[1:] for row in behind(database)] == [(False, None, False)] * 2
+    # A rebuild counts what came, as a refresh does.
+    database.execute("SELECT analytics.set_setting('replica_lag', '1 minute')")
+    refresh(database, NOW)
+    database.execute(f"ALTER SUBSCRIPTION {pairs['medellin'].name} ENABLE")
+    pairs["medellin"].catch_up()
+    assert behind(database)[1] == ("medellin", False, None, True)
+    database.execute("CALL analytics.rebuild()")
+    assert behind(database)[1] == ("medellin", False, None, False)
 
 
 def test_one_origin_is_asked_for_by_http(origins: Database) -> None:

@@ -14,6 +14,15 @@ import psycopg
 from conftest import Database
 
 VICTIMS = ("process", "postmaster")
+# What holds a refresh that has changes to apply, in their order. test_crash_matrix.py proves each.
+POINTS_OF_A_REFRESH = {
+    "before it takes the log": "LOCK TABLE kpi_engine.change_log_lock IN EXCLUSIVE MODE",
+    "after it took the log": "LOCK TABLE kpi_engine.changed_solicitud_facts IN SHARE MODE",
+    "between derived tables": "LOCK TABLE kpi_engine.changed_month_totals IN SHARE MODE",
+    "before the merge of a view": "LOCK TABLE pg_catalog.pg_statistic IN SHARE MODE",
+    "in the history of a view": "LOCK TABLE kpi_engine.published_rows IN SHARE MODE",
+    "before its log row": "LOCK TABLE kpi_engine.audit_log IN SHARE MODE",
+}
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -79,7 +88,8 @@ def held(database: Database, statement: str) -> Iterator[Callable[[], int]]:
             def someone() -> bool:
                 found[:] = database.rows(
                     "SELECT DISTINCT pid FROM pg_locks "
-                    f"WHERE NOT granted AND {pid} = ANY (pg_blocking_pids(pid))"
+                    f"WHERE NOT granted AND {pid} = ANY (pg_blocking_pids(pid)) AND pid NOT IN ("
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')"
                 )
                 return bool(found)
 

@@ -16,8 +16,10 @@ import oracle
 from cluster import Cluster, system_binaries
 from conftest import TEST_SETTINGS, Database
 from development.demo_source import load_source_schema
-from faults.killing import Work, held, kill
+from faults.killing import POINTS_OF_A_REFRESH, Work, held, kill
 from federation import differences
+from gateway import Settings
+from gateway_testing import started
 from hub_sites import PASSWORD, ROLE, add_site, make_hub, serve
 from marketplace import BASE_SEED, SMALL, change, fill
 from migrate import migrate
@@ -146,10 +148,33 @@ def test_a_site_that_is_away_keeps_its_last_known_figures(field: Field) -> None:
     field.refresh(force=True)
     field.compare()
     assert field.hub.rows("SELECT analytics.audit()") == [(0,)]
+    told_by_http(field)
     field.clusters["cali"].start()
     add_address(field, "cali")
     field.write("cali", 12)
     field.check()
+
+
+def told_by_http(field: Field) -> None:
+    """All answers say that cali is away; none has the password of the way there."""
+    with started(field.hub, "hub-away", Settings(rate=100000, burst=10000)) as api:
+        answer = api.get("/materialized-views/kpis/mv_metricas_mensuales", "analytics_lector")
+        assert answer.headers["x-partial"] == "cali=2026-11-23T17:00:00.000Z"
+        sites = api.get("/materialized-views/status", "analytics_operador").json()["sites"]
+        assert [(one["site"], one["state"], one["as_of"]) for one in sites] == [
+            ("bogota", "ok", "2026-11-23T17:00:00.000Z"),
+            ("cali", "away", "2026-11-23T17:00:00.000Z"),
+            ("medellin", "ok", "2026-11-23T17:00:00.000Z"),
+        ]
+        health = api.get("/health", "analytics_operador")
+        assert "hub_site" in health.body
+        assert (
+            'teloo_analytics_problem{name="hub_site"} 1'
+            in api.get("/metrics", "analytics_operador").body
+        )
+        assert api.get("/materialized-views/live", "analytics_lector").status == 404
+        for one in (answer, health):
+            assert PASSWORD not in one.body
 
 
 def add_address(field: Field, name: str) -> None:
@@ -203,22 +228,31 @@ class Killing:
         # How long a refresh of the hub takes that has rows to take.
         self.longest = 0.0
         self.over_before_the_kill = 0
-        at_hub: list[Callable[[], None]] = [
-            partial(self.while_the_hub_refreshes, field.sites["cali"], CHANGES),
-            partial(self.while_the_hub_refreshes, field.hub, share("hub_solicitud_facts")),
-            partial(self.while_the_hub_refreshes, field.hub, share("changed_month_totals")),
-            self.at_a_random_moment,
-            partial(self.while_the_hub_refreshes, field.hub, share("audit_log")),
-        ]
-        at_site: list[Callable[[], None]] = [
-            at_hub[0],
-            partial(self.while_the_site_refreshes, share("hub_changes")),
-            partial(self.while_the_site_refreshes, share("audit_log")),
-            self.at_a_random_moment,
-            # The hub has its rows, and has not committed.
-            at_hub[2],
-        ]
+        waits_for_the_site = partial(self.while_the_hub_refreshes, field.sites["cali"], CHANGES)
+        at_hub: dict[str, Callable[[], None]] = {
+            "waits for a site": waits_for_the_site,
+            "takes rows of a site": self.at_the_hub(share("hub_solicitud_facts")),
+            "takes the first rows of a site": self.at_the_hub(share("hub_asesor_facts")),
+            "at random": self.at_a_random_moment,
+            **{name: self.at_the_hub(held) for name, held in POINTS_OF_A_REFRESH.items()},
+        }
+        at_site: dict[str, Callable[[], None]] = {
+            "the hub waits for it": waits_for_the_site,
+            "before it notes for the hub": partial(
+                self.while_the_site_refreshes, share("hub_changes")
+            ),
+            "the hub has its rows": at_hub["between derived tables"],
+            "at random": self.at_a_random_moment,
+            **{
+                name: partial(self.while_the_site_refreshes, held)
+                for name, held in POINTS_OF_A_REFRESH.items()
+            },
+        }
         self.moments = at_hub if whom == "hub" else at_site
+
+    def at_the_hub(self, statement: str) -> Callable[[], None]:
+        """Return the moment at which a lock at the hub holds its refresh."""
+        return partial(self.while_the_hub_refreshes, self.field.hub, statement)
 
     def kill(self, pid: int, other: str = "postmaster") -> None:
         """Kill the process, or the other; by turns. 0: always the other."""
@@ -321,7 +355,7 @@ def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(field: Field, wh
     field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '60')")
     killing = Killing(field, whom)
     for number in range(KILLS):
-        killing.moments[number % len(killing.moments)]()
+        list(killing.moments.values())[number % len(killing.moments)]()
         killing.check()
     field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '2')")
     print(

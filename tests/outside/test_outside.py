@@ -513,6 +513,32 @@ def test_a_writer_never_fails_and_the_change_is_not_lost(local: Service, fault: 
     assert local.shown() == local.right()
 
 
+@pytest.mark.parametrize("uses_it_up", ["a rebuild", "a refresh in which the view fails"])
+def test_a_lost_change_is_not_used_up_before_the_view_shows_it(
+    local: Service, uses_it_up: str
+) -> None:
+    local.refresh()
+    assert local.refresh() == "unchanged"
+    local.here.execute(
+        "ALTER TABLE kpi_engine.outside_changes ADD CONSTRAINT no CHECK (false) NOT VALID"
+    )
+    with local.here.connect() as connection:
+        local.complain_visibly(connection)
+    local.here.execute("ALTER TABLE kpi_engine.outside_changes DROP CONSTRAINT no")
+    assert local.shown() != local.right()
+    if uses_it_up == "a rebuild":
+        # It reads no table of another service.
+        with local.here.connect() as connection:
+            connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+            connection.execute("CALL analytics.rebuild()")
+    else:
+        local.here.execute("REVOKE SELECT ON soporte.reclamos FROM analytics_owner")
+        assert local.failure()
+        local.here.execute("GRANT SELECT ON soporte.reclamos TO analytics_owner")
+    local.refresh()
+    assert local.shown() == local.right()
+
+
 def test_a_writer_waits_a_tenth_of_a_second_at_most(local: Service) -> None:
     with local.here.session() as blocking, blocking.transaction():
         blocking.execute("LOCK TABLE kpi_engine.outside_changes")

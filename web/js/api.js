@@ -86,7 +86,8 @@ async function ask(url, accepted) {
     const before = known.get(url);
     const response = await send("GET", url, before?.etag ? { "If-None-Match": before.etag } : {});
     if (response.headers.has("X-Stale")) {
-        partial.origins = response.headers.get("X-Partial") ?? "";
+        // A header has ASCII alone.
+        partial.origins = decodeURIComponent(response.headers.get("X-Partial") ?? "");
         partial.since = response.headers.get("X-Partial-Since") ?? "";
     }
     if (response.status === 304 && before) return { ...before, isNew: false };

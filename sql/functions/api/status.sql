@@ -42,7 +42,8 @@ BEGIN
                     'is_running', behind.is_running,
                     'copying', behind.copying,
                     'seconds_behind', behind.seconds_behind,
-                    'bytes_behind', behind.bytes_behind
+                    'bytes_behind', behind.bytes_behind,
+                    'lost', behind.lost
                 )
                 ORDER BY behind.subscription
             ),
@@ -50,7 +51,7 @@ BEGIN
         ),
         json_agg(
             json_build_array(
-                behind.subscription, behind.is_enabled, behind.is_running, behind.copying
+                behind.subscription, behind.is_enabled, behind.is_running, behind.copying, behind.lost
             )
             ORDER BY behind.subscription
         )

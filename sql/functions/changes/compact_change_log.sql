@@ -2,7 +2,8 @@
 --
 -- Invariant: DELETE … RETURNING takes the rows, so an uncommitted row stays for the next time. An
 -- offer is resolved to its request here. A statement that moves it to another request later notes
--- both requests. This waits for another session that takes from the log.
+-- both requests. A lost change also marks the tables of other services. This waits for another
+-- session that takes from the log.
 
 CREATE OR REPLACE FUNCTION kpi_engine.compact_change_log()
 RETURNS bigint
@@ -42,6 +43,19 @@ BEGIN
         SELECT taken.entity, taken.key, count(*) AS times
         FROM taken
         GROUP BY taken.entity, taken.key
+    ),
+
+    unknown AS (
+        -- It may have been a table of another service. A rebuild does not read these.
+        UPDATE kpi_engine.outside_sources SET is_changed = true
+        WHERE
+            NOT outside_sources.is_changed
+            AND EXISTS (
+                SELECT FROM distinct_key
+                WHERE
+                    distinct_key.entity = 'everything'
+                    AND distinct_key.key = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+            )
     ),
 
     noted AS (

@@ -59,6 +59,19 @@ BEGIN
         SELECT waiting.entity, waiting.key FROM waiting
     ),
 
+    unknown AS (
+        -- It may have been a table of another service, whose view may fail in this refresh.
+        UPDATE kpi_engine.outside_sources SET is_changed = true
+        WHERE
+            NOT outside_sources.is_changed
+            AND EXISTS (
+                SELECT FROM distinct_key
+                WHERE
+                    distinct_key.entity = 'everything'
+                    AND distinct_key.key = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+            )
+    ),
+
     resolved AS (
         SELECT distinct_key.entity, distinct_key.key
         FROM distinct_key

@@ -24,7 +24,7 @@ BEGIN
     -- Usually there is one origin.
     IF EXISTS (SELECT FROM kpi_engine.origin_marks) THEN
         SELECT
-            string_agg(regexp_replace(origins.origen, '[^ -~]|,', '?', 'g'), ', '),
+            string_agg(kpi_engine.header_name(origins.origen), ', '),
             min(CASE WHEN origins.is_behind THEN origins.as_of ELSE origins.counted_as_of END)
         INTO v_partial, v_partial_since
         FROM analytics.origins() AS origins

@@ -11,6 +11,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $note_origins$
 BEGIN
+    PERFORM kpi_engine.note_followed();
     INSERT INTO kpi_engine.origin_marks AS known (origen, as_of, counted_as_of, was_behind)
     SELECT
         states.origen,
@@ -30,7 +31,7 @@ END;
 $note_origins$;
 
 COMMENT ON FUNCTION kpi_engine.note_origins(boolean) IS
-'Brings kpi_engine.origin_marks up to date; p_is_refresh: this is what the next figures have. '
-'Internal to the tick and the refresh.';
+'Brings kpi_engine.followed_tables and kpi_engine.origin_marks up to date; p_is_refresh: this is '
+'what the next figures have. Internal to the tick and the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_origins(boolean) FROM public;

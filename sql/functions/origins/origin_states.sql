@@ -18,21 +18,17 @@ DECLARE
     v_limit constant text := analytics.setting('replica_lag');
 BEGIN
     -- Usually there are neither.
-    IF NOT v_has_schemas AND (SELECT count(DISTINCT srsubid) < 2 FROM pg_subscription_rel) THEN
+    IF NOT v_has_schemas
+        AND (SELECT count(DISTINCT srsubid) < 2 FROM pg_subscription_rel)
+        AND (SELECT count(DISTINCT subscription) < 2 FROM kpi_engine.followed_tables) THEN
         RETURN;
     END IF;
     RETURN QUERY
         WITH written AS (
-            SELECT DISTINCT pg_namespace.nspname::text AS source_schema, behind.*
+            SELECT DISTINCT followed.source_schema, behind.*
             FROM analytics.replication() AS behind
-            INNER JOIN pg_subscription ON pg_subscription.subname = behind.subscription
-            INNER JOIN pg_database
-                ON
-                    pg_database.oid = pg_subscription.subdbid
-                    AND pg_database.datname = current_database()
-            INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = pg_subscription.oid
-            INNER JOIN pg_class ON pg_class.oid = pg_subscription_rel.srrelid
-            INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+            INNER JOIN kpi_engine.followed() AS followed
+                ON followed.subscription = behind.subscription
         ),
 
         told AS (
@@ -41,6 +37,7 @@ BEGIN
                 AS origen,
                 written.subscription,
                 CASE
+                    WHEN written.lost <> ARRAY[]::text[] THEN 'gone'
                     WHEN NOT written.is_enabled THEN 'disabled'
                     WHEN NOT written.is_running THEN 'no worker'
                     WHEN written.copying <> ARRAY[]::text[] THEN 'copying'
@@ -53,6 +50,7 @@ BEGIN
                     WHEN
                         written.is_enabled AND written.is_running
                         AND written.copying = ARRAY[]::text[]
+                        AND written.lost = ARRAY[]::text[]
                         THEN clock_timestamp()
                             - make_interval(secs => written.seconds_behind::double precision)
                 END AS as_of
@@ -89,7 +87,7 @@ $origin_states$;
 
 COMMENT ON FUNCTION kpi_engine.origin_states() IS
 'Each of several origins at this moment: the subscriptions that bring it, why it is behind '
-'(disabled, no worker, copying, late; NULL: it is not, or the setting replica_lag is off), and '
+'(gone, disabled, no worker, copying, late; NULL: it is not, or replica_lag is off), and '
 'until when its changes are here. Internal to analytics.origins().';
 
 REVOKE ALL ON FUNCTION kpi_engine.origin_states() FROM public;

@@ -18,13 +18,18 @@ SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '100ms'
 AS $note_row_solicitud_id$
 DECLARE
-    v_mark constant text := 'analytics.noting_' || tg_relid;
-    v_pace constant text := coalesce(current_setting(v_mark, true), '');
+    v_mark text;
+    v_pace text;
     v_keys uuid[];
     v_message text;
     v_sqlstate text;
 BEGIN
-    IF v_pace = 'apply' THEN
+    -- This is on the way of each row: one condition and one INSERT for most of them.
+    IF current_setting('analytics.noting_' || tg_relid, true) = 'apply' THEN
+        IF tg_op = 'UPDATE' AND old.solicitud_id = new.solicitud_id THEN
+            INSERT INTO kpi_engine.change_log (entity, key) VALUES (tg_argv[0], new.solicitud_id);
+            RETURN NULL;
+        END IF;
         IF tg_op <> 'DELETE' AND new.solicitud_id IS NOT NULL THEN
             INSERT INTO kpi_engine.change_log (entity, key) VALUES (tg_argv[0], new.solicitud_id);
         END IF;
@@ -35,6 +40,8 @@ BEGIN
         END IF;
         RETURN NULL;
     END IF;
+    v_mark := 'analytics.noting_' || tg_relid;
+    v_pace := coalesce(current_setting(v_mark, true), '');
     BEGIN
         v_keys := ARRAY(
             SELECT new.solicitud_id WHERE tg_op <> 'DELETE' AND new.solicitud_id IS NOT NULL

@@ -21,7 +21,15 @@ BEGIN
         SELECT behind.*, quote_ident(behind.subscription) AS name
         FROM analytics.replication() AS behind
     LOOP
-        IF NOT v_followed.is_enabled THEN
+        IF v_followed.lost <> ARRAY[]::text[] THEN
+            severity := 'unhealthy';
+            message := format(
+                'subscription %s does not bring %s any more: it was dropped, or they left its '
+                'publication, and what changes there is missing in the figures. Create it again, or '
+                'put them back and ALTER SUBSCRIPTION %s REFRESH PUBLICATION; if it is meant: SELECT '
+                'analytics.forget_subscription(%L);', v_followed.name,
+                array_to_string(v_followed.lost, ', '), v_followed.name, v_followed.subscription);
+        ELSIF NOT v_followed.is_enabled THEN
             severity := 'unhealthy';
             message := format(
                 'subscription %s is disabled: the figures stay as old as its last change. ALTER '

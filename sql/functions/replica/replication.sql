@@ -2,7 +2,8 @@
 --
 -- Invariant: no row where none writes a source table. A worker that is caught up hears from the
 -- publisher each half minute at least (wal_receiver_timeout), so a few seconds behind are none.
--- Without a worker nobody knows how far behind it is.
+-- Without a worker nobody knows how far behind it is. A subscription that is gone is in the list
+-- until analytics.forget_subscription().
 
 CREATE OR REPLACE FUNCTION analytics.replication()
 RETURNS TABLE (
@@ -11,7 +12,8 @@ RETURNS TABLE (
     is_running boolean,
     copying text[],
     seconds_behind numeric,
-    bytes_behind numeric
+    bytes_behind numeric,
+    lost text[]
 )
 LANGUAGE plpgsql
 STABLE PARALLEL RESTRICTED
@@ -26,45 +28,45 @@ SET search_path = pg_catalog, pg_temp
 AS $replication$
 #variable_conflict use_column
 BEGIN
-    -- Usually there is no subscription.
-    IF NOT EXISTS (SELECT FROM pg_subscription_rel) THEN
-        RETURN;
-    END IF;
     RETURN QUERY
         SELECT
-            pg_subscription.subname::text,
-            pg_subscription.subenabled,
+            followed.subscription,
+            coalesce(pg_subscription.subenabled, false),
             worker.pid IS NOT NULL,
-            written.copying,
+            followed.copying,
             round(greatest(0, extract(
                 EPOCH FROM clock_timestamp() - worker.last_msg_send_time
             )), 1),
-            greatest(0, worker.received_lsn - worker.latest_end_lsn)
-        FROM pg_subscription
-        INNER JOIN (
+            greatest(0, worker.received_lsn - worker.latest_end_lsn),
+            followed.lost
+        FROM (
             SELECT
-                pg_subscription_rel.srsubid,
+                tables.subscription,
+                max(tables.subscription_id) AS subscription_id,
                 coalesce(
-                    array_agg(
-                        pg_subscription_rel.srrelid::regclass::text
-                        ORDER BY pg_subscription_rel.srrelid::regclass::text
-                    ) FILTER (WHERE pg_subscription_rel.srsubstate NOT IN ('r', 's')),
+                    array_agg(tables.table_name ORDER BY tables.table_name) FILTER (
+                        WHERE tables.state NOT IN ('r', 's')
+                    ),
                     ARRAY[]::text []
-                ) AS copying
-            FROM pg_subscription_rel
-            WHERE pg_subscription_rel.srrelid IN (
-                SELECT captured.relation FROM kpi_engine.captured_tables() AS captured
-            )
-            GROUP BY pg_subscription_rel.srsubid
-        ) AS written ON written.srsubid = pg_subscription.oid
+                ) AS copying,
+                coalesce(
+                    array_agg(tables.table_name ORDER BY tables.table_name) FILTER (
+                        WHERE tables.is_lost
+                    ),
+                    ARRAY[]::text []
+                ) AS lost
+            FROM kpi_engine.followed() AS tables
+            GROUP BY tables.subscription
+        ) AS followed
+        LEFT JOIN pg_subscription ON pg_subscription.oid = followed.subscription_id
         LEFT JOIN LATERAL (
             SELECT told.*
             FROM pg_stat_get_subscription(pg_subscription.oid) AS told
             WHERE told.relid IS NULL
             ORDER BY told.last_msg_send_time DESC NULLS LAST
             LIMIT 1
-        ) AS worker ON true
-        ORDER BY pg_subscription.subname;
+        ) AS worker ON pg_subscription.oid IS NOT NULL
+        ORDER BY followed.subscription;
 END;
 $replication$;
 
@@ -72,7 +74,8 @@ COMMENT ON FUNCTION analytics.replication() IS
 'Subscriptions (logical replication) that write operational tables: whether each is enabled, '
 'whether its worker runs, tables that it has not copied whole yet, seconds since the publisher '
 'sent what it applied last, and bytes that it got and has not confirmed; both NULL without a '
-'worker. No row: the operational service writes here.';
+'worker; tables that it brought once and does not bring any more (lost): it was dropped, or they '
+'left its publication. No row: the operational service writes here.';
 
 REVOKE ALL ON FUNCTION analytics.replication() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.replication() TO analytics_lector, analytics_operador;

@@ -7,6 +7,7 @@ import { format, instant, number } from "../format.js";
 import { isOperator } from "../token.js";
 import { table } from "../table.js";
 import { curesOf, problemList } from "./confianza.js";
+import { copies } from "./copias.js";
 import { marks } from "./marcas.js";
 import { named, t } from "../texts.js";
 
@@ -205,6 +206,7 @@ export default async function operacion(needed) {
                 ),
             ),
         ),
+        copies(status),
         h(
             "section",
             { class: "panel" },
