@@ -8,7 +8,11 @@ docs/reliability.md says which tests show the other faults.
 import getpass
 import os
 import subprocess
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +41,7 @@ from source_indexes import build_missing
 from webapi.test_standby import standby_of
 
 SYSTEM_SERVER_IS_ENOUGH = True
+MONTHS = "/materialized-views/monthly-metrics"
 TICK = "CALL analytics.tick()"
 WORK = "CALL analytics.work()"
 REFRESH = "SELECT * FROM analytics.refresh_all_mv()"
@@ -374,11 +379,39 @@ def test_without_room_for_temporary_files_nothing_is_hidden(faulty: Database) ->
 # -- connections -----------------------------------------------------------------------------------
 
 
+def test_a_lost_session_is_never_the_fault_of_a_token(faulty: Database) -> None:
+    """PostgREST answers 400 where it lost its session, as for a role that does not exist."""
+    statuses: Counter[int] = Counter()
+    stop = threading.Event()
+    with started(faulty, "lost", Settings(rate=100000, burst=10000, token_readers=20)) as api:
+        token = api.token("analytics_lector")
+
+        def ask() -> None:
+            while not stop.is_set():
+                for path in ("/health", f"{MONTHS}?limit=3", "/rest/rpc/status"):
+                    with suppress(OSError):
+                        statuses.update([api.get(path, token=token).status])
+
+        with ThreadPoolExecutor(10) as pool:
+            for _ in range(10):
+                pool.submit(ask)
+            try:
+                for _ in range(6 if LONG else 3):
+                    assert wait_until(lambda: api.get(MONTHS, token=token).status == 200)
+                    time.sleep(0.5)
+                    faulty.cluster.stop("immediate")
+                    faulty.cluster.start()
+            finally:
+                stop.set()
+    assert statuses[503], "nobody met a lost session"
+    # Too many for one token, or the database is away.
+    assert set(statuses) <= {200, 429, 503}, statuses
+
+
 def test_without_a_free_connection_the_api_says_so_and_comes_back(faulty: Database) -> None:
     disturb(faulty, SEED + 3)
-    months = "/materialized-views/monthly-metrics"
     with started(faulty, "faults", Settings(rate=100000, burst=10000)) as api:
-        assert api.get(months, "analytics_lector").status == 200
+        assert api.get(MONTHS, "analytics_lector").status == 200
         taken: list[psycopg.Connection] = []
         with closing(faulty.connect()) as keeper:
             try:
@@ -394,12 +427,12 @@ def test_without_a_free_connection_the_api_says_so_and_comes_back(faulty: Databa
                     "WHERE usename = 'analytics_authenticator'"
                 )
                 api.forget_cache()
-                answer = api.get(months, "analytics_lector")
+                answer = api.get(MONTHS, "analytics_lector")
                 assert "Try again" in refused(answer, 503)["hint"]
             finally:
                 for connection in taken:
                     connection.close()
-        assert wait_until(lambda: api.get(months, "analytics_lector").status == 200)
+        assert wait_until(lambda: api.get(MONTHS, "analytics_lector").status == 200)
 
 
 # -- promotion -------------------------------------------------------------------------------------
