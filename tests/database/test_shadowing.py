@@ -6,6 +6,7 @@ search_path and in pg_temp. Each trap notes who runs it.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -55,6 +56,7 @@ RELATIONS = (
     *("pending_changes", "derived_tables", "solicitudes", "ofertas", "mv_metricas_mensuales"),
     *("mv_ranking_asesores", "month_totals", "solicitud_facts", "notes", "targets"),
 )
+KINDS = {"bigint": "int8", "integer": "int4", "boolean": "bool"}
 TYPES = ("text", "uuid", "jsonb", "numeric", "regclass", "refresh_log", "changed_keys")
 # Some arguments by type. Functions that are given wrong ones fail after they began, as they should.
 ARGUMENTS = {
@@ -71,7 +73,7 @@ ARGUMENTS = {
 DEFINERS = """
 SELECT oid::regprocedure::text,
     ARRAY(SELECT format_type(kind, NULL) FROM unnest(proargtypes) AS kind),
-    proretset, prokind::text, provariadic <> 0
+    prokind::text, provariadic <> 0
 FROM pg_proc
 WHERE pronamespace IN ('analytics'::regnamespace, 'kpi_engine'::regnamespace, 'api'::regnamespace)
 AND prosecdef AND prorettype <> 'trigger'::regtype
@@ -82,44 +84,40 @@ ORDER BY 1
 
 
 def traps(role: str) -> list[str]:
-    """Return the statements by which a role sets its traps."""
-    spring = "PERFORM pg_catalog.set_config('evil.ran', pg_catalog.concat("
-    spring += "pg_catalog.current_setting('evil.ran', true), CURRENT_USER, ' {0}; '), false)"
+    """Return the statements by which a role sets its traps. A warning outlives a rollback."""
     made = [
-        "CREATE FUNCTION evil.ran(what pg_catalog.text) RETURNS pg_catalog.void LANGUAGE plpgsql AS "
-        "$$ BEGIN IF CURRENT_USER <> '" + role + "' THEN PERFORM pg_catalog.set_config('evil.ran', "
-        "pg_catalog.concat(pg_catalog.current_setting('evil.ran', true), what, '; '), false); "
-        "END IF; END $$"
+        "CREATE FUNCTION evil.ran(what pg_catalog.text) RETURNS pg_catalog.text LANGUAGE plpgsql "
+        f"SET search_path = pg_catalog AS $$ BEGIN IF CURRENT_USER <> '{role}' THEN "
+        "RAISE WARNING 'trap: %', what; END IF; RETURN what; END $$"
     ]
     for name, arguments in FUNCTIONS.items():
         made.append(
             f"CREATE FUNCTION evil.{name}({arguments}) RETURNS pg_catalog.text LANGUAGE plpgsql AS "
             f"$$ BEGIN PERFORM evil.ran('{name}()'); RETURN NULL; END $$"
         )
-    for operator, kinds in OPERATORS.items():
+    for number, (operator, kinds) in enumerate(OPERATORS.items()):
         for kind in kinds:
-            result = "boolean" if operator in ("=", "<>", "<", ">", "~") else kind
-            name = "evil." + "".join(str(ord(letter)) + "_" for letter in operator)
+            own = f"pg_catalog.{KINDS.get(kind, kind)}"
+            result = "pg_catalog.bool" if operator in ("=", "<>", "<", ">", "~") else own
             made += [
-                f'CREATE FUNCTION {name.replace("evil.", "evil.op_")}{kind}(pg_catalog.{KINDS.get(kind, kind)}, '
-                f"pg_catalog.{KINDS.get(kind, kind)}) RETURNS pg_catalog.{KINDS.get(result, result)} "
+                f"CREATE FUNCTION evil.operator_{number}_{kind}({own}, {own}) RETURNS {result} "
                 f"LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.ran('{operator} of {kind}'); "
                 "RETURN NULL; END $$",
-                f"CREATE OPERATOR evil.{operator} (FUNCTION = {name.replace('evil.', 'evil.op_')}{kind}, "
-                f"LEFTARG = pg_catalog.{KINDS.get(kind, kind)}, "
-                f"RIGHTARG = pg_catalog.{KINDS.get(kind, kind)})",
+                f"CREATE OPERATOR evil.{operator} (FUNCTION = evil.operator_{number}_{kind}, "
+                f"LEFTARG = {own}, RIGHTARG = {own})",
             ]
     for relation in RELATIONS:
         # A view that is read springs the trap; it has no column that anybody wants.
-        made += [
-            f"CREATE VIEW {schema}.{relation} AS SELECT evil.ran('{schema}.{relation}') AS trap"
-            for schema in ("evil", "pg_temp")
-        ]
-    made += [f"CREATE TYPE pg_temp.{name} AS ENUM ('evil')" for name in TYPES if name not in RELATIONS]
+        for schema in ("evil", "pg_temp"):
+            made += [
+                f"CREATE VIEW {schema}.{relation} AS "
+                f"SELECT evil.ran('{schema}.{relation}') AS trap",
+                f"GRANT SELECT ON {schema}.{relation} TO public",
+            ]
+    made += [
+        f"CREATE TYPE pg_temp.{name} AS ENUM ('evil')" for name in TYPES if name not in RELATIONS
+    ]
     return made
-
-
-KINDS = {"bigint": "int8", "integer": "int4", "boolean": "bool"}
 
 
 @pytest.fixture(scope="module")
@@ -127,49 +125,77 @@ def shadowed(system_server: Server) -> Iterator[Database]:
     """A small marketplace where each role of the API may create what it likes in a schema."""
     for database in fresh_database(system_server):
         small_marketplace(database, "A")
-        database.execute(
-            "CREATE SCHEMA evil",
-            f"GRANT TEMPORARY ON DATABASE {database.name} TO public",
-            *(f"GRANT ALL ON SCHEMA evil TO {role}" for role in CALLERS),
-        )
+        database.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO public")
+        make_room(database)
         yield database
+
+
+def make_room(database: Database) -> None:
+    """Give the callers an empty schema for their traps, which the owner of ours may use."""
+    database.execute(
+        "DROP SCHEMA IF EXISTS evil CASCADE",
+        "CREATE SCHEMA evil",
+        f"GRANT ALL ON SCHEMA evil TO {', '.join((*CALLERS, 'analytics_owner'))}",
+    )
+
+
+def sprung(connection: psycopg.Connection, role: str, functions: list[tuple[object, ...]]) -> str:
+    """Set the traps of a role, call all functions, and return what ran with rights of others."""
+    ran: list[str] = []
+    call = ""
+    connection.add_notice_handler(
+        lambda notice: (
+            ran.append(f"{call}: {notice.message_primary}")
+            if str(notice.message_primary).startswith("trap: ")
+            else None
+        )
+    )
+    connection.execute(f"SET ROLE {role}")
+    for statement in traps(role):
+        connection.execute(statement.encode())
+    for path in ("evil, pg_temp, pg_catalog", "pg_temp, evil, pg_catalog"):
+        connection.execute(f"SET search_path = {path}")
+        for name, kinds, kind, is_variadic in functions:
+            assert isinstance(kinds, list)
+            given = [ARGUMENTS.get(str(one), f"NULL::{one}") for one in kinds]
+            if is_variadic:
+                given[-1] = f"VARIADIC {given[-1]}"
+            call = f"{str(name).partition('(')[0]}({', '.join(given)})"
+            connection.execute("BEGIN")
+            # It may fail: with these arguments, or because the caller may not.
+            with suppress(psycopg.Error):
+                connection.execute(
+                    (f"CALL {call}" if kind == "p" else f"SELECT * FROM {call}").encode()
+                )
+            connection.execute("ROLLBACK")
+    return "\n".join(ran)
 
 
 @pytest.mark.parametrize("role", CALLERS)
 def test_no_definer_runs_what_its_caller_made(shadowed: Database, role: str) -> None:
     functions = shadowed.rows(DEFINERS.format(role=role))
     assert functions
-    ran: dict[str, str] = {}
-    with shadowed.connect() as connection:
-        connection.execute(f"SET ROLE {role}")
-        try:
-            for statement in traps(role):
-                connection.execute(statement.encode())
-            for setting in ("evil, pg_temp, pg_catalog", "pg_temp, evil, pg_catalog"):
-                connection.execute(f"SET search_path = {setting}")
-                for name, kinds, _, kind, variadic in functions:
-                    assert isinstance(kinds, list)
-                    given = [ARGUMENTS.get(str(one), f"NULL::{one}") for one in kinds]
-                    if variadic:
-                        given[-1] = f"VARIADIC {given[-1]}"
-                    call = f"{str(name).partition('(')[0]}({', '.join(given)})"
-                    connection.execute("SELECT pg_catalog.set_config('evil.ran', '', false)")
-                    connection.execute("BEGIN")
-                    try:
-                        connection.execute(
-                            (f"CALL {call}" if kind == "p" else f"SELECT * FROM {call}").encode()
-                        )
-                    except psycopg.Error:
-                        pass
-                    row = connection.execute(
-                        "SELECT pg_catalog.current_setting('evil.ran', true)"
-                    ) if connection.info.transaction_status.name == "INTRANS" else None
-                    if row and (found := row.fetchone()) and found[0]:
-                        ran[call] = str(found[0])
-                    connection.execute("ROLLBACK")
-        finally:
-            connection.execute("RESET search_path")
-            connection.execute("ROLLBACK")
-    shadowed.execute("DROP SCHEMA evil CASCADE", "CREATE SCHEMA evil")
-    shadowed.execute(*(f"GRANT ALL ON SCHEMA evil TO {one}" for one in CALLERS))
-    assert ran == {}
+    try:
+        with shadowed.connect() as connection:
+            assert sprung(connection, role, functions) == ""
+    finally:
+        make_room(shadowed)
+
+
+def test_a_definer_without_a_search_path_would_spring_the_traps(shadowed: Database) -> None:
+    shadowed.execute(
+        "CREATE FUNCTION kpi_engine.careless(OUT found text) LANGUAGE plpgsql SECURITY DEFINER AS "
+        "$$ BEGIN found := lower('A') || quote_ident('b'); PERFORM * FROM settings; END $$",
+        "ALTER FUNCTION kpi_engine.careless() OWNER TO analytics_owner",
+        "GRANT EXECUTE ON FUNCTION kpi_engine.careless() TO analytics_operador",
+    )
+    functions = shadowed.rows(DEFINERS.format(role="analytics_operador"))
+    careless = [row for row in functions if "careless" in str(row[0])]
+    try:
+        with shadowed.connect() as connection:
+            ran = sprung(connection, "analytics_operador", careless)
+    finally:
+        shadowed.execute("DROP FUNCTION kpi_engine.careless()")
+        make_room(shadowed)
+    for trap in ("lower()", "|| of text", "evil.settings", "pg_temp.settings"):
+        assert f"trap: {trap}" in ran, ran
