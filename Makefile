@@ -20,6 +20,7 @@
 #   POSTGREST      demo, test: another PostgREST than the one from npm
 #   VERSION        release: the version, such as 0.1.0
 #   CHECKS         release: what is run before: all (default), lint, none
+#   MINUTES        test-soak: how long, 10 (default)
 #   GATEWAY_PORT   demo: port of the HTTP API, 8002 where it is free
 # make passes DATABASE_URL, SOURCE_SCHEMA and ENVIRONMENT on to the scripts by itself.
 
@@ -42,6 +43,7 @@ TTL ?= 3600
 SUB ?=
 CIUDADES ?=
 SERVER ?= demo
+MINUTES ?= 10
 VERSION ?=
 CHECKS ?= all
 
@@ -168,9 +170,15 @@ release: ## check everything, then write releases/teloo-analytics--VERSION.sql a
 .PHONY: test-long
 test-long: ## daily slots of every zone over 10 years; each kill 25 times (an hour)
 	@scripts/install.sh --test
-	@TELOO_LONG=1 TELOO_KILLS=25 $(PYTHON) -m pytest -q tests/schedule/test_slots.py \
-		tests/faults/test_crash_matrix.py \
+	@TELOO_LONG=1 TELOO_KILLS=25 TELOO_PERMUTATIONS=300 $(PYTHON) -m pytest -q \
+		tests/schedule/test_slots.py tests/faults/test_crash_matrix.py \
+		tests/faults/test_server_faults.py tests/faults/test_permutations.py \
 		tests/capture/test_subscriber.py::$(KILLED) tests/hub/test_sites.py::$(KILLED)
+
+.PHONY: test-soak
+test-soak: ## everything at the same time for MINUTES (10), then every number
+	@scripts/install.sh --test
+	@MINUTES="$(MINUTES)" $(PYTHON) -m pytest -n0 -q -s tests/faults/soak.py
 
 .PHONY: lint
 lint: ## run the linters and the type checkers only

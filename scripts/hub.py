@@ -53,6 +53,21 @@ def prepare(connection: psycopg.Connection) -> None:
     connection.execute(f"GRANT USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO {prerequisites.OWNER}")
 
 
+def say_nothing(connection: psycopg.Connection) -> None:
+    """Keep what follows in the transaction out of the server's log and pg_stat_statements.
+
+    Only a superuser may. Any other role's server logs it if it logs each statement.
+    """
+    connection.execute(
+        "SELECT set_config(quiet.name, quiet.value, true) FROM (VALUES ('log_statement', 'none'), "
+        "('log_min_duration_statement', '-1'), ('log_min_duration_sample', '-1'), "
+        "('log_min_error_statement', 'panic'), ('log_min_messages', 'panic'), "
+        "('pg_stat_statements.track_utility', 'off')) AS quiet (name, value) "
+        "INNER JOIN pg_settings ON pg_settings.name = quiet.name "
+        "WHERE current_setting('is_superuser') = 'on'"
+    )
+
+
 def add(url: str, name: str, options: dict[str, str], user: str, password: str) -> None:
     """Add a site to the hub."""
     with prerequisites.connect(url, "hub") as connection:
@@ -72,6 +87,7 @@ def add(url: str, name: str, options: dict[str, str], user: str, password: str) 
                     "As a superuser, in this database: CREATE EXTENSION IF NOT EXISTS dblink; "
                     f"GRANT USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO {prerequisites.OWNER};",
                 ) from error
+        say_nothing(connection)
         with prerequisites.acting_as(connection):
             try:
                 connection.execute(

@@ -124,8 +124,6 @@ BREAKS: dict[str, tuple[str, str | None]] = {
 
 NOWHERE_TO_NOTE = (
     "schema kpi_engine is renamed",
-    "both logs get a trigger that fails",
-    "the owner may not write to either log",
     "the owner may not use the schema",
     "the trigger functions belong to somebody else",
     "the trigger functions run with the rights of the writer",

@@ -460,8 +460,16 @@ def test_the_tool(
     command += ["--dbname", "teloo", "--user", ROLE]
     assert tool.main(command) == 1
     monkeypatch.setenv("TELOO_HUB_PASSWORD", PASSWORD)
+    talkative = f"ALTER DATABASE {field.hub.name} SET {{}}"
+    field.hub.execute(talkative.format("log_statement = 'all'"))
+    field.hub.execute(talkative.format("log_min_duration_statement = 0"))
+    assert tool.main([*command[:-4], "--dbname", "te'loo", "--user", "x" * 70]) in (0, 1)
+    assert tool.main(["remove", "cali"]) in (0, 1)
     assert tool.main(command) == 0
     assert tool.main(command) == 1
+    log = field.hub.cluster.as_server_user("cat", field.hub.cluster.log).stdout
+    assert "dblink_fdw" in log and PASSWORD not in log
+    field.hub.execute(f"ALTER DATABASE {field.hub.name} RESET ALL")
     field.shown["cali"] = shown
     field.check()
     assert tool.main(["check"]) == 0

@@ -71,7 +71,9 @@ def make_scheduled(database: Database) -> None:
         tick(database, at_slot(days) + timedelta(minutes=1), "CALL analytics.work()")
 
 
-@pytest.mark.parametrize("ahead", [HALF_A_YEAR, timedelta(days=3), timedelta(days=4000)])
+@pytest.mark.parametrize(
+    "ahead", [timedelta(days=1), HALF_A_YEAR, timedelta(days=3), timedelta(days=4000)]
+)
 def test_schedule_goes_on_after_a_clock_that_was_ahead(
     scheduled: Database, ahead: timedelta
 ) -> None:

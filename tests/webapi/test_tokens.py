@@ -5,6 +5,7 @@ import hmac
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ RSA_PUBLIC.pop("key_ops")
 ED_PUBLIC: Key = OKPAlgorithm.to_jwk(ED_KEY.public_key(), as_dict=True)
 PEM = (
     EC_KEY.public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+
+
+RSA_PEM = (
+    RSA_KEY.public_key()
     .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     .decode()
 )
@@ -155,8 +163,9 @@ def test_postgrest_reads_what_passes(api: Api, tmp_path: Path) -> None:
             for key, algorithm in accepted:
                 token = signed(key, algorithm)
                 assert other.get(MONTHS, token=token).status == 200, algorithm
-            # The text itself is no secret.
-            refused(other.get(MONTHS, token=forged(text)), 401, "PGRST301")
+            # The text itself is no secret, nor is a public key in any of its spellings.
+            for spelling in (text, PEM, PEM.strip(), RSA_PEM, EC_PUBLIC["x"], RSA_PUBLIC["n"]):
+                refused(other.get(MONTHS, token=forged(spelling)), 401, "PGRST301")
         other.gateway.stop()
         # As `openssl rand -base64 48 >jwt-secret` leaves it, where no script copies it.
         secret.write_text("s" * 40 + "\n", encoding="utf-8")
@@ -196,6 +205,138 @@ def test_check_refuses_a_folder_before_a_start(
     assert "a key in PEM" in check()[1]
     (tmp_path / "nginx.conf").unlink()
     assert "there is no nginx.conf" in check()[1]
+
+
+# -- forged tokens ---------------------------------------------------------------------------
+
+
+def tampered(
+    api: Api, header: object, claims: object, key: bytes | None = None, cut: str | None = None
+) -> str:
+    """Return a token of any header and claims, texts as they are, signed by the gateway's secret.
+
+    ``cut`` replaces the signature.
+    """
+    parts = [
+        base64url((part if isinstance(part, str) else json.dumps(part)).encode())
+        for part in (header, claims)
+    ]
+    text = ".".join(parts)
+    secret = api.gateway.secret().encode() if key is None else key
+    return (
+        f"{text}.{base64url(hmac.digest(secret, text.encode(), 'sha256')) if cut is None else cut}"
+    )
+
+
+def right_claims(**change: object) -> dict[str, object]:
+    """Return an operator's claims, with others in their place."""
+    return {"role": OPERADOR, "aud": AUDIENCE, "exp": int(time.time()) + 600} | change
+
+
+HS = {"alg": "HS256", "typ": "JWT"}
+SELF_SIGNED = RSAAlgorithm.to_jwk(RSA_KEY.public_key(), as_dict=True)
+FORGERIES: dict[str, Callable[[Api], str]] = {
+    **{
+        f"alg {alg!r}, {signature}": lambda api, alg=alg, cut=cut: tampered(  # type: ignore[misc]
+            api, {"alg": alg}, right_claims(), cut=cut
+        )
+        for alg in ("none", "None", "NONE", "nOnE", "", None, 0, "HS256 ", "hs256", "XX256")
+        for signature, cut in (("without a signature", ""), ("with another one", "AAAA"))
+    },
+    "no header": lambda api: "." + tampered(api, HS, right_claims()).split(".", 1)[1],
+    "no alg": lambda api: tampered(api, {"typ": "JWT"}, right_claims()),
+    "an empty signature": lambda api: tampered(api, HS, right_claims(), cut=""),
+    "a short signature": lambda api: tampered(api, HS, right_claims())[:-8],
+    "a longer signature": lambda api: tampered(api, HS, right_claims()) + "AAAA",
+    "two parts": lambda api: tampered(api, HS, right_claims()).rpartition(".")[0],
+    "four parts": lambda api: tampered(api, HS, right_claims()) + ".AAAA",
+    "five parts, as if it were encrypted": lambda api: (
+        tampered(api, {"alg": "dir", "enc": "A128CBC-HS256"}, right_claims()) + ".AAAA.AAAA"
+    ),
+    "an empty key": lambda api: tampered(api, HS, right_claims(), key=b""),
+    "a key of zeros": lambda api: tampered(api, HS, right_claims(), key=b"\0" * 32),
+    "the key's name as a key": lambda api: tampered(
+        api, {**HS, "kid": "../../../../dev/null"}, right_claims(), key=b""
+    ),
+    "a kid that is SQL": lambda api: tampered(
+        api, {**HS, "kid": "x' UNION SELECT 'key' --"}, right_claims(), key=b"key"
+    ),
+    "a key that it brings along": lambda api: jwt.encode(
+        right_claims(), RSA_KEY, "RS256", headers={"jwk": SELF_SIGNED}
+    ),
+    "an address of keys": lambda api: jwt.encode(
+        right_claims(), RSA_KEY, "RS256", headers={"jku": f"{api.url}/openapi.json", "kid": "1"}
+    ),
+    "a symmetric key that it brings along": lambda api: tampered(
+        api, {**HS, "jwk": {"kty": "oct", "k": base64url(b"k" * 32)}}, right_claims(), key=b"k" * 32
+    ),
+    "claims of another token": lambda api: ".".join(
+        [
+            tampered(api, HS, right_claims(role=LECTOR)).split(".")[0],
+            base64url(json.dumps(right_claims()).encode()),
+            tampered(api, HS, right_claims(role=LECTOR)).split(".")[2],
+        ]
+    ),
+    "over": lambda api: tampered(api, HS, right_claims(exp=int(time.time()) - 60)),
+    "over, a moment long": lambda api: tampered(api, HS, right_claims(exp=1)),
+    "not yet": lambda api: tampered(api, HS, right_claims(nbf=int(time.time()) + 3600)),
+    "issued in the future": lambda api: tampered(
+        api, HS, right_claims(iat=int(time.time()) + 3600)
+    ),
+    "for another audience": lambda api: tampered(api, HS, right_claims(aud="teloo-analytics2")),
+    "for an audience that contains it": lambda api: tampered(
+        api, HS, right_claims(aud="x teloo-analytics")
+    ),
+    "for nobody": lambda api: tampered(api, HS, right_claims(aud=[])),
+    "the owner": lambda api: tampered(api, HS, right_claims(role="analytics_owner")),
+    "the superuser": lambda api: tampered(api, HS, right_claims(role="postgres")),
+    "the login of PostgREST": lambda api: tampered(
+        api, HS, right_claims(role="analytics_authenticator")
+    ),
+    "a role in other letters": lambda api: tampered(
+        api, HS, right_claims(role="ANALYTICS_OPERADOR")
+    ),
+    "a role with a space": lambda api: tampered(api, HS, right_claims(role=OPERADOR + " ")),
+    "a role in a list": lambda api: tampered(api, HS, right_claims(role=[OPERADOR])),
+    "claims that are a list": lambda api: tampered(api, HS, [right_claims()]),
+    "claims that are a text": lambda api: tampered(api, HS, '"role"'),
+    "claims that are nothing": lambda api: tampered(api, HS, "null"),
+    "no claims": lambda api: tampered(api, HS, ""),
+    "huge": lambda api: tampered(api, HS, right_claims(x="y" * 20000)),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_token_is_401_everywhere(api: Api, forgery: str) -> None:
+    token = FORGERIES[forgery](api)
+    paths = (("GET", MONTHS), ("POST", REFRESH), ("GET", "/rest/mv_metricas_mensuales"))
+    for method, path in paths:
+        answer = api.request(method, path, token=token)
+        # A role that is there and that PostgREST may not become is 403.
+        assert answer.status == 401 or (
+            answer.status == 403 and "analytics_operador" not in answer.body
+        )
+        assert answer.status == 403 or "www-authenticate" in answer.headers
+        assert api.gateway.secret() not in answer.body
+
+
+def test_the_tool_of_the_forgeries_makes_right_tokens_too(api: Api) -> None:
+    assert api.get(MONTHS, token=tampered(api, HS, right_claims(role=LECTOR))).status == 200
+    # Of two roles one counts, for PostgREST and for our checks: the same wherever it is looked at.
+    refreshed = []
+    for first, last in ((LECTOR, OPERADOR), (OPERADOR, LECTOR)):
+        claims = json.dumps(right_claims(role=first))[:-1] + f', "role": "{last}"}}'
+        refreshed.append(api.request("POST", REFRESH, token=tampered(api, HS, claims)).status)
+    assert sorted(refreshed) in ([200, 403], [403, 409])
+    for headers in ({"Authorization": "Bearer"}, {"Authorization": "bearer  "}):
+        assert api.get(MONTHS, headers=headers).status == 401
+    two = tampered(api, HS, right_claims())
+    answer = raw(
+        api,
+        f"POST {REFRESH} HTTP/1.0\r\nAuthorization: Bearer x.y.z\r\n"
+        f"Authorization: Bearer {two}\r\nContent-Length: 0\r\n\r\n".encode(),
+    )
+    assert answer.status in {400, 401}
 
 
 # -- roles -----------------------------------------------------------------------------------

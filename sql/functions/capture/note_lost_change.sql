@@ -1,7 +1,8 @@
 -- Notes that a change of a source table could not be noted by its keys.
 --
 -- Invariant: the next refresh computes everything again. Each transaction notes this once. A
--- rollback to a savepoint removes the mark of the transaction.
+-- rollback to a savepoint removes the mark of the transaction. On a full disk, or if no lock is
+-- free, no row can be written: then a sequence moves (kpi_engine.note_unnoted_changes).
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_lost_change(
     p_relation oid, p_message text, p_sqlstate text
@@ -22,8 +23,13 @@ BEGIN
         INSERT INTO kpi_engine.lost_changes (relation, message, sqlstate)
         VALUES (p_relation::regclass::text, p_message, p_sqlstate);
     EXCEPTION WHEN OTHERS THEN
-        INSERT INTO kpi_engine.change_log (entity, key)
-        VALUES ('everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+        BEGIN
+            INSERT INTO kpi_engine.change_log (entity, key)
+            VALUES ('everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+        EXCEPTION WHEN OTHERS THEN
+            -- The disk is full, or no lock is free.
+            PERFORM nextval('kpi_engine.unnoted_changes');
+        END;
     END;
     PERFORM set_config('analytics.lost_change', v_transaction, true);
     RAISE WARNING 'teloo-analytics: a change of % could not be noted by key: %',
@@ -34,7 +40,8 @@ END;
 $note_lost_change$;
 
 COMMENT ON FUNCTION kpi_engine.note_lost_change(oid, text, text) IS
-'Notes in kpi_engine.lost_changes why a change of a source table could not be noted by key: the '
-'next refresh computes everything again. Internal to the triggers of change capture.';
+'Notes in kpi_engine.lost_changes why a change of a source table could not be noted by key. If '
+'there is no room or lock for a row, it moves the sequence kpi_engine.unnoted_changes. The next '
+'refresh computes everything again. Internal to the triggers of change capture.';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_lost_change(oid, text, text) FROM public;

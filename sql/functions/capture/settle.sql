@@ -18,6 +18,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM kpi_engine.engine_state) THEN
         PERFORM kpi_engine.raise_incomplete_restore();
     END IF;
+    PERFORM kpi_engine.note_unnoted_changes();
     IF NOT kpi_engine.is_settled() THEN
         PERFORM kpi_engine.settle_source();
         PERFORM kpi_engine.recognize_database();

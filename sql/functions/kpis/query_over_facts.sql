@@ -3,7 +3,8 @@
 -- Invariant: each figure is what the view would show if there were no other facts. The query has
 -- the definitions of the derived tables, one after the other, and of the views between them, and
 -- ends in the definition of the view. It reads the facts as the last refresh left them, never the
--- source.
+-- source. It names the sets that are active in the caller's snapshot: a rebuild may have activated
+-- others since.
 
 CREATE OR REPLACE FUNCTION kpi_engine.query_over_facts(
     p_relation regclass, p_condition text, p_what text, p_column text DEFAULT NULL
@@ -27,7 +28,7 @@ BEGIN
                 WHEN needed.upkeep = 'key' THEN format(
                     '%I AS NOT MATERIALIZED (SELECT * FROM kpi_engine.%I%s)',
                     'part_' || needed.table_name,
-                    needed.table_name,
+                    kpi_engine.set_of(needed.table_name, false),
                     CASE WHEN p_column IS NULL OR p_column = ANY (needed.value_columns)
                         THEN ' WHERE ' || p_condition
                     END

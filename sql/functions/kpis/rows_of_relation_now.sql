@@ -1,6 +1,7 @@
 -- The rows of a KPI view or derived table, as a refresh at this moment would make them.
 --
--- Invariant: it reads everything in the caller's snapshot and writes nothing. It uses the WITH
+-- Invariant: it reads everything in the caller's snapshot and writes nothing. So it reads the sets
+-- that are active in this snapshot: a rebuild may have activated others since. It uses the WITH
 -- queries of a refresh, one derived table after the other, and ends in the definition of the view.
 -- If the view reads through other views, their definitions are WITH queries too.
 -- If the next refresh would compute everything again, or a window moves, it computes everything
@@ -33,6 +34,8 @@ DECLARE
     v_definition text;
     v_part text;
     v_place integer;
+    v_query text;
+    v_name text;
 BEGIN
     PERFORM kpi_engine.require_source();
     PERFORM kpi_engine.require_outside(p_relation);
@@ -85,10 +88,10 @@ BEGIN
             );
             IF v_table.upkeep = 'key' THEN
                 v_place := cardinality(v_keys) + 1;
-                v_keys[v_place] := (
-                    v_table.table_name,
-                    kpi_engine.keys_to_recompute(v_table, v_waiting, v_today_before, v_today_before)
-                )::kpi_engine.changed_keys;
+                v_keys[v_place].entity := v_table.table_name;
+                v_table.table_name := kpi_engine.set_of(v_table.table_name, false);
+                v_keys[v_place].keys := kpi_engine.keys_to_recompute(
+                    v_table, v_waiting, v_today_before, v_today_before);
                 v_part := regexp_replace(v_part, '\$1\M', format('($4)[%s].keys', v_place), 'g');
             END IF;
         END IF;
@@ -108,11 +111,17 @@ BEGIN
     IF (SELECT pg_class.relkind FROM pg_class WHERE pg_class.oid = p_relation) = 'm' THEN
         v_definition := kpi_engine.view_definition(p_relation);
     END IF;
-    RETURN QUERY EXECUTE format(
+    v_query := format(
         'WITH %s SELECT to_jsonb(shown) FROM (%s) AS shown',
         regexp_replace(v_with || v_between.queries, '\mkpi_engine\.window_end\M', 'window_end', 'g'),
         kpi_engine.query_over(v_definition, v_between.p_rows)
-    ) USING NULL::uuid[], v_today_before, v_today, v_keys;
+    );
+    FOREACH v_name IN ARRAY v_needed LOOP
+        v_query := regexp_replace(
+            v_query, format('\mkpi_engine\.%s\M', v_name),
+            'kpi_engine.' || kpi_engine.set_of(v_name, false), 'g');
+    END LOOP;
+    RETURN QUERY EXECUTE v_query USING NULL::uuid[], v_today_before, v_today, v_keys;
 END;
 $rows_of_relation_now$;
 

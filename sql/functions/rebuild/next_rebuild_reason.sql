@@ -18,6 +18,9 @@ AS $next_rebuild_reason$
                 WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
                 UNION
                 SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM kpi_engine.lost_changes
+                UNION
+                SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                WHERE kpi_engine.has_unnoted_changes()
             )
         ),
         CASE
