@@ -46,6 +46,16 @@ COMMENT ON COLUMN kpi_engine.lost_changes.sqlstate IS 'Its SQLSTATE; NULL where 
 COMMENT ON COLUMN kpi_engine.lost_changes.noted_at IS 'When, by the wall clock.';
 
 
+-- Changes that could be noted in no table: the disk was full, or no lock free. A sequence needs no
+-- room for another row, no lock of a subtransaction and no commit.
+CREATE SEQUENCE kpi_engine.unnoted_changes MINVALUE 0;
+COMMENT ON SEQUENCE kpi_engine.unnoted_changes IS
+'Moves when a change of a source table could be noted neither in kpi_engine.change_log nor in '
+'kpi_engine.lost_changes (kpi_engine.note_lost_change). Rolls back with nobody.';
+-- The next value is another one than the last.
+SELECT setval('kpi_engine.unnoted_changes', 0);
+
+
 CREATE TABLE kpi_engine.pending_changes (
     entity text NOT NULL CHECK (
         entity IN (

@@ -87,7 +87,9 @@ CREATE TABLE kpi_engine.engine_state (
     source_binding jsonb,
     source_values jsonb,
     watched_relations oid[],
-    catalog_fingerprint text
+    catalog_fingerprint text,
+    unnoted_seen bigint NOT NULL DEFAULT 0,
+    unnoted_until xid8
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE kpi_engine.engine_state IS 'One row: what the derived tables stand for.';
 COMMENT ON COLUMN kpi_engine.engine_state.singleton IS 'Always true: there is one row.';
@@ -118,6 +120,11 @@ COMMENT ON COLUMN kpi_engine.engine_state.watched_relations IS
 COMMENT ON COLUMN kpi_engine.engine_state.catalog_fingerprint IS
 'kpi_engine.catalog_fingerprint() of these then: while it is the same, nothing has to be looked at '
 'again. NULL: it has to be.';
+COMMENT ON COLUMN kpi_engine.engine_state.unnoted_seen IS
+'Value of the sequence kpi_engine.unnoted_changes for which everything is or was computed again.';
+COMMENT ON COLUMN kpi_engine.engine_state.unnoted_until IS
+'Everything is computed again until all transactions before this one have ended: one of them moved '
+'the sequence. NULL: all have.';
 
 INSERT INTO kpi_engine.engine_state (rebuild_reason) VALUES ('it was never built');
 

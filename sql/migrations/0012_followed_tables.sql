@@ -17,6 +17,3 @@ COMMENT ON COLUMN kpi_engine.followed_tables.table_name IS
 COMMENT ON COLUMN kpi_engine.followed_tables.subscription_id IS
 'Its oid, by which a subscription that got another name is known.';
 COMMENT ON COLUMN kpi_engine.followed_tables.source_schema IS 'Schema of the table.';
-
--- It returns one more column.
-DROP FUNCTION IF EXISTS analytics.replication();
