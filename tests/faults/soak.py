@@ -279,16 +279,21 @@ def soaked() -> Iterator[Api]:
         cluster.remove()
 
 
+def sizes_of(database: Database) -> dict[str, float]:
+    """Return the sizes of our tables and indexes in MB."""
+    return {str(name): float(str(size)) for name, size in database.rows(SIZES)}
+
+
 def bloat_of(database: Database) -> dict[str, tuple[float, float]]:
     """Return the sizes of tables and indexes, and those after they were written anew."""
-    before = dict(database.rows(SIZES))
+    before = sizes_of(database)
     for (table,) in database.rows(
         "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'm') AND "
         "relnamespace IN ('kpi_engine'::regnamespace, 'analytics'::regnamespace)"
     ):
         database.execute(f"VACUUM FULL {table}")
-    after = dict(database.rows(SIZES))
-    return {str(name): (float(str(size)), float(str(after[name]))) for name, size in before.items()}
+    after = sizes_of(database)
+    return {name: (size, after[name]) for name, size in before.items()}
 
 
 def test_soak(soaked: Api) -> None:

@@ -125,15 +125,18 @@ def test_slot_of_a_clock_that_was_ahead_is_run_when_its_day_really_comes(
     ) == [(1,)]
 
 
-@pytest.mark.parametrize("with_work", [True, False])
+@pytest.mark.parametrize(
+    ("with_work", "back"),
+    [(True, HALF_A_YEAR), (False, HALF_A_YEAR), (True, timedelta(days=1))],
+)
 def test_clock_that_was_back_repeats_no_slot_and_floods_nobody(
-    scheduled: Database, with_work: bool
+    scheduled: Database, with_work: bool, back: timedelta
 ) -> None:
     before = scheduled.rows(SLOTS)
     for minutes in range(3):
-        tick(scheduled, NOW - HALF_A_YEAR + timedelta(minutes=minutes))
+        tick(scheduled, NOW - back + timedelta(minutes=minutes))
         if with_work:
-            tick(scheduled, NOW - HALF_A_YEAR + timedelta(minutes=minutes), "CALL analytics.work()")
+            tick(scheduled, NOW - back + timedelta(minutes=minutes), "CALL analytics.work()")
     for minutes in range(3):
         tick(scheduled, NOW + timedelta(minutes=minutes), "CALL analytics.work()")
     assert [row for row in scheduled.rows(SLOTS) if str(row[0]) > day(-9)] == before
