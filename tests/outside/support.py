@@ -131,7 +131,7 @@ def dice_of(seed: int) -> random.Random:
 def make_filled(database: Database) -> None:
     """Install, and fill a small marketplace."""
     install(database)
-    with database.session() as connection:
+    with database.connect() as connection:
         today = datetime.fromisoformat(NOW).date()
         fill(connection, BASE_SEED, "A", today, size=SMALL)
 
@@ -152,7 +152,7 @@ class Service:
 
     def results(self, now: str = NOW, *, force: bool = False) -> dict[str, tuple[str, str]]:
         """Refresh; return by view its status, and its message or why it was refreshed."""
-        with self.here.session() as connection:
+        with self.here.connect() as connection:
             connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
             rows = connection.execute(
                 "SELECT view_name, refresh_status, coalesce(error_message, '') "
@@ -216,7 +216,7 @@ class Service:
     def right(self, now: str = NOW) -> list[Shown]:
         """Compute in Python what is right, from the rows of both services."""
         today = datetime.fromisoformat(now).astimezone(ZoneInfo(ZONE)).date()
-        with self.here.session() as connection:
+        with self.here.connect() as connection:
             ranking = oracle.compute_ranking(oracle.read_source(connection), today, ZONE)
         complaints: dict[str, list[str]] = {}
         for advisor, estado, creado_at in self.support.rows(

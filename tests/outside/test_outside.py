@@ -200,7 +200,7 @@ def test_a_cancel_of_our_own_ends_the_refresh(foreign: Service) -> None:
     with (
         foreign.support.connect() as blocking,
         blocking.transaction(),
-        foreign.here.session() as refreshing,
+        foreign.here.connect() as refreshing,
     ):
         blocking.execute("LOCK TABLE public.reclamos")
         refreshing.execute("SET statement_timeout = '3s'")
@@ -212,7 +212,7 @@ def test_a_cancel_of_our_own_ends_the_refresh(foreign: Service) -> None:
 def test_a_table_here_that_is_locked_fails_that_view_alone(local: Service) -> None:
     local.here.rewrite("kpi_engine.outside_reason(text, boolean)", "'10s'", "'100ms'")
     local.here.rewrite("kpi_engine.refresh_outside_view(record, boolean)", "'10s'", "'100ms'")
-    with local.here.session() as blocking:
+    with local.here.connect() as blocking:
         local.complain_visibly(blocking)
         with blocking.transaction():
             blocking.execute("LOCK TABLE soporte.reclamos")
@@ -308,7 +308,7 @@ def re_matches(pattern: str, text: str) -> bool:
 
 def test_migrate_builds_the_view_anew_over_a_table_that_was_swapped(local: Service) -> None:
     local.here.execute(*MOVES["swapped"][0], "GRANT SELECT ON soporte.reclamos TO analytics_owner")
-    with local.here.session() as connection:
+    with local.here.connect() as connection:
         local.complain_visibly(connection)
     local.failure()
     assert any(VIEW in change for change in local.migrate())
@@ -440,7 +440,7 @@ def test_a_copy_goes_on_over_a_table_that_came_along(local: Service) -> None:
     try:
         here = Database(local.here.cluster, name)
         copy = Service(here, here, local.table, local.directory)
-        with here.session() as connection:
+        with here.connect() as connection:
             copy.complain_visibly(connection)
         copy.refresh()
         assert copy.shown() == copy.right()
@@ -454,7 +454,7 @@ NOTES = "SELECT count(*) FROM kpi_engine.outside_changes"
 
 
 def test_each_kind_of_write_is_noted(local: Service) -> None:
-    with local.here.session() as connection:
+    with local.here.connect() as connection:
         local.complain_visibly(connection)
         assert local.refresh() != "unchanged"
         for statement in (
@@ -473,13 +473,13 @@ def test_each_kind_of_write_is_noted(local: Service) -> None:
 
 
 def test_a_transaction_notes_a_table_once(local: Service) -> None:
-    with local.here.session() as connection, connection.transaction():
+    with local.here.connect() as connection, connection.transaction():
         for _seed in range(5):
             local.complain_visibly(connection)
         with connection.transaction(force_rollback=True):
             local.complain_visibly(connection)
     assert local.here.rows(NOTES) == [(1,)]
-    with local.here.session() as connection, connection.transaction():
+    with local.here.connect() as connection, connection.transaction():
         with connection.transaction(force_rollback=True):
             local.complain_visibly(connection)
         local.complain_visibly(connection)
@@ -499,14 +499,14 @@ def test_a_transaction_notes_a_table_once(local: Service) -> None:
     ],
 )
 def test_a_writer_never_fails_and_the_change_is_not_lost(local: Service, fault: str) -> None:
-    with local.here.session() as connection, connection.transaction(force_rollback=True):
+    with local.here.connect() as connection, connection.transaction(force_rollback=True):
         connection.execute(fault)
         local.complain_visibly(connection)
         assert connection.execute("SELECT count(*) FROM kpi_engine.lost_changes").fetchone() == (1,)
     local.here.execute(
         "ALTER TABLE kpi_engine.outside_changes ADD CONSTRAINT no CHECK (false) NOT VALID"
     )
-    with local.here.session() as connection:
+    with local.here.connect() as connection:
         local.complain_visibly(connection)
     local.here.execute("ALTER TABLE kpi_engine.outside_changes DROP CONSTRAINT no")
     assert local.refresh() == "full"
@@ -540,9 +540,9 @@ def test_a_lost_change_is_not_used_up_before_the_view_shows_it(
 
 
 def test_a_writer_waits_a_tenth_of_a_second_at_most(local: Service) -> None:
-    with local.here.session() as blocking, blocking.transaction():
+    with local.here.connect() as blocking, blocking.transaction():
         blocking.execute("LOCK TABLE kpi_engine.outside_changes")
-        with local.here.session() as connection:
+        with local.here.connect() as connection:
             connection.execute("SET statement_timeout = '2s'")
             local.complain_visibly(connection)
     assert local.refresh() == "full"
@@ -561,7 +561,7 @@ def test_a_writer_waits_a_tenth_of_a_second_at_most(local: Service) -> None:
 def test_without_its_triggers_a_table_is_read_anew(local: Service, gap: str) -> None:
     local.here.execute(gap)
     assert "each refresh reads it anew" in str(local.problem())
-    with local.here.session() as connection:
+    with local.here.connect() as connection:
         for _seed in range(3):
             local.complain_visibly(connection)
             local.refresh()
@@ -578,7 +578,7 @@ def test_without_its_triggers_a_table_is_read_anew(local: Service, gap: str) -> 
 
 def test_triggers_that_were_off_for_a_while_have_missed_something(local: Service) -> None:
     local.here.execute("ALTER TABLE soporte.reclamos DISABLE TRIGGER USER")
-    with local.here.session() as connection:
+    with local.here.connect() as connection:
         local.complain_visibly(connection)
     local.here.execute(
         "ALTER TABLE soporte.reclamos ENABLE ALWAYS TRIGGER teloo_outside_statement",
@@ -590,7 +590,7 @@ def test_triggers_that_were_off_for_a_while_have_missed_something(local: Service
 
 
 def test_the_mode_replica_is_noted_too(local: Service) -> None:
-    with local.here.session() as connection:
+    with local.here.connect() as connection:
         connection.execute("SET session_replication_role = replica")
         local.complain_visibly(connection)
     assert local.refresh() != "unchanged"
@@ -620,7 +620,7 @@ def test_a_feed_that_stopped_is_told(local: Service) -> None:
     assert local.here.rows(
         "SELECT as_of = '2026-11-22 09:00-05' FROM analytics.outside_sources"
     ) == [(True,)]
-    with local.here.session() as connection:
+    with local.here.connect() as connection:
         connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
         told = connection.execute(
             "SELECT severity, message FROM analytics.health_problems() "

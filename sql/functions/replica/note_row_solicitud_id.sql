@@ -43,16 +43,20 @@ BEGIN
     v_mark := 'analytics.noting_' || tg_relid;
     v_pace := coalesce(current_setting(v_mark, true), '');
     BEGIN
-        v_keys := ARRAY(
-            SELECT new.solicitud_id WHERE tg_op <> 'DELETE' AND new.solicitud_id IS NOT NULL
-            UNION
-            SELECT old.solicitud_id WHERE tg_op <> 'INSERT' AND old.solicitud_id IS NOT NULL
-        );
-        -- A rehearsal fails where the real thing would, and writes nothing.
-        INSERT INTO kpi_engine.change_log (entity, key)
-        SELECT tg_argv[0], changed.key
-        FROM unnest(v_keys) AS changed (key)
-        WHERE v_pace <> 'rehearse';
+        IF v_pace <> 'rehearse' AND tg_op = 'UPDATE' AND old.solicitud_id = new.solicitud_id THEN
+            INSERT INTO kpi_engine.change_log (entity, key) VALUES (tg_argv[0], new.solicitud_id);
+        ELSE
+            v_keys := ARRAY(
+                SELECT new.solicitud_id WHERE tg_op <> 'DELETE' AND new.solicitud_id IS NOT NULL
+                UNION
+                SELECT old.solicitud_id WHERE tg_op <> 'INSERT' AND old.solicitud_id IS NOT NULL
+            );
+            -- A rehearsal fails where the real thing would, and writes nothing.
+            INSERT INTO kpi_engine.change_log (entity, key)
+            SELECT tg_argv[0], changed.key
+            FROM unnest(v_keys) AS changed (key)
+            WHERE v_pace <> 'rehearse';
+        END IF;
         IF v_pace <> 'rehearse' THEN
             PERFORM set_config(v_mark, CASE
                 WHEN v_pace = '' THEN 'first'
