@@ -465,6 +465,9 @@ def test_where_a_subscription_writes_no_refresh_answers_unchanged_and_health_say
     # What came with the last moment of the subscription is computed, too.
     assert refresh(market, NOW)[0] == "full"
     assert refresh(market, NOW)[0] == "unchanged"
+    # That it was dropped is told until somebody says that it is meant.
+    assert set(problems(market)) == {"replica_lag"}
+    market.execute(f"SELECT analytics.forget_subscription('{name}')")
     assert problems(market) == {}
 
 
