@@ -41,12 +41,12 @@ BEGIN
         array_to_string(v_columns, ', '),
         coalesce(v_base::text, format('(%s)', rtrim(pg_get_viewdef(v_published), ';'))),
         CASE
-            -- Where the day changes all rows, the first one tells. Else a full join, which is hashed,
+            -- Where the day changes most rows, the first ones tell. Else a full join, which is hashed,
             -- finds the one that differs: a probe of the index for each row costs several times as
             -- much.
             WHEN v_same_key IS NOT NULL THEN format(
                 'EXISTS (
-                     SELECT FROM (SELECT * FROM fresh LIMIT 1) AS fresh
+                     SELECT FROM (SELECT * FROM fresh LIMIT 20) AS fresh
                      LEFT JOIN %1$s AS published ON %2$s
                      WHERE (%3$s) IS DISTINCT FROM (%4$s)
                  )
