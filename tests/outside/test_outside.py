@@ -514,18 +514,27 @@ def test_a_writer_never_fails_and_the_change_is_not_lost(local: Service, fault: 
 
 
 @pytest.mark.parametrize("uses_it_up", ["a rebuild", "a refresh in which the view fails"])
+@pytest.mark.parametrize(
+    "full",
+    [["outside_changes"], ["outside_changes", "lost_changes", "change_log"]],
+    ids=["one log is full", "all logs are full"],
+)
 def test_a_lost_change_is_not_used_up_before_the_view_shows_it(
-    local: Service, uses_it_up: str
+    local: Service, full: list[str], uses_it_up: str
 ) -> None:
     local.refresh()
     assert local.refresh() == "unchanged"
     local.here.execute(
-        "ALTER TABLE kpi_engine.outside_changes ADD CONSTRAINT no CHECK (false) NOT VALID"
+        *(f"ALTER TABLE kpi_engine.{log} ADD CONSTRAINT no CHECK (false) NOT VALID" for log in full)
     )
     with local.here.connect() as connection:
         local.complain_visibly(connection)
-    local.here.execute("ALTER TABLE kpi_engine.outside_changes DROP CONSTRAINT no")
+    local.here.execute(*(f"ALTER TABLE kpi_engine.{log} DROP CONSTRAINT no" for log in full))
+    assert local.here.rows("SELECT kpi_engine.has_unnoted_changes()") == [(len(full) > 1,)]
     assert local.shown() != local.right()
+    # Both take the note. A view that reads nothing but this table follows the mark.
+    local.here.execute("SELECT kpi_engine.settle(), kpi_engine.compact_change_log()")
+    assert local.here.rows("SELECT is_changed FROM kpi_engine.outside_sources") == [(True,)]
     if uses_it_up == "a rebuild":
         # It reads no table of another service.
         with local.here.connect() as connection:

@@ -1,4 +1,5 @@
--- Notes that everything has to be computed again, if a writer could note its change in no table.
+-- Notes that everything has to be computed again, the views of other services' tables too, if a
+-- writer could note its change in no table.
 --
 -- Invariant: the writer moved a sequence, and may not have committed yet. So each refresh computes
 -- everything until all transactions have ended that ran when the move was seen. The snapshot of the
@@ -23,6 +24,8 @@ BEGIN
     SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff', engine_state.epoch
     FROM kpi_engine.engine_state
     ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false;
+    -- It may have been a table of another service. A rebuild does not read these.
+    UPDATE kpi_engine.outside_sources SET is_changed = true WHERE NOT outside_sources.is_changed;
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
     END IF;
@@ -41,7 +44,8 @@ END;
 $note_unnoted_changes$;
 
 COMMENT ON FUNCTION kpi_engine.note_unnoted_changes() IS
-'Notes in kpi_engine.pending_changes that everything has to be computed again, if the sequence '
-'kpi_engine.unnoted_changes moved. Internal to kpi_engine.settle().';
+'Notes in kpi_engine.pending_changes that everything has to be computed again, and marks the '
+'tables of other services as changed, if the sequence kpi_engine.unnoted_changes moved. Internal '
+'to kpi_engine.settle().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_unnoted_changes() FROM public;
