@@ -4,11 +4,8 @@ import os
 import statistics
 from typing import TYPE_CHECKING
 
-from cluster import Cluster
 from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
-from gateway import demo_gateway
-from jwt_token import mint
-from screenshots import READY, SECONDS, launched
+from screenshots import READY, demo_page, launched
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -59,11 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     from playwright.sync_api import sync_playwright
 
     try:
-        gateway = demo_gateway(Cluster("demo"))
-        if not gateway.is_running:
-            raise UserError("the demo is not running", "Start it: make demo")
-        token = mint(gateway.secret(), "analytics_lector", SECONDS, "page_speed.py")
-        url = f"{gateway.url}/?vista={options.tab}#token={token}"
+        address, token = demo_page("page_speed.py")
+        url = f"{address}/?vista={options.tab}#token={token}"
         with sync_playwright() as playwright:
             browser = launched(playwright)
             loads = [load(browser, url) for _ in range(options.loads + 1)][1:]

@@ -33,6 +33,14 @@ def launched(playwright: "Playwright") -> "Browser":
     )
 
 
+def demo_page(issuer: str) -> tuple[str, str]:
+    """Return the address of the running demo and a reader's token. UserError if it is stopped."""
+    gateway = demo_gateway(Cluster("demo"))
+    if not gateway.is_running:
+        raise UserError("the demo is not running", "Start it: make demo")
+    return gateway.url, mint(gateway.secret(), "analytics_lector", SECONDS, issuer)
+
+
 def take(url: str, token: str, directory: Path) -> list[Path]:
     """Take all pictures; return their files. UserError if there is no browser."""
     # Of the packages for the tests: only this command needs it.
@@ -67,11 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     set_up_logging()
     try:
-        gateway = demo_gateway(Cluster("demo"))
-        if not gateway.is_running:
-            raise UserError("the demo is not running", "Start it: make demo")
-        token = mint(gateway.secret(), "analytics_lector", SECONDS, "make screenshots")
-        for path in take(gateway.url, token, options.directory):
+        for path in take(*demo_page("make screenshots"), options.directory):
             LOGGER.info("wrote %s (%d kB)", path, path.stat().st_size // 1000)
     except UserError as error:
         return report(error)

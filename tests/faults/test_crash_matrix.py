@@ -228,6 +228,26 @@ def today() -> date:
     return datetime.now(ZoneInfo(ZONE)).date()
 
 
+def refreshed_market(cluster: Cluster, name: str) -> Database:
+    """Make a refreshed marketplace in a cluster that runs."""
+    cluster.make_database(name)
+    database = Database(cluster, name)
+    load_source_schema(database.url)
+    with database.connect() as connection:
+        fill(connection, SEED, "A", today(), size=SIZE)
+    migrate(database.url)
+    build_missing(database.url)
+    database.execute(
+        "SELECT analytics.set_setting('rebuild_batch_requests', '100'), "
+        "analytics.set_setting('gate', 'off'), analytics.set_setting('breaker_pct', 'off')",
+        "SELECT * FROM analytics.refresh_all_mv()",
+        "CALL analytics.tick()",
+        WORK,
+    )
+    assert differences(database) == []
+    return database
+
+
 @pytest.fixture(scope="module")
 def crashing() -> Iterator[Database]:
     """A refreshed marketplace in a cluster that may be killed, where nothing ticks by itself."""
@@ -235,22 +255,7 @@ def crashing() -> Iterator[Database]:
     try:
         wait_for_the_new_day()
         cluster.start()
-        cluster.make_database("matrix")
-        database = Database(cluster, "matrix")
-        load_source_schema(database.url)
-        with database.session() as connection:
-            fill(connection, SEED, "A", today(), size=SIZE)
-        migrate(database.url)
-        build_missing(database.url)
-        database.execute(
-            "SELECT analytics.set_setting('rebuild_batch_requests', '100'), "
-            "analytics.set_setting('gate', 'off'), analytics.set_setting('breaker_pct', 'off')",
-            "SELECT * FROM analytics.refresh_all_mv()",
-            "CALL analytics.tick()",
-            WORK,
-        )
-        assert differences(database) == []
-        yield database
+        yield refreshed_market(cluster, "matrix")
     finally:
         cluster.remove()
 

@@ -22,22 +22,17 @@ import pytest
 
 from cluster import SERVER_USER_UNDER_ROOT, Cluster
 from conftest import TEST_SETTINGS, Database, let_superuser_in, wait_for_the_new_day
-from development.demo_source import load_source_schema
 from faults.test_crash_matrix import (
     POINTS,
     REQUEST,
     SEED,
-    SIZE,
     contents,
     differences,
     disturb,
-    today,
+    refreshed_market,
 )
 from gateway import Settings, wait_until
 from gateway_testing import refused, started
-from marketplace import fill
-from migrate import migrate
-from source_indexes import build_missing
 from webapi.test_standby import standby_of
 
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -111,23 +106,7 @@ def faulty() -> Iterator[Database]:
         wait_for_the_new_day()
         cluster.start()
         let_superuser_in(cluster)
-        cluster.make_database("faulty")
-        database = Database(cluster, "faulty")
-        load_source_schema(database.url)
-        with database.connect() as connection:
-            fill(connection, SEED, "A", today(), size=SIZE)
-        migrate(database.url)
-        build_missing(database.url)
-        database.execute(
-            "SELECT analytics.set_setting('rebuild_batch_requests', '100'), "
-            "analytics.set_setting('gate', 'off'), "
-            "analytics.set_setting('breaker_pct', 'off')",
-            REFRESH,
-            TICK,
-            WORK,
-        )
-        assert differences(database) == []
-        yield database
+        yield refreshed_market(cluster, "faulty")
     finally:
         cluster.remove()
 
