@@ -31,7 +31,7 @@ SUPPORTED = range(15, 19)
 # For a start or stop of the server; a recovery on a busy machine takes its time.
 START_SECONDS = 300
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
-HANDED_OUT: set[int] = set()
+HELD: list[socket.socket] = []
 
 CONFIGURATION = """
 # Written by scripts/cluster.py.
@@ -292,12 +292,9 @@ class Cluster:
     def port_is_free(self) -> bool:
         """Tell whether there is a port from an earlier start and it can be used again."""
         try:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", self.port))
+            return is_free(self.port)
         except (OSError, ValueError):
             return False
-        return True
 
     def make_database(self, database: str) -> None:
         """Create a database if it is not there."""
@@ -356,25 +353,49 @@ def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that is free now, each time another one.
 
     It is below those that the system gives to outgoing connections: none of them takes it before
-    a server listens, nor while one is stopped.
+    a server listens, nor while one is stopped. While this process lives, no other one gets it here.
     """
     try:
         first_outgoing = int(PORTS.read_text(encoding="utf-8").split()[0])
     except (OSError, ValueError):
         first_outgoing = 0
-    for _ in range(1000 if first_outgoing > 20000 else 0):
+    for _ in range(1000 if first_outgoing > 12000 else 0):
         port = 10000 + secrets.randbelow(first_outgoing - 10000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in HANDED_OUT:
-            HANDED_OUT.add(port)
+        if is_free(port) and hold(port):
             return port
+    for _ in range(1000):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if hold(port):
+            return port
+    raise UserError("no TCP port of 127.0.0.1 is free: stop what holds them (see: ss -tln)")
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on a port of 127.0.0.1 now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def hold(port: int) -> bool:
+    """Keep a port from others that ask free_port(), until this process ends; False: one has it.
+
+    What is held is an abstract name of Linux's local sockets: no file stays behind a kill.
+    """
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(f"\0teloo-analytics port {port}")
+    except OSError:
+        holder.close()
+        return False
+    HELD.append(holder)
+    return True
 
 
 def connection_environment(url: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import string
 import time
 import urllib.error
@@ -27,7 +26,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from cluster import PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port
+from cluster import PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port, is_free
 from commandline.console import (
     LOGGER,
     Parser,
@@ -634,17 +633,6 @@ class Gateway:
     def log_tail(self, log: str, lines: int = 20) -> str:
         """Return the last lines of a log."""
         return self.cluster.as_server_user("tail", "-n", str(lines), self.logs[log]).stdout
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a TCP port of 127.0.0.1 can be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def demo_gateway(cluster: Cluster) -> Gateway:

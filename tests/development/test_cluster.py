@@ -2,13 +2,22 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
 import cluster as cluster_module
-from cluster import Cluster, connection_environment, copy_programs, embedded_binaries, free_port
+from cluster import (
+    PROJECT,
+    Cluster,
+    connection_environment,
+    copy_programs,
+    embedded_binaries,
+    free_port,
+    is_free,
+)
 from conftest import TEST_SETTINGS, Server
 
 
@@ -64,6 +73,15 @@ def test_psql_is_told_the_password_in_its_environment() -> None:
 
 def test_free_port_is_free() -> None:
     assert 1024 < free_port() < 65536
+
+
+def test_free_port_is_nobody_elses_before_its_server_listens() -> None:
+    """Two sessions of tests chose one port, and PostgREST said: Address in use."""
+    port = free_port()
+    ask = f"import cluster, sys; sys.exit(not cluster.hold({port}))"
+    command = [sys.executable, "-c", ask]
+    assert subprocess.run(command, cwd=PROJECT / "scripts", check=False).returncode == 1
+    assert is_free(port)
 
 
 def test_commands_say_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:

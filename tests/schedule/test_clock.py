@@ -72,7 +72,7 @@ def make_scheduled(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "ahead", [timedelta(days=1), HALF_A_YEAR, timedelta(days=3), timedelta(days=4000)]
+    "ahead", [timedelta(days=1, hours=10), HALF_A_YEAR, timedelta(days=3), timedelta(days=4000)]
 )
 def test_schedule_goes_on_after_a_clock_that_was_ahead(
     scheduled: Database, ahead: timedelta
