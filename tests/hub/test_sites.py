@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date, datetime
 from functools import partial
 from random import Random
@@ -193,6 +194,30 @@ def test_a_site_that_hangs_holds_the_others_for_its_time_limit(field: Field) -> 
         now, field.shown["cali"] = field.shown["cali"], before["cali"]
         field.check(cali="away")
     field.shown["cali"] = now
+    field.check()
+
+
+def test_sites_compute_their_answers_at_the_same_time(field: Field) -> None:
+    """Each has its question before any of them has answered."""
+    field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '60')")
+    for number, name in enumerate(SITES):
+        field.write(name, 23 + number)
+    with ExitStack() as locks:
+        waits = [locks.enter_context(held(site, CHANGES)) for site in field.sites.values()]
+        work = Work(field.refresh)
+        for waiting in waits:
+            waiting()
+    work.end()
+    assert work.error is None, work.error
+    field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '2')")
+    field.compare()
+    field.check()
+
+
+def test_sites_that_hang_together_are_away_and_the_third_is_taken(field: Field) -> None:
+    field.write("bogota", 26)
+    with held(field.sites["cali"], CHANGES), held(field.sites["medellin"], CHANGES):
+        field.check(cali="away", medellin="away")
     field.check()
 
 

@@ -12,7 +12,6 @@ SET search_path = pg_catalog, pg_temp
 AS $check_hub_site$
 DECLARE
     v_schema constant text := kpi_engine.dblink_schema();
-    v_connection constant text := 'teloo_hub_' || p_site;
     v_site kpi_engine.hub_sites;
     v_offer record;
     v_detail text;
@@ -22,16 +21,15 @@ BEGIN
         RAISE EXCEPTION 'there is no site %', quote_nullable(p_site)
             USING ERRCODE = 'no_data_found', HINT = 'SELECT site FROM analytics.hub_sites;';
     END IF;
-    PERFORM kpi_engine.leave_site(v_schema, p_site);
     BEGIN
-        v_offer := kpi_engine.offer_of_site(v_schema, v_site);
+        v_offer := kpi_engine.offer_of_site(p_site);
     EXCEPTION WHEN OTHERS THEN
         subject := 'what it offers';
         is_right := false;
         GET STACKED DIAGNOSTICS v_detail := PG_EXCEPTION_DETAIL;
         answer := concat_ws(': ', SQLERRM, nullif(split_part(v_detail, E'\n', 1), ''));
         RETURN NEXT;
-        PERFORM kpi_engine.leave_site(v_schema, p_site);
+        PERFORM kpi_engine.leave_site(p_site);
         RETURN;
     END;
     subject := 'what it offers';
@@ -44,7 +42,8 @@ BEGIN
         answer := format('it has version %s: the next refresh takes what changed', v_site.version);
         RETURN NEXT;
     ELSE
-        PERFORM kpi_engine.ask_site(v_connection, 'SELECT * FROM kpi_engine.facts_checksums()');
+        PERFORM kpi_engine.send_to_site(p_site, 'SELECT * FROM kpi_engine.facts_checksums()');
+        PERFORM kpi_engine.await_answer(p_site);
         RETURN QUERY EXECUTE format(
             'SELECT
                  here.table_name,
@@ -54,9 +53,9 @@ BEGIN
              LEFT JOIN %s.dblink_get_result($1)
                  AS there (table_name text, row_count bigint, checksum numeric) USING (table_name)
              ORDER BY 1', v_schema
-        ) USING v_connection, p_site;
+        ) USING 'teloo_hub_' || p_site, p_site;
     END IF;
-    PERFORM kpi_engine.leave_site(v_schema, p_site);
+    PERFORM kpi_engine.leave_site(p_site);
 END;
 $check_hub_site$;
 

@@ -1,11 +1,11 @@
 -- At a hub: connects to a site, begins a transaction there, and asks what it offers.
 --
--- Invariant: what the caller reads over the connection is of the snapshot of the offer. It raises
--- TH001 if the figures of the site can't be added to those here.
+-- Invariant: what is read over the connection until the next COMMIT is of the snapshot of the
+-- offer. It raises TH001 if the figures of the site can't be added to those here.
+-- A site notices that a hub went away: it does not compute the answer to the end.
 
 CREATE OR REPLACE FUNCTION kpi_engine.offer_of_site(
-    p_schema text,
-    p_site kpi_engine.hub_sites,
+    p_site text,
     OUT as_of timestamptz,
     OUT version bigint,
     OUT mark uuid,
@@ -17,24 +17,30 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $offer_of_site$
 DECLARE
-    v_schema constant text := p_schema;
-    v_connection constant text := 'teloo_hub_' || p_site.site;
+    v_schema constant text := kpi_engine.dblink_schema();
+    v_site kpi_engine.hub_sites;
     v_offer record;
 BEGIN
+    SELECT hub_sites.* INTO STRICT v_site FROM kpi_engine.hub_sites WHERE hub_sites.site = p_site;
+    -- A cancelled refresh may have left it open.
+    PERFORM kpi_engine.leave_site(p_site);
     EXECUTE format('SELECT %s.dblink_connect($1, $2)', v_schema)
-    USING v_connection, p_site.server_name;
-    PERFORM kpi_engine.tell_site(v_connection, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    PERFORM kpi_engine.tell_site(v_connection, format(
-        'SET LOCAL statement_timeout = %L', analytics.setting('hub_timeout_seconds') || 's'));
-    PERFORM kpi_engine.ask_site(v_connection, format(
-        'SELECT * FROM kpi_engine.hub_offer(%L, %L)', p_site.version, p_site.mark));
+    USING 'teloo_hub_' || p_site, v_site.server_name;
+    PERFORM kpi_engine.send_to_site(p_site, format(
+        'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
+        'SET LOCAL statement_timeout = %L; SET client_connection_check_interval = ''5s''',
+        analytics.setting('hub_timeout_seconds') || 's'
+    ));
+    PERFORM kpi_engine.end_answers(p_site);
+    PERFORM kpi_engine.send_to_site(p_site, format(
+        'SELECT * FROM kpi_engine.hub_offer(%L, %L)', v_site.version, v_site.mark));
+    PERFORM kpi_engine.await_answer(p_site);
     EXECUTE format(
         'SELECT * FROM %s.dblink_get_result($1) AS offer (
              refusal text, facts_version text, time_zone text, today date, as_of timestamptz,
              version bigint, mark uuid, is_everything boolean)', v_schema
-    ) INTO STRICT v_offer USING v_connection;
-    EXECUTE format('SELECT FROM %s.dblink_get_result($1) AS none (status text)', v_schema)
-    USING v_connection;
+    ) INTO STRICT v_offer USING 'teloo_hub_' || p_site;
+    PERFORM kpi_engine.end_answers(p_site);
     IF v_offer.refusal IS NULL THEN
         v_offer.refusal := CASE
             WHEN v_offer.facts_version IS DISTINCT FROM (
@@ -59,8 +65,9 @@ BEGIN
 END;
 $offer_of_site$;
 
-COMMENT ON FUNCTION kpi_engine.offer_of_site(text, kpi_engine.hub_sites) IS
+COMMENT ON FUNCTION kpi_engine.offer_of_site(text) IS
 'What a site offers (kpi_engine.hub_offer there), over a new connection with an open REPEATABLE '
-'READ transaction. Error TH001 says why it is refused. Internal to the hub.';
+'READ transaction. Errors: TH001 says why it is refused; any other: it is away. Internal to the '
+'hub.';
 
-REVOKE ALL ON FUNCTION kpi_engine.offer_of_site(text, kpi_engine.hub_sites) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.offer_of_site(text) FROM public;
