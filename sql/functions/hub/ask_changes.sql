@@ -1,7 +1,7 @@
 -- At a hub: asks a site for all that changed after the version that the mirror has.
 --
 -- Invariant: it does not wait for the answers: one per table of facts, in the order of
--- kpi_engine.mirrored_tables(). The transaction at the site ends with the last of them. So the site's
+-- kpi_engine.mirrored_tables(). The transaction at the site ends with the last of them: its
 -- vacuum does not wait for the hub.
 -- An answer may wait at the site until the hub has time to read it: that is no hang.
 
