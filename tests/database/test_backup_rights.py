@@ -29,6 +29,7 @@ from sequences import refresh, view_differences
 from uninstall import uninstall
 
 TAKES_MINUTES = True
+SERVERS_TAKE_TURNS = True
 
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)

@@ -27,6 +27,7 @@ from oracle_views import NINE
 from uninstall import uninstall
 
 TAKES_MINUTES = True
+SERVERS_TAKE_TURNS = True
 
 SCRIPTS = SQL_DIRECTORY.parent / "scripts"
 

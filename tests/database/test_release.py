@@ -26,6 +26,7 @@ from marketplace import load_schema_b
 from migrate import migrate
 
 TAKES_MINUTES = True
+SERVERS_TAKE_TURNS = True
 
 PROJECT = SQL_DIRECTORY.parent
 PASSWORD = "secret"  # noqa: S105

@@ -21,6 +21,7 @@ from source_indexes import build_missing
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 RULES = CONFIG / "prometheus" / "alerts.yaml"
+TESTS_OF_RULES = sorted(RULES.parent.glob("alerts*_test.yaml"))
 DASHBOARD = CONFIG / "grafana" / "teloo-analytics.json"
 # Without a value as long as nothing has failed or no daily refresh has run.
 MAY_BE_ABSENT = {
@@ -160,12 +161,12 @@ def test_log_that_may_be_long_is_counted_once_a_scrape(migrated: Database) -> No
 def test_rules_and_example_are_right_and_their_unit_tests_pass() -> None:
     promtool("check", "rules", RULES)
     promtool("check", "config", "--syntax-only", CONFIG / "prometheus" / "prometheus.yaml")
-    promtool("test", "rules", CONFIG / "prometheus" / "alerts_test.yaml")
+    promtool("test", "rules", *TESTS_OF_RULES)
 
 
 def test_each_problem_has_one_alert_a_unit_test_and_a_section_of_the_runbook() -> None:
     rules = RULES.read_text(encoding="utf-8")
-    tests = (CONFIG / "prometheus" / "alerts_test.yaml").read_text(encoding="utf-8")
+    tests = "".join(file.read_text(encoding="utf-8") for file in TESTS_OF_RULES)
     assert sorted(re.findall(r'problem\{name="(\w+)"\}', rules)) == sorted(set(PROBLEM_NAMES))
     for name in re.findall(r"- alert: (\w+)", rules):
         found = re.findall(rf"alertname: {name}\n +eval_time: \w+\n +exp_alerts:(.*)", tests)

@@ -29,6 +29,7 @@ from outside.support import (
 from webapi.test_endpoints import run
 
 TAKES_MINUTES = True
+SERVERS_TAKE_TURNS = True
 SEQUENCES = int(os.environ.get("TELOO_OUTSIDE_SEQUENCES", "4"))
 STEPS = 8
 
