@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from pytest_postgresql.janitor import DatabaseJanitor
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -220,6 +219,8 @@ class Session(psycopg.Connection):
 OPTIONS = "-c lock_timeout=120s"
 # The superuser's sessions that wait for the next call, by port and database.
 KEPT: dict[tuple[int, str], list["KeptSession"]] = {}
+# Databases that nobody has asked for yet.
+UNMADE: dict[tuple[int, str], "Janitor"] = {}
 
 
 class KeptSession(Session):
@@ -272,10 +273,12 @@ class Database:
     @property
     def url(self) -> str:
         """Connection string of the superuser."""
-        return self.cluster.url(self.name)
+        return self.url_as(SUPERUSER, self.cluster.password)
 
     def url_as(self, user: str, password: str) -> str:
-        """Connection string of another role."""
+        """Connection string of a role."""
+        if unmade := UNMADE.get(self.place):
+            unmade.make()
         return self.cluster.url(self.name, user, password)
 
     def connect(self, url: str | None = None, *, autocommit: bool = True) -> psycopg.Connection:
@@ -343,19 +346,50 @@ class Database:
             time.sleep(0.02)
 
 
-class Janitor(DatabaseJanitor):
-    """Makes and drops one database, whose sessions are kept in between."""
+class Janitor:
+    """Makes one database when somebody first asks for it, and drops it.
+
+    Most become a copy of another one, and never have to be made empty. Sessions of the database are
+    kept in between.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.server = Database(database.cluster, "postgres")
+
+    def __enter__(self) -> None:
+        self.init()
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
 
     def init(self) -> None:
-        """Make the database."""
-        super().init()
-        KEPT[int(self.port), self.dbname] = []
+        """Let the first use make the database."""
+        KEPT[self.database.place] = []
+        UNMADE[self.database.place] = self
+
+    def make(self, template: str = "template1") -> None:
+        """Make the database, without the WAL of each page; instead of one that is there."""
+        if UNMADE.pop(self.database.place, None) is None:
+            close_sessions(self.database)
+            self.server.execute(f"DROP DATABASE {self.database.name}")
+        self.server.execute(
+            f"CREATE DATABASE {self.database.name} TEMPLATE {template} STRATEGY file_copy"
+        )
 
     def drop(self) -> None:
-        """End its sessions, drop it."""
-        for session in KEPT.pop((int(self.port), self.dbname), []):
+        """End all sessions, and drop the database."""
+        name = self.database.name
+        for session in KEPT.pop(self.database.place, []):
             session.close()
-        super().drop()
+        if UNMADE.pop(self.database.place, None) or not self.server.rows(
+            f"SELECT FROM pg_database WHERE datname = '{name}'"
+        ):
+            return
+        self.server.execute(
+            f"ALTER DATABASE {name} IS_TEMPLATE false ALLOW_CONNECTIONS false",
+            f"DROP DATABASE {name} WITH (FORCE)",
+        )
 
 
 class Server:
@@ -372,16 +406,9 @@ class Server:
         )
         self.counter = 0
 
-    def janitor(self, name: str, template: str | None = None) -> "Janitor":
+    def janitor(self, name: str) -> Janitor:
         """Return what makes and drops one database, and keeps sessions of it meanwhile."""
-        return Janitor(
-            user=SUPERUSER,
-            host="127.0.0.1",
-            port=self.cluster.port,
-            dbname=name,
-            template_dbname=template,
-            password=self.cluster.password,
-        )
+        return Janitor(Database(self.cluster, name))
 
     def new_name(self, prefix: str) -> str:
         """Return a name that no database has had yet."""
@@ -434,16 +461,16 @@ def server_18() -> Iterator[Server]:
 
 def fresh_database(server: Server, template: str | None = None) -> Iterator[Database]:
     """Make a database, hand it out, drop it."""
-    name = server.new_name("test")
-    with server.janitor(name, template):
-        database = Database(server.cluster, name)
+    database = Database(server.cluster, server.new_name("test"))
+    with Janitor(database):
         if template:
-            copy_settings(database, template)
+            copy(database, template)
         yield database
 
 
-def copy_settings(database: Database, template: str) -> None:
-    """Give a copy the settings of its template, which CREATE DATABASE leaves behind."""
+def copy(database: Database, template: str) -> None:
+    """Make a database as a copy, with the settings, which CREATE DATABASE leaves behind."""
+    Janitor(database).make(template)
     settings = database.rows(
         "SELECT format('ALTER DATABASE %I SET %I = %s', current_database(), "
         "split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)) "
@@ -473,13 +500,7 @@ def made_once(database: Database, key: str, make: Callable[[Database], object]) 
         postgres.execute(f"CREATE DATABASE {template}")
         make(Database(database.cluster, template))
         MADE[database.cluster.name, key] = template
-    close_sessions(database)
-    postgres.execute(
-        f"DROP DATABASE {database.name}",
-        # Without the WAL of each page.
-        f"CREATE DATABASE {database.name} TEMPLATE {template} STRATEGY file_copy",
-    )
-    copy_settings(database, template)
+    copy(database, template)
     if database.rows("SELECT to_regclass('kpi_engine.engine_state') IS NOT NULL") == [(True,)]:
         # As migrate does in a database that was restored.
         database.execute(

@@ -177,7 +177,8 @@ def load_objects(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
         path for folder in ("functions", "views") for path in (directory / folder).rglob("*.sql")
     ]
     for path in sorted(paths):
-        item = read_object(path, path.relative_to(directory).as_posix())
+        file = path.relative_to(directory).as_posix()
+        item = object_of(file, path.read_text(encoding="utf-8"))
         if item.object_name in objects:
             raise UserError(
                 f"sql/{objects[item.object_name].file} and sql/{item.file} make the same object"
@@ -186,16 +187,17 @@ def load_objects(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
     return list(objects.values())
 
 
-def read_object(path: Path, file: str) -> SqlFile:
-    """Read the file of an object: its name and kind are in its CREATE statement."""
-    text = path.read_text(encoding="utf-8")
+# A process that migrates many databases, as the tests do, reads each text once.
+@functools.cache
+def object_of(file: str, text: str) -> SqlFile:
+    """Return the object of a file: its name and kind are in the CREATE statement of the text."""
     found = _DEFINITION.search(text)
     if found is None:
         raise UserError(
             f"sql/{file} makes no function and no view", "It has to begin a line with CREATE."
         )
     kind, schema, name = found.groups()
-    if name != path.stem:
+    if name != Path(file).stem:
         raise UserError(f"sql/{file} makes {name}; name the file {name}.sql")
     clock = _CLOCK_LITERAL.search(text)
     if clock and kind.endswith("VIEW"):

@@ -13,6 +13,7 @@ from marketplace import change, fill
 from sequences import refresh, view_differences
 from source_indexes import build_missing
 
+SERVERS_TAKE_TURNS = True
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 MANY = """

@@ -18,6 +18,8 @@ from development.demo_source import load_source_schema
 from migrate import main, migrate
 from uninstall import uninstall
 
+SERVERS_TAKE_TURNS = True
+
 
 @pytest.fixture(scope="module", params=SERVERS)
 def role_server(request: pytest.FixtureRequest) -> Iterator[Server]:

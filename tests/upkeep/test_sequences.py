@@ -14,7 +14,7 @@ from marketplace import BASE_SEED, Generation
 from sequences import Arena, Sequence, SequenceError, Totals
 
 TAKES_MINUTES = True
-SEQUENCES = int(os.environ.get("TELOO_SEQUENCES", "50"))
+SEQUENCES = int(os.environ.get("TELOO_SEQUENCES", "30"))
 SEEDS = range(BASE_SEED, BASE_SEED + SEQUENCES)
 GENERATIONS: tuple[Generation, ...] = ("A", "B")
 # After so many failures a run stops looking for more.
