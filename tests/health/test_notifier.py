@@ -509,7 +509,7 @@ def test_the_service_delivers_at_once_sees_a_dead_scheduler_and_stops(
             alerting.execute("CALL analytics.tick()")
             return hook.events == ["raised"]
 
-        wait_for(ticked, 30)
+        wait_for(ticked)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=120) == 0
     assert "stopped" in log.read_text()
