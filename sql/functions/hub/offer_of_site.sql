@@ -28,7 +28,7 @@ BEGIN
     USING 'teloo_hub_' || p_site, v_site.server_name;
     PERFORM kpi_engine.send_to_site(p_site, format(
         'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
-        'SET LOCAL statement_timeout = %L; SET client_connection_check_interval = ''5s''',
+        'SET LOCAL statement_timeout = %L; SET LOCAL client_connection_check_interval = ''5s''',
         analytics.setting('hub_timeout_seconds') || 's'
     ));
     PERFORM kpi_engine.end_answers(p_site);
