@@ -373,6 +373,7 @@ class Janitor:
         if UNMADE.pop(self.database.place, None) is None:
             close_sessions(self.database)
             self.server.execute(f"DROP DATABASE {self.database.name}")
+        close_sessions(Database(self.database.cluster, template))
         self.server.execute(
             f"CREATE DATABASE {self.database.name} TEMPLATE {template} STRATEGY file_copy"
         )
