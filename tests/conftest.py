@@ -473,10 +473,14 @@ def copy(database: Database, template: str) -> None:
     """Make a database as a copy, with the settings, which CREATE DATABASE leaves behind."""
     Janitor(database).make(template)
     settings = database.rows(
-        "SELECT format('ALTER DATABASE %I SET %I = %s', current_database(), "
-        "split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)) "
-        "FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS setting WHERE setrole = 0 "
-        f"AND setdatabase = (SELECT oid FROM pg_database WHERE datname = '{template}')"
+        "SELECT format("
+        "'ALTER DATABASE %I SET %I = %s', current_database(), name, "
+        # A list of names is kept as it is written, any other value without its quotes.
+        "CASE WHEN name = 'search_path' THEN value ELSE quote_literal(value) END) "
+        "FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS setting CROSS JOIN LATERAL ("
+        "SELECT split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)"
+        f") AS kept (name, value) WHERE setrole = 0 AND setdatabase = ("
+        f"SELECT oid FROM pg_database WHERE datname = '{template}')"
     )
     database.execute(*(str(statement) for (statement,) in settings))
 

@@ -61,11 +61,11 @@ class Trial:
         return datetime.fromisoformat(now).astimezone(ZoneInfo(self.zone)).date()
 
     def prepare(self, *statements: str) -> None:
-        """Make the source tables, alter them, and migrate."""
+        """Make the source tables, alter them, and migrate. {database} is the database's name."""
 
         def make(made: Database) -> None:
             (load_source_schema if self.generation == "A" else load_schema_b)(made.url)
-            made.execute(*statements)
+            made.execute(*(text.replace("{database}", made.name) for text in statements))
             migrate(made.url)
 
         made_once(self.database, f"{self.generation} {statements}", make)
@@ -204,8 +204,9 @@ def test_a_client_answer_stored_without_zone_is_read_as_utc(system_database: Dat
     trial.prepare(
         "ALTER TABLE public.solicitudes ALTER fecha_respuesta_cliente TYPE timestamp "
         "USING fecha_respuesta_cliente AT TIME ZONE 'UTC'",
-        f"ALTER DATABASE {system_database.name} SET TimeZone = 'Asia/Tokyo'",
+        "ALTER DATABASE {database} SET TimeZone = 'Asia/Tokyo'",
     )
+    assert system_database.rows("SHOW TimeZone") == [("Asia/Tokyo",)]
     trial.fill(NOWS[0])
     trial.check(NOWS[0], "timestamp without time zone")
 
@@ -216,10 +217,11 @@ def test_the_session_time_zone_and_date_style_change_nothing(
 ) -> None:
     trial = Trial(system_database, generation, BASE_SEED + 450)
     trial.prepare(
-        f"ALTER DATABASE {system_database.name} SET TimeZone = 'Pacific/Kiritimati'",
-        f"ALTER DATABASE {system_database.name} SET extra_float_digits = 0",
-        f"ALTER DATABASE {system_database.name} SET search_path = pg_catalog",
+        "ALTER DATABASE {database} SET TimeZone = 'Pacific/Kiritimati'",
+        "ALTER DATABASE {database} SET extra_float_digits = 0",
+        "ALTER DATABASE {database} SET search_path = pg_catalog",
     )
+    assert system_database.rows("SHOW TimeZone") == [("Pacific/Kiritimati",)]
     trial.fill(NOWS[0])
     trial.check(NOWS[0], "odd session settings")
 

@@ -309,7 +309,11 @@ def test_index_on_the_source_that_would_help(usage: Usage) -> None:
 
 def end_sessions(api: Api) -> None:
     """Restart PostgREST, and wait until the sessions it had are gone with their statistics."""
-    sessions = "SELECT {} FROM pg_stat_activity WHERE usename = 'analytics_authenticator'"
+    # A worker may have a second gateway, over another database.
+    sessions = (
+        "SELECT {} FROM pg_stat_activity "
+        "WHERE usename = 'analytics_authenticator' AND datname = current_database()"
+    )
     before = [pid for (pid,) in api.database.rows(sessions.format("pid"))]
     api.gateway.restart("postgrest")
     gone = sessions.format("count(*) = 0") + f" AND pid = ANY ('{{{','.join(map(str, before))}}}')"
