@@ -119,7 +119,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties.append(("system_is_enough", item.path.name))
         for marker in item.iter_markers("system_only"):
             item.user_properties.append(("system_only", marker.args[0]))
-    left_out = []
+    left_out: list[pytest.Item] = []
     pairs: dict[Path, dict[str, list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
         module = getattr(item, "module", None)
@@ -136,7 +136,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 left_out += [item for item in pair if ("postgresql-18" in item.name) == turn % 2]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
 
 
 def pytest_report_header() -> str:

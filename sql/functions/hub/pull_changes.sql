@@ -21,7 +21,10 @@ BEGIN
         EXECUTE format('SELECT FROM %s.dblink_get_result($1) AS done (status text)', v_schema)
         USING 'teloo_hub_' || p_site;
     END LOOP;
-    FOR v_table IN SELECT mirrored.* FROM kpi_engine.mirrored_tables() AS mirrored LOOP
+    -- In the order of the questions.
+    FOR v_table IN
+        SELECT mirrored.* FROM kpi_engine.mirrored_tables() AS mirrored ORDER BY mirrored.table_name
+    LOOP
         PERFORM kpi_engine.await_answer(p_site);
         PERFORM kpi_engine.take_answer(
             p_site, v_table, 'known.id = ANY (ARRAY(SELECT answer.asked_key FROM answer))');

@@ -28,6 +28,9 @@ DECLARE
     v_context text;
     v_sqlstate text;
 BEGIN
+    IF NOT EXISTS (SELECT FROM kpi_engine.hub_sites) THEN
+        RETURN;
+    END IF;
     FOR v_pass IN 1..2 LOOP
         v_next := ARRAY(
             SELECT hub_sites.site

@@ -1,8 +1,8 @@
 -- Brings rows of a mirror to what a site has answered, and notes the keys that changed.
 --
--- Invariant: the answer has a row for each key that it is about, with NULL for a row that is gone.
--- A row of the mirror that p_held selects, or whose key the answer has, and that the site does not
--- have, goes. Nothing is written if a row is at another site, too: error TH002.
+-- Invariant: a row of the mirror that p_held selects goes if the answer does not have it. A row of
+-- the answer without an id is gone at the site. Nothing stays written if a row is at another site,
+-- too: error TH002.
 
 CREATE OR REPLACE FUNCTION kpi_engine.take_answer(p_site text, p_table record, p_held text)
 RETURNS void
