@@ -2,7 +2,8 @@
 --
 -- Invariant: all of history, or one part of it. The part of a month never changes (month number
 -- modulo n - 1). So all parts together miss nothing while history grows. Part n has the tables that
--- do not follow from requests by day.
+-- do not follow from requests by day. Months with few requests that follow each other are audited
+-- in one go: a span.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.audit(p_part integer DEFAULT NULL, p_parts integer DEFAULT 30)
@@ -22,10 +23,12 @@ SET row_security = off
 AS $audit$
 DECLARE
     v_zone constant text := analytics.setting('time_zone');
-    v_month date;
+    v_span record;
     v_cells bigint := 0;
     v_last_audit_id bigint;
     v_shares constant integer := greatest(p_parts - 1, 1);
+    -- Counted where they are facts, and where they are in the source.
+    v_span_requests constant bigint := 40000;
 BEGIN
     IF p_parts IS NULL OR p_parts < 1 OR p_part < 1 OR p_part > p_parts THEN
         RAISE EXCEPTION 'p_part must be one of the p_parts parts'
@@ -43,35 +46,47 @@ BEGIN
     IF p_part IS NULL OR p_part = 1 THEN
         v_cells := v_cells + kpi_engine.audit_derived_tables('-infinity', '-infinity');
     END IF;
-    FOR v_month IN
-        SELECT month.first_day
+    FOR v_span IN
+        SELECT
+            min(counted.first_day) AS first_day,
+            (max(counted.first_day) + interval '1 month')::date - 1 AS last_day
         FROM (
-            SELECT fact.mes AS first_day
-            FROM kpi_engine.solicitud_facts AS fact
-            WHERE fact.mes > '-infinity'
-            UNION
-            SELECT month_totals.mes
-            FROM kpi_engine.month_totals
-            WHERE month_totals.mes > '-infinity'
-            UNION
-            SELECT date_trunc('month', kpi_engine.local_date(
-                source.created_at, v_zone
-            )::timestamp)::date
-            FROM kpi_engine.src_solicitudes AS source
+            SELECT
+                month.first_day,
+                -- Months of one part of several do not follow each other.
+                CASE
+                    WHEN p_part IS NULL OR v_shares = 1
+                        THEN div(sum(count(*)) OVER (ORDER BY month.first_day), v_span_requests)
+                    ELSE row_number() OVER (ORDER BY month.first_day)
+                END AS span
+            FROM (
+                SELECT fact.mes AS first_day
+                FROM kpi_engine.solicitud_facts AS fact
+                WHERE fact.mes > '-infinity'
+                UNION ALL
+                SELECT month_totals.mes
+                FROM kpi_engine.month_totals
+                WHERE month_totals.mes > '-infinity'
+                UNION ALL
+                SELECT date_trunc('month', kpi_engine.local_date(
+                    source.created_at, v_zone
+                )::timestamp)::date
+                FROM kpi_engine.src_solicitudes AS source
+                WHERE
+                    source.created_at_as_stored >= '1999-12-30'
+                    AND source.created_at_as_stored < '2100-01-02'
+            ) AS month
             WHERE
-                source.created_at_as_stored >= '1999-12-30'
-                AND source.created_at_as_stored < '2100-01-02'
-        ) AS month
-        WHERE
-            p_part IS NULL
-            OR (
-                12 * extract(YEAR FROM month.first_day) + extract(MONTH FROM month.first_day)
-            )::integer % v_shares = p_part - 1
-        ORDER BY month.first_day
+                p_part IS NULL
+                OR (
+                    12 * extract(YEAR FROM month.first_day) + extract(MONTH FROM month.first_day)
+                )::integer % v_shares = p_part - 1
+            GROUP BY month.first_day
+        ) AS counted
+        GROUP BY counted.span
+        ORDER BY first_day
     LOOP
-        v_cells := v_cells + kpi_engine.audit_derived_tables(
-            v_month, (v_month + interval '1 month')::date - 1
-        );
+        v_cells := v_cells + kpi_engine.audit_derived_tables(v_span.first_day, v_span.last_day);
     END LOOP;
     IF p_part IS NULL OR p_part = p_parts THEN
         v_cells := v_cells + kpi_engine.audit_derived_tables(NULL, NULL);
