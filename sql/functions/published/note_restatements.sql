@@ -20,6 +20,9 @@ SET search_path = pg_catalog, pg_temp
 AS $note_restatements$
 DECLARE
     v_now constant timestamptz := analytics.now();
+    v_today constant date := analytics.today();
+    v_days constant integer := analytics.setting('closing_days');
+    v_zone constant text := analytics.setting('time_zone');
     v_first_run bigint;
     -- A period stays closed when the setting closing_days grows.
     v_last_closed constant date := greatest(
@@ -49,7 +52,11 @@ BEGIN
     INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
     SELECT p_view_name, late.period, reported.run_id, late.closed_at, reported.published_at
     FROM (
-        SELECT changed.period, kpi_engine.closes_at(changed.period, p_grain) AS closed_at
+        SELECT
+            changed.period,
+            kpi_engine.closes_at(
+                changed.period, p_grain, v_today, v_days, v_zone
+            ) AS closed_at
         FROM kpi_engine.published_rows AS changed
         WHERE
             changed.view_name = p_view_name
@@ -65,6 +72,16 @@ BEGIN
         view_name, period, column_name, row_key, reported, previous, current, difference,
         difference_pct, reported_at, since, run_id, requests_changed
     )
+    -- Materialized: contents are computed once a row, and not once for each of its numbers.
+    WITH changed AS MATERIALIZED (
+        SELECT published.period, published.row_key, published.contents
+        FROM kpi_engine.reported_rows AS published
+        WHERE
+            published.view_name = p_view_name
+            AND published.run_id = p_run_id
+            AND published.period <= v_last_closed
+    )
+
     SELECT
         p_view_name,
         closings.period,
@@ -82,7 +99,7 @@ BEGIN
         v_now,
         p_run_id,
         p_requests
-    FROM kpi_engine.reported_rows AS changed
+    FROM changed
     INNER JOIN kpi_engine.closings
         ON closings.view_name = p_view_name
         AND closings.period = changed.period
@@ -117,10 +134,7 @@ BEGIN
             (changed.contents ->> number.column_name)::numeric AS current
     ) AS figure
     WHERE
-        changed.view_name = p_view_name
-        AND changed.run_id = p_run_id
-        AND changed.period <= v_last_closed
-        AND figure.current IS DISTINCT FROM figure.previous
+        figure.current IS DISTINCT FROM figure.previous
         AND (
             before.contents IS NULL
             OR kpi_engine.is_figure(before.contents -> number.column_name)
