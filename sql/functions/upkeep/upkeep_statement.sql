@@ -15,12 +15,12 @@ AS $upkeep_statement$
         'WITH %1$s%2$s,
          deleted AS (
              DELETE FROM kpi_engine.%3$I AS target USING different
-             WHERE different.is_gone AND %4$s
+             WHERE different.is_gone AND %4$s%10$s
          ),
          updated AS (
              UPDATE kpi_engine.%3$I AS target SET (%5$s) = ROW(%6$s)
              FROM different
-             WHERE NOT different.is_new AND NOT different.is_gone AND %4$s
+             WHERE NOT different.is_new AND NOT different.is_gone AND %4$s%11$s
          ),
          inserted AS (
              INSERT INTO kpi_engine.%3$I (%7$s)
@@ -67,6 +67,19 @@ AS $upkeep_statement$
              SELECT %2$I FROM fresh GROUP BY %2$I HAVING count(*) > 1
          )',
             p_table.table_name, p_table.key_columns[1]
+        ) END,
+        -- The planner takes different for many more rows than it has, and would read all of target.
+        CASE WHEN p_table.upkeep = 'key' THEN format(
+            ' AND target.%1$I = ANY (ARRAY(
+                 SELECT gone.%1$I FROM different AS gone WHERE gone.is_gone
+             ))',
+            p_table.key_columns[1]
+        ) END,
+        CASE WHEN p_table.upkeep = 'key' THEN format(
+            ' AND target.%1$I = ANY (ARRAY(
+                 SELECT moved.%1$I FROM different AS moved WHERE NOT moved.is_new AND NOT moved.is_gone
+             ))',
+            p_table.key_columns[1]
         ) END
     );
 $upkeep_statement$;

@@ -37,24 +37,31 @@ offer AS MATERIALIZED (
 ),
 
 -- An award without a part makes its offer a winner, and none of its lines.
-award AS (
-    SELECT
-        src_adjudicaciones_repuesto.oferta_id,
-        array_agg(src_adjudicaciones_repuesto.repuesto_solicitado_id) AS parts
-    FROM offer
-    INNER JOIN kpi_engine.src_adjudicaciones_repuesto
-        ON src_adjudicaciones_repuesto.oferta_id = offer.id
-    GROUP BY src_adjudicaciones_repuesto.oferta_id
-),
-
+-- Grouped by all columns: the planner can't know that a join with grouped awards keeps the number
+-- of rows. It took it for thousands of times as many, and read all lines of all offers.
 judged_offer AS MATERIALIZED (
     SELECT
-        offer.*,
-        award.oferta_id IS NOT NULL AS has_award,
-        award.parts AS awarded_parts,
+        offer.id,
+        offer.solicitud_id,
+        offer.asesor_id,
+        offer.estado,
+        offer.tiempo_entrega_dias,
+        offer.created_at,
+        count(src_adjudicaciones_repuesto.oferta_id) > 0 AS has_award,
+        array_agg(src_adjudicaciones_repuesto.repuesto_solicitado_id) FILTER (
+            WHERE src_adjudicaciones_repuesto.oferta_id IS NOT NULL
+        ) AS awarded_parts,
         coalesce(offer.estado IN ('GANADORA', 'ACEPTADA'), false) AS is_selected
     FROM offer
-    LEFT JOIN award ON award.oferta_id = offer.id
+    LEFT JOIN kpi_engine.src_adjudicaciones_repuesto
+        ON src_adjudicaciones_repuesto.oferta_id = offer.id
+    GROUP BY
+        offer.id,
+        offer.solicitud_id,
+        offer.asesor_id,
+        offer.estado,
+        offer.tiempo_entrega_dias,
+        offer.created_at
 ),
 
 offers_of_asesor AS (
