@@ -43,8 +43,7 @@ def test_the_keyboard_alone_reaches_tabs_charts_tables_and_meanings(
     page = visit.go()
     keys = page.keyboard
     keys.press("Tab")
-    # On a busy machine the browser moves the focus after the key.
-    page.wait_for_function("document.activeElement.className === 'skip'")
+    assert page.evaluate("document.activeElement.className") == "skip"
     tab_to(visit, "tab-finanzas")
     keys.press("Enter")
     page.wait_for_selector("#finanzas-valores")

@@ -204,7 +204,18 @@ function frame() {
     nav.replaceChildren(navigation(vista));
     bar.replaceChildren(...filters(() => askForToken("")));
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-    nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+    showCurrentTab();
+}
+
+/**
+ * Scrolls the tabs so that the current one is in their middle. Not by scrollIntoView(): in
+ * Chromium 150 the key Tab goes on from there, past the link that skips the tabs.
+ */
+function showCurrentTab() {
+    const tab = nav.querySelector("[aria-current]")?.getBoundingClientRect();
+    if (!tab) return;
+    const { left, width } = nav.getBoundingClientRect();
+    nav.scrollLeft += tab.left - left - (width - tab.width) / 2;
 }
 
 /** Asks whether there are other data, and shows them. */
