@@ -770,6 +770,22 @@ def test_audit_names_the_day_and_nothing_but_the_column(market: Database) -> Non
     ) == [("solicitud_facts", day, "answer_seconds", 1)]
 
 
+def test_audit_of_many_spans_finds_drift_on_each_day(market: Database) -> None:
+    ((definition,),) = market.rows(
+        "SELECT pg_get_functiondef('analytics.audit(integer, integer)'::regprocedure)"
+    )
+    assert "bigint := 40000;" in str(definition)
+    market.execute(str(definition).replace("bigint := 40000;", "bigint := 40;"))
+    assert audited(market) == 0
+    days = market.rows(
+        "UPDATE kpi_engine.day_totals SET requests = requests + 1 WHERE isfinite(dia) RETURNING dia"
+    )
+    assert len({day.replace(day=1) for (day,) in days if isinstance(day, date)}) > 2
+    assert audited(market) == len(days)
+    assert market.rows("SELECT local_day FROM analytics.audit_log ORDER BY 1") == sorted(days)
+    assert audited(market) == 0
+
+
 def test_changes_that_wait_are_no_drift(market: Database) -> None:
     disturb(market, 14, count=80)
     assert audited(market) == 0

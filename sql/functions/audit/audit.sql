@@ -2,8 +2,8 @@
 --
 -- Invariant: all of history, or one part of it. The part of a month never changes (month number
 -- modulo n - 1). So all parts together miss nothing while history grows. Part n has the tables that
--- do not follow from requests by day. Months with few requests that follow each other are audited
--- in one go: a span.
+-- do not follow from requests by day.
+-- An audit of everything takes months with few requests together. One such group is a span.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
 CREATE OR REPLACE FUNCTION analytics.audit(p_part integer DEFAULT NULL, p_parts integer DEFAULT 30)
@@ -27,8 +27,8 @@ DECLARE
     v_cells bigint := 0;
     v_last_audit_id bigint;
     v_shares constant integer := greatest(p_parts - 1, 1);
-    -- Counted where they are facts, and where they are in the source.
-    v_span_requests constant bigint := 40000;
+    -- Rows of facts and rows of the source: a request counts twice.
+    v_span_rows constant bigint := 40000;
 BEGIN
     IF p_parts IS NULL OR p_parts < 1 OR p_part < 1 OR p_part > p_parts THEN
         RAISE EXCEPTION 'p_part must be one of the p_parts parts'
@@ -56,7 +56,7 @@ BEGIN
                 -- Months of one part of several do not follow each other.
                 CASE
                     WHEN p_part IS NULL OR v_shares = 1
-                        THEN div(sum(count(*)) OVER (ORDER BY month.first_day), v_span_requests)
+                        THEN div(sum(count(*)) OVER (ORDER BY month.first_day), v_span_rows)
                     ELSE row_number() OVER (ORDER BY month.first_day)
                 END AS span
             FROM (

@@ -16,9 +16,6 @@ AS $note_closings$
 DECLARE
     v_last constant date := kpi_engine.last_closed_period(p_grain);
     v_now constant timestamptz := analytics.now();
-    v_today constant date := analytics.today();
-    v_days constant integer := analytics.setting('closing_days');
-    v_zone constant text := analytics.setting('time_zone');
     v_from date;
 BEGIN
     SELECT (max(closings.period) + ('1 ' || p_grain)::interval)::date INTO v_from
@@ -42,7 +39,11 @@ BEGIN
         SELECT
             listed.period,
             kpi_engine.closes_at(
-                listed.period, p_grain, v_today, v_days, v_zone
+                listed.period,
+                p_grain,
+                (SELECT analytics.today()),
+                (SELECT analytics.setting('closing_days')::integer),
+                (SELECT analytics.setting('time_zone'))
             ) AS closed_at
         FROM (
             SELECT series.instant::date AS period

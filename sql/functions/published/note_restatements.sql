@@ -20,9 +20,6 @@ SET search_path = pg_catalog, pg_temp
 AS $note_restatements$
 DECLARE
     v_now constant timestamptz := analytics.now();
-    v_today constant date := analytics.today();
-    v_days constant integer := analytics.setting('closing_days');
-    v_zone constant text := analytics.setting('time_zone');
     v_first_run bigint;
     -- A period stays closed when the setting closing_days grows.
     v_last_closed constant date := greatest(
@@ -55,7 +52,11 @@ BEGIN
         SELECT
             changed.period,
             kpi_engine.closes_at(
-                changed.period, p_grain, v_today, v_days, v_zone
+                changed.period,
+                p_grain,
+                (SELECT analytics.today()),
+                (SELECT analytics.setting('closing_days')::integer),
+                (SELECT analytics.setting('time_zone'))
             ) AS closed_at
         FROM kpi_engine.published_rows AS changed
         WHERE

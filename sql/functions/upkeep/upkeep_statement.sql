@@ -68,19 +68,8 @@ AS $upkeep_statement$
          )',
             p_table.table_name, p_table.key_columns[1]
         ) END,
-        -- The planner takes different for many more rows than it has, and would read all of target.
-        CASE WHEN p_table.upkeep = 'key' THEN format(
-            ' AND target.%1$I = ANY (ARRAY(
-                 SELECT gone.%1$I FROM different AS gone WHERE gone.is_gone
-             ))',
-            p_table.key_columns[1]
-        ) END,
-        CASE WHEN p_table.upkeep = 'key' THEN format(
-            ' AND target.%1$I = ANY (ARRAY(
-                 SELECT moved.%1$I FROM different AS moved WHERE NOT moved.is_new AND NOT moved.is_gone
-             ))',
-            p_table.key_columns[1]
-        ) END
+        kpi_engine.only_keys(p_table, 'different.is_gone'),
+        kpi_engine.only_keys(p_table, 'NOT different.is_new AND NOT different.is_gone')
     );
 $upkeep_statement$;
 

@@ -37,8 +37,8 @@ offer AS MATERIALIZED (
 ),
 
 -- An award without a part makes its offer a winner, and none of its lines.
--- Grouped by all columns: the planner can't know that a join with grouped awards keeps the number
--- of rows. It took it for thousands of times as many, and read all lines of all offers.
+-- The awards are joined first and grouped then. If they are grouped first, the planner guesses
+-- thousands of times too many rows for the join, and reads all lines of all offers.
 judged_offer AS MATERIALIZED (
     SELECT
         offer.id,
