@@ -36,10 +36,10 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "notifier.py"
 OUTBOX = "SELECT event, delivered_to, delivered_at IS NOT NULL FROM analytics.alert_outbox"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120, seen: object = None) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f"seen until now: {seen}"
         time.sleep(0.1)
 
 
@@ -519,7 +519,7 @@ def test_the_service_delivers_at_once_sees_a_dead_scheduler_and_stops(
     with service(url, log, "0.5", ALERT_WEBHOOK_URL=hook.url):
         wait_for(lambda: "scheduler_down" in [body["problem"] for _, body in hook.posts])
         alerting.execute("CALL analytics.tick()")
-        wait_for(lambda: hook.events == ["raised", "raised", "cleared"])
+        wait_for(lambda: hook.events == ["raised", "raised", "cleared"], seen=hook.posts)
 
 
 def test_it_tries_again_when_that_is_due(alerting: Database, hook: Hook, tmp_path: Path) -> None:
