@@ -10,6 +10,7 @@ import pytest
 import golden_data
 from conftest import Database, Server, fresh_database, install, made_once
 from development.demo_source import load_source_schema
+from faults.killing import Work, held
 from golden_data import expected_views, load_change, load_source
 from marketplace import (
     BASE_SEED,
@@ -602,13 +603,56 @@ def test_what_is_written_into_a_partition_without_triggers_is_counted_and_told(
         f"UPDATE public.notices_newest SET id = gen_random_uuid() WHERE id <> {first}",
         f"DELETE FROM public.notices_newest WHERE id <> {first}",
         "DELETE FROM public.notices_newest",
+        NEW_NOTICES.format(table="notices_newest", instant="2026-11-22 12:00:00-05"),
+        # The file is empty: nothing shows that there were rows.
+        "TRUNCATE public.notices_newest",
+        NEW_NOTICES.format(table="notices_newest", instant="2026-11-22 12:00:00-05"),
     ):
         partitioned.execute(statement)
         assert live_months_are_right(partitioned)
         assert refresh(partitioned, NOW)[0] == "incremental", statement
         assert view_differences(partitioned, NOW) == [], statement
         gap = partitioned.rows("SELECT analytics.capture_gap()")[0][0]
-        assert "public.notices_newest" in str(gap)
+        is_empty = statement.startswith("TRUNCATE")
+        assert ("public.notices_newest" in str(gap)) is not is_empty
+    # Those of everything computed again count, too. Vacuum gives the file back.
+    with partitioned.session() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        connection.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
+    partitioned.execute("DELETE FROM public.notices_newest", "VACUUM public.notices_newest")
+    assert partitioned.rows("SELECT pg_relation_size('public.notices_newest')") == [(0,)]
+    assert refresh(partitioned, NOW)[0] == "incremental"
+    assert view_differences(partitioned, NOW) == []
+    # Then an empty one costs nothing again.
+    assert partitioned.rows("SELECT parts_with_rows FROM kpi_engine.engine_state") == [([],)]
+    assert refresh(partitioned, NOW)[0] == "unchanged"
+    leave_it_well(partitioned)
+
+
+def test_a_tick_that_waits_does_not_keep_writers_from_a_new_partition(
+    partitioned: Database,
+) -> None:
+    """A trigger locks its table until the tick commits. So it comes last."""
+    partitioned.execute(
+        "CREATE TABLE public.notices_newest PARTITION OF public.historial_respuestas_ofertas "
+        f"{NEWEST}",
+        "ALTER TABLE public.historial_respuestas_ofertas OWNER TO analytics_owner",
+        "ALTER TABLE public.notices_newest OWNER TO analytics_owner",
+        NEW_NOTICES.format(table="notices_newest", instant="2026-11-22 12:00:00-05"),
+    )
+    with held(partitioned, "LOCK TABLE kpi_engine.own_scans IN EXCLUSIVE MODE") as waiting:
+        tick = Work(lambda: partitioned.execute("CALL analytics.tick()"))
+        waiting()
+        partitioned.execute(
+            "SET lock_timeout = '1s'; "
+            + NEW_NOTICES.format(table="notices_newest", instant="2026-11-22 13:00:00-05")
+        )
+    tick.end()
+    assert tick.error is None or "lock timeout" in str(tick.error)
+    assert partitioned.rows("SELECT analytics.capture_gap()") == [(None,)]
+    partitioned.execute("CALL analytics.tick()")
+    assert refresh(partitioned, NOW)[0] == "incremental"
+    assert view_differences(partitioned, NOW) == []
     leave_it_well(partitioned)
 
 
@@ -659,6 +703,51 @@ def test_a_partition_of_any_table_that_goes_with_its_rows_is_subtracted(
     refresh(system_database, NOW)
     assert system_database.rows("SELECT count(*) > 0 FROM public.upper") == [(True,)]
     system_database.execute(going.format(table=f"public.{table}", part="public.upper"))
+    assert view_differences(system_database, NOW)
+    assert refresh(system_database, NOW)[0] == "incremental"
+    assert view_differences(system_database, NOW) == []
+    assert audited(system_database) == 0
+
+
+def test_an_award_that_goes_with_a_partition_takes_its_line_along(
+    system_database: Database,
+) -> None:
+    """Its offer stays a winner: another award of it is left."""
+    load_source_schema(system_database.url)
+    middle = "80000000-0000-0000-0000-000000000000"
+    system_database.execute(
+        "ALTER TABLE public.adjudicaciones_repuesto RENAME TO original",
+        "CREATE TABLE public.adjudicaciones_repuesto (LIKE public.original INCLUDING DEFAULTS, "
+        "PRIMARY KEY (id)) PARTITION BY RANGE (id)",
+        "CREATE TABLE public.lower PARTITION OF public.adjudicaciones_repuesto "
+        f"FOR VALUES FROM (MINVALUE) TO ('{middle}')",
+        "CREATE TABLE public.upper PARTITION OF public.adjudicaciones_repuesto "
+        f"FOR VALUES FROM ('{middle}') TO (MAXVALUE)",
+        "DROP TABLE public.original CASCADE",
+    )
+    migrate(system_database.url)
+    with system_database.session() as connection:
+        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+    system_database.execute(
+        "TRUNCATE public.adjudicaciones_repuesto",
+        # Two lines of one offer, each with an award in a partition of its own.
+        "INSERT INTO public.adjudicaciones_repuesto (id, solicitud_id, oferta_id, "
+        "repuesto_solicitado_id, precio_adjudicado, cantidad_adjudicada) "
+        "SELECT CASE lines.place WHEN 1 THEN '00000000-0000-0000-0000-000000000001' "
+        "ELSE 'ffffffff-0000-0000-0000-000000000001' END::uuid, ofertas.solicitud_id, "
+        "lines.oferta_id, lines.repuesto_solicitado_id, 1, 1 "
+        "FROM (SELECT *, row_number() OVER (PARTITION BY oferta_id ORDER BY id) AS place, "
+        "count(*) OVER (PARTITION BY oferta_id) AS parts FROM public.ofertas_detalle "
+        "WHERE precio_unitario > 0 AND cantidad > 0) AS lines "
+        "JOIN public.ofertas ON ofertas.id = lines.oferta_id "
+        "WHERE lines.place <= 2 AND lines.oferta_id = (SELECT oferta_id FROM ofertas_detalle "
+        "WHERE precio_unitario > 0 AND cantidad > 0 GROUP BY oferta_id "
+        "HAVING count(DISTINCT repuesto_solicitado_id) = count(*) AND count(*) > 1 "
+        "ORDER BY oferta_id LIMIT 1)",
+    )
+    refresh(system_database, NOW)
+    assert view_differences(system_database, NOW) == []
+    system_database.execute("ALTER TABLE adjudicaciones_repuesto DETACH PARTITION public.upper")
     assert view_differences(system_database, NOW)
     assert refresh(system_database, NOW)[0] == "incremental"
     assert view_differences(system_database, NOW) == []

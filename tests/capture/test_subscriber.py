@@ -7,6 +7,7 @@ each moment (make test-long does 25).
 
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -463,7 +464,86 @@ def test_nothing_stops_the_worker(pair: Pair, breaks: str) -> None:
         pair.catch_up()
         connection.rollback()
     assert pair.subscriber.rows(applied) == before
-    assert pair.subscriber.rows("SELECT count(*) > 0 FROM ofertas WHERE tiempo_entrega_dias = 3")
+    assert pair.subscriber.rows(
+        "SELECT count(*) > 0 FROM ofertas WHERE tiempo_entrega_dias = 3"
+    ) == [(True,)]
+
+
+def test_a_publisher_that_does_not_answer_is_away(pair: Pair) -> None:
+    """A new worker waits for its first word. Until then its times are those of its start."""
+    subscriber = pair.subscriber
+    worker = "SELECT pid FROM pg_stat_subscription WHERE pid IS NOT NULL"
+    postmaster = pair.publisher.cluster.data / "postmaster.pid"
+    pid = int(postmaster.read_text().split("\n")[0])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        ((before,),) = subscriber.rows(worker)
+        subscriber.execute(f"SELECT pg_terminate_backend({before})")
+        subscriber.wait_until(
+            f"SELECT EXISTS ({worker} AND pid <> {before} AND received_lsn IS NULL)"
+        )
+        assert subscriber.rows(
+            "SELECT is_enabled, is_running, seconds_behind, bytes_behind "
+            "FROM analytics.replication()"
+        ) == [(True, False, None, None)]
+        assert "has no worker" in str(problems(subscriber)["replica_lag"][1])
+        subscriber.execute("CALL analytics.tick()")
+        assert refresh(subscriber, NOW)[0] == "unchanged"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    pair.publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 3")
+    right_after(pair, "incremental")
+    assert problems(subscriber) == {}
+
+
+@pytest.mark.parametrize("run_as_owner", [False, True])
+def test_few_subtransactions_of_a_worker_write(
+    publishing: Cluster, server_18: Server, run_as_owner: bool
+) -> None:
+    """From PostgreSQL 16 on, a worker forgets what it marked for a row of an ordinary owner."""
+    for subscriber in fresh_database(server_18):
+        install(subscriber)
+        subscriber.execute(
+            "DROP ROLE IF EXISTS owner_without_rights",
+            "CREATE ROLE owner_without_rights",
+            *(
+                f"ALTER TABLE public.{table} OWNER TO owner_without_rights"
+                for (table,) in subscriber.rows(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+                )
+            ),
+        )
+        name = f"{subscriber.name}_18_{run_as_owner}".lower()
+        pair = Pair(make_publisher(publishing, name, "A"), subscriber)
+        with pair.publisher.session() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        try:
+            pair.subscribe()
+            subscriber.execute(
+                f"ALTER SUBSCRIPTION {pair.name} SET (run_as_owner = {run_as_owner})"
+            )
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            refresh(subscriber, NOW)
+            ((offers,),) = pair.publisher.rows("SELECT count(*) FROM ofertas")
+            pair.publisher.execute(
+                "BEGIN; UPDATE public.ofertas SET updated_at = updated_at; "
+                "UPDATE public.solicitudes SET updated_at = updated_at; COMMIT"
+            )
+            pair.catch_up()
+            ((noted, subtransactions),) = subscriber.rows(
+                "SELECT count(*), count(DISTINCT xmin::text) FROM kpi_engine.change_log"
+            )
+            assert (int(str(noted)) > int(str(offers)) > 10, int(str(subtransactions)) <= 5) == (
+                True,
+                True,
+            ), (noted, offers, subtransactions)
+            right_after(pair, "incremental")
+        finally:
+            pair.unsubscribe()
+            subscriber.execute(
+                "REASSIGN OWNED BY owner_without_rights TO CURRENT_USER",
+                "DROP ROLE owner_without_rights",
+            )
 
 
 def test_views_are_right_after_random_sequences_at_the_publisher(

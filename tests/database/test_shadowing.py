@@ -15,7 +15,10 @@ from conftest import Database, Server, fresh_database
 from sequences import small_marketplace
 
 SYSTEM_SERVER_IS_ENOUGH = True
-CALLERS = ("analytics_anon", "analytics_lector", "analytics_operador", "analytics_scheduler")
+CALLERS = (
+    *("analytics_anon", "analytics_lector", "analytics_operador", "analytics_scheduler"),
+    "analytics_hub",
+)
 # Names that functions of ours use without a schema, and the types of their arguments.
 FUNCTIONS = {
     "now": "",

@@ -347,8 +347,13 @@ def test_without_room_for_temporary_files_nothing_is_hidden(faulty: Database) ->
     with closing(faulty.connect()) as worker:
         worker.execute("SET temp_file_limit = 0")
         worker.execute("SET work_mem = '64kB'")
-        with suppress(psycopg.errors.ConfigurationLimitExceeded):
+        errors = []
+        try:
             worker.execute("SELECT * FROM analytics.refresh_all_mv(force => true)")
+        except psycopg.Error as error:
+            errors.append(str(error))
+    errors += [str(row) for row in faulty.rows(ERRORS)]
+    assert any("temporary file size exceeds" in error for error in errors), errors
     meanwhile = contents(faulty)
     faulty.execute(REFRESH)
     shown = zip(seen, meanwhile, contents(faulty), strict=True)

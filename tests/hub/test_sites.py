@@ -5,11 +5,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import date, datetime
 from functools import partial
 from random import Random
 
+import psycopg
 import pytest
 
 import hub as tool
@@ -231,6 +233,51 @@ def test_a_site_whose_server_is_frozen(field: Field) -> None:
         field.check(cali="away")
     finally:
         os.kill(pid, signal.SIGCONT)
+    field.check()
+
+
+def test_a_version_that_a_wrong_clock_stamped_is_not_lost(field: Field) -> None:
+    """A site forgets versions from the oldest on, whatever their stamps say."""
+    site = field.sites["cali"]
+    site.execute("SELECT analytics.set_setting('hub_days', '1')")
+    field.check()
+    field.write("cali", 41)
+    site.execute(
+        "UPDATE kpi_engine.hub_versions SET noted_at = now() - interval '25 hours' "
+        "WHERE version = (SELECT max(version) FROM kpi_engine.hub_versions)"
+    )
+    field.write("cali", 42)
+    field.write("cali", 43)
+    field.check()
+    # What is old goes.
+    site.execute("UPDATE kpi_engine.hub_versions SET noted_at = now() - interval '25 hours'")
+    field.write("cali", 44)
+    ((versions,),) = site.rows("SELECT count(*) FROM kpi_engine.hub_versions")
+    assert versions == 2
+    field.check()
+
+
+def test_a_cancelled_refresh_leaves_no_transaction_at_a_site(field: Field) -> None:
+    field.write("cali", 51)
+    field.write("medellin", 52)
+    field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '60')")
+    at_site = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'teloo-analytics hub'"
+    with (
+        held(field.sites["cali"], CHANGES) as waiting,
+        field.hub.connect() as session,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        call = pool.submit(session.execute, "SELECT * FROM analytics.refresh_all_mv()")
+        waiting()
+        assert field.sites["medellin"].rows(at_site) == [(1,)]
+        session.cancel()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            call.result(timeout=60)
+        # The session lives on.
+        for name in SITES:
+            field.sites[name].wait_until(at_site.replace("count(*)", "count(*) = 0"))
+        assert session.execute("SELECT 1").fetchone() == (1,)
+    field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '2')")
     field.check()
 
 

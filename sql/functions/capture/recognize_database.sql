@@ -22,7 +22,7 @@ BEGIN
     ELSIF v_before IS NULL AND NOT EXISTS (SELECT FROM kpi_engine.engine_state) THEN
         PERFORM kpi_engine.raise_incomplete_restore();
     END IF;
-    UPDATE kpi_engine.engine_state SET database_identity = v_here;
+    UPDATE kpi_engine.engine_state SET database_identity = v_here, parts_with_rows = NULL;
     IF v_before IS NOT NULL THEN
         -- The stamps of ticks in the other database. A stamp of this transaction is from here.
         UPDATE kpi_engine.scheduler_state SET last_tick_at = NULL

@@ -4,8 +4,8 @@
 -- along, or changed while it had no triggers. engine_state.capture_signature is then the present
 -- state of the catalog. If a trigger may have missed something, this returns false and does
 -- nothing: everything has to be computed again.
--- A partition with rows and without triggers is noted as a whole, each time. Rows that were deleted
--- from it directly are found as vanished keys.
+-- A partition with rows and without triggers is noted as a whole, each time. Rows that left it
+-- directly are found as vanished keys, also if it is empty now (TRUNCATE).
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle_capture()
 RETURNS boolean
@@ -19,33 +19,20 @@ AS $settle_capture$
 DECLARE
     v_known jsonb;
     v_now jsonb;
+    v_had_rows oid[];
+    v_have_rows oid[];
     v_come oid[];
     v_gone_views text[];
     v_part record;
 BEGIN
-    SELECT engine_state.capture_signature INTO STRICT v_known FROM kpi_engine.engine_state;
+    SELECT engine_state.capture_signature, engine_state.parts_with_rows
+    INTO STRICT v_known, v_had_rows
+    FROM kpi_engine.engine_state;
     v_now := kpi_engine.capture_signature();
-    IF v_known IS NULL OR v_now IS NULL THEN
-        RETURN false;
-    END IF;
     IF v_known = v_now AND NOT v_now @? '$.*[2] ? (@ == null)' THEN
         RETURN true;
     END IF;
-    IF EXISTS (
-        SELECT FROM jsonb_each(v_known) AS known
-        INNER JOIN jsonb_each(v_now) AS fresh ON fresh.key = known.key
-        WHERE
-            fresh.value <> known.value
-            -- Its triggers are new. The rows before them are noted below.
-            AND NOT (known.value ->> 2 IS NULL AND known.value ->> 1 = 'part')
-    ) OR EXISTS (
-        -- A whole table: its rows, or rows that went through it, were not noted.
-        SELECT FROM jsonb_each(v_now) AS fresh
-        WHERE fresh.value ->> 1 <> 'part' AND NOT v_known ? fresh.key
-    ) OR EXISTS (
-        SELECT FROM jsonb_each(v_known) AS known
-        WHERE known.value ->> 1 = 'table' AND NOT v_now ? known.key
-    ) THEN
+    IF kpi_engine.misses_changes(v_known, v_now) THEN
         RETURN false;
     END IF;
 
@@ -67,8 +54,12 @@ BEGIN
         WHERE
             known.value ->> 2 IS NULL
             AND v_now ? known.key
-            AND kpi_engine.has_rows(known.key::oid)
+            AND coalesce(known.key::oid = ANY (v_had_rows), true)
     ) AS lost;
+    -- Before they are read: rows that come later are noted the next time.
+    SELECT coalesce(array_agg(fresh.key::oid ORDER BY fresh.key::oid), '{}') INTO v_have_rows
+    FROM jsonb_each(v_now) AS fresh
+    WHERE fresh.value ->> 2 IS NULL AND kpi_engine.has_rows(fresh.key::oid);
 
     FOR v_part IN
         SELECT
@@ -105,8 +96,10 @@ BEGIN
         FROM unnest(v_gone_views) AS gone (view_name)
         CROSS JOIN LATERAL kpi_engine.vanished_keys(gone.view_name) AS vanished;
     END IF;
-    UPDATE kpi_engine.engine_state SET capture_signature = v_now
-    WHERE engine_state.capture_signature <> v_now;
+    UPDATE kpi_engine.engine_state SET capture_signature = v_now, parts_with_rows = v_have_rows
+    WHERE
+        engine_state.capture_signature <> v_now
+        OR engine_state.parts_with_rows IS DISTINCT FROM v_have_rows;
     UPDATE kpi_engine.rebuild_batches SET capture_signature = v_now
     WHERE rebuild_batches.capture_signature = v_known;
     RETURN true;

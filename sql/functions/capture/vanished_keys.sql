@@ -58,18 +58,13 @@ BEGIN
         WHEN 'src_adjudicaciones_repuesto' THEN RETURN QUERY
             SELECT 'solicitud', fact.solicitud_id
             FROM kpi_engine.solicitud_facts AS fact
-            LEFT JOIN (
-                SELECT offer.solicitud_id, count(*) AS won
-                FROM kpi_engine.src_ofertas AS offer
-                WHERE
-                    offer.estado IN ('GANADORA', 'ACEPTADA')
-                    OR EXISTS (
-                        SELECT FROM kpi_engine.src_adjudicaciones_repuesto AS award
-                        WHERE award.oferta_id = offer.id
-                    )
-                GROUP BY offer.solicitud_id
-            ) AS counted ON counted.solicitud_id = fact.solicitud_id
-            WHERE fact.offers_won <> coalesce(counted.won, 0);
+            INNER JOIN kpi_engine.recomputed_solicitud_facts AS fresh
+                ON fresh.solicitud_id = fact.solicitud_id
+            -- An award decides whether an offer won, and which of its lines count as awarded.
+            WHERE
+                (fact.offers_won, fact.awarded_amount, fact.awarded_accepted_amount)
+                IS DISTINCT FROM
+                (fresh.offers_won, fresh.awarded_amount, fresh.awarded_accepted_amount);
         WHEN 'src_repuestos_solicitados' THEN RETURN QUERY
             SELECT 'solicitud', fact.solicitud_id
             FROM kpi_engine.solicitud_facts AS fact

@@ -4,8 +4,8 @@
 -- the server's log says so once. Changes by new or removed partitions are noted by keys. If the
 -- operational tables moved, nothing is noted: each refresh fails and names the difference until
 -- they are bound again, and health says so.
--- SECURITY DEFINER: the scheduler's role writes nothing by itself. It creates triggers if
--- analytics_owner may. If not, the owner of the tables has to.
+-- Missing triggers are created by kpi_engine.repair_change_capture(), at the end of the tick.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.watch_change_capture()
 RETURNS void
@@ -42,26 +42,13 @@ BEGIN
         OR v_state.time_zone IS NULL THEN
         RETURN;
     END IF;
-    v_gap := analytics.capture_gap();
-    IF EXISTS (
-        -- Only if it may: an attempt locks the table for a moment.
-        SELECT FROM kpi_engine.capture_by_table() AS captured
-        INNER JOIN pg_class ON pg_class.oid = captured.relation
-        WHERE NOT captured.is_working AND pg_has_role(pg_class.relowner, 'USAGE')
-    ) THEN
-        BEGIN
-            PERFORM kpi_engine.set_capture_triggers();
-        EXCEPTION WHEN OTHERS THEN
-            IF v_state.rebuild_reason IS NULL THEN
-                RAISE LOG 'teloo-analytics: change capture could not be repaired: % (SQLSTATE %)',
-                    SQLERRM, SQLSTATE;
-            END IF;
-        END;
-    END IF;
     IF v_state.rebuild_reason IS NULL
         AND v_state.capture_signature IS NOT NULL
-        AND NOT kpi_engine.settle_capture() THEN
-        v_gap := coalesce(v_gap, 'change capture was missing or disabled for a while');
+        AND kpi_engine.misses_changes(
+            v_state.capture_signature, kpi_engine.capture_signature()
+        ) THEN
+        v_gap := coalesce(
+            analytics.capture_gap(), 'change capture was missing or disabled for a while');
         UPDATE kpi_engine.engine_state SET rebuild_reason = v_gap;
         RAISE WARNING 'teloo-analytics: %: the next refresh computes everything again', v_gap
             USING HINT = 'If it stays: CALL analytics.apply_change_capture(); as the owner of the '
@@ -72,7 +59,6 @@ $watch_change_capture$;
 
 COMMENT ON FUNCTION kpi_engine.watch_change_capture() IS
 'Binds the source again after a restore, notices that change capture was missing or disabled, '
-'repairs it where analytics_owner may, and marks what has to be computed again. Internal to '
-'analytics.tick().';
+'and marks what has to be computed again. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.watch_change_capture() FROM public;

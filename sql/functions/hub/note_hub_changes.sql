@@ -23,11 +23,19 @@ BEGIN
         DELETE FROM kpi_engine.hub_versions;
         RETURN;
     END IF;
-    -- The newest stays: a hub that has it needs nothing.
+    -- The newest stays: a hub that has it needs nothing. No version goes before an older one: after a
+    -- clock that went back, a hub would take what came before and after, and not what was between.
     DELETE FROM kpi_engine.hub_versions AS old
     WHERE
-        old.noted_at < clock_timestamp() - make_interval(days => v_days)
-        AND old.version < (SELECT max(hub_versions.version) FROM kpi_engine.hub_versions);
+        old.version < (
+            SELECT coalesce(
+                min(kept.version) FILTER (
+                    WHERE kept.noted_at >= clock_timestamp() - make_interval(days => v_days)
+                ),
+                max(kept.version)
+            )
+            FROM kpi_engine.hub_versions AS kept
+        );
     IF NOT EXISTS (SELECT FROM kpi_engine.hub_versions) THEN
         -- Nothing to go by: what changed before was not noted.
         INSERT INTO kpi_engine.hub_versions (is_everything) VALUES (true);

@@ -2,7 +2,8 @@
 --
 -- Invariant: what is read over the connection until the next COMMIT is of the snapshot of the
 -- offer. It raises TH001 if the figures of the site can't be added to those here.
--- A site notices that a hub went away: it does not compute the answer to the end.
+-- A site notices that a hub went away: it does not compute the answer to the end, and ends a
+-- transaction that nobody asks anything of.
 
 CREATE OR REPLACE FUNCTION kpi_engine.offer_of_site(
     p_site text,
@@ -18,6 +19,7 @@ SET search_path = pg_catalog, pg_temp
 AS $offer_of_site$
 DECLARE
     v_schema constant text := kpi_engine.dblink_schema();
+    v_seconds constant integer := analytics.setting('hub_timeout_seconds')::integer;
     v_site kpi_engine.hub_sites;
     v_offer record;
 BEGIN
@@ -28,8 +30,11 @@ BEGIN
     USING 'teloo_hub_' || p_site, v_site.server_name;
     PERFORM kpi_engine.send_to_site(p_site, format(
         'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
-        'SET LOCAL statement_timeout = %L; SET LOCAL client_connection_check_interval = ''5s''',
-        analytics.setting('hub_timeout_seconds') || 's'
+        'SET LOCAL statement_timeout = %L; SET LOCAL client_connection_check_interval = ''5s''; '
+        'SET LOCAL idle_in_transaction_session_timeout = %L',
+        v_seconds || 's',
+        -- The hub takes the rows of other sites meanwhile.
+        10 * v_seconds || 's'
     ));
     PERFORM kpi_engine.end_answers(p_site);
     PERFORM kpi_engine.send_to_site(p_site, format(

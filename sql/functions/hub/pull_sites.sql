@@ -1,8 +1,9 @@
 -- Takes from all sites what changed, before a refresh applies it.
 --
 -- Invariant: a site that is away, refused or broken leaves its mirror and the other sites as they
--- are. A site is tried again by each refresh. Sites that were asked compute at the same time: what
--- comes first is taken first, and several that hang hold a refresh no longer than one.
+-- are. A site is tried again by each refresh. Connections are made in turn. Sites that were asked
+-- compute at the same time: what comes first is taken first, and several that hang then hold a
+-- refresh no longer than one.
 -- A row that moved to another site is taken in the second pass, when the site that had it has given
 -- it up.
 
@@ -90,6 +91,9 @@ BEGIN
                     v_detail := PG_EXCEPTION_DETAIL,
                     v_sqlstate := RETURNED_SQLSTATE;
                 IF v_sqlstate = '57014' AND strpos(v_context, '"teloo_hub_' || v_site || '"') = 0 THEN
+                    -- The session may live on: no transaction at a site waits for its end.
+                    PERFORM kpi_engine.leave_site(left_open.site)
+                    FROM unnest(v_asked || v_tried) AS left_open (site);
                     RAISE;
                 END IF;
                 UPDATE kpi_engine.hub_sites SET

@@ -30,6 +30,9 @@ BEGIN
         -- These are in the active sets. They were kept for a rebuild that this one replaced.
         DELETE FROM kpi_engine.pending_changes WHERE pending_changes.is_applied;
     END IF;
+    -- Rows that came meanwhile were read, too.
+    UPDATE kpi_engine.engine_state SET parts_with_rows = NULL
+    WHERE engine_state.parts_with_rows IS NOT NULL;
     UPDATE kpi_engine.derived_tables SET
         rules_checksum = derived_tables.rebuilding_by,
         rebuilding_by = NULL

@@ -6,7 +6,9 @@
 -- table and the log as the first rows found them. What still fails (a right that is taken away
 -- meanwhile) makes the worker begin the transaction again, with a net.
 -- Other writers with session_replication_role = replica always have a net. A subtransaction writes
--- only for the first two rows: more than 64 at a time would slow other sessions down.
+-- only for the first two rows: more than 64 at a time would slow other sessions down. From
+-- PostgreSQL 16 on, a worker that takes the role of the table's owner forgets the marks after each
+-- row (run_as_owner = false). What the transaction wrote into the log stays known.
 -- SECURITY DEFINER: writers have no right on schema kpi_engine.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_row_solicitud_id()
@@ -20,6 +22,7 @@ AS $note_row_solicitud_id$
 DECLARE
     v_mark text;
     v_pace text;
+    v_rehearses boolean;
     v_keys uuid[];
     v_message text;
     v_sqlstate text;
@@ -43,7 +46,9 @@ BEGIN
     v_mark := 'analytics.noting_' || tg_relid;
     v_pace := coalesce(current_setting(v_mark, true), '');
     BEGIN
-        IF v_pace <> 'rehearse' AND tg_op = 'UPDATE' AND old.solicitud_id = new.solicitud_id THEN
+        v_rehearses := v_pace = 'rehearse' OR v_pace = ''
+            AND pg_stat_get_xact_tuples_inserted('kpi_engine.change_log'::regclass) > 1;
+        IF NOT v_rehearses AND tg_op = 'UPDATE' AND old.solicitud_id = new.solicitud_id THEN
             INSERT INTO kpi_engine.change_log (entity, key) VALUES (tg_argv[0], new.solicitud_id);
         ELSE
             v_keys := ARRAY(
@@ -55,7 +60,7 @@ BEGIN
             INSERT INTO kpi_engine.change_log (entity, key)
             SELECT tg_argv[0], changed.key
             FROM unnest(v_keys) AS changed (key)
-            WHERE v_pace <> 'rehearse';
+            WHERE NOT v_rehearses;
         END IF;
         IF v_pace <> 'rehearse' THEN
             PERFORM set_config(v_mark, CASE
@@ -63,6 +68,8 @@ BEGIN
                 WHEN kpi_engine.is_apply_worker() THEN 'apply'
                 ELSE 'rehearse'
             END, true);
+        END IF;
+        IF NOT v_rehearses THEN
             RETURN NULL;
         END IF;
     EXCEPTION WHEN OTHERS THEN

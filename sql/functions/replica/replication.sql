@@ -2,8 +2,9 @@
 --
 -- Invariant: no row where none writes a source table. A worker that is caught up hears from the
 -- publisher each half minute at least (wal_receiver_timeout), so a few seconds behind are none.
--- Without a worker nobody knows how far behind it is. A subscription that is gone is in the list
--- until analytics.forget_subscription().
+-- Without a worker nobody knows how far behind it is. A worker that waits for its first word from
+-- the publisher counts as none: until then its times are those of its start. A subscription that is
+-- gone is in the list until analytics.forget_subscription().
 
 CREATE OR REPLACE FUNCTION analytics.replication()
 RETURNS TABLE (
@@ -32,12 +33,19 @@ BEGIN
         SELECT
             followed.subscription,
             coalesce(pg_subscription.subenabled, false),
-            worker.pid IS NOT NULL,
+            worker.received_lsn IS NOT NULL,
             followed.copying,
-            round(greatest(0, extract(
-                EPOCH FROM clock_timestamp() - worker.last_msg_send_time
-            )), 1),
-            greatest(0, worker.received_lsn - worker.latest_end_lsn),
+            -- greatest() makes 0 of NULL.
+            CASE
+                WHEN worker.received_lsn IS NOT NULL
+                    THEN round(greatest(0, extract(
+                        EPOCH FROM clock_timestamp() - worker.last_msg_send_time
+                    )), 1)
+            END,
+            CASE
+                WHEN worker.received_lsn IS NOT NULL
+                    THEN greatest(0, worker.received_lsn - worker.latest_end_lsn)
+            END,
             followed.lost
         FROM (
             SELECT
@@ -72,10 +80,11 @@ $replication$;
 
 COMMENT ON FUNCTION analytics.replication() IS
 'Subscriptions (logical replication) that write operational tables: whether each is enabled, '
-'whether its worker runs, tables that it has not copied whole yet, seconds since the publisher '
-'sent what it applied last, and bytes that it got and has not confirmed; both NULL without a '
-'worker; tables that it brought once and does not bring any more (lost): it was dropped, or they '
-'left its publication. No row: the operational service writes here.';
+'whether its worker runs and has heard from the publisher, tables that it has not copied whole '
+'yet, seconds since the publisher sent what it applied last, and bytes that it got and has not '
+'confirmed; both NULL without such a worker; tables that it brought once and does not bring any '
+'more (lost): it was dropped, or they left its publication. No row: the operational service writes '
+'here.';
 
 REVOKE ALL ON FUNCTION analytics.replication() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.replication() TO analytics_lector, analytics_operador;

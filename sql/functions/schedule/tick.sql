@@ -2,8 +2,9 @@
 --
 -- Invariant: ticks never pile up. While one runs, another returns at once. If that keeps ticks away
 -- for 3 minutes, it fails. A step that fails stops no other step. Its error is raised when the
--- others are committed. The change log comes last, when everything else is committed and other
--- ticks may run, because it may be very long.
+-- others are committed. New triggers lock their tables until a COMMIT, so they come right before
+-- it. The change log comes last, when everything else is committed and other ticks may run, because
+-- it may be very long.
 -- SECURITY INVOKER, like analytics.work(): kpi_engine.tick_step() has the rights, and a definer
 -- can't COMMIT. For the same reason search_path is set here.
 
@@ -33,7 +34,7 @@ BEGIN
     FOREACH v_step IN ARRAY ARRAY[
         'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
         'queue_lag_refresh', 'cancel_overdue_refresh', 'watch_change_capture', 'note_origins',
-        'watch_usage', 'trim_logs', 'update_alerts', 'tidy_change_log'
+        'watch_usage', 'trim_logs', 'update_alerts', 'repair_change_capture', 'tidy_change_log'
     ] LOOP
         IF v_step = 'tidy_change_log' THEN
             COMMIT;
