@@ -61,6 +61,11 @@ def make_working(database: Database) -> None:
     build_missing(database.url)
     refresh(database, NOW)
     writes(database, 8)
+    # As an operator's word leaves it.
+    database.execute(
+        "INSERT INTO kpi_engine.gate_acceptances (view_name, rule, how, reason, accepted_by) "
+        "VALUES ('mv_metricas_mensuales', 'lost_rows', 'once', 'the month was corrected', 'ana')"
+    )
     refresh(database, NOW)
     writes(database, 9)
 
@@ -71,6 +76,34 @@ def dump(working: Database) -> Iterator[Path]:
     program(working.cluster, working.url, "pg_dump", "-Fc", "-f", path)
     yield path
     path.unlink()
+
+
+# All that tells what was published and what changed since.
+HISTORY = (
+    *("publications", "published_rows", "published_hashes", "published_layouts"),
+    *("closings", "restatements", "gate_acceptances"),
+)
+
+
+def history(database: Database) -> dict[str, object]:
+    """Return the contents of the history, and what it says of a view."""
+    kept: dict[str, object] = {
+        table: database.rows(
+            "SELECT md5(string_agg(kept::text, ',' ORDER BY kept::text)) "
+            f"FROM kpi_engine.{table} AS kept HAVING count(*) > 0"
+        )
+        for table in HISTORY
+    }
+    kept["begins"] = database.rows(
+        "SELECT view_name, min(run_id) FROM kpi_engine.published_rows GROUP BY 1 ORDER BY 1"
+    )
+    kept["shown"] = database.rows(
+        "SELECT object FROM analytics.as_reported('mv_metricas_mensuales', "
+        f"'{NOW}') AS past (object) ORDER BY 1",
+        today=NOW,
+    )
+    assert all(kept.values())
+    return kept
 
 
 def check_restored(database: Database) -> None:
@@ -102,7 +135,13 @@ def test_into_a_new_database_of_the_same_server(
         for view in ("mv_metricas_mensuales", "mv_ranking_asesores"):
             query = before.format(view)
             assert restored.rows(query) == working.rows(query)
+        kept = history(working)
+        assert history(restored) == kept
         check_restored(restored)
+        # It goes on: nothing of it was forgotten.
+        later = history(restored)
+        assert later["closings"] == kept["closings"]
+        assert later["begins"] == kept["begins"]
     finally:
         Database(server.cluster, "postgres").execute(f"DROP DATABASE IF EXISTS {restored.name}")
 
@@ -151,6 +190,7 @@ def test_into_another_server(working: Database, dump: Path) -> None:
         restored.execute(*statements)
         target.chmod(0o644)
         program(other, restored.url, "pg_restore", "--exit-on-error", "-d", "other", target)
+        assert history(restored) == history(working)
         check_restored(restored)
         migrate(restored.url)
         assert refresh(restored, NOW)[0] == "unchanged"

@@ -63,6 +63,8 @@ NULL_OVER_NOTHING = {
     "ttcd_mediana_seg",
     "ticket_promedio",
     "crecimiento_mensual_pct",
+    "asesores_registrados",
+    "asesores_perdidos",
     "acumulado_anual",
     "tasa_adjudicacion_promedio_pct",
     "tasa_adjudicacion_mediana_pct",
@@ -379,6 +381,41 @@ def test_a_part_is_computed_only_where_the_answer_has_a_period_that_is_not_over(
             call(connection, "mv_metricas_mensuales", "compare=previous")
         # A period that has not begun has no part either.
         assert call(connection, "mv_metricas_mensuales", "compare=year", "from=2027-01")
+
+
+def test_a_part_of_facts_that_the_view_does_not_show_yet_is_unknown(
+    system_database: Database,
+) -> None:
+    """The gate may hold the view: its figures are not set beside those that it refused."""
+    run_file(system_database.url, RICH / "a" / "source.sql")
+    migrate(system_database.url)
+    with system_database.session() as connection:
+        refresh(connection, f"{WEDNESDAY} 12:00:00-05")
+
+        def told(column: str) -> list[object]:
+            rows = rows_of(system_database, "mv_metricas_mensuales", "compare=previous")
+            return [row[column] for row in rows if row["mes"] == "2026-11-01"]
+
+        assert told("solicitudes_creadas_anterior") not in ([None], [0])
+        # What is whole comes from the view itself.
+        whole = rows_of(system_database, "mv_metricas_mensuales", "compare=previous", "to=2026-10")
+        for name, value in (("gate_least_requests", "1"), ("breaker_pct", "off")):
+            connection.execute("SELECT analytics.set_setting(%s, %s)", [name, value])
+        connection.execute("DELETE FROM solicitudes WHERE created_at < '2026-11-01'")
+        connection.execute(f"SET analytics.now = '{WEDNESDAY} 13:00:00-05'")
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        assert ("mv_metricas_mensuales",) in system_database.rows(
+            "SELECT view_name FROM analytics.gate_holds"
+        )
+        assert told("solicitudes_creadas_anterior") == [None]
+        assert told("solicitudes_creadas") != [None]
+        assert (
+            rows_of(system_database, "mv_metricas_mensuales", "compare=previous", "to=2026-10")
+            == whole
+        )
+        connection.execute("SELECT analytics.set_setting('gate', 'off')")
+        refresh(connection, f"{WEDNESDAY} 14:00:00-05")
+        assert told("solicitudes_creadas_anterior") == [0]
 
 
 def test_view_without_a_time_and_other_words_are_refused(small: Database) -> None:

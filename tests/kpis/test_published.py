@@ -125,6 +125,30 @@ def test_a_restated_month_by_sql(april: tuple[Database, int]) -> None:
     ) == [(0,)]
 
 
+def test_fewer_closing_days_do_not_reach_back_behind_a_publish(
+    system_database: Database,
+) -> None:
+    """What was shown for an open month is no reported figure once the setting changes."""
+    database = system_database
+    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
+    migrate(database.url)
+    database.execute("SELECT analytics.set_setting('closing_days', '30')")
+    refresh(database, "2026-04-30 01:00:00-05")
+    database.execute(ADD.format(day="30"))
+    refresh(database, "2026-05-05 01:00:00-05")
+    ((shown,),) = database.rows(SHOWN)
+    assert isinstance(shown, int)
+    database.execute("SELECT analytics.set_setting('closing_days', '0')", ADD.format(day="02"))
+    refresh(database, "2026-05-20 01:00:00-05")
+    ((row),) = database.rows(RESTATED)
+    assert row[:4] == (shown, shown, shown + 1, 1)
+    assert database.rows(
+        "SELECT reported_at, closed_at FROM kpi_engine.closings "
+        f"WHERE view_name = '{TABLE}' AND period = '{APRIL}' "
+        "AND reported_at = '2026-05-05 01:00:00-05' AND closed_at = reported_at"
+    )
+
+
 def test_a_moment_is_a_day_or_an_instant_of_the_past_and_of_the_history(
     april: tuple[Database, int],
 ) -> None:

@@ -2,7 +2,8 @@
 --
 -- Invariant: the two rows have the same key, except the time. A whole earlier period comes from the
 -- view itself. A part of one is computed from the facts (kpi_engine.rows_of_part), once for each
--- period of the page that is not over. A column that can't be computed for a part is NULL there.
+-- period of the page that is not over. A column that can't be computed for a part is NULL there. So
+-- are all of them while the view does not show these facts yet.
 -- If the earlier period has no row, its columns show what their COMMENTs say, as with fill=true:
 -- 0 for counts and sums, NULL for averages. Before the first period of the view all is NULL,
 -- because nothing is known. The same holds for a period that begins after the last refresh.
@@ -26,7 +27,13 @@ AS $kpi_compared_query$
 DECLARE
     -- By name: make migrate may put a new view in its place at any moment.
     v_view constant text := format('analytics.%I', p_view_name);
-    v_has_parts constant boolean := kpi_engine.kpi_has_parts(p_relation, p_time);
+    v_has_parts constant boolean := kpi_engine.kpi_has_parts(p_relation, p_time)
+        -- The facts are newer than the view: the gate holds it, or its refresh failed.
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.materialized_views(p_view_name) AS listed
+            INNER JOIN kpi_engine.view_state ON view_state.view_name = listed.view_name
+            WHERE listed.needed_version > coalesce(view_state.published_version, -1)
+        );
     v_before text;
     v_shown text;
     v_same_key text;

@@ -170,9 +170,9 @@ BEGIN
         UNION ALL
         SELECT
             'restated', 'degraded',
-            format('%s figure(s) of closed periods moved by %s %% or more since yesterday, the most %s '
-                'of view %s for %s: SELECT * FROM analytics.restatements ORDER BY restatement_id DESC; '
-                'it ends by itself after a day',
+            format('%s figure(s) of closed periods changed since yesterday and are %s %% or more away '
+                'from what was reported, the most %s of view %s for %s: SELECT * FROM '
+                'analytics.restatements ORDER BY restatement_id DESC; it ends by itself after a day',
                 restated.number, analytics.setting('restatement_alert_pct'), restated.column_name,
                 restated.view_name, restated.period),
             -- It happened.

@@ -1,8 +1,9 @@
 -- Closes the periods of a view whose time has come, before a publish is noted.
 --
 -- Invariant: a period is closed once, by the last publish until then. A later change of a setting
--- does not open it again. All periods from the view's first one on are closed in order, also those
--- without a row.
+-- does not open it again, and closes none before the last publish: what that showed was the figure
+-- of an open period, and no change of it would be in the restatements. All periods from the view's
+-- first one on are closed in order, also those without a row.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_closings(
     p_view_name text, p_run_id bigint, p_time_column text, p_grain text
@@ -17,6 +18,14 @@ DECLARE
     v_last constant date := kpi_engine.last_closed_period(p_grain);
     v_now constant timestamptz := analytics.now();
     v_from date;
+    -- While this was shown, none of the periods that close now was closed.
+    v_last_publish constant timestamptz := (
+        SELECT publications.published_at
+        FROM kpi_engine.publications
+        WHERE publications.view_name = p_view_name AND publications.keeps_rows
+        ORDER BY publications.run_id DESC
+        LIMIT 1
+    );
 BEGIN
     SELECT (max(closings.period) + ('1 ' || p_grain)::interval)::date INTO v_from
     FROM kpi_engine.closings
@@ -33,7 +42,7 @@ BEGIN
         p_view_name,
         closing.period,
         coalesce(reported.run_id, p_run_id),
-        closing.closed_at,
+        greatest(closing.closed_at, v_last_publish),
         coalesce(reported.published_at, v_now)
     FROM (
         SELECT
@@ -53,7 +62,7 @@ BEGIN
         ) AS listed
     ) AS closing
     LEFT JOIN LATERAL kpi_engine.closing_publication(
-        p_view_name, closing.closed_at
+        p_view_name, greatest(closing.closed_at, v_last_publish)
     ) AS reported ON true
     WHERE closing.closed_at <= v_now;
 END;

@@ -29,6 +29,9 @@ DECLARE
     v_view record;
     v_outside text;
     v_is_published boolean;
+    -- What the facts had before this run, and whether a view did not show all of that.
+    v_version bigint;
+    v_is_late boolean;
     v_views integer := 0;
     v_published integer := 0;
     v_failed_views text[] := ARRAY[]::text[];
@@ -67,6 +70,7 @@ BEGIN
     -- A wrong clock is an error of the run, not of each view.
     PERFORM analytics.today();
     PERFORM kpi_engine.heal_publications();
+    SELECT engine_state.data_version INTO v_version FROM kpi_engine.engine_state;
     v_run.run_id := nextval('kpi_engine.refresh_run_id_seq');
     v_run.triggered_by := p_triggered_by;
     v_run.requested_by := p_requested_by;
@@ -151,6 +155,11 @@ BEGIN
                     v_result.reason := coalesce(v_result.reason, v_outside);
                 END IF;
                 IF p_force OR v_view.reason IS NOT NULL THEN
+                    v_is_late := v_version > coalesce((
+                        SELECT view_state.published_version
+                        FROM kpi_engine.view_state
+                        WHERE view_state.view_name = v_view.view_name
+                    ), -1);
                     v_is_published := CASE
                         WHEN v_view.reads_outside
                             THEN kpi_engine.refresh_outside_view(v_view, p_force)
@@ -170,7 +179,11 @@ BEGIN
                     PERFORM kpi_engine.note_publication(
                         v_view.view_name,
                         v_run.run_id,
-                        CASE WHEN v_run.mode = 'incremental' THEN v_run.requests_recomputed END
+                        -- Published late: what earlier runs applied is not counted again.
+                        CASE
+                            WHEN v_run.mode = 'incremental' AND NOT v_is_late
+                                THEN v_run.requests_recomputed
+                        END
                     );
                     PERFORM kpi_engine.check_gate(v_view.view_name, v_run.run_id);
                     PERFORM kpi_engine.use_acceptances(v_view.view_name, v_run.run_id);

@@ -76,7 +76,7 @@ COMMENT ON COLUMN mv_retencion_asesores.asesores_reactivados IS
 es: Asesores que vuelven después de al menos un mes sin ofertas.
 en: Active in an earlier month, but not in the month before.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_perdidos IS
-'Asesores perdidos [conteo, down, whole]
+'Asesores perdidos [conteo, down, whole, null]
 es: Asesores activos el mes anterior y no en este.
 en: Active in the month before and not in this one.';
 COMMENT ON COLUMN mv_retencion_asesores.tasa_retencion_pct IS

@@ -69,7 +69,7 @@ COMMENT ON COLUMN mv_salud_marketplace.asesores_activos IS
 es: Asesores distintos que ofertaron a las solicitudes de la semana.
 en: Distinct advisors with an offer for a request of the week.';
 COMMENT ON COLUMN mv_salud_marketplace.asesores_registrados IS
-'Asesores registrados [conteo, up, whole]
+'Asesores registrados [conteo, up, whole, null]
 es: Asesores que ya estaban registrados al final de la semana, activos o no.
 en: Rows of asesores whose local day of created_at is not after the Sunday, whatever their estado
 now; an unknown one counts.';
