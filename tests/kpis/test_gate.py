@@ -161,6 +161,42 @@ def test_a_share_of_nulls_that_jumps_is_held(market: Database) -> None:
     assert market.rows(HELD) == []
 
 
+def delete_requests(database: Database, share: str, condition: str = "true") -> None:
+    """Delete a share of the requests, and all that belongs to them."""
+    database.execute(
+        "CREATE TABLE doomed AS SELECT id FROM solicitudes "
+        f"WHERE {condition} ORDER BY created_at, id "
+        f"LIMIT (SELECT {share} * count(*) FROM solicitudes)",
+        "DELETE FROM solicitudes WHERE id IN (SELECT id FROM doomed)",
+        "DROP TABLE doomed",
+    )
+
+
+def test_the_gate_is_not_switched_off_by_the_loss_that_it_looks_for(market: Database) -> None:
+    """Before it there were enough requests, after it there are too few."""
+    ((number,),) = market.rows("SELECT sum(requests) FROM kpi_engine.month_totals")
+    least = int(str(number)) * 9 // 10
+    market.execute(f"SELECT analytics.set_setting('gate_least_requests', '{least}')")
+    before = contents(market)
+    delete_requests(market, "0.4")
+    # The second refresh applies no change: what it compares with is what is shown.
+    for _ in range(2):
+        assert refresh(market)["mv_metricas_mensuales"] == "ERROR"
+        assert "closed_sum" in {row[1] for row in market.rows(HELD)}
+        assert contents(market)["mv_metricas_mensuales"] == before["mv_metricas_mensuales"]
+    ((left,),) = market.rows("SELECT sum(requests) FROM kpi_engine.month_totals")
+    assert int(str(left)) < least
+    for (view,) in market.rows("SELECT DISTINCT view_name FROM analytics.gate_holds"):
+        market.execute(f"SELECT analytics.accept_gate('{view}', 'once', 'they were tests')")
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    # It was enough when the figures moved: that is told for a day.
+    restated = "SELECT count(*) FROM analytics.health_problems() WHERE problem = 'restated'"
+    assert market.rows(restated, LATE) == [(1,)]
+    # From now on there are too few.
+    delete_requests(market, "0.4")
+    assert set(refresh(market).values()) == {"SUCCESS"}
+
+
 def test_totals_that_do_not_add_up_are_held(market: Database) -> None:
     """The cause: a wrong derived table, such as after a fault of the disk."""
     market.execute(

@@ -14,7 +14,7 @@ DECLARE
     v_findings jsonb;
     v_text text;
 BEGIN
-    IF kpi_engine.gate_is_on() THEN
+    IF kpi_engine.gate_is_on(p_view_name, p_run_id) THEN
         SELECT
             jsonb_agg(to_jsonb(finding) ORDER BY finding.rule, finding.period, finding.column_name),
             string_agg(kpi_engine.gate_words(

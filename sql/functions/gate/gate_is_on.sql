@@ -1,6 +1,8 @@
--- Tells whether gate, breaker and the alert of restatements look at figures of this size.
+-- Tells whether the gate looks at a publish that was just noted.
+--
+-- Invariant: it looks if there were enough requests before or after. So no loss switches it off.
 
-CREATE OR REPLACE FUNCTION kpi_engine.gate_is_on()
+CREATE OR REPLACE FUNCTION kpi_engine.gate_is_on(p_view_name text, p_run_id bigint)
 RETURNS boolean
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -11,13 +13,13 @@ BEGIN
     -- PL/pgSQL keeps the plan: each publish calls this.
     RETURN
         analytics.setting('gate') = 'on'
-        AND coalesce((SELECT sum(month_totals.requests) FROM kpi_engine.month_totals), 0)
+        AND kpi_engine.requests_around(p_view_name, p_run_id)
         >= analytics.setting('gate_least_requests')::numeric;
 END;
 $gate_is_on$;
 
-COMMENT ON FUNCTION kpi_engine.gate_is_on() IS
-'True if the setting gate is on and there are as many requests as the setting gate_least_requests '
-'says. Internal to the gate.';
+COMMENT ON FUNCTION kpi_engine.gate_is_on(text, bigint) IS
+'True if the setting gate is on, and before or after this publish there are as many requests as '
+'the setting gate_least_requests says. Internal to the gate.';
 
-REVOKE ALL ON FUNCTION kpi_engine.gate_is_on() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.gate_is_on(text, bigint) FROM public;

@@ -193,8 +193,13 @@ BEGIN
                     CASE WHEN restatements.current IS DISTINCT FROM restatements.reported
                         THEN 'infinity'::numeric END
                 ) >= nullif(analytics.setting('restatement_alert_pct'), 'off')::numeric
-                AND (SELECT sum(month_totals.requests) FROM kpi_engine.month_totals)
-                >= analytics.setting('gate_least_requests')::numeric
+                AND (
+                    (SELECT sum(month_totals.requests) FROM kpi_engine.month_totals)
+                    >= (SELECT analytics.setting('gate_least_requests')::numeric)
+                    -- Or before: a loss of requests must be told too.
+                    OR kpi_engine.requests_around(restatements.view_name, restatements.run_id)
+                    >= (SELECT analytics.setting('gate_least_requests')::numeric)
+                )
             ORDER BY abs(restatements.difference_pct) DESC NULLS LAST, restatements.restatement_id
             LIMIT 1
         ) AS restated

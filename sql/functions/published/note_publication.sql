@@ -98,7 +98,7 @@ BEGIN
 
     INSERT INTO kpi_engine.publications (
         view_name, run_id, data_version, published_at, calculated_at, rows_shown, rows_changed,
-        null_counts, keeps_rows
+        null_counts, keeps_rows, requests_known
     )
     SELECT
         p_view_name,
@@ -115,7 +115,8 @@ BEGIN
         v_shown,
         v_changed,
         v_nulls,
-        v_keeps_rows
+        v_keeps_rows,
+        (SELECT coalesce(sum(month_totals.requests), 0) FROM kpi_engine.month_totals)
     FROM kpi_engine.engine_state
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;
     IF v_changed > 0 AND v_place IS NOT NULL THEN

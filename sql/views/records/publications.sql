@@ -12,7 +12,8 @@ SELECT
     publications.rows_shown,
     publications.rows_changed,
     publications.null_counts,
-    publications.keeps_rows
+    publications.keeps_rows,
+    publications.requests_known
 FROM kpi_engine.publications;
 
 REVOKE ALL ON analytics.publications FROM public;
