@@ -1,6 +1,7 @@
 """The setting target_lag: a refresh when changes have waited for that long, beside the slot."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,11 @@ REFRESH = "SELECT * FROM analytics.refresh_all_mv()"
 TICK = "CALL analytics.tick()"
 WORK = "CALL analytics.work()"
 CHANGE = "UPDATE public.solicitudes SET estado = estado"
+# What the gate lets pass.
+CHANGE_ONE = (
+    "UPDATE public.solicitudes SET estado = 'E{}' "
+    "WHERE id = (SELECT max(id::text)::uuid FROM public.solicitudes)"
+)
 JOBS = "SELECT triggered_by, state FROM analytics.refresh_jobs ORDER BY job_id"
 BREAK = (
     "ALTER TABLE kpi_engine.month_totals_a ADD CHECK (requests < 0) NOT VALID",
@@ -280,6 +286,116 @@ def test_view_that_failed_alone_is_tried_again_though_nothing_changed_since(
     assert schedule.tick(minutes=6) == [("lag", "QUEUED")]
     assert schedule.work(minutes=7) == [("lag", "SUCCESS")]
     assert schedule.tick(minutes=8) == [("lag", "SUCCESS")]
+
+
+def hold_a_view(schedule: Schedule) -> None:
+    """Add a view that loses half of its rows with the next refresh, so that the gate holds it."""
+    schedule.run(
+        timedelta(),
+        "SELECT analytics.set_setting('gate_least_requests', '0')",
+        "CREATE TABLE analytics.filas AS SELECT generate_series(1, 20) AS n",
+        "CREATE MATERIALIZED VIEW analytics.mv_filas AS SELECT n FROM analytics.filas",
+        "CREATE UNIQUE INDEX ON analytics.mv_filas (n)",
+        "ALTER TABLE analytics.filas OWNER TO analytics_owner",
+        "ALTER MATERIALIZED VIEW analytics.mv_filas OWNER TO analytics_owner",
+        REFRESH,
+        "DELETE FROM analytics.filas WHERE n > 10",
+    )
+
+
+def fail_outside(schedule: Schedule) -> None:
+    """Add a view whose tables of another service are away from now on."""
+    schedule.run(
+        timedelta(),
+        "CREATE TABLE analytics.servicio AS SELECT false AS is_away",
+        "CREATE FUNCTION analytics.preguntar() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN "
+        "IF (SELECT is_away FROM analytics.servicio) THEN "
+        "RAISE EXCEPTION 'it is away' USING ERRCODE = 'TA002'; END IF; RETURN 1; END $$",
+        "CREATE MATERIALIZED VIEW analytics.mv_filas AS "
+        "SELECT analytics.preguntar() AS n FROM analytics.servicio",
+        "ALTER TABLE analytics.servicio OWNER TO analytics_owner",
+        "ALTER FUNCTION analytics.preguntar() OWNER TO analytics_owner",
+        "ALTER MATERIALIZED VIEW analytics.mv_filas OWNER TO analytics_owner",
+        REFRESH,
+        "UPDATE analytics.servicio SET is_away = true",
+    )
+
+
+@pytest.mark.parametrize("hinder", [hold_a_view, fail_outside])
+def test_a_view_that_is_held_does_not_slow_the_others(
+    schedule: Schedule, hinder: Callable[[Schedule], None]
+) -> None:
+    hinder(schedule)
+    schedule.set_lag("1 minute")
+    for minute in range(1, 6):
+        schedule.run(timedelta(), CHANGE_ONE.format(minute))
+        assert schedule.tick(minutes=minute)[-1] == ("lag", "QUEUED"), minute
+        assert schedule.work(minutes=minute)[-1] == ("lag", "ERROR")
+        schedule.last_run_was(minutes=minute)
+        assert schedule.problem(minutes=minute) is None
+        assert schedule.metric("changes_waiting_seconds", minutes=minute + 1) <= 60
+    assert schedule.database.rows(
+        "SELECT view_name FROM analytics.refresh_log WHERE refresh_status = 'ERROR' "
+        "AND view_name IS NOT NULL GROUP BY 1"
+    ) == [("mv_filas",)]
+    # Nothing changes: no refresh is queued for it each minute.
+    number = len(schedule.database.rows(JOBS))
+    for minute in range(6, 10):
+        assert len(schedule.tick(minutes=minute)) == number, minute
+        assert schedule.problem(minutes=minute) is None
+
+
+def test_a_held_view_is_tried_again_once_it_is_accepted(schedule: Schedule) -> None:
+    hold_a_view(schedule)
+    schedule.set_lag("1 minute")
+    schedule.run(timedelta(), CHANGE_ONE.format(1))
+    schedule.tick(minutes=1)
+    assert schedule.work(minutes=1) == [("lag", "ERROR")]
+    schedule.last_run_was(minutes=1)
+    assert schedule.tick(minutes=2) == [("lag", "ERROR")]
+    accept = "SELECT analytics.accept_gate('mv_filas', 'once', 'they left')"
+    # What was accepted is not what comes: it is tried once, and held again.
+    schedule.run(timedelta(minutes=2), accept, "DELETE FROM analytics.filas WHERE n > 5")
+    assert schedule.tick(minutes=3)[1:] == [("lag", "QUEUED")]
+    assert schedule.work(minutes=3)[1:] == [("lag", "ERROR")]
+    schedule.last_run_was(minutes=3)
+    assert len(schedule.tick(minutes=4)) == 2
+    schedule.run(timedelta(minutes=4), accept)
+    assert schedule.tick(minutes=5)[2:] == [("lag", "QUEUED")]
+    assert schedule.work(minutes=5)[2:] == [("lag", "SUCCESS")]
+    assert schedule.database.rows("SELECT count(*) FROM analytics.mv_filas") == [(5,)]
+    assert len(schedule.tick(minutes=6)) == 3
+
+
+def test_a_service_that_is_back_is_noticed_without_a_change(schedule: Schedule) -> None:
+    fail_outside(schedule)
+    schedule.set_lag("1 minute")
+    schedule.run(timedelta(), CHANGE_ONE.format(1))
+    schedule.tick(minutes=1)
+    assert schedule.work(minutes=1) == [("lag", "ERROR")]
+    schedule.last_run_was(minutes=1)
+    schedule.run(timedelta(), "UPDATE analytics.servicio SET is_away = false")
+    for minute in range(2, 6):
+        assert len(schedule.tick(minutes=minute)) == 1, minute
+    schedule.tick(minutes=6)
+    assert schedule.work(minutes=6)[1:] == [("lag", "SUCCESS")]
+
+
+def test_lagging_names_the_gate_when_the_breaker_waits(schedule: Schedule) -> None:
+    schedule.set_lag("1 minute")
+    schedule.run(
+        timedelta(),
+        "SELECT analytics.set_setting('gate_least_requests', '0')",
+        "SELECT analytics.set_setting('breaker_pct', '1')",
+        "UPDATE public.solicitudes SET estado = 'E1'",
+    )
+    schedule.tick(minutes=1)
+    assert schedule.work(minutes=1) == [("lag", "ERROR")]
+    schedule.last_run_was(minutes=1)
+    assert schedule.tick(minutes=5) == [("lag", "ERROR")]
+    message = str(schedule.problem(minutes=5))
+    assert "(problem gate)" in message
+    assert "refresh_failed" not in message
 
 
 def test_computing_everything_is_not_repeated_without_a_rest(schedule: Schedule) -> None:

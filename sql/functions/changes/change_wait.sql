@@ -4,7 +4,8 @@
 -- longer. The change log has no instants, because they would cost the writers. But the last refresh
 -- of each view took all that was committed before it, and the last tick that saw no pending change
 -- came before all that are pending now. So the oldest one has waited for up to a minute less.
--- A view whose last refresh failed shows an older state, and counts as a pending change.
+-- A view whose last refresh failed shows an older state, and counts as a pending change. A view
+-- that is held (kpi_engine.held_views) counts only when it is due. It never says since when.
 -- Stamps in the future do not count: a clock was wrong.
 
 CREATE OR REPLACE FUNCTION kpi_engine.change_wait(
@@ -26,7 +27,12 @@ BEGIN
         OR EXISTS (
             SELECT FROM kpi_engine.view_state
             CROSS JOIN kpi_engine.engine_state
-            WHERE view_state.published_version < engine_state.data_version
+            WHERE
+                view_state.published_version < engine_state.data_version
+                AND NOT EXISTS (
+                    SELECT FROM kpi_engine.held_views() AS held
+                    WHERE held.view_name = view_state.view_name AND NOT held.is_due
+                )
         );
     IF NOT is_waiting THEN
         RETURN;
@@ -35,7 +41,11 @@ BEGIN
     FROM (
         SELECT min(view_state.last_success_at) AS instant
         FROM kpi_engine.view_state
-        WHERE to_regclass(format('analytics.%I', view_state.view_name)) IS NOT NULL
+        WHERE
+            to_regclass(format('analytics.%I', view_state.view_name)) IS NOT NULL
+            AND view_state.view_name NOT IN (
+                SELECT held.view_name FROM kpi_engine.held_views() AS held
+            )
         UNION ALL
         SELECT scheduler_state.no_changes_at FROM kpi_engine.scheduler_state
         UNION ALL

@@ -23,17 +23,9 @@ BEGIN
             ), '; ' ORDER BY finding.rule, finding.period, finding.column_name)
         INTO v_findings, v_text
         FROM kpi_engine.gate_findings(p_view_name, p_run_id) AS finding
-        WHERE NOT EXISTS (
-            SELECT FROM kpi_engine.gate_acceptances AS accepted
-            WHERE
-                accepted.view_name = p_view_name
-                AND accepted.rule = finding.rule
-                AND accepted.column_name IS NOT DISTINCT FROM finding.column_name
-                AND accepted.period IS NOT DISTINCT FROM finding.period
-                AND (accepted.how = 'normal' OR accepted.used_by_run IS NULL)
-                AND kpi_engine.gate_accepts(
-                    finding.rule, accepted.before, accepted.after, finding.before, finding.after)
-        );
+        WHERE NOT kpi_engine.is_accepted(
+            p_view_name, finding.rule, finding.column_name, finding.period, finding.before,
+            finding.after);
         IF v_findings IS NOT NULL THEN
             RAISE EXCEPTION 'gate: %', left(v_text, 2000)
                 USING ERRCODE = 'TA001',

@@ -3,7 +3,8 @@
 -- Invariant: a failed refresh is not tried again each minute, but after refresh_retry_minutes, then
 -- after twice that time, as for the daily refresh. It is tried without end, at the last distance.
 -- Nor does the engine compute everything again and again: after such a refresh it rests for nine
--- times as long as that took. An end in the future does not count: a clock was wrong.
+-- times as long as that took. An end in the future does not count: a clock was wrong. That the gate
+-- holds a view back is no failure (kpi_engine.refresh_failed).
 
 CREATE OR REPLACE FUNCTION kpi_engine.lag_pause_end()
 RETURNS timestamptz
@@ -18,8 +19,8 @@ DECLARE
     v_failures bigint;
 BEGIN
     SELECT
+        refresh_log.log_id,
         refresh_log.finished_at,
-        refresh_log.refresh_status,
         refresh_log.mode,
         refresh_log.refresh_time_ms
     INTO v_run
@@ -29,20 +30,21 @@ BEGIN
     LIMIT 1;
     IF (v_run.finished_at <= analytics.now() + kpi_engine.clock_tolerance()) IS NOT TRUE THEN
         RETURN NULL;
-    ELSIF v_run.refresh_status = 'ERROR' THEN
+    ELSIF kpi_engine.refresh_failed(v_run.log_id) THEN
         SELECT count(*) INTO v_failures
         FROM (
-            SELECT
-            FROM kpi_engine.refresh_log
-            WHERE
-                refresh_log.view_name IS NULL
-                AND refresh_log.log_id > coalesce((
-                    SELECT max(success.log_id)
-                    FROM kpi_engine.refresh_log AS success
-                    WHERE success.view_name IS NULL AND success.refresh_status = 'SUCCESS'
-                ), 0)
-            LIMIT greatest(v_retries, 1)
-        ) AS failed;
+            SELECT bool_and(kpi_engine.refresh_failed(run.log_id)) OVER (
+                ORDER BY run.log_id DESC
+            ) AS is_failed
+            FROM (
+                SELECT refresh_log.log_id
+                FROM kpi_engine.refresh_log
+                WHERE refresh_log.view_name IS NULL
+                ORDER BY refresh_log.log_id DESC
+                LIMIT greatest(v_retries, 1)
+            ) AS run
+        ) AS last_ones
+        WHERE last_ones.is_failed;
         RETURN v_run.finished_at
             + analytics.setting('refresh_retry_minutes')::integer
             * least(2.0 ^ (v_failures - 1), 1000000)

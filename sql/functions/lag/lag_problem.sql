@@ -31,7 +31,12 @@ BEGIN
         RETURN NULL;
     END IF;
     v_pause_end := kpi_engine.lag_pause_end();
-    SELECT refresh_log.mode, refresh_log.refresh_status, refresh_log.refresh_time_ms, refresh_log.reason
+    SELECT
+        refresh_log.log_id,
+        refresh_log.mode,
+        refresh_log.error_sqlstate,
+        refresh_log.refresh_time_ms,
+        refresh_log.reason
     INTO v_run
     FROM kpi_engine.refresh_log
     WHERE refresh_log.view_name IS NULL
@@ -56,7 +61,11 @@ BEGIN
             WHEN EXISTS (SELECT FROM analytics.lock_holders())
                 THEN 'a session holds the refresh lock: if it is no refresh, see the problem '
                     'lock_blocked; ' || v_cure
-            WHEN v_run.refresh_status = 'ERROR'
+            WHEN v_run.error_sqlstate = 'TA001'
+                THEN format('the breaker holds all changes back until somebody accepts them (problem '
+                    'gate); the next refresh begins after %s',
+                    kpi_engine.iso_instant(greatest(v_pause_end, analytics.now())))
+            WHEN kpi_engine.refresh_failed(v_run.log_id)
                 THEN format('the last refresh failed (problem refresh_failed); the next one begins '
                     'after %s', kpi_engine.iso_instant(greatest(v_pause_end, analytics.now())))
             WHEN v_job.job_id IS NOT NULL

@@ -36,7 +36,12 @@ BEGIN
     END IF;
     SELECT refresh_log.refresh_time_ms * interval '1 millisecond' INTO v_duration
     FROM kpi_engine.refresh_log
-    WHERE refresh_log.view_name IS NULL AND refresh_log.refresh_status = 'SUCCESS'
+    WHERE
+        refresh_log.view_name IS NULL
+        AND (
+            refresh_log.refresh_status = 'SUCCESS'
+            OR NOT kpi_engine.refresh_failed(refresh_log.log_id)
+        )
     ORDER BY refresh_log.log_id DESC
     LIMIT 1;
     IF (
