@@ -126,21 +126,50 @@ def test_a_closed_sum_that_moves_is_held_until_it_is_accepted(market: Database) 
 
 def test_once_is_for_one_publish_and_normal_for_all(market: Database) -> None:
     rows = "SELECT count(*) FROM analytics.mv_ranking_asesores"
-    ((number,),) = market.rows(rows)
-    assert isinstance(number, int)
-    dismiss = (
-        "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id IN (SELECT asesor_id FROM "
-        "analytics.mv_ranking_asesores ORDER BY asesor_id LIMIT {})"
-    )
-    for how in ("once", "normal"):
+    everybody = "UPDATE asesores SET estado = 'ACTIVO' WHERE id IN (SELECT id FROM active)"
+    market.execute("CREATE TABLE active AS SELECT id FROM asesores WHERE estado = 'ACTIVO'")
+    ((all_of_them,),) = market.rows(rows)
+    assert isinstance(all_of_them, int)
+
+    def lose(share: float) -> str:
+        """Suspend this share of the advisors that are shown; return what the refresh did."""
         ((number,),) = market.rows(rows)
-        market.execute(dismiss.format(int(str(number)) * 3 // 10))
-        assert refresh(market)["mv_ranking_asesores"] == "ERROR"
-        assert {row[:2] for row in market.rows(HELD)} >= {("mv_ranking_asesores", "lost_rows")}
-        assert market.rows(rows) == [(number,)]
+        market.execute(
+            "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id IN (SELECT asesor_id FROM "
+            f"analytics.mv_ranking_asesores ORDER BY asesor_id LIMIT {int(str(number)) * share})"
+        )
+        status = refresh(market)["mv_ranking_asesores"]
+        if status == "ERROR":
+            held = {row[1] for row in market.rows(HELD) if row[0] == "mv_ranking_asesores"}
+            assert "lost_rows" in held
+            assert market.rows(rows) == [(number,)]
+        return status
+
+    def accept(how: str) -> None:
         for (view,) in market.rows("SELECT DISTINCT view_name FROM analytics.gate_holds"):
             market.execute(f"SELECT analytics.accept_gate('{view}', '{how}', 'they left')")
         assert set(refresh(market).values()) == {"SUCCESS"}
+
+    def come_back() -> None:
+        market.execute(everybody)
+        assert set(refresh(market).values()) == {"SUCCESS"}
+        assert market.rows(rows) == [(all_of_them,)]
+
+    assert lose(0.3) == "ERROR"
+    accept("once")
+    come_back()
+    assert lose(0.3) == "ERROR", "once was for one publish"
+    accept("once")
+    # From 70 % to 49 % is normal from now on, and from 100 % it is not.
+    assert lose(0.3) == "ERROR"
+    accept("normal")
+    come_back()
+    assert lose(0.51) == "ERROR", "normal is not for a loss that began higher"
+    market.execute(everybody)
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    assert lose(0.15) == "SUCCESS"
+    assert lose(0.15) == "SUCCESS"
+    assert lose(0.3) == "SUCCESS", "normal is for each publish"
 
 
 def test_a_share_of_nulls_that_jumps_is_held(market: Database) -> None:
@@ -219,6 +248,7 @@ def test_the_word_of_an_operator_is_checked(market: Database) -> None:
         ("'mv_ranking_asesores', NULL, 'x'", "p_how must be once or normal"),
         ("'mv_ranking_asesores', 'once', ' '", "p_reason must say why"),
         ("NULL, 'once', 'x'", "p_view_name must be"),
+        ("'changes', 'normal', 'x'", "p_how must be once for changes"),
     ):
         with pytest.raises(psycopg.errors.InvalidParameterValue, match=message):
             market.execute(f"SELECT analytics.accept_gate({call})")
@@ -262,3 +292,18 @@ def test_the_breaker_waits_for_an_operator(market: Database, cause: str) -> None
     # Once: the next time it waits again.
     market.execute("UPDATE solicitudes SET created_at = created_at - interval '1 day'")
     assert set(refresh(market).values()) == {"ERROR"}
+
+
+def test_the_breaker_has_no_new_normal(market: Database) -> None:
+    """Not even one of before: it let each later mass change pass."""
+    market.execute(
+        "INSERT INTO kpi_engine.gate_acceptances "
+        "(view_name, rule, before, after, how, reason, accepted_by) "
+        "VALUES ('changes', 'breaker', 1000000, 1000000, 'normal', 'of an older version', 'x')",
+        "UPDATE solicitudes SET created_at = created_at - interval '1 day'",
+    )
+    assert set(refresh(market).values()) == {"ERROR"}
+    assert [row[:2] for row in market.rows(HELD)] == [("changes", "breaker")]
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="once for changes"):
+        market.execute("SELECT analytics.accept_gate('changes', 'normal', 'x')")
+    assert market.rows("SELECT count(*) FROM analytics.gate_acceptances") == [(1,)]

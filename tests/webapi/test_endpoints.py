@@ -617,6 +617,7 @@ def test_what_the_gate_holds_back_is_accepted_over_http(api: Api) -> None:
         assert "mv_metricas_mensuales" in views
         refused(api.post(gate.format(views[0]), LECTOR), 403, "42501")
         assert len(api.database.rows(held)) == len(views)
+        refused(api.post(f"{gate.format('changes')}&how=normal", OPERADOR), 400)
         for view in views:
             answer = api.post(gate.format(view), OPERADOR)
             assert answer.status == 200, answer.body

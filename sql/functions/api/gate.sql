@@ -24,6 +24,8 @@ BEGIN
     IF coalesce(view, '') = '' THEN
         PERFORM kpi_engine.raise_bad_parameter(
             'view', nullif(view, ''), 'a view that is held back, or changes for the breaker');
+    ELSIF view = 'changes' AND v_how = 'normal' THEN
+        PERFORM kpi_engine.raise_bad_parameter('how', how, 'once where view is changes');
     ELSIF coalesce(btrim(reason), '') = '' OR length(reason) > 1000 THEN
         PERFORM kpi_engine.raise_bad_parameter(
             'reason', nullif(reason, ''), 'why it is right, in 1 to 1000 characters');
@@ -67,8 +69,8 @@ $gate$;
 COMMENT ON FUNCTION api.gate(text, text, text) IS
 'Accepts what the gate holds back of a view, or what the breaker waits for (view: changes). how: '
 'once (default, for the next publish) or normal (from now on the rules compare with these '
-'figures). reason is kept with the name of the caller. The next refresh publishes. Error: status '
-'404 if nothing is held back.';
+'figures; not for changes). reason is kept with the name of the caller. The next refresh '
+'publishes. Error: status 404 if nothing is held back.';
 
 REVOKE ALL ON FUNCTION api.gate(text, text, text) FROM public;
 GRANT EXECUTE ON FUNCTION api.gate(text, text, text) TO analytics_operador;

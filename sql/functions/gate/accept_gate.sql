@@ -1,6 +1,7 @@
 -- The word of an operator: what the gate holds back is right.
 --
--- Invariant: it accepts what is held now, no more, and notes who said so and why.
+-- Invariant: it accepts what is held now, no more, and notes who said so and why. A great part of
+-- all requests that changes at once is never normal.
 -- SECURITY DEFINER: operators write nothing by themselves.
 
 CREATE OR REPLACE FUNCTION analytics.accept_gate(p_view_name text, p_how text, p_reason text)
@@ -25,6 +26,12 @@ BEGIN
                   DETAIL = format('Got %s.', coalesce(quote_literal(p_how), 'NULL')),
                   HINT = 'once: for the next publish. normal: from now on the rule compares with the '
                          'accepted figure.';
+    ELSIF p_view_name = 'changes' AND p_how = 'normal' THEN
+        RAISE EXCEPTION 'p_how must be once for changes'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'Got normal. What the breaker waits for is accepted each time.',
+                  HINT = 'To let larger changes pass each time: SELECT '
+                         'analytics.set_setting(''breaker_pct'', ''80'');';
     ELSIF coalesce(btrim(p_reason), '') = '' OR length(p_reason) > 1000 THEN
         RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
             USING ERRCODE = 'invalid_parameter_value';
@@ -57,7 +64,8 @@ $accept_gate$;
 
 COMMENT ON FUNCTION analytics.accept_gate(text, text, text) IS
 'Accepts what the gate holds back of a view, or what the breaker waits for (p_view_name: changes). '
-'p_how: once (for the next publish) or normal (from now on the rules compare with these figures). '
+'p_how: once (for the next publish) or normal (from now on the rules compare with these figures; '
+'not for changes). '
 'p_reason is kept with the caller''s name in analytics.gate_acceptances. Returns the number of '
 'accepted findings. The next refresh publishes. Error: 22023 if nothing is held, or a parameter is '
 'wrong.';

@@ -1,7 +1,7 @@
 -- Tells whether too many requests changed at once, as a finding of the gate.
 --
 -- Invariant: NULL if the refresh may go on. Only requests that were known count: a marketplace that
--- gets its first data, or many new requests, is no accident.
+-- gets its first data, or many new requests, is no accident. An acceptance is for one refresh.
 
 CREATE OR REPLACE FUNCTION kpi_engine.breaker_findings(p_changed bigint)
 RETURNS jsonb
@@ -24,7 +24,9 @@ BEGIN
             SELECT FROM kpi_engine.gate_acceptances AS accepted
             WHERE
                 accepted.view_name = 'changes'
-                AND (accepted.how = 'normal' OR accepted.used_by_run IS NULL)
+                -- Older versions took normal too: it let each later mass change pass.
+                AND accepted.how = 'once'
+                AND accepted.used_by_run IS NULL
                 -- Ordinary changes come on top while the refresh waits.
                 AND (p_changed - accepted.after) * 100 <= v_limit::numeric * v_known
         ) THEN

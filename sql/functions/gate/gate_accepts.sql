@@ -1,6 +1,8 @@
 -- Tells whether an accepted figure covers another one.
 --
--- Invariant: by the same limits as the rules. Between the figures before and after is covered.
+-- Invariant: by the same limits as the rules. Between the figures before and after is covered. Lost
+-- rows and NULLs are covered only where the figure before is like the accepted one: a loss that
+-- begins higher is another one.
 
 CREATE OR REPLACE FUNCTION kpi_engine.gate_accepts(
     p_rule text,
@@ -16,10 +18,19 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $gate_accepts$
     SELECT coalesce(
-        CASE p_rule
-            WHEN 'total' THEN
+        CASE
+            WHEN p_rule = 'total' THEN
                 abs(coalesce(p_after, 0) - coalesce(p_before, 0))
                 <= abs(coalesce(p_accepted_after, 0) - coalesce(p_accepted_before, 0))
+            WHEN
+                p_rule = 'lost_rows'
+                AND (p_before - p_accepted_before) * 100
+                > analytics.setting('gate_lost_rows_pct')::numeric * p_accepted_before
+                THEN false
+            WHEN
+                p_rule = 'null_share'
+                AND p_accepted_before - p_before > analytics.setting('gate_null_points')::numeric
+                THEN false
             ELSE
                 coalesce(p_after, 0) BETWEEN
                 least(coalesce(p_before, 0), coalesce(p_accepted_after, 0))
