@@ -241,6 +241,43 @@ def test_totals_that_do_not_add_up_are_held(market: Database) -> None:
     assert {row[1] for row in market.rows(HELD)} == {"total"}
 
 
+def test_a_hold_says_since_when_the_view_is_held(market: Database) -> None:
+    """A second refresh an hour later holds it for another figure, and for one more column."""
+    ((month,),) = market.rows(
+        "SELECT mes::text FROM analytics.mv_metricas_mensuales "
+        "WHERE mes < '2026-11-01' ORDER BY solicitudes_creadas DESC LIMIT 1"
+    )
+    lose = (
+        "UPDATE solicitudes SET created_at = created_at - interval '60 years' "
+        f"WHERE created_at >= '{month}'::date + interval '5 hours' "
+        f"AND created_at < '{month}'::date + interval '{{}} days'"
+    )
+    since = (
+        "SELECT DISTINCT held_at = '{}' FROM analytics.gate_holds "
+        "WHERE view_name = 'mv_metricas_mensuales'"
+    )
+    market.execute(lose.format(15))
+    assert refresh(market)["mv_metricas_mensuales"] == "ERROR"
+    before = market.rows(HELD)
+    assert market.rows(since.format(LATE)) == [(True,)]
+    market.execute(lose.format(25))
+    assert refresh(market, "2026-12-20 13:00:00-05")["mv_metricas_mensuales"] == "ERROR"
+    assert market.rows(HELD) != before
+    assert market.rows(since.format(LATE)) == [(True,)]
+    ((_, message),) = [row for row in market.rows(GATE) if "mv_metricas_mensuales" in str(row[1])]
+    assert "keeps its contents since 2026-12-20T17:00:00" in str(message)
+    # Published and held again: it begins anew.
+    market.execute("SELECT analytics.set_setting('gate', 'off')")
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    market.execute(
+        "SELECT analytics.set_setting('gate', 'on')",
+        "UPDATE solicitudes SET created_at = created_at + interval '60 years' "
+        "WHERE created_at < '2000-01-01'",
+    )
+    assert refresh(market, "2026-12-20 14:00:00-05")["mv_metricas_mensuales"] == "ERROR"
+    assert market.rows(since.format("2026-12-20 14:00:00-05")) == [(True,)]
+
+
 def test_the_word_of_an_operator_is_checked(market: Database) -> None:
     for call, message in (
         ("'mv_ranking_asesores', 'once', 'x'", "p_view_name must be a view that the gate holds"),

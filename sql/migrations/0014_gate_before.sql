@@ -1,4 +1,4 @@
--- How many requests there were at each publish: the gate must not be off after a loss of requests.
+-- What the gate knows of before: the requests at each publish, and since when a view is held.
 
 ALTER TABLE kpi_engine.publications ADD COLUMN requests_known bigint;
 COMMENT ON COLUMN kpi_engine.publications.requests_known IS
@@ -20,3 +20,6 @@ BEGIN
     END IF;
 END;
 $fill$;
+
+COMMENT ON COLUMN kpi_engine.gate_holds.held_at IS
+'Since when the view is held back without a break, also by other findings or figures.';
