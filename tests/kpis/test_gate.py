@@ -1,13 +1,15 @@
 """The gate and the breaker: nonsense is not published, and an operator has the word."""
 
 from collections.abc import Iterator
+from datetime import date
 
 import psycopg
 import pytest
 
-from conftest import Database
+from conftest import Database, install
 from golden_data import GOLDEN, NOW, run_file
 from kpis.test_published import ADD
+from marketplace import fill
 from migrate import migrate
 from sequences import KPI_VIEWS, PUBLISHED
 
@@ -122,6 +124,44 @@ def test_a_closed_sum_that_moves_is_held_until_it_is_accepted(market: Database) 
     ) == [("once", "sixty years were added", True, True)]
     assert contents(market) != before
     assert market.rows("SELECT analytics.audit()") == [(0,)]
+
+
+def test_a_closed_day_without_requests_that_gets_many_is_held(market: Database) -> None:
+    """The cause: an import that gives all its rows one wrong date."""
+    market.execute("SELECT analytics.set_setting('gate_closed_pct', '100000')")
+    ((day,),) = market.rows(
+        "SELECT dia::date::text "
+        "FROM generate_series('2026-10-30', '2026-06-01', -interval '1 day') AS calendar (dia) "
+        "WHERE dia::date NOT IN (SELECT dia FROM analytics.mv_embudo_operativo) "
+        "AND dia > (SELECT min(dia) FROM analytics.mv_embudo_operativo) LIMIT 1"
+    )
+    add = ADD.format(day="03").replace("2026-04-03", str(day))
+    before = contents(market)
+    market.execute(*[add] * 19)
+    assert set(refresh(market).values()) == {"SUCCESS"}, "few requests may be late"
+    market.execute(*[add] * 6)
+    assert refresh(market)["mv_embudo_operativo"] == "ERROR"
+    assert ("mv_embudo_operativo", "closed_sum", "solicitudes_creadas", day, 0, 25) in market.rows(
+        HELD
+    )
+    assert "from 0 to 25" in str(market.rows(GATE))
+    market.execute(f"DELETE FROM solicitudes WHERE created_at = '{day} 10:00:00-05'")
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    assert contents(market)["mv_embudo_operativo"] == before["mv_embudo_operativo"]
+
+
+def test_the_first_load_of_an_empty_installation_passes(system_database: Database) -> None:
+    """Its months closed over nothing: nothing was there that could be wrong."""
+    database = system_database
+    install(database)
+    for name in ("gate_least_requests", "gate_least_count"):
+        database.execute(f"SELECT analytics.set_setting('{name}', '1')")
+    assert set(refresh(database, NOW).values()) == {"SUCCESS"}
+    with database.session() as connection:
+        fill(connection, 5, "A", date.fromisoformat(NOW[:10]))
+    assert set(refresh(database, NOW).values()) == {"SUCCESS"}
+    assert database.rows("SELECT count(*) > 100 FROM kpi_engine.closings") == [(True,)]
+    assert database.rows(HELD) == []
 
 
 def test_once_is_for_one_publish_and_normal_for_all(market: Database) -> None:

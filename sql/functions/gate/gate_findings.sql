@@ -3,8 +3,11 @@
 -- Invariant: it reads the publish that was just noted. Each rule is here, once:
 --
 --   closed_sum  a sum of a closed period moves by more than the setting gate_closed_pct from the
---               reported one. Counts below gate_least_count, and money of periods with fewer, move
---               by large shares every day: they do not count
+--               reported one. A period without a row was reported as 0, unless nothing at all was
+--               shown then. That is for columns of declared totals alone: a level, such as
+--               registered advisors, is not 0 where no row shows it. Counts below
+--               gate_least_count, and money of periods with fewer, move by large shares every day:
+--               they do not count
 --   lost_rows   the view loses more than the setting gate_lost_rows_pct of its rows
 --   null_share  the share of NULLs in a column rises by more than the setting gate_null_points
 --   total       a sum over another view differs (kpi_engine.declared_totals); only where both views
@@ -43,7 +46,27 @@ BEGIN
 
     RETURN QUERY
         WITH touched AS (
-            SELECT DISTINCT closings.period, closings.run_id
+            SELECT DISTINCT
+                closings.period,
+                closings.run_id,
+                -- False for the first load of an empty installation. A publish that the history
+                -- does not have any more has left the rows that it reported.
+                coalesce(
+                    (
+                        SELECT reported.rows_shown > 0
+                        FROM kpi_engine.publications AS reported
+                        WHERE
+                            reported.view_name = p_view_name
+                            AND reported.run_id = closings.run_id
+                    ),
+                    EXISTS (
+                        SELECT FROM kpi_engine.published_rows AS reported
+                        WHERE
+                            reported.view_name = p_view_name
+                            AND reported.run_id <= closings.run_id
+                            AND reported.row_values IS NOT NULL
+                    )
+                ) AS had_rows
             FROM kpi_engine.published_rows AS changed
             INNER JOIN kpi_engine.closings
                 ON closings.view_name = p_view_name
@@ -69,7 +92,23 @@ BEGIN
                 touched.period,
                 additive.column_name,
                 additive.unit,
-                sum(kpi_engine.figure_of(closed.contents, additive.column_name)) AS before,
+                -- A column that did not exist then stays NULL.
+                coalesce(
+                    sum(kpi_engine.figure_of(closed.contents, additive.column_name)),
+                    CASE
+                        WHEN
+                            touched.had_rows
+                            AND count(closed.contents) = 0
+                            AND additive.column_name IN (
+                                SELECT CASE declared.view_name
+                                    WHEN p_view_name THEN declared.column_name
+                                    ELSE declared.part_column
+                                END
+                                FROM kpi_engine.declared_totals(p_view_name) AS declared
+                            )
+                            THEN 0
+                    END
+                ) AS before,
                 sum((shown.contents ->> additive.column_name)::numeric) AS after
             FROM touched
             CROSS JOIN LATERAL (
@@ -99,7 +138,7 @@ BEGIN
                 LIMIT 1
             ) AS shown ON true
             CROSS JOIN additive
-            GROUP BY touched.period, additive.column_name, additive.unit
+            GROUP BY touched.period, touched.had_rows, additive.column_name, additive.unit
         )
 
         SELECT

@@ -178,8 +178,8 @@ AS $setting_defaults$
     ),
     (
         'gate_least_requests', '1000',
-        'With fewer requests than this before and after a refresh, figures move by large shares every '
-        'day: gate, breaker and the problem restated keep still. A whole number from 0 to 1000000000.'
+        'With fewer requests than this, figures move by large shares every day: gate, breaker and the '
+        'problem restated keep still. A whole number from 0 to 1000000000.'
     ),
     (
         'segment_new_days', '30',
