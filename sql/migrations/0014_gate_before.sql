@@ -1,4 +1,5 @@
--- What the gate knows of before: the requests at each publish, and since when a view is held.
+-- What the gate knows of before: the requests at each publish, since when a view is held, and which
+-- acceptances were withdrawn.
 
 ALTER TABLE kpi_engine.publications ADD COLUMN requests_known bigint;
 COMMENT ON COLUMN kpi_engine.publications.requests_known IS
@@ -23,3 +24,12 @@ $fill$;
 
 COMMENT ON COLUMN kpi_engine.gate_holds.held_at IS
 'Since when the view is held back without a break, also by other findings or figures.';
+
+ALTER TABLE kpi_engine.gate_acceptances ADD COLUMN withdrawn_at timestamptz;
+ALTER TABLE kpi_engine.gate_acceptances ADD COLUMN withdrawn_by text;
+ALTER TABLE kpi_engine.gate_acceptances ADD COLUMN withdrawn_reason text;
+COMMENT ON COLUMN kpi_engine.gate_acceptances.withdrawn_at IS
+'Since when it does not count any more, by the wall clock; NULL: it was not withdrawn.';
+COMMENT ON COLUMN kpi_engine.gate_acceptances.withdrawn_by IS 'The operator who withdrew it.';
+COMMENT ON COLUMN kpi_engine.gate_acceptances.withdrawn_reason IS
+'Why, in the words of that operator.';

@@ -371,6 +371,44 @@ def test_the_breaker_waits_for_an_operator(market: Database, cause: str) -> None
     assert set(refresh(market).values()) == {"ERROR"}
 
 
+def test_an_acceptance_is_withdrawn(market: Database) -> None:
+    """Of three words for the same, two are for once. Withdrawn, none of them counts."""
+    withdraw = "SELECT analytics.withdraw_gate_acceptance({}, {})"
+    market.execute(
+        "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id IN (SELECT asesor_id FROM "
+        "analytics.mv_ranking_asesores ORDER BY asesor_id LIMIT (SELECT count(*) / 2 FROM "
+        "analytics.mv_ranking_asesores))"
+    )
+    assert refresh(market)["mv_ranking_asesores"] == "ERROR"
+    for how in ("once", "normal"):
+        market.execute(f"SELECT analytics.accept_gate('mv_ranking_asesores', '{how}', 'they left')")
+    words = market.rows("SELECT acceptance_id FROM analytics.gate_acceptances")
+    assert len(words) >= 2
+    for (word,) in words:
+        market.execute(withdraw.format(word, "'they did not'"))
+    assert refresh(market)["mv_ranking_asesores"] == "ERROR"
+    assert market.rows(
+        "SELECT DISTINCT withdrawn_reason, withdrawn_by = current_user, withdrawn_at IS NOT NULL, "
+        "used_by_run FROM analytics.gate_acceptances"
+    ) == [("they did not", True, True, None)]
+    for number, reason, message in (
+        (str(words[0][0]), "'x'", "must be an acceptance that counts"),
+        ("0", "'x'", "must be an acceptance that counts"),
+        ("NULL", "'x'", "must be an acceptance that counts"),
+        (str(words[0][0]), "' '", "p_reason must say why"),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match=message):
+            market.execute(withdraw.format(number, reason))
+    for (view,) in market.rows("SELECT DISTINCT view_name FROM analytics.gate_holds"):
+        market.execute(f"SELECT analytics.accept_gate('{view}', 'once', 'they left after all')")
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    ((used,),) = market.rows(
+        "SELECT max(acceptance_id) FROM analytics.gate_acceptances WHERE used_by_run IS NOT NULL"
+    )
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="that counts"):
+        market.execute(withdraw.format(used, "'x'"))
+
+
 def test_the_breaker_has_no_new_normal(market: Database) -> None:
     """Not even one of before: it let each later mass change pass."""
     market.execute(

@@ -27,6 +27,7 @@ BEGIN
                 -- Older versions took normal too: it let each later mass change pass.
                 AND accepted.how = 'once'
                 AND accepted.used_by_run IS NULL
+                AND accepted.withdrawn_at IS NULL
                 -- Ordinary changes come on top while the refresh waits.
                 AND (p_changed - accepted.after) * 100 <= v_limit::numeric * v_known
         ) THEN

@@ -1,6 +1,7 @@
 -- Tells whether the word of an operator lets a finding of the gate pass.
 --
--- Invariant: an acceptance for once counts until a publish has used it.
+-- Invariant: an acceptance for once counts until a publish has used it, and each one until it is
+-- withdrawn.
 
 CREATE OR REPLACE FUNCTION kpi_engine.is_accepted(
     p_view_name text,
@@ -24,6 +25,7 @@ AS $is_accepted$
             AND accepted.column_name IS NOT DISTINCT FROM p_column_name
             AND accepted.period IS NOT DISTINCT FROM p_period
             AND (accepted.how = 'normal' OR accepted.used_by_run IS NULL)
+            AND accepted.withdrawn_at IS NULL
             AND kpi_engine.gate_accepts(
                 p_rule, accepted.before, accepted.after, p_before, p_after)
     );

@@ -14,7 +14,8 @@ BEGIN
     WHERE
         gate_acceptances.view_name = p_view_name
         AND gate_acceptances.how = 'once'
-        AND gate_acceptances.used_by_run IS NULL;
+        AND gate_acceptances.used_by_run IS NULL
+        AND gate_acceptances.withdrawn_at IS NULL;
     DELETE FROM kpi_engine.gate_holds WHERE gate_holds.view_name = p_view_name;
 END;
 $use_acceptances$;

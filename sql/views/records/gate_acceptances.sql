@@ -15,7 +15,10 @@ SELECT
     gate_acceptances.reason,
     gate_acceptances.accepted_by,
     gate_acceptances.accepted_at,
-    gate_acceptances.used_by_run
+    gate_acceptances.used_by_run,
+    gate_acceptances.withdrawn_at,
+    gate_acceptances.withdrawn_by,
+    gate_acceptances.withdrawn_reason
 FROM kpi_engine.gate_acceptances;
 
 REVOKE ALL ON analytics.gate_acceptances FROM public;

@@ -1,0 +1,49 @@
+-- Takes back the word of an operator.
+--
+-- Invariant: it counts no more from the next refresh on. What it let pass stays published, and who
+-- said what stays noted.
+-- SECURITY DEFINER: operators write nothing by themselves.
+
+CREATE OR REPLACE FUNCTION analytics.withdraw_gate_acceptance(p_acceptance_id bigint, p_reason text)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE PARALLEL UNSAFE
+SECURITY DEFINER
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET search_path = pg_catalog, pg_temp
+AS $withdraw_gate_acceptance$
+BEGIN
+    IF coalesce(btrim(p_reason), '') = '' OR length(p_reason) > 1000 THEN
+        RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    UPDATE kpi_engine.gate_acceptances SET
+        withdrawn_at = clock_timestamp(),
+        withdrawn_by = kpi_engine.api_caller(),
+        withdrawn_reason = p_reason
+    WHERE
+        gate_acceptances.acceptance_id = p_acceptance_id
+        AND (gate_acceptances.how = 'normal' OR gate_acceptances.used_by_run IS NULL)
+        AND gate_acceptances.withdrawn_at IS NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'p_acceptance_id must be an acceptance that counts'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', coalesce(p_acceptance_id::text, 'NULL')),
+                  HINT = 'SELECT * FROM analytics.gate_acceptances WHERE withdrawn_at IS NULL '
+                         'AND (how = ''normal'' OR used_by_run IS NULL);';
+    END IF;
+END;
+$withdraw_gate_acceptance$;
+
+COMMENT ON FUNCTION analytics.withdraw_gate_acceptance(bigint, text) IS
+'Takes back an acceptance (acceptance_id of analytics.gate_acceptances): from the next refresh on '
+'it lets nothing pass. p_reason is kept with the caller''s name. What is published stays. Error: '
+'22023 if the acceptance is used, withdrawn or not there, or p_reason is missing.';
+
+REVOKE ALL ON FUNCTION analytics.withdraw_gate_acceptance(bigint, text) FROM public;
+GRANT EXECUTE ON FUNCTION analytics.withdraw_gate_acceptance(bigint, text) TO analytics_operador;
