@@ -10,7 +10,7 @@ import pytest
 import golden_data
 from conftest import Database, Server, fresh_database, install, made_once
 from development.demo_source import load_source_schema
-from faults.killing import Work, held
+from faults.killing import POINTS_OF_A_REFRESH, Work, held
 from golden_data import expected_views, load_change, load_source
 from marketplace import (
     BASE_SEED,
@@ -709,49 +709,78 @@ def test_a_partition_of_any_table_that_goes_with_its_rows_is_subtracted(
     assert audited(system_database) == 0
 
 
-def test_an_award_that_goes_with_a_partition_takes_its_line_along(
-    system_database: Database,
-) -> None:
-    """Its offer stays a winner: another award of it is left."""
+MIDDLE = "80000000-0000-0000-0000-000000000000"
+# Two lines of one offer. The ids of their awards lie in two partitions.
+AWARDS = (
+    "INSERT INTO public.adjudicaciones_repuesto (id, solicitud_id, oferta_id, "
+    "repuesto_solicitado_id, precio_adjudicado, cantidad_adjudicada) "
+    "SELECT CASE lines.place WHEN 1 THEN '00000000-0000-0000-0000-000000000001' "
+    "ELSE 'ffffffff-0000-0000-0000-000000000001' END::uuid, ofertas.solicitud_id, "
+    "lines.oferta_id, lines.repuesto_solicitado_id, 1, 1 "
+    "FROM (SELECT *, row_number() OVER (PARTITION BY oferta_id ORDER BY id) AS place "
+    "FROM public.ofertas_detalle WHERE precio_unitario > 0 AND cantidad > 0) AS lines "
+    "JOIN public.ofertas ON ofertas.id = lines.oferta_id "
+    "WHERE lines.place IN ({}) AND lines.oferta_id = (SELECT oferta_id FROM ofertas_detalle "
+    "WHERE precio_unitario > 0 AND cantidad > 0 GROUP BY oferta_id "
+    "HAVING count(DISTINCT repuesto_solicitado_id) = count(*) AND count(*) > 1 "
+    "ORDER BY oferta_id LIMIT 1)"
+)
+
+
+@pytest.fixture
+def awards(system_database: Database) -> Database:
+    """A small marketplace whose only two awards are those of one offer, in two partitions."""
     load_source_schema(system_database.url)
-    middle = "80000000-0000-0000-0000-000000000000"
     system_database.execute(
         "ALTER TABLE public.adjudicaciones_repuesto RENAME TO original",
         "CREATE TABLE public.adjudicaciones_repuesto (LIKE public.original INCLUDING DEFAULTS, "
         "PRIMARY KEY (id)) PARTITION BY RANGE (id)",
         "CREATE TABLE public.lower PARTITION OF public.adjudicaciones_repuesto "
-        f"FOR VALUES FROM (MINVALUE) TO ('{middle}')",
+        f"FOR VALUES FROM (MINVALUE) TO ('{MIDDLE}')",
         "CREATE TABLE public.upper PARTITION OF public.adjudicaciones_repuesto "
-        f"FOR VALUES FROM ('{middle}') TO (MAXVALUE)",
+        f"FOR VALUES FROM ('{MIDDLE}') TO (MAXVALUE)",
         "DROP TABLE public.original CASCADE",
     )
     migrate(system_database.url)
     with system_database.session() as connection:
         fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
-    system_database.execute(
-        "TRUNCATE public.adjudicaciones_repuesto",
-        # Two lines of one offer, each with an award in a partition of its own.
-        "INSERT INTO public.adjudicaciones_repuesto (id, solicitud_id, oferta_id, "
-        "repuesto_solicitado_id, precio_adjudicado, cantidad_adjudicada) "
-        "SELECT CASE lines.place WHEN 1 THEN '00000000-0000-0000-0000-000000000001' "
-        "ELSE 'ffffffff-0000-0000-0000-000000000001' END::uuid, ofertas.solicitud_id, "
-        "lines.oferta_id, lines.repuesto_solicitado_id, 1, 1 "
-        "FROM (SELECT *, row_number() OVER (PARTITION BY oferta_id ORDER BY id) AS place, "
-        "count(*) OVER (PARTITION BY oferta_id) AS parts FROM public.ofertas_detalle "
-        "WHERE precio_unitario > 0 AND cantidad > 0) AS lines "
-        "JOIN public.ofertas ON ofertas.id = lines.oferta_id "
-        "WHERE lines.place <= 2 AND lines.oferta_id = (SELECT oferta_id FROM ofertas_detalle "
-        "WHERE precio_unitario > 0 AND cantidad > 0 GROUP BY oferta_id "
-        "HAVING count(DISTINCT repuesto_solicitado_id) = count(*) AND count(*) > 1 "
-        "ORDER BY oferta_id LIMIT 1)",
-    )
+    system_database.execute("TRUNCATE public.adjudicaciones_repuesto", AWARDS.format("1, 2"))
     refresh(system_database, NOW)
     assert view_differences(system_database, NOW) == []
-    system_database.execute("ALTER TABLE adjudicaciones_repuesto DETACH PARTITION public.upper")
-    assert view_differences(system_database, NOW)
-    assert refresh(system_database, NOW)[0] == "incremental"
-    assert view_differences(system_database, NOW) == []
-    assert audited(system_database) == 0
+    return system_database
+
+
+def test_an_award_that_goes_with_a_partition_takes_its_line_along(awards: Database) -> None:
+    """Its offer stays a winner: another award of it is left."""
+    awards.execute("ALTER TABLE adjudicaciones_repuesto DETACH PARTITION public.upper")
+    assert view_differences(awards, NOW)
+    assert refresh(awards, NOW)[0] == "incremental"
+    assert view_differences(awards, NOW) == []
+    assert audited(awards) == 0
+
+
+def test_rows_that_came_during_a_refresh_are_missed_when_they_go(awards: Database) -> None:
+    """A partition without triggers was empty when the refresh began, and is so at the next one."""
+    awards.execute(
+        "DROP TABLE public.upper",
+        "CREATE TABLE public.upper PARTITION OF public.adjudicaciones_repuesto "
+        f"FOR VALUES FROM ('{MIDDLE}') TO (MAXVALUE)",
+    )
+    refresh(awards, NOW)
+    assert refresh(awards, NOW)[0] == "unchanged"
+    awards.execute("UPDATE public.solicitudes SET updated_at = updated_at")
+    with held(awards, POINTS_OF_A_REFRESH["after it took the log"]) as waiting:
+        work = Work(lambda: refresh(awards, NOW))
+        waiting()
+        # Past the trigger of the parent table.
+        awards.execute(AWARDS.format("2").replace("public.adjudicaciones_repuesto", "public.upper"))
+    work.end()
+    assert work.error is None
+    assert view_differences(awards, NOW) == [], "it read the award"
+    awards.execute("TRUNCATE public.upper")
+    assert view_differences(awards, NOW)
+    assert refresh(awards, NOW)[0] == "incremental"
+    assert view_differences(awards, NOW) == []
 
 
 def test_partition_written_to_while_it_is_detached_loses_nothing(partitioned: Database) -> None:

@@ -618,7 +618,6 @@ def test_repair_of_change_capture_leaves_the_lock_timeout_alone(scheduled: Datab
         connection.execute("ALTER TABLE public.asesores DISABLE TRIGGER USER")
         connection.execute("BEGIN; SET LOCAL lock_timeout = '2s'")
         connection.execute("SELECT kpi_engine.watch_change_capture()")
-        connection.execute("SELECT kpi_engine.repair_change_capture()")
         assert scheduled.rows("SELECT analytics.capture_gap()") != [(None,)]
         assert connection.execute("SELECT analytics.capture_gap()").fetchone() == (None,)
         assert connection.execute("SHOW lock_timeout").fetchone() == ("2s",)

@@ -49,17 +49,16 @@ BEGIN
         WHERE known.value ->> 1 = 'part' AND NOT v_now ? known.key
         UNION ALL
         -- Without triggers of its own: rows may have left it directly.
-        SELECT known.value ->> 0
-        FROM jsonb_each(v_known) AS known
+        SELECT fresh.value ->> 0
+        FROM jsonb_each(v_now) AS fresh
         WHERE
-            known.value ->> 2 IS NULL
-            AND v_now ? known.key
-            AND coalesce(known.key::oid = ANY (v_had_rows), true)
+            fresh.value ->> 1 = 'part'
+            AND coalesce(
+                fresh.key::oid = ANY (v_had_rows), v_known -> fresh.key ->> 2 IS NULL
+            )
     ) AS lost;
     -- Before they are read: rows that come later are noted the next time.
-    SELECT coalesce(array_agg(fresh.key::oid ORDER BY fresh.key::oid), '{}') INTO v_have_rows
-    FROM jsonb_each(v_now) AS fresh
-    WHERE fresh.value ->> 2 IS NULL AND kpi_engine.has_rows(fresh.key::oid);
+    v_have_rows := kpi_engine.parts_with_rows(v_now);
 
     FOR v_part IN
         SELECT

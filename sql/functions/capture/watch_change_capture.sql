@@ -4,8 +4,10 @@
 -- the server's log says so once. Changes by new or removed partitions are noted by keys. If the
 -- operational tables moved, nothing is noted: each refresh fails and names the difference until
 -- they are bound again, and health says so.
--- Missing triggers are created by kpi_engine.repair_change_capture(), at the end of the tick.
--- SECURITY DEFINER: the scheduler's role writes nothing by itself.
+-- Missing triggers are created last: they lock their tables until the tick commits. The next tick
+-- or refresh notes what was written before them.
+-- SECURITY DEFINER: the scheduler's role writes nothing by itself. It creates triggers if
+-- analytics_owner may. If not, the owner of the tables has to.
 
 CREATE OR REPLACE FUNCTION kpi_engine.watch_change_capture()
 RETURNS void
@@ -54,11 +56,27 @@ BEGIN
             USING HINT = 'If it stays: CALL analytics.apply_change_capture(); as the owner of the '
                          'operational tables.';
     END IF;
+    IF EXISTS (
+        -- Only if it may: an attempt locks the table for a moment.
+        SELECT FROM kpi_engine.capture_by_table() AS captured
+        INNER JOIN pg_class ON pg_class.oid = captured.relation
+        WHERE NOT captured.is_working AND pg_has_role(pg_class.relowner, 'USAGE')
+    ) THEN
+        BEGIN
+            PERFORM kpi_engine.set_capture_triggers();
+        EXCEPTION WHEN OTHERS THEN
+            IF v_state.rebuild_reason IS NULL THEN
+                RAISE LOG 'teloo-analytics: change capture could not be repaired: % (SQLSTATE %)',
+                    SQLERRM, SQLSTATE;
+            END IF;
+        END;
+    END IF;
 END;
 $watch_change_capture$;
 
 COMMENT ON FUNCTION kpi_engine.watch_change_capture() IS
 'Binds the source again after a restore, notices that change capture was missing or disabled, '
-'and marks what has to be computed again. Internal to analytics.tick().';
+'marks what has to be computed again, and repairs it where analytics_owner may. Internal to '
+'analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.watch_change_capture() FROM public;

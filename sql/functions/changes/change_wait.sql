@@ -27,12 +27,10 @@ BEGIN
         OR EXISTS (
             SELECT FROM kpi_engine.view_state
             CROSS JOIN kpi_engine.engine_state
+            LEFT JOIN kpi_engine.held_views() AS held ON held.view_name = view_state.view_name
             WHERE
                 view_state.published_version < engine_state.data_version
-                AND NOT EXISTS (
-                    SELECT FROM kpi_engine.held_views() AS held
-                    WHERE held.view_name = view_state.view_name AND NOT held.is_due
-                )
+                AND held.is_due IS NOT FALSE
         );
     IF NOT is_waiting THEN
         RETURN;

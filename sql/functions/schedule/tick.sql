@@ -2,9 +2,9 @@
 --
 -- Invariant: ticks never pile up. While one runs, another returns at once. If that keeps ticks away
 -- for 3 minutes, it fails. A step that fails stops no other step. Its error is raised when the
--- others are committed. New triggers lock their tables until a COMMIT, so they come right before
--- it. The change log comes last, when everything else is committed and other ticks may run, because
--- it may be very long.
+-- others are committed. New triggers of change capture lock their tables, so a COMMIT follows them
+-- at once. The change log comes last, when everything else is committed and other ticks may run,
+-- because it may be very long.
 -- SECURITY INVOKER, like analytics.work(): kpi_engine.tick_step() has the rights, and a definer
 -- can't COMMIT. For the same reason search_path is set here.
 
@@ -34,15 +34,17 @@ BEGIN
     FOREACH v_step IN ARRAY ARRAY[
         'queue_due_refresh', 'close_orphaned_jobs', 'retry_failed_refresh',
         'queue_lag_refresh', 'cancel_overdue_refresh', 'watch_change_capture', 'note_origins',
-        'watch_usage', 'trim_logs', 'update_alerts', 'repair_change_capture', 'tidy_change_log'
+        'watch_usage', 'trim_logs', 'update_alerts', 'tidy_change_log'
     ] LOOP
-        IF v_step = 'tidy_change_log' THEN
+        IF v_step IN ('note_origins', 'tidy_change_log') THEN
             COMMIT;
             SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
             SET LOCAL search_path = pg_catalog, pg_temp;
             PERFORM kpi_engine.pin_settings();
             SET LOCAL jit = off;
             SET LOCAL lock_timeout = '2s';
+            -- The lock of ticks went with the COMMIT. Another tick does the rest.
+            EXIT WHEN v_step = 'note_origins' AND kpi_engine.tick_step('begin') = 0;
         END IF;
         BEGIN
             v_cron_days := kpi_engine.tick_step(v_step);

@@ -24,7 +24,6 @@ BEGIN
         WHEN 'watch_usage' THEN PERFORM kpi_engine.watch_usage();
         WHEN 'trim_logs' THEN RETURN kpi_engine.trim_logs();
         WHEN 'update_alerts' THEN PERFORM kpi_engine.update_alerts();
-        WHEN 'repair_change_capture' THEN PERFORM kpi_engine.repair_change_capture();
         WHEN 'tidy_change_log' THEN PERFORM kpi_engine.tidy_change_log();
         ELSE
             RAISE EXCEPTION 'a tick has no step %', quote_nullable(p_step)

@@ -76,6 +76,11 @@ BEGIN
             coalesce(v_changes, ARRAY[]::kpi_engine.changed_keys[])
         );
         v_changed_tables := v_changed_tables || kpi_engine.apply_upkeep(v_changes, v_today);
+        -- Rows that came after kpi_engine.settle() may have been read. The locks of the reading keep
+        -- them from being truncated before this looks.
+        UPDATE kpi_engine.engine_state
+        SET parts_with_rows = kpi_engine.parts_with_rows(kpi_engine.capture_signature())
+        WHERE engine_state.catalog_fingerprint IS NULL;
         IF v_keys <= 1000 THEN
             PERFORM kpi_engine.note_uncountable_rows(
                 false,
