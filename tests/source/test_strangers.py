@@ -11,6 +11,7 @@ import pytest
 
 from commandline.console import UserError
 from conftest import Database
+from faults.killing import Work, held
 from marketplace import fill
 from migrate import migrate
 
@@ -158,6 +159,26 @@ def test_tick_that_can_not_begin_is_not_silent(migrated: Database) -> None:
         assert f"pg_terminate_backend({pid})" in problems(migrated)["lock_blocked"]
         assert "scheduler_down" in problems(migrated)
     migrated.execute("CALL analytics.tick()")
+    assert problems(migrated).keys().isdisjoint({"lock_blocked", "scheduler_down"})
+
+
+def test_the_first_tick_after_a_pause_keeps_no_tick_from_beginning(migrated: Database) -> None:
+    migrated.execute("CALL analytics.tick()")
+    migrated.execute(
+        "UPDATE analytics.scheduler_state SET last_tick_at = now() - interval '4 minutes'"
+    )
+    # The tick has begun, and its stamp is not committed.
+    with held(migrated, "LOCK TABLE kpi_engine.refresh_jobs IN EXCLUSIVE MODE") as waiting:
+        tick = Work(lambda: migrated.execute("CALL analytics.tick()"))
+        pid = waiting()
+        found = problems(migrated)
+        assert "scheduler_down" in found
+        assert "lock_blocked" not in found
+        # One that does not come to its end is told.
+        assert f"pg_terminate_backend({pid})" in str(
+            migrated.rows("SELECT * FROM analytics.lock_blocked_problem('0 seconds')")
+        )
+    tick.end()
     assert problems(migrated).keys().isdisjoint({"lock_blocked", "scheduler_down"})
 
 

@@ -3,7 +3,8 @@
 -- Invariant: it needs no lock itself. It names a stranger who holds the refresh lock at once. It
 -- names a session of the package that holds the lock and does nothing after five minutes of ticks.
 -- It names a refresh that waits for a lock after p_wait, and a session that keeps ticks from
--- beginning after three minutes without a tick.
+-- beginning after three minutes without a tick. A tick that has just begun is none: it has the mark
+-- of kpi_engine.begin_tick().
 
 CREATE OR REPLACE FUNCTION analytics.lock_blocked_problem(
     p_wait interval DEFAULT interval '1 minute'
@@ -77,6 +78,18 @@ BEGIN
                     'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock', 'RowShareLock'
                 ])
                 AND pg_locks.pid <> pg_backend_pid()
+                AND (
+                    -- No tick, or one that we see to have begun before.
+                    NOT EXISTS (
+                        SELECT FROM pg_locks AS mark
+                        WHERE
+                            mark.pid = pg_locks.pid
+                            AND mark.relation = 'kpi_engine.tick_lock'::regclass
+                            AND mark.mode = 'AccessShareLock'
+                            AND mark.granted
+                    )
+                    OR session.xact_start <= clock_timestamp() - p_wait
+                )
             LIMIT 1
         LOOP
             severity := 'unhealthy';
