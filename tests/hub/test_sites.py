@@ -263,12 +263,14 @@ def test_a_cancelled_refresh_leaves_no_transaction_at_a_site(field: Field) -> No
     field.hub.execute("SELECT analytics.set_setting('hub_timeout_seconds', '60')")
     at_site = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'teloo-analytics hub'"
     with (
-        held(field.sites["cali"], CHANGES) as waiting,
+        held(field.sites["cali"], CHANGES) as cali_waits,
+        held(field.sites["medellin"], CHANGES) as medellin_waits,
         field.hub.connect() as session,
         ThreadPoolExecutor(1) as pool,
     ):
         call = pool.submit(session.execute, "SELECT * FROM analytics.refresh_all_mv()")
-        waiting()
+        cali_waits()
+        medellin_waits()
         assert field.sites["medellin"].rows(at_site) == [(1,)]
         session.cancel()
         with pytest.raises(psycopg.errors.QueryCanceled):
