@@ -55,6 +55,12 @@ PUBLISHED = (
     "SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_publication_tables "
     "WHERE tablename <> '{}'"
 )
+EMPTY_THE_TABLES = """
+    DO $$ BEGIN EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(format('public.%I', tablename), ', ')
+        FROM pg_tables WHERE schemaname = 'public'
+    ); END $$
+"""
 NOTED = "SELECT entity, count(*) FROM kpi_engine.change_log GROUP BY entity ORDER BY entity"
 
 
@@ -674,10 +680,7 @@ class Killing:
         """The subscription is new."""
         pair = self.pair
         pair.unsubscribe()
-        pair.subscriber.execute(
-            "DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(format('public.%I', tablename), "
-            "', ') FROM pg_tables WHERE schemaname = 'public'); END $$"
-        )
+        pair.subscriber.execute(EMPTY_THE_TABLES)
         with held(pair.subscriber, "LOCK TABLE ofertas_detalle IN EXCLUSIVE MODE") as waiting:
             work = Work(pair.subscribe)
             waiting()
@@ -766,6 +769,53 @@ def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
             promoted.execute("CALL analytics.tick()")
             right_after(pair, "unchanged")
             assert problems(promoted) == {}
+            pair.unsubscribe()
+        finally:
+            standby.remove()
+
+
+def test_a_promoted_standby_of_the_publisher_lacks_the_slot_and_the_copy_is_made_anew() -> None:
+    with publishing_cluster() as home, publishing_cluster() as shop:
+        home.make_database("copy")
+        subscriber = Database(home, "copy")
+        load_and_migrate(subscriber, "A")
+        pair = Pair(make_publisher(shop, "source", "A"), subscriber)
+        with pair.publisher.session() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        pair.subscribe()
+        subscriber.execute("CALL analytics.apply_change_capture()")
+        standby = standby_of(shop, f"{shop.name}-standby")
+        try:
+            # The subscriber has a change that never comes to the standby.
+            pair.publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 3")
+            pair.catch_up()
+            for mode in ("full", "unchanged"):
+                right_after(pair, mode)
+            shown = subscriber.rows("SELECT * FROM mv_metricas_mensuales")
+            shop.stop("immediate")
+            standby.start()
+            promoted = Database(standby, "source")
+            promoted.execute("SELECT pg_promote()", "DELETE FROM public.ofertas_detalle")
+            subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} CONNECTION '{promoted.url}'")
+            subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+            severity, message = problems(subscriber)["replica_lag"]
+            assert severity == "unhealthy"
+            assert "the publisher is away, its slot is gone" in message
+            (finding,) = findings_of(subscriber, "publications")
+            assert "is gone at the publisher" in finding["message"]
+            assert refresh(subscriber, NOW)[0] == "unchanged"
+            assert subscriber.rows("SELECT * FROM mv_metricas_mensuales") == shown
+            # What doctor and runbook say.
+            cure = [fix["command"] for fix in finding["fixes"] if fix["run"] == "sql"]
+            subscriber.execute(*cure, EMPTY_THE_TABLES)
+            pair.publisher = promoted
+            pair.subscribe()
+            subscriber.execute("CALL analytics.tick()")
+            right_after(pair, "full")
+            assert subscriber.rows("SELECT * FROM mv_metricas_mensuales") != shown
+            promoted.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 4")
+            right_after(pair, "incremental")
+            assert problems(subscriber) == {}
             pair.unsubscribe()
         finally:
             standby.remove()
