@@ -562,6 +562,34 @@ def test_one_origin_is_asked_for_by_http(origins: Database) -> None:
         assert csv.body.splitlines()[0].startswith("mes,solicitudes_creadas")
 
 
+def test_no_rows_of_one_origin_come_from_facts_that_the_gate_refused(origins: Database) -> None:
+    """Neither SQL nor HTTP shows them, until an operator accepts them."""
+    ask = (
+        "SELECT count(*) > 0 FROM analytics.rows_of_origin('mv_metricas_mensuales', 'bogota')",
+        "SELECT json_array_length(kpi_engine.kpi_rows('mv_metricas_mensuales', "
+        "ARRAY['origen=bogota'])) > 0",
+    )
+    origins.execute(
+        "SELECT analytics.set_setting('gate_least_requests', '1'), "
+        "analytics.set_setting('breaker_pct', 'off')",
+        "DELETE FROM bogota.solicitudes",
+    )
+    assert [origins.rows(query) for query in ask] == [[(True,)]] * 2
+    with origins.session() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+    held = "SELECT count(*) > 0 FROM analytics.gate_holds WHERE view_name = 'mv_metricas_mensuales'"
+    assert origins.rows(held) == [(True,)]
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="was not published"):
+        origins.rows(ask[0])
+    with pytest.raises(psycopg.Error, match=r"TELOO503.*The gate holds it"):
+        origins.rows(ask[1])
+    origins.execute("SELECT analytics.set_setting('gate', 'off')")
+    refresh(origins, NOW)
+    # Of requests that are gone, none are left.
+    assert [origins.rows(query) for query in ask] == [[(False,)]] * 2
+
+
 def texts(rows: Iterable[object]) -> list[str]:
     """Return rows as texts that can be compared, in an order of their own."""
     return sorted(json.dumps(row, sort_keys=True) for row in rows)

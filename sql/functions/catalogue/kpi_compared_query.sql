@@ -28,12 +28,7 @@ DECLARE
     -- By name: make migrate may put a new view in its place at any moment.
     v_view constant text := format('analytics.%I', p_view_name);
     v_has_parts constant boolean := kpi_engine.kpi_has_parts(p_relation, p_time)
-        -- The facts are newer than the view: the gate holds it, or its refresh failed.
-        AND NOT EXISTS (
-            SELECT FROM kpi_engine.materialized_views(p_view_name) AS listed
-            INNER JOIN kpi_engine.view_state ON view_state.view_name = listed.view_name
-            WHERE listed.needed_version > coalesce(view_state.published_version, -1)
-        );
+        AND NOT kpi_engine.facts_are_ahead(p_view_name);
     v_before text;
     v_shown text;
     v_same_key text;

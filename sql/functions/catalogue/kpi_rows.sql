@@ -204,6 +204,12 @@ BEGIN
             PERFORM kpi_engine.raise_http_error(
                 400, 'parameter origen excludes compare, as_of and reported',
                 'The history has the figures of all origins together.');
+        ELSIF kpi_engine.facts_are_ahead(v_view.view_name) THEN
+            PERFORM kpi_engine.raise_http_error(
+                503, format('view %s was not published with the facts of now', v_view.view_name),
+                'The gate holds it, or its refresh failed. So its rows of one origin would be of '
+                'facts that it does not show.',
+                'GET /materialized-views/health says which. Without origen it answers as before.');
         END IF;
     END IF;
 

@@ -1,7 +1,8 @@
 -- The rows of a KPI view for one origin alone.
 --
 -- Invariant: as the last refresh left the facts. So after a refresh of all views they belong
--- together with the rows of the view itself.
+-- together with the rows of the view itself. While the gate holds the view, it is an error: the
+-- facts are those that the gate refused.
 -- SECURITY DEFINER: readers get the rows of a view that they may read, never a fact.
 
 CREATE OR REPLACE FUNCTION analytics.rows_of_origin(p_view_name text, p_origen text)
@@ -27,6 +28,12 @@ BEGIN
         RAISE EXCEPTION 'there is no origin %', coalesce(p_origen, 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = v_problem;
+    ELSIF kpi_engine.facts_are_ahead(p_view_name) THEN
+        RAISE EXCEPTION 'view % was not published with the facts of now', p_view_name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'The gate holds it, or its refresh failed. So its rows of one origin '
+                           'would be of facts that it does not show.',
+                  HINT = 'SELECT problem, message FROM analytics.health_problems();';
     END IF;
     RETURN QUERY
         SELECT *
@@ -39,7 +46,8 @@ $rows_of_origin$;
 COMMENT ON FUNCTION analytics.rows_of_origin(text, text) IS
 'Rows of a KPI view, as objects, for one of several origins alone, as an installation over its '
 'tables would show them after the last refresh here. The cost follows the facts of the origin. '
-'Errors: 22023 if there is no such view or origin, 42501 if the caller may not read the view.';
+'Errors: 22023 if there is no such view or origin, 42501 if the caller may not read the view, '
+'55000 while the gate holds the view or its refresh failed.';
 
 REVOKE ALL ON FUNCTION analytics.rows_of_origin(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.rows_of_origin(text, text)
