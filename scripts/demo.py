@@ -138,13 +138,13 @@ def first_day(last_day: date) -> date:
     return date(months // 12, months % 12 + 1, 1)
 
 
-def load(url: str, name: str, seed: int, moment: datetime) -> None:
+def load(url: str, name: str, seed: int, moment: datetime, scale: Scale | None = None) -> None:
     """Create the source tables and generate their rows, all in one transaction.
 
     So an interrupted load leaves nothing, and (with wal_level minimal) nothing goes through
-    the write-ahead log.
+    the write-ahead log. With a scale there are as many rows as it says, not as the name does.
     """
-    scale = SCALES[name]
+    scale = scale or SCALES[name]
     last_day = moment.astimezone(ZONE).date()
     started = time.monotonic()
     with psycopg.connect(url, application_name="teloo-analytics demo") as connection:

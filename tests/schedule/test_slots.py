@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from conftest import Database, install
+from marketplace import BASE_SEED
 
 TAKES_MINUTES = True
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -276,7 +277,14 @@ def test_each_local_day_of_every_zone_runs_exactly_once(system_database: Databas
     with system_database.session() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         tried = distinct(known_zones(connection))
-        assert len(tried) > 50
+        if not LONG:
+            # A third of those with the usual midnights; another seed takes another third.
+            tried = [
+                name
+                for number, name in enumerate(tried)
+                if (number + BASE_SEED) % 3 == 0 or skips_midnight(ZoneInfo(name))
+            ]
+        assert len(tried) > (50 if LONG else 15)
         differences = []
         for number, name in enumerate(tried):
             years = Years.of(name)

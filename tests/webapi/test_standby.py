@@ -12,7 +12,7 @@ from cluster import Cluster, system_binaries
 from conftest import TEST_SETTINGS, Database
 from demo import load
 from gateway import Settings, wait_until
-from gateway_testing import Api, native_path_of, path_of, refused, started
+from gateway_testing import FEW, Api, native_path_of, path_of, refused, started
 from migrate import migrate
 from webapi.endpoints import ENDPOINTS
 
@@ -57,7 +57,7 @@ def pair() -> Iterator[tuple[Api, Api]]:
         primary.start()
         primary.make_database("kpis")
         database = Database(primary, "kpis")
-        load(database.url, "small", 2026, datetime.now(UTC))
+        load(database.url, "small", 2026, datetime.now(UTC), FEW)
         migrate(database.url)
         database.execute("CALL analytics.tick()", "SELECT * FROM refresh_all_mv()")
         with started(database, "api", settings) as first:
