@@ -3,6 +3,7 @@
 import functools
 import graphlib
 import hashlib
+import heapq
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -358,11 +359,11 @@ def dependency_order(objects: Iterable[SqlFile]) -> list[SqlFile]:
     except graphlib.CycleError as error:
         raise UserError(f"objects need each other: {' -> '.join(error.args[1])}") from error
     ordered: list[SqlFile] = []
-    ready: list[str] = []
+    ready: list[tuple[bool, str]] = []
     while sorter.is_active():
-        ready.extend(sorter.get_ready())
-        ready.sort(key=lambda name: (by_name[name].kind == "materialized view", name))
-        name = ready.pop(0)
+        for name in sorter.get_ready():
+            heapq.heappush(ready, (by_name[name].kind == "materialized view", name))
+        _, name = heapq.heappop(ready)
         ordered.append(by_name[name])
         sorter.done(name)
     return ordered
