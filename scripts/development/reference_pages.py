@@ -350,7 +350,9 @@ def alert_rules() -> list[dict[str, str]]:
         for key in ("for", "severity", "summary"):
             match = re.search(rf'^ +{key}: "?(.*?)"?$', part, re.MULTILINE)
             one[key] = match[1] if match else ""
-        one["problems"] = " ".join(re.findall(r'problem\{name="(\w+)"\}', part))
+        one["problems"] = " ".join(
+            re.findall(r'problem(?:_unhealthy)?\{name="(\w+)"\}', part)
+        )
         one["anchor"] = re.findall(r"runbook\.md#([\w-]+)", part)[0]
         found.append(one)
     return found
@@ -367,8 +369,10 @@ def problems(connection: psycopg.Connection) -> str:
             raise UserError(
                 f"problem {name} has no alert rule", "Write one in config/prometheus/alerts.yaml."
             )
-        health = {"critical": "unhealthy", "warning": "degraded"}[of_it[0]["severity"]]
-        rows.append((f"[`{name}`](../runbook.md#{name})", health, words, code(of_it[0]["alert"])))
+        is_critical = any(one["severity"] == "critical" for one in of_it)
+        health = "unhealthy" if is_critical else "degraded"
+        names = ", ".join(code(one["alert"]) for one in of_it)
+        rows.append((f"[`{name}`](../runbook.md#{name})", health, words, names))
     return page(
         "Problems of health, and alerts",
         "`SELECT * FROM analytics.health_problems();` gives the problems of this moment. "

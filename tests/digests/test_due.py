@@ -304,3 +304,28 @@ def test_who_unsubscribes_gets_nothing_that_is_on_its_way(filled: Database) -> N
     assert filled.rows(DELIVERIES) == []
     filled.execute("SELECT kpi_engine.report_digest(1, NULL)")
     assert take(filled, THURSDAY) == []
+
+
+def test_a_refresh_over_midnight_does_not_keep_the_daily_digest_back(filled: Database) -> None:
+    """Its instant is that of its begin. When readers see it, the day is another one."""
+    subscribe(filled, "daily", "2026-11-25 08:00:00-05")
+    refresh(filled, "2026-11-26 23:55:00-05", force=True)
+    # Of the day that it shows whole.
+    assert take(filled, "2026-11-27 00:05:00-05") == [("daily", "2026-11-25")]
+    assert take(filled, "2026-11-27 12:00:00-05") == []
+    refresh(filled, "2026-11-27 23:55:00-05", force=True)
+    assert take(filled, "2026-11-28 00:05:00-05") == [("daily", "2026-11-26")]
+    # Two days without a refresh: nothing new is known.
+    assert take(filled, "2026-11-30 00:05:00-05") == []
+
+
+def test_a_digest_of_a_period_that_is_not_over_is_refused(filled: Database) -> None:
+    for frequency, day in (
+        ("daily", "2030-01-01"),
+        ("weekly", "2026-11-26"),
+        ("monthly", "2026-11-01"),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="p_period must be a day of"):
+            filled.rows(
+                f"SELECT kpi_engine.digest_contents('{frequency}', NULL, '{day}')", THURSDAY
+            )

@@ -190,7 +190,8 @@ def test_what_could_not_be_delivered_for_long_is_given_up_and_trimmed(alerting: 
     fail_a_refresh(alerting)
     alerting.execute(
         "CALL analytics.tick()",
-        "UPDATE analytics.alert_outbox SET created_at = created_at - interval '73 hours'",
+        "UPDATE analytics.alert_outbox SET attempts = 1, created_at = created_at "
+        "- interval '73 hours'",
         "SELECT * FROM analytics.refresh_all_mv()",
         "CALL analytics.tick()",
     )
@@ -237,3 +238,43 @@ def test_ticks_need_no_more_than_the_schedulers_role(alerting: Database) -> None
         connection.execute("SELECT kpi_engine.report_notice(%s, '{webhook}', NULL)", taken)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM analytics.alerts")
+
+
+def test_an_alert_that_becomes_unhealthy_is_told_once_more(alerting: Database) -> None:
+    problem = "SELECT severity FROM analytics.health_problems() WHERE problem = 'clock'"
+    # A tick made a stamp of the future void.
+    alerting.execute(
+        "UPDATE kpi_engine.scheduler_state SET clock_fault_at = now(), clock_fault = 'a slot'",
+        "SELECT kpi_engine.update_alerts()",
+    )
+    assert alerting.rows(problem) == [("degraded",)]
+    # Nobody knows the age of the data.
+    alerting.execute(
+        "UPDATE kpi_engine.view_state SET last_success_at = now() + interval '1 year'",
+        *["SELECT kpi_engine.update_alerts()"] * 2,
+    )
+    assert ("unhealthy",) in alerting.rows(problem)
+    told = (
+        "SELECT event, notice.severity FROM analytics.alert_outbox AS notice "
+        "JOIN analytics.alerts USING (alert_id) WHERE problem = 'clock' ORDER BY notice_id"
+    )
+    assert alerting.rows(told) == [("raised", "degraded"), ("worse", "unhealthy")]
+
+
+def test_lost_rows_are_told_though_the_next_refresh_comes_at_once(alerting: Database) -> None:
+    """As with target_lag: it is over before it lasted for a minute."""
+    alerting.execute(
+        "SELECT analytics.set_setting('alert_after_minutes', '1')",
+        "SELECT analytics.set_setting('gate', 'off')",
+        "INSERT INTO usuarios (id, telefono, nombre, apellido) SELECT gen_random_uuid(), "
+        "number, 'Ana', 'Uno' FROM generate_series(1, 10) AS number",
+        "INSERT INTO asesores (id, usuario_id, ciudad, departamento, punto_venta) "
+        "SELECT gen_random_uuid(), id, 'Cali', 'Valle', 'Uno' FROM usuarios",
+        "SELECT * FROM refresh_all_mv()",
+        "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id IN (SELECT id FROM asesores LIMIT 8)",
+        "SELECT * FROM refresh_all_mv()",
+        "SELECT kpi_engine.update_alerts()",
+        "SELECT * FROM refresh_all_mv()",
+        "SELECT kpi_engine.update_alerts()",
+    )
+    assert ("row_drop", "raised") in alerting.rows(OUTBOX)

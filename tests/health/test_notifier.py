@@ -216,6 +216,38 @@ def test_both_ways_say_what_is_wrong_and_that_it_is_over(
     assert alerting.rows(OUTBOX) == [("raised", places, True), ("cleared", places, True)]
 
 
+def days_pass(database: Database) -> None:
+    """Let all notices and alerts be four days older."""
+    database.execute(
+        "UPDATE kpi_engine.alerts SET first_seen_at = first_seen_at - interval '4 days', "
+        "raised_at = raised_at - interval '4 days'",
+        "UPDATE kpi_engine.alert_outbox SET created_at = created_at - interval '4 days', "
+        "first_attempt_at = first_attempt_at - interval '4 days', "
+        "next_attempt_at = next_attempt_at - interval '4 days'",
+    )
+
+
+def test_a_notifier_that_comes_after_days_tells_what_is_still_wrong(
+    alerting: Database, hook: Hook
+) -> None:
+    break_capture(alerting)
+    days_pass(alerting)
+    assert once(alerting.url, ALERT_WEBHOOK_URL=hook.url)[0] == 0
+    assert hook.events == ["raised"]
+    mend_capture(alerting)
+    # Nobody was told of this one, and it is over for long.
+    break_capture(alerting)
+    mend_capture(alerting)
+    alerting.execute("CALL analytics.tick()")
+    days_pass(alerting)
+    alerting.execute(
+        "UPDATE kpi_engine.alert_outbox SET created_at = now() WHERE event = 'cleared'"
+    )
+    code, said = once(alerting.url, ALERT_WEBHOOK_URL=hook.url)
+    assert (code, "given up after 72 hours" in said) == (0, True)
+    assert hook.events == ["raised", "cleared"]
+
+
 def test_what_failed_is_tried_again_only_where_it_failed(
     alerting: Database, hook: Hook, mailbox: tuple[Mailbox, str]
 ) -> None:
@@ -383,8 +415,8 @@ def test_what_is_given_up_is_logged_once(alerting: Database, hook: Hook) -> None
     assert once(alerting.url, ALERT_WEBHOOK_URL=hook.url)[0] == 1
     hook.status = 204
     alerting.execute(
-        "UPDATE analytics.alert_outbox SET created_at = created_at - interval '73 hours', "
-        "next_attempt_at = created_at"
+        "UPDATE kpi_engine.alert_outbox SET created_at = created_at - interval '73 hours', "
+        "first_attempt_at = first_attempt_at - interval '73 hours', next_attempt_at = created_at"
     )
     code, said = once(alerting.url, ALERT_WEBHOOK_URL=hook.url)
     assert code == 0

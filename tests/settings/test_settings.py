@@ -171,3 +171,12 @@ def test_a_refusal_names_the_default_that_causes_it_and_how_to_change_it(
         with pytest.raises(error) as refused:
             connection.execute("SELECT * FROM analytics.refresh_all_mv()")
         assert "ALTER" not in str(refused.value.diag.message_hint)
+
+
+def test_a_history_of_a_view_that_is_not_there_is_refused(migrated: Database) -> None:
+    """Names and e-mails would stay for ever for a letter that is missing."""
+    set_to = "SELECT analytics.set_setting('publication_history', '{}')"
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refusal:
+        migrated.execute(set_to.format("mv_rankin_asesores=90, *=all"))
+    assert "mv_ranking_asesores" in str(refusal.value.diag.message_hint)
+    migrated.execute(set_to.format("mv_ranking_asesores=30, *=all"))

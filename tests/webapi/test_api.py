@@ -5,12 +5,14 @@ The clock is not pinned here: the demo's generator makes data around the present
 
 import json
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -21,6 +23,7 @@ from gateway import Settings, wait_until
 from gateway_testing import ERROR_KEYS, Api, Response, path_of, started
 from health.test_problems import PROBLEM_NAMES
 from marketplace import fill
+from migrate import SQL_DIRECTORY, migrate
 from source_indexes import build_missing
 from webapi.endpoints import ENDPOINTS, METRICS, Endpoint
 
@@ -1011,3 +1014,83 @@ def test_a_reader_that_waits_too_long_gets_504(api: Api) -> None:
         refused(api.get(MONTHLY, READER), 504, "too long")
         other.rollback()
     assert api.get(MONTHLY, READER).status == 200
+
+
+# -- when the same address has another answer ------------------------------------------------------
+
+
+def test_an_upgrade_that_changes_a_view_changes_its_etag(api: Api, tmp_path: Path) -> None:
+    path = "/materialized-views/kpis/mv_demanda_ciudades?limit=1&order=mes"
+    copy = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+    file = copy / "views" / "kpis" / "mv_demanda_ciudades.sql"
+    rule = "month_ciudades.offers AS ofertas"
+    text = file.read_text(encoding="utf-8")
+    assert text.count(rule) == 1
+    file.write_text(text.replace(rule, "month_ciudades.offers + 1000 AS ofertas"), encoding="utf-8")
+    before = api.get(path, READER)
+    try:
+        migrate(api.database.url, directory=copy)
+        api.forget_cache()
+        after = api.get(path, READER, headers={"If-None-Match": before.headers["etag"]})
+        assert after.status == 200
+        assert after.json()[0]["ofertas"] == before.json()[0]["ofertas"] + 1000
+    finally:
+        migrate(api.database.url)
+
+
+def test_two_publishes_of_one_second_have_two_etags(api: Api) -> None:
+    """Also where the data did not change, as after a setting did."""
+
+    def tag(milliseconds: int) -> str:
+        api.database.execute(
+            "UPDATE kpi_engine.view_state SET calculated_at = date_trunc('second', calculated_at) "
+            f"+ interval '{milliseconds} milliseconds' WHERE view_name = 'mv_segmentos_asesores'"
+        )
+        api.forget_cache()
+        return api.get("/materialized-views/kpis/mv_segmentos_asesores", READER).headers["etag"]
+
+    assert tag(1) != tag(2)
+    assert tag(2) == tag(2)
+
+
+def test_who_asked_by_http_is_noted_by_name(api: Api) -> None:
+    database = api.database
+    schedule = "SELECT value FROM analytics.settings WHERE name = 'schedule_time'"
+    ((before,),) = database.rows(schedule)
+    assert api.request("PUT", f"{RESCHEDULE}?hour=4&minute=44", OPERATOR).status == 200
+    assert database.rows(
+        "SELECT updated_by FROM analytics.settings WHERE name = 'schedule_time'"
+    ) == [("test (analytics_operador)",)]
+    database.execute(
+        f"SELECT analytics.set_setting('schedule_time', '{before}')",
+        "INSERT INTO kpi_engine.gate_holds "
+        "(view_name, rule, before, after, allowed, run_id, held_at) "
+        "VALUES ('mv_metricas_mensuales', 'lost_rows', 100, 10, 1, 1, now())",
+    )
+    try:
+        answer = api.post(
+            "/materialized-views/gate?view=mv_metricas_mensuales&how=once&reason=why", OPERATOR
+        )
+        assert answer.status == 200, answer.body
+        names = "SELECT accepted_by, withdrawn_by FROM analytics.gate_acceptances"
+        assert database.rows(names) == [("test (analytics_operador)", None)]
+    finally:
+        database.execute(
+            "DELETE FROM kpi_engine.gate_holds", "DELETE FROM kpi_engine.gate_acceptances"
+        )
+
+
+@pytest.mark.parametrize("path", ["targets", "notes", "restatements"])
+def test_a_view_that_is_not_there_is_400_and_no_empty_answer(api: Api, path: str) -> None:
+    answer = api.get(f"/materialized-views/{path}?view=mv_metricas_mensuale", READER)
+    refused(answer, 400, "parameter view must be ")
+
+
+def test_a_period_that_the_view_does_not_have_is_400(api: Api) -> None:
+    path = "/materialized-views/restatements?view={}&period={}"
+    for view, period, grain in (
+        ("mv_metricas_mensuales", "2026-10-05", "month"),
+        ("mv_salud_marketplace", "2026-10-01", "week"),
+    ):
+        refused(api.get(path.format(view, period), READER), 400, f"the first day of a {grain}")
+    assert api.get(path.format("mv_metricas_mensuales", "2026-10-01"), READER).status == 200

@@ -45,7 +45,9 @@ BEGIN
     ),
 
     problems AS (
-        SELECT DISTINCT health.problem FROM analytics.health_problems() AS health
+        SELECT health.problem, bool_or(health.severity = 'unhealthy') AS is_unhealthy
+        FROM analytics.health_problems() AS health
+        GROUP BY health.problem
     ),
 
     sample AS (
@@ -186,6 +188,13 @@ BEGIN
         SELECT
             16, 'gate_holds', 'gauge', 'Findings of the gate that hold back a view.',
             '{}', (SELECT count(*) FROM kpi_engine.gate_holds)
+        UNION ALL
+        SELECT
+            17, 'problem_unhealthy', 'gauge', '1 if this problem makes health unhealthy, else 0.',
+            jsonb_build_object('name', coalesce(known.problem, problems.problem)),
+            coalesce(problems.is_unhealthy, false)::integer
+        FROM kpi_engine.known_problems() AS known
+        FULL JOIN problems ON problems.problem = known.problem
     ),
 
     line AS (

@@ -23,6 +23,13 @@ DECLARE
 BEGIN
     IF view !~ '^[A-Za-z0-9_]{1,63}$' THEN
         PERFORM kpi_engine.raise_bad_parameter('view', view, 'the name of a KPI view');
+    ELSIF NOT EXISTS (
+        -- Those of a view that is gone can be read, too.
+        SELECT FROM kpi_engine.targets AS target WHERE target.view_name = targets.view
+    ) THEN
+        PERFORM kpi_engine.choice_parameter('view', view, VARIADIC ARRAY(
+            SELECT kpi.view_name FROM kpi_engine.kpi_views() AS kpi
+        ));
     END IF;
     v_hidden := ARRAY(
         SELECT kpi.view_name

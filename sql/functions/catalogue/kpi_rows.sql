@@ -269,7 +269,9 @@ BEGIN
     IF v_at IS NOT NULL THEN
         -- What a publish left never changes, and is never stale.
         PERFORM kpi_engine.set_reading_headers(
-            format('%s-as-of-%s%s', v_publication.data_version, v_publication.run_id,
+            -- A restored database may give a run the number of another one.
+            format('%s-as-of-%s-%s%s', v_publication.data_version, v_publication.run_id,
+                (extract(EPOCH FROM v_publication.published_at) * 1000000)::bigint,
                 coalesce('-' || v_last_day, '')),
             v_publication.data_version, v_publication.calculated_at, v_publication.published_at,
             false);

@@ -62,6 +62,12 @@ BEGIN
         WHEN 'weekly' THEN v_period + 6
         ELSE (v_period + interval '1 month')::date - 1
     END;
+    IF p_period IS NOT NULL AND v_last_day >= analytics.today() THEN
+        RAISE EXCEPTION 'p_period must be a day of a period that is over'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s; its last day is %s.', p_period, v_last_day),
+                  HINT = 'A digest has the figures of whole periods.';
+    END IF;
     FOR v_shown IN
         SELECT shown.*, kpi.grain, kpi.relation
         FROM kpi_engine.digest_views(p_frequency, p_cities IS NOT NULL) AS shown

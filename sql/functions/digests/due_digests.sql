@@ -1,7 +1,8 @@
 -- Says which digests are due and not queued yet.
 --
 -- Invariant: at most one period of a subscription, the latest one. daily: yesterday, once each view
--- of the digest was refreshed today. weekly: last week, once they were refreshed this week.
+-- of the digest was refreshed today; and the day before, which a refresh that began yesterday and
+-- ended today shows whole. weekly: last week, once they were refreshed this week.
 -- monthly: the last closed month. A period that ended, or a month that closed, before the
 -- subscription is not due. A last_queued after today is of a wrong clock and does not count.
 
@@ -37,7 +38,10 @@ BEGIN
                 AS main_view,
                 CASE WHEN count(*) = count(view_state.last_success_at)
                     THEN min(view_state.last_success_at)
-                END AS refreshed_at
+                END AS refreshed_at,
+                least(
+                    v_today, (min(view_state.last_success_at) AT TIME ZONE v_zone)::date
+                ) AS last_day
             FROM kinds
             CROSS JOIN LATERAL kpi_engine.digest_views(kinds.frequency, kinds.is_of_cities) AS shown
             LEFT JOIN kpi_engine.view_state ON view_state.view_name = shown.view_name
@@ -55,16 +59,17 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT
                     CASE refreshed.frequency
-                        WHEN 'daily' THEN v_today - 1
+                        WHEN 'daily' THEN refreshed.last_day - 1
                         ELSE date_trunc('week', v_today::timestamp)::date - 7
                     END AS period,
                     CASE refreshed.frequency
-                        WHEN 'daily' THEN v_today
+                        WHEN 'daily' THEN refreshed.last_day
                         ELSE date_trunc('week', v_today::timestamp)::date
                     END AS next_day
             ) AS latest
             WHERE
                 refreshed.frequency <> 'monthly'
+                AND (refreshed.frequency <> 'daily' OR refreshed.last_day >= v_today - 1)
                 AND (refreshed.refreshed_at AT TIME ZONE v_zone)::date >= latest.next_day
             UNION ALL
             SELECT

@@ -41,7 +41,7 @@ BEGIN
     )
     SELECT
         held.view_name, held.rule, held.column_name, held.period, held.before, held.after,
-        p_how, p_reason, kpi_engine.api_caller()
+        p_how, p_reason, kpi_engine.requester()
     FROM kpi_engine.gate_holds AS held
     WHERE held.view_name = p_view_name;
     GET DIAGNOSTICS v_accepted := ROW_COUNT;

@@ -24,7 +24,7 @@ BEGIN
     END IF;
     UPDATE kpi_engine.gate_acceptances SET
         withdrawn_at = clock_timestamp(),
-        withdrawn_by = kpi_engine.api_caller(),
+        withdrawn_by = kpi_engine.requester(),
         withdrawn_reason = p_reason
     WHERE
         gate_acceptances.acceptance_id = p_acceptance_id

@@ -280,7 +280,8 @@ BEGIN
             'row_drop', 'degraded',
             format('view %s went from %s rows to %s in one refresh: was data lost in the source?',
                 views.view_name, views.rows_before, views.rows_affected),
-            NULL
+            -- It happened. The next refresh may come before the next tick.
+            interval '0'
         FROM views
         WHERE
             views.refresh_status = 'SUCCESS'

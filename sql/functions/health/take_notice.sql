@@ -2,7 +2,9 @@
 --
 -- Invariant: two notifiers never deliver one notice at the same time. If a notifier reports
 -- nothing, the notice can be taken again after two minutes. A place gets "cleared" only after it
--- got "raised". A place that got "raised" gets "cleared" without waiting for other places.
+-- got "raised". A place that got "raised" gets "cleared" without waiting for other places. The
+-- notice of an open alert is tried before it is given up, however late the notifier comes; that of
+-- an alert which nobody was told of, and which is over, is given up with both its notices.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.take_notice()
@@ -42,8 +44,14 @@ BEGIN
             alert_outbox.delivered_at IS NULL
             -- The result of a running delivery is not known yet.
             AND alert_outbox.next_attempt_at <= clock_timestamp()
-            AND alert_outbox.created_at <= clock_timestamp() - make_interval(hours => v_hours)
             AND alerts.alert_id = alert_outbox.alert_id
+            AND coalesce(
+                alert_outbox.first_attempt_at,
+                CASE
+                    WHEN alert_outbox.attempts > 0 OR alerts.cleared_at IS NOT NULL
+                        THEN alert_outbox.created_at
+                END
+            ) <= clock_timestamp() - make_interval(hours => v_hours)
         RETURNING
             alert_outbox.notice_id,
             format('%s (%s %s: %s)', alert_outbox.notice_id, alerts.problem, alert_outbox.event,
@@ -78,6 +86,16 @@ BEGIN
                     raised.notice_id IS NULL
                     OR NOT raised.delivered_to <@ notice.delivered_to
                 )
+                AND NOT EXISTS (
+                    SELECT
+                    FROM kpi_engine.alert_outbox AS untold
+                    WHERE
+                        notice.event = 'cleared'
+                        AND untold.alert_id = notice.alert_id
+                        AND untold.event = 'raised'
+                        AND untold.attempts = 0
+                        AND untold.next_attempt_at = 'infinity'
+                )
             ORDER BY notice.notice_id
             LIMIT 1
             FOR UPDATE OF notice SKIP LOCKED
@@ -85,6 +103,7 @@ BEGIN
 
         UPDATE kpi_engine.alert_outbox SET
             attempts = alert_outbox.attempts + 1,
+            first_attempt_at = coalesce(alert_outbox.first_attempt_at, clock_timestamp()),
             next_attempt_at = clock_timestamp() + interval '2 minutes'
         FROM oldest, kpi_engine.alerts
         WHERE
@@ -110,8 +129,9 @@ $take_notice$;
 COMMENT ON FUNCTION kpi_engine.take_notice() IS
 'Takes one notice of analytics.alert_outbox for delivery, or returns no row. Report its result to '
 'kpi_engine.report_notice() within two minutes. only_to: the places where it may go so far; NULL '
-'means everywhere. A notice older than the setting alert_expiry_hours is given up, with a '
-'warning; its next_attempt_at is then infinity. For scripts/notifier.py.';
+'means everywhere. A notice that was tried for the hours of the setting alert_expiry_hours, or '
+'whose alert is over and which is older, is given up, with a warning; its next_attempt_at is then '
+'infinity. For scripts/notifier.py.';
 
 REVOKE ALL ON FUNCTION kpi_engine.take_notice() FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.take_notice() TO analytics_scheduler;

@@ -1,8 +1,9 @@
 -- Compares the open alerts with the problems of now, and puts notices into the outbox.
 --
 -- Invariant: one notice when a problem has lasted long enough, and one when it is gone, however
--- many sessions call this. A problem that ends before the first notice leaves nothing. A missed
--- target has one notice for its period: it does not come to an end, so there is no second one.
+-- many sessions call this; between them one at most, when it became unhealthy. A problem that ends
+-- before the first notice leaves nothing. A missed target has one notice for its period: it does
+-- not come to an end, so there is no second one.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.update_alerts()
@@ -84,6 +85,13 @@ BEGIN
             severity = seen.severity,
             message = seen.message,
             last_seen_at = v_now,
+            worse_at = coalesce(
+                alert.worse_at,
+                CASE
+                    WHEN alert.severity = 'degraded' AND seen.severity = 'unhealthy'
+                        AND alert.raised_at IS NOT NULL THEN v_now
+                END
+            ),
             raised_at = coalesce(
                 alert.raised_at,
                 CASE WHEN v_now - alert.first_seen_at >= seen.hold THEN v_now END
@@ -99,7 +107,11 @@ BEGIN
         )
         SELECT
             alerts.alert_id,
-            CASE WHEN alerts.cleared_at IS NULL THEN 'raised' ELSE 'cleared' END,
+            CASE
+                WHEN alerts.cleared_at IS NOT NULL THEN 'cleared'
+                WHEN alerts.worse_at = v_now THEN 'worse'
+                ELSE 'raised'
+            END,
             alerts.severity,
             -- A notice that a problem is over must not look as if the problem were still there.
             CASE
@@ -111,6 +123,7 @@ BEGIN
         FROM kpi_engine.alerts
         WHERE
             alerts.raised_at = v_now
+            OR alerts.worse_at = v_now
             OR alerts.cleared_at = v_now AND alerts.problem <> 'target_missed'
         ORDER BY alerts.alert_id
         RETURNING alert_outbox.*
@@ -136,7 +149,8 @@ $update_alerts$;
 COMMENT ON FUNCTION kpi_engine.update_alerts() IS
 'Compares analytics.alerts with analytics.health_problems(). Puts a notice into '
 'analytics.alert_outbox for each problem that has lasted long enough (the setting '
-'alert_after_minutes, or the time of the problem), and for each alert that is gone. Sends it on '
+'alert_after_minutes, or the time of the problem), for each alert that became unhealthy after its '
+'notice said degraded, and for each that is gone. Sends it on '
 'channel teloo_analytics_alert as JSON {notice_id, event, problem, severity, message}. Returns '
 'the number of notices; 0 also while another session does the same.';
 

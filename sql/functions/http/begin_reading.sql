@@ -14,8 +14,10 @@ AS $begin_reading$
 BEGIN
     PERFORM kpi_engine.set_reading_headers(
         format(
-            '%s-%s-%s%s', view_state.published_version,
-            extract(EPOCH FROM view_state.calculated_at)::bigint,
+            '%s-%s-%s-%s%s', view_state.published_version,
+            (extract(EPOCH FROM view_state.calculated_at) * 1000000)::bigint,
+            -- make migrate puts another one in its place when its definition changes.
+            pg_class.oid,
             kpi_engine.is_stale(view_state)::integer,
             concat('-' || extract(EPOCH FROM outside.as_of), p_variant)
         ),

@@ -1,7 +1,8 @@
 -- Sets the headers of a reading answer: how fresh it is, and its ETag.
 --
 -- Invariant: only this function has their names. JSON and CSV never share an ETag, nor do tokens
--- for other cities, nor whole and partial figures. A view that was never refreshed has no instants.
+-- for other cities, nor whole and partial figures, nor two versions of the package. A view that was
+-- never refreshed has no instants.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_tag text,
@@ -38,8 +39,9 @@ BEGIN
         VALUES
         ('Cache-Control', 'private, max-age=0, must-revalidate'),
         ('ETag', format(
-            'W/"%s%s%s%s"',
+            'W/"%s-%s%s%s%s"',
             p_tag,
+            (SELECT installation.version FROM kpi_engine.installation),
             CASE
                 WHEN v_partial IS NOT NULL
                     THEN '-partial-' || left(md5(concat(v_partial, v_partial_since)), 12)

@@ -80,7 +80,22 @@ AS $setting_problem$
                 '(, ?(\w{1,63}|\*)=([1-9][0-9]{0,4}|all|none))*$'
             )
             THEN 'Take view=days, view=all or view=none, with commas between them, such as '
-                || 'mv_ranking_asesores=90, *=all.' END
+                || 'mv_ranking_asesores=90, *=all.'
+            -- The default is written before there are views.
+            WHEN p_value IS DISTINCT FROM (
+                SELECT listed.value
+                FROM kpi_engine.setting_defaults() AS listed
+                WHERE listed.name = p_name
+            ) AND EXISTS (
+                SELECT FROM regexp_matches(p_value, '(\w+)=', 'g') AS named (parts)
+                WHERE named.parts[1] NOT IN (
+                    SELECT kpi.view_name FROM kpi_engine.kpi_views() AS kpi
+                )
+            )
+            THEN 'Name views of: ' || (
+                SELECT string_agg(kpi.view_name, ', ' ORDER BY kpi.view_name)
+                FROM kpi_engine.kpi_views() AS kpi
+            ) || '; or * for the others.' END
         WHEN p_name = 'closing_days' THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
             THEN 'Take a whole number from 0 to 366.' END

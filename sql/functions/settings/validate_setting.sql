@@ -43,7 +43,7 @@ BEGIN
         UPDATE kpi_engine.scheduler_state SET schedule_changed_at = analytics.now();
     END IF;
     new.updated_at := clock_timestamp();
-    new.updated_by := session_user;
+    new.updated_by := kpi_engine.requester();
     RETURN new;
 END;
 $validate_setting$;
