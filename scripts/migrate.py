@@ -38,6 +38,7 @@ from database.sql_files import (
     load_objects,
     providers,
     rules_of,
+    rules_of_views,
     split_name,
 )
 from database.version import package_version, version_key
@@ -613,6 +614,7 @@ class Migration:
         self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
         self.execute_file(item)
         self.connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        self.refuse_held(item)
         if not self.dry_run and scalar(
             self.connection,
             "SELECT relispopulated FROM pg_class "
@@ -625,6 +627,7 @@ class Migration:
                 "SELECT kpi_engine.rebuild_in_transaction(analytics.today(), NULL) "
                 "FROM kpi_engine.engine_state WHERE time_zone IS NULL"
             )
+            self.fill_stale_tables()
             try:
                 self.connection.execute(
                     sql.SQL("REFRESH MATERIALIZED VIEW {}").format(
@@ -634,6 +637,50 @@ class Migration:
             except (psycopg.errors.IntegrityError, psycopg.errors.DataError) as error:
                 raise failed(item, error) from error
         self.staged.append(item)
+
+    def fill_stale_tables(self) -> None:
+        """Compute derived tables whose rules changed: a view would show columns that are empty."""
+        stale = [
+            name
+            for (name,) in self.connection.execute(
+                "SELECT unnest(kpi_engine.stale_derived_tables())"
+            ).fetchall()
+        ]
+        if not stale:
+            return
+        LOGGER.info("computing %s again", ", ".join(stale))
+        self.connection.execute("SELECT kpi_engine.generate_statements()")
+        try:
+            self.connection.execute(
+                "SELECT kpi_engine.rebuild_in_transaction(engine_state.today, %s) "
+                "FROM kpi_engine.engine_state",
+                [stale],
+            )
+        except psycopg.Error as error:
+            if error.sqlstate != "TA001":
+                raise
+            raise UserError(
+                f"{error.diag.message_primary}; nothing was changed",
+                "The new rules change so many requests that a refresh would wait for an operator's "
+                "word. If that is meant: SELECT analytics.set_setting('breaker_pct', 'off'); run "
+                "migrate again; then set it back.",
+            ) from error
+
+    def refuse_held(self, item: SqlFile) -> None:
+        """Refuse to build a view anew that the gate holds: it would show what the gate refused."""
+        if scalar(
+            self.connection, "SELECT to_regclass('kpi_engine.gate_holds') IS NOT NULL"
+        ) and scalar(
+            self.connection,
+            "SELECT count(*) > 0 FROM kpi_engine.gate_holds WHERE view_name = %s",
+            item.object_name,
+        ):
+            raise UserError(
+                f"{item.path} changed, and the gate holds view {item.object_name} back; nothing "
+                "was changed",
+                "Built anew, it would show the figures that the gate refused. Accept them, or mend "
+                "their cause and refresh; then run migrate again. See docs/runbook.md, gate.",
+            )
 
     def swap_staged(self) -> None:
         """Put the materialized views that were built aside in their places, all at once.
@@ -939,8 +986,10 @@ class Migration:
     def settle(self) -> None:
         """Bring the rows that follow from the objects and from ENVIRONMENT up to date."""
         self.flush_ledger()
-        names = [item.object_name for item in self.objects if item.kind == "materialized view"]
-        self.connection.execute("SELECT kpi_engine.settle_objects(%s)", [names])
+        rules = rules_of_views(self.objects)
+        self.connection.execute(
+            "SELECT kpi_engine.settle_objects(%s, %s)", [list(rules), list(rules.values())]
+        )
         if self.changes:
             # Of what is generated, too, the code may be new.
             self.connection.execute("SELECT kpi_engine.generate_statements()")

@@ -20,6 +20,7 @@ from database.sql_files import (
     providers,
     query_of,
     rules_of,
+    rules_of_views,
 )
 
 # Queries that are asked before their functions are there.
@@ -232,6 +233,8 @@ def release_text(version: str, directory: Path = SQL_DIRECTORY) -> str:
     parts.append(
         ",\n".join(f"({literal(table)}, {literal(rule)})" for table, rule in rules) + ";\n\n"
     )
+    views = json.dumps(rules_of_views(ordered))
+    parts.append(f"SET LOCAL teloo_release.rules_of_views = {literal(views)};\n\n")
     parts.append(TAIL)
     # A pool may give the session to others.
     parts += [

@@ -5,7 +5,7 @@ import graphlib
 import hashlib
 import heapq
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -307,22 +307,44 @@ def rules_of(objects: Iterable[SqlFile]) -> dict[str, set[str]]:
     by_name = {item.object_name: item for item in objects}
     rules: dict[str, set[str]] = {}
     for item in by_name.values():
-        if item.derived_table is None:
-            continue
-        found: set[str] = set()
-        waiting = [item.object_name]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                if name in by_name:
-                    waiting += [
-                        mentioned
-                        for mentioned in by_name[name].mentions()
-                        if mentioned in by_name or mentioned.startswith("kpi_engine.src_")
-                    ]
-        rules[item.derived_table] = found
+        if item.derived_table is not None:
+            rules[item.derived_table] = deciding(item.object_name, by_name)
     return rules
+
+
+def deciding(root: str, by_name: Mapping[str, SqlFile]) -> set[str]:
+    """Return the names of an object and of everything that it refers to, directly or not."""
+    found: set[str] = set()
+    waiting = [root]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            if name in by_name:
+                waiting += [
+                    mentioned
+                    for mentioned in by_name[name].mentions()
+                    if mentioned in by_name or mentioned.startswith("kpi_engine.src_")
+                ]
+    return found
+
+
+def rules_of_views(objects: Iterable[SqlFile]) -> dict[str, str]:
+    """Return, by materialized view, a checksum of the code that decides what it shows.
+
+    Of derived tables and source views it does not say anything: their rows have rules of their own.
+    """
+    by_name = {item.object_name: item for item in objects}
+    return {
+        item.object_name: sha256(
+            "".join(
+                f"{name} {by_name[name].checksum}\n"
+                for name in sorted(deciding(item.object_name, by_name) & by_name.keys())
+            )
+        )
+        for item in by_name.values()
+        if item.kind == "materialized view"
+    }
 
 
 def contract_tables(objects: Iterable[SqlFile]) -> list[str]:

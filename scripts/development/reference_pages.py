@@ -350,9 +350,7 @@ def alert_rules() -> list[dict[str, str]]:
         for key in ("for", "severity", "summary"):
             match = re.search(rf'^ +{key}: "?(.*?)"?$', part, re.MULTILINE)
             one[key] = match[1] if match else ""
-        one["problems"] = " ".join(
-            re.findall(r'problem(?:_unhealthy)?\{name="(\w+)"\}', part)
-        )
+        one["problems"] = " ".join(re.findall(r'problem(?:_unhealthy)?\{name="(\w+)"\}', part))
         one["anchor"] = re.findall(r"runbook\.md#([\w-]+)", part)[0]
         found.append(one)
     return found

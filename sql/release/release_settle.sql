@@ -5,11 +5,8 @@ RETURNS void
 LANGUAGE plpgsql
 AS $release_settle$
 BEGIN
-    PERFORM kpi_engine.settle_objects(ARRAY(
-        SELECT release_files.name FROM pg_temp.release_files
-        WHERE release_files.kind = 'materialized view'
-        ORDER BY release_files.place
-    ));
+    PERFORM kpi_engine.settle_objects(array_agg(views.key), array_agg(views.value))
+    FROM jsonb_each_text(current_setting('teloo_release.rules_of_views')::jsonb) AS views;
     IF EXISTS (SELECT FROM pg_temp.release_changes) THEN
         -- Of what is generated, too, the code may be new.
         PERFORM kpi_engine.generate_statements();

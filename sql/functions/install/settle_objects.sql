@@ -1,9 +1,10 @@
 -- Brings the rows and COMMENTs that follow from the objects up to date.
 --
--- Invariant: kpi_engine.view_state has a row for each of these views. A view that shows a table of
--- ours to people has the COMMENTs of that table.
+-- Invariant: kpi_engine.view_state has a row for each of these views, with the checksum of its
+-- rules. One whose rules changed is void until the next refresh. A view that shows a table of ours
+-- to people has the COMMENTs of that table.
 
-CREATE OR REPLACE FUNCTION kpi_engine.settle_objects(p_views text[])
+CREATE OR REPLACE FUNCTION kpi_engine.settle_objects(p_views text[], p_rules text[])
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -51,17 +52,19 @@ BEGIN
         AND view_state.view_name NOT IN (
             SELECT known.view_name FROM kpi_engine.materialized_views() AS known
         );
-    INSERT INTO kpi_engine.view_state (view_name, today, calculated_at)
-    SELECT wanted.view_name, analytics.today(), analytics.now()
-    FROM unnest(p_views) AS wanted (view_name)
-    WHERE NOT EXISTS (
-        SELECT FROM kpi_engine.view_state WHERE view_state.view_name = wanted.view_name
-    );
+    INSERT INTO kpi_engine.view_state AS known (view_name, today, calculated_at, rules_checksum)
+    SELECT wanted.view_name, analytics.today(), analytics.now(), wanted.checksum
+    FROM unnest(p_views, p_rules) AS wanted (view_name, checksum)
+    ON CONFLICT (view_name) DO UPDATE SET
+        is_void = known.is_void OR known.last_success_at IS NOT NULL,
+        rules_checksum = excluded.rules_checksum
+    WHERE known.rules_checksum IS DISTINCT FROM excluded.rules_checksum;
 END;
 $settle_objects$;
 
-COMMENT ON FUNCTION kpi_engine.settle_objects(text[]) IS
+COMMENT ON FUNCTION kpi_engine.settle_objects(text[], text[]) IS
 'Gives each of these materialized views a row in kpi_engine.view_state, and the views of our '
-'tables the COMMENTs of the tables. Internal to make migrate.';
+'tables the COMMENTs of the tables. p_rules: for each view, the checksum of its rules. Internal to '
+'make migrate.';
 
-REVOKE ALL ON FUNCTION kpi_engine.settle_objects(text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.settle_objects(text[], text[]) FROM public;

@@ -163,7 +163,10 @@ BEGIN
                     v_is_published := CASE
                         WHEN v_view.reads_outside
                             THEN kpi_engine.refresh_outside_view(v_view, p_force)
-                        ELSE kpi_engine.refresh_view(v_view, p_force)
+                        -- What follows from rows that are computed anew is not looked at first: a
+                        -- column that is not shown may decide a rank.
+                        ELSE kpi_engine.refresh_view(
+                            v_view, p_force OR v_view.is_void OR v_run.mode = 'full')
                     END;
                     IF v_is_published THEN
                         v_result.mode := CASE
@@ -191,7 +194,8 @@ BEGIN
                 END IF;
                 UPDATE kpi_engine.view_state SET
                     last_success_at = analytics.now(),
-                    published_version = v_run.data_version
+                    published_version = v_run.data_version,
+                    is_void = false
                 WHERE view_state.view_name = v_view.view_name;
                 -- What was noted in this run was counted.
                 v_result.rows_affected := coalesce(

@@ -15,6 +15,7 @@ RETURNS TABLE (
     reads_derived_tables boolean,
     reads_settings boolean,
     reads_outside boolean,
+    is_void boolean,
     reason text
 )
 LANGUAGE plpgsql
@@ -40,6 +41,7 @@ BEGIN
             cardinality(views.derived_tables) > 0,
             views.reads_settings,
             coalesce(views.reads_outside, false),
+            coalesce(view_state.is_void, false),
             CASE
                 WHEN views.view_name IS NULL THEN 'it is gone'
                 WHEN NOT views.is_populated THEN 'it was never populated'
@@ -58,6 +60,7 @@ BEGIN
                     AND view_state.settings_checksum
                     IS DISTINCT FROM kpi_engine.settings_checksum()
                     THEN 'a setting changed'
+                WHEN view_state.is_void THEN 'a rule that it follows changed'
                 -- Such as after a restore.
                 WHEN view_state.noted_relation IS DISTINCT FROM views.relation::oid
                     THEN 'the history does not have it yet'

@@ -14,7 +14,8 @@ SELECT
     alert_outbox.delivered_at,
     alert_outbox.attempts,
     alert_outbox.next_attempt_at,
-    alert_outbox.last_error
+    alert_outbox.last_error,
+    alert_outbox.first_attempt_at
 FROM kpi_engine.alert_outbox;
 
 REVOKE ALL ON analytics.alert_outbox FROM public;

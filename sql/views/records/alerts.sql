@@ -12,7 +12,8 @@ SELECT
     alerts.last_seen_at,
     alerts.raised_at,
     alerts.cleared_at,
-    alerts.subject
+    alerts.subject,
+    alerts.worse_at
 FROM kpi_engine.alerts;
 
 REVOKE ALL ON analytics.alerts FROM public;

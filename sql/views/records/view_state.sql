@@ -10,7 +10,9 @@ SELECT
     view_state.last_success_at,
     view_state.published_version,
     view_state.settings_checksum,
-    view_state.noted_relation
+    view_state.noted_relation,
+    view_state.rules_checksum,
+    view_state.is_void
 FROM kpi_engine.view_state;
 
 REVOKE ALL ON analytics.view_state FROM public;
