@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Files of one line share a gateway, which takes 20 s to make, and so one worker.
 SHARED_GATEWAYS = {
-    "page": ["test_figures", "test_marks", "test_states", "test_use"],
+    "page": ["test_figures", "test_marks", "test_periods", "test_states", "test_use"],
     "api 1": ["test_api", "test_gateway", "test_tokens", "test_native", "test_prometheus"],
     "api 2": [
         *("test_http_errors", "test_openapi", "test_faults", "test_endpoints", "test_scope"),

@@ -91,8 +91,8 @@ def test_resumen_shows_six_numbers_with_their_differences(
     query = {"ciudad": city} if city else {}
     visit.go(**query)
     columns = catalogue(shop)[view]
-    (now,) = kpi(shop, view, limit=1, compare="previous", **query)
-    (year,) = kpi(shop, view, limit=1, compare="year", **query)
+    (now,) = kpi(shop, view, limit=1, fill="true", compare="previous", **query)
+    (year,) = kpi(shop, view, limit=1, fill="true", compare="year", **query)
     assert now["incompleto"] is True
     assert len(kpi(shop, view, limit=13, fill="true", **query)) == 13
     for name in SIX[view]:
@@ -139,7 +139,9 @@ def test_resumen_shows_the_moment_the_bands_and_the_health(visit: Visit, shop: A
     columns = catalogue(shop)
     for view, names in LIGHTS.items():
         over = next(
-            row for row in kpi(shop, view, limit=2, compare="previous") if not row["incompleto"]
+            row
+            for row in kpi(shop, view, limit=2, fill="true", compare="previous")
+            if not row["incompleto"]
         )
         for name in names:
             light = f".lights [data-column={name}]"
@@ -313,7 +315,12 @@ def test_charts_show_the_figures_of_the_api_in_table_and_csv(
     for figure, names in figures.items():
         assert without_tag(visit.open_table(figure)) == cells(rows, names, columns, time)
         assert visit.csv(figure) == [
-            {time: row[time], **{name: number(row[name]) for name in names}} for row in rows
+            {
+                time: row[time],
+                **{name: number(row[name]) for name in names},
+                "incompleto": "true" if row is rows[0] else "false",
+            }
+            for row in rows
         ]
         drawn = visit.page.locator(f"#{figure} .chart svg").evaluate("svg => svg.clientWidth")
         assert drawn > 200
@@ -330,7 +337,7 @@ def test_mercado_shows_the_band_of_the_last_week_that_is_over(visit: Visit, shop
     visit.go("mercado")
     (over, *_) = [
         row
-        for row in kpi(shop, "mv_salud_marketplace", limit=2, compare="previous")
+        for row in kpi(shop, "mv_salud_marketplace", limit=2, fill="true", compare="previous")
         if not row["incompleto"]
     ]
     for name in LIGHTS["mv_salud_marketplace"]:

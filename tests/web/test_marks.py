@@ -75,7 +75,7 @@ def test_an_operator_writes_a_note_that_every_time_chart_shows(
 
 @pytest.mark.usefixtures("nothing_marked")
 def test_a_target_shows_as_a_line_and_in_words(visit: Visit, shop: Api) -> None:
-    months = kpi(shop, FINANCE, limit=13)
+    months = kpi(shop, FINANCE, limit=13, fill="true")
     first = months[-3]["mes"]
     value = round(months[1]["ticket_promedio"])
     page = visit.go("operacion", OPERADOR)
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_target_is_told_in_the_words_of_the_api(
 def test_resumen_says_whether_a_month_that_is_over_met_its_target(
     visit: Visit, shop: Api, is_met: bool
 ) -> None:
-    months = kpi(shop, "mv_metricas_mensuales", limit=2)
+    months = kpi(shop, "mv_metricas_mensuales", limit=2, fill="true")
     over = months[1]
     value = over["solicitudes_creadas"] + (0 if is_met else 1)
     shop.request(

@@ -144,7 +144,7 @@ def test_a_link_shows_the_same_period_and_city(browser: Browser, visit: Visit, s
     page.click("#tab-resumen")
     page.wait_for_selector(".card")
     assert visit.text("h1") == f"Resumen · {NASTY_CITY}"
-    (now,) = kpi(shop, "mv_demanda_ciudades", ciudad=NASTY_CITY, limit=1)
+    (now,) = kpi(shop, "mv_demanda_ciudades", ciudad=NASTY_CITY, limit=1, fill="true")
     assert visit.texts(".big")[0] == rounded(now["solicitudes"], 0)
     link, before = page.url, visit.texts(".card")
     with visited(browser, shop) as other:
@@ -159,7 +159,7 @@ def test_a_link_shows_the_same_period_and_city(browser: Browser, visit: Visit, s
 
 
 def test_a_period_that_is_over_is_compared_with_whole_months(visit: Visit, shop: Api) -> None:
-    (_, over) = kpi(shop, "mv_metricas_mensuales", limit=2, compare="previous")
+    (_, over) = kpi(shop, "mv_metricas_mensuales", limit=2, fill="true", compare="previous")
     visit.go(hasta=over["mes"][:7])
     assert visit.texts(".top .tag") == []
     assert visit.texts(".big")[0] == rounded(over["solicitudes_creadas"], 0)
@@ -375,7 +375,7 @@ def test_a_token_for_some_cities_shows_what_these_have(visit: Visit, shop: Api) 
     page.goto(f"{shop.url}/#token={narrow}")
     visit.ready()
     assert visit.text("h1") == "Resumen · Bogotá"
-    (now,) = kpi(shop, "mv_demanda_ciudades", ciudad="Bogotá", limit=1)
+    (now,) = kpi(shop, "mv_demanda_ciudades", ciudad="Bogotá", limit=1, fill="true")
     assert visit.texts(".big")[0] == rounded(now["solicitudes"], 0)
     assert visit.texts("nav a") == ["Resumen", "Ciudades", "Asesores", "Indicadores"]
     page.click("#tab-asesores")

@@ -30,21 +30,22 @@ export function timeField(key) {
 }
 
 /**
- * The rows of the chosen period, oldest first. Each row of a period that is not over has
- * `incompleto`: the API says so of the newest one.
+ * The rows of the chosen period, oldest first. `incompleto` says whether a row's period is not
+ * over: the API says so of the newest one. Both requests have `fill`, because the running period
+ * may have no row of its own.
  * @param {string} view
  * @param {Time} time
  * @param {Record<string, string | number>} [query]
  * @returns {Promise<Row[]>}
  */
 export async function series(view, time, query = {}) {
-    const wanted = { ...chosen(time), ...query };
+    const wanted = { ...chosen(time), ...query, fill: "true" };
     const [all, newest] = await Promise.all([
-        rows(view, { ...wanted, fill: query.fill ?? "true" }),
+        rows(view, wanted),
         rows(view, { ...wanted, limit: 1, compare: "previous" }),
     ]);
     const running = newest[0]?.incompleto ? newest[0][time] : null;
-    return all.map((row) => (row[time] === running ? { ...row, incompleto: true } : row)).reverse();
+    return all.map((row) => ({ ...row, incompleto: row[time] === running })).reverse();
 }
 
 /**
@@ -63,7 +64,7 @@ export function pivot(all, time, dimension, column) {
         const key = `${dimension}_${row[dimension]}`;
         keys.add(key);
         const into = periods.get(row[time]) ?? { [time]: row[time] };
-        if (row.incompleto) into.incompleto = true;
+        into.incompleto = row.incompleto;
         into[key] = row[column];
         periods.set(row[time], into);
     }

@@ -51,6 +51,8 @@ export function cellText(field, row) {
  */
 export function table({ id, caption, fields, rows, sort, titled }) {
     const body = h("tbody");
+    // A table that is not over time says in its title that its period is not over.
+    const isOverTime = isTime(fields[0].unit);
     const heads = fields.map((field) => {
         const kind = kindOf(field.unit);
         if (!sort || field.plain)
@@ -79,7 +81,7 @@ export function table({ id, caption, fields, rows, sort, titled }) {
             ...shown.map((row) =>
                 h(
                     "tr",
-                    { class: row.incompleto ? "running" : null },
+                    { class: isOverTime && row.incompleto ? "running" : null },
                     fields.map((field, index) =>
                         h(
                             index ? "td" : "th",
@@ -88,7 +90,10 @@ export function table({ id, caption, fields, rows, sort, titled }) {
                                 class: kindOf(field.unit),
                             },
                             field.cell ? field.cell(row) : cellText(field, row),
-                            !index && row.incompleto && h("em", {}, ` ${t("running")}`),
+                            !index &&
+                                isOverTime &&
+                                row.incompleto &&
+                                h("em", {}, ` ${t("running")}`),
                         ),
                     ),
                 ),
@@ -131,14 +136,16 @@ function csvCell(value) {
 }
 
 /**
- * The figures as the API gave them: RFC 4180, the names of the columns as header.
+ * The figures as the API gave them: RFC 4180, the names of the columns as header. Rows of periods
+ * also say whether their period is not over.
  * @param {Field[]} fields
  * @param {Row[]} rows
  */
 export function csv(fields, rows) {
-    const lines = [
-        fields.map((field) => csvCell(field.key)),
-        ...rows.map((row) => fields.map((field) => csvCell(row[field.key]))),
-    ];
+    const keys = fields.map((field) => field.key);
+    if (rows.some((row) => row.incompleto != null)) keys.push("incompleto");
+    const lines = [keys, ...rows.map((row) => keys.map((key) => row[key]))].map((cells) =>
+        cells.map(csvCell),
+    );
     return lines.map((line) => `${line.join(",")}\r\n`).join("");
 }

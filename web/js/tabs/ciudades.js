@@ -115,8 +115,7 @@ export default async function ciudades(needed) {
         "ciudades",
         caption,
         data.map(({ key, label, unit }) => ({ key, label, unit })),
-        // A row of an unfinished month says so in the title, not in each row.
-        shown.map((row) => ({ ...row, incompleto: false })),
+        shown,
     );
     return [
         h(
@@ -145,7 +144,7 @@ export default async function ciudades(needed) {
                 caption,
                 titled: true,
                 sort: { key: "solicitudes", down: true },
-                rows: shown.map((row) => ({ ...row, incompleto: false })),
+                rows: shown,
                 fields: [
                     {
                         ...city,

@@ -22,9 +22,10 @@ const LIGHTS = [
 
 /** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
 export async function lights(needed) {
+    // With fill: the last week that is over is shown also if nothing happened in it.
     const [weeks, months] = await Promise.all([
-        rows(HEALTH, { limit: 2, compare: "previous" }),
-        rows(RETENTION, { limit: 2, compare: "previous" }),
+        rows(HEALTH, { limit: 2, fill: "true", compare: "previous" }),
+        rows(RETENTION, { limit: 2, fill: "true", compare: "previous" }),
         needed,
     ]);
     /** @type {Record<string, Row | undefined>} */

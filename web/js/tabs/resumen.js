@@ -185,9 +185,10 @@ async function live(needed) {
 export default async function resumen(needed) {
     const { ciudad, hasta } = state();
     const view = ciudad ? CITIES : MONTHS;
-    const query = { ciudad, to: hasta };
+    // The running month may have no row of its own.
+    const query = { ciudad, to: hasta, fill: "true" };
     const [all, [current], [lastYear], health, moment, colours, trust] = await Promise.all([
-        rows(view, { ...query, limit: 13, fill: "true" }),
+        rows(view, { ...query, limit: 13 }),
         rows(view, { ...query, limit: 1, compare: "previous" }),
         rows(view, { ...query, limit: 1, compare: "year" }),
         product("health"),
@@ -208,9 +209,10 @@ export default async function resumen(needed) {
         "resumen-meses",
         t("months.table"),
         [timeField("mes"), ...columns.map((column) => field(view, column))],
-        all.map((row) =>
-            row.mes === current.mes ? { ...row, incompleto: current.incompleto } : row,
-        ),
+        all.map((row) => ({
+            ...row,
+            incompleto: row.mes === current.mes && current.incompleto,
+        })),
     );
     return [
         isWrong && wrong,
