@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from playwright.sync_api import Route
 
 from gateway_testing import Api
 from web_testing import (
     MONTHS,
     OPERADOR,
+    Row,
     Visit,
+    catalogue,
+    cells,
     kpi,
+    rounded,
     shown,
+    without_tag,
 )
 
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -146,3 +153,100 @@ def test_the_file_of_the_cities_says_that_the_month_is_not_over(visit: Visit) ->
     assert {row["incompleto"] for row in visit.csv("ciudades")} == {"true"}
     # The title says it, not each row.
     assert not any("incompleto" in row[0] for row in visit.open_table("ciudades"))
+
+
+def all_days(shop: Api, first: str) -> list[Row]:
+    """Return the days since the first one, newest first: in more than one answer."""
+    days: list[Row] = []
+    while len(days) % MOST == 0:
+        days += kpi(
+            shop,
+            "mv_embudo_operativo",
+            **{"from": first},
+            fill="true",
+            limit=MOST,
+            offset=len(days),
+        )
+    assert len(days) > MOST
+    return days
+
+
+def test_a_long_period_is_shown_whole(visit: Visit, shop: Api) -> None:
+    days = all_days(shop, "2021-03-01")
+    names = ["solicitudes_creadas", "solicitudes_con_ofertas"]
+    visit.go("embudo", desde="2021-03")
+    for name in names:
+        total = sum(row[name] for row in days)
+        assert visit.text(f".funnel [data-column={name}] .step b") == rounded(total, 0)
+    table = without_tag(visit.open_table("embudo-dias"))
+    assert [row[:3] for row in table] == cells(
+        days, names, catalogue(shop)["mv_embudo_operativo"], "dia"
+    )
+    assert visit.text("#embudo-pasos .note") == "Desde mar 2021"
+
+
+def test_answers_of_two_refreshes_are_not_put_together(visit: Visit, shop: Api) -> None:
+    days = all_days(shop, "2021-03-01")
+    tags = iter(('W/"before"', 'W/"before"'))
+
+    def changed(route: Route) -> None:
+        answer = route.fetch()
+        tag = next(tags, answer.headers["etag"])
+        # As if a day had come between the two answers: the first row stands in both.
+        body = answer.json() if tag == answer.headers["etag"] else [days[MOST - 1], *answer.json()]
+        route.fulfill(response=answer, json=body, headers={**answer.headers, "etag": tag})
+
+    visit.page.route("**/mv_embudo_operativo?*offset=1000*", changed)
+    visit.go("embudo", desde="2021-03")
+    assert next(tags, None) is None
+    assert len(visit.open_table("embudo-dias")) == len(days)
+
+
+def part_of(rows: list[Row], route: Route) -> None:
+    """Answer with the rows that limit and offset ask for."""
+    query = parse_qs(urlsplit(route.request.url).query)
+    first = int(query.get("offset", ["0"])[0])
+    limit = int(query["limit"][0]) if "limit" in query else len(rows)
+    route.fulfill(json=rows[first : first + limit], headers={"ETag": 'W/"one"'})
+
+
+def test_more_than_a_thousand_cities_are_all_shown(visit: Visit, shop: Api) -> None:
+    month = kpi(shop, "mv_demanda_ciudades", limit=1)[0]["mes"][:7]
+    (one, *_) = kpi(
+        shop, "mv_demanda_ciudades", **{"from": month, "to": month}, limit=1, compare="year"
+    )
+    rows = [
+        {**one, "ciudad": f"Ciudad {n}", "ciudad_key": f"CIUDAD {n}", "solicitudes": n}
+        for n in range(1203)
+    ]
+    visit.page.route("**/mv_demanda_ciudades?*compare=year*", lambda route: part_of(rows, route))
+    visit.go("ciudades")
+    assert len(visit.table("ciudades-lista")) == len(rows)
+    assert "1203 ciudades." in visit.text(".panel > .note")
+
+
+def test_a_search_finds_more_than_a_thousand_advisors(visit: Visit, shop: Api) -> None:
+    (one,) = kpi(shop, "mv_ranking_asesores", limit=1)
+    # The name that is wanted comes last: a vowel stands for all of them in the request.
+    rows = [
+        {**one, "asesor_nombre": f"{'Zuz' if n < 1400 else 'Zaz'} {n}", "ranking_nacional": n}
+        for n in range(1460)
+    ]
+    page = visit.go("asesores")
+    page.route("**/rest/mv_ranking_asesores?*", lambda route: part_of(rows, route))
+    page.fill("#asesores-busca", "zaz")
+    page.locator("#asesores-lista tbody th", has_text="Zaz 1400").wait_for()
+    assert visit.text(".bar-line [role=status]") == "Los primeros 50 de 60 asesores encontrados."
+
+
+def test_targets_and_notes_that_are_cut_are_told(visit: Visit) -> None:
+    notes = [
+        {"id": n, "day": "2026-01-01", "text": f"Nota {n}", "view": None, "author": "x"}
+        for n in range(MOST)
+    ]
+    visit.page.route("**/materialized-views/notes*", lambda route: route.fulfill(json=notes))
+    visit.go("operacion")
+    assert "La página muestra como máximo 1000" in visit.text("#marks")
+    notes.pop()
+    visit.go("operacion")
+    assert "La página muestra como máximo" not in visit.text("#marks")

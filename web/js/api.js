@@ -1,5 +1,6 @@
 // Asks the API. What came last stays in memory with its ETag, so that asking again costs a 304.
 
+import { t } from "./texts.js";
 import { current } from "./token.js";
 
 /** @typedef {Record<string, any>} Row */
@@ -141,6 +142,36 @@ const BELOW = "materialized-views";
  */
 export async function rows(view, query = {}) {
     return (await get(`${BELOW}/kpis/${view}`, query)).data;
+}
+
+// The most rows that the API gives in one answer.
+const MOST = 1000;
+// How often all are asked for if a refresh comes between two answers. The gateway may keep an
+// answer of before for a second.
+const ATTEMPTS = 5;
+const KEPT = 1100;
+
+/**
+ * All rows of a KPI view, however many: in as many answers as it takes, all of one refresh.
+ * @param {string} view
+ * @param {Record<string, string | number | null | undefined>} [query]
+ * @returns {Promise<Row[]>}
+ */
+export async function allRows(view, query = {}) {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        /** @type {Answer[]} */
+        const answers = [];
+        do {
+            const offset = answers.length * MOST || null;
+            answers.push(await get(`${BELOW}/kpis/${view}`, { ...query, limit: MOST, offset }));
+        } while (answers[answers.length - 1].data.length === MOST);
+        // Rows of two refreshes would be there twice, or not at all.
+        if (answers.every((answer) => answer.etag === answers[0].etag)) {
+            return answers.flatMap((answer) => answer.data);
+        }
+        await new Promise((done) => setTimeout(done, KEPT));
+    }
+    throw new Error(t("error.changed"));
 }
 
 /**

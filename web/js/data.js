@@ -1,6 +1,6 @@
 // What several tabs ask the API for.
 
-import { ifAllowed, product, rows } from "./api.js";
+import { allRows, ifAllowed, product, rows } from "./api.js";
 import { columnOf, label } from "./catalogue.js";
 import { chosen } from "./periods.js";
 import { named, t } from "./texts.js";
@@ -35,13 +35,14 @@ export function timeField(key) {
  * may have no row of its own.
  * @param {string} view
  * @param {Time} time
- * @param {Record<string, string | number>} [query]
+ * @param {Record<string, string | number | null>} [query] limit: null for all rows
  * @returns {Promise<Row[]>}
  */
 export async function series(view, time, query = {}) {
+    /** @type {Record<string, string | number | null>} */
     const wanted = { ...chosen(time), ...query, fill: "true" };
     const [all, newest] = await Promise.all([
-        rows(view, wanted),
+        (wanted.limit == null ? allRows : rows)(view, wanted),
         rows(view, { ...wanted, limit: 1, compare: "previous" }),
     ]);
     const running = newest[0]?.incompleto ? newest[0][time] : null;

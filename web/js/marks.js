@@ -5,6 +5,9 @@ import { ifAllowed, product } from "./api.js";
 /** @typedef {{view: string, column: string, from: string, next_from: string | null, value: number, better: "up" | "down", stale: string | null, set_by: string}} Target */
 /** @typedef {{id: number, day: string, text: string, view: string | null, author: string}} Note */
 
+/** The API gives no more of them. */
+export const MOST = 1000;
+
 /** @type {Target[]} */
 let targets = [];
 /** @type {Note[]} */

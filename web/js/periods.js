@@ -28,7 +28,7 @@ export function lastDay(day, time) {
     return date.toISOString().slice(0, 10);
 }
 
-/** How many periods are shown where the address names no first month. */
+/** How many periods are shown where the address names no first month. With one: all of them. */
 export const USUAL = { mes: 13, semana: 26, dia: 90 };
 
 /**
@@ -42,7 +42,7 @@ export function chosen(column) {
     const query = {};
     if (desde) query.from = column === "mes" ? desde : `${desde}-01`;
     if (hasta) query.to = column === "mes" ? hasta : lastDay(`${hasta}-01`, "mes");
-    query.limit = desde ? 1000 : USUAL[column];
+    if (!desde) query.limit = USUAL[column];
     return query;
 }
 

@@ -82,6 +82,7 @@ export default {
     "target.was.missed": "{period}: missed",
     "marks.title": "Targets and notes",
     "marks.none": "There is none yet.",
+    "marks.cut": "The page shows at most {n}, here and in charts. Remove old ones.",
     "marks.notes": "Notes",
     "marks.targets": "Targets",
     "marks.day": "Day",
@@ -101,8 +102,7 @@ export default {
     "missing.some": "{count} without a figure (—).",
     "empty.rows": "There are no data in this period.",
     "empty.city": "There are no data of {city} in this period.",
-    "empty.installation":
-        "There are no data yet. They come with the first refresh after a request.",
+    "empty.installation": "No data yet. They come with the first refresh after a request.",
     "city.whole": "These figures are of the whole country: they do not exist by city.",
     "explain.open": "What it means: {label}",
     "explain.more": "See in Indicators",
@@ -294,5 +294,6 @@ export default {
     "error.other": "Something failed",
     "error.other.do":
         "Try again. If it stays like this, show this message to whoever runs the API.",
+    "error.changed": "The figures changed while they were read.",
     "error.behind": "The figures could not be brought up to date. These are the earlier ones.",
 };

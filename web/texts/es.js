@@ -82,6 +82,7 @@ export default {
     "target.was.missed": "{period}: no alcanzada",
     "marks.title": "Metas y notas",
     "marks.none": "Todavía no hay ninguna.",
+    "marks.cut": "La página muestra como máximo {n}, aquí y en los gráficos. Quite las viejas.",
     "marks.notes": "Notas",
     "marks.targets": "Metas",
     "marks.day": "Día",
@@ -293,5 +294,6 @@ export default {
     "error.busy": "Demasiadas solicitudes a la vez",
     "error.other": "Algo falló",
     "error.other.do": "Reintente. Si sigue así, muestre este mensaje a quien opera la API.",
+    "error.changed": "Las cifras cambiaron mientras se leían.",
     "error.behind": "No se pudo actualizar. Las cifras son las de antes.",
 };

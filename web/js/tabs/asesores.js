@@ -45,7 +45,7 @@ async function search(text) {
     const inCity = ciudad ? `&ciudad_key=eq.${encodeURIComponent(cityKey(ciudad))}` : "";
     const { data } = await get(
         `rest/${RANKING}?asesor_nombre=ilike.*${pattern}*&select=${[...columns, ...IN_RANKING]}` +
-            `&order=ranking_nacional.asc,asesor_id.asc&limit=1000${inCity}`,
+            `&order=ranking_nacional.asc,asesor_id.asc${inCity}`,
     );
     return data.filter((/** @type {Row} */ row) =>
         folded(row.asesor_nombre).includes(folded(text).trim()),

@@ -1,6 +1,6 @@
 // Ciudades: one row a city, with the requests of 13 months as a small line.
 
-import { get, rows } from "../api.js";
+import { allRows, get, rows } from "../api.js";
 import { columnOf } from "../catalogue.js";
 import { field } from "../data.js";
 import { h } from "../dom.js";
@@ -86,7 +86,7 @@ export default async function ciudades(needed) {
     if (!newest) return [empty(t("empty.rows"))];
     const month = newest.mes.slice(0, 7);
     const [cities, { months, of }] = await Promise.all([
-        rows(VIEW, { from: month, to: month, ciudad, compare: "year", limit: 1000 }),
+        allRows(VIEW, { from: month, to: month, ciudad, compare: "year" }),
         history(newest.mes),
     ]);
     if (!cities.length) return [empty(t("empty.city", { city: ciudad }))];

@@ -127,7 +127,7 @@ function levels(all) {
 export default async function embudo(needed) {
     const [days, byLevel, { lines }] = await Promise.all([
         series(DAYS, "dia"),
-        series(LEVELS, "mes", { limit: 1000 }),
+        series(LEVELS, "mes", { limit: null }),
         import("../charts.js"),
         needed,
     ]);

@@ -4,7 +4,7 @@ import { ApiError, change } from "../api.js";
 import { catalogue, columnOf, label, title } from "../catalogue.js";
 import { h } from "../dom.js";
 import { format, period } from "../format.js";
-import { allNotes, allTargets } from "../marks.js";
+import { allNotes, allTargets, MOST } from "../marks.js";
 import { isOperator } from "../token.js";
 import { t } from "../texts.js";
 
@@ -174,15 +174,20 @@ export function marks() {
     const targets = allTargets();
     const notes = allNotes();
     const none = () => h("p", { class: "note" }, t("marks.none"));
+    /** @param {unknown[]} list */
+    const cut = (list) =>
+        list.length >= MOST && h("p", { class: "note" }, t("marks.cut", { n: list.length }));
     return h(
         "section",
         { class: "panel", id: "marks" },
         h("h2", {}, t("marks.title")),
         h("h3", {}, t("marks.targets")),
         targets.length ? h("ul", { class: "plain" }, targets.map(targetLine)) : none(),
+        cut(targets),
         isOperator() && targetForm(),
         h("h3", {}, t("marks.notes")),
         notes.length ? h("ul", { class: "plain" }, notes.map(noteLine)) : none(),
+        cut(notes),
         isOperator() && noteForm(),
         h("p", { class: isError ? "error" : "good-text", role: "status", id: "marks-said" }, said),
     );
