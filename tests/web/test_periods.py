@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Browser, Route
 
 from gateway_testing import Api
+from jwt_token import AUDIENCE
 from web_testing import (
+    LECTOR,
     MONTHS,
     OPERADOR,
     Row,
@@ -18,6 +21,7 @@ from web_testing import (
     kpi,
     rounded,
     shown,
+    visited,
     without_tag,
 )
 
@@ -250,3 +254,30 @@ def test_targets_and_notes_that_are_cut_are_told(visit: Visit) -> None:
     notes.pop()
     visit.go("operacion")
     assert "La página muestra como máximo" not in visit.text("#marks")
+
+
+@pytest.mark.parametrize("zone", ["America/Bogota", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_last_evening_of_a_month_has_the_choices_of_that_month(
+    browser: Browser, shop: Api, zone: str
+) -> None:
+    months = [row["mes"] for row in kpi(shop, "mv_finanzas_mensuales", limit=3, fill="true")]
+    last = (date.fromisoformat(months[0]) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+    # The token is good until after the clock of the browser.
+    end = int(last.strftime("%s")) + 30 * 86400
+    token = shop.mint({"role": LECTOR, "aud": AUDIENCE, "sub": "test", "exp": end})
+    with visited(browser, shop, timezone_id=zone) as visit:
+        page = visit.page
+        page.clock.set_fixed_time(f"{last}T20:00:00-05:00")
+        page.goto(f"{shop.url}/?vista=finanzas#token={token}")
+        visit.ready()
+        page.select_option("#period", "3")
+        page.wait_for_url("**desde=**")
+        visit.ready()
+        assert parse_qs(urlsplit(page.url).query)["desde"] == [months[2][:7]]
+        rows = visit.open_table("finanzas-valores")
+        assert [row[0] for row in without_tag(rows)] == [shown(month, "fecha") for month in months]
+        # Whoever gets the link sees the same choice.
+        page.goto(f"{shop.url}/?vista=finanzas&desde={months[2][:7]}#token={token}")
+        visit.ready()
+        assert page.input_value("#period") == "3"
+        assert not page.locator(".own").is_visible()

@@ -25,6 +25,25 @@ export function catalogue() {
     return kpis;
 }
 
+// The months of the figures are those of Bogota, wherever the reader is.
+const MONTH = new Intl.DateTimeFormat("en", {
+    timeZone: "America/Bogota",
+    year: "numeric",
+    month: "2-digit",
+});
+
+/**
+ * The newest month that the figures know, as YYYY-MM: the month of the last refresh in Bogota.
+ * Before the catalogue is here, and before the first refresh: the month of now.
+ */
+export function newestMonth() {
+    const last = Math.max(...kpis.map((kpi) => Date.parse(kpi.last_refresh ?? "") || 0), 0);
+    const parts = MONTH.formatToParts(last || Date.now());
+    /** @param {string} type */
+    const part = (type) => parts.find((one) => one.type === type)?.value;
+    return `${part("year")}-${part("month")}`;
+}
+
 /** @param {string} view */
 export function kpiOf(view) {
     return kpis.find((kpi) => kpi.view === view);

@@ -9,7 +9,7 @@ import { instant } from "./format.js";
 import { loadMarks } from "./marks.js";
 import { expiry, signIn, trouble } from "./notices.js";
 import { showAges } from "./parts.js";
-import { filters, navigation, restoreTheme } from "./shell.js";
+import { filters, navigation, restoreTheme, showPeriod } from "./shell.js";
 import { link, onChange, state } from "./state.js";
 import { speak, t } from "./texts.js";
 import { cities, current, forget, secondsLeft, takeFromAddress } from "./token.js";
@@ -163,6 +163,7 @@ async function render(moved) {
         const [parts] = await Promise.all([asked, framed]);
         if (mine !== turn) return undefined;
         replace(/** @type {Node[]} */ (parts.filter((part) => part instanceof Node)));
+        showPeriod();
         shown = location.search;
         stale.hidden = true;
         showMissing();

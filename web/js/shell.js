@@ -1,6 +1,7 @@
 // What stands around the tabs: the name, the tabs, the period, the city, language and theme.
 
 import { product } from "./api.js";
+import { newestMonth } from "./catalogue.js";
 import { h } from "./dom.js";
 import { go, linkProps, state, TABS } from "./state.js";
 import { t } from "./texts.js";
@@ -65,42 +66,52 @@ export function navigation(current) {
     );
 }
 
-/** The month of today, of the reader's clock: only for the choices in the list. */
-const thisMonth = () => new Date().toISOString().slice(0, 7);
+// So many months up to the newest one can be chosen.
+const MONTHS = [3, 6, 13, 24, 36];
+let choose = () => {};
+
+/** Chooses the period of the address in the list: what it is called depends on the catalogue. */
+export function showPeriod() {
+    choose();
+}
 
 /** @param {() => void} signOut */
 export function filters(signOut) {
     const { desde, hasta, ciudad, lang } = state();
-    const choices = [3, 6, 13, 24, 36];
-    const now = thisMonth();
-    const match = choices.find((n) => !hasta && desde === addMonths(now, 1 - n));
-    const value = !desde && !hasta ? "" : match ? String(match) : "own";
     const between = h(
         "span",
-        { class: "own", hidden: value !== "own" },
+        { class: "own" },
         monthField("desde", desde),
         monthField("hasta", hasta),
     );
+    let isBeingWritten = false;
     const select = h(
         "select",
         {
             id: "period",
             onchange: () => {
                 if (select.value === "own") {
+                    isBeingWritten = true;
                     between.hidden = false;
                     between.querySelector("input")?.focus();
                 } else {
                     const n = Number(select.value);
-                    go({ desde: n ? addMonths(thisMonth(), 1 - n) : "", hasta: "" });
+                    go({ desde: n ? addMonths(newestMonth(), 1 - n) : "", hasta: "" });
                 }
             },
         },
-        h("option", { value: "", selected: value === "" }, t("filter.usual")),
-        choices.map((n) =>
-            h("option", { value: n, selected: value === String(n) }, t("filter.months", { n })),
-        ),
-        h("option", { value: "own", selected: value === "own" }, t("filter.own")),
+        h("option", { value: "" }, t("filter.usual")),
+        MONTHS.map((n) => h("option", { value: n }, t("filter.months", { n }))),
+        h("option", { value: "own" }, t("filter.own")),
     );
+    choose = () => {
+        if (isBeingWritten) return;
+        const newest = newestMonth();
+        const n = MONTHS.find((each) => !hasta && desde === addMonths(newest, 1 - each));
+        select.value = n ? String(n) : desde || hasta ? "own" : "";
+        between.hidden = select.value !== "own";
+    };
+    choose();
     const cities = h("datalist", { id: "cities" });
     const city = h("input", {
         id: "city",
