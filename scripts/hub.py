@@ -152,7 +152,13 @@ def check(url: str, names: list[str]) -> int:
 def remove(url: str, name: str) -> None:
     """Take a site away."""
     rows_of(url, "SELECT kpi_engine.remove_hub_site(%s)", name)
-    LOGGER.info("removed site %s; the next refresh takes its figures out", name)
+    LOGGER.info(
+        "removed site %s; the next refresh takes its figures out. If the gate holds them: SELECT "
+        "view_name, analytics.accept_gate(view_name, 'once', 'site %s removed') FROM (SELECT "
+        "DISTINCT view_name FROM analytics.gate_holds) AS held;",
+        name,
+        name,
+    )
 
 
 def arguments_of(parser: Parser) -> None:

@@ -94,14 +94,15 @@ def foreign_grants(connection: psycopg.Connection) -> list[str]:
         )
         FROM (
             SELECT
-                format('%%I.%%I', nspname, relname) AS object,
+                CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE '' END
+                || format('%%I.%%I', nspname, relname) AS object,
                 granted.grantee,
                 granted.privilege_type AS privilege,
                 granted.is_grantable
             FROM pg_class
             INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace
             CROSS JOIN LATERAL aclexplode(relacl) AS granted
-            WHERE nspname = ANY (%(schemas)s) AND relkind IN ('r', 'v', 'm', 'p')
+            WHERE nspname = ANY (%(schemas)s) AND relkind IN ('r', 'v', 'm', 'p', 'S')
             UNION ALL
             SELECT
                 'SCHEMA ' || quote_ident(nspname),

@@ -419,6 +419,22 @@ def test_the_doctor_says_that_it_could_not_ask(pair: Pair) -> None:
         )
 
 
+def test_a_copy_that_fails_is_no_copy_that_goes_on(pair: Pair) -> None:
+    """The rows are here already."""
+    subscriber = pair.subscriber
+    pair.unsubscribe()
+    subscriber.execute(
+        f"CREATE SUBSCRIPTION {pair.name} CONNECTION '{pair.publisher.url}' PUBLICATION operational"
+    )
+    subscriber.wait_until(
+        "SELECT bool_or(sync_error_count > 0) FROM pg_stat_subscription_stats "
+        f"WHERE subname = '{pair.name}'"
+    )
+    severity, message = problems(subscriber)["replica_lag"]
+    assert severity == "unhealthy"
+    assert f"subscription {pair.name} can't copy public." in message
+
+
 def test_health_says_that_the_publisher_is_away(system_server: Server) -> None:
     with publishing_cluster() as cluster:
         for subscriber in fresh_database(system_server):

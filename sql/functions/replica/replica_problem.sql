@@ -41,6 +41,15 @@ BEGIN
                 'can''t be applied. The log of this server says which; SELECT * FROM '
                 'pg_stat_subscription_stats; counts the errors', v_followed.name)
                 || kpi_engine.shared_tables_hint(v_followed.subscription);
+        ELSIF v_followed.copying <> ARRAY[]::text[] AND EXISTS (
+            SELECT FROM pg_stat_subscription_stats AS stats
+            WHERE stats.subname = v_followed.subscription AND stats.sync_error_count > 0
+        ) THEN
+            severity := 'unhealthy';
+            message := format(
+                'subscription %s can''t copy %s: it was tried and failed. The log of this server says '
+                'why; often rows are here already: empty the tables', v_followed.name,
+                array_to_string(v_followed.copying, ', '));
         ELSIF v_followed.copying <> ARRAY[]::text[] THEN
             severity := 'degraded';
             message := format(
