@@ -160,6 +160,28 @@ def test_poisoned_row_is_left_out_counted_and_named(
     assert differences(wide, NOW) == []
 
 
+def test_audit_marks_amounts_as_far_back_as_they_count(wide: Database) -> None:
+    """Too many at once for the refresh to look at: the audit does, for all 90 days."""
+    wide.execute(
+        "INSERT INTO public.ofertas_historicas (id, asesor_id, solicitud_id, fecha, monto_total, "
+        "cantidad_repuestos, tiempo_respuesta_seg, aceptada_cliente) "
+        "SELECT gen_random_uuid(), kept.asesor_id, kept.solicitud_id, '2026-11-23'::date - day, "
+        "CASE WHEN number = 1 THEN 1e16 ELSE 10 END, 1, 5, true "
+        "FROM (SELECT * FROM public.ofertas_historicas WHERE asesor_id IS NOT NULL LIMIT 1) "
+        "AS kept "
+        "CROSS JOIN generate_series(0, 100) AS day CROSS JOIN generate_series(1, 11) AS number"
+    )
+    refresh(wide)
+    assert told(wide) == ""
+    with session(wide) as connection:
+        assert connection.execute("SELECT analytics.audit(30, 30)").fetchall() == [(0,)]
+    assert wide.rows(
+        "SELECT count(*), min(fecha)::text, max(fecha)::text FROM public.ofertas_historicas "
+        "INNER JOIN analytics.uncountable_rows ON row_id = id"
+    ) == [(90, "2026-08-26", "2026-11-23")]
+    assert differences(wide, NOW) == []
+
+
 def test_two_long_cities_and_brands_are_two_and_long_korean_ones_are_no_fault(
     wide: Database,
 ) -> None:

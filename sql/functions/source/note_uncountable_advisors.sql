@@ -14,7 +14,13 @@ AS $note_uncountable_advisors$
         ARRAY(SELECT source.id FROM kpi_engine.src_usuarios AS source),
         ARRAY(
             SELECT source.id FROM kpi_engine.src_ofertas_historicas AS source
-            WHERE source.fecha >= analytics.today() - 29
+            -- As far back as the facts go: each of their windows has the amounts.
+            WHERE source.fecha > analytics.today() - (
+                SELECT max(window_days.days)
+                FROM kpi_engine.derived_tables
+                CROSS JOIN unnest(derived_tables.window_days) AS window_days (days)
+                WHERE derived_tables.source_view = 'src_ofertas_historicas'
+            )
         ),
         ARRAY(
             SELECT source.id FROM kpi_engine.src_historial_respuestas_ofertas AS source
