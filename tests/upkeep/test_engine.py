@@ -905,6 +905,85 @@ def test_audit_refuses_parts_that_are_none_and_knows_who_may_call_it(market: Dat
             connection.execute("SELECT analytics.audit()")
 
 
+def audited_part(database: Database, month: date) -> object:
+    """Return how many cells the part of the rotation that has a month finds wrong."""
+    part = (12 * month.year + month.month) % 29 + 1
+    with session(database) as connection:
+        return connection.execute(f"SELECT analytics.audit({part}, 30)").fetchall()[0][0]
+
+
+def test_part_that_heals_a_fact_heals_what_has_no_period(market: Database) -> None:
+    """Each advisor's accepted amounts are of no month: they follow from each of its facts."""
+    ((request, month),) = market.rows(
+        "SELECT solicitud_id, mes FROM kpi_engine.solicitud_facts JOIN kpi_engine.asesor_facts "
+        "ON asesor_id = asesor_ids[1] AND asesor_facts.estado = 'ACTIVO' AND has_usuario "
+        "WHERE asesor_accepted_amounts[1] > 0 AND isfinite(mes) ORDER BY mes, 1 LIMIT 1"
+    )
+    assert isinstance(month, date)
+    # A change of the offers' prices that nothing noted.
+    market.execute(
+        "UPDATE public.ofertas_detalle SET precio_unitario = precio_unitario + 1000000 "
+        f"WHERE oferta_id IN (SELECT id FROM public.ofertas WHERE solicitud_id = '{request}')",
+        "DELETE FROM kpi_engine.change_log",
+    )
+    refresh(market, NOW)
+    assert any("valor_historico" in found for found in differences(market))
+    assert int(str(audited_part(market, month))) > 0
+    refresh(market, NOW)
+    assert market.rows("SELECT count(*) FROM analytics.audit_log WHERE NOT is_healed") == [(0,)]
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+def test_part_that_heals_an_advisors_month_heals_the_first_one_and_the_retention(
+    market: Database,
+) -> None:
+    ((advisor, month),) = market.rows(
+        "SELECT asesor_id, first_mes FROM kpi_engine.asesor_first_months "
+        "ORDER BY first_mes, asesor_id LIMIT 1"
+    )
+    assert isinstance(month, date)
+    where = f"WHERE asesor_id = '{advisor}' AND {{}} = '{month}'"
+    market.execute(
+        f"DELETE FROM kpi_engine.month_asesores {where.format('mes')}",
+        f"UPDATE kpi_engine.asesor_first_months SET first_mes = '2030-01-01' "
+        f"{where.format('first_mes')}",
+    )
+    assert int(str(audited_part(market, month))) >= 2
+    assert market.rows(
+        f"SELECT first_mes FROM kpi_engine.asesor_first_months WHERE asesor_id = '{advisor}'"
+    ) == [(month,)]
+    assert audited(market) == 0
+
+
+def test_row_with_a_pending_change_on_either_side_is_no_drift(market: Database) -> None:
+    """An advisor got another user, which nothing noted, and a change of that user waits."""
+    user = "11111111-1111-1111-1111-111111111111"
+    ((advisor,),) = market.rows(
+        "SELECT asesor_id FROM kpi_engine.asesor_facts WHERE has_usuario AND estado = 'ACTIVO' "
+        "ORDER BY asesor_id LIMIT 1"
+    )
+    market.execute(
+        f"INSERT INTO public.usuarios (id, nombre, apellido, telefono) "
+        f"VALUES ('{user}', 'New', 'User', '1')"
+    )
+    refresh(market, NOW)
+    market.execute(
+        f"UPDATE public.asesores SET usuario_id = '{user}' WHERE id = '{advisor}'",
+        "DELETE FROM kpi_engine.change_log",
+        f"UPDATE public.usuarios SET nombre = 'Newer' WHERE id = '{user}'",
+    )
+    assert audited(market) == 0
+    refresh(market, NOW)
+    assert market.rows(
+        f"SELECT count(*) FROM analytics.mv_ranking_asesores WHERE asesor_id = '{advisor}'"
+    ) == [(1,)]
+    # Now nothing waits.
+    assert int(str(audited(market))) > 0
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
 # -- what the next refresh will do ----------------------------------------------------------------
 
 TOMORROW = "2026-11-24 12:00:00-05"

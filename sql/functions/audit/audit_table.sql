@@ -1,14 +1,15 @@
 -- Compares rows of one derived table with the right rows, and heals them.
 --
 -- Invariant: one statement, and so one snapshot, reads both sides and the pending changes. A change
--- that is committed meanwhile is no difference. The same statement writes each difference to
+-- that is committed meanwhile is no difference. A pair of rows is left out if a change of either
+-- side waits: the refresh will compute that row. The same statement writes each difference to
 -- analytics.audit_log, by day and column, and heals it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.audit_table(
     p_table_name text,
     p_right_query text,
     p_known_condition text,
-    p_waiting_query text,
+    p_not_waiting text,
     p_ids uuid[],
     p_from date,
     p_until date
@@ -57,7 +58,7 @@ BEGIN
                  fresh.%7$s IS NULL AS is_extra,
                  known.%7$s IS NULL AS is_missing
              FROM fresh FULL JOIN known ON %8$s
-             WHERE fresh.* IS DISTINCT FROM known.*%13$s
+             WHERE fresh.* IS DISTINCT FROM known.* AND (%13$s)
          ),
          gone AS (
              DELETE FROM kpi_engine.%1$I AS known USING different AS fresh
@@ -103,10 +104,7 @@ BEGIN
         (SELECT string_agg(format('excluded.%s', name), ', ')
          FROM unnest(v_value_columns) AS name),
         p_table_name,
-        CASE WHEN p_waiting_query IS NULL THEN '' ELSE format(
-            ' AND coalesce(fresh.%1$s, known.%1$s) NOT IN (%2$s)', v_key_columns[1],
-            p_waiting_query
-        ) END
+        coalesce(p_not_waiting, 'true')
     ) INTO v_cells USING p_ids, p_from, p_until;
     IF v_cells > 0 THEN
         PERFORM kpi_engine.note_derived_change(ARRAY[p_table_name]);
@@ -120,9 +118,10 @@ END;
 $audit_table$;
 
 COMMENT ON FUNCTION kpi_engine.audit_table(text, text, text, text, uuid[], date, date) IS
-'Compares the rows of a derived table that fulfil p_known_condition with p_right_query, but for '
-'keys that p_waiting_query gives (NULL: none), which changed since. All three may refer to $1 '
-'p_ids, $2 p_from and $3 p_until. Heals, logs and counts the cells that differed. Internal.';
+'Compares the rows of a derived table that fulfil p_known_condition with p_right_query. A pair of '
+'rows (fresh: right, known: as it is) is compared if p_not_waiting is true (NULL: all). All three '
+'may refer to $1 p_ids, $2 p_from and $3 p_until. Heals, logs and counts the cells that differed. '
+'Internal.';
 
 REVOKE ALL ON FUNCTION
 kpi_engine.audit_table(text, text, text, text, uuid[], date, date) FROM public;

@@ -8,7 +8,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $not_waiting_condition$
     SELECT format(
-        '(%1$I IS NULL OR %1$I NOT IN (
+        '(%1$s IS NULL OR %1$s NOT IN (
              SELECT key FROM kpi_engine.change_log WHERE entity = %2$L AND key IS NOT NULL
              UNION
              SELECT key FROM kpi_engine.pending_changes WHERE entity = %2$L AND NOT is_applied
@@ -17,6 +17,7 @@ AS $not_waiting_condition$
 $not_waiting_condition$;
 
 COMMENT ON FUNCTION kpi_engine.not_waiting_condition(text, text) IS
-'Condition on a key column: no change of this entity waits for the next refresh. Internal.';
+'Condition on a key column (quoted, perhaps with its relation): no change of this entity waits for '
+'the next refresh. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.not_waiting_condition(text, text) FROM public;
