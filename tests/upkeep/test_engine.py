@@ -984,6 +984,73 @@ def test_row_with_a_pending_change_on_either_side_is_no_drift(market: Database) 
     assert differences(market) == []
 
 
+def test_week_that_begins_in_a_month_without_requests_is_audited(market: Database) -> None:
+    market.execute(
+        "UPDATE public.solicitudes SET created_at = '2024-05-01 12:00:00-05' "
+        f"WHERE id = {ANY_REQUEST}"
+    )
+    refresh(market, NOW)
+    wrong = [
+        "UPDATE kpi_engine.week_totals SET requests = requests + 5 WHERE semana = '2024-04-29'",
+        "DELETE FROM kpi_engine.week_totals WHERE semana = '2024-04-29'",
+    ]
+    for statement in wrong:
+        market.execute(statement)
+        assert audited(market) == 1
+        market.execute(statement)
+        assert audited_part(market, date(2024, 4, 1)) == 1
+        assert audited(market) == 0
+    assert market.rows("SELECT DISTINCT table_name, local_day::text FROM analytics.audit_log") == [
+        ("week_totals", "2024-04-29")
+    ]
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
+STRAY_DAYS = ("2019-05-06", "1850-01-01", "1999-12-27", "2150-01-01", "200000-01-01", "infinity")
+
+
+def test_stray_row_of_any_period_is_drift(market: Database) -> None:
+    """Whatever table has a period: also where no request, fact or other table has that month."""
+    tables = market.rows(
+        "SELECT table_name, period FROM kpi_engine.derived_tables, unnest(key_columns) AS period "
+        "WHERE 'solicitud' = ANY (root_entities) AND period IN ('dia', 'semana', 'mes') ORDER BY 1"
+    )
+    assert len(tables) > 6
+    strays = [
+        f"INSERT INTO kpi_engine.{table} SELECT (jsonb_populate_record(NULL::kpi_engine.{table}, "
+        f'to_jsonb(kept) || \'{{"{period}": "{day}"}}\')).* '
+        f"FROM (SELECT * FROM kpi_engine.{table} WHERE isfinite({period}) LIMIT 1) AS kept"
+        for table, period in tables
+        for day in STRAY_DAYS
+    ]
+    market.execute(*strays)
+    # At least: one that is healed changes others, which the strays of other months changed, too.
+    assert int(str(audited(market))) >= len(strays)
+    assert audited(market) == 0
+    market.execute(*strays)
+    with session(market) as connection:
+        found = [
+            connection.execute(f"SELECT analytics.audit({part}, 30)").fetchall()[0][0]
+            for part in range(1, 31)
+        ]
+    assert sum(found) >= len(strays)
+    assert audited(market) == 0
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
+def test_fact_with_a_day_of_no_month_is_drift(market: Database) -> None:
+    """Its month is one that other facts have; its day is of a month that nothing has."""
+    market.execute(
+        NEW_FACT.format(condition=LATE).replace(
+            "'solicitud_id',", "'local_day', '2019-05-05', 'solicitud_id',"
+        )
+    )
+    assert int(str(audited_part(market, date(2019, 5, 1)))) > 0
+    assert audited(market) == 0
+
+
 # -- what the next refresh will do ----------------------------------------------------------------
 
 TOMORROW = "2026-11-24 12:00:00-05"

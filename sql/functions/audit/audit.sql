@@ -22,7 +22,6 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 AS $audit$
 DECLARE
-    v_zone constant text := analytics.setting('time_zone');
     v_span record;
     v_cells bigint := 0;
     v_last_audit_id bigint;
@@ -44,44 +43,30 @@ BEGIN
     END IF;
     SELECT coalesce(max(audit_log.audit_id), 0) INTO v_last_audit_id FROM kpi_engine.audit_log;
     IF p_part IS NULL OR p_part = 1 THEN
-        v_cells := v_cells + kpi_engine.audit_derived_tables('-infinity', '-infinity');
+        v_cells := v_cells + kpi_engine.audit_derived_tables('-infinity', '1899-12-31');
     END IF;
     FOR v_span IN
         SELECT
             min(counted.first_day) AS first_day,
-            (max(counted.first_day) + interval '1 month')::date - 1 AS last_day
+            CASE
+                WHEN max(counted.first_day) = '2200-01-01' THEN 'infinity'
+                ELSE (max(counted.first_day) + interval '1 month')::date - 1
+            END AS last_day
         FROM (
             SELECT
                 month.first_day,
                 -- Months of one part of several do not follow each other.
                 CASE
                     WHEN p_part IS NULL OR v_shares = 1
-                        THEN div(sum(count(*)) OVER (ORDER BY month.first_day), v_span_rows)
+                        THEN div(sum(month.row_count) OVER (ORDER BY month.first_day), v_span_rows)
                     ELSE row_number() OVER (ORDER BY month.first_day)
                 END AS span
-            FROM (
-                SELECT fact.mes AS first_day
-                FROM kpi_engine.solicitud_facts AS fact
-                WHERE fact.mes > '-infinity'
-                UNION ALL
-                SELECT month_totals.mes
-                FROM kpi_engine.month_totals
-                WHERE month_totals.mes > '-infinity'
-                UNION ALL
-                SELECT date_trunc('month', kpi_engine.local_date(
-                    source.created_at, v_zone
-                )::timestamp)::date
-                FROM kpi_engine.src_solicitudes AS source
-                WHERE
-                    source.created_at_as_stored >= '1999-12-30'
-                    AND source.created_at_as_stored < '2100-01-02'
-            ) AS month
+            FROM kpi_engine.audited_months() AS month
             WHERE
                 p_part IS NULL
                 OR (
                     12 * extract(YEAR FROM month.first_day) + extract(MONTH FROM month.first_day)
                 )::integer % v_shares = p_part - 1
-            GROUP BY month.first_day
         ) AS counted
         GROUP BY counted.span
         ORDER BY first_day
