@@ -1051,6 +1051,121 @@ def test_fact_with_a_day_of_no_month_is_drift(market: Database) -> None:
     assert audited(market) == 0
 
 
+# A view whose cells are wrong: what it reads is wrong for the moment of a REFRESH by hand.
+WRONG_VIEWS: list[tuple[str, str, str, str, str | None]] = [
+    (
+        "mv_embudo_operativo",
+        "UPDATE kpi_engine.day_totals SET requests = requests {} 1 WHERE dia = '2026-11-20'",
+        "+",
+        "-",
+        "2026-11-20",
+    ),
+    # It shows the rows of its base: the ranks by city are wrong, and no other column.
+    (
+        "mv_ranking_asesores",
+        "UPDATE kpi_engine.asesor_facts SET ciudad_key = {}",
+        "asesor_id::text",
+        "analytics.city_key(ciudad)",
+        None,
+    ),
+    (
+        "mv_segmentos_asesores",
+        "UPDATE kpi_engine.asesor_accepted SET accepted_amount = accepted_amount {} 1",
+        "+",
+        "-",
+        None,
+    ),
+]
+
+
+def plant_wrong_view(database: Database, view: str, statement: str, wrong: str, right: str) -> None:
+    """Make a view wrong, and nothing else."""
+    database.execute(
+        statement.format(wrong),
+        f"REFRESH MATERIALIZED VIEW analytics.{view}",
+        statement.format(right),
+    )
+    assert differences(database) != []
+
+
+@pytest.mark.parametrize(("view", "statement", "wrong", "right", "day"), WRONG_VIEWS)
+def test_audit_compares_a_view_with_its_definition_and_the_next_refresh_publishes_it(
+    market: Database, view: str, statement: str, wrong: str, right: str, day: str | None
+) -> None:
+    plant_wrong_view(market, view, statement, wrong, right)
+    with session(market) as connection:
+        ((cells,),) = connection.execute("SELECT analytics.audit(30, 30)").fetchall()
+        assert cells > 0
+        assert connection.execute(
+            "SELECT sum(cells) FROM analytics.audit_log WHERE NOT is_healed"
+        ).fetchall() == [(cells,)]
+        assert connection.execute(
+            "SELECT DISTINCT table_name, local_day::text FROM analytics.audit_log"
+        ).fetchall() == [(view, day)]
+        assert connection.execute(
+            "SELECT view_name, reason FROM analytics.explain_refresh() WHERE is_stale"
+        ).fetchall() == [(view, "the audit found wrong cells in it")]
+        # It is known: nothing counts twice.
+        assert connection.execute("SELECT analytics.audit()").fetchall() == [(0,)]
+    refresh(market, NOW)
+    assert differences(market) == []
+    assert market.rows("SELECT bool_and(is_healed) FROM analytics.audit_log") == [(True,)]
+    assert refresh(market, NOW) == ("unchanged", "nothing changed")
+
+
+def test_healed_city_key_of_an_advisor_is_published(market: Database) -> None:
+    """No column shows it; the ranks by city follow from it."""
+    market.execute(
+        "UPDATE kpi_engine.asesor_facts SET ciudad_key = asesor_id::text",
+        "REFRESH MATERIALIZED VIEW analytics.mv_ranking_asesores",
+    )
+    assert int(str(audited(market))) > 0
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
+def test_scheduled_refresh_finds_a_wrong_view_and_publishes_it(market: Database) -> None:
+    plant_wrong_view(market, *WRONG_VIEWS[0][:4])
+    market.execute("SELECT analytics.set_setting('audit_rotation', '1')")
+    with session(market) as connection:
+        scheduled_refresh(connection)
+    assert market.rows("SELECT table_name, column_name, is_healed FROM analytics.audit_log") != []
+    assert differences(market) == []
+
+
+def test_audit_leaves_out_a_view_that_a_refresh_would_publish_anyway(market: Database) -> None:
+    """Its definition does not give what a refresh would: its day is yesterday."""
+    plant_wrong_view(market, *WRONG_VIEWS[2][:4])
+    with session(market, TOMORROW) as connection:
+        assert connection.execute("SELECT analytics.audit(30, 30)").fetchall() == [(0,)]
+    with session(market) as connection:
+        assert connection.execute("SELECT analytics.audit(30, 30)").fetchall() != [(0,)]
+
+
+def test_view_that_the_audit_cannot_compare_is_a_warning(market: Database) -> None:
+    market.execute(
+        "CREATE FUNCTION public.one() RETURNS integer LANGUAGE sql IMMUTABLE "
+        "SET search_path = pg_catalog AS 'SELECT 1'",
+        "GRANT EXECUTE ON FUNCTION public.one() TO analytics_owner",
+        "GRANT CREATE ON SCHEMA analytics TO analytics_owner",
+        "SET ROLE analytics_owner; CREATE MATERIALIZED VIEW analytics.mv_one AS "
+        "SELECT public.one() AS one; RESET ROLE",
+    )
+    refresh(market, NOW)
+    assert audited(market) == 0
+    market.execute("REVOKE ALL ON FUNCTION public.one() FROM public, analytics_owner")
+    plant_wrong_view(market, *WRONG_VIEWS[0][:4])
+    said: list[str] = []
+    with session(market) as connection:
+        connection.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+        assert connection.execute("SELECT analytics.audit(30, 30)").fetchall() != [(0,)]
+    assert any(
+        text.startswith("teloo-analytics: the audit could not compare view mv_one: ")
+        and text.endswith("(SQLSTATE 42501)")
+        for text in said
+    ), said
+
+
 # -- what the next refresh will do ----------------------------------------------------------------
 
 TOMORROW = "2026-11-24 12:00:00-05"

@@ -2,7 +2,7 @@
 --
 -- Invariant: all of history, or one part of it. The part of a month never changes (month number
 -- modulo n - 1). So all parts together miss nothing while history grows. Part n has the tables that
--- do not follow from requests by day.
+-- do not follow from requests by day, and the published views.
 -- An audit of everything takes months with few requests together. One such group is a span.
 -- SECURITY DEFINER: operators do not own the derived tables.
 
@@ -75,9 +75,11 @@ BEGIN
     END LOOP;
     IF p_part IS NULL OR p_part = p_parts THEN
         v_cells := v_cells + kpi_engine.audit_derived_tables(NULL, NULL);
+        v_cells := v_cells + kpi_engine.audit_views();
     END IF;
     IF v_cells > 0 THEN
-        RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s), and set them right', v_cells
+        RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s): the next refresh shows '
+            'the right ones', v_cells
             USING DETAIL = (
                 SELECT string_agg(
                     format('%s in %s.%s', listed.cells, listed.table_name, listed.column_name), ', '
@@ -104,10 +106,11 @@ END;
 $audit$;
 
 COMMENT ON FUNCTION analytics.audit(integer, integer) IS
-'Compares facts, months, reference counts and advisors'' totals with the source: everything, or '
-'part p_part of p_parts. Heals the differences, lists them in analytics.audit_log by day and '
-'column, and returns their number: 0 is good. is_healed becomes true with the next refresh, when '
-'the views show the right cells. Pending changes are no differences. Errors: 22023 if there is no '
+'Compares facts, months, reference counts and advisors'' totals with the source, and the KPI views '
+'that are up to date with their definitions: everything, or part p_part of p_parts. Heals the '
+'derived tables, lists the differences in analytics.audit_log by day and column, and returns their '
+'number: 0 is good. is_healed becomes true with the next refresh, when the views show the right '
+'cells. Pending changes are no differences. Errors: 22023 if there is no '
 'such part, 55P03 while a refresh runs.';
 
 REVOKE ALL ON FUNCTION analytics.audit(integer, integer) FROM public;

@@ -1,6 +1,7 @@
 -- Says for each materialized view whether it has to be refreshed, and why.
 --
--- Invariant: a view without a reason holds what its definition gives at this moment, unless it
+-- Invariant: a view without a reason holds what its definition gives at this moment, which the
+-- audit checks (kpi_engine.audit_views), unless it
 -- reads tables of other services: only the refresh asks these (kpi_engine.outside_reason). The
 -- refresh and analytics.explain_refresh() both decide here. A view that is gone is listed too: it
 -- was refreshed before, and its absence is a failure, not less work.
@@ -49,6 +50,12 @@ BEGIN
                 WHEN views.reads_else THEN 'it reads tables whose changes are not noted'
                 WHEN views.needed_version > coalesce(view_state.published_version, -1)
                     THEN 'data that it shows changed'
+                WHEN
+                    EXISTS (
+                        SELECT FROM kpi_engine.audit_log AS found
+                        WHERE NOT found.is_healed AND found.table_name = views.view_name
+                    )
+                    THEN 'the audit found wrong cells in it'
                 WHEN
                     view_state.calculated_at
                     > greatest(analytics.now(), clock_timestamp()) + kpi_engine.clock_tolerance()
