@@ -1,9 +1,9 @@
 -- Tells whether a materialized view shows something else than its definition gives now.
 --
 -- Invariant: calculado_at does not count. If there is a view of the same name with _base,
--- everything else follows from it. Then only its rows are compared, but for a view that the audit
--- has to set right. A row that is there twice makes
--- a difference, so that the REFRESH fails by it.
+-- everything else follows from it. Then only its rows are compared, unless the audit found wrong
+-- cells that no refresh has healed yet. A row that is there twice makes a difference, so that the
+-- REFRESH fails by it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.view_differs(p_view_name text)
 RETURNS boolean
@@ -15,7 +15,7 @@ SET jit = off
 AS $view_differs$
 DECLARE
     v_published constant regclass := format('analytics.%I', p_view_name)::regclass;
-    -- Where cells were wrong, the view may not follow from the rows that it shows of its base.
+    -- A column of the base that the view does not show, such as ciudad_key, may have been wrong.
     v_base constant regclass := CASE
         WHEN NOT EXISTS (SELECT FROM kpi_engine.audit_log WHERE NOT audit_log.is_healed)
             THEN to_regclass(format('kpi_engine.%I', p_view_name || '_base'))
