@@ -353,6 +353,159 @@ def test_time_zone_can_not_change_during_a_batch(market: Database) -> None:
     assert differences(market) == []
 
 
+RETYPED = (
+    "BEGIN",
+    "SELECT analytics.release_source()",
+    "ALTER TABLE public.ofertas_detalle ALTER COLUMN precio_unitario TYPE numeric(14, 2) "
+    "USING precio_unitario / 10",
+    "SELECT analytics.bind_source()",
+    "COMMIT",
+)
+
+
+def batches_begun(rebuilder: psycopg.Connection) -> list[int]:
+    """Begin a rebuild step by step, as the procedure does; return its batches."""
+    rebuilder.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
+    rows = rebuilder.execute("SELECT unnest(kpi_engine.begin_rebuild(false))").fetchall()
+    return [int(row[0]) for row in rows]
+
+
+def leave_all_batches(database: Database) -> None:
+    """Leave a rebuild behind of which all batches are done, and not the completion."""
+    with session(database) as rebuilder:
+        for batch in batches_begun(rebuilder):
+            rebuilder.execute("SELECT kpi_engine.continue_rebuild(%s)", [batch])
+        rebuilder.execute("SELECT pg_advisory_unlock_all()")
+
+
+def change_unnoted(database: Database) -> None:
+    """Change all prices in a way that neither the log nor the catalog shows."""
+    database.execute(
+        "UPDATE public.ofertas_detalle SET precio_unitario = round(precio_unitario * 0.5, 2)",
+        "DELETE FROM kpi_engine.change_log",
+        "DELETE FROM kpi_engine.pending_changes",
+    )
+
+
+def call(database: Database, statement: str) -> None:
+    """Run a procedure with a pinned clock."""
+    with session(database) as connection:
+        connection.execute(statement.encode())
+
+
+def test_rebuild_does_not_go_on_when_the_source_was_bound_again_since(market: Database) -> None:
+    leave_all_batches(market)
+    market.execute(*RETYPED)
+    call(market, CALL)
+    assert market.rows("SELECT rebuild_reason FROM kpi_engine.engine_state") == [(None,)]
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+def test_scheduled_refresh_does_not_go_on_with_a_rebuild_that_a_reason_made_void(
+    market: Database,
+) -> None:
+    leave_all_batches(market)
+    market.execute(GATE_OFF, *RETYPED, SCHEDULED)
+    call(market, "CALL analytics.work()")
+    assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+    assert differences(market) == []
+
+
+def test_forced_refresh_does_not_go_on_with_a_rebuild_from_before(market: Database) -> None:
+    leave_all_batches(market)
+    change_unnoted(market)
+    market.execute(GATE_OFF, "SELECT kpi_engine.queue_refresh(true, 'operator')")
+    call(market, "CALL analytics.work()")
+    assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+    assert differences(market) == []
+
+
+def test_forced_refresh_that_lost_its_session_goes_on_where_it_was(market: Database) -> None:
+    market.execute("SELECT kpi_engine.queue_refresh(true, 'operator')")
+    with held_rebuild(market, 2, "CALL analytics.work()") as (result, _, pid):
+        market.execute(f"SELECT pg_terminate_backend({pid})")
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            result.result(timeout=120)
+        market.wait_until_gone(pid)
+    done = market.rows(BATCHES)
+    assert [row[1] is not None for row in done] == [True, True, False, False, False]
+    market.execute("CALL analytics.tick()")
+    with held_rebuild(market, 3, "CALL analytics.work()"):
+        assert market.rows(BATCHES)[:2] == done[:2]
+    assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+    assert differences(market) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "age", "goes_on"),
+    [
+        (CALL, "59 minutes", True),
+        (CALL, "61 minutes", False),
+        ("CALL analytics.rebuild(p_restart => false)", "3 days", True),
+    ],
+)
+def test_an_old_rebuild_goes_on_only_if_that_is_asked_for(
+    market: Database, statement: str, age: str, goes_on: bool
+) -> None:
+    leave_all_batches(market)
+    market.execute(
+        f"UPDATE kpi_engine.rebuild_batches SET planned_at = planned_at - interval '{age}'"
+    )
+    epoch = "SELECT epoch FROM kpi_engine.engine_state"
+    before = market.rows(epoch)
+    call(market, statement)
+    assert (market.rows(epoch) == before) == goes_on
+    assert differences(market) == []
+
+
+def test_a_source_that_is_bound_again_during_a_rebuild_is_computed_again_after_it(
+    market: Database,
+) -> None:
+    with session(market) as rebuilder:
+        for batch in batches_begun(rebuilder):
+            rebuilder.execute("SELECT kpi_engine.continue_rebuild(%s)", [batch])
+            if batch == 2:
+                market.execute(*RETYPED)
+        rebuilder.execute("SELECT kpi_engine.continue_rebuild()")
+        assert market.rows("SELECT rebuild_reason FROM kpi_engine.engine_state") == [
+            ("the source tables were bound again",)
+        ]
+    assert refresh(market, NOW) == ("full", "the source tables were bound again")
+    assert differences(market) == []
+    assert audited(market) == 0
+
+
+@pytest.mark.parametrize("is_gap_before", [False, True])
+def test_a_gap_that_a_tick_sees_during_a_rebuild_is_computed_again_after_it(
+    market: Database, is_gap_before: bool
+) -> None:
+    gap = (
+        "ALTER TABLE public.ofertas DISABLE TRIGGER teloo_analytics_update",
+        "UPDATE public.ofertas SET monto_total = monto_total + 1 WHERE id IN "
+        "(SELECT id FROM public.ofertas LIMIT 50)",
+        "ALTER TABLE public.ofertas ENABLE ALWAYS TRIGGER teloo_analytics_update",
+    )
+    reasons = "SELECT rebuild_reason, reasons_noted FROM kpi_engine.engine_state"
+    # It is a copy, and takes the triggers over as they are.
+    assert refresh(market, NOW)[0] == "unchanged"
+    if is_gap_before:
+        market.execute(*gap)
+    leave_all_batches(market)
+    ((_, before),) = market.rows(reasons)
+    if not is_gap_before:
+        market.execute(*gap)
+    market.execute("CALL analytics.tick()")
+    market.execute("CALL analytics.tick()")
+    ((reason, noted),) = market.rows(reasons)
+    assert reason == "change capture was missing or disabled for a while"
+    assert int(str(noted)) == int(str(before)) + 1
+    call(market, CALL)
+    assert market.rows("SELECT rebuild_reason FROM kpi_engine.engine_state") == [(None,)]
+    assert refresh(market, NOW)[0] == "unchanged"
+    assert differences(market) == []
+
+
 def test_truncate_during_a_rebuild_leads_to_a_full_refresh(market: Database) -> None:
     with (
         market.session() as truncater,

@@ -97,8 +97,8 @@ CALLABLE = {
     "kpi_engine.work_step(text,bigint,boolean,text,text)",
     "analytics.trim_cron_history(integer)",
     "kpi_engine.refresh_lock_key()",
-    "kpi_engine.run_rebuild_steps(boolean,text,text)",
-    "kpi_engine.begin_rebuild(boolean)",
+    "kpi_engine.run_rebuild_steps(boolean,bigint,text,text)",
+    "kpi_engine.begin_rebuild(boolean,bigint)",
     "kpi_engine.continue_rebuild(integer)",
     # The doctor looks at the jobs of pg_cron as this role.
     "kpi_engine.cron_jobs(text)",

@@ -30,9 +30,11 @@ BEGIN
         -- A dump may leave out the data of some tables. Their contents are unknown then.
         v_lost := kpi_engine.lost_derived_table();
         IF v_lost IS NOT NULL THEN
-            UPDATE kpi_engine.engine_state
-            SET rebuild_reason = format('%s came without its rows from a dump', v_lost)
-            WHERE engine_state.time_zone IS NOT NULL AND engine_state.rebuild_reason IS NULL;
+            PERFORM kpi_engine.note_rebuild_reason(
+                format('%s came without its rows from a dump', v_lost)
+            )
+            FROM kpi_engine.engine_state
+            WHERE engine_state.time_zone IS NOT NULL;
         END IF;
     END IF;
     v_capture := kpi_engine.capture_signature();

@@ -25,6 +25,7 @@ SET row_security = off
 AS $watch_change_capture$
 DECLARE
     v_state kpi_engine.engine_state;
+    v_capture jsonb;
     v_gap text;
 BEGIN
     -- A refresh has the lock. It decides by itself, and the next tick looks again.
@@ -44,14 +45,23 @@ BEGIN
         OR v_state.time_zone IS NULL THEN
         RETURN;
     END IF;
-    IF v_state.rebuild_reason IS NULL
-        AND v_state.capture_signature IS NOT NULL
-        AND kpi_engine.misses_changes(
-            v_state.capture_signature, kpi_engine.capture_signature()
+    v_capture := kpi_engine.capture_signature();
+    IF v_state.capture_signature IS NOT NULL
+        AND kpi_engine.misses_changes(v_state.capture_signature, v_capture)
+        AND (
+            v_state.rebuild_reason IS NULL
+            -- An unfinished rebuild covers the reason that is there, and not this one.
+            OR EXISTS (
+                SELECT FROM kpi_engine.rebuild_batches
+                WHERE
+                    rebuild_batches.batch = 1
+                    AND rebuild_batches.reasons_noted = v_state.reasons_noted
+                    AND kpi_engine.misses_changes(rebuild_batches.capture_signature, v_capture)
+            )
         ) THEN
         v_gap := coalesce(
             analytics.capture_gap(), 'change capture was missing or disabled for a while');
-        UPDATE kpi_engine.engine_state SET rebuild_reason = v_gap;
+        PERFORM kpi_engine.note_rebuild_reason(v_gap);
         RAISE WARNING 'teloo-analytics: %: the next refresh computes everything again', v_gap
             USING HINT = 'If it stays: CALL analytics.apply_change_capture(); as the owner of the '
                          'operational tables.';

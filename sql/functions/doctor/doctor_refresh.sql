@@ -125,7 +125,8 @@ BEGIN
                     CASE
                         WHEN is_at_work THEN ARRAY[]::text[]
                         ELSE ARRAY[
-                            'CALL analytics.rebuild();  -- goes on; outside a transaction block'
+                            'CALL analytics.rebuild(p_restart => false);  -- goes on; outside a '
+                            'transaction block'
                         ]
                     END
                 FROM analytics.rebuild_progress AS rebuild

@@ -1,7 +1,8 @@
 -- Ends a rebuild: the changes that it covered no longer wait. Later changes still do.
 --
 -- Invariant: it is called in the transaction that makes the rebuilt sets the active ones. If only
--- some tables were computed again, pending changes are still to be applied.
+-- some tables were computed again, pending changes are still to be applied. A reason for a rebuild
+-- that was noted after the plan stays: batches before it may be void.
 
 CREATE OR REPLACE FUNCTION kpi_engine.finish_rebuild(p_today date)
 RETURNS void
@@ -19,7 +20,11 @@ BEGIN
             capture_signature = batch.capture_signature,
             database_identity = kpi_engine.database_identity(),
             today = p_today,
-            rebuild_reason = NULL
+            -- A later reason stays.
+            rebuild_reason = CASE
+                WHEN batch.reasons_noted = engine_state.reasons_noted THEN NULL
+                ELSE engine_state.rebuild_reason
+            END
         FROM kpi_engine.rebuild_batches AS batch
         WHERE batch.batch = 1;
         DELETE FROM kpi_engine.pending_changes

@@ -15,6 +15,7 @@ AS $plan_rebuild$
 DECLARE
     v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
     v_capture constant jsonb := kpi_engine.capture_signature();
+    v_planned_at constant timestamptz := clock_timestamp();
     v_batches integer;
 BEGIN
     PERFORM kpi_engine.compact_change_log();
@@ -33,7 +34,7 @@ BEGIN
     -- Bounds are instants, so that the requests of a batch lie together in the source.
     INSERT INTO kpi_engine.rebuild_batches (
         batch, created_after, created_until, requests, epoch, time_zone, rules_checksum,
-        capture_signature
+        capture_signature, reasons_noted, planned_at
     )
     WITH numbered AS (
         SELECT
@@ -76,18 +77,21 @@ BEGIN
         engine_state.epoch,
         analytics.setting('time_zone'),
         kpi_engine.rules_checksum(),
-        v_capture
+        v_capture,
+        engine_state.reasons_noted,
+        v_planned_at
     FROM bounded
     CROSS JOIN kpi_engine.engine_state
     WINDOW ordered AS (ORDER BY bounded.created_until);
     GET DIAGNOSTICS v_batches := ROW_COUNT;
     IF v_batches = 0 THEN
         INSERT INTO kpi_engine.rebuild_batches (
-            batch, requests, epoch, time_zone, rules_checksum, capture_signature
+            batch, requests, epoch, time_zone, rules_checksum, capture_signature, reasons_noted,
+            planned_at
         )
         SELECT
             1, 0, engine_state.epoch, analytics.setting('time_zone'), kpi_engine.rules_checksum(),
-            v_capture
+            v_capture, engine_state.reasons_noted, v_planned_at
         FROM kpi_engine.engine_state;
         v_batches := 1;
     END IF;

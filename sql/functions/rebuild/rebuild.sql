@@ -1,11 +1,12 @@
 -- Computes everything again from the source, and commits after each batch.
 --
 -- Invariant: until the end, readers see the state before, and none of them waits. Its memory is
--- bounded. After an interruption the next call continues. analytics.rebuild_progress shows its
--- progress. It runs only outside a transaction block.
+-- bounded. After an interruption the next call within an hour continues. (kpi_engine.begin_rebuild
+-- says when.) analytics.rebuild_progress shows its progress. It runs only outside a transaction
+-- block.
 -- SECURITY INVOKER, because a definer can't COMMIT. search_path is set again after each COMMIT.
 
-CREATE OR REPLACE PROCEDURE analytics.rebuild(p_restart boolean DEFAULT false)
+CREATE OR REPLACE PROCEDURE analytics.rebuild(p_restart boolean DEFAULT NULL)
 LANGUAGE plpgsql
 SECURITY INVOKER
 AS $rebuild$
@@ -22,7 +23,7 @@ BEGIN
         PERFORM kpi_engine.raise_refresh_running();
     END IF;
     v_start := kpi_engine.show_refresh_start(true);
-    CALL kpi_engine.run_rebuild_steps(p_restart, v_message, v_sqlstate);
+    CALL kpi_engine.run_rebuild_steps(p_restart, NULL, v_message, v_sqlstate);
     SET LOCAL search_path = pg_catalog, pg_temp;
     IF v_sqlstate IS NULL THEN
         BEGIN
@@ -45,7 +46,7 @@ BEGIN
     IF v_sqlstate IS NOT NULL THEN
         RAISE EXCEPTION 'the rebuild ended early: %', v_message
             USING ERRCODE = v_sqlstate,
-                  HINT = 'CALL analytics.rebuild(); goes on where it ended.';
+                  HINT = 'CALL analytics.rebuild(p_restart => false); goes on where it ended.';
     END IF;
 END;
 $rebuild$;
@@ -53,8 +54,10 @@ $rebuild$;
 COMMENT ON PROCEDURE analytics.rebuild (boolean) IS
 'Computes all facts, months and totals again from the source, and publishes the views. Run it '
 'outside a transaction block. It commits after each batch (setting rebuild_batch_requests). After '
-'an interruption it goes on, unless p_restart is true. analytics.rebuild_progress shows its '
-'progress. Errors: 55P03 while a refresh runs, 2D000 in a transaction block.';
+'an interruption it goes on if it was begun less than an hour ago. p_restart: true never goes on, '
+'false goes on however long ago that was. In any case it begins anew if the zone, the rules or the '
+'source changed, or change capture had a gap. analytics.rebuild_progress shows its progress. '
+'Errors: 55P03 while a refresh runs, 2D000 in a transaction block.';
 
 REVOKE ALL ON PROCEDURE analytics.rebuild(boolean) FROM public;
 GRANT EXECUTE ON PROCEDURE analytics.rebuild(boolean) TO analytics_operador;

@@ -6,7 +6,7 @@
 -- SECURITY INVOKER, because a definer can't COMMIT. search_path is set again after each COMMIT.
 
 CREATE OR REPLACE PROCEDURE kpi_engine.run_rebuild_steps(
-    p_restart boolean, INOUT p_message text, INOUT p_sqlstate text
+    p_restart boolean, p_job_id bigint, INOUT p_message text, INOUT p_sqlstate text
 )
 LANGUAGE plpgsql
 SECURITY INVOKER
@@ -17,7 +17,7 @@ DECLARE
     v_done integer := 0;
 BEGIN
     BEGIN
-        v_batches := kpi_engine.begin_rebuild(p_restart);
+        v_batches := kpi_engine.begin_rebuild(p_restart, p_job_id);
     EXCEPTION WHEN query_canceled OR OTHERS THEN
         GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
     END;
@@ -49,10 +49,11 @@ BEGIN
 END;
 $run_rebuild_steps$;
 
-COMMENT ON PROCEDURE kpi_engine.run_rebuild_steps (boolean, text, text) IS
-'Runs a rebuild (from the start with p_restart), committing after each batch; hands back the '
-'message and SQLSTATE of what ended it, or NULL. Internal to analytics.rebuild() and work().';
+COMMENT ON PROCEDURE kpi_engine.run_rebuild_steps (boolean, bigint, text, text) IS
+'Runs a rebuild (p_restart and p_job_id as in kpi_engine.begin_rebuild()), committing after each '
+'batch; hands back the message and SQLSTATE of what ended it, or NULL. Internal to '
+'analytics.rebuild() and work().';
 
-REVOKE ALL ON PROCEDURE kpi_engine.run_rebuild_steps(boolean, text, text) FROM public;
-GRANT EXECUTE ON PROCEDURE kpi_engine.run_rebuild_steps(boolean, text, text)
+REVOKE ALL ON PROCEDURE kpi_engine.run_rebuild_steps(boolean, bigint, text, text) FROM public;
+GRANT EXECUTE ON PROCEDURE kpi_engine.run_rebuild_steps(boolean, bigint, text, text)
 TO analytics_operador, analytics_scheduler;

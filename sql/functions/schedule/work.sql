@@ -50,7 +50,7 @@ BEGIN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
         IF v_sqlstate IS NULL AND v_in_steps THEN
-            CALL kpi_engine.run_rebuild_steps(false, v_message, v_sqlstate);
+            CALL kpi_engine.run_rebuild_steps(NULL, v_job_id, v_message, v_sqlstate);
             SET LOCAL search_path = pg_catalog, pg_temp;
         END IF;
         BEGIN

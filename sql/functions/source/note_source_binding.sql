@@ -28,15 +28,13 @@ BEGIN
             WHEN engine_state.source_binding IS NULL
                 THEN coalesce(engine_state.database_identity, kpi_engine.database_identity())
             ELSE engine_state.database_identity
-        END,
-        rebuild_reason = CASE
-            WHEN v_is_changed AND p_is_moved
-                THEN coalesce(engine_state.rebuild_reason, 'the source tables were bound again')
-            ELSE engine_state.rebuild_reason
         END
     WHERE
         (engine_state.source_binding, engine_state.source_values)
         IS DISTINCT FROM (v_now.binding, v_now.enum_values);
+    IF v_is_changed AND p_is_moved THEN
+        PERFORM kpi_engine.note_rebuild_reason('the source tables were bound again');
+    END IF;
     RETURN v_is_changed;
 END;
 $note_source_binding$;

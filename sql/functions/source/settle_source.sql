@@ -50,13 +50,11 @@ BEGIN
     END IF;
     PERFORM kpi_engine.require_source(true);
     -- An enum value that no rule names, or the expression of a generated column.
-    UPDATE kpi_engine.engine_state SET
-        source_values = v_now.enum_values,
-        rebuild_reason = CASE
-            WHEN kpi_engine.same_values(engine_state.source_values, v_now.enum_values)
-                THEN engine_state.rebuild_reason
-            ELSE coalesce(engine_state.rebuild_reason, 'values of the source got other names')
-        END
+    IF v_state.source_values <> v_now.enum_values
+        AND NOT kpi_engine.same_values(v_state.source_values, v_now.enum_values) THEN
+        PERFORM kpi_engine.note_rebuild_reason('values of the source got other names');
+    END IF;
+    UPDATE kpi_engine.engine_state SET source_values = v_now.enum_values
     WHERE engine_state.source_values <> v_now.enum_values;
 END;
 $settle_source$;
