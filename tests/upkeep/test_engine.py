@@ -506,6 +506,26 @@ def test_a_gap_that_a_tick_sees_during_a_rebuild_is_computed_again_after_it(
     assert differences(market) == []
 
 
+def test_refresh_that_waits_for_another_time_zone_computes_the_windows_of_its_day(
+    market: Database,
+) -> None:
+    with (
+        market.connect(autocommit=False) as operator,
+        session(market) as refresher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # It is tomorrow in Tokyo.
+        operator.execute("SELECT analytics.set_setting('time_zone', 'Asia/Tokyo')")
+        result = pool.submit(refresher.execute, "SELECT * FROM analytics.refresh_all_mv()")
+        wait_until_blocked(market, pid_of(refresher), pid_of(operator))
+        operator.commit()
+        result.result(timeout=120)
+    assert market.rows("SELECT time_zone, today FROM kpi_engine.engine_state") == [
+        ("Asia/Tokyo", date(2026, 11, 24))
+    ]
+    assert differences(market, zone="Asia/Tokyo") == []
+
+
 def test_truncate_during_a_rebuild_leads_to_a_full_refresh(market: Database) -> None:
     with (
         market.session() as truncater,

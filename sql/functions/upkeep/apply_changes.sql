@@ -13,7 +13,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $apply_changes$
 DECLARE
-    v_today constant date := analytics.today();
+    v_today date;
     v_changes kpi_engine.changed_keys[];
     v_keys bigint;
     v_changed_tables text[] := ARRAY[]::text[];
@@ -23,6 +23,8 @@ BEGIN
     PERFORM kpi_engine.settle();
     PERFORM kpi_engine.note_origins(true);
     PERFORM kpi_engine.hold_time_zone(NULL);
+    -- It may have waited for another zone.
+    v_today := analytics.today();
     PERFORM kpi_engine.note_hub_changes(ARRAY[]::text[], false);
     SELECT
         array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
