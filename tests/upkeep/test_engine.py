@@ -526,6 +526,36 @@ def test_refresh_that_waits_for_another_time_zone_computes_the_windows_of_its_da
     assert differences(market, zone="Asia/Tokyo") == []
 
 
+FORCED = "SELECT * FROM analytics.refresh_all_mv(force => true)"
+EVERYTHING = "INSERT INTO kpi_engine.lost_changes (relation, message) VALUES ('a', 'a test')"
+
+
+@pytest.mark.parametrize("kind", ["forced", "changed rules", "a lost change, too"])
+def test_requests_that_move_between_the_batches_of_a_full_refresh_are_not_lost(
+    market: Database, kind: str
+) -> None:
+    market.execute(GATE_OFF)
+    if kind == "changed rules":
+        market.execute("UPDATE kpi_engine.derived_tables SET rules_checksum = 'another'")
+    call_it = "SELECT * FROM analytics.refresh_all_mv()" if kind == "changed rules" else FORCED
+    with held_rebuild(market, 1, call_it) as (result, keeper, _):
+        # From batches that are to come into the one that is done.
+        market.execute(
+            "UPDATE public.solicitudes SET created_at = "
+            "(SELECT min(created_at) FROM public.solicitudes WHERE created_at > '2001-01-01') "
+            "WHERE id IN (SELECT id FROM public.solicitudes WHERE created_at BETWEEN "
+            "'2026-09-01' AND '2026-12-30' ORDER BY created_at DESC LIMIT 20)"
+        )
+        if kind == "a lost change, too":
+            market.execute(EVERYTHING)
+        keeper.execute("SELECT pg_advisory_unlock_all()")
+        result.result(timeout=120)
+    assert last_run(market)[0] == "full"
+    assert differences(market) == []
+    assert audited(market) == 0
+    assert refresh(market, NOW)[0] == ("full" if kind == "a lost change, too" else "unchanged")
+
+
 def test_truncate_during_a_rebuild_leads_to_a_full_refresh(market: Database) -> None:
     with (
         market.session() as truncater,

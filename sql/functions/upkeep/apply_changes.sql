@@ -14,6 +14,7 @@ SET search_path = pg_catalog, pg_temp
 AS $apply_changes$
 DECLARE
     v_today date;
+    v_known_today date;
     v_changes kpi_engine.changed_keys[];
     v_keys bigint;
     v_changed_tables text[] := ARRAY[]::text[];
@@ -49,6 +50,7 @@ BEGIN
     IF reason IS NOT NULL THEN
         mode := 'full';
         v_changed_tables := kpi_engine.rebuild_in_transaction(v_today, NULL);
+        v_changed_tables := v_changed_tables || kpi_engine.apply_later_changes(v_today);
         SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM kpi_engine.month_totals;
         IF requests <= 100000 THEN
             PERFORM kpi_engine.note_uncountable_rows(true);
@@ -60,9 +62,9 @@ BEGIN
     v_stale_tables := kpi_engine.stale_derived_tables();
     IF v_stale_tables <> ARRAY[]::text[] THEN
         -- First the tables of changed rules, for the day of the last refresh. Then the changes.
-        v_changed_tables := kpi_engine.rebuild_in_transaction(
-            (SELECT engine_state.today FROM kpi_engine.engine_state), v_stale_tables
-        );
+        v_known_today := (SELECT engine_state.today FROM kpi_engine.engine_state);
+        v_changed_tables := kpi_engine.rebuild_in_transaction(v_known_today, v_stale_tables);
+        v_changed_tables := v_changed_tables || kpi_engine.apply_later_changes(v_known_today);
     END IF;
     IF v_keys = 0 AND v_today = (SELECT engine_state.today FROM kpi_engine.engine_state) THEN
         mode := 'unchanged';
