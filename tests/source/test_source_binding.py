@@ -1,7 +1,9 @@
 """The operational tables move, change or hide under the KPIs: never a silent wrong number."""
 
 import os
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import get_args
 
@@ -501,16 +503,64 @@ def test_a_table_that_became_a_partition_of_another_is_captured_through_that_one
     assert view_differences(market, NOW) == []
 
 
-def test_a_restart_with_an_unlogged_table_computes_everything_again(market: Database) -> None:
-    market.execute("ALTER TABLE public.auditorias_tiendas SET UNLOGGED")
-    refresh(market, NOW)
-    assert refresh(market, NOW)[0] == "unchanged"
-    market.execute(
-        "UPDATE kpi_engine.engine_state SET catalog_fingerprint = NULL, "
-        "capture_signature = jsonb_set(capture_signature, "
-        "ARRAY['public.auditorias_tiendas'::regclass::oid::text, '2'], '\"before\"')"
+def crash(database: Database) -> None:
+    """Stop the server at once, as a loss of power would, and start it."""
+    database.execute("CHECKPOINT")
+    database.cluster.stop("immediate")
+    database.cluster.start()
+
+
+def kill_a_session(database: Database) -> None:
+    """Kill one process: the server ends all sessions and recovers, and its postmaster stays."""
+    with database.connect() as victim:
+        os.kill(victim.info.backend_pid, signal.SIGKILL)
+        with pytest.raises(psycopg.OperationalError):
+            while True:
+                victim.execute("SELECT 1")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            database.rows("SELECT 1")
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            break
+
+
+@pytest.fixture
+def killable() -> Iterator[Database]:
+    """The golden data of generation A in a server of its own, which may be killed."""
+    cluster = Cluster(
+        f"test-unlogged-{os.getpid()}",
+        binaries=system_binaries(),
+        database="shop",
+        settings=TEST_SETTINGS,
     )
-    assert refresh(market, NOW)[0] == "full"
+    try:
+        cluster.start()
+        yield golden(Database(cluster, "shop"), "A")
+    finally:
+        cluster.remove()
+
+
+@pytest.mark.parametrize("how", [crash, kill_a_session])
+def test_a_crash_that_empties_an_unlogged_table_computes_everything_again(
+    killable: Database, how: Callable[[Database], None]
+) -> None:
+    rows = "SELECT count(*) FROM public.auditorias_tiendas"
+    # All tables are logged: nothing is lost, and nothing is computed again.
+    how(killable)
+    assert refresh(killable, NOW)[0] == "unchanged"
+    killable.execute("ALTER TABLE public.auditorias_tiendas SET UNLOGGED")
+    refresh(killable, NOW)
+    assert refresh(killable, NOW)[0] == "unchanged"
+    assert killable.rows(rows) != [(0,)]
+    how(killable)
+    assert killable.rows(rows) == [(0,)]
+    assert refresh(killable, NOW)[0] == "full"
+    assert view_differences(killable, NOW) == []
+    assert refresh(killable, NOW)[0] == "unchanged"
 
 
 # -- released, for a change of the schema ---------------------------------------------------------

@@ -54,7 +54,7 @@ BEGIN
             CASE
                 WHEN triggers.is_working THEN concat(triggers.row_versions, CASE
                     -- A crash empties an unlogged table, and no trigger fires.
-                    WHEN pg_class.relpersistence = 'u' THEN pg_postmaster_start_time()::text
+                    WHEN pg_class.relpersistence = 'u' THEN kpi_engine.unlogged_since()
                 END)
             END
         FROM (

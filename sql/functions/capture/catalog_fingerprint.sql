@@ -2,8 +2,9 @@
 --
 -- Invariant: each change to one of these tables or views, to its columns, triggers, rules, rights,
 -- policies or partitions, or to the role that reads them, writes a row of the catalog, and so makes
--- another value. The same value twice means that nothing was done. It looks only at the given
--- relations, by index. A name can mean another table only after it was taken from one of these.
+-- another value. So does a crash of the server, if one of them is unlogged: it is empty then. The
+-- same value twice means that nothing was done. It looks only at the given relations, by index. A
+-- name can mean another table only after it was taken from one of these.
 -- PL/pgSQL keeps the plan: each refresh and each tick asks.
 
 CREATE OR REPLACE FUNCTION kpi_engine.catalog_fingerprint(p_relations oid[])
@@ -90,6 +91,12 @@ BEGIN
             WHERE pg_namespace.nspname = 'kpi_engine'
         ),
         (SELECT sum(hashtextextended(pg_subscription_rel::text, 0)) FROM pg_subscription_rel),
+        CASE
+            WHEN EXISTS (
+                SELECT FROM pg_class
+                WHERE pg_class.oid = ANY (p_relations) AND pg_class.relpersistence = 'u'
+            ) THEN kpi_engine.unlogged_since()
+        END,
         kpi_engine.log_version()
     ));
 END;
