@@ -374,6 +374,47 @@ def test_no_state_of_a_trigger_lets_a_change_by_replication_or_by_hand_be_lost(
 # -- installing it under load ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("made_by", ["apply_change_capture", "migrate"])
+def test_a_gap_is_not_forgotten_when_the_database_is_moved_before_the_next_refresh(
+    system_server: Server, market_a: Database, made_by: str
+) -> None:
+    refresh(market_a, NOW)
+    market_a.execute("SELECT analytics.set_setting('change_capture', 'off')")
+    market_a.execute("CALL analytics.apply_change_capture()")
+    market_a.execute("UPDATE public.ofertas_detalle SET precio_unitario = precio_unitario / 2")
+    market_a.execute("SELECT analytics.set_setting('change_capture', 'on')")
+    if made_by == "apply_change_capture":
+        market_a.execute("CALL analytics.apply_change_capture()")
+    else:
+        migrate(market_a.url)
+    assert market_a.rows(TRIGGERS) == [(40,)]
+    for moved in fresh_database(system_server, market_a.name):
+        assert refresh(moved, NOW) == (
+            "full",
+            "change capture was missing or disabled for a while",
+        )
+        assert view_differences(moved, NOW) == []
+        assert refresh(moved, NOW)[0] == "unchanged"
+
+
+def test_new_triggers_are_noted_only_where_something_was_missed(market_a: Database) -> None:
+    everything = "SELECT key FROM kpi_engine.change_log WHERE entity = 'everything'"
+    refresh(market_a, NOW)
+    market_a.execute("CALL analytics.apply_change_capture()")
+    assert market_a.rows(everything) == []
+    market_a.execute(
+        "ALTER TABLE public.ofertas DISABLE TRIGGER teloo_analytics_update",
+        "SELECT analytics.set_setting('change_capture', 'on')",
+    )
+    for _ in range(2):
+        market_a.execute("CALL analytics.apply_change_capture()")
+        assert len(market_a.rows(everything)) == 1
+    # It is in the log once it is committed, and not before.
+    assert refresh(market_a, NOW)[0] == "full"
+    assert market_a.rows(everything) == []
+    assert refresh(market_a, NOW)[0] == "unchanged"
+
+
 @pytest.mark.parametrize("setting", ["on", "off"])
 def test_apply_change_capture_does_not_queue_the_application_behind_a_busy_table(
     market_a: Database, setting: str

@@ -2,7 +2,8 @@
 -- says.
 --
 -- Invariant: it touches only tables that need it, in one attempt. It waits for locks for 100 ms in
--- all. Then it fails with 55P03, and everything is as it was.
+-- all. Then it fails with 55P03, and everything is as it was. The transaction that creates a
+-- trigger also notes that changes before it were missed.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_capture_triggers(p_wanted boolean DEFAULT NULL)
 RETURNS integer
@@ -18,6 +19,7 @@ DECLARE
     v_trigger record;
     v_changed integer := 0;
     v_refused text[];
+    v_created_on oid[];
 BEGIN
     IF v_wanted IS NULL THEN
         v_wanted := analytics.setting('change_capture') = 'on';
@@ -51,6 +53,7 @@ BEGIN
                     -- ALWAYS: also for writers with session_replication_role = replica.
                     nullif(v_trigger.firing, 'ORIGIN'), v_trigger.trigger_name
                 );
+                v_created_on := v_created_on || v_trigger.relation;
             ELSE
                 EXECUTE format(
                     'DROP TRIGGER %I ON %s', v_trigger.trigger_name, v_trigger.table_name
@@ -69,6 +72,9 @@ BEGIN
                            'everything again.',
                   HINT = 'As the owner of these tables and member of analytics_owner, or as a '
                          'superuser: CALL analytics.apply_change_capture();';
+    END IF;
+    IF v_created_on IS NOT NULL THEN
+        PERFORM kpi_engine.note_new_triggers(v_created_on);
     END IF;
     RETURN v_changed;
 END;

@@ -1,4 +1,7 @@
 -- Says why everything has to be computed again, if a lost change was noted.
+--
+-- The key says which: f for a change without a key (its table may be another service's), e for new
+-- triggers, 0 for TRUNCATE.
 
 CREATE OR REPLACE FUNCTION kpi_engine.everything_reason(p_keys uuid[])
 RETURNS text
@@ -8,6 +11,8 @@ SECURITY INVOKER
 RETURN CASE
     WHEN p_keys @> ARRAY['ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid]
         THEN 'a change of a source table could not be noted by key'
+    WHEN p_keys @> ARRAY['eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee'::uuid]
+        THEN 'change capture was missing or disabled for a while'
     WHEN cardinality(p_keys) > 0 THEN 'a source table was truncated'
 END;
 
