@@ -1,10 +1,10 @@
 -- Says for each materialized view whether it has to be refreshed, and why.
 --
 -- Invariant: a view without a reason holds what its definition gives at this moment, unless it
--- reads tables of other services: only the refresh asks these (kpi_engine.outside_reason). The audit
--- checks that (kpi_engine.audit_views). A view in which it found a difference has a reason until a
--- refresh succeeds. The refresh and analytics.explain_refresh() both decide here. A view that is
--- gone is listed too: it was refreshed before, and its absence is a failure, not less work.
+-- reads tables of other services: only the refresh asks these (kpi_engine.outside_reason). The
+-- audit checks that (kpi_engine.audit_views). A view in which it found a difference has a reason
+-- until a refresh succeeds. The refresh and analytics.explain_refresh() both decide here. A view
+-- that is gone is listed too: it was refreshed before, and its absence is a failure, not less work.
 
 CREATE OR REPLACE FUNCTION kpi_engine.view_staleness()
 RETURNS TABLE (
