@@ -20,6 +20,11 @@ BEGIN
         CROSS JOIN kpi_engine.engine_state
         WHERE
             engine_state.time_zone IS NOT NULL
+            -- A reason that waits and that no rebuild was planned for covers this, too.
+            AND (
+                engine_state.rebuild_reason IS NULL
+                OR EXISTS (SELECT FROM kpi_engine.rebuild_batches)
+            )
             AND captured.relation = ANY (p_relations)
             AND NOT (
                 captured.place = 'part'
