@@ -9,7 +9,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -450,11 +450,11 @@ def error_response(status: int) -> JsonObject:
     }
 
 
-def of_views_with_time(parameter: JsonObject, catalogue: Sequence[JsonObject]) -> JsonObject:
-    """Name in a parameter "view" the views that it may be: those with a time."""
+def of_views(parameter: JsonObject, catalogue: Iterable[JsonObject]) -> JsonObject:
+    """Name in a parameter "view" the views that it may be."""
     if parameter["name"] != "view":
         return parameter
-    views = [kpi["view"] for kpi in catalogue if kpi["time_column"]]
+    views = [kpi["view"] for kpi in catalogue]
     return {**parameter, "schema": {"type": "string", "enum": views}}
 
 
@@ -476,8 +476,10 @@ def document(connection: psycopg.Connection) -> JsonObject:
             paths |= kpi_paths(connection, endpoint, catalogue, schemas)
             continue
         made = operation(connection, endpoint, schemas)
-        if endpoint.function == "restatements":
-            made["parameters"] = [of_views_with_time(one, catalogue) for one in made["parameters"]]
+        if endpoint.function in ("restatements", "targets", "notes"):
+            needs_time = endpoint.function == "restatements"
+            of = [kpi for kpi in catalogue if kpi["time_column"] or not needs_time]
+            made["parameters"] = [of_views(one, of) for one in made["parameters"]]
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = {"operationId": name, **made}
     version = prerequisites.scalar(connection, "SELECT version FROM kpi_engine.installation")
     return {

@@ -1088,13 +1088,3 @@ def test_who_asked_by_http_is_noted_by_name(api: Api) -> None:
 def test_a_view_that_is_not_there_is_400_and_no_empty_answer(api: Api, path: str) -> None:
     answer = api.get(f"/materialized-views/{path}?view=mv_metricas_mensuale", READER)
     refused(answer, 400, "parameter view must be ")
-
-
-def test_a_period_that_the_view_does_not_have_is_400(api: Api) -> None:
-    path = "/materialized-views/restatements?view={}&period={}"
-    for view, period, grain in (
-        ("mv_metricas_mensuales", "2026-10-05", "month"),
-        ("mv_salud_marketplace", "2026-10-01", "week"),
-    ):
-        refused(api.get(path.format(view, period), READER), 400, f"the first day of a {grain}")
-    assert api.get(path.format("mv_metricas_mensuales", "2026-10-01"), READER).status == 200

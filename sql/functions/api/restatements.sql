@@ -55,10 +55,6 @@ BEGIN
         END IF;
     END IF;
     v_period := kpi_engine.period_parameter('period', period);
-    PERFORM kpi_engine.raise_bad_parameter(
-        'period', period, format('the first day of a %s, as view %s has it', kpi.grain, v_view))
-    FROM kpi_engine.kpi_views(v_view) AS kpi
-    WHERE v_view IS NOT NULL AND date_trunc(kpi.grain, v_period::timestamp)::date <> v_period;
     v_limit := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
     PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
         -- A restored database may give a number a second time.
