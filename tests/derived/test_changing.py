@@ -240,7 +240,7 @@ def test_the_new_problem_is_told_with_its_words_its_metric_and_its_alert(changed
     def lines() -> list[str]:
         changed.forget_cache()
         text = changed.get("/metrics", LECTOR).body
-        return [line for line in str(text).splitlines() if 'name="no_requests"' in line]
+        return [line for line in str(text).splitlines() if 'problem{name="no_requests"' in line]
 
     moved = (
         "UPDATE public.solicitudes SET created_at = {} WHERE created_at > now() - interval '9 d'"
