@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
 
@@ -722,8 +722,12 @@ class Killing:
         assert problems(pair.subscriber) == {}
 
 
-@pytest.mark.parametrize("whom", ["apply worker", "subscriber", "publisher"])
-def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> None:
+@contextmanager
+def pair_of_servers() -> Iterator[tuple[Pair, Cluster, Cluster]]:
+    """A filled marketplace and its subscriber, each on a server that a test may stop.
+
+    Also both servers: that of the subscriber, that of the publisher.
+    """
     with publishing_cluster() as home, publishing_cluster() as shop:
         home.make_database("copy")
         subscriber = Database(home, "copy")
@@ -733,7 +737,13 @@ def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> No
             fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
         pair.subscribe()
         subscriber.execute("CALL analytics.apply_change_capture()")
-        refresh(subscriber, NOW)
+        yield pair, home, shop
+
+
+@pytest.mark.parametrize("whom", ["apply worker", "subscriber", "publisher"])
+def test_nothing_is_lost_or_counted_twice_when_a_part_is_killed(whom: str) -> None:
+    with pair_of_servers() as (pair, _, _):
+        refresh(pair.subscriber, NOW)
         killing = Killing(pair, whom)
         done: Counter[str] = Counter()
         for number in range(KILLS):
@@ -757,15 +767,8 @@ def the_check_sees_a_lost_change(killing: Killing) -> None:
 
 
 def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
-    with publishing_cluster() as home, publishing_cluster() as shop:
-        home.make_database("copy")
-        first = Database(home, "copy")
-        load_and_migrate(first, "A")
-        pair = Pair(make_publisher(shop, "source", "A"), first)
-        with pair.publisher.session() as connection:
-            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
-        pair.subscribe()
-        first.execute("CALL analytics.apply_change_capture()")
+    with pair_of_servers() as (pair, home, _):
+        first = pair.subscriber
         refresh(first, NOW)
         standby = standby_of(home, f"{home.name}-standby")
         try:
@@ -791,15 +794,8 @@ def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
 
 
 def test_a_promoted_standby_of_the_publisher_lacks_the_slot_and_the_copy_is_made_anew() -> None:
-    with publishing_cluster() as home, publishing_cluster() as shop:
-        home.make_database("copy")
-        subscriber = Database(home, "copy")
-        load_and_migrate(subscriber, "A")
-        pair = Pair(make_publisher(shop, "source", "A"), subscriber)
-        with pair.publisher.session() as connection:
-            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
-        pair.subscribe()
-        subscriber.execute("CALL analytics.apply_change_capture()")
+    with pair_of_servers() as (pair, _, shop):
+        subscriber = pair.subscriber
         standby = standby_of(shop, f"{shop.name}-standby")
         try:
             # The subscriber has a change that never comes to the standby.
