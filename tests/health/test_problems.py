@@ -1,6 +1,7 @@
 """Each problem of the health: its real cause raises the alert, and it clears when that goes."""
 
 import re
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from conftest import Database, install, made_once, wait_for_the_new_day
+from database.sql_files import SQL_DIRECTORY
 from marketplace import fill
 from migrate import migrate
 from source_indexes import build_missing
@@ -128,6 +130,20 @@ def test_never_populated(patient: Patient) -> None:
     assert patient.look() == []
     patient.run("UPDATE analytics.alerts SET first_seen_at = first_seen_at - interval '25 hours'")
     seen_and_gone(patient, "never_populated", lambda: patient.run(REFRESH))
+
+
+def test_old_rules(patient: Patient, tmp_path: Path) -> None:
+    """tests/kpis/test_changed_rules.py has more rules."""
+    tree = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+    rule = tree / "functions" / "kpis" / "percentage.sql"
+    text = rule.read_text(encoding="utf-8")
+    assert text.count("100 * p_part") == 1
+    rule.write_text(text.replace("100 * p_part", "99 * p_part"), encoding="utf-8")
+    migrate(patient.database.url, directory=tree)
+    # The daily refresh does it.
+    assert patient.look() == []
+    patient.run("UPDATE analytics.alerts SET first_seen_at = first_seen_at - interval '25 hours'")
+    seen_and_gone(patient, "old_rules", lambda: patient.run(REFRESH))
 
 
 @pytest.mark.parametrize(
@@ -473,7 +489,7 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 23
+    assert len(set(PROBLEM_NAMES)) == 24
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source

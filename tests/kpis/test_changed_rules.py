@@ -1,5 +1,6 @@
 """A rule of a view changes with an upgrade: no view keeps the old one, or shows no figures."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -18,6 +19,7 @@ SYSTEM_SERVER_IS_ENOUGH = True
 
 TODAY = date(2026, 11, 23)
 NOW = "2026-11-23 12:00:00-05"
+OLD_RULES = "SELECT message FROM analytics.health_problems() WHERE problem = 'old_rules'"
 MONTHS = (
     "SELECT mes::text, solicitudes_rechazadas FROM analytics.mv_metricas_mensuales ORDER BY mes"
 )
@@ -86,9 +88,17 @@ def test_the_next_refresh_publishes_what_follows_from_a_changed_rule(
         "SELECT DISTINCT reason FROM analytics.explain_refresh() WHERE reason IS NOT NULL", NOW
     )
     assert ("a rule that it follows changed",) in reasons
+    ((text,),) = market.rows(OLD_RULES, NOW)
+    assert set(off(market)) <= set(re.findall(r"mv_\w+", str(text)))
+    ahead = "SELECT array_agg(kpi_engine.facts_are_ahead(view)) FROM unnest(%s::text[]) AS view"
+    with market.session() as connection:
+        assert connection.execute(ahead, [list(off(market))]).fetchone() == (
+            [True] * len(off(market)),
+        )
     refresh(market, NOW)
     assert off(market) == {}
     assert refresh(market, NOW)[0] == "unchanged"
+    assert market.rows(OLD_RULES, NOW) == []
     # Nothing changed since, so nothing is void.
     migrate(market.url, directory=tree)
     assert refresh(market, NOW)[0] == "unchanged"

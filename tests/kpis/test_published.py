@@ -390,6 +390,46 @@ def test_a_publish_that_changed_nothing_is_kept_for_a_day(april: tuple[Database,
         assert database.rows(PAST.format(at), "2026-05-21 10:00:00-05") == [(reported + added,)]
 
 
+def test_a_publish_is_of_the_moment_when_it_was_made(april: tuple[Database, int]) -> None:
+    """Not of the moment when its transaction began: nobody saw it between."""
+    database, _ = april
+    stamps = (
+        "SELECT published_at FROM kpi_engine.publications "
+        f"WHERE view_name = '{TABLE}' ORDER BY run_id DESC LIMIT 2"
+    )
+    shown = f"SELECT max(solicitudes_creadas) FROM analytics.{TABLE}"
+    past = (
+        "SELECT max((object ->> 'solicitudes_creadas')::bigint) FROM "
+        f"analytics.as_reported('{TABLE}', %s) AS past (object)"
+    )
+    database.execute("SELECT analytics.set_setting('gate', 'off')")
+    refresh_now = "SELECT * FROM analytics.refresh_all_mv()"
+    with database.session() as load:
+        load.execute("BEGIN")
+        load.execute(ADD.format(day="11"))
+        database.execute("DELETE FROM solicitudes WHERE created_at >= '2026-04-29'", refresh_now)
+        ((before,),) = database.rows(shown)
+        ((between,),) = database.rows("SELECT clock_timestamp()")
+        load.execute(refresh_now)
+        load.execute("COMMIT")
+    (late,), (early,) = database.rows(stamps)
+    assert early < between < late  # type: ignore[operator]
+    with database.session() as connection:
+        assert connection.execute(past, [str(between)]).fetchone() == (before,)
+        assert connection.execute(shown).fetchone() != (before,)
+        # A statement that worked for long before: when did it begin?
+        connection.execute(
+            "CREATE OR REPLACE FUNCTION kpi_engine.clock_tolerance() RETURNS interval "
+            "LANGUAGE sql IMMUTABLE RETURN interval '100 milliseconds'"
+        )
+        with pytest.raises(
+            psycopg.errors.ObjectNotInPrerequisiteState, match="must be a statement of its own"
+        ):
+            connection.execute(
+                "DO $$ BEGIN PERFORM pg_sleep(0.2); PERFORM analytics.refresh_all_mv(); END $$"
+            )
+
+
 def test_a_clock_that_was_wrong_closes_nothing_and_hides_nothing(
     april: tuple[Database, int],
 ) -> None:

@@ -329,6 +329,30 @@ def test_a_value_that_no_rule_counts_may_get_another_name_and_new_ones_may_come(
     assert problems(market_b) == {}
 
 
+@pytest.mark.parametrize(
+    ("change", "cure"),
+    [
+        (
+            "ALTER TABLE public.solicitudes RENAME COLUMN estado TO state",
+            "it is called state now: ALTER TABLE public.solicitudes RENAME COLUMN state TO estado; ",
+        ),
+        (
+            "ALTER TABLE public.solicitudes DROP COLUMN updated_at CASCADE",
+            "is gone: give table public.solicitudes a column updated_at again",
+        ),
+        # It may be absent.
+        ("ALTER TABLE public.asesores RENAME COLUMN nivel_actual TO nivel", ": make migrate. "),
+    ],
+)
+def test_the_cure_of_a_column_that_is_gone_is_one(market: Database, change: str, cure: str) -> None:
+    market.execute("ALTER TABLE public.asesores ADD COLUMN nivel_actual integer DEFAULT 4")
+    migrate(market.url)
+    market.execute(change)
+    severity, text = problems(market)["source_moved"]
+    assert severity == "unhealthy"
+    assert cure in text
+
+
 def test_a_column_that_the_contract_would_use_is_told_and_bound_by_migrate(
     market: Database,
 ) -> None:

@@ -1040,6 +1040,7 @@ def test_an_upgrade_that_changes_a_view_changes_its_etag(api: Api, tmp_path: Pat
         assert after.json()[0]["ofertas"] == before.json()[0]["ofertas"] + 1000
     finally:
         migrate(api.database.url)
+        api.database.execute("SELECT * FROM analytics.refresh_all_mv()")
 
 
 def test_two_publishes_of_one_second_have_two_etags(api: Api) -> None:

@@ -3,6 +3,7 @@
 /** @type {Record<string, string>} */
 export default {
     never_populated: "Actualice una vez: «Actualizar ahora», abajo.",
+    old_rules: "Actualice, o espere a la próxima actualización diaria.",
     stale: "Mire si la última actualización falló y si el programador funciona. Después actualice.",
     aging: "Nada, si la actualización de hoy aún no empieza. Si no, mire la última actualización.",
     refresh_failed: "Corrija la causa que dice el mensaje. Después actualice.",

@@ -132,6 +132,7 @@ export default {
     "problems.none": "Nothing. All is well.",
     "problems.where": "What to do, in Operations",
     "problem.never_populated": "a view has no data yet",
+    "problem.old_rules": "new rules: a view may still show figures of before",
     "problem.stale": "the figures are over 26 hours old",
     "problem.aging": "the figures are over 25 hours old",
     "problem.refresh_failed": "the last refresh failed",
@@ -292,8 +293,7 @@ export default {
         "It is for {cities} alone. Look at Summary, Cities or Advisors, or ask for a token for the whole country.",
     "error.busy": "Too many requests at once",
     "error.other": "Something failed",
-    "error.other.do":
-        "Try again. If it stays like this, show this message to whoever runs the API.",
+    "error.other.do": "Try again. If it stays, show this message to whoever runs the API.",
     "error.changed": "The figures changed while they were read.",
     "error.behind": "The figures could not be brought up to date. These are the earlier ones.",
 };

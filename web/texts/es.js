@@ -10,8 +10,7 @@ export default {
     no: "no",
     running: "incompleto",
     "running.dashed": "{period}: sin terminar (punteado).",
-    "running.cards":
-        "El mes en curso está incompleto. Se compara con los mismos días de los otros meses.",
+    "running.cards": "El mes en curso está incompleto: se compara con los mismos días de otros.",
     "running.recent":
         "Las solicitudes de los últimos días aún esperan ofertas y respuesta: su aceptación y su valor todavía suben.",
     "nav.label": "Secciones",
@@ -133,6 +132,7 @@ export default {
     "problems.none": "Nada. Todo funciona.",
     "problems.where": "Qué hacer, en Operación",
     "problem.never_populated": "una vista aún no tiene datos",
+    "problem.old_rules": "reglas nuevas: una vista aún puede mostrar cifras de antes",
     "problem.stale": "las cifras tienen más de 26 horas",
     "problem.aging": "las cifras tienen más de 25 horas",
     "problem.refresh_failed": "la última actualización falló",

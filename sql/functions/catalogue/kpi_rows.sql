@@ -206,9 +206,10 @@ BEGIN
                 'The history has the figures of all origins together.');
         ELSIF kpi_engine.facts_are_ahead(v_view.view_name) THEN
             PERFORM kpi_engine.raise_http_error(
-                503, format('view %s was not published with the facts of now', v_view.view_name),
-                'The gate holds it, or its refresh failed. So its rows of one origin would be of '
-                'facts that it does not show.',
+                503, format('view %s was not published with the facts and rules of now',
+                    v_view.view_name),
+                'The gate holds it, its refresh failed, or an upgrade changed its rules. So its rows '
+                'of one origin would not fit what it shows.',
                 'GET /materialized-views/health says which. Without origen it answers as before.');
         END IF;
     END IF;

@@ -1,5 +1,8 @@
--- The clock of the package: the start of the transaction, or the pinned instant.
+-- The clock of the package: the start of the statement, or the pinned instant.
 --
+-- Not the start of the transaction: a load may go before a refresh in the same transaction, and
+-- nobody saw before what the refresh publishes. After a COMMIT in a procedure the transaction is
+-- younger than the statement.
 -- It is one expression, so that PostgreSQL puts it into the statements that use it.
 
 CREATE OR REPLACE FUNCTION analytics.now()
@@ -9,13 +12,15 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN CASE
     -- After RESET a custom parameter is '' and not NULL.
-    WHEN coalesce(current_setting('analytics.now', true), '') = '' THEN pg_catalog.now()
+    WHEN coalesce(current_setting('analytics.now', true), '') = ''
+        THEN greatest(transaction_timestamp(), statement_timestamp())
     ELSE kpi_engine.pinned_now()
 END;
 
 COMMENT ON FUNCTION analytics.now() IS
-'The clock of the package: the start of the transaction, or the instant that SET analytics.now '
-'pins, if the setting allow_pinned_clock is on. Errors: 42501 not allowed, 22023 not an instant.';
+'The clock of the package: the start of the statement (in a procedure: of its last transaction), '
+'or the instant that SET analytics.now pins, if the setting allow_pinned_clock is on. Errors: '
+'42501 not allowed, 22023 not an instant.';
 
 REVOKE ALL ON FUNCTION analytics.now() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.now() TO analytics_lector, analytics_operador;

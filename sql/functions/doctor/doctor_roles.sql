@@ -80,7 +80,7 @@ BEGIN
                                 WHERE pg_class.relrowsecurity AND pg_namespace.nspname <> 'cron'
                             )
                         ),
-                        'has BYPASSRLS, which it does not need', 'NOBYPASSRLS'
+                        'has BYPASSRLS, which it does not need in this database', 'NOBYPASSRLS'
                     )
                 ) AS problem (place, is_there, message, change)
                 WHERE problem.is_there

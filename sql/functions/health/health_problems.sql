@@ -21,6 +21,7 @@ BEGIN
                 staleness.view_name,
                 staleness.relation,
                 view_state.last_success_at,
+                view_state.is_void,
                 analytics.now() - view_state.last_success_at AS age,
                 coalesce(pg_class.relispopulated, false) AS is_populated,
                 last_try.refresh_status,
@@ -98,6 +99,17 @@ BEGIN
             NULL
         FROM views
         WHERE views.last_success_at IS NOT NULL AND NOT views.is_populated
+        UNION ALL
+        SELECT
+            'old_rules', 'degraded',
+            format('an upgrade changed rules of %s view(s), which may show figures of before until the '
+                'next refresh: POST /materialized-views/refresh, or SELECT * FROM '
+                'refresh_all_mv(); (%s)', count(*), string_agg(views.view_name, ', ' ORDER BY views.view_name)),
+            -- The next daily refresh does it. If that fails, other problems show it.
+            interval '25 hours'
+        FROM views
+        WHERE views.is_void
+        HAVING count(*) > 0
         UNION ALL
         SELECT
             'stale', 'unhealthy',
@@ -392,6 +404,7 @@ COMMENT ON FUNCTION analytics.health_problems() IS
 '(unhealthy or degraded), a text that says what to do, and the time after which it is an alert '
 '(NULL: the setting alert_after_minutes). No row: healthy. The problems:
 never_populated: a view has no data yet
+old_rules: new rules: a view may still show figures of before
 stale: the figures are over 26 hours old
 aging: the figures are over 25 hours old
 refresh_failed: the last refresh failed

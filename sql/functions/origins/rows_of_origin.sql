@@ -29,10 +29,10 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = v_problem;
     ELSIF kpi_engine.facts_are_ahead(p_view_name) THEN
-        RAISE EXCEPTION 'view % was not published with the facts of now', p_view_name
+        RAISE EXCEPTION 'view % was not published with the facts and rules of now', p_view_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'The gate holds it, or its refresh failed. So its rows of one origin '
-                           'would be of facts that it does not show.',
+                  DETAIL = 'The gate holds it, its refresh failed, or an upgrade changed its '
+                           'rules. So its rows of one origin would not fit what it shows.',
                   HINT = 'SELECT problem, message FROM analytics.health_problems();';
     END IF;
     RETURN QUERY
@@ -47,7 +47,8 @@ COMMENT ON FUNCTION analytics.rows_of_origin(text, text) IS
 'Rows of a KPI view, as objects, for one of several origins alone, as an installation over its '
 'tables would show them after the last refresh here. The cost follows the facts of the origin. '
 'Errors: 22023 if there is no such view or origin, 42501 if the caller may not read the view, '
-'55000 while the gate holds the view or its refresh failed.';
+'55000 while the gate holds the view, after a failed refresh, and between an upgrade that changed '
+'its rules and the next refresh.';
 
 REVOKE ALL ON FUNCTION analytics.rows_of_origin(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.rows_of_origin(text, text)

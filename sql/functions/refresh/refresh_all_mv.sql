@@ -41,7 +41,8 @@ COMMENT ON FUNCTION analytics.refresh_all_mv(boolean) IS
 'rows_affected (its row count afterwards), error_sqlstate. A view that fails keeps its old '
 'contents and does not stop the others. force computes everything again from the source in this '
 'transaction, and publishes it (CALL analytics.rebuild() commits in between). Errors: 55P03 while '
-'another refresh is running, 55000 in a serializable transaction.';
+'another refresh is running, 55000 in a serializable transaction, or over five minutes after the '
+'statement began.';
 
 REVOKE ALL ON FUNCTION analytics.refresh_all_mv(boolean) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.refresh_all_mv(boolean) TO analytics_operador;

@@ -66,6 +66,17 @@ BEGIN
                   HINT = kpi_engine.setting_origin('default_transaction_read_only', 'off')
                          || 'BEGIN READ WRITE; SELECT * FROM refresh_all_mv(); COMMIT;';
     END IF;
+    -- It would be stamped with the start of the statement, and readers saw other figures until now.
+    IF coalesce(current_setting('analytics.now', true), '') = ''
+        AND clock_timestamp() - analytics.now() > kpi_engine.clock_tolerance() THEN
+        RAISE EXCEPTION 'a refresh must be a statement of its own'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format(
+                      'This statement began at %s; nothing was changed.',
+                      kpi_engine.iso_instant(analytics.now())),
+                  HINT = 'End the statement (function, DO block) that does the long work, then: '
+                         'SELECT * FROM refresh_all_mv();';
+    END IF;
     PERFORM kpi_engine.hold_refresh_lock();
     -- A wrong clock is an error of the run, not of each view.
     PERFORM analytics.today();
@@ -269,6 +280,7 @@ COMMENT ON FUNCTION kpi_engine.run_refresh(text, text, boolean) IS
 'One refresh: applies what changed, and publishes the materialized views that show it. Returns '
 'its rows of analytics.refresh_log: the views in dependency order, then the run (view_name NULL). '
 'p_force computes everything again from the source. Errors: 55P03 while another one runs, 55000 '
-'in a serializable transaction. Internal to refresh_all_mv() and the scheduler.';
+'in a serializable transaction and minutes after the statement began. Internal to '
+'refresh_all_mv() and the scheduler.';
 
 REVOKE ALL ON FUNCTION kpi_engine.run_refresh(text, text, boolean) FROM public;

@@ -13,6 +13,12 @@ SET search_path = pg_catalog, pg_temp
 AS $validate_setting$
 DECLARE
     v_right_values text;
+    -- Where the clock is pinned, it stands still in a transaction.
+    v_transaction constant timestamptz := CASE
+        WHEN analytics.now() = greatest(transaction_timestamp(), statement_timestamp())
+            THEN transaction_timestamp()
+        ELSE analytics.now()
+    END;
 BEGIN
     v_right_values := kpi_engine.setting_problem(new.name, new.value);
     IF v_right_values IS NOT NULL THEN
@@ -28,7 +34,9 @@ BEGIN
         IF TG_OP = 'UPDATE'
             AND EXISTS (
                 SELECT FROM kpi_engine.scheduler_state
-                WHERE scheduler_state.schedule_changed_at IS DISTINCT FROM analytics.now()
+                WHERE (
+                    scheduler_state.schedule_changed_at BETWEEN v_transaction AND analytics.now()
+                ) IS NOT TRUE
             )
             AND NOT EXISTS (
                 SELECT FROM kpi_engine.settings

@@ -7,7 +7,8 @@ RETURNS TABLE (
     column_name text,
     origen text,
     source_schema text,
-    table_name text
+    table_name text,
+    is_needed boolean
 )
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -24,7 +25,8 @@ AS $source_names$
         CASE sources.source_generation
             WHEN 'A' THEN source_contract.table_in_a
             ELSE source_contract.table_in_b
-        END
+        END,
+        strpos(source_contract.needed_in, sources.source_generation) > 0
     FROM kpi_engine.source_contract()
     CROSS JOIN kpi_engine.sources();
 $source_names$;
@@ -32,6 +34,7 @@ $source_names$;
 COMMENT ON FUNCTION kpi_engine.source_names() IS
 'Each column of the source contract in each schema of the operational tables: the view that reads '
 'its table, the view that unites those of all origins (the same view over one schema), the column, '
-'the origin (NULL over one schema), the schema, and the name of the table there. Internal.';
+'the origin (NULL over one schema), the schema, the name of the table there, and whether a refresh '
+'needs the column there. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.source_names() FROM public;

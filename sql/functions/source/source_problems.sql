@@ -65,10 +65,27 @@ BEGIN
                 columns.key AS column_name,
                 (columns.value ->> 0)::smallint AS known_number,
                 (columns.value ->> 1)::oid AS known_type,
+                EXISTS (
+                    SELECT FROM kpi_engine.source_names() AS contract
+                    WHERE
+                        contract.view_name = source.view_name
+                        AND contract.column_name = columns.key
+                        AND contract.is_needed
+                ) AS is_needed,
+                moved.name AS moved_to,
                 (source.fresh -> 'columns' -> columns.key ->> 0)::smallint AS number,
                 (source.fresh -> 'columns' -> columns.key ->> 1)::oid AS type
             FROM source
             CROSS JOIN LATERAL jsonb_each(source.known -> 'columns') AS columns
+            LEFT JOIN LATERAL (
+                SELECT pg_attribute.attname AS name
+                FROM pg_attribute
+                WHERE
+                    pg_attribute.attrelid = source.relation
+                    AND pg_attribute.attnum = (columns.value ->> 0)::smallint
+                    AND pg_attribute.attname <> columns.key
+                    AND NOT pg_attribute.attisdropped
+            ) AS moved ON true
         ),
 
         label AS (
@@ -124,26 +141,12 @@ BEGIN
             CASE
                 WHEN known_column.number IS NULL THEN format(
                     'column %s.%I is gone%s', known_column.name, known_column.column_name,
-                    (
-                        SELECT format(': it is called %I now', pg_attribute.attname)
-                        FROM pg_attribute
-                        WHERE
-                            pg_attribute.attrelid = known_column.relation
-                            AND pg_attribute.attnum = known_column.known_number
-                            AND NOT pg_attribute.attisdropped
-                    )
+                    ': it is called ' || quote_ident(known_column.moved_to) || ' now'
                 )
                 WHEN known_column.number <> known_column.known_number THEN format(
                     'column %s.%I is another column than the one that kpi_engine.%I reads%s',
                     known_column.name, known_column.column_name, known_column.view_name,
-                    (
-                        SELECT format(', which is called %I now', pg_attribute.attname)
-                        FROM pg_attribute
-                        WHERE
-                            pg_attribute.attrelid = known_column.relation
-                            AND pg_attribute.attnum = known_column.known_number
-                            AND NOT pg_attribute.attisdropped
-                    )
+                    ', which is called ' || quote_ident(known_column.moved_to) || ' now'
                 )
                 ELSE format(
                     'column %s.%I has type %s, kpi_engine.%I was made for %s',
@@ -152,7 +155,19 @@ BEGIN
                     format_type(known_column.known_type, NULL)
                 )
             END,
-            'make migrate'
+            -- The contract goes by names: migrate does not follow a name.
+            CASE
+                WHEN known_column.number IS NOT NULL OR NOT known_column.is_needed
+                    THEN 'make migrate'
+                WHEN known_column.moved_to IS NULL THEN format(
+                    'give table %s a column %I again, which the KPIs need, then make migrate',
+                    known_column.name, known_column.column_name
+                )
+                ELSE format(
+                    'ALTER TABLE %s RENAME COLUMN %I TO %I; as its owner',
+                    known_column.name, known_column.moved_to, known_column.column_name
+                )
+            END
         FROM known_column
         WHERE
             known_column.relation = known_column.known_relation
