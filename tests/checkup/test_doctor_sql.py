@@ -19,6 +19,7 @@ from database import prerequisites
 from development.demo_source import load_source_schema
 from migrate import migrate
 
+SERVERS_TAKE_TURNS = True
 DOCTOR = "SELECT * FROM analytics.doctor()"
 # Each is a finding of another check, and has a statement.
 FAULTS = {

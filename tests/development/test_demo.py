@@ -18,21 +18,21 @@ MOMENT = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("America/Bogota"))
 
 @pytest.fixture
 def marketplace(system_database: Database) -> Database:
-    """A third of the small demo data as of 23 November 2026, migrated."""
-    few = demo.Scale(10_000, 700)
+    """A sixth of the small demo data as of 23 November 2026, migrated."""
+    few = demo.Scale(5_000, 600)
     demo.load(system_database.url, "small", demo.DEFAULT_SEED, MOMENT, few)
     migrate(system_database.url)
     return system_database
 
 
 def test_demo_data_is_plausible_and_both_views_are_right(marketplace: Database) -> None:
-    assert marketplace.rows("SELECT count(*) FROM public.solicitudes") == [(10_000,)]
+    assert marketplace.rows("SELECT count(*) FROM public.solicitudes") == [(5_000,)]
     [(offers, lines)] = marketplace.rows(
         "SELECT (SELECT count(*) FROM public.ofertas), "
         "(SELECT count(*) FROM public.ofertas_detalle)"
     )
-    assert 30_000 < int(str(offers)) < 37_000
-    assert 60_000 < int(str(lines)) < 74_000
+    assert 15_000 < int(str(offers)) < 18_500
+    assert 30_000 < int(str(lines)) < 37_000
     assert marketplace.rows(
         f"SELECT count(*) FROM public.solicitudes WHERE created_at > '{MOMENT.isoformat()}'"
     ) == [(0,)]

@@ -2,14 +2,13 @@
 
 import re
 import shutil
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from commandline.console import UserError
-from conftest import KPI_VIEWS, Database, Server, fresh_database, install
+from conftest import KPI_VIEWS, Database, install, made_once
 from database.sql_files import SQL_DIRECTORY
 from marketplace import fill
 from migrate import migrate
@@ -26,13 +25,16 @@ MONTHS = (
 
 
 @pytest.fixture
-def market(system_server: Server) -> Iterator[Database]:
-    for database in fresh_database(system_server):
-        install(database)
-        with database.session() as connection:
-            fill(connection, 7, "A", TODAY)
-        refresh(database, NOW)
-        yield database
+def market(system_database: Database) -> Database:
+    made_once(system_database, "market of rules", make_market)
+    return system_database
+
+
+def make_market(database: Database) -> None:
+    install(database)
+    with database.session() as connection:
+        fill(connection, 7, "A", TODAY)
+    refresh(database, NOW)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from oracle import ZONE, Row, Source, Value, compute_months, local_day, number, 
 from oracle import same as same_cell
 from oracle_views import VIEWS
 
+SERVERS_TAKE_TURNS = True
 LECTOR = "analytics_lector"
 RICH = GOLDEN / "rich"
 TIMES = {

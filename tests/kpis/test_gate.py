@@ -1,12 +1,11 @@
 """The gate and the breaker: nonsense is not published, and an operator has the word."""
 
-from collections.abc import Iterator
 from datetime import date
 
 import psycopg
 import pytest
 
-from conftest import Database, install
+from conftest import Database, install, made_once
 from golden_data import GOLDEN, NOW, run_file
 from kpis.test_published import ADD
 from marketplace import fill
@@ -33,9 +32,13 @@ def contents(database: Database) -> dict[str, list[object]]:
 
 
 @pytest.fixture
-def market(system_database: Database) -> Iterator[Database]:
+def market(system_database: Database) -> Database:
     """The rich data, at which the gate looks although they are few; November is closed."""
-    database = system_database
+    made_once(system_database, "gate", make_market)
+    return system_database
+
+
+def make_market(database: Database) -> None:
     run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
     migrate(database.url)
     for name, value in (("gate_least_requests", "1"), ("gate_least_count", "20")):
@@ -45,7 +48,6 @@ def market(system_database: Database) -> Iterator[Database]:
     database.execute("SELECT analytics.set_setting('gate', 'off')")
     assert set(refresh(database).values()) == {"SUCCESS"}
     database.execute("SELECT analytics.set_setting('gate', 'on')")
-    yield database
 
 
 def test_declared_totals_are_columns_that_exist_and_hold(market: Database) -> None:

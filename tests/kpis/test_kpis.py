@@ -23,6 +23,7 @@ from gateway import Settings
 from gateway_testing import Api, Response, marketplace, refused, started
 from migrate import migrate, print_status
 
+SERVERS_TAKE_TURNS = True
 LECTOR = "analytics_lector"
 KPIS = "/materialized-views/kpis"
 LIVE = "/materialized-views/live"

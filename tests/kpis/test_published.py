@@ -1,11 +1,9 @@
 """What was published stays known: the history, closed periods, restatements."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
-from conftest import Database
+from conftest import Database, made_once
 from golden_data import GOLDEN, NOW, run_file
 from migrate import migrate
 from sequences import KPI_VIEWS, PUBLISHED
@@ -71,9 +69,16 @@ RESTATED = (
 
 
 @pytest.fixture
-def april(system_database: Database) -> Iterator[tuple[Database, int]]:
+def april(system_database: Database) -> tuple[Database, int]:
     """April is reported, corrected in May, and corrected again."""
-    database = system_database
+    made_once(system_database, "april", make_april)
+    return system_database, REPORTED[0]
+
+
+REPORTED: list[int] = []
+
+
+def make_april(database: Database) -> None:
     run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
     migrate(database.url)
     refresh(database, "2026-04-30 01:00:00-05")
@@ -84,12 +89,12 @@ def april(system_database: Database) -> Iterator[tuple[Database, int]]:
     refresh(database, "2026-05-05 23:59:00-05")
     ((reported,),) = database.rows(SHOWN)
     assert isinstance(reported, int)
+    REPORTED.append(reported)
     assert database.rows(RESTATED) == []
     database.execute(ADD.format(day="01"))
     refresh(database, "2026-05-06 01:00:00-05")
     database.execute(ADD.format(day="02"), ADD.format(day="03"))
     refresh(database, "2026-05-20 01:00:00-05")
-    yield database, reported
 
 
 def test_a_restated_month_by_sql(april: tuple[Database, int]) -> None:

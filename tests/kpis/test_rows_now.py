@@ -8,6 +8,8 @@ from golden_data import GOLDEN, NOW, load_change, load_source, run_file
 from migrate import migrate
 from sequences import AT_THIS_MOMENT, KPI_VIEWS, PUBLISHED
 
+SERVERS_TAKE_TURNS = True
+
 
 @pytest.mark.parametrize(
     ("day", "now"),

@@ -5,7 +5,7 @@ from datetime import date
 import psycopg
 import pytest
 
-from conftest import Database
+from conftest import Database, made_once
 from golden_data import GOLDEN, NOW, TODAY, run_file
 from migrate import migrate
 from oracle import read_source
@@ -18,10 +18,14 @@ VIEW = "mv_segmentos_asesores"
 @pytest.fixture
 def rich(system_database: Database) -> Database:
     """The rich data of generation A, refreshed on its first day."""
-    run_file(system_database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(system_database.url)
-    refresh(system_database, NOW)
+    made_once(system_database, "rich", make_rich)
     return system_database
+
+
+def make_rich(database: Database) -> None:
+    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
+    migrate(database.url)
+    refresh(database, NOW)
 
 
 def refresh(database: Database, now: str) -> str:

@@ -9,6 +9,7 @@ from conftest import KPI_VIEWS, Database
 from migrate import migrate
 from oracle_views import NINE
 
+SERVERS_TAKE_TURNS = True
 SUCCESSES = [(view, "SUCCESS") for view in NINE]
 ADVISOR = """
 INSERT INTO public.usuarios (id, nombre, apellido, telefono)

@@ -334,7 +334,7 @@ def test_a_value_that_no_rule_counts_may_get_another_name_and_new_ones_may_come(
     [
         (
             "ALTER TABLE public.solicitudes RENAME COLUMN estado TO state",
-            "it is called state now: ALTER TABLE public.solicitudes RENAME COLUMN state TO estado; ",
+            "now: ALTER TABLE public.solicitudes RENAME COLUMN state TO estado; as its owner",
         ),
         (
             "ALTER TABLE public.solicitudes DROP COLUMN updated_at CASCADE",

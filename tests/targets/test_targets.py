@@ -1,11 +1,9 @@
 """Targets by SQL: what can be set, who may, and which closed periods miss them."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
-from conftest import Database, Server
+from conftest import Database, Server, made_once
 from database import farewell
 from database.test_restore import documented, program
 from golden_data import GOLDEN, run_file
@@ -190,12 +188,16 @@ APRIL_CLOSED = "2026-05-06 01:00:00-05"
 
 
 @pytest.fixture
-def market(system_database: Database) -> Iterator[Database]:
+def market(system_database: Database) -> Database:
     """The rich data, first published in March 2026."""
-    run_file(system_database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(system_database.url)
-    refresh(system_database, MARCH)
-    yield system_database
+    made_once(system_database, "march", make_market)
+    return system_database
+
+
+def make_market(database: Database) -> None:
+    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
+    migrate(database.url)
+    refresh(database, MARCH)
 
 
 def april(database: Database, column: str = "solicitudes_creadas") -> int:
