@@ -498,7 +498,7 @@ def test_a_gap_that_a_tick_sees_during_a_rebuild_is_computed_again_after_it(
     market.execute("CALL analytics.tick()")
     market.execute("CALL analytics.tick()")
     ((reason, noted),) = market.rows(reasons)
-    assert reason == "change capture was missing or disabled for a while"
+    assert reason == "change capture was missing, disabled or replaced"
     assert int(str(noted)) == int(str(before)) + 1
     call(market, CALL)
     assert market.rows("SELECT rebuild_reason FROM kpi_engine.engine_state") == [(None,)]

@@ -1,9 +1,9 @@
 -- Each minute: looks after the source binding and change capture.
 --
--- Invariant: if a trigger was missing or disabled, everything is marked to be computed again, and
--- the server's log says so once. Changes by new or removed partitions are noted by keys. If the
--- operational tables moved, nothing is noted: each refresh fails and names the difference until
--- they are bound again, and health says so.
+-- Invariant: if a trigger was missing, disabled or replaced, everything is marked to be computed
+-- again, and the server's log says so once. Changes by new or removed partitions are noted by keys.
+-- If the operational tables moved, nothing is noted: each refresh fails and names the difference
+-- until they are bound again, and health says so.
 -- Missing triggers are created last: they lock their tables until the tick commits. The next tick
 -- or refresh notes what was written before them.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself. It creates triggers if
@@ -60,7 +60,7 @@ BEGIN
             )
         ) THEN
         v_gap := coalesce(
-            analytics.capture_gap(), 'change capture was missing or disabled for a while');
+            analytics.capture_gap(), 'change capture was missing, disabled or replaced');
         PERFORM kpi_engine.note_rebuild_reason(v_gap);
         RAISE WARNING 'teloo-analytics: %: the next refresh computes everything again', v_gap
             USING HINT = 'If it stays: CALL analytics.apply_change_capture(); as the owner of the '

@@ -12,7 +12,7 @@ RETURN CASE
     WHEN p_keys @> ARRAY['ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid]
         THEN 'a change of a source table could not be noted by key'
     WHEN p_keys @> ARRAY['eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee'::uuid]
-        THEN 'change capture was missing or disabled for a while'
+        THEN 'change capture was missing, disabled or replaced'
     WHEN cardinality(p_keys) > 0 THEN 'a source table was truncated'
 END;
 

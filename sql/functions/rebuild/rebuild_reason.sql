@@ -38,7 +38,7 @@ BEGIN
             AND coalesce(v_state.database_identity = kpi_engine.database_identity(), true)
         ) THEN
         RETURN coalesce(
-            analytics.capture_gap(), 'change capture was missing or disabled for a while'
+            analytics.capture_gap(), 'change capture was missing, disabled or replaced'
         );
     END IF;
     IF p_changed_requests > 1000 THEN
