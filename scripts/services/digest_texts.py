@@ -48,7 +48,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "why.you": "Un operador de teloo-analytics suscribió este correo. Para no recibirlo más, "
         "pídaselo.",
         "problem.never_populated": "una vista aún no tiene datos",
-        "problem.old_rules": "reglas nuevas: una vista aún puede mostrar cifras de antes",
+        "problem.old_rules": "una vista aún puede mostrar cifras de reglas anteriores",
         "problem.stale": "las cifras tienen más de 26 horas",
         "problem.aging": "las cifras tienen más de 25 horas",
         "problem.refresh_failed": "la última actualización falló",
@@ -111,7 +111,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "attached": "All columns of 13 periods: in the attached CSV files.",
         "why.you": "An operator of teloo-analytics subscribed this mailbox. To end it, ask them.",
         "problem.never_populated": "a view has no data yet",
-        "problem.old_rules": "new rules: a view may still show figures of before",
+        "problem.old_rules": "a view may still show figures of earlier rules",
         "problem.stale": "the figures are over 26 hours old",
         "problem.aging": "the figures are over 25 hours old",
         "problem.refresh_failed": "the last refresh failed",

@@ -207,7 +207,7 @@ def test_readers_and_strangers_write_nothing_over_http(notes: Api) -> None:
         ("GET", {"to": "hoy"}, "parameter to must be a day as YYYY-MM-DD"),
         ("GET", {"from": "2026-02-02", "to": "2026-02-01"}, "parameter to must be a day not bef"),
         ("GET", {"limit": "1001"}, "parameter limit must be a whole number from 1 to 1000"),
-        ("GET", {"view": "a-b"}, "parameter view must be the name of a KPI view"),
+        ("GET", {"view": "a-b"}, "parameter view must be mv_"),
     ],
 )
 def test_a_wrong_parameter_is_named(

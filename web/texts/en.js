@@ -132,7 +132,7 @@ export default {
     "problems.none": "Nothing. All is well.",
     "problems.where": "What to do, in Operations",
     "problem.never_populated": "a view has no data yet",
-    "problem.old_rules": "new rules: a view may still show figures of before",
+    "problem.old_rules": "a view may still show figures of earlier rules",
     "problem.stale": "the figures are over 26 hours old",
     "problem.aging": "the figures are over 25 hours old",
     "problem.refresh_failed": "the last refresh failed",

@@ -132,7 +132,7 @@ export default {
     "problems.none": "Nada. Todo funciona.",
     "problems.where": "Qué hacer, en Operación",
     "problem.never_populated": "una vista aún no tiene datos",
-    "problem.old_rules": "reglas nuevas: una vista aún puede mostrar cifras de antes",
+    "problem.old_rules": "una vista aún puede mostrar cifras de reglas anteriores",
     "problem.stale": "las cifras tienen más de 26 horas",
     "problem.aging": "las cifras tienen más de 25 horas",
     "problem.refresh_failed": "la última actualización falló",

@@ -29,7 +29,8 @@ BEGIN ATOMIC
         -- Parts in parentheses would make it 30 times slower.
         WHERE p_comment ~ '^\S[^][\n]*(?: \[[A-Za-z0-9, _.]+\])?\nes: \S.*\nen: \S'
         -- Each part once.
-        OFFSET 0 -- noqa: AM09
+        -- noqa: disable=AM09
+        OFFSET 0
     ) AS lines;
 END;
 

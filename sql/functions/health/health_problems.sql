@@ -404,7 +404,7 @@ COMMENT ON FUNCTION analytics.health_problems() IS
 '(unhealthy or degraded), a text that says what to do, and the time after which it is an alert '
 '(NULL: the setting alert_after_minutes). No row: healthy. The problems:
 never_populated: a view has no data yet
-old_rules: new rules: a view may still show figures of before
+old_rules: a view may still show figures of earlier rules
 stale: the figures are over 26 hours old
 aging: the figures are over 25 hours old
 refresh_failed: the last refresh failed
