@@ -15,6 +15,8 @@ PROJECT = PYPROJECT.parent
 RELEASES = PROJECT / "releases"
 CHANGELOG = PROJECT / "CHANGELOG.md"
 META = PROJECT / "META.json"
+# It tells users which file to install.
+INSTALLING = PROJECT / "docs" / "installing.md"
 UNRELEASED = "## [Unreleased]"
 CHECKS = {
     "all": ["scripts/run_tests.py"],
@@ -106,6 +108,11 @@ def write(version: str) -> list[str]:
         CHANGELOG.write_text(text.replace(UNRELEASED, heading, 1), encoding="utf-8")
         done.append(f"CHANGELOG.md: [Unreleased] became [{version}]")
     path = file_of(version)
+    text = INSTALLING.read_text(encoding="utf-8")
+    named = re.sub(r"teloo-analytics--[0-9.]+\.sql", path.name, text)
+    if named != text:
+        INSTALLING.write_text(named, encoding="utf-8")
+        done.append(f"docs/installing.md: names {path.name}")
     META.write_text(
         pgxn_meta(version, description, path.relative_to(PROJECT).as_posix()), encoding="utf-8"
     )
@@ -122,7 +129,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="release.py",
         description="Makes a release: the version in pyproject.toml, its section of CHANGELOG.md, "
-        "releases/teloo-analytics--VERSION.sql and META.json. It commits nothing.",
+        "its name in docs/installing.md, releases/teloo-analytics--VERSION.sql and META.json. "
+        "It commits nothing.",
         epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage.",
     )
     parser.add_argument("version", help="such as 0.1.0")

@@ -61,7 +61,8 @@ class Tree:
             shutil.copytree(
                 PROJECT / name, path / name, ignore=shutil.ignore_patterns("__pycache__")
             )
-        for name in ("pyproject.toml", ".gitignore"):
+        (path / "docs").mkdir()
+        for name in ("pyproject.toml", ".gitignore", "docs/installing.md"):
             shutil.copy(PROJECT / name, path / name)
         (path / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n\n- Something.\n")
         self.git("init", "-q")
@@ -617,6 +618,7 @@ def test_make_release_checks_everything_first_and_says_what_it_did(tree: Tree) -
     for line in (
         f"pyproject.toml: version {package_version()} became {NEXT}",
         f"CHANGELOG.md: [Unreleased] became [{NEXT}]",
+        f"docs/installing.md: names teloo-analytics--{NEXT}.sql",
         "META.json: written",
         f"releases/teloo-analytics--{NEXT}.sql: written",
         "not run: the tests",
@@ -624,6 +626,9 @@ def test_make_release_checks_everything_first_and_says_what_it_did(tree: Tree) -
     ):
         assert line in ran.stdout
     assert f"## [Unreleased]\n\n## [{NEXT}] - 20" in (tree.path / "CHANGELOG.md").read_text()
+    assert f"psql -1 -f releases/teloo-analytics--{NEXT}.sql " in (
+        (tree.path / "docs/installing.md").read_text()
+    )
     meta = (tree.path / "META.json").read_text()
     assert f'"version": "{NEXT}"' in meta
     tree.commit()

@@ -10,6 +10,7 @@ from cluster import PROJECT
 from conftest import Database, install
 from database.sql_files import SQL_DIRECTORY
 from migrate import migrate
+from release import file_of, released
 
 LONGEST_README = 900
 PAGES = sorted(
@@ -133,3 +134,8 @@ def test_the_statements_of_the_first_hour_run(system_database: Database, tmp_pat
     assert any(name in change for change in changes)
     rows = system_database.rows("SELECT view_name, refresh_status FROM refresh_all_mv()")
     assert (name.removesuffix(".sql"), "SUCCESS") in rows
+
+
+def test_the_page_on_installing_names_the_newest_release() -> None:
+    page = (PROJECT / "docs" / "installing.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"teloo-analytics--[0-9.]+\.sql", page)) == {file_of(released()[-1]).name}
