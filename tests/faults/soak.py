@@ -7,6 +7,7 @@ independent computation. What it printed is in docs/reliability.md, with the bou
 import os
 import random
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -21,7 +22,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from cluster import Cluster
+from cluster import LOCAL, Cluster
 from conftest import TEST_SETTINGS, Database, let_superuser_in
 from development.demo_source import load_source_schema
 from faults.test_crash_matrix import ALL_VIEWS, differences
@@ -37,6 +38,7 @@ MINUTES = float(os.environ.get("MINUTES", "10"))
 SEED = int(os.environ.get("TELOO_SEED", str(BASE_SEED)))
 WRITERS = 8
 READERS = 3
+KEPT_LOGS = LOCAL / "soak-logs"
 # In steady work nothing of these may grow for ever. Sizes in MB.
 MEMORY_OF = {"a session of PostgreSQL": 400, "PostgREST": 400, "nginx": 100}
 LOG_A_MINUTE = {"server.log": 3.0, "postgrest": 3.0}
@@ -345,6 +347,13 @@ def test_soak(soaked: Api) -> None:
     largest = sorted(sizes.items(), key=lambda item: -item[1][0])[:12]
     for name, (size, least) in largest:
         print(f"  {name}: {size:.1f} MB, written anew {least:.1f} MB")
+    if soak.faults:
+        # The cluster and its logs go with the test; a fault has the instant of its answer.
+        shutil.rmtree(KEPT_LOGS, ignore_errors=True)
+        KEPT_LOGS.mkdir(parents=True)
+        for name, path in logs.items():
+            shutil.copy(path, KEPT_LOGS / name)
+        print(f"  the logs are in {KEPT_LOGS}")
     assert soak.faults == []
     assert wrong == []
     assert (audited, waiting) == ([(0,)], [(0,)])
