@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from cluster import connection_environment
+from migrate import migrate
 from oracle import Row, Value
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -45,6 +46,12 @@ def run_file(url: str, path: Path) -> None:
 def load_source(url: str, generation: str = "A") -> None:
     """Load the golden source of a generation into an empty database."""
     run_file(url, GOLDEN / f"source{SUFFIXES[generation]}.sql")
+
+
+def load_rich(url: str) -> None:
+    """Load the rich data of generation A into an empty database, and migrate it."""
+    run_file(url, GOLDEN / "rich" / "a" / "source.sql")
+    migrate(url)
 
 
 def load_change(url: str, generation: str = "A") -> None:

@@ -7,9 +7,8 @@ import psycopg
 import pytest
 
 from conftest import Database, made_once
-from golden_data import GOLDEN, run_file
+from golden_data import load_rich
 from kpis.test_published import refresh
-from migrate import migrate
 
 SYSTEM_SERVER_IS_ENOUGH = True
 
@@ -20,8 +19,7 @@ THURSDAY = "2026-11-26 12:00:00-05"
 
 
 def fill(database: Database) -> None:
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     refresh(database, "2026-11-25 03:00:00-05")
 
 

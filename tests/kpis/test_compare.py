@@ -19,7 +19,7 @@ import pytest
 from conftest import Database, Server, install
 from database.sql_files import SQL_DIRECTORY
 from gateway_testing import Api, refused
-from golden_data import GOLDEN, run_file
+from golden_data import GOLDEN, load_rich, run_file
 from migrate import migrate
 from oracle import ZONE, Row, Source, Value, compute_months, local_day, number, read_source, rounded
 from oracle import same as same_cell
@@ -264,8 +264,7 @@ def small(system_server: Server) -> Iterator[Database]:
     name = system_server.new_name("compare")
     with system_server.janitor(name):
         database = Database(system_server.cluster, name)
-        run_file(database.url, RICH / "a" / "source.sql")
-        migrate(database.url)
+        load_rich(database.url)
         with database.session() as connection:
             refresh(connection, f"{WEDNESDAY} 12:00:00-05")
         yield database
@@ -359,8 +358,7 @@ def test_the_first_row_has_no_earlier_one_and_a_gap_counts_as_nothing(small: Dat
 def test_a_part_is_computed_only_where_the_answer_has_a_period_that_is_not_over(
     system_database: Database,
 ) -> None:
-    run_file(system_database.url, RICH / "a" / "source.sql")
-    migrate(system_database.url)
+    load_rich(system_database.url)
     with system_database.session() as connection:
         refresh(connection, f"{WEDNESDAY} 12:00:00-05")
         connection.execute(
@@ -388,8 +386,7 @@ def test_a_part_of_facts_that_the_view_does_not_show_yet_is_unknown(
     system_database: Database,
 ) -> None:
     """The gate may hold the view: its figures are not set beside those that it refused."""
-    run_file(system_database.url, RICH / "a" / "source.sql")
-    migrate(system_database.url)
+    load_rich(system_database.url)
     with system_database.session() as connection:
         refresh(connection, f"{WEDNESDAY} 12:00:00-05")
 
@@ -601,8 +598,7 @@ def test_days_to_compare_with(
 
 
 def test_29_february_is_compared_with_28_february(system_database: Database) -> None:
-    run_file(system_database.url, RICH / "a" / "source.sql")
-    migrate(system_database.url)
+    load_rich(system_database.url)
     for day, requests in (("2023-02-28", 2), ("2023-03-01", 7), ("2024-02-29", 5)):
         system_database.execute(
             "INSERT INTO public.solicitudes SELECT (jsonb_populate_record(source, "

@@ -6,10 +6,9 @@ import psycopg
 import pytest
 
 from conftest import Database, install, made_once
-from golden_data import GOLDEN, NOW, run_file
+from golden_data import NOW, load_rich
 from kpis.test_published import ADD
 from marketplace import fill
-from migrate import migrate
 from sequences import KPI_VIEWS, PUBLISHED
 
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -39,8 +38,7 @@ def market(system_database: Database) -> Database:
 
 
 def make_market(database: Database) -> None:
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     for name, value in (("gate_least_requests", "1"), ("gate_least_count", "20")):
         database.execute(f"SELECT analytics.set_setting('{name}', '{value}')")
     assert set(refresh(database, NOW).values()) == {"SUCCESS"}

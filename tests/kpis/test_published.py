@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from conftest import Database, made_once
-from golden_data import GOLDEN, NOW, run_file
+from golden_data import GOLDEN, NOW, load_rich, run_file
 from migrate import migrate
 from sequences import KPI_VIEWS, PUBLISHED
 
@@ -79,8 +79,7 @@ REPORTED: list[int] = []
 
 
 def make_april(database: Database) -> None:
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     refresh(database, "2026-04-30 01:00:00-05")
     database.execute(ADD.format(day="30"))
     # The day before it closes, and the minute before.
@@ -135,8 +134,7 @@ def test_fewer_closing_days_do_not_reach_back_behind_a_publish(
 ) -> None:
     """What was shown for an open month is no reported figure once the setting changes."""
     database = system_database
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     database.execute("SELECT analytics.set_setting('closing_days', '30')")
     refresh(database, "2026-04-30 01:00:00-05")
     database.execute(ADD.format(day="30"))

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from conftest import Database
-from golden_data import GOLDEN, NOW, load_change, load_source, run_file
+from golden_data import GOLDEN, NOW, load_change, load_rich, load_source, run_file
 from migrate import migrate
 from sequences import AT_THIS_MOMENT, KPI_VIEWS, PUBLISHED
 
@@ -19,8 +19,7 @@ def test_each_view_at_this_moment_is_what_the_next_refresh_publishes(
     database: Database, day: str, now: str
 ) -> None:
     """A day of work waits, then one that also moves the windows."""
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     database.rows("SELECT * FROM analytics.refresh_all_mv()", NOW)
     if day == "day_2":
         run_file(database.url, GOLDEN / "rich" / "a" / "day_1.sql")

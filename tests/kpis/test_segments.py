@@ -6,8 +6,7 @@ import psycopg
 import pytest
 
 from conftest import Database, made_once
-from golden_data import GOLDEN, NOW, TODAY, run_file
-from migrate import migrate
+from golden_data import NOW, TODAY, load_rich
 from oracle import read_source
 from oracle_views import LIMITS, compute_seven, read_seven, seven_differences
 
@@ -23,8 +22,7 @@ def rich(system_database: Database) -> Database:
 
 
 def make_rich(database: Database) -> None:
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     refresh(database, NOW)
 
 

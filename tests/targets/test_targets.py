@@ -6,7 +6,7 @@ import pytest
 from conftest import Database, Server, made_once
 from database import farewell
 from database.test_restore import documented, program
-from golden_data import GOLDEN, run_file
+from golden_data import load_rich
 from health.test_notifier import Hook, hook, once
 from kpis.test_published import refresh
 from migrate import migrate
@@ -195,8 +195,7 @@ def market(system_database: Database) -> Database:
 
 
 def make_market(database: Database) -> None:
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     refresh(database, MARCH)
 
 
@@ -544,8 +543,7 @@ def test_uninstall_says_what_goes(migrated: Database) -> None:
 
 def make_missed(database: Database) -> None:
     """A day misses its target: published a week ago with the target, and closed now."""
-    run_file(database.url, GOLDEN / "rich" / "a" / "source.sql")
-    migrate(database.url)
+    load_rich(database.url)
     database.execute(ADD.format("now() - interval '8 days'"))
     setting(database, DAYS)
     with database.session() as connection:
