@@ -431,6 +431,11 @@ def test_a_publish_is_of_the_moment_when_it_was_made(april: tuple[Database, int]
             connection.execute(
                 "DO $$ BEGIN PERFORM pg_sleep(0.2); PERFORM analytics.refresh_all_mv(); END $$"
             )
+        # Its snapshot is old: it would publish old figures as those of now.
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_sleep(0.2)")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="of its own"):
+            connection.execute(refresh_now)
+        connection.execute("ROLLBACK")
 
 
 def test_a_clock_that_was_wrong_closes_nothing_and_hides_nothing(

@@ -42,7 +42,7 @@ COMMENT ON FUNCTION analytics.refresh_all_mv(boolean) IS
 'contents and does not stop the others. force computes everything again from the source in this '
 'transaction, and publishes it (CALL analytics.rebuild() commits in between). Errors: 55P03 while '
 'another refresh is running, 55000 in a serializable transaction, or over five minutes after the '
-'statement began.';
+'statement began (at REPEATABLE READ: its transaction).';
 
 REVOKE ALL ON FUNCTION analytics.refresh_all_mv(boolean) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.refresh_all_mv(boolean) TO analytics_operador;

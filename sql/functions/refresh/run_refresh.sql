@@ -67,14 +67,20 @@ BEGIN
                          || 'BEGIN READ WRITE; SELECT * FROM refresh_all_mv(); COMMIT;';
     END IF;
     -- It would be stamped with the start of the statement, and readers saw other figures until now.
+    -- Or it would count by an old snapshot, and its figures would pass for new ones.
     IF coalesce(current_setting('analytics.now', true), '') = ''
-        AND clock_timestamp() - analytics.now() > kpi_engine.clock_tolerance() THEN
+        AND clock_timestamp() - (
+            CASE current_setting('transaction_isolation')
+                WHEN 'repeatable read' THEN transaction_timestamp()
+                ELSE analytics.now()
+            END
+        ) > kpi_engine.clock_tolerance() THEN
         RAISE EXCEPTION 'a refresh must be a statement of its own'
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format(
-                      'This statement began at %s; nothing was changed.',
-                      kpi_engine.iso_instant(analytics.now())),
-                  HINT = 'End the statement (function, DO block) that does the long work, then: '
+                      'This statement (at REPEATABLE READ: its transaction) began over %s ago; '
+                      'nothing was changed.', kpi_engine.clock_tolerance()),
+                  HINT = 'End the statement or transaction that does the long work, then: '
                          'SELECT * FROM refresh_all_mv();';
     END IF;
     PERFORM kpi_engine.hold_refresh_lock();
