@@ -4,11 +4,14 @@
 -- stamp that a tick made void is reported for an hour.
 
 CREATE OR REPLACE FUNCTION kpi_engine.clock_problem(OUT severity text, OUT message text)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $clock_problem$
+#variable_conflict use_column
+BEGIN
+    -- PL/pgSQL keeps the plan: each tick calls this.
     SELECT
         CASE WHEN found.last_success_at IS NOT NULL THEN 'unhealthy' ELSE 'degraded' END,
         CASE
@@ -27,6 +30,7 @@ AS $clock_problem$
                 'to the server''s clock (NTP)',
                 kpi_engine.iso_instant(found.clock_fault_at), found.clock_fault)
         END
+    INTO severity, message
     FROM (
         SELECT
             (
@@ -50,6 +54,7 @@ AS $clock_problem$
         FROM kpi_engine.scheduler_state
     ) AS found
     WHERE num_nonnulls(found.last_success_at, found.last_tick_at, found.clock_fault_at) > 0;
+END;
 $clock_problem$;
 
 COMMENT ON FUNCTION kpi_engine.clock_problem() IS

@@ -79,6 +79,10 @@ BEGIN
             ) AS earlier
             GROUP BY last_run.refresh_time_ms
             HAVING count(*) >= 5
+        ),
+
+        catalog AS MATERIALIZED (
+            SELECT kpi_engine.is_settled() AS is_settled
         )
 
         SELECT
@@ -375,7 +379,10 @@ BEGIN
                 'tables. Until then refreshes compute more than what changed, or everything',
                 capture.gap),
             NULL
-        FROM (SELECT analytics.capture_gap() AS gap OFFSET 0) AS capture
+        FROM catalog
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN NOT catalog.is_settled THEN analytics.capture_gap() END AS gap OFFSET 0
+        ) AS capture
         WHERE
             analytics.setting('change_capture') = 'on'
             AND capture.gap IS NOT NULL
@@ -392,7 +399,9 @@ BEGIN
                     ELSE ''
                 END),
             NULL
-        FROM analytics.source_problems() AS source
+        FROM catalog
+        CROSS JOIN LATERAL analytics.source_problems() AS source
+        WHERE NOT catalog.is_settled
         GROUP BY source.problem;
 END;
 $health_problems$;

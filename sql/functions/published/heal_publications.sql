@@ -5,15 +5,17 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.heal_publications()
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $heal_publications$
+BEGIN
     -- Once for the statement, not for each row.
     UPDATE kpi_engine.publications SET published_at = analytics.now()
     WHERE publications.published_at > (SELECT analytics.now());
     DELETE FROM kpi_engine.closings WHERE closings.closed_at > (SELECT analytics.now());
+END;
 $heal_publications$;
 
 COMMENT ON FUNCTION kpi_engine.heal_publications() IS

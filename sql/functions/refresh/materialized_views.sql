@@ -25,6 +25,8 @@ LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET enable_hashjoin = off
+SET enable_seqscan = off
 AS $materialized_views$
 #variable_conflict use_column
 DECLARE
@@ -44,10 +46,14 @@ BEGIN
                 NULL::text AS derived_table,
                 false AS is_today,
                 0 AS depth
-            FROM pg_class
+            -- By index, however many tables the database has.
+            FROM pg_depend
+            INNER JOIN pg_class ON pg_class.oid = pg_depend.objid
             WHERE
-                pg_class.relkind = 'm'
-                AND pg_class.relnamespace = 'analytics'::regnamespace
+                pg_depend.refclassid = 'pg_namespace'::regclass
+                AND pg_depend.refobjid = 'analytics'::regnamespace
+                AND pg_depend.classid = 'pg_class'::regclass
+                AND pg_class.relkind = 'm'
                 AND (p_view_name IS NULL OR pg_class.relname = p_view_name)
             UNION
             -- Which view reads which relation, by the SELECT rule of the view.
@@ -76,7 +82,7 @@ BEGIN
                 AND pg_class.relkind IN ('v', 'm', 'r', 'p', 'f')
             LEFT JOIN kpi_engine.derived_tables
                 ON pg_class.relnamespace = 'kpi_engine'::regnamespace
-                AND derived_tables.table_name = pg_class.relname
+                AND derived_tables.table_name = pg_class.relname::text COLLATE "default"
             WHERE path.derived_table IS NULL
         ),
 

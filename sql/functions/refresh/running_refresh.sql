@@ -9,11 +9,14 @@ CREATE OR REPLACE FUNCTION analytics.running_refresh(
     OUT pid integer, OUT started_at timestamptz, OUT job_id bigint, OUT requested_by text
 )
 RETURNS record
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $running_refresh$
+#variable_conflict use_column
+BEGIN
+    -- PL/pgSQL keeps the plan: each tick calls this.
     SELECT
         holder.pid,
         coalesce(
@@ -22,6 +25,7 @@ AS $running_refresh$
         ),
         job.job_id,
         job.requested_by
+    INTO pid, started_at, job_id, requested_by
     FROM (VALUES (true)) AS one_row (present)
     LEFT JOIN analytics.lock_holders() AS holder ON NOT holder.is_stranger
     LEFT JOIN kpi_engine.refresh_jobs AS job
@@ -34,6 +38,7 @@ AS $running_refresh$
         )
     ORDER BY job.job_id DESC NULLS LAST
     LIMIT 1;
+END;
 $running_refresh$;
 
 COMMENT ON FUNCTION analytics.running_refresh() IS

@@ -5,15 +5,20 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.settings_checksum()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $settings_checksum$
-    SELECT md5(string_agg(
-        settings.name || '=' || settings.value, ',' ORDER BY settings.name COLLATE "C"
-    ))
-    FROM kpi_engine.settings;
+BEGIN
+    -- PL/pgSQL keeps the plan: each tick calls this.
+    RETURN (
+        SELECT md5(string_agg(
+            settings.name || '=' || settings.value, ',' ORDER BY settings.name COLLATE "C"
+        ))
+        FROM kpi_engine.settings
+    );
+END;
 $settings_checksum$;
 
 COMMENT ON FUNCTION kpi_engine.settings_checksum() IS

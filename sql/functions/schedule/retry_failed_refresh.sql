@@ -6,7 +6,7 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.retry_failed_refresh()
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET standard_conforming_strings = on
@@ -17,6 +17,10 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $retry_failed_refresh$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    -- PL/pgSQL keeps the plan: each tick calls this.
     UPDATE kpi_engine.refresh_jobs SET
         state = 'QUEUED',
         run_after = refresh_jobs.finished_at
@@ -39,7 +43,9 @@ AS $retry_failed_refresh$
                 AND refresh_log.error_sqlstate = 'TA003'
         )
         AND (kpi_engine.last_success_at() > refresh_jobs.finished_at) IS NOT TRUE
-    RETURNING refresh_jobs.job_id;
+    RETURNING refresh_jobs.job_id INTO v_job_id;
+    RETURN v_job_id;
+END;
 $retry_failed_refresh$;
 
 COMMENT ON FUNCTION kpi_engine.retry_failed_refresh() IS
