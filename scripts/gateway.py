@@ -55,6 +55,8 @@ PORT_VARIABLES = {
 # Nothing takes nearly as long, but on a machine that has much else to do.
 WAIT_SECONDS = 120.0
 STOP_SECONDS = 30.0
+# Beyond this heap PostgREST ends, before the machine does. Its unit in config/systemd has it too.
+POSTGREST_HEAP = "-M384m"
 DOCS_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE", "NOTICE")
 PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -545,13 +547,13 @@ class Gateway:
             "starting PostgREST",
             "sh",
             "-c",
-            # Beyond the heap of the unit in config/systemd it ends, before the machine does.
-            'GHCRTS=-M384m setsid "$1" "$2" >>"$3" 2>&1 </dev/null & echo $! >"$4"',
+            'GHCRTS="$5" setsid "$1" "$2" >>"$3" 2>&1 </dev/null & echo $! >"$4"',
             "sh",
             self.program(),
             self.directory / "postgrest.conf",
             self.logs["postgrest"],
             self.directory / "postgrest.pid",
+            POSTGREST_HEAP,
         )
         ready = f"http://127.0.0.1:{self.ports['admin']}/ready"
         if not wait_until(lambda: page_answers(ready) or not self.pid("postgrest")) or not (

@@ -38,6 +38,7 @@ from source.test_source_binding import problems
 from web_testing import visited
 
 TAKES_MINUTES = True
+SERVERS_TAKE_TURNS = True
 SEQUENCES = int(os.environ.get("TELOO_ORIGIN_SEQUENCES", "4"))
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)

@@ -16,6 +16,7 @@ from marketplace import BASE_SEED, SMALL, change, fill
 from migrate import migrate
 from sequences import audited, refresh, view_differences
 
+SERVERS_TAKE_TURNS = True
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 CHANGE_SEED = BASE_SEED + 1000

@@ -8,6 +8,7 @@ from golden_data import GOLDEN, NOW, load_rich, run_file
 from migrate import migrate
 from sequences import KPI_VIEWS, PUBLISHED
 
+SERVERS_TAKE_TURNS = True
 HISTORY = (
     "SELECT object - 'calculado_at' FROM analytics.as_reported('{}', '{}') AS past (object) "
     "ORDER BY 1"

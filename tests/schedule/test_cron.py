@@ -33,7 +33,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 @pytest.fixture(scope="module")
