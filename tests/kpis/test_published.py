@@ -225,6 +225,8 @@ def test_a_restated_month_by_the_functions_of_the_api(april: tuple[Database, int
         ("api.kpi('mv_metricas_mensuales', 'reported=1')", "parameter reported must be true"),
         ("api.restatements('mv_ranking_asesores')", "parameter view must be"),
         ("api.restatements(period => '2026-13')", "parameter period must be"),
+        ("api.restatements('mv_metricas_mensuales', '2026-04-02')", "parameter period must be"),
+        ("api.restatements('mv_salud_marketplace', '2026-04')", "must be the Monday of a week"),
         ("api.restatements(limite => '0')", "parameter limit must be"),
     ):
         with pytest.raises(psycopg.Error, match=message):

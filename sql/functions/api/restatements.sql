@@ -55,6 +55,12 @@ BEGIN
         END IF;
     END IF;
     v_period := kpi_engine.period_parameter('period', period);
+    -- No other day begins a period of this view, and '[]' would look as if nothing had changed.
+    PERFORM kpi_engine.raise_bad_parameter(
+        'period', restatements.period, kpi_engine.period_words(kpi.grain)
+    )
+    FROM kpi_engine.kpi_views(coalesce(v_view, '')) AS kpi
+    WHERE date_trunc(kpi.grain, v_period::timestamp)::date <> v_period;
     v_limit := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
     PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
         -- A restored database may give a number a second time.

@@ -11,10 +11,8 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN CASE
-    -- After RESET a custom parameter is '' and not NULL.
-    WHEN coalesce(current_setting('analytics.now', true), '') = ''
-        THEN greatest(transaction_timestamp(), statement_timestamp())
-    ELSE kpi_engine.pinned_now()
+    WHEN kpi_engine.clock_is_pinned() THEN kpi_engine.pinned_now()
+    ELSE greatest(transaction_timestamp(), statement_timestamp())
 END;
 
 COMMENT ON FUNCTION analytics.now() IS

@@ -68,7 +68,7 @@ BEGIN
     END IF;
     -- It would be stamped with the start of the statement, and readers saw other figures until now.
     -- Or it would count by an old snapshot, and its figures would pass for new ones.
-    IF coalesce(current_setting('analytics.now', true), '') = ''
+    IF NOT kpi_engine.clock_is_pinned()
         AND clock_timestamp() - (
             CASE current_setting('transaction_isolation')
                 WHEN 'repeatable read' THEN transaction_timestamp()

@@ -15,9 +15,8 @@ DECLARE
     v_right_values text;
     -- Where the clock is pinned, it stands still in a transaction.
     v_transaction constant timestamptz := CASE
-        WHEN analytics.now() = greatest(transaction_timestamp(), statement_timestamp())
-            THEN transaction_timestamp()
-        ELSE analytics.now()
+        WHEN kpi_engine.clock_is_pinned() THEN analytics.now()
+        ELSE transaction_timestamp()
     END;
 BEGIN
     v_right_values := kpi_engine.setting_problem(new.name, new.value);

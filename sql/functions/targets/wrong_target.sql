@@ -49,14 +49,9 @@ BEGIN
             SELECT
                 'from',
                 p_first_period::text,
-                CASE
-                    WHEN v_view.time_column IS NULL THEN 'a day as YYYY-MM-DD, such as 2026-01-31'
-                    WHEN v_view.grain = 'month'
-                        THEN 'a month as YYYY-MM, or its first day as YYYY-MM-DD, such as 2026-01-01'
-                    WHEN v_view.grain = 'week'
-                        THEN 'the Monday of a week as YYYY-MM-DD, such as 2026-01-05'
-                    ELSE 'a day as YYYY-MM-DD, such as 2026-01-31'
-                END;
+                kpi_engine.period_words(
+                    CASE WHEN v_view.time_column IS NOT NULL THEN v_view.grain END
+                );
     ELSIF p_value IS NULL
         OR p_value = 'NaN'
         OR abs(p_value) >= 1000000000000000
