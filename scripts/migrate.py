@@ -729,7 +729,15 @@ class Migration:
         followers, self.followers = self.followers, []
         for item in followers:
             self.apply_object(item)
-        self.connection.execute("SELECT kpi_engine.note_new_views()")
+        try:
+            self.connection.execute("SELECT kpi_engine.note_new_views()")
+        except psycopg.Error as error:
+            if error.sqlstate != "TA001":
+                raise
+            raise UserError(
+                f"{error.diag.message_primary}; nothing was changed",
+                f"{error.diag.message_hint} See docs/runbook.md, gate.",
+            ) from error
 
     def apply_objects(self, objects: list[SqlFile]) -> None:
         """Apply what is pending of an ordered list of objects."""

@@ -107,6 +107,29 @@ def test_the_next_refresh_publishes_what_follows_from_a_changed_rule(
     assert market.rows("SELECT count(*) FROM kpi_engine.view_state WHERE is_void") == [(0,)]
 
 
+def test_what_the_gate_refuses_is_refused_by_migrate_too(market: Database, tree: Path) -> None:
+    """Of a view's own file: it is built anew, and no refresh looks at it first."""
+    for name in ("gate_least_requests", "gate_least_count"):
+        market.execute(f"SELECT analytics.set_setting('{name}', '1')")
+    before = market.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY mes")
+    change(
+        tree,
+        "views/kpis/mv_metricas_mensuales.sql",
+        "coalesce(month_totals.requests, 0) AS",
+        "3 * coalesce(month_totals.requests, 0) AS",
+    )
+    with pytest.raises(UserError) as caught:
+        migrate(market.url, directory=tree)
+    assert "view mv_metricas_mensuales would show by its new definition" in str(caught.value)
+    assert "nothing was changed" in str(caught.value)
+    assert market.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY mes") == before
+    # The cure that it names.
+    market.execute("SELECT analytics.set_setting('gate', 'off')")
+    migrate(market.url, directory=tree)
+    market.execute("SELECT analytics.set_setting('gate', 'on')")
+    assert market.rows("SELECT * FROM analytics.mv_metricas_mensuales ORDER BY mes") != before
+
+
 def test_a_rank_by_a_key_that_is_not_shown_follows_its_rule(market: Database, tree: Path) -> None:
     """Santa-Marta and Santa Marta become one city. No column of the view but the rank changes."""
     market.execute(

@@ -301,6 +301,7 @@ def test_the_figure_is_the_reported_one(market: Database) -> None:
     setting(market, "all")
     figure = april(market)
     set_target(market, MONTHS, "solicitudes_creadas", "2026-04-01", figure + 1, now=MARCH)
+    refresh(market, "2026-05-01 01:00:00-05")
     market.execute(ADD.format("'2026-04-10 10:00:00-05'"))
     close_april(market)
     assert april(market) == figure + 1

@@ -60,7 +60,9 @@ BEGIN
         'period', restatements.period, kpi_engine.period_words(kpi.grain)
     )
     FROM kpi_engine.kpi_views(coalesce(v_view, '')) AS kpi
-    WHERE date_trunc(kpi.grain, v_period::timestamp)::date <> v_period;
+    WHERE
+        date_trunc(kpi.grain, v_period::timestamp)::date <> v_period
+        OR kpi.grain <> 'month' AND length(restatements.period) < 10;
     v_limit := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
     PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
         -- A restored database may give a number a second time.

@@ -214,6 +214,24 @@ BEGIN
         END IF;
     END IF;
 
+    IF v_at IS NOT NULL OR v_is_reported THEN
+        PERFORM kpi_engine.raise_bad_parameter(
+            lacking.name, v_given ->> lacking.name,
+            'left out: the view did not have this column then')
+        FROM kpi_engine.column_without_history(
+            v_view.view_name,
+            ARRAY(
+                SELECT kpi.column_name
+                FROM kpi_engine.kpi_columns(v_view.relation) AS kpi
+                WHERE
+                    kpi.is_dimension AND v_given ? kpi.column_name
+                    OR v_cities IS NOT NULL AND kpi.city_key IS NOT NULL
+            ),
+            v_publication.run_id, v_from, v_to
+        ) AS lacking (name)
+        WHERE lacking.name IS NOT NULL;
+    END IF;
+
     -- By name: make migrate may put a new view in its place at any moment.
     v_query := format('SELECT kpi.* FROM %I.%I AS kpi', 'analytics', v_view.view_name);
     IF v_at IS NOT NULL OR v_is_reported THEN

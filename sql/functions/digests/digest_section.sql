@@ -30,6 +30,7 @@ DECLARE
     v_period constant text := p_period::text;
     v_form text;
     v_first date;
+    v_is_incomplete boolean;
     v_answer json;
 BEGIN
     SELECT * INTO STRICT v_view FROM kpi_engine.kpi_views(p_view_name);
@@ -84,13 +85,26 @@ BEGIN
         ) -> 0;
     END IF;
 
+    -- A month that no refresh saw the end of, such as in a preview, is not closed either.
+    v_is_incomplete := CASE
+        WHEN p_is_reported THEN EXISTS (
+            SELECT FROM kpi_engine.view_state
+            WHERE
+                view_state.view_name = p_view_name
+                AND view_state.last_success_at < kpi_engine.closes_at(
+                    p_period, v_view.grain, p_period, 0, analytics.setting('time_zone')
+                )
+        )
+        ELSE coalesce((v_compared ->> 'incompleto')::boolean, false)
+    END;
+
     SELECT json_build_object(
         'view', p_view_name,
         'title_es', v_view.title_es,
         'title_en', v_view.title_en,
         'grain', v_view.grain,
         'period', p_period,
-        'is_incomplete', coalesce((v_compared ->> 'incompleto')::boolean, false),
+        'is_incomplete', v_is_incomplete,
         'city_key', p_city_key,
         'city', (
             SELECT listed.item ->> 'ciudad'
@@ -159,7 +173,7 @@ BEGIN
                     'target', trim_scale(target.value),
                     'value', v_now -> target.column_name,
                     'is_missed', CASE
-                        WHEN (v_compared ->> 'incompleto')::boolean THEN NULL
+                        WHEN v_is_incomplete THEN NULL
                         ELSE kpi_engine.misses_target(
                             (v_now ->> target.column_name)::numeric, target.value, target.better)
                     END

@@ -4,9 +4,12 @@
 -- does not open it again, and closes none before the last publish: what that showed was the figure
 -- of an open period, and no change of it would be in the restatements. All periods from the view's
 -- first one on are closed in order, also those without a row.
+-- A publish reports no period whose end no refresh has seen: it shows a part, or nothing. After an
+-- outage, or while the gate held the view, the publish that comes now is the reported one. It is
+-- also where the view was empty until now, as it is before the first load.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_closings(
-    p_view_name text, p_run_id bigint, p_time_column text, p_grain text
+    p_view_name text, p_run_id bigint, p_time_column text, p_grain text, p_is_current boolean
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -26,6 +29,16 @@ DECLARE
         ORDER BY publications.run_id DESC
         LIMIT 1
     );
+    -- When a refresh last found that the last publish is right.
+    v_last_success constant timestamptz := (
+        SELECT least(view_state.last_success_at, v_now)
+        FROM kpi_engine.view_state
+        WHERE view_state.view_name = p_view_name
+    );
+    v_today constant date := analytics.today();
+    v_days constant integer := analytics.setting('closing_days')::integer;
+    v_zone constant text := analytics.setting('time_zone');
+    v_had_rows boolean := true;
 BEGIN
     SELECT (max(closings.period) + ('1 ' || p_grain)::interval)::date INTO v_from
     FROM kpi_engine.closings
@@ -36,6 +49,13 @@ BEGIN
             'WHERE kpi.%1$I > %3$L',
             p_time_column, p_view_name, '-infinity'
         ) INTO v_from;
+        v_had_rows := EXISTS (
+            SELECT FROM kpi_engine.publications
+            WHERE
+                publications.view_name = p_view_name
+                AND publications.keeps_rows
+                AND publications.rows_shown > 0
+        );
     END IF;
     INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
     SELECT
@@ -47,13 +67,9 @@ BEGIN
     FROM (
         SELECT
             listed.period,
-            kpi_engine.closes_at(
-                listed.period,
-                p_grain,
-                (SELECT analytics.today()),
-                (SELECT analytics.setting('closing_days')::integer),
-                (SELECT analytics.setting('time_zone'))
-            ) AS closed_at
+            kpi_engine.closes_at(listed.period, p_grain, v_today, v_days, v_zone) AS closed_at,
+            kpi_engine.closes_at(listed.period, p_grain, v_today, 0, v_zone) <= v_last_success
+                AS is_whole
         FROM (
             SELECT series.instant::date AS period
             FROM generate_series(
@@ -63,15 +79,16 @@ BEGIN
     ) AS closing
     LEFT JOIN LATERAL kpi_engine.closing_publication(
         p_view_name, greatest(closing.closed_at, v_last_publish)
-    ) AS reported ON true
-    WHERE closing.closed_at <= v_now;
+    ) AS reported ON closing.is_whole AND v_had_rows
+    WHERE closing.closed_at <= v_now AND (p_is_current OR closing.is_whole IS TRUE);
 END;
 $note_closings$;
 
-COMMENT ON FUNCTION kpi_engine.note_closings(text, bigint, text, text) IS
+COMMENT ON FUNCTION kpi_engine.note_closings(text, bigint, text, text, boolean) IS
 'Writes kpi_engine.closings for the periods of a view that closed since the last publish. '
-'p_run_id: the publish that comes now; it is the reported one of periods that were closed before '
-'the first publish of all. p_time_column and p_grain (day, week, month): the time of the view. '
+'p_run_id: the publish that comes now; it is the reported one of periods whose end no refresh has '
+'seen until now. p_time_column and p_grain (day, week, month): the time of the view. p_is_current: '
+'false where the publish shows the data of the last refresh; such periods stay open then. '
 'Internal to kpi_engine.note_publication().';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_closings(text, bigint, text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_closings(text, bigint, text, text, boolean) FROM public;

@@ -4,7 +4,7 @@
 -- history has no other row (kpi_engine.note_rows).
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_publication(
-    p_view_name text, p_run_id bigint, p_requests bigint
+    p_view_name text, p_run_id bigint, p_requests bigint, p_is_current boolean
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -50,7 +50,7 @@ BEGIN
                 WHERE published_layouts.view_name = p_view_name
             )
         ) THEN
-        PERFORM kpi_engine.forget_history(p_view_name);
+        PERFORM kpi_engine.forget_history(p_view_name, false);
     END IF;
     IF v_keeps_rows THEN
         -- Rows were not kept until now: the history begins.
@@ -58,10 +58,10 @@ BEGIN
         WHERE publications.view_name = p_view_name AND NOT publications.keeps_rows;
         IF v_view.time_column IS NOT NULL THEN
             PERFORM kpi_engine.note_closings(
-                p_view_name, p_run_id, v_view.time_column, v_view.grain);
+                p_view_name, p_run_id, v_view.time_column, v_view.grain, p_is_current);
         END IF;
     ELSE
-        PERFORM kpi_engine.forget_history(p_view_name);
+        PERFORM kpi_engine.forget_history(p_view_name, true);
     END IF;
 
     SELECT noted.* INTO v_shown, v_changed, v_first_period, v_nulls
@@ -127,11 +127,12 @@ BEGIN
 END;
 $note_publication$;
 
-COMMENT ON FUNCTION kpi_engine.note_publication(text, bigint, bigint) IS
+COMMENT ON FUNCTION kpi_engine.note_publication(text, bigint, bigint, boolean) IS
 'Notes what a materialized view shows: one row of kpi_engine.publications, and a row of '
 'kpi_engine.published_rows for each row that is another one than at the last publish. Then what '
 'changed in closed periods. Returns the number of changed rows. p_requests: changed requests '
-'that the run applied, or NULL. Internal to kpi_engine.run_refresh() and make migrate: the caller '
+'that the run applied, or NULL. p_is_current: whether the view shows the source as it is now, or '
+'as the last refresh saw it. Internal to kpi_engine.run_refresh() and make migrate: the caller '
 'holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_publication(text, bigint, bigint) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_publication(text, bigint, bigint, boolean) FROM public;

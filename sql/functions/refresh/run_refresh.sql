@@ -203,7 +203,8 @@ BEGIN
                         CASE
                             WHEN v_run.mode = 'incremental' AND NOT v_is_late
                                 THEN v_run.requests_recomputed
-                        END
+                        END,
+                        true
                     );
                     PERFORM kpi_engine.check_gate(v_view.view_name, v_run.run_id);
                     PERFORM kpi_engine.use_acceptances(v_view.view_name, v_run.run_id);

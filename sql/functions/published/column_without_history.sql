@@ -1,0 +1,45 @@
+-- Finds a column, by which a request filters, that the history does not have.
+--
+-- Invariant: NULL if each publish that the answer shows had all these columns. A filter by another
+-- one would leave its rows out, as if there were none.
+
+CREATE OR REPLACE FUNCTION kpi_engine.column_without_history(
+    p_view_name text, p_columns text[], p_run_id bigint, p_from date, p_to date
+)
+RETURNS text
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $column_without_history$
+    SELECT wanted.name
+    FROM (
+        SELECT p_run_id AS run_id
+        WHERE p_run_id IS NOT NULL
+        UNION
+        SELECT closings.run_id
+        FROM kpi_engine.closings
+        WHERE
+            p_run_id IS NULL
+            AND closings.view_name = p_view_name
+            AND closings.period >= coalesce(p_from, '-infinity')
+            AND closings.period <= coalesce(p_to, 'infinity')
+    ) AS shown
+    CROSS JOIN LATERAL (
+        SELECT known.column_names
+        FROM kpi_engine.published_layouts AS known
+        WHERE known.view_name = p_view_name AND known.run_id <= shown.run_id
+        ORDER BY known.run_id DESC
+        LIMIT 1
+    ) AS layout
+    INNER JOIN unnest(p_columns) AS wanted (name) ON wanted.name <> ALL (layout.column_names)
+    LIMIT 1;
+$column_without_history$;
+
+COMMENT ON FUNCTION kpi_engine.column_without_history(text, text[], bigint, date, date) IS
+'One of these columns of a view that it did not have at the publish p_run_id, or, where that is '
+'NULL, when a period from p_from to p_to closed. NULL: there is none. Internal to '
+'kpi_engine.kpi_rows().';
+
+REVOKE ALL ON FUNCTION kpi_engine.column_without_history(text, text[], bigint, date, date)
+FROM public;

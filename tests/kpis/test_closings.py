@@ -1,0 +1,250 @@
+"""A period is reported by a publish that saw its end, whatever stopped the refreshes before."""
+
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from conftest import Database
+from golden_data import load_rich
+
+SYSTEM_SERVER_IS_ENOUGH = True
+
+MONTHS, DAYS = "mv_metricas_mensuales", "mv_embudo_operativo"
+ADD = (
+    "INSERT INTO solicitudes SELECT made.* FROM (SELECT to_jsonb(solicitudes) AS row FROM "
+    "solicitudes ORDER BY id LIMIT 1) AS one CROSS JOIN LATERAL jsonb_populate_record("
+    "NULL::solicitudes, one.row || jsonb_build_object('id', gen_random_uuid(), "
+    "'created_at', '{} 10:00:00-05')) AS made"
+)
+TABLES = (
+    *("usuarios", "clientes", "asesores", "solicitudes", "repuestos_solicitados", "ofertas"),
+    *("ofertas_detalle", "adjudicaciones_repuesto", "ofertas_historicas"),
+    *("historial_respuestas_ofertas", "auditorias_tiendas"),
+)
+
+
+def refresh(database: Database, now: str) -> dict[str, str]:
+    """Refresh; return what failed."""
+    rows = database.rows(
+        "SELECT view_name, refresh_status, error_message FROM analytics.refresh_all_mv()", now
+    )
+    return {str(row[0]): str(row[2]) for row in rows if row[1] != "SUCCESS"}
+
+
+def one(database: Database, now: str, statement: str, *values: object) -> Any:
+    """Return the only value of a statement at a moment."""
+    with database.session() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
+        row = connection.execute(statement, list(values)).fetchone()
+        assert row
+        return row[0]
+
+
+def kpi(database: Database, now: str, view: str, *parts: str) -> list[dict[str, Any]]:
+    """Return the rows that HTTP shows of a view at a moment."""
+    rows: list[dict[str, Any]] = one(
+        database, now, "SELECT api.kpi(%s, VARIADIC %s::text[])", view, list(parts)
+    )
+    return rows
+
+
+def created(database: Database, now: str, view: str, *parts: str) -> list[int]:
+    """Return how many requests each period has."""
+    return [row["solicitudes_creadas"] for row in kpi(database, now, view, *parts)]
+
+
+def set_target(database: Database, now: str, view: str, first: str, value: int) -> None:
+    one(
+        database,
+        now,
+        "SELECT analytics.set_target(%s, 'solicitudes_creadas', %s, %s)",
+        *(view, first, value),
+    )
+
+
+def subscribe(database: Database, now: str) -> None:
+    one(
+        database,
+        now,
+        "SELECT analytics.subscribe_digest('ana@example.com', 'monthly')::text IS NULL",
+    )
+
+
+@pytest.fixture
+def market(system_database: Database) -> Database:
+    """A marketplace with a gate that looks at small figures, too. It was never refreshed."""
+    load_rich(system_database.url)
+    for name, value in (
+        ("gate_least_requests", "1"),
+        ("gate_least_count", "5"),
+        ("target_alert", "all"),
+    ):
+        system_database.execute(f"SELECT analytics.set_setting('{name}', '{value}')")
+    return system_database
+
+
+@pytest.mark.parametrize(("closing_days", "missed_night"), [("0", None), ("1", "22")])
+def test_a_day_is_not_reported_by_a_publish_of_that_day(
+    market: Database, closing_days: str, missed_night: str | None
+) -> None:
+    """Refreshes at 01:00. With one closing day, one night without a refresh is enough."""
+    market.execute(
+        "DELETE FROM solicitudes WHERE created_at > '2026-10-20'",
+        f"SELECT analytics.set_setting('closing_days', '{closing_days}')",
+    )
+    assert not refresh(market, "2026-10-20 01:00:00-05")
+    set_target(market, "2026-10-20 02:00-05", DAYS, "2026-10-20", 3)
+    for day in range(20, 26):
+        market.execute(*[ADD.format(f"2026-10-{day}")] * 4)
+        if str(day + 1) != missed_night:
+            assert not refresh(market, f"2026-10-{day + 1} 01:00:00-05")
+    asked = ("2026-10-26 02:00:00-05", DAYS, "from=2026-10-20", "to=2026-10-23")
+    assert created(market, *asked) == [4] * 4
+    assert created(market, *asked, "reported=true", "fill=true") == [4] * 4
+    assert market.rows("SELECT count(*) FROM analytics.target_results WHERE is_missed") == [(0,)]
+
+
+@pytest.mark.parametrize("gate", ["off", "on"])
+def test_an_outage_over_the_end_of_a_month(market: Database, gate: str) -> None:
+    """No refresh from 10 October to 8 November, while the business went on."""
+    meanwhile = "created_at >= '2026-10-10 12:00:00-05' AND created_at < '2026-11-08'"
+    market.execute(
+        f"SELECT analytics.set_setting('gate', '{gate}')",
+        f"CREATE TABLE later AS SELECT id, created_at FROM solicitudes WHERE {meanwhile}",
+        f"UPDATE solicitudes SET created_at = created_at - interval '60 years' WHERE {meanwhile}",
+    )
+    assert not refresh(market, "2026-10-10 12:00:00-05")
+    set_target(market, "2026-10-10 13:00-05", MONTHS, "2026-10-01", 15)
+    subscribe(market, "2026-10-10 13:00-05")
+    market.execute(
+        "UPDATE solicitudes SET created_at = later.created_at FROM later "
+        "WHERE later.id = solicitudes.id"
+    )
+    now = "2026-11-08 12:00:00-05"
+    assert refresh(market, now) == {}, "the gate holds nothing: nobody reported 0"
+    assert created(market, now, MONTHS, "from=2026-10", "to=2026-10") == [38]
+    assert market.rows("SELECT period::text, figure, is_missed FROM analytics.target_results") == [
+        ("2026-10-01", Decimal(38), False)
+    ]
+    assert one(market, now, "SELECT count(*) FROM kpi_engine.take_digest()") == 1
+    digest = one(market, now, "SELECT kpi_engine.digest_contents('monthly')")
+    assert digest["sections"][0]["figures"][0]["value"] == 38
+
+
+def test_the_first_load_is_what_was_reported(market: Database) -> None:
+    """The installation was refreshed while its tables were empty."""
+    market.execute(
+        "CREATE SCHEMA kept",
+        *(f"CREATE TABLE kept.{name} AS SELECT * FROM {name}" for name in TABLES),
+        f"TRUNCATE {', '.join(TABLES)}",
+    )
+    assert not refresh(market, "2026-11-10 01:00:00-05")
+    set_target(market, "2026-11-10 00:30-05", MONTHS, "2026-01-01", 1)
+    market.execute(*(f"INSERT INTO {name} SELECT * FROM kept.{name}" for name in TABLES))
+    assert not refresh(market, "2026-11-10 02:00:00-05")
+    asked = ("2026-11-10 03:00:00-05", MONTHS, "from=2026-06", "to=2026-10", "fill=true")
+    assert created(market, *asked, "reported=true") == created(market, *asked)
+    assert market.rows(
+        "SELECT count(*) FROM analytics.target_results "
+        f"JOIN analytics.{MONTHS} ON mes = period WHERE figure <> solicitudes_creadas"
+    ) == [(0,)]
+    assert market.rows("SELECT count(*) FROM analytics.restatements") == [(0,)]
+    # The gate knows these months.
+    market.execute(
+        "DELETE FROM solicitudes WHERE created_at >= '2026-07-10' AND created_at < '2026-07-30'"
+    )
+    assert "closed_sum" in refresh(market, "2026-11-11 01:00:00-05")[MONTHS]
+
+
+def test_a_view_that_migrate_builds_anew_reports_no_period_that_no_refresh_saw(
+    market: Database,
+) -> None:
+    """It shows the data of the last refresh, of 20 October. October stays open until the next."""
+    market.execute("DELETE FROM solicitudes WHERE created_at > '2026-10-20'")
+    assert not refresh(market, "2026-10-20 01:00:00-05")
+    market.execute(*[ADD.format("2026-10-25")] * 4)
+    market.execute(
+        f"UPDATE kpi_engine.view_state SET noted_relation = 0 WHERE view_name = '{MONTHS}'"
+    )
+    one(market, "2026-11-08 01:00:00-05", "SELECT kpi_engine.note_new_views()")
+    october = ("from=2026-10", "to=2026-10")
+    (before,) = created(market, "2026-11-08 01:30:00-05", MONTHS, *october)
+    assert MONTHS not in refresh(market, "2026-11-08 02:00:00-05")
+    now = "2026-11-08 03:00:00-05"
+    assert created(market, now, MONTHS, *october) == [before + 4]
+    assert created(market, now, MONTHS, *october, "reported=true") == [before + 4]
+
+
+def test_lost_rows_are_held_without_history(market: Database) -> None:
+    setting = "SELECT analytics.set_setting('publication_history', 'mv_ranking_asesores=none')"
+    market.execute(setting)
+    assert not refresh(market, "2026-11-20 01:00:00-05")
+    market.execute(
+        "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id IN (SELECT id FROM asesores "
+        "ORDER BY id LIMIT (SELECT 45 * count(*) / 100 FROM asesores))"
+    )
+    held = refresh(market, "2026-11-20 02:00:00-05")
+    assert {view for view, why in held.items() if "lost_rows" in why} == {
+        "mv_ranking_asesores",
+        "mv_segmentos_asesores",
+    }
+    assert market.rows(
+        "SELECT count(*), bool_or(keeps_rows) FROM analytics.publications "
+        "WHERE view_name = 'mv_ranking_asesores'"
+    ) == [(1, False)]
+
+
+def test_a_monthly_preview_says_that_the_month_is_not_whole(market: Database) -> None:
+    market.execute("DELETE FROM solicitudes WHERE created_at > '2026-10-20'")
+    assert not refresh(market, "2026-10-20 01:00:00-05")
+    set_target(market, "2026-10-20 02:00-05", MONTHS, "2026-10-01", 30)
+    preview = "SELECT kpi_engine.digest_contents('monthly', NULL, '2026-10-01')"
+    (section,) = one(market, "2026-11-01 02:00:00-05", preview)["sections"]
+    assert section["is_incomplete"]
+    assert [target["is_missed"] for target in section["targets"]] == [None]
+    assert not refresh(market, "2026-11-01 01:00:00-05")
+    (section,) = one(market, "2026-11-01 02:00:00-05", preview)["sections"]
+    assert not section["is_incomplete"]
+    assert [target["is_missed"] for target in section["targets"]] == [True]
+
+
+def view_of(columns: str, words: dict[str, str]) -> str:
+    """Return the statements that make a KPI view over public.told anew."""
+    comments = ";".join(
+        f"COMMENT ON COLUMN analytics.mv_told.{column} IS 'Una [{kind}]\nes: Una.\nen: One.'"
+        for column, kind in words.items()
+    )
+    return (
+        "SET ROLE analytics_owner; DROP MATERIALIZED VIEW IF EXISTS analytics.mv_told;"
+        f"CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT {columns} FROM public.told;"
+        "CREATE UNIQUE INDEX mv_told_key ON analytics.mv_told (mes);"
+        "GRANT SELECT ON analytics.mv_told TO analytics_lector;"
+        "COMMENT ON MATERIALIZED VIEW analytics.mv_told IS 'Una / One\nes: Una.\nen: One.';"
+        f"{comments}; RESET ROLE"
+    )
+
+
+def test_a_filter_by_a_column_that_the_history_does_not_have_is_refused(market: Database) -> None:
+    """It has no row, and fill=true would make zeros of it."""
+    market.execute(
+        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 'Cali' AS town, 7 AS value",
+        "GRANT SELECT ON public.told TO analytics_owner",
+    )
+    words = {"mes": "fecha, none", "value": "conteo, up"}
+    market.execute(view_of("mes, value", words))
+    assert not refresh(market, "2026-05-21 01:00:00-05")
+    market.execute(view_of("mes, value, town", words | {"town": "texto, none, dimension"}))
+    assert not refresh(market, "2026-05-22 01:00:00-05")
+    now = "2026-05-23 10:00:00-05"
+    assert [
+        row["value"] for row in kpi(market, now, "mv_told", "town=Cali", "as_of=2026-05-22")
+    ] == [7]
+    for asked in (
+        ("as_of=2026-05-21",),
+        ("reported=true",),
+        ("reported=true", "from=2026-03", "to=2026-03", "fill=true"),
+    ):
+        with pytest.raises(psycopg.Error, match="parameter town must be left out"):
+            kpi(market, now, "mv_told", "town=Cali", *asked)
