@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 import shutil
@@ -765,12 +766,11 @@ def test_days_without_a_row_are_zeros_and_nulls(extended: Extended) -> None:
 
 def test_filled_days_end_with_the_last_refresh(extended: Extended) -> None:
     last = last_refresh(extended.database)
-    newest = max(all_rows(extended.database, DAYS))
-    end = max(last.isoformat(), newest)
+    assert max(all_rows(extended.database, DAYS)) <= last.isoformat()
     for parts in ([], ["to=9999-12-31"], [f"from={last - timedelta(days=99)}"]):
         rows = call(extended.database, DAYS, "fill=true", *parts)
         assert [row["dia"] for row in rows] == [
-            (date.fromisoformat(end) - timedelta(days=back)).isoformat() for back in range(90)
+            (last - timedelta(days=back)).isoformat() for back in range(90)
         ]
     assert call(extended.database, DAYS, "fill=true", "from=9999-12-30") == []
     # They begin with from, or with the first row; nothing is older than 2000.
@@ -786,6 +786,43 @@ def test_filled_days_end_with_the_last_refresh(extended: Extended) -> None:
         ).replace(f"-{last}", "", 1)
         + f"-{last}"
     )
+
+
+@pytest.mark.parametrize(
+    ("view", "time", "parts"),
+    [
+        (DAYS, "dia", []),
+        (DAYS, "dia", ["from=2026-01-01", "to=9999-12-31"]),
+        (WEEKS, "semana", []),
+        (MONTHS, "mes", ["from=2025-01"]),
+        (LEVELS, "mes", []),
+        (CITIES, "mes", ["ciudad=Cali"]),
+    ],
+)
+def test_rows_after_the_last_refresh_stay_and_no_zeros_join_them(
+    extended: Extended, view: str, time: str, parts: list[str]
+) -> None:
+    # The last refresh is some months earlier, and so all later rows are ahead of it.
+    shift = "UPDATE kpi_engine.view_state SET last_success_at = last_success_at {} interval '99 d'"
+    rows = call(extended.database, view, "limit=1000", *parts)
+    extended.database.execute(shift.format("-"))
+    try:
+        last = last_refresh(extended.database).isoformat()
+        filled = call(extended.database, view, "fill=true", "limit=1000", *parts)
+    finally:
+        extended.database.execute(shift.format("+"))
+    ahead = [row for row in rows if row[time] > last]
+    assert len(ahead) > 2
+    assert [row for row in filled if row[time] > last] == ahead
+    # The period of the last refresh has a row, and so has each one before.
+    before = sorted({row[time] for row in filled if row[time] <= last}, reverse=True)
+    days = {"dia": 1, "semana": 7, "mes": 31}[time]
+    assert date.fromisoformat(last) - date.fromisoformat(before[0]) < timedelta(days=days)
+    gaps = {
+        date.fromisoformat(one) - date.fromisoformat(other)
+        for one, other in itertools.pairwise(before)
+    }
+    assert gaps and max(gaps) <= timedelta(days=days)
 
 
 def test_filled_weeks_and_months(extended: Extended) -> None:

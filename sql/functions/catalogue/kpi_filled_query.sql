@@ -3,7 +3,8 @@
 -- Invariant: a period with a row shows that row. An empty period shows what the COMMENTs of the
 -- columns say: 0 for counts and sums, NULL for averages (kpi_engine.kpi_columns).
 -- The first period is that of from (not before 2000) or that of the first row. The last one is that
--- of to, but not after the last refresh or the last row, because nothing is known about later days.
+-- of to, but not after the last refresh, because nothing is known about later days. Rows dated
+-- after it stay, and no zeros join them.
 -- If the key has another column (a level, a city), each period has a row for each of its values in
 -- the selection. Columns that name the value, such as the spelling of a city, come from the newest
 -- row.
@@ -51,6 +52,9 @@ AS $kpi_filled_query$
                 END,
                 ', ' ORDER BY the_columns.position
             ) AS shown,
+            string_agg(
+                format('selected.%I', the_columns.column_name), ', ' ORDER BY the_columns.position
+            ) AS listed,
             string_agg(format('selected.%I', the_columns.column_name), ', ')
                 FILTER (WHERE the_columns.is_group) AS groups,
             string_agg(format('selected.%I', the_columns.column_name), ', ')
@@ -64,14 +68,14 @@ AS $kpi_filled_query$
     SELECT format(
         'WITH selected AS MATERIALIZED (%1$s), period AS ('
         'SELECT generate_series(date_trunc(%2$L, %3$s::timestamp), '
-        'least($2, greatest($6, max(selected.%4$I)))::timestamp, interval %5$L'
-        ')::date AS %4$I FROM selected) '
-        'SELECT %6$s FROM period %7$s LEFT JOIN selected ON selected.%4$I = period.%4$I%8$s',
+        'least($2, $6)::timestamp, interval %5$L)::date AS %4$I) '
+        'SELECT %6$s FROM period %7$s LEFT JOIN selected ON selected.%4$I = period.%4$I%8$s '
+        'UNION ALL SELECT %9$s FROM selected WHERE selected.%4$I > $6',
         p_selected,
         p_grain,
         CASE
             WHEN p_has_from THEN 'greatest($1, date ''2000-01-01'')'
-            ELSE format('min(selected.%I)', p_time)
+            ELSE format('(SELECT min(selected.%I) FROM selected)', p_time)
         END,
         p_time,
         '1 ' || p_grain,
@@ -81,7 +85,8 @@ AS $kpi_filled_query$
             'ORDER BY %1$s, selected.%3$I DESC) AS found',
             lists.groups, lists.names, p_time
         ) END,
-        lists.same_group
+        lists.same_group,
+        lists.listed
     )
     FROM lists;
 $kpi_filled_query$;
@@ -89,7 +94,7 @@ $kpi_filled_query$;
 COMMENT ON FUNCTION kpi_engine.kpi_filled_query(regclass, text[], text, text, text, boolean) IS
 'A query with the columns of a KPI view and a row for each period from its parameter $1 (from, '
 'or the first row) to $2 and $6 (to, the day of the last refresh): those of the query p_selected, '
-'and zeros and NULLs.';
+'and zeros and NULLs. Rows after $6 stay.';
 
 REVOKE ALL ON FUNCTION kpi_engine.kpi_filled_query(regclass, text[], text, text, text, boolean)
 FROM public;
