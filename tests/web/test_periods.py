@@ -29,6 +29,7 @@ SYSTEM_SERVER_IS_ENOUGH = True
 TIMES = {"mes": "mv_finanzas_mensuales", "semana": "mv_salud_marketplace"}
 TARGETS = "/materialized-views/targets"
 MOST = 1000
+AHEAD = "00000000-0000-4000-8000-00000000a4ea"
 
 
 @contextmanager
@@ -53,6 +54,30 @@ def later(shop: Api) -> Iterator[None]:
             (newest,) = kpi(shop, view, limit=1, compare="previous")
             assert (running["incompleto"], newest["incompleto"]) == (True, False)
         yield
+
+
+@pytest.fixture
+def ahead(shop: Api) -> Iterator[str]:
+    """Let one request be dated 60 days ahead; return the day of the last refresh."""
+    shop.database.execute(
+        "INSERT INTO solicitudes SELECT made.* FROM (SELECT to_jsonb(solicitudes) AS row FROM "
+        "solicitudes ORDER BY id LIMIT 1) AS one CROSS JOIN LATERAL jsonb_populate_record("
+        f"NULL::solicitudes, one.row || jsonb_build_object('id', '{AHEAD}', "
+        "'created_at', now() + interval '60 days')) AS made",
+        "SELECT * FROM refresh_all_mv()",
+    )
+    try:
+        shop.forget_cache()
+        ((day,),) = shop.database.rows(
+            "SELECT (min(last_success_at) AT TIME ZONE 'America/Bogota')::date::text "
+            "FROM kpi_engine.view_state"
+        )
+        yield str(day)
+    finally:
+        shop.database.execute(
+            f"DELETE FROM solicitudes WHERE id = '{AHEAD}'", "SELECT * FROM refresh_all_mv()"
+        )
+        shop.forget_cache()
 
 
 def two(shop: Api, view: str, time: str, **query: str) -> tuple[str, str]:
@@ -150,6 +175,65 @@ def test_resumen_shows_the_running_month_also_without_a_row(
     assert first[:2] == [f"{shown(month, 'fecha')} incompleto", "0"]
     assert "incompleto" not in second[0]
     assert [row["incompleto"] for row in visit.csv("resumen-meses")][:2] == ["true", "false"]
+
+
+@pytest.mark.parametrize(
+    ("tab", "figure", "view", "time"),
+    [
+        ("embudo", "embudo-dias", "mv_embudo_operativo", "dia"),
+        ("embudo", "embudo-niveles", "mv_embudo_niveles", "mes"),
+        ("mercado", "mercado-demanda", "mv_salud_marketplace", "semana"),
+        ("finanzas", "finanzas-valores", "mv_finanzas_mensuales", "mes"),
+        ("asesores", "asesores-retencion", "mv_retencion_asesores", "mes"),
+        ("resumen", "resumen-meses", "mv_metricas_mensuales", "mes"),
+    ],
+)
+def test_a_request_dated_ahead_moves_no_period(
+    visit: Visit, shop: Api, ahead: str, tab: str, figure: str, view: str, time: str
+) -> None:
+    rows = kpi(shop, view, limit=MOST, fill="true", compare="previous")
+    is_open = {row[time]: row["incompleto"] for row in rows}
+    running = min(period for period in is_open if is_open[period])
+    assert running <= ahead < max(is_open)
+    usual = {"dia": 90, "semana": 26, "mes": 13}[time]
+    visit.go(tab)
+    file = visit.csv(figure)
+    assert [row[time] for row in file] == [one for one in is_open if one <= running][:usual]
+    assert [row["incompleto"] for row in file] == ["true"] + ["false"] * (usual - 1)
+    # Whoever asks for the months to come gets them, each with what the API says of it.
+    visit.go(tab, desde=running[:7], hasta=max(is_open)[:7])
+    file = visit.csv(figure)
+    assert max(row[time] for row in file) == max(is_open)
+    assert {row[time]: row["incompleto"] == "true" for row in file} == {
+        row[time]: is_open[row[time]] for row in file
+    }
+
+
+def test_a_request_dated_ahead_moves_no_verdict(visit: Visit, shop: Api, ahead: str) -> None:
+    over = {
+        view: next(
+            row[time]
+            for row in kpi(shop, view, limit=MOST, fill="true", compare="previous")
+            if not row["incompleto"]
+        )
+        for time, view in (("semana", "mv_salud_marketplace"), ("mes", "mv_retencion_asesores"))
+    }
+    week = f"Semana del {shown(over['mv_salud_marketplace'], 'fecha')}"
+    month = month_name(over["mv_retencion_asesores"])
+    visit.go("mercado")
+    latest = visit.texts(".latest")
+    assert len(latest) == 5 and all(week in text for text in latest)
+    visit.go("asesores")
+    assert month in visit.text(".latest")
+    visit.go()
+    assert visit.texts(".lights li .note") == [week] * 5 + [month]
+    running = month_name(f"{ahead[:7]}-01")
+    assert visit.text(".top h2") == f"{running}incompleto"
+    assert visit.page.locator(".card .spark path.running").count() == 6
+    visit.go("ciudades")
+    assert visit.text("h2 .joined") == running
+    visit.go("ciudades", hasta="2099-01")
+    assert visit.text("h2 .joined") != running
 
 
 def test_the_file_of_the_cities_says_that_the_month_is_not_over(visit: Visit) -> None:

@@ -9,12 +9,19 @@ import { labelOf, spoken } from "./texts.js";
 
 /** @type {Kpi[]} */
 let kpis = [];
+/** The request for it that was made last. @type {Promise<boolean>} */
+let loading = Promise.resolve(false);
 
 /**
  * Loads it, or what changed in it.
  * @returns {Promise<boolean>} whether it is another one
  */
-export async function loadCatalogue() {
+export function loadCatalogue() {
+    loading = load();
+    return loading;
+}
+
+async function load() {
     const answer = await product("kpis");
     const before = kpis.map((kpi) => `${kpi.data_version} ${kpi.last_refresh}`).join();
     kpis = answer.data.kpis;
@@ -42,6 +49,20 @@ export function newestMonth() {
     /** @param {string} type */
     const part = (type) => parts.find((one) => one.type === type)?.value;
     return `${part("year")}-${part("month")}`;
+}
+
+// No zone is further ahead of UTC.
+const MOST_AHEAD = 14 * 3600000;
+
+/**
+ * The day of a view's last refresh, in the zone where it is the latest: no time of the view that
+ * begins later has begun. Waits for the catalogue.
+ * @param {string} view
+ */
+export async function dayOfRefresh(view) {
+    await loading;
+    const last = Date.parse(kpiOf(view)?.last_refresh ?? "") || Date.now();
+    return new Date(last + MOST_AHEAD).toISOString().slice(0, 10);
 }
 
 /** @param {string} view */

@@ -106,10 +106,10 @@ export function lines(chart, width) {
     high += room;
     const { ticks, names } = ticksOf(days, width - LEFT, time.key);
     const running = Boolean(rows[rows.length - 1]?.incompleto);
-    const over = running ? rows.slice(0, -1) : rows;
+    const over = rows.filter((row) => !row.incompleto);
     const about = { view, time, series, days, divide, isBand: false, over: over[over.length - 1] };
     const extra = annotations(about);
-    const open = running ? rows.slice(-2) : [];
+    const open = running ? rows.slice(Math.max(0, over.length - 1)) : [];
     /** @param {Row} row */
     const x = (row) => dateOf(String(row[time.key]));
     /** @param {string} key */

@@ -1,8 +1,9 @@
 // What several tabs ask the API for.
 
 import { allRows, ifAllowed, product, rows } from "./api.js";
-import { columnOf, label } from "./catalogue.js";
+import { columnOf, dayOfRefresh, label } from "./catalogue.js";
 import { chosen } from "./periods.js";
+import { state } from "./state.js";
 import { named, t } from "./texts.js";
 
 /** @typedef {import("./api.js").Row} Row */
@@ -30,9 +31,45 @@ export function timeField(key) {
 }
 
 /**
+ * Rows up to the last refresh, newest first. Later rows are shown only if the address asks for
+ * their months: they say nothing about the running period, or about the last one that is over.
+ * @param {string} view
+ * @param {Time} time
+ * @param {(more: Record<string, string>) => Promise<Row[]>} ask for the rows, newest first
+ * @returns {Promise<Row[]>}
+ */
+export async function upToRefresh(view, time, ask) {
+    const { desde, hasta } = state();
+    const [all, last] = await Promise.all([ask({}), dayOfRefresh(view)]);
+    if (hasta || desde > last.slice(0, 7)) return all;
+    const isAhead = all.length > 0 && all[0][time] > last;
+    const known = isAhead ? await ask({ to: time === "mes" ? last.slice(0, 7) : last }) : all;
+    // The zone may be one where the next period has not begun: the older of two open ones runs.
+    const running = known.filter((row) => row.incompleto).pop();
+    return running ? known.filter((row) => row[time] <= running[time]) : known;
+}
+
+/**
+ * The periods that are not over, as the API says of each. All before one that is over are over: so
+ * a few rows are enough, if the last of them is over.
+ * @param {string} view
+ * @param {Time} time
+ * @param {Record<string, string | number | null>} query
+ * @returns {Promise<Set<string>>}
+ */
+async function openPeriods(view, time, query) {
+    /** @type {Row[]} */
+    let newest = [];
+    for (const limit of [12, 1000]) {
+        newest = await rows(view, { ...query, limit, compare: "previous" });
+        if (newest.length < limit || !newest[limit - 1].incompleto) break;
+    }
+    return new Set(newest.filter((row) => row.incompleto).map((row) => row[time]));
+}
+
+/**
  * The rows of the chosen period, oldest first. `incompleto` says whether a row's period is not
- * over: the API says so of the newest one. Both requests have `fill`, because the running period
- * may have no row of its own.
+ * over. Asked with `fill`, because the running period may have no row of its own.
  * @param {string} view
  * @param {Time} time
  * @param {Record<string, string | number | null>} [query] limit: null for all rows
@@ -41,12 +78,15 @@ export function timeField(key) {
 export async function series(view, time, query = {}) {
     /** @type {Record<string, string | number | null>} */
     const wanted = { ...chosen(time), ...query, fill: "true" };
-    const [all, newest] = await Promise.all([
-        (wanted.limit == null ? allRows : rows)(view, wanted),
-        rows(view, { ...wanted, limit: 1, compare: "previous" }),
-    ]);
-    const running = newest[0]?.incompleto ? newest[0][time] : null;
-    return all.map((row) => ({ ...row, incompleto: row[time] === running })).reverse();
+    const all = await upToRefresh(view, time, async (more) => {
+        const asked = { ...wanted, ...more };
+        const [list, open] = await Promise.all([
+            (wanted.limit == null ? allRows : rows)(view, asked),
+            openPeriods(view, time, asked),
+        ]);
+        return list.map((row) => ({ ...row, incompleto: open.has(row[time]) }));
+    });
+    return all.reverse();
 }
 
 /**

@@ -252,5 +252,9 @@ export function figure(figure) {
  * @param {Field} time
  */
 function runningName(rows, time) {
-    return period(String(rows[rows.length - 1][time.key]), time.key);
+    const open = rows.filter((row) => row.incompleto);
+    const [first, last] = [open[0], open[open.length - 1]].map((row) =>
+        period(String(row[time.key]), time.key),
+    );
+    return first === last ? first : `${first} – ${last}`;
 }

@@ -2,7 +2,7 @@
 
 import { allRows, get, rows } from "../api.js";
 import { columnOf } from "../catalogue.js";
-import { field } from "../data.js";
+import { field, upToRefresh } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { difference, format, period } from "../format.js";
@@ -82,7 +82,10 @@ function needy(cities) {
 /** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
 export default async function ciudades(needed) {
     const { hasta, ciudad } = state();
-    const [[newest]] = await Promise.all([rows(VIEW, { to: hasta, limit: 1 }), needed]);
+    const [[newest]] = await Promise.all([
+        upToRefresh(VIEW, "mes", (more) => rows(VIEW, { to: hasta, limit: 1, ...more })),
+        needed,
+    ]);
     if (!newest) return [empty(t("empty.rows"))];
     const month = newest.mes.slice(0, 7);
     const [cities, { months, of }] = await Promise.all([

@@ -2,6 +2,7 @@
 
 import { rows } from "../api.js";
 import { label } from "../catalogue.js";
+import { upToRefresh } from "../data.js";
 import { h } from "../dom.js";
 import { period } from "../format.js";
 import { band, banded, info, joined, section } from "../parts.js";
@@ -20,12 +21,19 @@ const LIGHTS = [
     [RETENTION, "tasa_retencion_pct"],
 ];
 
+/**
+ * The newest periods: one that runs, and the last one that is over.
+ * @param {string} view
+ * @param {Record<string, string>} more
+ */
+const newest = (view, more) => rows(view, { limit: 3, fill: "true", compare: "previous", ...more });
+
 /** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
 export async function lights(needed) {
     // With fill: the last week that is over is shown also if nothing happened in it.
     const [weeks, months] = await Promise.all([
-        rows(HEALTH, { limit: 2, fill: "true", compare: "previous" }),
-        rows(RETENTION, { limit: 2, fill: "true", compare: "previous" }),
+        upToRefresh(HEALTH, "semana", (more) => newest(HEALTH, more)),
+        upToRefresh(RETENTION, "mes", (more) => newest(RETENTION, more)),
         needed,
     ]);
     /** @type {Record<string, Row | undefined>} */

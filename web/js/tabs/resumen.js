@@ -2,7 +2,7 @@
 
 import { ifAllowed, product, rows } from "../api.js";
 import { columnOf, kpiOf, label } from "../catalogue.js";
-import { field, timeField } from "../data.js";
+import { field, timeField, upToRefresh } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { isMet, targetOf } from "../marks.js";
@@ -186,11 +186,14 @@ export default async function resumen(needed) {
     const { ciudad, hasta } = state();
     const view = ciudad ? CITIES : MONTHS;
     // The running month may have no row of its own.
-    const query = { ciudad, to: hasta, fill: "true" };
-    const [all, [current], [lastYear], health, moment, colours, trust] = await Promise.all([
-        rows(view, { ...query, limit: 13 }),
-        rows(view, { ...query, limit: 1, compare: "previous" }),
-        rows(view, { ...query, limit: 1, compare: "year" }),
+    /** @param {string} compare @param {number} limit */
+    const newest = (compare, limit) =>
+        upToRefresh(view, "mes", (more) =>
+            rows(view, { ciudad, to: hasta, fill: "true", compare, limit, ...more }),
+        );
+    const [all, [lastYear], health, moment, colours, trust] = await Promise.all([
+        newest("previous", 13),
+        newest("year", 2),
         product("health"),
         ifAllowed(live(needed)),
         ifAllowed(lights(needed)),
@@ -200,6 +203,7 @@ export default async function resumen(needed) {
     const wrong = problems(health.data);
     const isWrong = health.data.problems.length > 0;
     if (!current) {
+    const current = all[0];
         return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
     }
     const months = [...all].reverse();
@@ -209,10 +213,7 @@ export default async function resumen(needed) {
         "resumen-meses",
         t("months.table"),
         [timeField("mes"), ...columns.map((column) => field(view, column))],
-        all.map((row) => ({
-            ...row,
-            incompleto: row.mes === current.mes && current.incompleto,
-        })),
+        all,
     );
     return [
         isWrong && wrong,
