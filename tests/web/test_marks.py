@@ -118,6 +118,63 @@ def test_what_is_wrong_with_a_target_is_told_in_the_words_of_the_api(
 
 
 @pytest.mark.usefixtures("nothing_marked")
+@pytest.mark.parametrize(
+    ("language", "typed", "stored"),
+    [
+        ("es", "1.500", 1500),
+        ("es", " 1.234.567,5 ", 1234567.5),
+        ("es", "1500", 1500),
+        ("es", "−0,25", -0.25),
+        ("en", "1,500", 1500),
+        ("en", "1,234,567.5", 1234567.5),
+        ("en", "-1.5", -1.5),
+    ],
+)
+def test_a_target_is_read_as_the_page_writes_numbers(
+    visit: Visit, shop: Api, language: str, typed: str, stored: float
+) -> None:
+    page = visit.go("operacion", OPERADOR, lang=language)
+    page.select_option("#target-figure", f"{FINANCE} crecimiento_mensual_pct")
+    page.fill("#target-from", "2026-03-01")
+    page.fill("#target-value", typed)
+    page.click("#target-set")
+    page.locator("#marks-said", has_text="Guardado." if language == "es" else "Saved.").wait_for()
+    (target,) = shop.get(TARGETS, LECTOR).json()
+    assert target["value"] == stored
+
+
+@pytest.mark.usefixtures("nothing_marked")
+@pytest.mark.parametrize(
+    ("language", "wrong", "forms"),
+    [
+        (
+            "es",
+            ["1.5", "1.50", "15.00", "1.5000", "0.500", "1,234,567", "1.234,5.6", ",5", "x"],
+            ("1.500", "1.500,5"),
+        ),
+        ("en", ["1,5", "15,00", "0,500", "1.234.567", "1e3", "1 500"], ("1,500", "1,500.5")),
+    ],
+)
+def test_a_target_in_another_form_is_refused(
+    visit: Visit, shop: Api, language: str, wrong: list[str], forms: tuple[str, str]
+) -> None:
+    page = visit.go("operacion", OPERADOR, lang=language)
+    page.select_option("#target-figure", f"{FINANCE} ticket_promedio")
+    page.fill("#target-from", "2026-03-01")
+    visit.asked.clear()
+    for typed in wrong:
+        page.fill("#target-value", typed)
+        page.click("#target-set")
+        page.locator("#marks-said.error", has_text=typed).wait_for()
+        assert all(form in visit.text("#marks-said") for form in forms)
+    # The form keeps what was chosen, so that only the number has to be written again.
+    assert page.input_value("#target-figure") == f"{FINANCE} ticket_promedio"
+    assert page.input_value("#target-from") == "2026-03-01"
+    assert not [url for url in visit.asked if "/targets?" in url]
+    assert shop.get(TARGETS, LECTOR).json() == []
+
+
+@pytest.mark.usefixtures("nothing_marked")
 @pytest.mark.parametrize("is_met", [True, False])
 def test_resumen_says_whether_a_month_that_is_over_met_its_target(
     visit: Visit, shop: Api, is_met: bool

@@ -23,6 +23,19 @@ export function number(value, digits = 0) {
 }
 
 /**
+ * A number that somebody wrote as the page writes numbers: 1.500,5 in Spanish, 1,500.5 in English.
+ * @param {string} text
+ * @returns {string | null} as the API reads it; null: it has another form
+ */
+export function read(text) {
+    const [group, mark] = spoken() === "es" ? [".", ","] : [",", "."];
+    const form = new RegExp(`^[-−]?(\\d+|[1-9]\\d{0,2}([${group}]\\d{3})+)([${mark}]\\d+)?$`);
+    const wanted = text.trim();
+    if (!form.test(wanted)) return null;
+    return wanted.replaceAll(group, "").replace(mark, ".").replace("−", "-");
+}
+
+/**
  * A duration of its two largest units: 3 h 12 min, 2 días 4 h.
  * @param {number} seconds
  * @param {boolean} [short] one unit alone

@@ -97,6 +97,7 @@ export default {
     "marks.usual": "as in the catalogue",
     "marks.set": "Set target",
     "marks.done": "Saved.",
+    "marks.number": "Not saved: “{value}”. Write the value like this: {whole} or {part}.",
     "marks.stale": "can't be compared: {why}",
     "missing.one": "No figure in this period.",
     "missing.some": "{count} without a figure (—).",
@@ -276,8 +277,7 @@ export default {
     "token.enter": "Enter",
     "token.help":
         "Ask whoever runs the API for a token, or for a link that ends in #token=… Where the API runs, this prints one:",
-    "token.memory":
-        "The token is only in the memory of this page. After a reload you have to give it again.",
+    "token.memory": "The token is only in the memory of the page. A reload loses it.",
     "token.none": "This is no token. A token has three parts with dots between them.",
     "token.refused": "The API did not accept the token: {why}",
     "token.expired": "The token has expired. Ask for another one.",

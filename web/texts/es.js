@@ -96,6 +96,7 @@ export default {
     "marks.usual": "según el catálogo",
     "marks.set": "Fijar meta",
     "marks.done": "Guardado.",
+    "marks.number": "No se guardó: «{value}». Escriba el valor así: {whole} o {part}.",
     "marks.stale": "no se puede comparar: {why}",
     "missing.one": "Sin dato en este período.",
     "missing.some": "{count} sin dato (—).",
@@ -276,8 +277,7 @@ export default {
     "token.enter": "Entrar",
     "token.help":
         "Pida un token a quien administra la API, o un enlace que termina en #token=… Donde corre la API, uno se obtiene con:",
-    "token.memory":
-        "El token queda solo en la memoria de esta página. Al recargarla hay que darlo otra vez.",
+    "token.memory": "El token queda solo en la memoria de la página. Al recargarla se pierde.",
     "token.none": "Esto no es un token. Un token tiene tres partes separadas por puntos.",
     "token.refused": "La API no aceptó el token: {why}",
     "token.expired": "El token venció. Pida otro.",

@@ -3,7 +3,7 @@
 import { ApiError, change } from "../api.js";
 import { catalogue, columnOf, label, title } from "../catalogue.js";
 import { h } from "../dom.js";
-import { format, period } from "../format.js";
+import { format, number, period, read } from "../format.js";
 import { allNotes, allTargets, MOST } from "../marks.js";
 import { isOperator } from "../token.js";
 import { t } from "../texts.js";
@@ -34,6 +34,16 @@ async function ask(method, path, query) {
     show();
     // The gateway may keep the list of before for a second.
     setTimeout(show, KEPT);
+}
+
+/**
+ * Says what is wrong with a form, which keeps what is in it.
+ * @param {string} text
+ */
+function refuse(text) {
+    [said, isError] = [text, true];
+    const place = document.getElementById("marks-said");
+    if (place) [place.textContent, place.className] = [text, "error"];
 }
 
 /**
@@ -150,11 +160,16 @@ function targetForm() {
     const onsubmit = (event) => {
         event.preventDefault();
         const [view, column] = figure.value.split(" ");
-        ask("POST", "targets", {
+        const wanted = read(value.value);
+        if (wanted == null) {
+            const [whole, part] = [number(1500), number(1500.5, 1)];
+            return refuse(t("marks.number", { value: value.value.trim(), whole, part }));
+        }
+        return ask("POST", "targets", {
             view,
             column,
             from: from.value,
-            value: value.value.trim().replace(",", "."),
+            value: wanted,
             better: better.value,
         });
     };
