@@ -243,6 +243,19 @@ def test_the_file_of_the_cities_says_that_the_month_is_not_over(visit: Visit) ->
     assert not any("incompleto" in row[0] for row in visit.open_table("ciudades"))
 
 
+def test_cities_have_no_zero_before_the_first_month_of_the_view(visit: Visit, shop: Api) -> None:
+    (first,) = kpi(shop, "mv_demanda_ciudades", limit=1, order="mes")
+    second = kpi(shop, "mv_metricas_mensuales", limit=2, order="mes")[1]["mes"]
+    page = visit.go("ciudades", hasta=second[:7])
+    for row in visit.csv("ciudades"):
+        months = {name: cell for name, cell in row.items() if name[:2] == "20"}
+        before = {name: cell for name, cell in months.items() if name < first["mes"][:7]}
+        assert len(before) == 11 and set(before.values()) == {""}
+        assert "" not in [months[name] for name in months.keys() - before.keys()]
+    words = page.locator("#ciudades-lista .spark").first.get_attribute("aria-label")
+    assert str(words).startswith("13 meses: de — a ")
+
+
 def all_days(shop: Api, first: str) -> list[Row]:
     """Return the days since the first one, newest first: in more than one answer."""
     days: list[Row] = []

@@ -95,7 +95,7 @@ export function missingNote(view, rows, columns) {
 
 /**
  * A line without axes; its last part is dashed where the last period is not over.
- * @param {(number | null)[]} values oldest first
+ * @param {(number | null | undefined)[]} values oldest first
  * @param {string} words what it shows, for those who can't see it
  * @param {boolean} [running]
  * @param {number} [width]
@@ -135,7 +135,7 @@ export function spark(values, words, running = false, width = 120) {
 
 /**
  * The words of a small line.
- * @param {(number | null)[]} values
+ * @param {(number | null | undefined)[]} values
  * @param {string} unit
  */
 export function sparkWords(values, unit) {

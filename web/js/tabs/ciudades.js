@@ -28,22 +28,27 @@ const COLUMNS = [
 const ENOUGH = 5;
 
 /**
- * The requests of each city in 13 months, of these columns alone.
+ * The requests of each city in 13 months, of these columns alone. Before the first month of the
+ * view nothing is known.
  * @param {string} last YYYY-MM-DD
- * @returns {Promise<{months: string[], of: Map<string, number[]>}>}
+ * @returns {Promise<{months: string[], of: Map<string, (number | undefined)[]>}>}
  */
 async function history(last) {
     const first = addMonths(last.slice(0, 7), -12);
-    const { data } = await get(`rest/${VIEW}`, {
-        select: "mes,ciudad_key,solicitudes",
-        mes: `gte.${first}-01`,
-        and: `(mes.lte.${last})`,
-    });
+    const [{ data }, [oldest]] = await Promise.all([
+        get(`rest/${VIEW}`, {
+            select: "mes,ciudad_key,solicitudes",
+            mes: `gte.${first}-01`,
+            and: `(mes.lte.${last})`,
+        }),
+        rows(VIEW, { order: "mes", limit: 1 }),
+    ]);
     const months = Array.from({ length: 13 }, (_, index) => `${addMonths(first, index)}-01`);
-    /** @type {Map<string, number[]>} */
+    const none = months.map((month) => (month < oldest?.mes ? undefined : 0));
+    /** @type {Map<string, (number | undefined)[]>} */
     const of = new Map();
     for (const row of data) {
-        const line = of.get(row.ciudad_key) ?? months.map(() => 0);
+        const line = of.get(row.ciudad_key) ?? [...none];
         line[months.indexOf(row.mes)] = row.solicitudes;
         of.set(row.ciudad_key, line);
     }
