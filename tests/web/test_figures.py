@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from gateway_testing import Api
 from web_testing import (
@@ -357,6 +357,32 @@ def test_a_figure_is_not_rounded_into_another_band(visit: Visit) -> None:
         [module, column],
     )
     assert [plain(text) for text in texts] == ["40,03 %", "40,0 %", "40,0 %", "14,98 %"]
+
+
+def test_a_number_that_is_rounded_to_zero_has_no_sign(visit: Visit) -> None:
+    page = visit.go()
+    (module,) = {url for url in visit.asked if url.endswith("/format.js")}
+    texts = page.evaluate(
+        "module => import(module).then(format => [-0.04, 0.04, -0.05, -1].map("
+        "value => format.format(value, 'pct')))",
+        module,
+    )
+    assert [plain(text) for text in texts] == ["0,0 %", "0,0 %", "-0,1 %", "-1,0 %"]
+
+
+@pytest.mark.parametrize(("percent", "words"), [(-0.05, "peor"), (0.05, "mejor"), (-0.04, "")])
+def test_a_difference_that_is_shown_is_better_or_worse(
+    visit: Visit, percent: float, words: str
+) -> None:
+    def changed(route: Route) -> None:
+        answer = route.fetch()
+        rows = [{**row, "solicitudes_creadas_dif_pct": percent} for row in answer.json()]
+        route.fulfill(response=answer, json=rows)
+
+    visit.page.route("**/kpis/mv_metricas_mensuales?*compare=previous*", changed)
+    visit.go()
+    delta = visit.text(".card[data-column=solicitudes_creadas] [data-compare=previous]")
+    assert delta.startswith(f"{arrow(percent)} {words} que ".replace("  ", " "))
 
 
 def test_ciudades_has_a_row_for_each_city_and_its_thirteen_months(visit: Visit, shop: Api) -> None:

@@ -19,7 +19,9 @@ export function number(value, digits = 0) {
         });
         formats.set(key, format);
     }
-    return format.format(value);
+    const text = format.format(value);
+    // What is rounded to zero has no sign.
+    return Math.abs(value) < 1 && !/[1-9]/.test(text) ? format.format(0) : text;
 }
 
 /**

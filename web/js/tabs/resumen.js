@@ -43,9 +43,10 @@ const SIX = {
  * @returns {"better" | "worse" | "none"}
  */
 function verdict(better, percent) {
-    const rounded = Math.round((percent ?? 0) * 10);
-    if (!rounded || better === "none") return "none";
-    return rounded > 0 === (better === "up") ? "better" : "worse";
+    const n = percent ?? 0;
+    // As much as difference() shows of it.
+    if (!Math.round(Math.abs(n) * 10) || better === "none") return "none";
+    return n > 0 === (better === "up") ? "better" : "worse";
 }
 
 /**
@@ -202,8 +203,8 @@ export default async function resumen(needed) {
     ]);
     const wrong = problems(health.data);
     const isWrong = health.data.problems.length > 0;
-    if (!current) {
     const current = all[0];
+    if (!current) {
         return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
     }
     const months = [...all].reverse();
