@@ -824,6 +824,37 @@ def test_rows_that_came_during_a_refresh_are_missed_when_they_go(awards: Databas
     assert view_differences(awards, NOW) == []
 
 
+def test_a_partition_whose_detach_is_not_done_is_gone_at_once(partitioned: Database) -> None:
+    """DETACH … CONCURRENTLY waits between its two transactions, and may end there."""
+    table = "public.historial_respuestas_ofertas"
+    pending = "SELECT FROM pg_inherits WHERE inhdetachpending"
+    with partitioned.connect(autocommit=False) as reader, partitioned.connect() as owner:
+        reader.execute(f"SELECT count(*) FROM {table}".encode())
+        statement = f"ALTER TABLE {table} DETACH PARTITION public.notices_newer CONCURRENTLY"
+        detach = Work(lambda: owner.execute(statement.encode()))
+        try:
+            partitioned.wait_until(f"SELECT EXISTS ({pending})")
+            assert view_differences(partitioned, NOW)
+            assert refresh(partitioned, NOW)[0] == "incremental"
+            assert view_differences(partitioned, NOW) == []
+        finally:
+            owner.cancel()
+            detach.end()
+    assert isinstance(detach.error, psycopg.errors.QueryCanceled)
+    assert partitioned.rows(f"SELECT count(*) FROM ({pending}) AS pending") == [(1,)]
+    # Nothing that goes past the parent counts, and no index is missing there.
+    partitioned.execute("UPDATE public.notices_newer SET respondio = NOT respondio")
+    partitioned.execute("CALL analytics.tick()")
+    refresh(partitioned, NOW)
+    assert view_differences(partitioned, NOW) == []
+    leave_it_well(partitioned)
+    partitioned.execute(f"ALTER TABLE {table} DETACH PARTITION public.notices_newer FINALIZE")
+    refresh(partitioned, NOW)
+    assert view_differences(partitioned, NOW) == []
+    assert audited(partitioned) == 0
+    leave_it_well(partitioned)
+
+
 def test_partition_written_to_while_it_is_detached_loses_nothing(partitioned: Database) -> None:
     partitioned.execute(
         "ALTER TABLE public.historial_respuestas_ofertas DETACH PARTITION public.notices_newer",
@@ -852,8 +883,8 @@ def leave_it_well(database: Database) -> None:
     )
     refresh(database, NOW)
     for table in database.rows(
-        "SELECT inhrelid::regclass::text FROM pg_inherits "
-        "WHERE inhparent = 'public.historial_respuestas_ofertas'::regclass"
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE NOT inhdetachpending "
+        "AND inhparent = 'public.historial_respuestas_ofertas'::regclass"
     ):
         database.execute(f"UPDATE {table[0]} SET respondio = NOT respondio")
         assert refresh(database, NOW)[0] in ("incremental", "unchanged")

@@ -51,14 +51,18 @@ BEGIN
         ),
         (
             SELECT sum(hashtextextended(
-                concat(pg_inherits.inhparent, ' ', pg_inherits.inhrelid), 0
+                concat_ws(
+                    ' ', pg_inherits.inhparent, pg_inherits.inhrelid, pg_inherits.inhdetachpending
+                ), 0
             ))
             FROM pg_inherits
             WHERE pg_inherits.inhparent = ANY (p_relations)
         ),
         (
             SELECT sum(hashtextextended(
-                concat(pg_inherits.inhrelid, ' ', pg_inherits.inhparent), 1
+                concat_ws(
+                    ' ', pg_inherits.inhrelid, pg_inherits.inhparent, pg_inherits.inhdetachpending
+                ), 1
             ))
             FROM pg_inherits
             WHERE pg_inherits.inhrelid = ANY (p_relations)

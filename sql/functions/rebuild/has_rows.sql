@@ -16,7 +16,8 @@ AS $has_rows$
         UNION
         SELECT pg_inherits.inhrelid
         FROM tree
-        INNER JOIN pg_inherits ON pg_inherits.inhparent = tree.relation
+        INNER JOIN pg_inherits
+            ON pg_inherits.inhparent = tree.relation AND NOT pg_inherits.inhdetachpending
     )
 
     SELECT coalesce(bool_or(CASE

@@ -19,7 +19,10 @@ BEGIN
             UNION
             SELECT pg_inherits.inhrelid
             FROM below
-            INNER JOIN pg_inherits ON pg_inherits.inhparent = below.relation
+            INNER JOIN pg_inherits
+                ON
+                    pg_inherits.inhparent = below.relation
+                    AND NOT pg_inherits.inhdetachpending
         )
 
         SELECT below.relation FROM below

@@ -64,7 +64,8 @@ BEGIN
             UNION
             SELECT pg_inherits.inhrelid, tree.column_name, tree.purpose
             FROM tree
-            INNER JOIN pg_inherits ON pg_inherits.inhparent = tree.relation
+            INNER JOIN pg_inherits
+                ON pg_inherits.inhparent = tree.relation AND NOT pg_inherits.inhdetachpending
         ),
 
         checked AS (
