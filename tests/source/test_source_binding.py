@@ -311,6 +311,24 @@ def test_a_renamed_value_of_an_enum_fails_by_name(market_b: Database, values: st
     assert problems(market_b) == {}
 
 
+def test_a_renamed_value_of_an_enum_under_domains_fails_by_name(system_database: Database) -> None:
+    load_source(system_database.url, "B")
+    system_database.execute(
+        "CREATE DOMAIN teloo.estado_de_oferta AS teloo.estado_oferta",
+        "CREATE DOMAIN teloo.estado_conocido AS teloo.estado_de_oferta",
+        "ALTER TABLE teloo.ofertas ALTER COLUMN estado DROP DEFAULT, "
+        "ALTER COLUMN estado TYPE teloo.estado_conocido",
+    )
+    migrate(system_database.url)
+    assert refresh(system_database, NOW)[0] == "full"
+    system_database.execute("ALTER TYPE teloo.estado_oferta RENAME VALUE 'ACEPTADA' TO 'ACCEPTED'")
+    check_fails_by_name(system_database, "of enum type teloo.estado_oferta", "is called")
+    system_database.execute("ALTER TYPE teloo.estado_oferta RENAME VALUE 'ACCEPTED' TO 'ACEPTADA'")
+    assert {row[0] for row in results(system_database)} == {"SUCCESS"}
+    assert view_differences(system_database, NOW) == []
+    assert problems(system_database) == {}
+
+
 def test_migrate_refuses_an_enum_without_a_value_that_the_rules_count(market_b: Database) -> None:
     market_b.execute("ALTER TYPE teloo.estado_solicitud RENAME VALUE 'EXPIRADA' TO 'VENCIDA'")
     with pytest.raises(UserError) as refusal:

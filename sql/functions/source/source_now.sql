@@ -84,7 +84,25 @@ BEGIN
             bound.reader,
             attribute.attnum,
             attribute.atttypid,
-            attribute.attgenerated
+            attribute.attgenerated,
+            -- An enum may be under a domain, and that one under another.
+            CASE pg_type.typtype
+                WHEN 'e' THEN pg_type.oid
+                WHEN 'd' THEN (
+                    WITH RECURSIVE base AS (
+                        SELECT pg_type.typbasetype AS oid
+                        UNION ALL
+                        SELECT domain.typbasetype
+                        FROM base
+                        INNER JOIN pg_type AS domain
+                            ON domain.oid = base.oid AND domain.typtype = 'd'
+                    )
+
+                    SELECT enum.oid
+                    FROM base
+                    INNER JOIN pg_type AS enum ON enum.oid = base.oid AND enum.typtype = 'e'
+                )
+            END AS enum_type
         FROM contract
         INNER JOIN bound ON bound.view_name = contract.view_name
         INNER JOIN pg_attribute AS attribute
@@ -92,6 +110,7 @@ BEGIN
             AND attribute.attname = contract.column_name
             AND attribute.attnum > 0
             AND NOT attribute.attisdropped
+        INNER JOIN pg_type ON pg_type.oid = attribute.atttypid
     )
 
     SELECT
@@ -116,13 +135,12 @@ BEGIN
                     ELSE (
                         SELECT jsonb_object_agg(pg_enum.oid, pg_enum.enumlabel)
                         FROM pg_enum
-                        WHERE pg_enum.enumtypid = columns.atttypid
+                        WHERE pg_enum.enumtypid = columns.enum_type
                     )
                 END
             )
             FROM columns
-            INNER JOIN pg_type ON pg_type.oid = columns.atttypid
-            WHERE columns.attgenerated <> '' OR pg_type.typtype = 'e'
+            WHERE columns.attgenerated <> '' OR columns.enum_type IS NOT NULL
         ), '{}'),
         bool_and(
             bound.relation IS NOT NULL
