@@ -661,9 +661,10 @@ class Migration:
                 raise
             raise UserError(
                 f"{error.diag.message_primary}; nothing was changed",
-                "The new rules change so many requests that a refresh would wait for an operator's "
-                "word. If that is meant: SELECT analytics.set_setting('breaker_pct', 'off'); run "
-                "migrate again; then set it back.",
+                "A view that is built anew would show these changes. Let a refresh hold them: "
+                "SELECT * FROM analytics.refresh_all_mv(); Mend the data, or accept them: SELECT "
+                "analytics.accept_gate('changes', 'once', 'the reason'); refresh again; then run "
+                "migrate again. See docs/runbook.md, gate.",
             ) from error
 
     def refuse_held(self, item: SqlFile) -> None:

@@ -446,6 +446,39 @@ def test_each_release_upgrades_to_what_a_new_installation_is(
             assert "up to date" in apply(old, present)
 
 
+def test_the_file_publishes_nothing_that_the_breaker_holds(
+    own_server: Server, present: Path, tmp_path: Path
+) -> None:
+    """Facts of other rules are computed before a view is built anew over them."""
+
+    def changed(sql: Path) -> None:
+        edit(sql / "functions/facts/city_key.sql", "LANGUAGE", "COST 77\nLANGUAGE")
+        edit(
+            sql / "views/kpis/mv_demanda_ciudades.sql",
+            "WITH NO DATA;",
+            "LIMIT 1000000\nWITH NO DATA;",
+        )
+
+    later = release_of(NEXT, tmp_path, changed)
+    with database_of(own_server, load_source) as database:
+        apply(database, present)
+        refresh(database)
+        database.execute(
+            "SELECT analytics.set_setting('gate_least_requests', '0')",
+            "UPDATE solicitudes SET ciudad_origen = 'Leticia'",
+        )
+        before = figures(database)
+        assert database.rows(
+            "SELECT DISTINCT refresh_status FROM analytics.refresh_all_mv()"
+        ) == [("ERROR",)]
+        said = refused(database, later)
+        assert "known requests changed at once" in said
+        assert "nothing was changed" in said
+        assert "accept_gate('changes'" in said
+        assert "run the file again" in said
+        assert figures(database) == before
+
+
 def test_a_failed_upgrade_leaves_all_as_it_was(
     own_server: Server, present: Path, earlier: Path, broken: Path
 ) -> None:

@@ -5,6 +5,7 @@ import shutil
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from commandline.console import UserError
@@ -209,3 +210,50 @@ def test_a_view_that_the_gate_holds_is_not_built_anew(market: Database, tree: Pa
     refresh(market, NOW)
     migrate(market.url, directory=tree)
     assert market.rows(MONTHS) != before
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_upgrade_publishes_nothing_that_the_breaker_holds(
+    market: Database, tree: Path, seen: bool
+) -> None:
+    """Rules of facts changed, and a view over them is built anew."""
+    demand = "SELECT * FROM analytics.mv_demanda_ciudades ORDER BY ciudad"
+    market.execute(
+        "SELECT analytics.set_setting('gate_least_requests', '0')",
+        "UPDATE solicitudes SET ciudad_origen = 'Leticia'",
+    )
+    before = market.rows(demand)
+    run = "SELECT DISTINCT refresh_status FROM analytics.refresh_all_mv()"
+    if seen:
+        assert market.rows(run, NOW) == [("ERROR",)]
+    held = "SELECT view_name FROM analytics.gate_holds"
+    change(
+        tree,
+        "functions/facts/trim_white_space.sql",
+        "RETURN btrim(p_text,",
+        "RETURN btrim(replace(p_text, '-', ' '),",
+    )
+    # The facts are stale; no view is built anew.
+    migrate(market.url, directory=tree)
+    with (
+        market.session() as connection,
+        pytest.raises(psycopg.Error, match="known requests changed at once"),
+    ):
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        connection.execute("CALL analytics.rebuild()")
+    assert market.rows(demand) == before
+    change(tree, "views/kpis/mv_demanda_ciudades.sql", "WITH NO DATA;", "LIMIT 9999\nWITH NO DATA;")
+    with pytest.raises(UserError, match="known requests changed at once") as caught:
+        migrate(market.url, directory=tree)
+    assert "nothing was changed" in str(caught.value)
+    assert "accept_gate('changes'" in str(caught.value.hint)
+    assert market.rows(demand) == before
+    assert market.rows(held) == [("changes",)]
+    market.execute(
+        "SELECT analytics.accept_gate('changes', 'once', 'meant'), "
+        "analytics.set_setting('gate', 'off')"
+    )
+    assert market.rows(run, NOW) == [("SUCCESS",)]
+    migrate(market.url, directory=tree)
+    assert market.rows(demand) != before
+    assert market.rows(held) == []

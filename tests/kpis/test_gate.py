@@ -424,3 +424,49 @@ def test_the_breaker_has_no_new_normal(market: Database) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="once for changes"):
         market.execute("SELECT analytics.accept_gate('changes', 'normal', 'x')")
     assert market.rows("SELECT count(*) FROM analytics.gate_acceptances") == [(1,)]
+
+
+@pytest.mark.parametrize("by", ["work", "rebuild"])
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_breaker_holds_although_the_rows_cannot_be_compared(
+    market: Database, by: str, seen: bool
+) -> None:
+    """In another time zone each row differs: what waits is counted."""
+    before = contents(market)
+    market.execute("UPDATE solicitudes SET ciudad_origen = 'Leticia'")
+    if seen:
+        assert set(refresh(market).values()) == {"ERROR"}
+    market.execute("SELECT analytics.set_setting('time_zone', 'America/Lima')")
+    with market.session() as connection:
+        connection.execute(f"SELECT set_config('analytics.now', '{LATE}', false)")
+        connection.execute("SELECT kpi_engine.queue_refresh(false, 'test')")
+        with pytest.raises(psycopg.Error, match="known requests changed at once"):
+            connection.execute(f"CALL analytics.{by}()")
+    assert contents(market) == before
+    assert [row[:2] for row in market.rows(HELD)] == [("changes", "breaker")]
+    market.execute(
+        "SELECT analytics.accept_gate('changes', 'once', 'meant')",
+        "SELECT analytics.set_setting('gate', 'off')",
+    )
+    with market.session() as connection:
+        connection.execute(f"SELECT set_config('analytics.now', '{LATE}', false)")
+        connection.execute("CALL analytics.rebuild()")
+    assert market.rows(HELD) == []
+    assert contents(market) != before
+
+
+def test_the_breaker_counts_requests_that_are_gone_in_another_zone(market: Database) -> None:
+    """No pending change names them: triggers were off."""
+    before = contents(market)
+    market.execute(
+        "SET session_replication_role = replica; DELETE FROM solicitudes",
+        "SELECT analytics.set_setting('time_zone', 'America/Lima')",
+    )
+    with (
+        market.session() as connection,
+        pytest.raises(psycopg.Error, match="known requests changed at once"),
+    ):
+        connection.execute(f"SELECT set_config('analytics.now', '{LATE}', false)")
+        connection.execute("CALL analytics.rebuild()")
+    assert contents(market) == before
+    assert [row[:2] for row in market.rows(HELD)] == [("changes", "breaker")]

@@ -37,8 +37,17 @@ BEGIN
         v_stale := kpi_engine.stale_derived_tables();
         IF v_stale <> '{}' THEN
             PERFORM kpi_engine.generate_statements();
-            PERFORM kpi_engine.rebuild_in_transaction(engine_state.today, v_stale)
-            FROM kpi_engine.engine_state;
+            BEGIN
+                PERFORM kpi_engine.rebuild_in_transaction(engine_state.today, v_stale)
+                FROM kpi_engine.engine_state;
+            EXCEPTION WHEN SQLSTATE 'TA001' THEN
+                RAISE EXCEPTION '%; nothing was changed', SQLERRM
+                    USING ERRCODE = 'object_not_in_prerequisite_state',
+                          HINT = 'A view that is built anew would show these changes. Let a refresh '
+                                 'hold them: SELECT * FROM analytics.refresh_all_mv(); Mend the '
+                                 'data, or accept them: SELECT analytics.accept_gate(''changes'', '
+                                 '''once'', ''the reason''); refresh again; then run the file again.';
+            END;
         END IF;
         EXECUTE format('REFRESH MATERIALIZED VIEW analytics_staging.%I', p_name);
     END IF;
