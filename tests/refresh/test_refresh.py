@@ -306,6 +306,29 @@ def test_statistics_are_exact(migrated: Database) -> None:
     ]
 
 
+def test_statistics_count_a_view_that_is_replaced_meanwhile(migrated: Database) -> None:
+    refresh(migrated)
+    first, last = NINE[0], NINE[-1]
+    ((definition,),) = migrated.rows(f"SELECT pg_get_viewdef('analytics.{last}'::regclass)")
+    with migrated.connect(autocommit=False) as upgrade, ThreadPoolExecutor(1) as pool:
+        # The reader waits for the first view with a list of all.
+        upgrade.execute(f"ALTER MATERIALIZED VIEW analytics.{first} RENAME TO mv_aside")
+        upgrade.execute(f"ALTER MATERIALIZED VIEW analytics.mv_aside RENAME TO {first}")
+        read = pool.submit(
+            migrated.rows, "SELECT view_name, row_count, size_bytes > 0 FROM get_mv_stats()"
+        )
+        migrated.wait_until(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND query LIKE '%get_mv_stats%' AND datname = current_database()"
+        )
+        upgrade.execute(f"DROP MATERIALIZED VIEW analytics.{last} CASCADE")
+        upgrade.execute(f"CREATE MATERIALIZED VIEW analytics.{last} AS {definition}")
+        upgrade.execute(f"ALTER MATERIALIZED VIEW analytics.{last} OWNER TO analytics_owner")
+        upgrade.execute(f"CREATE UNIQUE INDEX ON analytics.{last} (asesor_id)")
+        upgrade.commit()
+        assert read.result() == [(view, 0, True) for view in NINE]
+
+
 def test_view_of_another_owner_is_reported_and_breaks_nothing(migrated: Database) -> None:
     migrated.execute(
         "CREATE MATERIALIZED VIEW analytics.mv_dba AS SELECT 1 AS one",
