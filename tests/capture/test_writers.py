@@ -267,6 +267,25 @@ def test_what_a_savepoint_took_back_does_not_hide_what_is_lost_after_it(
     assert view_differences(market, NOW) == []
 
 
+def test_a_lost_change_after_a_refresh_in_one_transaction_is_noted(
+    market: Database, role: str
+) -> None:
+    """The refresh takes the note of the first one, and the mark of it with it."""
+    market.execute(BREAKS["the log gets a constraint"][0])
+    with market.session() as writer, writer.transaction():
+        writer.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        for state in ("ACEPTADA", "RECHAZADA"):
+            writer.execute(f"SET ROLE {role}")
+            writer.execute(f"UPDATE public.ofertas SET estado = '{state}'")
+            writer.execute("RESET ROLE")
+            if state == "ACEPTADA":
+                writer.execute("SELECT * FROM analytics.refresh_all_mv()")
+    assert market.rows("SELECT count(*) FROM kpi_engine.lost_changes") == [(1,)]
+    market.execute(str(BREAKS["the log gets a constraint"][1]))
+    assert refresh(market, NOW)[0] == "full"
+    assert view_differences(market, NOW) == []
+
+
 @pytest.mark.parametrize(
     "setting",
     [

@@ -1,8 +1,9 @@
 -- Notes that a change of a source table could not be noted by its keys.
 --
 -- Invariant: the next refresh computes everything again. Each transaction notes this once. A
--- rollback to a savepoint removes the mark of the transaction. On a full disk, or if no lock is
--- free, no row can be written: then a sequence moves (kpi_engine.note_unnoted_changes).
+-- rollback to a savepoint removes the mark of the transaction. A refresh in the transaction takes
+-- the note, and removes the mark. On a full disk, or if no lock is free, no row can be written:
+-- then a sequence moves (kpi_engine.note_unnoted_changes).
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_lost_change(
     p_relation oid, p_message text, p_sqlstate text
