@@ -62,6 +62,8 @@ SCHEDULER_SETTINGS = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    # From PostgreSQL 17 on.
+    "transaction_timeout": "0",
 }
 
 
@@ -351,7 +353,8 @@ def scheduler_requirements() -> list[Requirement]:
     return [
         Requirement(
             sql.SQL(
-                "SELECT EXISTS (SELECT FROM pg_roles, unnest(rolconfig) AS setting "
+                "SELECT NOT EXISTS (SELECT FROM pg_settings WHERE name = {name}) "
+                "OR EXISTS (SELECT FROM pg_roles, unnest(rolconfig) AS setting "
                 "WHERE rolname = {role} AND setting LIKE {pattern}) "
                 "OR (SELECT boot_val = reset_val FROM pg_settings WHERE name = {name}) "
                 "AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS setting "
@@ -553,6 +556,8 @@ def pin_settings(connection: psycopg.Connection) -> None:
         connection.execute(
             sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
         )
+    if connection.info.server_version >= 170000:
+        connection.execute("SET LOCAL transaction_timeout = 0")
 
 
 def default_search_path(connection: psycopg.Connection) -> str:

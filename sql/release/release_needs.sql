@@ -61,8 +61,13 @@ BEGIN
             ),
             format('ALTER ROLE analytics_scheduler SET %I = 0', limits.name)
         FROM unnest(ARRAY[
-            'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'
-        ]) AS limits (name);
+            'statement_timeout',
+            'lock_timeout',
+            'idle_in_transaction_session_timeout',
+            'transaction_timeout'
+        ]) AS limits (name)
+        -- transaction_timeout is there from PostgreSQL 17 on.
+        WHERE EXISTS (SELECT FROM pg_settings WHERE pg_settings.name = limits.name);
     END IF;
 END;
 $release_needs$;

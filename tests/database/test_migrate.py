@@ -890,6 +890,31 @@ def test_timeout_of_the_database_does_not_matter(source: Database) -> None:
         connection.execute(f"ALTER DATABASE {source.name} RESET statement_timeout")
 
 
+def test_a_limit_of_transactions_does_not_end_a_scheduled_refresh(source: Database) -> None:
+    """From PostgreSQL 17 on, a database may limit the time of a transaction."""
+    role_has_it = (
+        "SELECT count(*) FROM pg_roles, unnest(rolconfig) AS setting "
+        "WHERE rolname = 'analytics_scheduler' AND setting = 'transaction_timeout=0'"
+    )
+    with source.session() as connection:
+        has_it = connection.info.server_version >= 170000
+        if has_it:
+            connection.execute(f"ALTER DATABASE {source.name} SET transaction_timeout = '1s'")
+        try:
+            migrate(source.url)
+            assert source.rows(role_has_it) == [(int(has_it),)]
+            source.rewrite("kpi_engine.settle()", "BEGIN\n", "BEGIN\n    PERFORM pg_sleep(1.5);\n")
+            # Procedures that commit set it by themselves.
+            with source.connect() as worker:
+                worker.execute("SELECT kpi_engine.queue_refresh(false, 'test')")
+                worker.execute("CALL analytics.work()")
+        finally:
+            if has_it:
+                connection.execute("ALTER ROLE analytics_scheduler RESET transaction_timeout")
+                connection.execute(f"ALTER DATABASE {source.name} RESET transaction_timeout")
+        assert source.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+
+
 def test_latin1_client_is_no_hindrance(source: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "latin1")
     assert migrate(source.url)

@@ -468,9 +468,9 @@ def test_the_file_publishes_nothing_that_the_breaker_holds(
             "UPDATE solicitudes SET ciudad_origen = 'Leticia'",
         )
         before = figures(database)
-        assert database.rows(
-            "SELECT DISTINCT refresh_status FROM analytics.refresh_all_mv()"
-        ) == [("ERROR",)]
+        assert database.rows("SELECT DISTINCT refresh_status FROM analytics.refresh_all_mv()") == [
+            ("ERROR",)
+        ]
         said = refused(database, later)
         assert "known requests changed at once" in said
         assert "nothing was changed" in said

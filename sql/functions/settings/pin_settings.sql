@@ -17,7 +17,12 @@ BEGIN ATOMIC
         set_config('extra_float_digits', '1', true) AS extra_float_digits,
         set_config('bytea_output', 'hex', true) AS bytea_output,
         set_config('constraint_exclusion', 'off', true) AS constraint_exclusion,
-        set_config('idle_in_transaction_session_timeout', '0', true) AS idle_timeout;
+        set_config('idle_in_transaction_session_timeout', '0', true) AS idle_timeout,
+        -- PostgreSQL 15 and 16 have no such setting.
+        CASE
+            WHEN current_setting('server_version_num')::integer >= 170000
+                THEN set_config('transaction_timeout', '0', true)
+        END AS transaction_timeout;
 END;
 
 COMMENT ON FUNCTION kpi_engine.pin_settings() IS
