@@ -441,6 +441,98 @@ def test_a_policy_that_bypassrls_passes_hides_nothing_until_that_is_lost(market:
         market.execute("ALTER ROLE analytics_owner NOBYPASSRLS")
 
 
+@pytest.fixture
+def remote(system_server: Server) -> Iterator[Database]:
+    """The golden data of generation A in a database that another one reads by foreign tables."""
+    name = system_server.new_name("remote")
+    with system_server.janitor(name):
+        remote = Database(system_server.cluster, name)
+        load_source(remote.url, "A")
+        role = f"reader_{name}"
+        remote.execute(
+            f"CREATE ROLE {role} LOGIN PASSWORD '{role}'",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+        )
+        yield remote
+        remote.execute(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def foreign_server(remote: Database) -> tuple[str, ...]:
+    """Return the statements that let everybody read the other database as its reader."""
+    role = f"reader_{remote.name}"
+    return (
+        "CREATE EXTENSION postgres_fdw",
+        "CREATE SERVER remote FOREIGN DATA WRAPPER postgres_fdw OPTIONS "
+        f"(host '127.0.0.1', port '{remote.cluster.port}', dbname '{remote.name}')",
+        f"CREATE USER MAPPING FOR public SERVER remote OPTIONS (user '{role}', password '{role}')",
+    )
+
+
+SAFE_SERVER = (
+    "ALTER SERVER remote OPTIONS (ADD connect_timeout '5', "
+    "ADD options '-c statement_timeout=20s -c row_security=off')"
+)
+
+
+def test_foreign_tables_need_a_server_that_hides_no_rows(
+    system_database: Database, remote: Database
+) -> None:
+    database = system_database
+    database.execute(
+        *foreign_server(remote),
+        "IMPORT FOREIGN SCHEMA public FROM SERVER remote INTO public",
+    )
+    with pytest.raises(UserError) as refusal:
+        migrate(database.url)
+    told = f"{refusal.value}{refusal.value.hint}"
+    assert "server remote of foreign table public.ofertas has no limit of time" in told
+    assert SAFE_SERVER in told
+    database.execute(SAFE_SERVER)
+    migrate(database.url)
+    database.execute("SELECT analytics.set_setting('change_capture', 'off')")
+    assert {row[0] for row in results(database)} == {"SUCCESS"}
+    assert view_differences(database, NOW) == []
+    assert problems(database) == {}
+    before = contents(database)
+
+    remote.execute("ALTER TABLE public.ofertas ENABLE ROW LEVEL SECURITY")
+    assert {row[:2] for row in results(database)} == {("ERROR", "42501")}
+    assert contents(database) == before
+    database.execute("ALTER SERVER remote OPTIONS (SET options '-c statement_timeout=20s')")
+    check_fails_by_name(
+        database, "server remote of foreign table", "public.ofertas", problem="source_hidden"
+    )
+    remote.execute("ALTER TABLE public.ofertas DISABLE ROW LEVEL SECURITY")
+    database.execute(
+        "ALTER SERVER remote OPTIONS (SET options '-c statement_timeout=20s -c row_security=off')"
+    )
+    assert {row[0] for row in results(database)} == {"SUCCESS"}
+    assert view_differences(database, NOW) == []
+    assert problems(database) == {}
+
+
+def test_a_foreign_part_needs_a_server_that_hides_no_rows(
+    market: Database, remote: Database
+) -> None:
+    remote.execute(
+        "CREATE TABLE public.few AS SELECT * FROM public.ofertas ORDER BY id LIMIT 3",
+        "UPDATE public.few SET id = gen_random_uuid()",
+        f"GRANT SELECT ON public.few TO reader_{remote.name}",
+    )
+    market.execute(
+        *foreign_server(remote),
+        "CREATE FOREIGN TABLE public.ofertas_lejos () INHERITS (public.ofertas) SERVER remote "
+        "OPTIONS (table_name 'few')",
+    )
+    check_fails_by_name(
+        market, "server remote of foreign table public.ofertas_lejos", problem="source_hidden"
+    )
+    market.execute(SAFE_SERVER)
+    assert refresh(market, NOW)[0] == "full"
+    assert view_differences(market, NOW) == []
+    assert "source_hidden" not in problems(market)
+
+
 def test_nothing_that_reads_the_source_obeys_a_policy(market: Database) -> None:
     """Also where the check did not see it: PostgreSQL itself refuses."""
     rows = market.rows(

@@ -4,8 +4,8 @@
 -- triggers of their own: each partition, each table that inherits, and each table of which one of
 -- ours is a partition. A table that a src_ view still reads is in the list under any name. A view
 -- or foreign table can't be captured.
--- A partition whose DETACH … CONCURRENTLY has begun is gone: its parent no longer shows its rows. The
--- parent stays in the list until the end, because older snapshots still write through it.
+-- A partition is gone as soon as its DETACH … CONCURRENTLY has begun: the parent shows its rows no
+-- more. A table above ours stays in the list until the end: older snapshots still write through it.
 -- place is table for a table that a src_ view reads or that has the name; part for one below it;
 -- whole for one above it.
 

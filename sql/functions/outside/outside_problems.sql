@@ -191,33 +191,12 @@ BEGIN
             true,
             false,
             format(
-                'server %I of foreign table %s of view %s has no limit of time (connect_timeout, '
-                'statement_timeout), or may leave rows out (row_security)',
-                pg_foreign_server.srvname, bound.source_name, bound.view_name
+                'server %I of foreign table %s of view %s %s',
+                server.server_name, bound.source_name, bound.view_name, server.fault
             ),
-            format(
-                'ALTER SERVER %I OPTIONS (ADD connect_timeout ''5'', ADD options ''-c '
-                'statement_timeout=20s -c row_security=off''); (SET where it has such an option)',
-                pg_foreign_server.srvname
-            )
+            server.remedy
         FROM bound
-        INNER JOIN pg_foreign_table ON pg_foreign_table.ftrelid = bound.named
-        INNER JOIN pg_foreign_server ON pg_foreign_server.oid = pg_foreign_table.ftserver
-        INNER JOIN pg_foreign_data_wrapper
-            ON pg_foreign_data_wrapper.oid = pg_foreign_server.srvfdw
-            AND pg_foreign_data_wrapper.fdwname = 'postgres_fdw'
-        WHERE NOT EXISTS (
-            SELECT FROM pg_options_to_table(pg_foreign_server.srvoptions) AS option
-            HAVING
-                bool_or(
-                    option.option_name = 'connect_timeout' AND option.option_value ~ '^[1-9]\d*$'
-                )
-                AND bool_or(
-                    option.option_name = 'options'
-                    AND option.option_value ~ 'statement_timeout=[1-9]'
-                    AND option.option_value ~ 'row_security=off'
-                )
-        )
+        CROSS JOIN LATERAL kpi_engine.server_fault(bound.named) AS server
         UNION ALL
         SELECT
             bound.view_name,

@@ -93,6 +93,11 @@ AS $source_columns$
                     'table %I.%I has row-level security, which would hide rows: '
                     'ALTER ROLE analytics_owner BYPASSRLS', p_schema, found.table_name
                 )
+            WHEN server.server_name IS NOT NULL THEN
+                format(
+                    'server %I of foreign table %I.%I %s: %s', server.server_name, p_schema,
+                    found.table_name, server.fault, server.remedy
+                )
             WHEN found.is_foreign_view THEN
                 format(
                     '%I.%I is a view of role %I, whose functions would run with the rights of '
@@ -138,6 +143,7 @@ AS $source_columns$
                 )
         END
     FROM found
+    LEFT JOIN LATERAL kpi_engine.server_fault(found.relation) AS server ON true
     CROSS JOIN LATERAL (
         SELECT kpi_engine.missing_states(
             found.type_oid, found.table_name, found.column_name, p_generation

@@ -150,6 +150,15 @@ BEGIN
                 bound.reader, bound.relowner, bound.relrowsecurity, bound.relforcerowsecurity
             )
         )
+        -- Usually there is no foreign table.
+        AND CASE
+            WHEN EXISTS (SELECT FROM pg_foreign_table) THEN NOT EXISTS (
+                SELECT FROM kpi_engine.captured_tables() AS captured
+                CROSS JOIN LATERAL kpi_engine.server_fault(captured.relation)
+                WHERE captured.place <> 'whole'
+            )
+            ELSE true
+        END
     INTO binding, enum_values, is_readable
     FROM bound
     LEFT JOIN (
@@ -171,7 +180,8 @@ COMMENT ON FUNCTION kpi_engine.source_now() IS
 'What the names of the source contract mean now: binding, for each src_ view the oid and kind of '
 'the table that has the name, the oid of the table that the view reads, the row version of its '
 'rule, and for each column its number and type; enum_values, the labels of enum columns and the '
-'versions of generated ones; is_readable, whether the owner of the views may read all rows. '
+'versions of generated ones; is_readable, whether the owner of the views may read all rows, also '
+'those of other servers. '
 'Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.source_now() FROM public;

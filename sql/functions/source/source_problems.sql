@@ -216,6 +216,20 @@ BEGIN
         )
         UNION ALL
         SELECT
+            'source_hidden', true, NULL,
+            format(
+                'server %I of foreign table %s %s', server.server_name,
+                string_agg(captured.relation::regclass::text, ', ' ORDER BY captured.relation),
+                server.fault
+            ),
+            server.remedy
+        FROM kpi_engine.captured_tables() AS captured
+        CROSS JOIN LATERAL kpi_engine.server_fault(captured.relation) AS server
+        -- A table above ours is not read.
+        WHERE captured.place <> 'whole'
+        GROUP BY server.server_name, server.fault, server.remedy
+        UNION ALL
+        SELECT
             'source_hidden', true, unreadable.view_name,
             format('role %s may not read %s of table %s', unreadable.role_name, CASE
                 WHEN unreadable.is_whole THEN 'any column'
