@@ -1,4 +1,5 @@
--- Each minute: keeps the change log small on a busy day.
+-- Each minute: keeps the change log small on a busy day, and empties that of tables of other
+-- services that no view reads any more.
 --
 -- Invariant: it takes nothing while a refresh does, and nobody waits for it. A small log stays for
 -- the next refresh.
@@ -19,6 +20,7 @@ SET constraint_exclusion = off
 SET search_path = pg_catalog, pg_temp
 AS $tidy_change_log$
 BEGIN
+    PERFORM kpi_engine.forget_outside_changes();
     -- The rows are counted, because the file keeps its size.
     IF NOT EXISTS (SELECT FROM kpi_engine.change_log OFFSET 10000)
         OR NOT kpi_engine.hold_change_log(false) THEN

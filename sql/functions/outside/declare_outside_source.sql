@@ -24,6 +24,7 @@ DECLARE
     v_view record;
     v_source record;
     v_types jsonb;
+    v_is_time boolean;
     v_binding constant jsonb := kpi_engine.outside_binding(p_view, p_source);
     v_problem text;
     v_remedy text;
@@ -49,6 +50,7 @@ BEGIN
         pg_attribute.attrelid = p_source
         AND pg_attribute.attnum > 0
         AND NOT pg_attribute.attisdropped;
+    v_is_time := v_types ->> p_version ~ 'time|date';
     v_problem := CASE
         WHEN v_view.relkind <> 'm'
             THEN 'p_view must be a materialized view'
@@ -82,6 +84,8 @@ BEGIN
                 'with SELECT', p_as_of)
         WHEN p_max_age IS NOT NULL AND p_as_of IS NULL
             THEN 'p_max_age needs p_as_of'
+        WHEN p_max_age NOT BETWEEN '1 second' AND '100 years'
+            THEN format('p_max_age must be between a second and 100 years, not %s', p_max_age)
     END;
     IF v_problem IS NOT NULL THEN
         RAISE EXCEPTION 'outside table % of view %: %', v_source.name, v_view.relname, v_problem
@@ -102,15 +106,26 @@ BEGIN
         CASE
             WHEN p_version ~* '^\s*SELECT\s' THEN rtrim(p_version, E'; \n')
             -- The sum changes when a row changes that is not the newest, and when a transaction
-            -- commits late.
+            -- commits late. An infinite value, or one that is no number, would hide the others.
             WHEN p_version IS NOT NULL THEN format(
-                CASE WHEN v_types ->> p_version ~ 'time|date'
-                    THEN 'SELECT count(*) AS "rows", max(%1$I) AS newest, '
-                        'sum(extract(EPOCH FROM %1$I)) AS total FROM %2$s'
-                    ELSE 'SELECT count(*) AS "rows", max(%1$I) AS newest, '
-                        'sum(%1$I::numeric) AS total FROM %2$s'
-                END,
-                p_version, v_source.name
+                'SELECT count(*) AS "rows", count(%1$I) AS known, '
+                'count(*) FILTER (WHERE %2$s) AS finite, '
+                'count(*) FILTER (WHERE %3$s = ''Infinity'') AS infinite, '
+                'count(*) FILTER (WHERE %3$s = ''-Infinity'') AS negative, '
+                'max(%1$I) FILTER (WHERE %2$s) AS newest, '
+                'sum(%4$s) FILTER (WHERE %2$s) AS total FROM %5$s',
+                p_version,
+                format(
+                    CASE WHEN v_is_time
+                        THEN 'isfinite(%I)'
+                        ELSE '%I::float8 NOT IN (''Infinity'', ''-Infinity'', ''NaN'')'
+                    END, p_version
+                ),
+                format(CASE WHEN v_is_time THEN '%I' ELSE '%I::float8' END, p_version),
+                format(
+                    CASE WHEN v_is_time THEN 'extract(EPOCH FROM %I)' ELSE '%I::numeric' END, p_version
+                ),
+                v_source.name
             )
         END,
         CASE

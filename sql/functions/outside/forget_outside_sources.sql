@@ -1,4 +1,5 @@
--- Removes the declarations of views that are gone, or that were built anew without them.
+-- Removes the declarations of views that are gone, or that were built anew without them, and the
+-- notes of tables that nobody declares any more.
 
 CREATE OR REPLACE FUNCTION kpi_engine.forget_outside_sources()
 RETURNS integer
@@ -18,6 +19,7 @@ BEGIN
         AND outside_sources.view_relation
         <> to_regclass(format('analytics.%I', outside_sources.view_name));
     GET DIAGNOSTICS v_forgotten := ROW_COUNT;
+    PERFORM kpi_engine.forget_outside_changes();
     RETURN v_forgotten;
 END;
 $forget_outside_sources$;

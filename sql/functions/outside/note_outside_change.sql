@@ -1,8 +1,9 @@
 -- Trigger function on tables of other services: notes that the table changed.
 --
 -- Invariant: it never fails the writer, and waits at most 100 ms for a lock on the log. It notes a
--- table once in a transaction; a rollback to a savepoint removes the mark with the note. If it
--- can't note, a lost change is noted, and the next refresh reads everything anew.
+-- table once in a transaction; a rollback to a savepoint removes the mark with the note. A refresh
+-- in the transaction takes the note, and removes the mark. If it can't note, a lost change is
+-- noted, and the next refresh reads everything anew.
 -- SECURITY DEFINER: writers have no right on schema kpi_engine.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_outside_change()

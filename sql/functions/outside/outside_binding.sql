@@ -3,6 +3,7 @@
 --
 -- Invariant: two descriptions are equal if and only if the view reads the same columns, by name and
 -- type, of the same kind of table, and a foreign table names the same server, database and table.
+-- Also equal are the values of enums, and the text of the views between that are not ours.
 -- A view follows a column by its number. The names here are those of now.
 -- Options that only decide how fast rows come are left out.
 
@@ -12,6 +13,7 @@ LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $outside_binding$
     WITH RECURSIVE reading AS (
         SELECT p_view AS relation
@@ -78,6 +80,39 @@ AS $outside_binding$
             INNER JOIN pg_attribute
                 ON pg_attribute.attrelid = p_source AND pg_attribute.attnum = read_columns.number
         ), '{}'),
+        'labels', coalesce((
+            SELECT jsonb_object_agg(
+                pg_attribute.attname,
+                (
+                    SELECT jsonb_agg(pg_enum.enumlabel ORDER BY pg_enum.enumsortorder)
+                    FROM pg_enum
+                    WHERE pg_enum.enumtypid = enum.type
+                )
+            )
+            FROM read_columns
+            INNER JOIN pg_attribute
+                ON pg_attribute.attrelid = p_source AND pg_attribute.attnum = read_columns.number
+            INNER JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
+            -- Also an array or a domain of an enum.
+            CROSS JOIN LATERAL (
+                VALUES (pg_type.oid), (pg_type.typelem), (pg_type.typbasetype)
+            ) AS enum (type)
+            WHERE EXISTS (SELECT FROM pg_enum WHERE pg_enum.enumtypid = enum.type)
+        ), '{}'),
+        'views', coalesce((
+            SELECT jsonb_object_agg(
+                pg_class.oid::regclass,
+                md5(concat(pg_get_viewdef(pg_class.oid), pg_class.reloptions))
+            )
+            FROM reading
+            INNER JOIN pg_class ON pg_class.oid = reading.relation
+            WHERE
+                pg_class.oid <> p_view
+                AND pg_class.relnamespace NOT IN (
+                    SELECT pg_namespace.oid FROM pg_namespace
+                    WHERE pg_namespace.nspname IN ('analytics', 'kpi_engine', 'api')
+                )
+        ), '{}'),
         'server', (
             SELECT pg_foreign_server.srvname
             FROM pg_foreign_table
@@ -91,7 +126,8 @@ AS $outside_binding$
 $outside_binding$;
 
 COMMENT ON FUNCTION kpi_engine.outside_binding(oid, oid) IS
-'What view p_view reads from table p_source: kind, columns with types, server and options of a '
-'foreign table. NULL if the view does not read it. Internal.';
+'What view p_view reads from table p_source: kind, columns with types, labels of enums, views of '
+'others between, server and options of a foreign table. NULL if the view does not read it. '
+'Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.outside_binding(oid, oid) FROM public;

@@ -18,6 +18,8 @@ AS $outside_outlook$
                     THEN outside_sources.source_name || ' was never read'
                 WHEN outside_sources.watch = 'reread'
                     THEN outside_sources.source_name || ' is read anew each time'
+                WHEN bound.views_now IS DISTINCT FROM outside_sources.binding -> 'views'
+                    THEN format('a view between it and %s is another one', outside_sources.source_name)
                 WHEN outside_sources.watch = 'version'
                     THEN format('the version of %s is compared', outside_sources.source_name)
                 WHEN NOT triggers.are_working
@@ -39,12 +41,19 @@ AS $outside_outlook$
                     problem.message IS NULL
                     AND outside_sources.read_at IS NOT NULL
                     AND outside_sources.watch = 'version'
+                    AND bound.views_now IS NOT DISTINCT FROM outside_sources.binding -> 'views'
                     THEN 'asked'
             END AS asked
         FROM kpi_engine.outside_sources
         CROSS JOIN LATERAL kpi_engine.outside_triggers(
             kpi_engine.outside_relation(outside_sources.source_name)
         ) AS triggers
+        CROSS JOIN LATERAL (
+            SELECT kpi_engine.outside_binding(
+                to_regclass(format('analytics.%I', outside_sources.view_name)),
+                kpi_engine.outside_relation(outside_sources.source_name)
+            ) -> 'views' AS views_now
+        ) AS bound
         LEFT JOIN LATERAL (
             SELECT problems.message
             FROM kpi_engine.outside_problems(outside_sources.view_name) AS problems

@@ -107,6 +107,68 @@ BEGIN
             (bound.binding -> 'kind', bound.binding -> 'columns')
             <> (bound.binding_now -> 'kind', bound.binding_now -> 'columns')
         UNION ALL
+        -- No trigger fires when a value of an enum is renamed. One that is new is no fault.
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            true,
+            format(
+                'view %s was declared for %s with the values %s of column %I, and reads %s now',
+                bound.view_name, bound.source_name, declared_labels.labels,
+                declared_labels.column_name, bound.binding_now -> 'labels'
+            ),
+            'put them back, or change the view and make migrate'
+        FROM bound
+        CROSS JOIN LATERAL jsonb_each(bound.binding -> 'labels') AS declared_labels (
+            column_name, labels
+        )
+        WHERE
+            bound.binding_now IS NOT NULL
+            AND declared_labels.labels IS DISTINCT FROM (
+                SELECT jsonb_agg(label_now.label ORDER BY label_now.position)
+                FROM jsonb_array_elements(
+                    bound.binding_now -> 'labels' -> declared_labels.column_name
+                ) WITH ORDINALITY AS label_now (label, position)
+                WHERE declared_labels.labels @> label_now.label
+            )
+        UNION ALL
+        -- Its server, its limits and its columns are not looked at.
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            true,
+            false,
+            format(
+                'part %s of table %s of view %s is a foreign table, of another server',
+                part.relation, bound.source_name, bound.view_name
+            ),
+            format(
+                'ALTER TABLE %s %s; then let the view read it beside the table, and declare it by a '
+                'call of its own', part.parent, CASE
+                    WHEN part.is_partition THEN 'DETACH PARTITION ' || part.relation
+                    ELSE format('(%s) NO INHERIT %s', part.relation, part.parent)
+                END
+            )
+        FROM bound
+        CROSS JOIN LATERAL (
+            WITH RECURSIVE below AS (
+                SELECT bound.named AS relation, NULL::oid AS parent
+                UNION
+                SELECT pg_inherits.inhrelid, pg_inherits.inhparent
+                FROM below
+                INNER JOIN pg_inherits ON pg_inherits.inhparent = below.relation
+            )
+
+            SELECT
+                below.relation::regclass AS relation,
+                below.parent::regclass AS parent,
+                pg_class.relispartition AS is_partition
+            FROM below
+            INNER JOIN pg_class ON pg_class.oid = below.relation AND pg_class.relkind = 'f'
+            WHERE below.parent IS NOT NULL
+        ) AS part
+        UNION ALL
         SELECT
             bound.view_name,
             bound.source_name,
@@ -221,11 +283,34 @@ BEGIN
             false,
             format(
                 'table %s of view %s is complete only until %s, which is longer ago than %s',
-                bound.source_name, bound.view_name, kpi_engine.iso_instant(bound.as_of), bound.max_age
+                bound.source_name, bound.view_name, CASE
+                    WHEN isfinite(bound.as_of) THEN kpi_engine.iso_instant(bound.as_of)
+                    ELSE bound.as_of::text
+                END, bound.max_age
             ),
             'look at the service that feeds it'
         FROM bound
-        WHERE analytics.now() - bound.as_of > bound.max_age;
+        WHERE bound.as_of < analytics.now() - least(bound.max_age, interval '1000 years')
+        UNION ALL
+        -- It would never be old.
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            false,
+            false,
+            format(
+                'table %s of view %s is said to be complete until %s, which is in the future',
+                bound.source_name, bound.view_name, CASE
+                    WHEN isfinite(bound.as_of) THEN kpi_engine.iso_instant(bound.as_of)
+                    ELSE bound.as_of::text
+                END
+            ),
+            'look at the service that feeds it, and at p_as_of'
+        FROM bound
+        WHERE
+            bound.as_of_query IS NOT NULL
+            AND bound.as_of
+            > greatest(analytics.now(), clock_timestamp()) + kpi_engine.clock_tolerance();
 END;
 $outside_problems$;
 

@@ -17,6 +17,7 @@ SET row_security = off
 SET jit = off
 AS $outside_reason$
 DECLARE
+    v_bindings jsonb;
     v_problem record;
     v_source record;
     v_version text;
@@ -26,6 +27,16 @@ DECLARE
     v_detail text;
     v_context text;
 BEGIN
+    -- First: what is not the same any more when the problems are looked for is told there.
+    SELECT jsonb_object_agg(
+        outside_sources.source_name,
+        kpi_engine.outside_binding(
+            to_regclass(format('analytics.%I', outside_sources.view_name)),
+            kpi_engine.outside_relation(outside_sources.source_name)
+        )
+    ) INTO v_bindings
+    FROM kpi_engine.outside_sources
+    WHERE outside_sources.view_name = p_view_name;
     SELECT problems.* INTO v_problem
     FROM kpi_engine.outside_problems(p_view_name) AS problems
     WHERE problems.is_fatal
@@ -50,9 +61,15 @@ BEGIN
     WHERE
         kpi_engine.outside_relation(outside_sources.source_name) IN (SELECT taken.source_relation FROM taken)
         AND NOT outside_sources.is_changed;
+    -- What this transaction writes from now on is noted again.
+    PERFORM set_config('analytics.outside_noted', '', true);
 
     FOR v_source IN
-        SELECT outside_sources.*, triggers.are_working, triggers.signature
+        SELECT
+            outside_sources.*,
+            triggers.are_working,
+            triggers.signature,
+            v_bindings -> outside_sources.source_name AS binding_now
         FROM kpi_engine.outside_sources
         CROSS JOIN LATERAL kpi_engine.outside_triggers(
             kpi_engine.outside_relation(outside_sources.source_name)
@@ -68,6 +85,14 @@ BEGIN
         v_as_of := analytics.now();
         IF v_source.as_of_query IS NOT NULL THEN
             EXECUTE format('SELECT (%s)::timestamptz', v_source.as_of_query) INTO STRICT v_as_of;
+            IF NOT coalesce(isfinite(v_as_of), false) THEN
+                RAISE EXCEPTION '%', format(
+                    'until when table %s of view %s is complete is not known: p_as_of gives %s',
+                    v_source.source_name, p_view_name, coalesce(v_as_of::text, 'NULL'))
+                    USING ERRCODE = 'TA002',
+                          HINT = 'The view keeps its rows and is tried again by each refresh. Look at '
+                                 'the service that feeds the table.';
+            END IF;
         END IF;
         v_reasons := v_reasons || CASE
             WHEN v_source.read_at IS NULL THEN v_source.source_name || ' was never read'
@@ -75,18 +100,32 @@ BEGIN
             WHEN v_source.watch = 'reread' THEN v_source.source_name || ' is read anew each time'
             WHEN v_source.watch = 'version' AND v_version IS DISTINCT FROM v_source.version
                 THEN format('%s has another version', v_source.source_name)
+            -- Such a sum is the same, whatever is added.
+            WHEN v_source.watch = 'version' AND v_version ~* '"(-?infinity|nan)"'
+                THEN format('the version of %s is infinite or no number', v_source.source_name)
+            WHEN v_source.binding_now -> 'views' IS DISTINCT FROM v_source.binding -> 'views'
+                THEN format('a view between it and %s is another one', v_source.source_name)
             WHEN v_source.watch = 'triggers' AND NOT v_source.are_working
                 THEN format('no trigger notes changes of %s', v_source.source_name)
             WHEN
-                v_source.watch = 'triggers'
+                v_source.watch <> 'reread'
                 AND v_source.signature IS DISTINCT FROM v_source.trigger_signature
-                THEN format('the triggers of %s are others', v_source.source_name)
+                THEN format(
+                    CASE WHEN v_source.signature ~ 'unlogged'
+                        THEN 'unlogged table %s may be empty since the server started'
+                        ELSE 'the triggers of %s are others'
+                    END,
+                    v_source.source_name
+                )
             WHEN v_source.watch = 'triggers' AND v_source.is_changed
                 THEN v_source.source_name || ' changed'
         END;
         UPDATE kpi_engine.outside_sources SET
             is_changed = v_source.watch = 'triggers' AND NOT v_source.are_working,
             trigger_signature = v_source.signature,
+            binding = v_source.binding || jsonb_strip_nulls(jsonb_build_object(
+                'views', v_source.binding_now -> 'views', 'labels', v_source.binding_now -> 'labels'
+            )),
             version = v_version,
             as_of = v_as_of,
             read_at = analytics.now()

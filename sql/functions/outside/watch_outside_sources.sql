@@ -1,4 +1,5 @@
--- Creates the triggers on outside tables that are watched by triggers, or drops them.
+-- Creates the triggers on outside tables that are watched by triggers, and drops those on tables
+-- that no declaration watches any more, or all.
 --
 -- Invariant: it touches only tables that need it. It waits for a lock for 100 ms at most, so that
 -- no writer waits behind it for longer.
@@ -18,18 +19,34 @@ DECLARE
 BEGIN
     FOR v_table IN
         SELECT DISTINCT
-            kpi_engine.outside_relation(outside_sources.source_name)::regclass AS source
+            kpi_engine.outside_relation(outside_sources.source_name)::regclass AS source,
+            true AS is_wanted
         FROM kpi_engine.outside_sources
         WHERE p_wanted AND outside_sources.watch = 'triggers'
         UNION
-        SELECT pg_trigger.tgrelid::regclass
+        SELECT pg_class.oid::regclass, false
         FROM pg_trigger
+        INNER JOIN pg_class ON pg_class.oid = pg_trigger.tgrelid
         WHERE
-            NOT p_wanted
-            AND pg_trigger.tgfoid = to_regprocedure('kpi_engine.note_outside_change()')
-        ORDER BY source
+            pg_trigger.tgfoid = to_regprocedure('kpi_engine.note_outside_change()')
+            AND (
+                NOT p_wanted
+                -- A table that was renamed gets its name back.
+                OR NOT EXISTS (
+                    SELECT FROM kpi_engine.outside_sources
+                    WHERE
+                        outside_sources.watch = 'triggers'
+                        AND pg_class.oid IN (
+                            outside_sources.source_relation,
+                            kpi_engine.outside_relation(outside_sources.source_name)
+                        )
+                )
+                -- Those of others are left: a failure would leave tables unwatched.
+                AND pg_has_role(pg_class.relowner, 'USAGE')
+            )
+        ORDER BY source, is_wanted
     LOOP
-        IF NOT p_wanted THEN
+        IF NOT v_table.is_wanted THEN
             EXECUTE format('DROP TRIGGER IF EXISTS teloo_outside_statement ON %s', v_table.source);
             EXECUTE format('DROP TRIGGER IF EXISTS teloo_outside_row ON %s', v_table.source);
         ELSIF v_table.source IS NULL OR (
@@ -62,9 +79,10 @@ END;
 $watch_outside_sources$;
 
 COMMENT ON FUNCTION analytics.watch_outside_sources(boolean) IS
-'Creates the triggers on the outside tables that are watched by triggers, or with false drops all; '
-'returns on how many tables. Call it as the owner of the tables and member of analytics_owner, or '
-'as a superuser. Without them a refresh reads the table anew each time. Errors: 55P03 when a table '
-'is busy (try again), 42501 for a role that does not own it.';
+'Creates the triggers on the outside tables that are watched by triggers, and drops those on the '
+'caller''s tables that no view watches any more; with false drops all. Returns on how many tables. '
+'Call it as the owner of the tables and member of analytics_owner, or as a superuser. Without them '
+'a refresh reads the table anew each time. Errors: 55P03 when a table is busy (try again), 42501 '
+'for a role that does not own it.';
 
 REVOKE ALL ON FUNCTION analytics.watch_outside_sources(boolean) FROM public;
