@@ -77,6 +77,10 @@ WORTH_ANOTHER_TRY = (
 TRIES = 5
 
 
+class HinderedError(UserError):
+    """A file failed as it may because of another session: the next try may succeed."""
+
+
 def quoted_name(name: object) -> str:
     """Return a name as an identifier for a function that reads one, such as to_regnamespace()."""
     return '"' + str(name).replace('"', '""') + '"'
@@ -420,7 +424,10 @@ class Migration:
         except CANNOT_REPLACE:
             raise
         except psycopg.Error as error:
-            raise failed(item, error) from error
+            told = failed(item, error)
+            if isinstance(error, WORTH_ANOTHER_TRY):
+                raise HinderedError(str(told), told.hint) from error
+            raise told from error
 
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
@@ -604,6 +611,7 @@ class Migration:
     def stage(self, item: SqlFile) -> None:
         """Build a materialized view aside, populated where the present one is."""
         self.flush_ledger()
+        self.refuse_taken_indexes(item)
         if not self.staged:
             # A refresh that is running ends first; one that comes now is told to wait.
             locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
@@ -667,6 +675,30 @@ class Migration:
                 "migrate again. See docs/runbook.md, gate.",
             ) from error
 
+    def refuse_taken_indexes(self, item: SqlFile) -> None:
+        """Refuse a view whose indexes another relation has, such as the view renamed by hand."""
+        taken = self.connection.execute(
+            "SELECT format('%%I.%%I', %s::text, holder.relname), string_agg(format('%%I.%%I', "
+            "%s::text, index.relname), ', ' ORDER BY index.relname), bool_or(holder.relkind = 'm') "
+            "FROM pg_index INNER JOIN pg_class AS index ON index.oid = pg_index.indexrelid "
+            "INNER JOIN pg_class AS holder ON holder.oid = pg_index.indrelid "
+            "WHERE index.relnamespace = to_regnamespace(%s) AND index.relname = ANY (%s) "
+            "AND holder.relname <> %s GROUP BY holder.relname ORDER BY holder.relname LIMIT 1",
+            [SCHEMA, SCHEMA, SCHEMA, item.index_names(), item.object_name],
+        ).fetchone()
+        if taken is None:
+            return
+        holder, indexes, is_view = taken
+        kind = "MATERIALIZED VIEW" if is_view else "TABLE"
+        cures = [f"DROP {kind} {holder};"]
+        if is_view and not self.relation_kind(item.object_name):
+            cures.insert(0, f"ALTER {kind} {holder} RENAME TO {item.object_name};")
+        raise UserError(
+            f"{item.path} can't be applied, because {holder} has its indexes {indexes}; nothing "
+            "was changed",
+            f"Run {' or '.join(cures)} Then run migrate again.",
+        )
+
     def refuse_held(self, item: SqlFile) -> None:
         """Refuse to build a view anew that the gate holds: it would show what the gate refused."""
         if scalar(
@@ -709,9 +741,12 @@ class Migration:
             except psycopg.errors.LockNotAvailable as error:
                 self.names_set_aside, self.replaced = set(names_before), list(replaced_before)
                 if time.monotonic() > deadline:
+                    readers, cure = locks.readers(self.connection, SCHEMA, list(present))
                     raise UserError(
-                        f"{' or '.join(present)} is being read all the time; nothing was changed",
-                        "Run migrate again when its long readers are done (see pg_stat_activity).",
+                        f"{' or '.join(present)} is being read all the time{readers}; nothing "
+                        "was changed",
+                        f"{cure}Run migrate again when its long readers are done (see "
+                        "pg_stat_activity).",
                     ) from error
                 time.sleep(0.2)
         for item in self.staged:
@@ -1152,11 +1187,11 @@ def migrate(
                     directory=directory,
                     hub=hub,
                 ).run()
-            except WORTH_ANOTHER_TRY as error:
+            except (*WORTH_ANOTHER_TRY, HinderedError) as error:
                 connection.rollback()
                 if attempt == TRIES:
                     raise
-                LOGGER.info("trying again: %s", error.diag.message_primary)
+                LOGGER.info("trying again: %s", str(error).partition("\n")[0])
                 time.sleep(0.1 * attempt)
                 continue
             if dry_run:

@@ -45,6 +45,7 @@ jit = off
 shared_buffers = 128MB
 max_wal_size = 256MB
 log_min_messages = warning
+max_prepared_transactions = 4
 """
 MEMORY = Path("/dev/shm")  # noqa: S108
 GB = 1 << 30

@@ -79,7 +79,7 @@ def has_extension(connection: psycopg.Connection) -> bool:
 
 def _statements_elsewhere(connection: psycopg.Connection) -> list[str]:
     """Return what schedules our jobs from the database that pg_cron lives in."""
-    database = connection.info.dbname
+    database = database_name(connection)
     with acting_as(connection):
         days = scalar(connection, "SELECT analytics.setting('cron_retention_days')::integer")
     return [

@@ -4,7 +4,16 @@ import psycopg
 from psycopg import sql
 
 from database import cron
-from database.prerequisites import ENGINE_SCHEMA, OWNER, ROLES, SCHEMAS, acting_as, ask, scalar
+from database.prerequisites import (
+    ENGINE_SCHEMA,
+    OWNER,
+    ROLES,
+    SCHEMAS,
+    acting_as,
+    ask,
+    database_name,
+    scalar,
+)
 
 HISTORY = {
     "refresh_log": "the log of refreshes",
@@ -154,7 +163,7 @@ def leftovers(connection: psycopg.Connection) -> list[str]:
         for (name,) in indexes
     ]
     home = cron.cron_database(connection)
-    here = connection.info.dbname
+    here = database_name(connection)
     if home != here and not cron.has_extension(connection):
         removal = sql.SQL(
             "SELECT cron.unschedule(jobid) FROM cron.job WHERE database = {} "

@@ -451,7 +451,7 @@ def create_requirement(connection: psycopg.Connection) -> Requirement:
     return Requirement(
         sql.SQL("SELECT has_database_privilege(current_database(), 'CREATE')").format(),
         sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
-            sql.Identifier(connection.info.dbname),
+            sql.Identifier(database_name(connection)),
             sql.Identifier(str(scalar(connection, "SELECT current_user"))),
         ),
     )
@@ -485,7 +485,7 @@ def early_requirements(
                     "WHERE datname = current_database()"
                 ).format(),
                 sql.SQL("ALTER DATABASE {} SET search_path = {}").format(
-                    sql.Identifier(connection.info.dbname),
+                    sql.Identifier(database_name(connection)),
                     sql.SQL(f"{path}, {SCHEMA}" if path_elements(connection, path) else SCHEMA),
                 ),
             )

@@ -64,6 +64,12 @@ HEAD = """\
 \\else
     \\set source_schema ''
 \\endif
+-- With AUTOCOMMIT off, psql opens a transaction that nobody commits.
+\\set release_autocommit :AUTOCOMMIT
+\\set AUTOCOMMIT on
+
+-- Whatever the database has as its defaults.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
 
 -- Gone at once without -1.
 CREATE TEMPORARY TABLE release_source ON COMMIT DROP AS
@@ -83,6 +89,7 @@ BEGIN
     END IF;
 END;
 $release$;
+\\set AUTOCOMMIT :release_autocommit
 
 SET LOCAL search_path = pg_catalog, pg_temp;
 {settings}

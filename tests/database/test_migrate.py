@@ -597,6 +597,71 @@ def test_uninstall_that_a_deadlock_ends_starts_again(
     assert uninstall(source.url) is None
 
 
+def test_migrate_that_a_deadlock_ends_starts_again(
+    source: Database, sql_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    caplog.set_level("INFO")
+    migrate(source.url)
+    (sql_copy / "migrations/0999_locks.sql").write_text(
+        "LOCK TABLE kpi_engine.notes;\nLOCK TABLE kpi_engine.targets;\n"
+    )
+    with (
+        source.connect(autocommit=False) as reader,
+        source.session() as watcher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # As in the test above, the victim is ours.
+        source.execute(f"ALTER DATABASE {source.name} SET deadlock_timeout = '5s'")
+        reader.execute("SET LOCAL deadlock_timeout = '2min'")
+        reader.execute("SELECT FROM kpi_engine.targets")
+        migrating = pool.submit(migrate, source.url, directory=sql_copy)
+        wait_for_lock(watcher, "teloo-analytics migrate")
+        reader.execute("SELECT FROM kpi_engine.notes")
+        reader.commit()
+        assert migrating.result(timeout=120) == ["applied migrations/0999_locks.sql"]
+    assert "trying again: migrations/0999_locks.sql failed" in caplog.text
+
+
+def test_renamed_kpi_view_stops_it_with_a_cure(source: Database) -> None:
+    migrate(source.url)
+    before = catalog(source)
+    source.execute(
+        "ALTER MATERIALIZED VIEW analytics.mv_finanzas_mensuales RENAME TO mv_finanzas_antes"
+    )
+    with pytest.raises(UserError, match="mv_finanzas_antes has its indexes") as caught:
+        migrate(source.url)
+    cure = re.search("ALTER MATERIALIZED VIEW [^;]*;", caught.value.hint)
+    assert cure
+    assert "DROP MATERIALIZED VIEW analytics.mv_finanzas_antes;" in caught.value.hint
+    source.execute(cure[0])
+    assert migrate(source.url) == []
+    assert catalog(source) == before
+
+
+def test_prepared_transaction_that_read_a_view_is_named_with_its_end(
+    source: Database, sql_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate_module, "SWAP_PATIENCE_SECONDS", 1)
+    migrate(source.url, directory=sql_copy)
+    source.execute("SELECT refresh_all_mv()")
+    view = sql_copy / "views/kpis/mv_ranking_asesores.sql"
+    view.write_text(view.read_text() + "SELECT 1;\n")
+    name = f"forgotten_{source.name}"
+    with source.connect(autocommit=False) as connection:
+        connection.execute("SELECT FROM analytics.mv_ranking_asesores")
+        ((process,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+        with pytest.raises(UserError, match=f"all the time by process {process};"):
+            migrate(source.url, directory=sql_copy)
+        connection.execute(f"PREPARE TRANSACTION '{name}'".encode())
+    with pytest.raises(UserError, match=f"by prepared transaction '{name}';") as caught:
+        migrate(source.url, directory=sql_copy)
+    cure = re.search("ROLLBACK PREPARED [^;]*;", caught.value.hint)
+    assert cure
+    source.execute(cure[0])
+    assert migrate(source.url, directory=sql_copy)
+
+
 def test_uninstall_leaves_no_trace_and_the_source_as_it_was(source: Database) -> None:
     before, source_before = catalog(source), source.rows(SOURCE)
     grants_query = (

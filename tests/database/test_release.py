@@ -583,6 +583,36 @@ def test_without_a_transaction_nothing_is_done(fresh: Fresh, present: Path) -> N
     )
 
 
+def test_the_file_goes_by_its_own_transaction_whatever_psql_and_the_database_have_as_default(
+    own_server: Server, present: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "psqlrc"
+    settings.write_text("\\set AUTOCOMMIT off\n")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["psql", *arguments, "-f", str(present), url(database)],
+            env={**os.environ, "PSQLRC": str(settings)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    with database_of(own_server) as database:
+        before = installation(database)
+        ran = run()
+        assert ran.returncode == 3
+        assert "this file has to be one transaction; nothing was changed" in ran.stderr
+        assert differences(before, installation(database)) == []
+        database.execute(
+            f"ALTER DATABASE {database.name} SET default_transaction_read_only = on",
+            f"ALTER DATABASE {database.name} SET default_transaction_isolation = 'serializable'",
+        )
+        ran = run("-1")
+        assert ran.returncode == 0, ran.stderr
+        assert database.rows("SELECT to_regnamespace('kpi_engine') IS NOT NULL") == [(True,)]
+
+
 def test_a_role_without_rights_is_told_all_statements_at_once(
     own_server: Server, present: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Behind a real PgBouncer that gives its one connection to anybody: nothing of ours stays in it."""
 
+import logging
 import os
 import shutil
 import signal
@@ -196,6 +197,18 @@ def test_no_script_leaves_anything_in_a_pooled_session(
         assert run(uninstall.main, "--dry-run") == 0
         assert run(uninstall.main) == 0
         check_one_backend(source)
+
+
+def test_statements_name_the_database_not_its_name_in_the_pool(
+    source: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    with pooled(source, 2) as pooler:
+        migrate(pooler.url())
+        uninstall.uninstall(pooler.url())
+    said = " ".join(caplog.messages)
+    assert f"teloo-analytics tick: {source.name}" in said
+    assert "teloo_pool" not in said
 
 
 def test_the_doctor_sees_through_a_pool_what_it_sees_without_one(source: Database) -> None:
