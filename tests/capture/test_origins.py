@@ -513,6 +513,41 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         assert behind(database) == whole
 
 
+def test_figures_are_partial_while_an_origin_catches_up(
+    followed: tuple[Database, dict[str, Pair]],
+) -> None:
+    """What the worker applies now was sent now, and committed long ago."""
+    database, pairs = followed
+    away = pairs["medellin"]
+    database.rewrite("kpi_engine.origin_states()", "extract(EPOCH FROM v_limit::interval)", "3")
+    database.wait_until("SELECT bool_and(seconds_behind < 3) FROM analytics.replication()")
+    database.execute("CALL analytics.tick()", f"ALTER SUBSCRIPTION {away.name} DISABLE")
+    database.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+    away.publisher.execute(
+        "INSERT INTO medellin.marker DEFAULT VALUES",
+        "UPDATE medellin.solicitudes SET estado = 'CERRADA_SIN_OFERTAS'",
+    )
+    time.sleep(3)
+    with database.connect(autocommit=False) as holder:
+        holder.execute("LOCK TABLE medellin.solicitudes IN EXCLUSIVE MODE")
+        database.execute(f"ALTER SUBSCRIPTION {away.name} ENABLE")
+        database.wait_until(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted "
+            "AND relation = 'medellin.solicitudes'::regclass)"
+        )
+        refresh(database, NOW)
+        assert behind(database)[1] == ("medellin", True, "late", True)
+        assert database.rows(
+            "SELECT as_of < now() - interval '3 s', counted_as_of < now() - interval '3 s' "
+            "FROM analytics.origins() WHERE origen = 'medellin'"
+        ) == [(True, True)]
+    away.catch_up()
+    refresh(database, NOW)
+    database.wait_until("SELECT NOT bool_or(is_behind) FROM analytics.origins()")
+    refresh(database, NOW)
+    assert behind(database)[1] == ("medellin", False, None, False)
+
+
 def test_a_name_is_whole_in_a_header(origins: Database) -> None:
     name = "San Andrés, 5 % ñ"
     ((written,),) = origins.rows(f"SELECT kpi_engine.header_name('{name}')")

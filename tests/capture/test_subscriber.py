@@ -310,6 +310,72 @@ def test_health_says_how_far_behind_the_copy_is(pair: Pair) -> None:
         )
 
 
+def blocked(pair: Pair, holder: psycopg.Connection) -> None:
+    """Hold the worker at a change of offers, and wait until it is there."""
+    holder.execute("LOCK TABLE public.ofertas IN EXCLUSIVE MODE")
+    pair.subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} ENABLE")
+    pair.subscriber.wait_until(
+        "SELECT EXISTS (SELECT FROM pg_locks AS waiting WHERE NOT waiting.granted "
+        "AND waiting.relation = 'public.ofertas'::regclass)"
+    )
+
+
+def test_a_backlog_is_as_old_as_its_changes_and_not_as_their_sending(pair: Pair) -> None:
+    """Also while the worker applies one change of it after another."""
+    subscriber = pair.subscriber
+    pair.catch_up()
+    subscriber.execute("CALL analytics.tick()", f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+    subscriber.rewrite(
+        "kpi_engine.replica_problem()", "extract(EPOCH FROM v_setting::interval)", "3"
+    )
+    pair.publisher.execute(
+        f"INSERT INTO {pair.marker} DEFAULT VALUES",
+        "UPDATE public.ofertas SET tiempo_entrega_dias = 3",
+    )
+    time.sleep(3)
+    with subscriber.connect(autocommit=False) as holder:
+        blocked(pair, holder)
+        ((is_running, seconds),) = subscriber.rows(
+            "SELECT is_running, seconds_behind FROM analytics.replication()"
+        )
+        assert (is_running, seconds > 3) == (True, True), seconds
+        assert "seconds behind its publisher" in str(problems(subscriber)["replica_lag"])
+        # A look does not move it on.
+        subscriber.execute("CALL analytics.tick()")
+        assert "seconds behind its publisher" in str(problems(subscriber)["replica_lag"])
+    pair.catch_up()
+    subscriber.wait_until("SELECT seconds_behind < 3 FROM analytics.replication()")
+    assert problems(subscriber) == {}
+
+
+def test_a_worker_that_fails_at_the_end_of_each_try_is_told_while_it_runs(pair: Pair) -> None:
+    """Until it has applied all, and not only while there is no worker."""
+    subscriber = pair.subscriber
+    row = "public.marker (id) OVERRIDING SYSTEM VALUE VALUES (777777777)"
+    pair.catch_up()
+    subscriber.execute("CALL analytics.tick()", f"INSERT INTO {row}")
+    pair.publisher.execute(
+        f"BEGIN; UPDATE public.ofertas SET tiempo_entrega_dias = 4; INSERT INTO {row}; COMMIT"
+    )
+    subscriber.wait_until("SELECT sum(apply_error_count) > 0 FROM pg_stat_subscription_stats")
+    with subscriber.connect(autocommit=False) as holder:
+        blocked(pair, holder)
+        subscriber.execute("CALL analytics.tick()")
+        assert subscriber.rows("SELECT is_running, is_failing FROM analytics.replication()") == [
+            (True, True)
+        ]
+        severity, message = problems(subscriber)["replica_lag"]
+        assert severity == "unhealthy"
+        assert f"subscription {pair.name} failed, and its worker has not applied all" in str(
+            message
+        )
+    subscriber.execute("DELETE FROM public.marker WHERE id = 777777777")
+    right_after(pair, "incremental")
+    subscriber.wait_until("SELECT NOT is_failing FROM analytics.replication()")
+    assert problems(subscriber) == {}
+
+
 def test_a_subscription_that_is_gone_is_missed_until_somebody_says_that_it_is_meant(
     pair: Pair,
 ) -> None:

@@ -40,6 +40,7 @@ BEGIN
                     WHEN written.lost <> ARRAY[]::text[] THEN 'gone'
                     WHEN NOT written.is_enabled THEN 'disabled'
                     WHEN NOT written.is_running THEN 'no worker'
+                    WHEN written.is_failing THEN 'failing'
                     WHEN written.copying <> ARRAY[]::text[] THEN 'copying'
                     WHEN
                         v_limit <> 'off'
@@ -51,8 +52,7 @@ BEGIN
                         written.is_enabled AND written.is_running
                         AND written.copying = ARRAY[]::text[]
                         AND written.lost = ARRAY[]::text[]
-                        THEN clock_timestamp()
-                            - make_interval(secs => written.seconds_behind::double precision)
+                        THEN written.as_of
                 END AS as_of
             FROM written
         )
@@ -87,7 +87,7 @@ $origin_states$;
 
 COMMENT ON FUNCTION kpi_engine.origin_states() IS
 'Each of several origins at this moment: the subscriptions that bring it, why it is behind '
-'(gone, disabled, no worker, copying, late; NULL: it is not, or replica_lag is off), and '
+'(gone, disabled, no worker, failing, copying, late; NULL: it is not, or replica_lag is off), and '
 'until when its changes are here. Internal to analytics.origins().';
 
 REVOKE ALL ON FUNCTION kpi_engine.origin_states() FROM public;

@@ -44,10 +44,10 @@ $origins$;
 COMMENT ON FUNCTION analytics.origins() IS
 'The origins of the figures, if there are several: schemas of the operational tables, or '
 'subscriptions that write into the same tables. For each the subscriptions that bring it; whether '
-'it is behind now, and why (gone, disabled, no worker, copying, late: by more than the setting '
-'replica_lag); until when its changes are here (as far as a tick knows), and in the figures of the '
-'last refresh; whether these figures are partial: the origin is behind, or it was at the last '
-'refresh. No row: there is one origin.';
+'it is behind now, and why (gone, disabled, no worker, failing, copying, late: by more than the '
+'setting replica_lag); until when its changes are here (as far as a tick knows), and in the '
+'figures of the last refresh; whether these figures are partial: the origin is behind, or it was '
+'at the last refresh. No row: there is one origin.';
 
 REVOKE ALL ON FUNCTION analytics.origins() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.origins() TO analytics_lector, analytics_operador;

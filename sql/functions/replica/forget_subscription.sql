@@ -32,6 +32,13 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'SELECT subscription, lost FROM analytics.replication();';
     END IF;
+    DELETE FROM kpi_engine.subscription_marks AS known
+    WHERE
+        known.subscription = p_subscription
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.followed_tables
+            WHERE followed_tables.subscription = p_subscription
+        );
     RETURN v_forgotten;
 END;
 $forget_subscription$;

@@ -41,6 +41,13 @@ BEGIN
                 'can''t be applied. The log of this server says which; SELECT * FROM '
                 'pg_stat_subscription_stats; counts the errors', v_followed.name)
                 || kpi_engine.shared_tables_hint(v_followed.subscription);
+        ELSIF v_followed.is_failing THEN
+            severity := 'unhealthy';
+            message := format(
+                'subscription %s failed, and its worker has not applied all since: it catches up, or '
+                'a change can''t be applied and fails each time. The log of this server says which; '
+                'the figures have what came before', v_followed.name)
+                || kpi_engine.shared_tables_hint(v_followed.subscription);
         ELSIF v_followed.copying <> ARRAY[]::text[] AND EXISTS (
             SELECT FROM pg_stat_subscription_stats AS stats
             WHERE stats.subname = v_followed.subscription AND stats.sync_error_count > 0
@@ -59,8 +66,8 @@ BEGIN
             severity := 'degraded';
             message := format(
                 'subscription %s is %s seconds behind its publisher, and the setting replica_lag is '
-                '%s: more comes than its worker can apply, or the worker waits for a lock (SELECT * '
-                'FROM pg_locks WHERE NOT granted;)', v_followed.name, round(v_followed.seconds_behind),
+                '%s: it catches up, more comes than its worker can apply, or the worker waits for a '
+                'lock (SELECT * FROM pg_locks WHERE NOT granted;)', v_followed.name, round(v_followed.seconds_behind),
                 v_setting);
         ELSE
             CONTINUE;

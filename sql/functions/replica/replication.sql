@@ -1,10 +1,11 @@
 -- Shows the subscriptions that bring the operational tables, and how far behind they are.
 --
--- Invariant: no row where none writes a source table. A worker that is caught up hears from the
--- publisher each half minute at least (wal_receiver_timeout), so a few seconds behind are none.
--- Without a worker nobody knows how far behind it is. A worker that waits for its first word from
--- the publisher counts as none: until then its times are those of its start. A subscription that is
--- gone is in the list until analytics.forget_subscription().
+-- Invariant: no row where none writes a source table. as_of moves on only when the worker has no
+-- work left (kpi_engine.worker_state); until then it is what a tick or a refresh saw last. A worker
+-- that is caught up hears from the publisher each half minute at least (wal_receiver_timeout), so a
+-- few seconds behind are none. Without a worker nobody knows how far behind it is. A worker that
+-- waits for its first word from the publisher counts as none: until then its times are those of its
+-- start. A subscription that is gone is in the list until analytics.forget_subscription().
 
 CREATE OR REPLACE FUNCTION analytics.replication()
 RETURNS TABLE (
@@ -14,7 +15,9 @@ RETURNS TABLE (
     copying text[],
     seconds_behind numeric,
     bytes_behind numeric,
-    lost text[]
+    lost text[],
+    is_failing boolean,
+    as_of timestamptz
 )
 LANGUAGE plpgsql
 STABLE PARALLEL RESTRICTED
@@ -33,20 +36,26 @@ BEGIN
         SELECT
             followed.subscription,
             coalesce(pg_subscription.subenabled, false),
-            worker.received_lsn IS NOT NULL,
+            coalesce(worker.is_running, false),
             followed.copying,
             -- greatest() makes 0 of NULL.
             CASE
-                WHEN worker.received_lsn IS NOT NULL
+                WHEN
+                    worker.is_running
+                    AND num_nonnulls(worker.as_of, known.as_of, known.noted_at) > 0
                     THEN round(greatest(0, extract(
-                        EPOCH FROM clock_timestamp() - worker.last_msg_send_time
+                        EPOCH FROM clock_timestamp()
+                        - coalesce(worker.as_of, known.as_of, known.noted_at)
                     )), 1)
             END,
-            CASE
-                WHEN worker.received_lsn IS NOT NULL
-                    THEN greatest(0, worker.received_lsn - worker.latest_end_lsn)
-            END,
-            followed.lost
+            worker.bytes_behind,
+            followed.lost,
+            coalesce(
+                worker.is_running AND NOT worker.is_caught_up
+                AND stats.apply_error_count > known.apply_errors,
+                false
+            ),
+            coalesce(worker.as_of, known.as_of)
         FROM (
             SELECT
                 tables.subscription,
@@ -67,13 +76,18 @@ BEGIN
             GROUP BY tables.subscription
         ) AS followed
         LEFT JOIN pg_subscription ON pg_subscription.oid = followed.subscription_id
+        LEFT JOIN LATERAL kpi_engine.worker_state(pg_subscription.oid) AS worker
+            ON pg_subscription.oid IS NOT NULL
+        LEFT JOIN pg_stat_subscription_stats AS stats ON stats.subid = pg_subscription.oid
         LEFT JOIN LATERAL (
-            SELECT told.*
-            FROM pg_stat_get_subscription(pg_subscription.oid) AS told
-            WHERE told.relid IS NULL
-            ORDER BY told.last_msg_send_time DESC NULLS LAST
+            SELECT marks.*
+            FROM kpi_engine.subscription_marks AS marks
+            WHERE
+                marks.subscription = followed.subscription
+                OR marks.subscription_id = pg_subscription.oid
+            ORDER BY marks.subscription_id = pg_subscription.oid DESC
             LIMIT 1
-        ) AS worker ON pg_subscription.oid IS NOT NULL
+        ) AS known ON true
         ORDER BY followed.subscription;
 END;
 $replication$;
@@ -81,10 +95,11 @@ $replication$;
 COMMENT ON FUNCTION analytics.replication() IS
 'Subscriptions (logical replication) that write operational tables: whether each is enabled, '
 'whether its worker runs and has heard from the publisher, tables that it has not copied whole '
-'yet, seconds since the publisher sent what it applied last, and bytes that it got and has not '
-'confirmed; both NULL without such a worker; tables that it brought once and does not bring any '
-'more (lost): it was dropped, or they left its publication. No row: the operational service writes '
-'here.';
+'yet, seconds since it last had no work left, and bytes that it got and has not confirmed; both '
+'NULL without such a worker; tables that it brought once and does not bring any more (lost): it '
+'was dropped, or they left its publication; whether it failed since it last had no work left and '
+'is at it again (is_failing); until when the changes of the publisher are here, as far as that is '
+'known (as_of). No row: the operational service writes here.';
 
 REVOKE ALL ON FUNCTION analytics.replication() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.replication() TO analytics_lector, analytics_operador;
