@@ -86,7 +86,7 @@ BEGIN
             json_build_object(
                 'site', hub_sites.site,
                 'state', hub_sites.state,
-                'message', hub_sites.message,
+                'message', coalesce(hub_sites.message, hub_sites.behind),
                 'as_of', kpi_engine.iso_instant(hub_sites.as_of),
                 'taken_at', kpi_engine.iso_instant(hub_sites.taken_at)
             )

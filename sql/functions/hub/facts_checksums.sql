@@ -28,6 +28,8 @@ BEGIN
             kpi_engine.column_list(
                 CASE WHEN p_site IS NULL THEN derived_tables.key_columns ELSE ARRAY['id'] END || ARRAY(
                     SELECT listed.name FROM unnest(derived_tables.value_columns) AS listed (name)
+                    -- A site over several origins has this column. A mirror has not.
+                    WHERE listed.name <> 'origen'
                     ORDER BY listed.name COLLATE "C"
                 )
             ) AS columns

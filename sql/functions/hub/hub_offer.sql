@@ -50,7 +50,12 @@ BEGIN
     INTO refusal, time_zone, today
     FROM kpi_engine.engine_state;
     SELECT installation.facts_version INTO facts_version FROM kpi_engine.installation;
-    SELECT max(view_state.last_success_at) INTO as_of FROM kpi_engine.view_state;
+    -- A view that reads no facts may be refreshed while the facts are not.
+    SELECT coalesce(engine_state.facts_as_of, max(view_state.last_success_at))
+    INTO as_of
+    FROM kpi_engine.engine_state
+    CROSS JOIN kpi_engine.view_state
+    GROUP BY engine_state.facts_as_of;
     SELECT known.version, known.mark INTO version, mark
     FROM kpi_engine.hub_versions AS known
     ORDER BY known.version DESC
@@ -71,8 +76,8 @@ $hub_offer$;
 
 COMMENT ON FUNCTION kpi_engine.hub_offer(bigint, uuid) IS
 'What this site offers to a hub that has version p_version with p_mark: why nothing (refusal), '
-'the checksum of the rules, zone and local day of the facts, the instant of the last successful '
-'refresh, the newest version, and whether the hub has to take all rows.';
+'the checksum of the rules, zone and local day of the facts, the last refresh that brought them up '
+'to date, the newest version, and whether the hub has to take all rows.';
 
 REVOKE ALL ON FUNCTION kpi_engine.hub_offer(bigint, uuid) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.hub_offer(bigint, uuid) TO analytics_hub;

@@ -1,7 +1,7 @@
 -- Says which sites of a hub do not deliver, and why.
 --
--- Invariant: NULL if all sites gave what they have at the last refresh, and none has stood still
--- for longer than a view may.
+-- Invariant: NULL if all sites gave what they have at the last refresh, none said that its own
+-- figures lack rows, and none has stood still for longer than a view may.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hub_problem()
 RETURNS text
@@ -18,14 +18,23 @@ BEGIN
                 hub_sites.message,
                 CASE
                     WHEN hub_sites.state = 'new' THEN 'it was not tried yet: SELECT * FROM refresh_all_mv();'
+                    WHEN hub_sites.behind IS NOT NULL
+                        THEN format('its own figures lack rows: %s', hub_sites.behind)
                     ELSE 'its own last successful refresh is over 26 hours old'
                 END
-            ), coalesce('as of ' || kpi_engine.iso_instant(hub_sites.as_of), 'never')),
+            ), coalesce('as of ' || kpi_engine.iso_instant(hub_sites.as_of), 'never') || CASE
+                WHEN hub_sites.behind IS NULL THEN ''
+                WHEN hub_sites.counted_as_of IS NULL
+                    THEN '; nobody knows until when its publishers are counted'
+                ELSE '; its publishers are counted until '
+                    || kpi_engine.iso_instant(hub_sites.counted_as_of)
+            END),
             '; ' ORDER BY hub_sites.site
         )
         FROM kpi_engine.hub_sites
         WHERE
             hub_sites.state <> 'ok'
+            OR hub_sites.behind IS NOT NULL
             OR hub_sites.as_of < analytics.now() - interval '26 hours'
     );
 END;

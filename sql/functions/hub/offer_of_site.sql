@@ -1,7 +1,8 @@
 -- At a hub: connects to a site, begins a transaction there, and asks what it offers.
 --
 -- Invariant: what is read over the connection until the next COMMIT is of the snapshot of the
--- offer. It raises TH001 if the figures of the site can't be added to those here.
+-- offer. It raises TH001 if the figures of the site can't be added to those here. A site of 0.1.1
+-- can't say whether its own figures lack rows.
 -- A site notices that a hub went away: it does not compute the answer to the end, and ends a
 -- transaction that nobody asks anything of.
 
@@ -10,7 +11,9 @@ CREATE OR REPLACE FUNCTION kpi_engine.offer_of_site(
     OUT as_of timestamptz,
     OUT version bigint,
     OUT mark uuid,
-    OUT is_everything boolean
+    OUT is_everything boolean,
+    OUT behind text,
+    OUT counted_as_of timestamptz
 )
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -22,8 +25,17 @@ DECLARE
     v_seconds constant integer := analytics.setting('hub_timeout_seconds')::integer;
     v_site kpi_engine.hub_sites;
     v_offer record;
+    v_lag record;
 BEGIN
     SELECT hub_sites.* INTO STRICT v_site FROM kpi_engine.hub_sites WHERE hub_sites.site = p_site;
+    IF NOT EXISTS (
+        SELECT FROM pg_foreign_server WHERE pg_foreign_server.srvname = v_site.server_name
+    ) THEN
+        RAISE EXCEPTION 'its server % is gone: somebody dropped it. Remove the site and add it again',
+            v_site.server_name
+            USING ERRCODE = 'TH001',
+                  HINT = format('scripts/hub.py remove %s; scripts/hub.py add %s …', p_site, p_site);
+    END IF;
     -- A cancelled refresh may have left it open.
     PERFORM kpi_engine.leave_site(p_site);
     EXECUTE format('SELECT %s.dblink_connect($1, $2)', v_schema)
@@ -38,12 +50,13 @@ BEGIN
     ));
     PERFORM kpi_engine.end_answers(p_site);
     PERFORM kpi_engine.send_to_site(p_site, format(
-        'SELECT * FROM kpi_engine.hub_offer(%L, %L)', v_site.version, v_site.mark));
+        'SELECT *, to_regprocedure(''kpi_engine.hub_lag()'') IS NOT NULL
+         FROM kpi_engine.hub_offer(%L, %L)', v_site.version, v_site.mark));
     PERFORM kpi_engine.await_answer(p_site);
     EXECUTE format(
         'SELECT * FROM %s.dblink_get_result($1) AS offer (
              refusal text, facts_version text, time_zone text, today date, as_of timestamptz,
-             version bigint, mark uuid, is_everything boolean)', v_schema
+             version bigint, mark uuid, is_everything boolean, has_lag boolean)', v_schema
     ) INTO STRICT v_offer USING 'teloo_hub_' || p_site;
     PERFORM kpi_engine.end_answers(p_site);
     IF v_offer.refusal IS NULL THEN
@@ -63,6 +76,17 @@ BEGIN
     IF v_offer.refusal IS NOT NULL THEN
         RAISE EXCEPTION '%', v_offer.refusal USING ERRCODE = 'TH001';
     END IF;
+    IF v_offer.has_lag THEN
+        PERFORM kpi_engine.send_to_site(p_site, 'SELECT * FROM kpi_engine.hub_lag()');
+        PERFORM kpi_engine.await_answer(p_site);
+        EXECUTE format(
+            'SELECT * FROM %s.dblink_get_result($1) AS lag (behind text, counted_as_of timestamptz)',
+            v_schema
+        ) INTO STRICT v_lag USING 'teloo_hub_' || p_site;
+        PERFORM kpi_engine.end_answers(p_site);
+        behind := v_lag.behind;
+        counted_as_of := v_lag.counted_as_of;
+    END IF;
     as_of := v_offer.as_of;
     version := v_offer.version;
     mark := v_offer.mark;
@@ -71,8 +95,8 @@ END;
 $offer_of_site$;
 
 COMMENT ON FUNCTION kpi_engine.offer_of_site(text) IS
-'What a site offers (kpi_engine.hub_offer there), over a new connection with an open REPEATABLE '
-'READ transaction. Errors: TH001 says why it is refused; any other: it is away. Internal to the '
-'hub.';
+'What a site offers (kpi_engine.hub_offer there), and whether its own figures lack rows '
+'(kpi_engine.hub_lag there), over a new connection with an open REPEATABLE READ transaction. '
+'Errors: TH001 says why it is refused; any other: it is away. Internal to the hub.';
 
 REVOKE ALL ON FUNCTION kpi_engine.offer_of_site(text) FROM public;

@@ -8,15 +8,23 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $partial_sites$
     SELECT string_agg(
-        hub_sites.site || coalesce('=' || kpi_engine.iso_instant(hub_sites.as_of), ''), ', '
+        hub_sites.site || coalesce('=' || kpi_engine.iso_instant(
+            CASE
+                WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
+                -- least() skips NULL, and nobody knows until when these figures are whole.
+                WHEN hub_sites.counted_as_of IS NOT NULL
+                    THEN least(hub_sites.as_of, hub_sites.counted_as_of)
+            END
+        ), ''), ', '
         ORDER BY hub_sites.site
     )
     FROM kpi_engine.hub_sites
-    WHERE hub_sites.state <> 'ok';
+    WHERE hub_sites.state <> 'ok' OR hub_sites.behind IS NOT NULL;
 $partial_sites$;
 
 COMMENT ON FUNCTION kpi_engine.partial_sites() IS
-'At a hub: the sites that gave nothing at the last refresh, each with the instant of the figures '
-'that are counted for it (none if it never gave any); else NULL. The header X-Partial. Internal.';
+'At a hub: the sites that gave nothing at the last refresh, or whose own figures lack rows, each '
+'with the instant until when its changes are counted (none if that is not known, or it never gave '
+'any); else NULL. The header X-Partial. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.partial_sites() FROM public;

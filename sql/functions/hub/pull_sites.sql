@@ -78,6 +78,8 @@ BEGIN
                         version = (v_taken ->> 'version')::bigint,
                         mark = (v_taken ->> 'mark')::uuid,
                         as_of = (v_taken ->> 'as_of')::timestamptz,
+                        behind = v_taken ->> 'behind',
+                        counted_as_of = (v_taken ->> 'counted_as_of')::timestamptz,
                         taken_at = clock_timestamp(),
                         tried_at = clock_timestamp()
                     WHERE hub_sites.site = v_site;

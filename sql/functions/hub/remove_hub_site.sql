@@ -32,7 +32,8 @@ BEGIN
         RAISE EXCEPTION 'there is no site %', quote_nullable(p_site)
             USING ERRCODE = 'no_data_found', HINT = 'SELECT site FROM analytics.hub_sites;';
     END IF;
-    EXECUTE format('DROP SERVER %I CASCADE', 'teloo_site_' || p_site);
+    -- Somebody may have dropped it by hand.
+    EXECUTE format('DROP SERVER IF EXISTS %I CASCADE', 'teloo_site_' || p_site);
 END;
 $remove_hub_site$;
 

@@ -13,7 +13,9 @@ SELECT
     hub_sites.version,
     hub_sites.mark,
     hub_sites.server_name,
-    hub_sites.added_at
+    hub_sites.added_at,
+    hub_sites.behind,
+    hub_sites.counted_as_of
 FROM kpi_engine.hub_sites;
 
 REVOKE ALL ON analytics.hub_sites FROM public;

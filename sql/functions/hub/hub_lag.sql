@@ -1,0 +1,39 @@
+-- At a site: says to a hub whether the facts here lack rows, because the source is behind its
+-- publishers.
+--
+-- Invariant: behind is NULL only if the source kept up at the refresh that the facts are of, and
+-- keeps up now. It is a function of its own: a hub also asks sites that do not have it yet.
+-- SECURITY DEFINER: the role of a hub reads no other table of ours.
+
+CREATE OR REPLACE FUNCTION kpi_engine.hub_lag()
+RETURNS TABLE (behind text, counted_as_of timestamptz)
+LANGUAGE plpgsql
+STABLE PARALLEL RESTRICTED
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = postgres
+SET extra_float_digits = 1
+SET bytea_output = hex
+SET row_security = off
+AS $hub_lag$
+BEGIN
+    RETURN QUERY
+        SELECT
+            coalesce(
+                engine_state.facts_behind,
+                (SELECT string_agg(problem.message, '; ') FROM kpi_engine.replica_problem() AS problem)
+            ),
+            engine_state.facts_counted_as_of
+        FROM kpi_engine.engine_state;
+END;
+$hub_lag$;
+
+COMMENT ON FUNCTION kpi_engine.hub_lag() IS
+'Why the figures of this site lack rows (NULL: they do not), and until when the changes of all its '
+'publishers are counted.';
+
+REVOKE ALL ON FUNCTION kpi_engine.hub_lag() FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.hub_lag() TO analytics_hub;

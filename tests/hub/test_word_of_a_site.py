@@ -1,0 +1,182 @@
+"""What a hub says of a site follows from what the site knows of its own figures."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+
+import pytest
+
+import hub as tool
+from capture.origins import ORIGINS, install_origins
+from capture.subscriber import Pair, make_publisher, publishing_cluster
+from capture.test_origins import fill_origin
+from conftest import Database, Server, fresh_database, install
+from hub_sites import add_site, make_hub, make_site, serve
+from marketplace import BASE_SEED, SMALL, fill
+from sequences import refresh
+
+TAKES_MINUTES = True
+NOW = "2026-11-23 12:00:00-05"
+LATER = "2026-11-26 12:00:00-05"
+TODAY = date(2026, 11, 23)
+# Of 0.1.1, too: a hub of either version asks sites of either.
+OFFERED = [
+    ("refusal",),
+    ("facts_version",),
+    ("time_zone",),
+    ("today",),
+    ("as_of",),
+    ("version",),
+    ("mark",),
+    ("is_everything",),
+]
+database_of = contextmanager(fresh_database)
+
+
+@pytest.fixture
+def hub(system_server: Server) -> Iterator[Database]:
+    with database_of(system_server) as database:
+        make_hub(database)
+        yield database
+
+
+@pytest.fixture
+def site(system_server: Server) -> Iterator[Database]:
+    """A site with a small marketplace, refreshed."""
+    with database_of(system_server) as database:
+        make_site(database)
+        with database.session() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        refresh(database, NOW)
+        yield database
+
+
+def told(hub: Database, now: str = NOW) -> str:
+    """Return what health says of the sites; an empty text: nothing."""
+    rows = hub.rows(
+        "SELECT message FROM analytics.health_problems() WHERE problem = 'hub_site'", now
+    )
+    return str(rows[0][0]) if rows else ""
+
+
+def partial(hub: Database) -> object:
+    """Return what the header X-Partial says."""
+    return hub.rows("SELECT kpi_engine.partial_sites()")[0][0]
+
+
+def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
+    hub: Database, system_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its refresh counts what came meanwhile."""
+    with ExitStack() as stack:
+        cluster = stack.enter_context(publishing_cluster())
+        site = stack.enter_context(database_of(system_server))
+        install(site)
+        pair = Pair(make_publisher(cluster, site.name, "A"), site)
+        with pair.publisher.session() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        stack.callback(pair.unsubscribe)
+        pair.subscribe()
+        site.execute("CALL analytics.apply_change_capture()")
+        serve(site)
+        # It takes a second word of the publisher to know until when its changes are here.
+        site.execute("CALL analytics.tick()")
+        pair.catch_up()
+        site.wait_until("SELECT as_of IS NOT NULL FROM analytics.replication()")
+        refresh(site, NOW)
+        add_site(hub, "bogota", site)
+        refresh(hub, NOW)
+        assert (partial(hub), told(hub)) == (None, "")
+        site.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+        site.wait_until("SELECT NOT is_running FROM analytics.replication()")
+        pair.publisher.execute("DELETE FROM ofertas_detalle; DELETE FROM ofertas")
+        refresh(site, NOW)
+        refresh(hub, NOW)
+        assert partial(hub) == "bogota=2026-11-23T17:00:00.000Z"
+        assert "site bogota: its own figures lack rows: subscription" in told(hub)
+        assert "its publishers are counted until 20" in told(hub)
+        monkeypatch.setenv("DATABASE_URL", hub.url)
+        assert tool.main(["list"]) == 3
+        # What counts is the refresh that the figures are of.
+        site.execute(f"ALTER SUBSCRIPTION {pair.name} ENABLE")
+        pair.catch_up()
+        site.wait_until("SELECT NOT EXISTS (SELECT FROM kpi_engine.replica_problem())")
+        refresh(hub, NOW)
+        assert "its own figures lack rows" in told(hub)
+        refresh(site, NOW)
+        refresh(hub, NOW)
+        assert (partial(hub), told(hub)) == (None, "")
+
+
+def test_a_site_that_can_not_say_whether_its_figures_lack_rows_is_taken(
+    hub: Database, site: Database
+) -> None:
+    """One of 0.1.1. And it offers what a hub of 0.1.1 reads."""
+    assert (
+        site.rows(
+            "SELECT unnest(proargnames[3:]) FROM pg_proc "
+            "WHERE oid = 'kpi_engine.hub_offer(bigint, uuid)'::regprocedure"
+        )
+        == OFFERED
+    )
+    site.execute("DROP FUNCTION kpi_engine.hub_lag()")
+    add_site(hub, "bogota", site)
+    refresh(hub, NOW)
+    assert hub.rows("SELECT state, behind FROM analytics.hub_sites") == [("ok", None)]
+
+
+def test_a_site_is_as_old_as_its_facts(hub: Database, site: Database) -> None:
+    """Not as a view that reads no facts."""
+    site.execute(
+        "CREATE TABLE public.other (a integer)",
+        "GRANT SELECT ON public.other TO analytics_owner",
+        "SET ROLE analytics_owner; CREATE MATERIALIZED VIEW analytics.mv_other AS "
+        "SELECT count(*) AS n FROM public.other; CREATE UNIQUE INDEX ON analytics.mv_other (n); "
+        "RESET ROLE",
+        "ALTER TABLE public.ofertas RENAME TO offers",
+    )
+    add_site(hub, "bogota", site)
+    results = site.rows(
+        "SELECT refresh_status, count(*) FROM analytics.refresh_all_mv() GROUP BY 1 ORDER BY 1",
+        LATER,
+    )
+    assert results == [("ERROR", 9), ("SUCCESS", 1)]
+    refresh(hub, LATER)
+    assert "over 26 hours old; the figures have what it gave as of 2026-11-23T17" in told(
+        hub, LATER
+    )
+
+
+def test_a_site_over_several_origins_is_checked(hub: Database, system_server: Server) -> None:
+    with database_of(system_server) as site:
+        install_origins(site, dict.fromkeys(ORIGINS, "A"))
+        serve(site)
+        for place, schema in enumerate(ORIGINS):
+            fill_origin(site, schema, BASE_SEED + place)
+        refresh(site, NOW)
+        add_site(hub, "both", site)
+        refresh(hub, NOW)
+        with hub.connect() as connection:
+            connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+            connection.execute("SET ROLE analytics_owner")
+            checked = connection.execute(
+                "SELECT subject, is_right FROM kpi_engine.check_hub_site('both')"
+            ).fetchall()
+        assert len(checked) == 6
+        assert [subject for subject, is_right in checked if not is_right] == []
+
+
+def test_a_site_whose_server_was_dropped_is_named_and_removed(
+    hub: Database, site: Database
+) -> None:
+    add_site(hub, "bogota", site)
+    refresh(hub, NOW)
+    hub.execute("DROP SERVER teloo_site_bogota CASCADE")
+    refresh(hub, NOW)
+    assert "site bogota: its server teloo_site_bogota is gone: somebody dropped it" in told(hub)
+    hub.execute("SET ROLE analytics_owner; SELECT kpi_engine.remove_hub_site('bogota')")
+    assert hub.rows("SELECT count(*) FROM kpi_engine.hub_solicitud_facts") == [(0,)]
+    add_site(hub, "bogota", site)
+    hub.execute("SELECT analytics.set_setting('gate', 'off')")
+    refresh(hub, NOW)
+    assert told(hub) == ""
