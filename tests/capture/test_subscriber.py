@@ -345,8 +345,8 @@ def test_a_backlog_is_as_old_as_its_changes_and_not_as_their_sending(pair: Pair)
         subscriber.execute("CALL analytics.tick()")
         assert "seconds behind its publisher" in str(problems(subscriber)["replica_lag"])
     pair.catch_up()
-    subscriber.wait_until("SELECT seconds_behind < 3 FROM analytics.replication()")
-    assert problems(subscriber) == {}
+    # On a busy machine a worker without work left may be seconds old, too.
+    subscriber.wait_until("SELECT NOT EXISTS (SELECT FROM kpi_engine.replica_problem())")
 
 
 def test_a_worker_that_fails_at_the_end_of_each_try_is_told_while_it_runs(pair: Pair) -> None:
