@@ -485,6 +485,10 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
                 f"UPDATE {pair.schema}.solicitudes SET estado = 'CERRADA_SIN_OFERTAS'"
             )
         pairs["bogota"].catch_up()
+        database.wait_until(
+            f"SELECT as_of > '{since}' FROM analytics.replication() "
+            f"WHERE subscription = '{pairs['bogota'].name}'"
+        )
         assert refresh(database, NOW)[0] == "incremental"
         assert origin_differences(database, ORIGINS, TODAY) == []
         with pairs["bogota"].publisher.session() as connection, database.session() as reader:

@@ -20,8 +20,8 @@ DECLARE
 BEGIN
     SELECT
         sources.view_prefix,
-        sources.origen,
-        CASE WHEN sources.origen IS NULL THEN 'true' ELSE 'fact.origen = $1' END AS is_own
+        sources.origen AS own_name,
+        kpi_engine.origin_condition('fact', sources.origen) AS is_own
     INTO STRICT v_source
     FROM kpi_engine.sources()
     WHERE starts_with(p_view_name, sources.view_prefix);
@@ -115,7 +115,7 @@ BEGIN
         END,
         v_source.view_prefix,
         v_source.is_own
-    ) USING v_source.origen;
+    ) USING v_source.own_name;
 END;
 $vanished_keys$;
 
