@@ -17,8 +17,9 @@ from sequences import Arena, Writer
 
 MARKER = "CREATE TABLE IF NOT EXISTS {}.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
 PATIENCE_SECONDS = 60.0
-# A worker that ended, or the one of a second subscription, starts after 5 s by default.
-QUICK_WORKERS = "wal_retrieve_retry_interval = 200ms\n"
+# A worker that ended, or the one of a second subscription, starts after 5 s by default. One that
+# has heard nothing for half of wal_receiver_timeout asks its publisher.
+QUICK_WORKERS = "wal_retrieve_retry_interval = 200ms\nwal_receiver_timeout = 20s\n"
 NUMBERS = itertools.count(1)
 
 

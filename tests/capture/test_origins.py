@@ -505,6 +505,8 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         database.execute(f"ALTER SUBSCRIPTION {away.name} ENABLE")
         away.catch_up()
         assert behind(database) == [whole[0], ("medellin", False, None, True)]
+        database.execute("CALL analytics.tick()")
+        assert behind(database) == [whole[0], ("medellin", False, None, True)]
         assert told() == ("medellin", since)
         assert refresh(database, NOW)[0] == "incremental"
         assert behind(database) == whole
@@ -514,6 +516,16 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         with away.publisher.session() as connection, database.session() as reader:
             source = oracle.read_schema(connection, "medellin")
             assert differences(reader, source, TODAY, "medellin") == []
+        # Away at a refresh, and nothing came meanwhile.
+        database.execute(f"ALTER SUBSCRIPTION {away.name} DISABLE")
+        database.wait_until("SELECT bool_or(is_behind) FROM analytics.origins()")
+        assert refresh(database, NOW)[0] == "unchanged"
+        database.execute(f"ALTER SUBSCRIPTION {away.name} ENABLE")
+        away.catch_up()
+        assert behind(database) == [whole[0], ("medellin", False, None, True)]
+        database.execute("CALL analytics.tick()")
+        assert behind(database) == whole
+        assert told() == (None, None)
         # Nobody brings it any more.
         away.unsubscribe()
         assert behind(database) == [whole[0], ("medellin", True, "gone", True)]

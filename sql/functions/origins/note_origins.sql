@@ -2,6 +2,10 @@
 --
 -- Invariant: a refresh notes it before it reads the source, so the figures have at least what
 -- counted_as_of and facts_counted_as_of say. If the refresh fails, the note is undone with it.
+-- A tick does nothing where no subscription and no second origin is, and while a refresh has not
+-- committed what it noted: it would wait for it.
+-- What was behind at a refresh is whole as soon as a tick sees that it is not behind any more, and
+-- after that look no pending change. All that came meanwhile is then counted, or there was nothing.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_origins(p_is_refresh boolean)
 RETURNS void
@@ -10,7 +14,24 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $note_origins$
+DECLARE
+    v_not_behind text[];
+    v_is_behind boolean;
 BEGIN
+    IF p_is_refresh THEN
+        PERFORM FROM kpi_engine.engine_state FOR NO KEY UPDATE;
+    ELSE
+        PERFORM FROM kpi_engine.engine_state
+        WHERE
+            engine_state.facts_behind IS NOT NULL
+            OR EXISTS (SELECT FROM pg_subscription_rel)
+            OR EXISTS (SELECT FROM kpi_engine.followed_tables)
+            OR EXISTS (SELECT FROM kpi_engine.origins)
+        FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
     PERFORM kpi_engine.note_followed();
     INSERT INTO kpi_engine.origin_marks AS known (origen, as_of, counted_as_of, was_behind)
     SELECT
@@ -37,6 +58,21 @@ BEGIN
                 SELECT CASE WHEN count(*) = count(behind.as_of) THEN min(behind.as_of) END
                 FROM analytics.replication() AS behind
             );
+    ELSIF EXISTS (SELECT FROM kpi_engine.origin_marks WHERE origin_marks.was_behind)
+        OR EXISTS (SELECT FROM kpi_engine.engine_state WHERE engine_state.facts_behind IS NOT NULL)
+    THEN
+        v_not_behind := ARRAY(
+            SELECT states.origen FROM kpi_engine.origin_states() AS states WHERE states.cause IS NULL
+        );
+        v_is_behind := EXISTS (SELECT FROM kpi_engine.replica_problem());
+        IF NOT (SELECT waiting.is_waiting FROM kpi_engine.change_wait() AS waiting)
+            AND kpi_engine.next_rebuild_reason() IS NULL
+        THEN
+            UPDATE kpi_engine.origin_marks SET was_behind = false
+            WHERE origin_marks.was_behind AND origin_marks.origen = ANY (v_not_behind);
+            UPDATE kpi_engine.engine_state SET facts_behind = NULL
+            WHERE engine_state.facts_behind IS NOT NULL AND NOT v_is_behind;
+        END IF;
     END IF;
 END;
 $note_origins$;

@@ -1,7 +1,7 @@
 -- Shows the origins of the figures, if there are several, and how far each is.
 --
--- Invariant: figures are partial while an origin is behind, and after that until the next refresh:
--- until then they lack what came meanwhile.
+-- Invariant: figures are partial while an origin is behind, and after that until what came
+-- meanwhile is counted: until the next refresh, or until a tick sees that nothing came.
 -- SECURITY DEFINER: for readers of the KPIs, who have no right on schema kpi_engine.
 
 CREATE OR REPLACE FUNCTION analytics.origins()

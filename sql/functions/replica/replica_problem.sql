@@ -44,8 +44,8 @@ BEGIN
         ELSIF v_followed.is_failing THEN
             severity := 'unhealthy';
             message := format(
-                'subscription %s failed, and its worker has not applied all since: it catches up, or '
-                'a change can''t be applied and fails each time. The log of this server says which; '
+                'subscription %s failed twice, and its worker has not applied all since: it catches up, '
+                'or a change can''t be applied and fails each time. The log of this server says which; '
                 'the figures have what came before', v_followed.name)
                 || kpi_engine.shared_tables_hint(v_followed.subscription);
         ELSIF v_followed.copying <> ARRAY[]::text[] AND EXISTS (

@@ -5,7 +5,9 @@
 -- that is caught up hears from the publisher each half minute at least (wal_receiver_timeout), so a
 -- few seconds behind are none. Without a worker nobody knows how far behind it is. A worker that
 -- waits for its first word from the publisher counts as none: until then its times are those of its
--- start. A subscription that is gone is in the list until analytics.forget_subscription().
+-- start. A worker that lost its publisher has counted one error; one that can't apply a change
+-- counts one at each try. So two are a failure. A subscription that is gone is in the list until
+-- analytics.forget_subscription().
 
 CREATE OR REPLACE FUNCTION analytics.replication()
 RETURNS TABLE (
@@ -52,7 +54,7 @@ BEGIN
             followed.lost,
             coalesce(
                 worker.is_running AND NOT worker.is_caught_up
-                AND stats.apply_error_count > known.apply_errors,
+                AND stats.apply_error_count > known.apply_errors + 1,
                 false
             ),
             coalesce(worker.as_of, known.as_of)
@@ -97,9 +99,9 @@ COMMENT ON FUNCTION analytics.replication() IS
 'whether its worker runs and has heard from the publisher, tables that it has not copied whole '
 'yet, seconds since it last had no work left, and bytes that it got and has not confirmed; both '
 'NULL without such a worker; tables that it brought once and does not bring any more (lost): it '
-'was dropped, or they left its publication; whether it failed since it last had no work left and '
-'is at it again (is_failing); until when the changes of the publisher are here, as far as that is '
-'known (as_of). No row: the operational service writes here.';
+'was dropped, or they left its publication; whether it failed twice since it last had no work left '
+'and is at it again (is_failing); until when the changes of the publisher are here, as far as that '
+'is known (as_of). No row: the operational service writes here.';
 
 REVOKE ALL ON FUNCTION analytics.replication() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.replication() TO analytics_lector, analytics_operador;
