@@ -3,6 +3,8 @@
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -79,6 +81,20 @@ TRIES = 5
 
 class HinderedError(UserError):
     """A file failed as it may because of another session: the next try may succeed."""
+
+
+@contextmanager
+def told_by_the_gate(cure: str | None = None) -> Iterator[None]:
+    """Tell the user what the gate or the breaker refuses, with this cure or with its own."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate != "TA001":
+            raise
+        raise UserError(
+            f"{error.diag.message_primary}; nothing was changed",
+            f"{cure or error.diag.message_hint} See docs/runbook.md, gate.",
+        ) from error
 
 
 def quoted_name(name: object) -> str:
@@ -658,22 +674,17 @@ class Migration:
             return
         LOGGER.info("computing %s again", ", ".join(stale))
         self.connection.execute("SELECT kpi_engine.generate_statements()")
-        try:
+        with told_by_the_gate(
+            "A view that is built anew would show these changes. Let a refresh hold them: "
+            "SELECT * FROM analytics.refresh_all_mv(); Mend the data, or accept them: SELECT "
+            "analytics.accept_gate('changes', 'once', 'the reason'); refresh again; then run "
+            "migrate again."
+        ):
             self.connection.execute(
                 "SELECT kpi_engine.rebuild_in_transaction(engine_state.today, %s) "
                 "FROM kpi_engine.engine_state",
                 [stale],
             )
-        except psycopg.Error as error:
-            if error.sqlstate != "TA001":
-                raise
-            raise UserError(
-                f"{error.diag.message_primary}; nothing was changed",
-                "A view that is built anew would show these changes. Let a refresh hold them: "
-                "SELECT * FROM analytics.refresh_all_mv(); Mend the data, or accept them: SELECT "
-                "analytics.accept_gate('changes', 'once', 'the reason'); refresh again; then run "
-                "migrate again. See docs/runbook.md, gate.",
-            ) from error
 
     def refuse_taken_indexes(self, item: SqlFile) -> None:
         """Refuse a view whose indexes another relation has, such as the view renamed by hand."""
@@ -741,11 +752,15 @@ class Migration:
             except psycopg.errors.LockNotAvailable as error:
                 self.names_set_aside, self.replaced = set(names_before), list(replaced_before)
                 if time.monotonic() > deadline:
-                    readers, cure = locks.readers(self.connection, SCHEMA, list(present))
+                    (row,) = self.connection.execute(
+                        "SELECT coalesce(readers, ''), coalesce(cure, '') "
+                        "FROM kpi_engine.view_readers(%s)",
+                        [list(present)],
+                    ).fetchall()
                     raise UserError(
-                        f"{' or '.join(present)} is being read all the time{readers}; nothing "
-                        "was changed",
-                        f"{cure}Run migrate again when its long readers are done (see "
+                        f"{' or '.join(present)} is being read all the time{row[0]}; nothing was "
+                        "changed",
+                        f"{row[1]}Run migrate again when its long readers are done (see "
                         "pg_stat_activity).",
                     ) from error
                 time.sleep(0.2)
@@ -765,15 +780,8 @@ class Migration:
         followers, self.followers = self.followers, []
         for item in followers:
             self.apply_object(item)
-        try:
+        with told_by_the_gate():
             self.connection.execute("SELECT kpi_engine.note_new_views()")
-        except psycopg.Error as error:
-            if error.sqlstate != "TA001":
-                raise
-            raise UserError(
-                f"{error.diag.message_primary}; nothing was changed",
-                f"{error.diag.message_hint} See docs/runbook.md, gate.",
-            ) from error
 
     def apply_objects(self, objects: list[SqlFile]) -> None:
         """Apply what is pending of an ordered list of objects."""

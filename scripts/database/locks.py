@@ -68,36 +68,3 @@ def take(connection: psycopg.Connection, name: str, what: str, *, by_refreshes: 
             )
         LOGGER.info("%s is at work on this database: waiting for %s", what, who)
     connection.execute(f"SELECT pg_advisory_xact_lock{lock}", [name])
-
-
-def readers(connection: psycopg.Connection, schema: str, names: list[str]) -> tuple[str, str]:
-    """Return who holds a lock of one of these relations, and how to end prepared transactions."""
-    rows = connection.execute(
-        """
-        SELECT DISTINCT held.pid, prepared.gid, quote_literal(prepared.gid)
-        FROM pg_locks AS held
-        INNER JOIN pg_database AS database
-            ON database.oid = held.database AND database.datname = current_database()
-        INNER JOIN pg_class AS relation ON relation.oid = held.relation
-        -- A prepared transaction has no process, but its own lock of its id.
-        LEFT JOIN pg_locks AS its_id
-            ON held.pid IS NULL AND its_id.pid IS NULL AND its_id.locktype = 'transactionid'
-            AND its_id.virtualtransaction = held.virtualtransaction
-        LEFT JOIN pg_prepared_xacts AS prepared ON prepared.transaction = its_id.transactionid
-        WHERE
-            relation.relnamespace = to_regnamespace(%s) AND relation.relname = ANY (%s)
-            AND held.granted AND held.pid IS DISTINCT FROM pg_backend_pid()
-        ORDER BY held.pid, prepared.gid
-        """,
-        [schema, names],
-    ).fetchall()
-    who = [
-        f"process {pid}" if pid is not None else f"prepared transaction {gid!r}"
-        for pid, gid, _ in rows
-        if pid is not None or gid is not None
-    ]
-    ends = "".join(f"ROLLBACK PREPARED {literal}; " for *_, literal in rows if literal is not None)
-    return (
-        f" by {', '.join(who)}" if who else "",
-        f"A prepared transaction stays until somebody ends it: {ends}" if ends else "",
-    )

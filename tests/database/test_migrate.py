@@ -573,11 +573,13 @@ def test_migrate_and_uninstall_wait_for_another_and_for_a_refresh(
         source.execute("UPDATE analytics.migration_ledger SET checksum = '' WHERE name ~ 'mv_'")
 
 
-def test_uninstall_that_a_deadlock_ends_starts_again(
-    source: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    logging.getLogger("teloo_analytics").propagate = True
-    migrate(source.url)
+def end_by_a_deadlock(
+    source: Database, program: str, run: Callable[[], object], first: str, second: str
+) -> object:
+    """Return what a program gives that waits for a reader, who then waits for it.
+
+    The reader reads a table, and another one when the program waits.
+    """
     with (
         source.connect(autocommit=False) as reader,
         source.session() as watcher,
@@ -587,12 +589,23 @@ def test_uninstall_that_a_deadlock_ends_starts_again(
         # once, when the other one surely waits.
         source.execute(f"ALTER DATABASE {source.name} SET deadlock_timeout = '5s'")
         reader.execute("SET LOCAL deadlock_timeout = '2min'")
-        reader.execute("SELECT FROM analytics.settings")
-        removal = pool.submit(uninstall, source.url)
-        wait_for_lock(watcher, "teloo-analytics uninstall")
-        reader.execute("SELECT FROM solicitudes")
+        reader.execute(f"SELECT FROM {first}".encode())
+        running = pool.submit(run)
+        wait_for_lock(watcher, f"teloo-analytics {program}")
+        reader.execute(f"SELECT FROM {second}".encode())
         reader.commit()
-        assert removal.result(timeout=120) is not None
+        return running.result(timeout=120)
+
+
+def test_uninstall_that_a_deadlock_ends_starts_again(
+    source: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("teloo_analytics").propagate = True
+    migrate(source.url)
+    removed = end_by_a_deadlock(
+        source, "uninstall", lambda: uninstall(source.url), "analytics.settings", "solicitudes"
+    )
+    assert removed is not None
     assert "a deadlock with another session; again (1 of 5)" in caplog.text
     assert uninstall(source.url) is None
 
@@ -606,20 +619,14 @@ def test_migrate_that_a_deadlock_ends_starts_again(
     (sql_copy / "migrations/0999_locks.sql").write_text(
         "LOCK TABLE kpi_engine.notes;\nLOCK TABLE kpi_engine.targets;\n"
     )
-    with (
-        source.connect(autocommit=False) as reader,
-        source.session() as watcher,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        # As in the test above, the victim is ours.
-        source.execute(f"ALTER DATABASE {source.name} SET deadlock_timeout = '5s'")
-        reader.execute("SET LOCAL deadlock_timeout = '2min'")
-        reader.execute("SELECT FROM kpi_engine.targets")
-        migrating = pool.submit(migrate, source.url, directory=sql_copy)
-        wait_for_lock(watcher, "teloo-analytics migrate")
-        reader.execute("SELECT FROM kpi_engine.notes")
-        reader.commit()
-        assert migrating.result(timeout=120) == ["applied migrations/0999_locks.sql"]
+    changes = end_by_a_deadlock(
+        source,
+        "migrate",
+        lambda: migrate(source.url, directory=sql_copy),
+        "kpi_engine.targets",
+        "kpi_engine.notes",
+    )
+    assert changes == ["applied migrations/0999_locks.sql"]
     assert "trying again: migrations/0999_locks.sql failed" in caplog.text
 
 

@@ -308,3 +308,15 @@ def service(
         made.complain(connection, dice_of(4), 60)
     made.refresh()
     return made
+
+
+def local_service(database: Database, cluster: Cluster, directory: Path) -> Service:
+    """Make an empty database a copy of the marketplace whose complaints are beside it."""
+    made_once(
+        database,
+        "complaints",
+        lambda made: service(made, cluster, directory / "once", "triggers"),
+    )
+    # As somebody confirms in a copy of a database.
+    database.execute("SET ROLE analytics_owner; SELECT analytics.bind_outside_sources()")
+    return Service(database, database, "soporte.reclamos", copy_of_sql(directory, "triggers"))

@@ -15,14 +15,14 @@ import psycopg
 import pytest
 
 from cluster import PROJECT, Cluster
-from conftest import Database, close_sessions, made_once
+from conftest import Database, close_sessions
 from outside.support import (
     NOW,
     VIEW,
     WAYS,
     Service,
-    copy_of_sql,
     dice_of,
+    local_service,
     service,
     support_cluster,
 )
@@ -47,15 +47,7 @@ def foreign(system_database: Database, cluster: Cluster, tmp_path: Path) -> Serv
 
 @pytest.fixture
 def local(system_database: Database, cluster: Cluster, tmp_path: Path) -> Service:
-    made_once(
-        system_database,
-        "complaints",
-        lambda made: service(made, cluster, tmp_path / "once", "triggers"),
-    )
-    # As somebody confirms in a copy of a database.
-    system_database.execute("SET ROLE analytics_owner; SELECT analytics.bind_outside_sources()")
-    directory = copy_of_sql(tmp_path, "triggers")
-    return Service(system_database, system_database, "soporte.reclamos", directory)
+    return local_service(system_database, cluster, tmp_path)
 
 
 def write(made: Service, connection: psycopg.Connection, dice: random.Random) -> None:

@@ -14,8 +14,8 @@ from outside.support import (
     VIEW,
     Service,
     copy_of_sql,
+    local_service,
     make_filled,
-    service,
     support_cluster,
     support_database,
 )
@@ -32,15 +32,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def local(system_database: Database, cluster: Cluster, tmp_path: Path) -> Service:
-    made_once(
-        system_database,
-        "complaints",
-        lambda made: service(made, cluster, tmp_path / "once", "triggers"),
-    )
-    # As somebody confirms in a copy of a database.
-    system_database.execute("SET ROLE analytics_owner; SELECT analytics.bind_outside_sources()")
-    directory = copy_of_sql(tmp_path, "triggers")
-    return Service(system_database, system_database, "soporte.reclamos", directory)
+    return local_service(system_database, cluster, tmp_path)
 
 
 def file_of(made: Service) -> Path:

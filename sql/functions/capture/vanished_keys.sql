@@ -25,96 +25,70 @@ BEGIN
     INTO STRICT v_source
     FROM kpi_engine.sources()
     WHERE starts_with(p_view_name, sources.view_prefix);
-    RETURN QUERY EXECUTE format(
-        CASE substr(p_view_name, length(v_source.view_prefix) + 1)
-            WHEN 'usuarios' THEN
-                'SELECT ''usuario'', fact.usuario_id
-                 FROM kpi_engine.asesor_facts AS fact
-                 LEFT JOIN kpi_engine.%1$susuarios AS source ON source.id = fact.usuario_id
-                 WHERE %2$s AND fact.has_usuario AND source.id IS NULL'
-            WHEN 'asesores' THEN
-                'SELECT ''asesor'', fact.asesor_id
-                 FROM kpi_engine.asesor_facts AS fact
-                 LEFT JOIN kpi_engine.%1$sasesores AS source ON source.id = fact.asesor_id
-                 WHERE %2$s AND source.id IS NULL'
-            WHEN 'solicitudes' THEN
-                'SELECT ''solicitud'', fact.solicitud_id
-                 FROM kpi_engine.solicitud_facts AS fact
-                 LEFT JOIN kpi_engine.%1$ssolicitudes AS source ON source.id = fact.solicitud_id
-                 WHERE %2$s AND source.id IS NULL'
-            WHEN 'ofertas' THEN
-                'SELECT ''solicitud'', fact.solicitud_id
-                 FROM kpi_engine.solicitud_facts AS fact
-                 LEFT JOIN (
+    RETURN QUERY EXECUTE (
+        SELECT format(
+            'SELECT %L, fact.%I FROM kpi_engine.%I AS fact %s WHERE %s AND (%s)',
+            fact.entity,
+            fact.key_name,
+            fact.table_name,
+            format(
+                coalesce(
+                    fact.source, 'LEFT JOIN kpi_engine.%1$I AS source ON source.id = fact.%2$I'),
+                p_view_name, fact.key_name, v_source.view_prefix
+            ),
+            v_source.is_own,
+            coalesce(fact.condition, 'source.id IS NULL')
+        )
+        -- Where no way to the source is given, each row of the table is a row of the facts.
+        FROM (VALUES
+            ('usuarios', 'usuario', 'asesor_facts', 'usuario_id', NULL,
+                'fact.has_usuario AND source.id IS NULL'),
+            ('asesores', 'asesor', 'asesor_facts', 'asesor_id', NULL, NULL),
+            ('solicitudes', 'solicitud', 'solicitud_facts', 'solicitud_id', NULL, NULL),
+            ('ofertas_historicas', 'historica', 'historica_facts', 'historica_id', NULL, NULL),
+            ('historial_respuestas_ofertas', 'notificacion', 'notificacion_facts',
+                'notificacion_id', NULL, NULL),
+            ('auditorias_tiendas', 'auditoria', 'auditoria_facts', 'auditoria_id', NULL, NULL),
+            ('ofertas', 'solicitud', 'solicitud_facts', 'solicitud_id',
+                'LEFT JOIN (
                      SELECT source.solicitud_id, count(*) AS offers
-                     FROM kpi_engine.%1$sofertas AS source
+                     FROM kpi_engine.%1$I AS source
                      GROUP BY source.solicitud_id
-                 ) AS counted ON counted.solicitud_id = fact.solicitud_id
-                 WHERE %2$s AND fact.offers <> coalesce(counted.offers, 0)'
-            WHEN 'ofertas_detalle' THEN
-                'SELECT ''solicitud'', fact.solicitud_id
-                 FROM kpi_engine.solicitud_facts AS fact
-                 LEFT JOIN (
+                 ) AS counted ON counted.solicitud_id = fact.solicitud_id',
+                'fact.offers <> coalesce(counted.offers, 0)'),
+            ('ofertas_detalle', 'solicitud', 'solicitud_facts', 'solicitud_id',
+                'LEFT JOIN (
                      SELECT
                          offer.solicitud_id,
                          count(line.precio_unitario) AS prices,
                          count(line.garantia_meses) AS warranties
-                     FROM kpi_engine.%1$sofertas_detalle AS line
-                     INNER JOIN kpi_engine.%1$sofertas AS offer ON offer.id = line.oferta_id
+                     FROM kpi_engine.%1$I AS line
+                     INNER JOIN kpi_engine.%3$sofertas AS offer ON offer.id = line.oferta_id
                      GROUP BY offer.solicitud_id
-                 ) AS counted ON counted.solicitud_id = fact.solicitud_id
-                 WHERE
-                     %2$s
-                     AND (
-                         fact.price_count <> coalesce(counted.prices, 0)
-                         OR fact.warranty_months_count <> coalesce(counted.warranties, 0)
-                     )'
-            WHEN 'adjudicaciones_repuesto' THEN
-                -- An award decides whether an offer won, and which of its lines count as awarded.
-                'SELECT ''solicitud'', fact.solicitud_id
-                 FROM kpi_engine.solicitud_facts AS fact
-                 INNER JOIN kpi_engine.recomputed_solicitud_facts AS fresh
-                     ON fresh.solicitud_id = fact.solicitud_id
-                 WHERE
-                     %2$s
-                     AND (fact.offers_won, fact.awarded_amount, fact.awarded_accepted_amount)
-                     IS DISTINCT FROM
-                     (fresh.offers_won, fresh.awarded_amount, fresh.awarded_accepted_amount)'
-            WHEN 'repuestos_solicitados' THEN
-                'SELECT ''solicitud'', fact.solicitud_id
-                 FROM kpi_engine.solicitud_facts AS fact
-                 LEFT JOIN (
+                 ) AS counted ON counted.solicitud_id = fact.solicitud_id',
+                'fact.price_count <> coalesce(counted.prices, 0)
+                 OR fact.warranty_months_count <> coalesce(counted.warranties, 0)'),
+            -- An award decides whether an offer won, and which of its lines count as awarded.
+            ('adjudicaciones_repuesto', 'solicitud', 'solicitud_facts', 'solicitud_id',
+                'INNER JOIN kpi_engine.recomputed_solicitud_facts AS fresh
+                     ON fresh.solicitud_id = fact.solicitud_id',
+                '(fact.offers_won, fact.awarded_amount, fact.awarded_accepted_amount)
+                 IS DISTINCT FROM
+                 (fresh.offers_won, fresh.awarded_amount, fresh.awarded_accepted_amount)'),
+            ('repuestos_solicitados', 'solicitud', 'solicitud_facts', 'solicitud_id',
+                'LEFT JOIN (
                      SELECT
                          part.solicitud_id,
                          count(DISTINCT upper(kpi_engine.trim_white_space(part.marca_vehiculo)))
                              FILTER (
                                  WHERE kpi_engine.trim_white_space(part.marca_vehiculo) <> ''''
                              ) AS brands
-                     FROM kpi_engine.%1$srepuestos_solicitados AS part
+                     FROM kpi_engine.%1$I AS part
                      GROUP BY part.solicitud_id
-                 ) AS counted ON counted.solicitud_id = fact.solicitud_id
-                 WHERE %2$s AND cardinality(fact.marcas) <> coalesce(counted.brands, 0)'
-            WHEN 'ofertas_historicas' THEN
-                'SELECT ''historica'', fact.historica_id
-                 FROM kpi_engine.historica_facts AS fact
-                 LEFT JOIN kpi_engine.%1$sofertas_historicas AS source
-                     ON source.id = fact.historica_id
-                 WHERE %2$s AND source.id IS NULL'
-            WHEN 'historial_respuestas_ofertas' THEN
-                'SELECT ''notificacion'', fact.notificacion_id
-                 FROM kpi_engine.notificacion_facts AS fact
-                 LEFT JOIN kpi_engine.%1$shistorial_respuestas_ofertas AS source
-                     ON source.id = fact.notificacion_id
-                 WHERE %2$s AND source.id IS NULL'
-            WHEN 'auditorias_tiendas' THEN
-                'SELECT ''auditoria'', fact.auditoria_id
-                 FROM kpi_engine.auditoria_facts AS fact
-                 LEFT JOIN kpi_engine.%1$sauditorias_tiendas AS source
-                     ON source.id = fact.auditoria_id
-                 WHERE %2$s AND source.id IS NULL'
-        END,
-        v_source.view_prefix,
-        v_source.is_own
+                 ) AS counted ON counted.solicitud_id = fact.solicitud_id',
+                'cardinality(fact.marcas) <> coalesce(counted.brands, 0)')
+        ) AS fact (source_table, entity, table_name, key_name, source, condition)
+        WHERE v_source.view_prefix || fact.source_table = p_view_name
     ) USING v_source.own_name;
 END;
 $vanished_keys$;

@@ -19,8 +19,6 @@ DECLARE
     v_taken bigint;
 BEGIN
     PERFORM kpi_engine.hold_change_log();
-    -- What this transaction writes after it waits for the next time.
-    PERFORM set_config('analytics.lost_change', '', true);
     IF NOT EXISTS (SELECT FROM kpi_engine.change_log)
         AND NOT EXISTS (SELECT FROM kpi_engine.lost_changes) THEN
         RETURN 0;

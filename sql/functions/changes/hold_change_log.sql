@@ -1,4 +1,7 @@
 -- Lets one session at a time take rows from the change log. Writers never wait for it.
+--
+-- Invariant: after it, a lost change of this transaction is noted again, because a note from before
+-- may be taken now.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hold_change_log(p_wait boolean DEFAULT true)
 RETURNS boolean
@@ -13,6 +16,7 @@ BEGIN
     ELSE
         LOCK TABLE kpi_engine.change_log_lock IN EXCLUSIVE MODE NOWAIT;
     END IF;
+    PERFORM set_config('analytics.lost_change', '', true);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     IF p_wait THEN

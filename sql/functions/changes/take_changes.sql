@@ -15,8 +15,6 @@ SET jit = off
 AS $take_changes$
 BEGIN
     PERFORM kpi_engine.hold_change_log();
-    -- What this transaction writes after it waits for the next time.
-    PERFORM set_config('analytics.lost_change', '', true);
     IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
         PERFORM kpi_engine.compact_change_log();
         RETURN QUERY

@@ -95,7 +95,7 @@ AS $outside_binding$
             INNER JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
             -- Also an array or a domain of an enum.
             CROSS JOIN LATERAL (
-                VALUES (pg_type.oid), (pg_type.typelem), (pg_type.typbasetype)
+                VALUES (kpi_engine.base_type(pg_type.oid)), (pg_type.typelem)
             ) AS enum (type)
             WHERE EXISTS (SELECT FROM pg_enum WHERE pg_enum.enumtypid = enum.type)
         ), '{}'),

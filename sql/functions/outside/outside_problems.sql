@@ -61,6 +61,8 @@ BEGIN
             SELECT
                 viewed.*,
                 kpi_engine.outside_binding(viewed.view_now, viewed.named) AS binding_now,
+                -- Of an infinite one it makes NULL.
+                coalesce(kpi_engine.iso_instant(viewed.as_of), viewed.as_of::text) AS as_of_words,
                 CASE WHEN viewed.is_here THEN (
                     SELECT pg_class.oid::regclass FROM pg_class
                     WHERE pg_class.oid = viewed.source_relation AND pg_class.oid <> viewed.named
@@ -283,10 +285,7 @@ BEGIN
             false,
             format(
                 'table %s of view %s is complete only until %s, which is longer ago than %s',
-                bound.source_name, bound.view_name, CASE
-                    WHEN isfinite(bound.as_of) THEN kpi_engine.iso_instant(bound.as_of)
-                    ELSE bound.as_of::text
-                END, bound.max_age
+                bound.source_name, bound.view_name, bound.as_of_words, bound.max_age
             ),
             'look at the service that feeds it'
         FROM bound
@@ -300,10 +299,7 @@ BEGIN
             false,
             format(
                 'table %s of view %s is said to be complete until %s, which is in the future',
-                bound.source_name, bound.view_name, CASE
-                    WHEN isfinite(bound.as_of) THEN kpi_engine.iso_instant(bound.as_of)
-                    ELSE bound.as_of::text
-                END
+                bound.source_name, bound.view_name, bound.as_of_words
             ),
             'look at the service that feeds it, and at p_as_of'
         FROM bound

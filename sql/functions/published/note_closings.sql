@@ -5,8 +5,8 @@
 -- of an open period, and no change of it would be in the restatements. All periods from the view's
 -- first one on are closed in order, also those without a row.
 -- A publish reports no period whose end no refresh has seen: it shows a part, or nothing. After an
--- outage, or while the gate held the view, the publish that comes now is the reported one. It is
--- also where the view was empty until now, as it is before the first load.
+-- outage, or after the gate held the view, the publish that comes now is the reported one. So is it
+-- where the view was empty until now: the first load is what was reported.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_closings(
     p_view_name text, p_run_id bigint, p_time_column text, p_grain text, p_is_current boolean

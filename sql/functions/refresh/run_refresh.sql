@@ -224,7 +224,7 @@ BEGIN
                             publications.view_name = v_view.view_name
                             AND publications.run_id = v_run.run_id
                     ),
-                    kpi_engine.count_rows(v_view.relation)
+                    kpi_engine.count_rows(v_view.view_name)
                 );
                 v_run.rows_affected := coalesce(v_run.rows_affected, 0) + v_result.rows_affected;
             END IF;

@@ -56,23 +56,8 @@ AS $source_columns$
             AND pg_attribute.attname = contract.column_name
             AND pg_attribute.attnum > 0
             AND NOT pg_attribute.attisdropped
-        -- A domain may be over a domain.
-        LEFT JOIN LATERAL (
-            WITH RECURSIVE base AS (
-                SELECT pg_type.oid, pg_type.typtype, pg_type.typbasetype, pg_type.typcategory
-                FROM pg_type
-                WHERE pg_type.oid = pg_attribute.atttypid
-                UNION ALL
-                SELECT pg_type.oid, pg_type.typtype, pg_type.typbasetype, pg_type.typcategory
-                FROM base
-                INNER JOIN pg_type ON pg_type.oid = base.typbasetype
-                WHERE base.typtype = 'd'
-            )
-
-            SELECT base.oid, base.typcategory
-            FROM base
-            WHERE base.typtype <> 'd'
-        ) AS base_type ON true
+        LEFT JOIN pg_type AS base_type
+            ON base_type.oid = kpi_engine.base_type(pg_attribute.atttypid)
     )
 
     SELECT

@@ -85,24 +85,12 @@ BEGIN
             attribute.attnum,
             attribute.atttypid,
             attribute.attgenerated,
-            -- An enum may be under a domain, and that one under another.
-            CASE pg_type.typtype
-                WHEN 'e' THEN pg_type.oid
-                WHEN 'd' THEN (
-                    WITH RECURSIVE base AS (
-                        SELECT pg_type.typbasetype AS oid
-                        UNION ALL
-                        SELECT domain.typbasetype
-                        FROM base
-                        INNER JOIN pg_type AS domain
-                            ON domain.oid = base.oid AND domain.typtype = 'd'
-                    )
-
-                    SELECT enum.oid
-                    FROM base
-                    INNER JOIN pg_type AS enum ON enum.oid = base.oid AND enum.typtype = 'e'
-                )
-            END AS enum_type
+            (
+                SELECT pg_type.oid FROM pg_type
+                WHERE
+                    pg_type.oid = kpi_engine.base_type(attribute.atttypid)
+                    AND pg_type.typtype = 'e'
+            ) AS enum_type
         FROM contract
         INNER JOIN bound ON bound.view_name = contract.view_name
         INNER JOIN pg_attribute AS attribute
@@ -110,7 +98,6 @@ BEGIN
             AND attribute.attname = contract.column_name
             AND attribute.attnum > 0
             AND NOT attribute.attisdropped
-        INNER JOIN pg_type ON pg_type.oid = attribute.atttypid
     )
 
     SELECT

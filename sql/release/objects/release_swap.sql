@@ -13,7 +13,7 @@ DECLARE
     v_followers text[];
     v_is_done boolean := false;
     v_readers text;
-    v_ends text;
+    v_cure text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_temp.release_waiting WHERE release_waiting.is_staged) THEN
         RETURN;
@@ -36,37 +36,15 @@ BEGIN
             v_is_done := true;
         EXCEPTION WHEN lock_not_available THEN
             IF clock_timestamp() > v_deadline THEN
-                -- A prepared transaction has no process, but its own lock of its id.
-                SELECT
-                    string_agg(DISTINCT coalesce(
-                        'process ' || held.pid, format('prepared transaction %L', prepared.gid)
-                    ), ', '),
-                    string_agg(DISTINCT format('ROLLBACK PREPARED %L; ', prepared.gid), '')
-                        FILTER (WHERE prepared.gid IS NOT NULL)
-                INTO v_readers, v_ends
-                FROM pg_locks AS held
-                INNER JOIN pg_database
-                    ON
-                        pg_database.oid = held.database
-                        AND pg_database.datname = current_database()
-                INNER JOIN pg_class ON pg_class.oid = held.relation
-                INNER JOIN pg_temp.release_waiting ON release_waiting.name = pg_class.relname
-                LEFT JOIN pg_locks AS its_id
-                    ON
-                        held.pid IS NULL AND its_id.pid IS NULL
-                        AND its_id.locktype = 'transactionid'
-                        AND its_id.virtualtransaction = held.virtualtransaction
-                LEFT JOIN pg_prepared_xacts AS prepared
-                    ON prepared.transaction = its_id.transactionid
-                WHERE
-                    release_waiting.is_staged
-                    AND pg_class.relnamespace = to_regnamespace('analytics')
-                    AND held.granted
-                    AND held.pid IS DISTINCT FROM pg_backend_pid();
+                SELECT found.readers, found.cure INTO v_readers, v_cure
+                FROM kpi_engine.view_readers(ARRAY(
+                    SELECT release_waiting.name FROM pg_temp.release_waiting
+                    WHERE release_waiting.is_staged
+                )) AS found;
                 RAISE EXCEPTION 'a KPI view is being read all the time%; nothing was changed',
-                    coalesce(' by ' || v_readers, '')
+                    coalesce(v_readers, '')
                     USING ERRCODE = 'lock_not_available',
-                          HINT = coalesce(v_ends, '')
+                          HINT = coalesce(v_cure, '')
                               || 'Try again when its long readers are done (see pg_stat_activity).';
             END IF;
         END;
