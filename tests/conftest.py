@@ -257,10 +257,19 @@ class KeptSession(Session):
             return False
 
     def rest(self) -> bool:
-        """End what it holds and tell the statistics, as its end would; False if it can't."""
+        """End what it holds and tell the statistics, as its end would; False if it can't.
+
+        Only plans stay, which DISCARD ALL would drop: to make them again takes longer than most
+        refreshes of a test.
+        """
+        if self.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            return False
         try:
-            self.execute("DISCARD ALL")
-            self.execute("SELECT pg_stat_force_next_flush()")
+            self.execute(
+                "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; "
+                "UNLISTEN *; SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; "
+                "SELECT pg_stat_force_next_flush()"
+            )
         except psycopg.Error:
             return False
         return True

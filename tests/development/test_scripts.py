@@ -424,7 +424,9 @@ def test_a_tool_that_is_terminated_stops_what_it_started() -> None:
         "def main():\n"
         "    try:\n"
         "        print('ready', flush=True)\n"
-        "        time.sleep(60)\n"
+        # A signal just before a sleep is noticed after it.
+        "        for _ in range(600):\n"
+        "            time.sleep(0.1)\n"
         "    finally:\n"
         "        print('stopped', flush=True)\n"
         "    return 0\n"
