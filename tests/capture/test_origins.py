@@ -152,6 +152,7 @@ def report(capsys: pytest.CaptureFixture[str], what: str, totals: Totals, starte
 @pytest.mark.parametrize(
     "table", [table for table in TABLES if table not in ("clientes", "auditoria_tiendas")]
 )
+@pytest.mark.takes_turns(3)
 def test_an_id_in_two_origins_is_refused_by_name_until_it_is_gone(
     origins: Database, table: str
 ) -> None:

@@ -453,6 +453,7 @@ def test_a_subscription_that_is_gone_is_missed_until_somebody_says_that_it_is_me
         ),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_the_doctor_asks_the_publisher_what_it_sends(pair: Pair, change: str, words: str) -> None:
     """The subscriber can't know it."""
     publisher, subscriber = pair.publisher, pair.subscriber

@@ -197,6 +197,7 @@ def outcome(database: Database) -> str:
 
 
 @pytest.mark.parametrize("broken", BREAKS)
+@pytest.mark.takes_turns(2)
 def test_a_writer_succeeds_whatever_became_of_tables_log_schema_and_rights(
     market: Database, role: str, broken: str
 ) -> None:
@@ -360,6 +361,7 @@ def test_noting_never_overflows_the_numbers_of_subtransactions(server_18: object
 
 @pytest.mark.parametrize("options", [("-O", "-x"), ("-O",), ("-x",)])
 @pytest.mark.parametrize("ordinary", [False, True])
+@pytest.mark.takes_turns(2)
 def test_writers_succeed_after_a_restore_without_owners_or_rights(
     market: Database, role: str, options: tuple[str, ...], ordinary: bool
 ) -> None:

@@ -1005,6 +1005,7 @@ def test_without_pg_cron_it_says_so_and_everything_else_works(
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: str(path.stem))
+@pytest.mark.takes_turns(2)
 def test_every_command_has_help(script: Path) -> None:
     if 'if __name__ == "__main__"' not in script.read_text(encoding="utf-8"):
         return

@@ -554,6 +554,7 @@ def by_difference(expression: str) -> str:
 
 
 @pytest.mark.parametrize("expression", NOT_ADDITIVE)
+@pytest.mark.takes_turns(2)
 def test_what_does_not_add_up_is_refused_by_difference(
     unchanged_market: Database, tree: Path, expression: str
 ) -> None:
@@ -681,6 +682,7 @@ def test_a_comment_that_a_file_lost_is_missed(market: Database, tree: Path) -> N
 
 
 @pytest.mark.parametrize("message", REFUSED)
+@pytest.mark.takes_turns(2)
 def test_a_declaration_that_could_not_be_kept_right_is_refused(
     unchanged_market: Database, tree: Path, message: str
 ) -> None:

@@ -294,6 +294,7 @@ def nobody_reads(command: str, url: str) -> tuple[int, str]:
         "jwt_token.py --help",
     ],
 )
+@pytest.mark.takes_turns(3)
 def test_a_script_whose_reader_goes_away_ends_silently_with_141(
     installed: Database, script: str
 ) -> None:

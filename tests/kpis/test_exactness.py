@@ -130,6 +130,7 @@ def run(trial: Trial) -> None:
 
 @pytest.mark.parametrize("generation", ["A", "B"])
 @pytest.mark.parametrize("seed", range(BASE_SEED, BASE_SEED + SEEDS))
+@pytest.mark.takes_turns(2)
 def test_views_equal_the_oracle_on_a_random_marketplace(
     system_database: Database, generation: Generation, seed: int
 ) -> None:
@@ -138,6 +139,7 @@ def test_views_equal_the_oracle_on_a_random_marketplace(
 
 @pytest.mark.parametrize("generation", ["A", "B"])
 @pytest.mark.parametrize("seed", range(BASE_SEED + 500, BASE_SEED + 502))
+@pytest.mark.takes_turns(2)
 def test_views_equal_the_oracle_on_each_server(
     database: Database, generation: Generation, seed: int
 ) -> None:

@@ -169,6 +169,7 @@ def fill_around(database: Database, generation: Generation, seed: int, now: str,
 
 
 @pytest.mark.parametrize(("zone", "now"), MOMENTS)
+@pytest.mark.takes_turns(2)
 def test_live_kpis_are_right_at_every_moment(
     empty: Database, generation: Generation, zone: str, now: str
 ) -> None:

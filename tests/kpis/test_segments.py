@@ -58,6 +58,7 @@ def test_segments_follow_the_date_when_nothing_else_changed(rich: Database) -> N
 
 
 @pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.takes_turns(3)
 def test_a_changed_limit_shows_in_the_next_refresh(rich: Database, name: str) -> None:
     at_rest = refresh(rich, NOW)
     assert at_rest.startswith("unchanged: "), at_rest

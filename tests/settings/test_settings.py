@@ -77,6 +77,7 @@ def differences(database: Database, options: str) -> list[str]:
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.takes_turns(2)
 def test_everything_works_under_settings_of_the_database(
     system_database: Database, settings: str
 ) -> None:

@@ -135,6 +135,7 @@ def told(database: Database) -> str:
 
 
 @pytest.mark.parametrize(("table", "column", "value"), POISON)
+@pytest.mark.takes_turns(3)
 def test_poisoned_row_is_left_out_counted_and_named(
     wide: Database, table: str, column: str, value: str
 ) -> None:

@@ -231,6 +231,7 @@ MOVES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("move", MOVES)
+@pytest.mark.takes_turns(2)
 def test_when_the_source_moves_refreshes_fail_by_name_until_migrate_binds_it_again(
     market: Database, move: str
 ) -> None:

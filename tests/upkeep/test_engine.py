@@ -940,6 +940,7 @@ UNDATED = {
 
 
 @pytest.mark.parametrize(("statement", "table", "column"), DRIFT)
+@pytest.mark.takes_turns(2)
 def test_audit_finds_lists_counts_and_heals_drift(
     market: Database, statement: str, table: str, column: str
 ) -> None:
@@ -1448,6 +1449,7 @@ def check_prediction(database: Database, now: str) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.takes_turns(2)
 def test_next_refresh_does_what_was_predicted(market: Database, situation: str) -> None:
     statements, now = SITUATIONS[situation]
     market.execute(*statements)

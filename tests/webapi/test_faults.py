@@ -253,6 +253,7 @@ def test_a_fault_of_the_source_is_logged_and_never_the_callers(
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
+@pytest.mark.takes_turns(3)
 def test_work_of_ours_that_fails_inside_is_500_for_a_good_token(
     api: Api, endpoint: Endpoint
 ) -> None:

@@ -196,6 +196,7 @@ def test_a_time_limit_beside_the_work_of_a_function_is_504_to_who_reads(api: Api
         *(("42P01", 404), ("42883", 404), ("53100", 503), ("57P03", 500)),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_a_function_that_fails_shows_nothing_of_the_database(
     api: Api, sqlstate: str, status: int
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_function_that_fails_shows_nothing_of_the_database(
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
+@pytest.mark.takes_turns(3)
 def test_a_function_that_is_missing_shows_nothing_of_the_database(
     api: Api, endpoint: Endpoint
 ) -> None:
