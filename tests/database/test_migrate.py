@@ -835,6 +835,21 @@ def test_removed_files_that_need_each_other_are_removed_together(
     ]
 
 
+GIVEN_BY_OTHERS = """
+    SELECT attname::text, attacl::text FROM pg_attribute
+    WHERE attrelid = 'analytics.mv_metricas_mensuales'::regclass AND attacl IS NOT NULL
+    UNION ALL
+    SELECT 'all', unnest(relacl)::text FROM pg_class
+    WHERE oid = 'analytics.mv_metricas_mensuales'::regclass AND relacl::text LIKE '%grafana%'
+    UNION ALL
+    SELECT 'option', concat(relkind, unnest(reloptions)) FROM pg_class
+    WHERE 'analytics.mv_metricas_mensuales'::regclass IN (
+        oid, (SELECT owner.oid FROM pg_class AS owner WHERE owner.reltoastrelid = pg_class.oid)
+    )
+    ORDER BY 1, 2
+"""
+
+
 def test_rebuild_keeps_the_grants_of_others_and_names_the_indexes_it_loses(
     source: Database, sql_copy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -843,12 +858,19 @@ def test_rebuild_keeps_the_grants_of_others_and_names_the_indexes_it_loses(
     source.execute(
         "CREATE ROLE grafana",
         "GRANT SELECT ON analytics.mv_metricas_mensuales TO grafana WITH GRANT OPTION",
+        "GRANT SELECT (mes) ON analytics.mv_metricas_mensuales TO PUBLIC",
+        "GRANT SELECT (ofertas_totales) ON analytics.mv_metricas_mensuales TO grafana",
+        "ALTER MATERIALIZED VIEW analytics.mv_metricas_mensuales SET "
+        "(autovacuum_vacuum_scale_factor = 0.05, toast.autovacuum_enabled = off)",
         "CREATE INDEX of_a_dba ON analytics.mv_metricas_mensuales (ofertas_totales)",
     )
     try:
+        before = source.rows(GIVEN_BY_OTHERS)
         view = sql_copy / "views" / "kpis" / "mv_metricas_mensuales.sql"
         view.write_text(view.read_text() + "SELECT 1;\n")
         migrate(source.url, directory=sql_copy)
+        assert source.rows(GIVEN_BY_OTHERS) == before
+        assert len(before) == 8
         assert source.rows(
             "SELECT has_table_privilege('grafana', 'analytics.mv_metricas_mensuales', "
             "'SELECT WITH GRANT OPTION')"

@@ -1,4 +1,5 @@
--- Gives a view that was built anew the grants that others had on the old one.
+-- Gives a view that was built anew the grants that others had on the old one and its columns, and
+-- its storage parameters.
 --
 -- Invariant: the roles of the package get what the file of the view says, and no more. A warning
 -- names each index that is lost, since it is not in the file.
@@ -16,17 +17,63 @@ DECLARE
 BEGIN
     FOR v_statement IN
         SELECT format(
-            'GRANT %s ON %s TO %I%s', given.privilege_type, p_new, pg_roles.rolname,
+            'GRANT %s%s ON %s TO %s%s',
+            given.privilege_type,
+            ' (' || quote_ident(given.column_name) || ')',
+            p_new,
+            coalesce(quote_ident(pg_roles.rolname), 'PUBLIC'),
             CASE WHEN given.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
         )
-        FROM pg_class
-        CROSS JOIN LATERAL aclexplode(pg_class.relacl) AS given
-        INNER JOIN pg_roles ON pg_roles.oid = given.grantee
+        FROM (
+            SELECT NULL::name AS column_name, entry.*
+            FROM pg_class
+            CROSS JOIN LATERAL aclexplode(pg_class.relacl) AS entry
+            WHERE pg_class.oid = p_old
+            UNION ALL
+            SELECT pg_attribute.attname, entry.*
+            FROM pg_attribute
+            CROSS JOIN LATERAL aclexplode(pg_attribute.attacl) AS entry
+            WHERE
+                pg_attribute.attrelid = p_old
+                -- The new view may lack the column.
+                AND EXISTS (
+                    SELECT FROM pg_attribute AS kept
+                    WHERE
+                        kept.attrelid = p_new
+                        AND kept.attname = pg_attribute.attname
+                        AND kept.attnum > 0
+                        AND NOT kept.attisdropped
+                )
+        ) AS given
+        LEFT JOIN pg_roles ON pg_roles.oid = given.grantee
         WHERE
-            pg_class.oid = p_old
-            AND pg_roles.rolname NOT IN (
+            (pg_roles.rolname IS NOT NULL OR given.grantee = 0)
+            AND coalesce(pg_roles.rolname <> ALL (ARRAY(
                 SELECT roles.role_name FROM kpi_engine.package_roles() AS roles
-            )
+            )), true)
+        UNION ALL
+        SELECT format(
+            'ALTER MATERIALIZED VIEW %s SET (%s)', p_new,
+            string_agg(
+                format('%s = %L', options.name, options.value), ', ' ORDER BY options.name)
+        )
+        FROM (
+            SELECT
+                concat(storage.prefix, quote_ident(option.option_name)) AS name,
+                option.option_value AS value
+            FROM (
+                SELECT '' AS prefix, pg_class.reloptions
+                FROM pg_class
+                WHERE pg_class.oid = p_old
+                UNION ALL
+                SELECT 'toast.', toast.reloptions
+                FROM pg_class
+                INNER JOIN pg_class AS toast ON toast.oid = pg_class.reltoastrelid
+                WHERE pg_class.oid = p_old
+            ) AS storage
+            CROSS JOIN LATERAL pg_options_to_table(storage.reloptions) AS option
+        ) AS options
+        HAVING count(*) > 0
     LOOP
         EXECUTE v_statement;
     END LOOP;
@@ -47,7 +94,7 @@ END;
 $hand_over_rights$;
 
 COMMENT ON FUNCTION kpi_engine.hand_over_rights(regclass, regclass) IS
-'Gives the new view the grants that roles of others had on the old one; warns of each index that '
-'the new one lacks. Internal to make migrate.';
+'Gives the new view the grants that roles of others had on the old one and its columns, and its '
+'storage parameters; warns of each index that the new one lacks. Internal to make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.hand_over_rights(regclass, regclass) FROM public;
