@@ -46,6 +46,7 @@ shared_buffers = 128MB
 max_wal_size = 256MB
 log_min_messages = warning
 max_prepared_transactions = 4
+autovacuum_naptime = 5min
 """
 MEMORY = Path("/dev/shm")  # noqa: S108
 GB = 1 << 30
@@ -143,12 +144,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for turn, pair in enumerate(tests.values()):
             if len(pair) == len(SERVERS):
                 left_out += [item for item in pair if ("postgresql-18" in item.name) == turn % 2]
-    if turn := os.environ.get("TELOO_TURN"):
+    if day := os.environ.get("TELOO_TURN"):
         numbers: Counter[str] = Counter()
         for item in items:
             for marker in item.iter_markers("takes_turns"):
                 test = item.nodeid.partition("[")[0]
-                if (numbers[test] + int(turn)) % marker.args[0]:
+                if (numbers[test] + int(day)) % marker.args[0]:
                     left_out.append(item)
                 numbers[test] += 1
     if left_out:

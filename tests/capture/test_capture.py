@@ -344,6 +344,7 @@ def test_a_trigger_disabled_for_a_while_makes_one_full_refresh(
 
 
 @pytest.mark.parametrize("state", ["DISABLE", "ENABLE", "ENABLE REPLICA", "DROP", "another"])
+@pytest.mark.takes_turns(2)
 def test_no_state_of_a_trigger_lets_a_change_by_replication_or_by_hand_be_lost(
     market_a: Database, state: str
 ) -> None:

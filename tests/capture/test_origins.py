@@ -289,6 +289,7 @@ def test_rows_of_two_origins_never_meet(origins: Database) -> None:
         ),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_tables_of_each_origin_are_bound_by_identity(
     origins: Database, change_it: str, words: str, back: str
 ) -> None:

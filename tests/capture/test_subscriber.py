@@ -546,6 +546,7 @@ def test_health_says_that_the_publisher_is_away(system_server: Server) -> None:
         "LOCK TABLE kpi_engine.change_log IN ACCESS EXCLUSIVE MODE",
     ],
 )
+@pytest.mark.takes_turns(3)
 def test_nothing_stops_the_worker(pair: Pair, breaks: str) -> None:
     """Whatever was done to the package, replication goes on."""
     applied = "SELECT pg_stat_get_subscription_stats(oid)::text FROM pg_subscription"

@@ -489,7 +489,7 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
     PROVOKED,
     ids=[f"{case[0]}: {case[3] or case[1][0]}".replace(" ", "-") for case in PROVOKED],
 )
-@pytest.mark.takes_turns(2)
+@pytest.mark.takes_turns(4)
 def test_finding_is_gone_when_its_command_was_carried_out(
     patient: Database,
     check: str,

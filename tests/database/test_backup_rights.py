@@ -225,6 +225,7 @@ def test_a_restore_without_our_data_is_recognised_and_installed_anew(
     "table",
     ["solicitud_facts_*", "month_*", "historica_facts_*", "*_facts_[ab]", "asesor_totals_*"],
 )
+@pytest.mark.takes_turns(2)
 def test_a_restore_without_some_of_our_tables_computes_everything_again(
     working: Database, server: Server, table: str
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_restore_without_some_of_our_tables_computes_everything_again(
 
 
 @pytest.mark.parametrize("table", ["engine_state", "settings", "migration_ledger", "installation"])
+@pytest.mark.takes_turns(2)
 def test_a_restore_without_a_table_that_has_to_have_rows_is_recognised(
     working: Database, server: Server, table: str
 ) -> None:

@@ -1100,6 +1100,7 @@ def test_a_reworded_comment_changes_nothing_but_the_comment(
         ("upkeep_statement", "nothing changed"),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_what_decides_a_derived_table_follows_from_references(
     source: Database, sql_copy: Path, file: str, reason: str
 ) -> None:

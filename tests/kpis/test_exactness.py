@@ -130,7 +130,7 @@ def run(trial: Trial) -> None:
 
 @pytest.mark.parametrize("generation", ["A", "B"])
 @pytest.mark.parametrize("seed", range(BASE_SEED, BASE_SEED + SEEDS))
-@pytest.mark.takes_turns(2)
+@pytest.mark.takes_turns(3)
 def test_views_equal_the_oracle_on_a_random_marketplace(
     system_database: Database, generation: Generation, seed: int
 ) -> None:
@@ -147,6 +147,7 @@ def test_views_equal_the_oracle_on_each_server(
 
 
 @pytest.mark.parametrize("now", NOWS)
+@pytest.mark.takes_turns(2)
 def test_views_equal_the_oracle_whatever_day_it_is(
     system_database: Database, now: str, request: pytest.FixtureRequest
 ) -> None:
@@ -159,6 +160,7 @@ def test_views_equal_the_oracle_whatever_day_it_is(
 
 @pytest.mark.parametrize("generation", ["A", "B"])
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Kiritimati", "America/Sao_Paulo"])
+@pytest.mark.takes_turns(2)
 def test_views_follow_the_time_zone_setting(
     system_database: Database, generation: Generation, zone: str
 ) -> None:

@@ -128,6 +128,7 @@ def test_there_is_a_naive_version_for_each_trap() -> None:
 
 
 @pytest.mark.parametrize(("name", "view", "columns"), TRAPS)
+@pytest.mark.takes_turns(2)
 def test_naive_query_is_wrong_where_the_view_is_right(
     rich: Database, name: str, view: str, columns: set[str]
 ) -> None:

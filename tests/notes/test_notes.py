@@ -210,6 +210,7 @@ def test_readers_and_strangers_write_nothing_over_http(notes: Api) -> None:
         ("GET", {"view": "a-b"}, "parameter view must be mv_"),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_a_wrong_parameter_is_named(
     notes: Api, method: str, query: dict[str, str], message: str
 ) -> None:

@@ -357,6 +357,7 @@ THERE = {
 
 
 @pytest.mark.parametrize("cause", THERE)
+@pytest.mark.takes_turns(2)
 def test_a_change_in_the_other_database_fails_that_view_alone(foreign: Service, cause: str) -> None:
     done, undone, words = THERE[cause]
     foreign.support.execute(done)

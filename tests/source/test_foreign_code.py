@@ -50,6 +50,7 @@ def owner(system_database: Database) -> Iterator[str]:
         "CREATE POLICY evil ON public.ofertas USING (public.evil(id) <> '')",
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_functions_that_planning_a_refresh_may_run_are_named(
     system_database: Database, owner: str, statement: str
 ) -> None:

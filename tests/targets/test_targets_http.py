@@ -185,6 +185,7 @@ def test_csv(api: Api) -> None:
         ({"other": "1"}, "parameter other is unknown"),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_a_wrong_parameter_is_named_with_the_right_values(
     api: Api, wrong: dict[str, str | None], message: str
 ) -> None:

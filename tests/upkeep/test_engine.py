@@ -940,7 +940,7 @@ UNDATED = {
 
 
 @pytest.mark.parametrize(("statement", "table", "column"), DRIFT)
-@pytest.mark.takes_turns(2)
+@pytest.mark.takes_turns(4)
 def test_audit_finds_lists_counts_and_heals_drift(
     market: Database, statement: str, table: str, column: str
 ) -> None:

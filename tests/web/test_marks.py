@@ -130,6 +130,7 @@ def test_what_is_wrong_with_a_target_is_told_in_the_words_of_the_api(
         ("en", "-1.5", -1.5),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_a_target_is_read_as_the_page_writes_numbers(
     visit: Visit, shop: Api, language: str, typed: str, stored: float
 ) -> None:

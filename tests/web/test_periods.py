@@ -188,6 +188,7 @@ def test_resumen_shows_the_running_month_also_without_a_row(
         ("resumen", "resumen-meses", "mv_metricas_mensuales", "mes"),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_a_request_dated_ahead_moves_no_period(
     visit: Visit, shop: Api, ahead: str, tab: str, figure: str, view: str, time: str
 ) -> None:

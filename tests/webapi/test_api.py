@@ -974,6 +974,7 @@ def hasty(api: Api) -> Iterator[Api]:
 
 
 @pytest.mark.parametrize("statement", HELD_UP, ids=lambda statement: statement.split(".")[1])
+@pytest.mark.takes_turns(2)
 def test_readers_that_wait_too_long_get_504(api: Api, hasty: Api, statement: str) -> None:
     paths = sorted(HELD_UP[statement])
     hasty.forget_cache()

@@ -89,6 +89,7 @@ def out_of_room(api: Api) -> Iterator[str]:
 
 @pytest.mark.parametrize("cause", [unhealthy, never_populated, out_of_room])
 @pytest.mark.parametrize("kind", ["product", "native"])
+@pytest.mark.takes_turns(2)
 def test_a_503_of_our_own_costs_postgrest_no_connection(api: Api, cause: object, kind: str) -> None:
     api.forget_cache()
     native = {
@@ -222,6 +223,7 @@ def logged_since(database: Database, size: int) -> str:
     ("fault", "force"),
     [*((fault, "false") for fault in FAULTS), ("no right on solicitudes", "true")],
 )
+@pytest.mark.takes_turns(2)
 def test_a_fault_of_the_source_is_logged_and_never_the_callers(
     api: Api, fault: str, force: str
 ) -> None:

@@ -192,6 +192,7 @@ def cramped(api: Api) -> Iterator[Api]:
         ("/rest/rpc/health", "scheduler_state"),
     ],
 )
+@pytest.mark.takes_turns(2)
 def test_readers_that_hang_up_leave_room_for_a_refresh(
     cramped: Api, path: str, relation: str
 ) -> None:

@@ -39,7 +39,7 @@ def documented_path(endpoint: Endpoint) -> str:
 @pytest.mark.parametrize(
     ("endpoint", "mode"), CASES, ids=[f"{endpoint.path}-{mode.name}" for endpoint, mode in CASES]
 )
-@pytest.mark.takes_turns(2)
+@pytest.mark.takes_turns(3)
 def test_every_answer_is_as_documented(api: Api, endpoint: Endpoint, mode: GenerationMode) -> None:
     schema = schemathesis.openapi.from_url(f"{api.url}/openapi.json")
     token = api.token("analytics_operador")
