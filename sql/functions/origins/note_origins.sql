@@ -2,10 +2,10 @@
 --
 -- Invariant: a refresh notes it before it reads the source, so the figures have at least what
 -- counted_as_of and facts_counted_as_of say. If the refresh fails, the note is undone with it.
--- A tick does nothing where no subscription and no second origin is, and while a refresh has not
--- committed what it noted: it would wait for it.
--- What was behind at a refresh is whole as soon as a tick sees that it is not behind any more, and
--- after that look no pending change. All that came meanwhile is then counted, or there was nothing.
+-- A tick notes nothing where there is neither a subscription nor a second origin, and nothing while
+-- a refresh has not committed its own note: it would wait for that row.
+-- A tick ends the mark of an origin that was behind at the last refresh, if all that the publisher
+-- had after that refresh has come (as_of), and no change is pending: then the figures have it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_origins(p_is_refresh boolean)
 RETURNS void
@@ -14,9 +14,6 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $note_origins$
-DECLARE
-    v_not_behind text[];
-    v_is_behind boolean;
 BEGIN
     IF p_is_refresh THEN
         PERFORM FROM kpi_engine.engine_state FOR NO KEY UPDATE;
@@ -33,21 +30,27 @@ BEGIN
         END IF;
     END IF;
     PERFORM kpi_engine.note_followed();
+    -- One look: a busy worker is waited for.
+    WITH states AS MATERIALIZED (
+        SELECT * FROM kpi_engine.origin_states()
+    ),
+
+    gone AS (
+        DELETE FROM kpi_engine.origin_marks
+        WHERE origin_marks.origen NOT IN (SELECT states.origen FROM states)
+    )
+
     INSERT INTO kpi_engine.origin_marks AS known (origen, as_of, counted_as_of, was_behind)
     SELECT
         states.origen,
         states.as_of,
         CASE WHEN p_is_refresh THEN states.as_of END,
         p_is_refresh AND states.cause IS NOT NULL
-    FROM kpi_engine.origin_states() AS states
+    FROM states
     ON CONFLICT (origen) DO UPDATE SET
         as_of = excluded.as_of,
         counted_as_of = CASE WHEN p_is_refresh THEN excluded.as_of ELSE known.counted_as_of END,
         was_behind = CASE WHEN p_is_refresh THEN excluded.was_behind ELSE known.was_behind END;
-    DELETE FROM kpi_engine.origin_marks
-    WHERE origin_marks.origen NOT IN (
-        SELECT states.origen FROM kpi_engine.origin_states() AS states
-    );
     IF p_is_refresh THEN
         UPDATE kpi_engine.engine_state SET
             facts_as_of = analytics.now(),
@@ -58,21 +61,25 @@ BEGIN
                 SELECT CASE WHEN count(*) = count(behind.as_of) THEN min(behind.as_of) END
                 FROM analytics.replication() AS behind
             );
-    ELSIF EXISTS (SELECT FROM kpi_engine.origin_marks WHERE origin_marks.was_behind)
-        OR EXISTS (SELECT FROM kpi_engine.engine_state WHERE engine_state.facts_behind IS NOT NULL)
+    ELSIF (
+            EXISTS (SELECT FROM kpi_engine.origin_marks WHERE origin_marks.was_behind)
+            OR EXISTS (SELECT FROM kpi_engine.engine_state WHERE engine_state.facts_behind IS NOT NULL)
+        )
+        -- After the look: what came before it is seen.
+        AND NOT (SELECT waiting.is_waiting FROM kpi_engine.change_wait() AS waiting)
+        AND kpi_engine.next_rebuild_reason() IS NULL
     THEN
-        v_not_behind := ARRAY(
-            SELECT states.origen FROM kpi_engine.origin_states() AS states WHERE states.cause IS NULL
-        );
-        v_is_behind := EXISTS (SELECT FROM kpi_engine.replica_problem());
-        IF NOT (SELECT waiting.is_waiting FROM kpi_engine.change_wait() AS waiting)
-            AND kpi_engine.next_rebuild_reason() IS NULL
-        THEN
-            UPDATE kpi_engine.origin_marks SET was_behind = false
-            WHERE origin_marks.was_behind AND origin_marks.origen = ANY (v_not_behind);
-            UPDATE kpi_engine.engine_state SET facts_behind = NULL
-            WHERE engine_state.facts_behind IS NOT NULL AND NOT v_is_behind;
-        END IF;
+        UPDATE kpi_engine.origin_marks SET was_behind = false
+        FROM kpi_engine.engine_state
+        WHERE origin_marks.was_behind AND origin_marks.as_of > engine_state.facts_as_of;
+        UPDATE kpi_engine.engine_state SET facts_behind = NULL
+        WHERE
+            engine_state.facts_behind IS NOT NULL
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.subscription_marks AS known
+                WHERE known.as_of IS NULL OR known.as_of <= engine_state.facts_as_of
+            )
+            AND NOT EXISTS (SELECT FROM kpi_engine.replica_problem());
     END IF;
 END;
 $note_origins$;

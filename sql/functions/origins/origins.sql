@@ -1,7 +1,8 @@
 -- Shows the origins of the figures, if there are several, and how far each is.
 --
 -- Invariant: figures are partial while an origin is behind, and after that until what came
--- meanwhile is counted: until the next refresh, or until a tick sees that nothing came.
+-- meanwhile is counted: until the next refresh, or until a tick sees that it has caught up and
+-- nothing of it waits.
 -- SECURITY DEFINER: for readers of the KPIs, who have no right on schema kpi_engine.
 
 CREATE OR REPLACE FUNCTION analytics.origins()
