@@ -85,12 +85,14 @@ BEGIN
             attribute.attnum,
             attribute.atttypid,
             attribute.attgenerated,
-            (
-                SELECT pg_type.oid FROM pg_type
-                WHERE
-                    pg_type.oid = kpi_engine.base_type(attribute.atttypid)
-                    AND pg_type.typtype = 'e'
-            ) AS enum_type
+            CASE pg_type.typtype
+                WHEN 'e' THEN pg_type.oid
+                -- Few are domains, and a call for each column would cost as much as all the rest.
+                WHEN 'd' THEN (
+                    SELECT enum.oid FROM pg_type AS enum
+                    WHERE enum.oid = kpi_engine.base_type(pg_type.oid) AND enum.typtype = 'e'
+                )
+            END AS enum_type
         FROM contract
         INNER JOIN bound ON bound.view_name = contract.view_name
         INNER JOIN pg_attribute AS attribute
@@ -98,6 +100,7 @@ BEGIN
             AND attribute.attname = contract.column_name
             AND attribute.attnum > 0
             AND NOT attribute.attisdropped
+        INNER JOIN pg_type ON pg_type.oid = attribute.atttypid
     )
 
     SELECT
