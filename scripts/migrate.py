@@ -85,7 +85,7 @@ class HinderedError(UserError):
 
 @contextmanager
 def told_by_the_gate(cure: str | None = None) -> Iterator[None]:
-    """Tell the user what the gate or the breaker refuses, with this cure or with its own."""
+    """Raise UserError where the gate or the breaker refuses, with this cure or with its own."""
     try:
         yield
     except psycopg.Error as error:

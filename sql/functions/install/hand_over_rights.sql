@@ -32,48 +32,34 @@ BEGIN
             UNION ALL
             SELECT pg_attribute.attname, entry.*
             FROM pg_attribute
+            -- The new view may lack the column.
+            INNER JOIN pg_attribute AS kept
+                ON kept.attrelid = p_new AND kept.attname = pg_attribute.attname
             CROSS JOIN LATERAL aclexplode(pg_attribute.attacl) AS entry
-            WHERE
-                pg_attribute.attrelid = p_old
-                -- The new view may lack the column.
-                AND EXISTS (
-                    SELECT FROM pg_attribute AS kept
-                    WHERE
-                        kept.attrelid = p_new
-                        AND kept.attname = pg_attribute.attname
-                        AND kept.attnum > 0
-                        AND NOT kept.attisdropped
-                )
+            WHERE pg_attribute.attrelid = p_old
         ) AS given
         LEFT JOIN pg_roles ON pg_roles.oid = given.grantee
         WHERE
-            (pg_roles.rolname IS NOT NULL OR given.grantee = 0)
-            AND coalesce(pg_roles.rolname <> ALL (ARRAY(
+            given.grantee = 0
+            OR pg_roles.rolname NOT IN (
                 SELECT roles.role_name FROM kpi_engine.package_roles() AS roles
-            )), true)
+            )
         UNION ALL
         SELECT format(
-            'ALTER MATERIALIZED VIEW %s SET (%s)', p_new,
-            string_agg(
-                format('%s = %L', options.name, options.value), ', ' ORDER BY options.name)
+            'ALTER MATERIALIZED VIEW %s SET (%s%I = %L)',
+            p_new, storage.prefix, option.option_name, option.option_value
         )
         FROM (
-            SELECT
-                concat(storage.prefix, quote_ident(option.option_name)) AS name,
-                option.option_value AS value
-            FROM (
-                SELECT '' AS prefix, pg_class.reloptions
-                FROM pg_class
-                WHERE pg_class.oid = p_old
-                UNION ALL
-                SELECT 'toast.', toast.reloptions
-                FROM pg_class
-                INNER JOIN pg_class AS toast ON toast.oid = pg_class.reltoastrelid
-                WHERE pg_class.oid = p_old
-            ) AS storage
-            CROSS JOIN LATERAL pg_options_to_table(storage.reloptions) AS option
-        ) AS options
-        HAVING count(*) > 0
+            SELECT '' AS prefix, pg_class.reloptions
+            FROM pg_class
+            WHERE pg_class.oid = p_old
+            UNION ALL
+            SELECT 'toast.', toast.reloptions
+            FROM pg_class
+            INNER JOIN pg_class AS toast ON toast.oid = pg_class.reltoastrelid
+            WHERE pg_class.oid = p_old
+        ) AS storage
+        CROSS JOIN LATERAL pg_options_to_table(storage.reloptions) AS option
     LOOP
         EXECUTE v_statement;
     END LOOP;
