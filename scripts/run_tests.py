@@ -58,6 +58,8 @@ PYTEST = [
 # pytest rewrites each test file before it compiles it. While the linters run, one process does it
 # for all workers.
 COMPILE = ["python", "-m", "pytest", "--collect-only", "--quiet"]
+# Tests that take turns run each day with another part of their parameters (tests/conftest.py).
+TURN = os.environ.get("TELOO_TURN", str(date.today().toordinal()))
 # A verdict in two minutes: everything that computes, by the oracle, on one server and on the other.
 FAST = [
     "tests/database/test_pgtap.py",
@@ -81,10 +83,6 @@ def run(name: str, command: list[str]) -> tuple[str, bool, float]:
         [str(program), *command[1:]], cwd=PROJECT, env=environment(), check=False
     )
     return name, result.returncode == 0, time.monotonic() - started
-
-
-# Tests with many parameters run each day with another part of them; make test-long: with all.
-TURN = os.environ.get("TELOO_TURN", str(date.today().toordinal()))
 
 
 def environment() -> dict[str, str]:

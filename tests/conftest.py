@@ -113,8 +113,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Of modules whose servers take turns, each test runs on one of the two; `make test-long` runs
     it on both.
 
-    `make test` sets TELOO_TURN, the day. Then of a test that takes turns, marked by their number,
-    each runs on one day with a part of its parameters, and on the next one with another part.
+    `make test` sets TELOO_TURN, the number of the day. Then a test that is marked with takes_turns
+    runs with a part of its parameters, and on the next day with another part.
 
     Modules that take minutes come first, so that none is left alone at the end.
     """
@@ -144,14 +144,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for turn, pair in enumerate(tests.values()):
             if len(pair) == len(SERVERS):
                 left_out += [item for item in pair if ("postgresql-18" in item.name) == turn % 2]
+    leave_out(config, items, left_out)
     if day := os.environ.get("TELOO_TURN"):
         numbers: Counter[str] = Counter()
+        not_today: list[pytest.Item] = []
         for item in items:
             for marker in item.iter_markers("takes_turns"):
+                item.user_properties.append(("part_a_day", item.path.name))
                 test = item.nodeid.partition("[")[0]
                 if (numbers[test] + int(day)) % marker.args[0]:
-                    left_out.append(item)
+                    not_today.append(item)
                 numbers[test] += 1
+        leave_out(config, items, not_today)
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
+    """Deselect some of the tests."""
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         kept = set(items) - set(left_out)
@@ -193,8 +201,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what ran on the system's server only, and say so when a test was skipped."""
-    terminalreporter.section("not on PostgreSQL 18")
+    """Name what did not run on both servers or with all parameters, and tests that were skipped."""
+    terminalreporter.section("not on PostgreSQL 18, or not today")
     lacking = {
         report.nodeid: dict(report.user_properties)["system_only"]
         for reports in terminalreporter.stats.values()
@@ -206,6 +214,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, text in {
         "system_is_enough": "the system's server is enough",
         "take_turns": "each test on one of both servers; make test-long: on both",
+        "part_a_day": "some tests with a part of their parameters today; make test-long: with all",
     }.items():
         modules = {
             dict(report.user_properties)[reason]

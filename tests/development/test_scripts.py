@@ -16,7 +16,7 @@ import pytest
 import doctor
 import migrate as migrate_module
 import uninstall
-from cluster import Cluster
+from cluster import PROJECT, Cluster
 from commandline import console
 from commandline.console import UserError
 from conftest import TEST_SETTINGS, Database, Server
@@ -454,3 +454,21 @@ def test_a_bench_keeps_each_row_when_it_is_measured(tmp_path: Path) -> None:
         assert [row["measure"] for row in written["results"]][-1] == measure
         assert len(written["results"]) == count
         assert written["results"][-1]["value"] == 6.0
+
+
+def test_each_parameter_of_a_test_that_takes_turns_has_its_turn() -> None:
+    def collected(turn: str) -> set[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/kpis/test_segments.py"],
+            cwd=PROJECT,
+            env={**os.environ, "TELOO_TURN": turn, "PYTEST_ADDOPTS": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return {line for line in done.stdout.split("\n") if "test_a_changed_limit" in line}
+
+    first, second, third = days = [collected(turn) for turn in ("739950", "739951", "739952")]
+    assert first | second | third == collected("")
+    assert sum(map(len, days)) == len(first | second | third) == len(collected("")) > 3
+    assert min(map(len, days)) > 0
