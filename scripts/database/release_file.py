@@ -87,6 +87,10 @@ BEGIN
         RAISE EXCEPTION 'this file has to be one transaction; nothing was changed'
             USING HINT = 'Run it with psql -1 -f.';
     END IF;
+    -- The database may limit the time of a transaction.
+    IF current_setting('server_version_num')::integer >= 170000 THEN
+        PERFORM set_config('transaction_timeout', '0', true);
+    END IF;
 END;
 $release$;
 \\set AUTOCOMMIT :release_autocommit

@@ -52,6 +52,13 @@ def log_lines(api: Api) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+# -- the start ------------------------------------------------------------------------------
+
+
+def test_nginx_has_no_advice_for_its_configuration_when_it_starts(edge: Api) -> None:
+    assert "could not build optimal" not in edge.gateway.logs["nginx"].read_text(encoding="utf-8")
+
+
 # -- paths and methods ---------------------------------------------------------------------
 
 
