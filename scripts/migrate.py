@@ -869,18 +869,26 @@ class Migration:
 
     def check_kpi_views(self) -> None:
         """Refuse a KPI view whose key or COMMENTs do not say what the catalogue needs."""
-        for item in self.kpi_views():
-            problems = self.connection.execute(
-                "SELECT problem, right_form "
-                "FROM kpi_engine.kpi_problems(format('%%I.%%I', %s::text, %s::text)::regclass)",
-                [STAGING if item in self.staged else SCHEMA, item.object_name],
-            ).fetchall()
-            if problems:
-                raise UserError(
-                    f"{item.path}: {'; '.join(problem for problem, _ in problems)}; "
-                    "nothing was changed",
-                    f"The right form:\n{problems[0][1]}",
-                )
+        views = list(self.kpi_views())
+        problems = self.connection.execute(
+            "SELECT view.place, found.problem, found.right_form "
+            "FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS view (schema, name, place) "
+            "CROSS JOIN LATERAL "
+            "kpi_engine.kpi_problems(format('%%I.%%I', view.schema, view.name)::regclass) AS found "
+            "ORDER BY view.place",
+            [
+                [STAGING if item in self.staged else SCHEMA for item in views],
+                [item.object_name for item in views],
+            ],
+        ).fetchall()
+        if problems:
+            first = problems[0][0]
+            raise UserError(
+                f"{views[first - 1].path}: "
+                f"{'; '.join(problem for place, problem, _ in problems if place == first)}; "
+                "nothing was changed",
+                f"The right form:\n{problems[0][2]}",
+            )
 
     def apply_api_views(self) -> None:
         """Create the views of schema api over the KPI views; nobody writes files for them."""
@@ -985,6 +993,7 @@ class Migration:
             LOGGER.info("removed %s", file)
         try:
             self.connection.execute("SELECT kpi_engine.refuse_vanished_columns()")
+            self.connection.execute("SELECT kpi_engine.refuse_vanished_totals()")
             self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
             forgotten = self.connection.execute(
                 "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"

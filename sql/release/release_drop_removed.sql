@@ -71,6 +71,7 @@ BEGIN
     DELETE FROM kpi_engine.view_state WHERE view_state.view_name = ANY (v_removed);
     DELETE FROM kpi_engine.gate_holds WHERE gate_holds.view_name = ANY (v_removed);
     PERFORM kpi_engine.refuse_vanished_columns();
+    PERFORM kpi_engine.refuse_vanished_totals();
     PERFORM kpi_engine.forget_outside_sources();
     INSERT INTO pg_temp.release_changes (change)
     SELECT 'dropped derived table ' || forgotten.name

@@ -123,6 +123,28 @@ def test_doctor_makes_each_check_of_sql_once_in_their_order(patient: Database) -
             connection.execute("SELECT * FROM kpi_engine.doctor_check('kidneys')")
 
 
+def test_the_doctor_names_derived_tables_that_nothing_reads(patient: Database) -> None:
+    patient.execute("DROP MATERIALIZED VIEW analytics.mv_salud_marketplace CASCADE")
+    try:
+        with patient.session() as connection:
+            found = [
+                (row["status"], row["message"], row["statement"])
+                for row in rows(connection, "SELECT * FROM analytics.doctor('installation')")
+                if row["check_name"] == "derived tables"
+            ]
+    finally:
+        migrate(patient.url)
+        patient.execute(*SETTLE)
+    assert found == [
+        (
+            "warning",
+            f"nothing reads derived table {name}, and each refresh keeps it up to date",
+            f"-- $ rm sql/views/totals/recomputed_{name}.sql\n-- $ make migrate",
+        )
+        for name in ("week_registrations", "week_totals")
+    ]
+
+
 def test_python_and_sql_say_the_same(ill: Database) -> None:
     report = examine(ill)
     machine = {check.name for check in doctor_checks.CHECKS} | {"pg_cron"}

@@ -471,6 +471,27 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
     assert [row[:2] for row in catalog(source)] == [row[:2] for row in before]
 
 
+def test_a_view_that_another_one_names_as_its_sum_is_not_dropped(
+    source: Database, sql_copy: Path
+) -> None:
+    migrate(source.url, directory=sql_copy)
+    before = catalog(source)
+    kpis = sql_copy / "views" / "kpis"
+    (kpis / "mv_embudo_operativo.sql").unlink()
+    with pytest.raises(UserError) as refused:
+        migrate(source.url, directory=sql_copy)
+    assert str(refused.value) == (
+        "column solicitudes_aceptadas of mv_finanzas_mensuales says "
+        "sum mv_embudo_operativo.solicitudes_aceptadas, which is gone; nothing was changed"
+    )
+    assert 'Take "sum mv_embudo_operativo.solicitudes_aceptadas" out' in refused.value.hint
+    assert catalog(source) == before
+    for path in kpis.glob("*.sql"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r", sum mv_embudo_operativo\.\w+", "", text), encoding="utf-8")
+    assert "removed views/kpis/mv_embudo_operativo.sql" in migrate(source.url, directory=sql_copy)
+
+
 def test_materialized_view_is_rebuilt_only_when_its_definition_changed(
     source: Database, sql_copy: Path
 ) -> None:

@@ -14,6 +14,7 @@ AS $kpi_problems$
         SELECT
             pg_class.relname AS name,
             kpi_engine.key_columns(pg_class.oid) AS key_columns,
+            kpi_engine.kpi_compared_columns(pg_class.oid) AS compared_columns,
             EXISTS (
                 SELECT FROM pg_attribute
                 WHERE
@@ -143,7 +144,7 @@ AS $kpi_problems$
     FROM the_view
     CROSS JOIN the_columns
     WHERE
-        the_columns.column_name = ANY (kpi_engine.kpi_compared_columns(p_relation))
+        the_columns.column_name = ANY (the_view.compared_columns)
         AND the_view.has_time
     UNION ALL
     SELECT

@@ -21,27 +21,9 @@ DECLARE
     v_readers text;
 BEGIN
     FOREACH v_table_name IN ARRAY v_forgotten LOOP
-        -- PostgreSQL does not know what the body of a function reads.
-        SELECT string_agg(DISTINCT reader.name, ', ' ORDER BY reader.name) INTO v_readers
-        FROM (
-            SELECT pg_rewrite.ev_class::regclass::text AS name
-            FROM pg_depend
-            INNER JOIN pg_rewrite ON pg_rewrite.oid = pg_depend.objid
-            WHERE
-                pg_depend.refclassid = 'pg_class'::regclass
-                AND pg_depend.refobjid = format('kpi_engine.%I', v_table_name)::regclass
-                AND pg_depend.classid = 'pg_rewrite'::regclass
-                AND pg_rewrite.ev_class <> pg_depend.refobjid
-            UNION ALL
-            SELECT pg_proc.oid::regprocedure::text
-            FROM pg_proc
-            WHERE
-                pg_proc.pronamespace IN (
-                    'analytics'::regnamespace, 'kpi_engine'::regnamespace, 'api'::regnamespace
-                )
-                AND regexp_replace(pg_proc.prosrc, '--[^\n]*', '', 'g')
-                ~ format('\mkpi_engine\.%s\M', v_table_name)
-        ) AS reader;
+        SELECT reading.readers INTO v_readers
+        FROM kpi_engine.derived_table_readers() AS reading
+        WHERE reading.table_name = v_table_name;
         IF v_readers IS NOT NULL THEN
             RAISE EXCEPTION 'derived table % has no file any more, and % reads it',
                 v_table_name, v_readers

@@ -150,6 +150,28 @@ BEGIN
                     ON ours.schema_name = pg_namespace.nspname
                 WHERE pg_get_userbyid(object.owner) <> 'analytics_owner'
                 ORDER BY object.kind, object.identity;
+        WHEN 'derived tables' THEN
+            RETURN QUERY
+                SELECT
+                    'warning',
+                    format(
+                        'nothing reads derived table %s, and each refresh keeps it up to date',
+                        unread.table_name
+                    ),
+                    ARRAY[
+                        '-- $ rm sql/' || ledger.file,
+                        '-- $ make migrate'
+                    ]
+                FROM kpi_engine.derived_table_readers() AS unread
+                INNER JOIN kpi_engine.derived_tables
+                    ON
+                        derived_tables.table_name = unread.table_name
+                        -- Facts are read by hubs, too.
+                        AND derived_tables.upkeep <> 'key'
+                LEFT JOIN analytics.migration_ledger AS ledger
+                    ON ledger.name = 'kpi_engine.recomputed_' || unread.table_name
+                WHERE unread.readers IS NULL
+                ORDER BY unread.table_name;
     END CASE;
 END;
 $doctor_installation$;
@@ -160,6 +182,7 @@ data: our own tables have their rows; a restore may have left them empty
 objects: each object that make migrate created exists
 search_path: the database finds schema analytics, and no older object has one of our names
 owners: our objects belong to analytics_owner
+derived tables: something reads each table of totals
 p_default_path is the search_path of a database that sets none. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.doctor_installation(text, text) FROM public;
