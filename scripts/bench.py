@@ -193,12 +193,11 @@ class Bench:
         source = ensure_source(self.cluster, self.scale, seed)
         url = copy_database(self.cluster, source, self.name, self.scale)
         LOGGER.info("installing teloo-analytics and computing everything once")
-        install(url)
+        install(url, without=SEVEN if compares else ())
         self.url = url
         self.market = Marketplace(url, self.scale)
         if not compares:
             return
-        self.market.drop_seven()
         self.refresh()
         self.market.connection.execute("VACUUM ANALYZE")
         self.choose_form()
@@ -244,7 +243,7 @@ class Bench:
 
     # -- the refresh -----------------------------------------------------------------------
 
-    def storage(self) -> None:
+    def storage(self, measure: str = "derived tables") -> None:
         """Weigh derived tables against source tables, both with their indexes."""
         rows = self.market.connection.execute(
             "SELECT table_name, pg_total_relation_size(('kpi_engine.' || table_name || '_' "
@@ -259,7 +258,7 @@ class Bench:
             raise AssertionError("an aggregate has one row")
         self.add(
             Result(
-                "derived tables",
+                measure,
                 self.scale,
                 "cost",
                 [sum(row[1] for row in rows) / MB],
@@ -393,7 +392,8 @@ class Bench:
                 "",
             )
         )
-        self.market.drop_seven()
+        self.storage("nine views: derived tables")
+        install(self.url, without=SEVEN)
         self.views = VIEWS
         self.refresh()
 

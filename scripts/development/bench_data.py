@@ -1,9 +1,12 @@
 """The databases of the bench: a generated marketplace, copies of it, days of work in it."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from logging import WARNING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 from psycopg import sql
@@ -11,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from cluster import LOCAL, Cluster
 from commandline.console import LOGGER, UserError
-from database.sql_files import SQL_DIRECTORY
+from database.sql_files import SQL_DIRECTORY, load_objects
 from demo import SCALES, ZONE, generator_version, load, stored_marker
 from migrate import migrate
 
@@ -120,17 +123,61 @@ def ensure_source(cluster: Cluster, scale: str, seed: int) -> str:
     return name
 
 
-def install(url: str, *, hub: bool = False, source_schema: str | None = None) -> None:
-    """Install teloo-analytics, or a hub, with a clock that can be pinned; compute everything."""
+def install(
+    url: str,
+    *,
+    hub: bool = False,
+    source_schema: str | None = None,
+    without: Sequence[str] = (),
+) -> None:
+    """Install teloo-analytics, or a hub, with a clock that can be pinned; compute everything.
+
+    KPI views may be left out, with the derived tables that only they need.
+    """
     level = LOGGER.level
     # There is no pg_cron in the bench's databases, and migrate warns of it.
     LOGGER.setLevel(WARNING + 1)
     try:
-        migrate(url, hub=hub, source_schema=source_schema)
+        with TemporaryDirectory() as place:
+            directory = Path(place) / "sql"
+            shutil.copytree(SQL_DIRECTORY, directory)
+            leave_out(directory, without)
+            migrate(url, hub=hub, source_schema=source_schema, directory=directory)
     finally:
         LOGGER.setLevel(level)
     with connect(url) as connection:
         connection.execute("SELECT analytics.set_setting('allow_pinned_clock', 'on')")
+        # The days of work decide many requests of closed days. The gate looks at them, and lets
+        # them through.
+        connection.execute("SELECT analytics.set_setting('gate_closed_pct', '100000')")
+
+
+def leave_out(directory: Path, views: Sequence[str]) -> None:
+    """Delete the files of KPI views, and of the derived tables that nothing else reads then."""
+    for path in (directory / "views" / "kpis").glob("*.sql"):
+        if path.stem in views:
+            path.unlink()
+        elif views:
+            text = path.read_text(encoding="utf-8")
+            path.write_text(
+                re.sub(rf", sum (?:{'|'.join(views)})\.\w+", "", text), encoding="utf-8"
+            )
+    while views:
+        objects = load_objects(directory)
+        unread = [
+            item
+            for item in objects
+            if item.derived_table
+            and not any(
+                f"kpi_engine.{item.derived_table}" in other.mentions()
+                for other in objects
+                if other is not item
+            )
+        ]
+        if not unread:
+            break
+        for item in unread:
+            (directory / item.file).unlink()
 
 
 class Marketplace:
@@ -202,18 +249,6 @@ class Marketplace:
                 self.connection.execute(
                     definition.replace(f" ON analytics.{view} ", f" ON bench.{view} ").encode()
                 )
-
-    def drop_seven(self) -> None:
-        """Leave the first two views alone; the derived tables of the others stay."""
-        for view in SEVEN:
-            self.connection.execute(
-                sql.SQL("DROP MATERIALIZED VIEW {} CASCADE").format(
-                    sql.Identifier("analytics", view)
-                )
-            )
-        self.connection.execute(
-            "DELETE FROM kpi_engine.view_state WHERE view_name = ANY (%s)", [list(SEVEN)]
-        )
 
     def differences(self, views: Sequence[str] = VIEWS) -> list[str]:
         """Compare views with the full recomputation, cell by cell; return what differs."""

@@ -1,8 +1,10 @@
 """Measures a hub: four sites, a day of work at one of them, until the hub shows it."""
 
+import os
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -105,13 +107,22 @@ def hub_over_sites(cluster: Cluster, scale: str, seed: int) -> Iterator[Hub]:
     password = secrets.token_urlsafe(24)
     sites = []
     with ExitStack() as stack:
-        for number, name in enumerate(names):
+        for name in names:
             drop_database(cluster, name)
             stack.callback(drop_database, cluster, name)
             cluster.make_database(name)
-            url = cluster.url(name)
-            LOGGER.info("site %d of %d", number + 1, SITES)
-            load(url, scale, seed + number, MOMENT)
+        urls = [cluster.url(name) for name in names]
+        # One core writes the data of one site.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            loads = [
+                pool.submit(load, url, scale, seed + number, MOMENT)
+                for number, url in enumerate(urls)
+            ]
+            for number, loaded in enumerate(loads):
+                loaded.result()
+                LOGGER.info("the data of site %d of %d are there", number + 1, SITES)
+        for number, url in enumerate(urls):
+            LOGGER.info("installing at site %d of %d", number + 1, SITES)
             install(url)
             site = Marketplace(url, scale)
             stack.callback(site.connection.close)
