@@ -169,7 +169,7 @@ BEGIN
                         -- Facts are read by hubs, too.
                         AND derived_tables.upkeep <> 'key'
                 LEFT JOIN analytics.migration_ledger AS ledger
-                    ON ledger.name = 'kpi_engine.recomputed_' || unread.table_name
+                    ON ledger.name = format('kpi_engine.%s', 'recomputed_' || unread.table_name)
                 WHERE unread.readers IS NULL
                 ORDER BY unread.table_name;
     END CASE;
