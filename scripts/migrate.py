@@ -869,7 +869,7 @@ class Migration:
 
     def check_kpi_views(self) -> None:
         """Refuse a KPI view whose key or COMMENTs do not say what the catalogue needs."""
-        views = list(self.kpi_views())
+        views = self.kpi_views()
         problems = self.connection.execute(
             "SELECT view.place, found.problem, found.right_form "
             "FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS view (schema, name, place) "

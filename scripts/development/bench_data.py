@@ -2,7 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from logging import WARNING
 from pathlib import Path
@@ -14,7 +15,7 @@ from psycopg.rows import TupleRow
 
 from cluster import LOCAL, Cluster
 from commandline.console import LOGGER, UserError
-from database.sql_files import SQL_DIRECTORY, load_objects
+from database.sql_files import SQL_DIRECTORY, SqlFile, load_objects
 from demo import SCALES, ZONE, generator_version, load, stored_marker
 from migrate import migrate
 
@@ -138,10 +139,7 @@ def install(
     # There is no pg_cron in the bench's databases, and migrate warns of it.
     LOGGER.setLevel(WARNING + 1)
     try:
-        with TemporaryDirectory() as place:
-            directory = Path(place) / "sql"
-            shutil.copytree(SQL_DIRECTORY, directory)
-            leave_out(directory, without)
+        with files_without(without) as directory:
             migrate(url, hub=hub, source_schema=source_schema, directory=directory)
     finally:
         LOGGER.setLevel(level)
@@ -152,32 +150,37 @@ def install(
         connection.execute("SELECT analytics.set_setting('gate_closed_pct', '100000')")
 
 
-def leave_out(directory: Path, views: Sequence[str]) -> None:
-    """Delete the files of KPI views, and of the derived tables that nothing else reads then."""
-    for path in (directory / "views" / "kpis").glob("*.sql"):
-        if path.stem in views:
-            path.unlink()
-        elif views:
+@contextmanager
+def files_without(views: Sequence[str]) -> Iterator[Path]:
+    """Give the folder sql, or a copy without KPI views and what only they read."""
+    if not views:
+        yield SQL_DIRECTORY
+        return
+    with TemporaryDirectory() as place:
+        directory = Path(shutil.copytree(SQL_DIRECTORY, Path(place) / "sql"))
+        for path in (directory / "views" / "kpis").glob("*.sql"):
+            if path.stem in views:
+                path.unlink()
+                continue
             text = path.read_text(encoding="utf-8")
             path.write_text(
                 re.sub(rf", sum (?:{'|'.join(views)})\.\w+", "", text), encoding="utf-8"
             )
-    while views:
-        objects = load_objects(directory)
-        unread = [
-            item
-            for item in objects
-            if item.derived_table
-            and not any(
-                f"kpi_engine.{item.derived_table}" in other.mentions()
-                for other in objects
-                if other is not item
-            )
-        ]
-        if not unread:
-            break
-        for item in unread:
-            (directory / item.file).unlink()
+        while unread := unread_derived_tables(directory):
+            for item in unread:
+                (directory / item.file).unlink()
+        yield directory
+
+
+def unread_derived_tables(directory: Path) -> list[SqlFile]:
+    """Return the files of the derived tables that no other file names."""
+    objects = load_objects(directory)
+    named = set().union(*(item.mentions() for item in objects))
+    return [
+        item
+        for item in objects
+        if item.derived_table and f"kpi_engine.{item.derived_table}" not in named
+    ]
 
 
 class Marketplace:

@@ -479,6 +479,20 @@ def test_the_file_publishes_nothing_that_the_breaker_holds(
         assert figures(database) == before
 
 
+def test_a_view_that_another_one_names_as_its_sum_is_not_dropped(
+    own_server: Server, present: Path, tmp_path: Path
+) -> None:
+    later = release_of(
+        NEXT, tmp_path, lambda sql: (sql / "views/kpis/mv_embudo_operativo.sql").unlink()
+    )
+    with database_of(own_server) as database:
+        apply(database, present)
+        assert (
+            "column solicitudes_aceptadas of mv_finanzas_mensuales says "
+            "sum mv_embudo_operativo.solicitudes_aceptadas, which is gone"
+        ) in refused(database, later)
+
+
 def test_a_failed_upgrade_leaves_all_as_it_was(
     own_server: Server, present: Path, earlier: Path, broken: Path
 ) -> None:

@@ -1,7 +1,6 @@
 -- Names what reads each derived table by itself: views and functions.
 --
--- Invariant: the view of its own name does not count. PostgreSQL does not know what the body of a
--- function reads, so this looks for the name there.
+-- Invariant: the view of its own name does not count.
 
 CREATE OR REPLACE FUNCTION kpi_engine.derived_table_readers()
 RETURNS TABLE (table_name text, readers text)
@@ -10,16 +9,6 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $derived_table_readers$
-    WITH bodies AS MATERIALIZED (
-        SELECT
-            pg_proc.oid::regprocedure::text AS name,
-            concat(pg_proc.prosrc, pg_get_function_sqlbody(pg_proc.oid)) AS body
-        FROM pg_proc
-        WHERE pg_proc.pronamespace IN (
-            'analytics'::regnamespace, 'kpi_engine'::regnamespace, 'api'::regnamespace
-        )
-    )
-
     SELECT derived_tables.table_name, string_agg(DISTINCT reader.name, ', ' ORDER BY reader.name)
     FROM kpi_engine.derived_tables
     LEFT JOIN LATERAL (
@@ -33,15 +22,8 @@ AS $derived_table_readers$
             AND pg_depend.classid = 'pg_rewrite'::regclass
             AND pg_rewrite.ev_class <> pg_depend.refobjid
         UNION ALL
-        SELECT bodies.name
-        FROM bodies
-        WHERE
-            CASE
-                -- This is quick.
-                WHEN strpos(bodies.body, 'kpi_engine.' || derived_tables.table_name) > 0
-                    THEN regexp_replace(bodies.body, '--[^\n]*', '', 'g')
-                        ~ format('\mkpi_engine\.%s\M', derived_tables.table_name)
-            END
+        SELECT functions.name
+        FROM kpi_engine.functions_naming('kpi_engine.' || derived_tables.table_name) AS functions
     ) AS reader ON true
     GROUP BY derived_tables.table_name;
 $derived_table_readers$;

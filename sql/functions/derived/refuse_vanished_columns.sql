@@ -1,9 +1,8 @@
 -- Refuses views and functions that read a column which left the definition of a derived table.
 --
 -- Invariant: nobody would fill that column, so a view could show old values.
--- make migrate asks this at its end, when each file is applied. PostgreSQL does not know what the
--- body of a function reads. So a function counts as a reader if it names both the table and the
--- column.
+-- make migrate asks this at its end, when each file is applied. A function counts as a reader if it
+-- names both the table and the column.
 
 CREATE OR REPLACE FUNCTION kpi_engine.refuse_vanished_columns()
 RETURNS void
@@ -66,32 +65,22 @@ BEGIN
             ON pg_rewrite.oid = pg_depend.objid
             AND pg_rewrite.ev_class <> vanished.attrelid
         UNION ALL
-        SELECT vanished.table_name, vanished.attname, pg_proc.oid::regprocedure::text
+        SELECT vanished.table_name, vanished.attname, functions.name
         FROM vanished
-        INNER JOIN pg_proc
-            ON pg_proc.pronamespace IN (
-                SELECT pg_namespace.oid FROM pg_namespace
-                WHERE pg_namespace.nspname IN ('analytics', 'kpi_engine', 'api')
-            )
-        CROSS JOIN LATERAL (
-            SELECT regexp_replace(
-                concat(pg_proc.prosrc, pg_get_function_sqlbody(pg_proc.oid)), '--[^\n]*', '', 'g'
-            ) AS text
-        ) AS body
+        CROSS JOIN LATERAL kpi_engine.functions_naming(vanished.table_name) AS functions
         WHERE
-            body.text ~ format('\m%s\M', vanished.table_name)
             -- Not where each use has the name of another relation, as in offer.estado.
-            AND EXISTS (
+            EXISTS (
                 SELECT
                 FROM regexp_matches(
-                    body.text, format('(?:\m(\w+)\.)?\m%s\M', vanished.attname), 'g'
+                    functions.body, format('(?:\m(\w+)\.)?\m%s\M', vanished.attname), 'g'
                 ) AS used (words)
                 WHERE
                     used.words[1] IS NULL
                     OR NOT EXISTS (
                         SELECT
                         FROM regexp_matches(
-                            body.text,
+                            functions.body,
                             format(
                                 '(?:FROM|JOIN)\s+(?:\w+\.)?(\w+\s+AS\s+%1$s|%1$s)\M', used.words[1]
                             ),
