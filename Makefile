@@ -50,7 +50,6 @@ CHECKS ?= all
 PYTHON := .local/venv/bin/python
 yes = $(filter-out 0 no false,$(1))
 dry_run = $(if $(call yes,$(DRY_RUN)),--dry-run)
-KILLED := test_nothing_is_lost_or_counted_twice_when_a_part_is_killed
 LOCK := .local/venv/bin/uv pip compile --universal --generate-hashes --python-version 3.11 \
 	--no-header -q $(if $(call yes,$(UPGRADE)),--upgrade)
 
@@ -170,11 +169,7 @@ release: ## check everything, then write releases/teloo-analytics--VERSION.sql a
 .PHONY: test-long
 test-long: ## daily slots over 10 years, each kill 25 times, all turns of tests (over an hour)
 	@scripts/install.sh --test
-	@TELOO_LONG=1 TELOO_KILLS=25 TELOO_PERMUTATIONS=300 $(PYTHON) -m pytest -q \
-		tests/schedule/test_slots.py tests/faults/test_crash_matrix.py \
-		tests/faults/test_server_faults.py tests/faults/test_permutations.py \
-		$$(grep -rlE --include='test_*.py' '^SERVERS_TAKE_TURNS|\.takes_turns' tests) \
-		tests/capture/test_subscriber.py::$(KILLED) tests/hub/test_sites.py::$(KILLED)
+	@$(PYTHON) scripts/run_tests.py --long
 
 .PHONY: test-soak
 test-soak: ## everything at the same time for MINUTES (10), then every number

@@ -450,6 +450,8 @@ class Migration:
         reworded = False
         for migration in self.migrations:
             if migration.name not in self.ledger:
+                # Before it locks a table: a refresh writes to all of them, and people read them.
+                self.hold_refreshes()
                 started = time.monotonic()
                 self.execute_file(migration)
                 self.record(migration, started)
@@ -624,16 +626,19 @@ class Migration:
         ).fetchall()
         self.changes += [f"built index {name} anew" for (name,) in names]
 
+    def hold_refreshes(self) -> None:
+        """Let a refresh that is running end first. One that comes now is told to wait."""
+        locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
+        # Which shows that this is no stranger (analytics.lock_holders).
+        if scalar(self.connection, "SELECT to_regclass('kpi_engine.refresh_lock') IS NOT NULL"):
+            self.connection.execute("LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE")
+
     def stage(self, item: SqlFile) -> None:
         """Build a materialized view aside, populated where the present one is."""
         self.flush_ledger()
         self.refuse_taken_indexes(item)
         if not self.staged:
-            # A refresh that is running ends first; one that comes now is told to wait.
-            locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
-            # Which shows that this is no stranger (analytics.lock_holders).
-            if scalar(self.connection, "SELECT to_regclass('kpi_engine.refresh_lock') IS NOT NULL"):
-                self.connection.execute("LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE")
+            self.hold_refreshes()
             self.make_schema(STAGING)
         self.connection.execute(f"SET LOCAL search_path = {STAGING}, pg_catalog, pg_temp")
         self.execute_file(item)
@@ -967,6 +972,10 @@ class Migration:
         self.flush_ledger()
         here = {item.name for item in [*self.migrations, *self.objects]}
         removed = sorted(set(self.ledger) - here)
+        views = [name for name in removed if self.ledger[name][0] == "materialized view"]
+        for name in views:
+            self.hold_refreshes()
+            self.connection.execute("SELECT kpi_engine.retire_view(%s)", [name])
         identities = [identity for _, identity in reversed(self.replaced)]
         for name in removed:
             if self.ledger[name][0] == "function":
@@ -981,19 +990,13 @@ class Migration:
             self.connection.execute(
                 "DELETE FROM kpi_engine.migration_ledger WHERE name = %s", [name]
             )
-            for table in ("view_state", "gate_holds"):
-                self.connection.execute(
-                    sql.SQL("DELETE FROM kpi_engine.{} WHERE view_name = %s").format(
-                        sql.Identifier(table)
-                    ),
-                    [name],
-                )
             file = self.ledger[name][3] or name
             self.changes.append(f"removed {file}")
             LOGGER.info("removed %s", file)
         try:
             self.connection.execute("SELECT kpi_engine.refuse_vanished_columns()")
             self.connection.execute("SELECT kpi_engine.refuse_vanished_totals()")
+            self.connection.execute("SELECT kpi_engine.refuse_vanished_views(%s)", [views])
             self.connection.execute("SELECT kpi_engine.forget_outside_sources()")
             forgotten = self.connection.execute(
                 "SELECT name FROM unnest(kpi_engine.forget_derived_tables()) AS name"

@@ -1,6 +1,7 @@
 """Runs all checks and tests and prints one summary; fails when any of them did not run."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -59,7 +60,23 @@ PYTEST = [
 # for all workers.
 COMPILE = ["python", "-m", "pytest", "--collect-only", "--quiet"]
 # Tests that take turns run each day with another part of their parameters (tests/conftest.py).
-TURN = os.environ.get("TELOO_TURN", str(date.today().toordinal()))
+TURN = str(date.today().toordinal())
+# What the long run does more of: each kill 25 times, 300 permutations, all parameters.
+LONG_SETTINGS = {
+    "TELOO_LONG": "1",
+    "TELOO_TURN": "",
+    "TELOO_KILLS": os.environ.get("TELOO_KILLS", "25"),
+    "TELOO_PERMUTATIONS": os.environ.get("TELOO_PERMUTATIONS", "300"),
+}
+KILLED = "test_nothing_is_lost_or_counted_twice_when_a_part_is_killed"
+LONG = [
+    "tests/faults/test_crash_matrix.py",
+    f"tests/capture/test_subscriber.py::{KILLED}",
+    f"tests/hub/test_sites.py::{KILLED}",
+    "tests/schedule/test_slots.py",
+    "tests/faults/test_server_faults.py",
+    "tests/faults/test_permutations.py",
+]
 # A verdict in two minutes: everything that computes, by the oracle, on one server and on the other.
 FAST = [
     "tests/database/test_pgtap.py",
@@ -89,10 +106,19 @@ def environment() -> dict[str, str]:
     """Return the caller's environment, but Python keeps what it compiled, below .local/."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     return {
+        "TELOO_TURN": TURN,
         **kept,
         "PYTHONPYCACHEPREFIX": str(PROJECT / ".local" / "pycache"),
-        "TELOO_TURN": TURN,
     }
+
+
+def tests_that_take_turns() -> list[str]:
+    """Return the test files of which `make test` leaves out a part, as paths in the project."""
+    return [
+        str(file.relative_to(PROJECT))
+        for file in sorted((PROJECT / "tests").rglob("test_*.py"))
+        if re.search(r"^SERVERS_TAKE_TURNS|\.takes_turns", file.read_text(encoding="utf-8"), re.M)
+    ]
 
 
 @contextmanager
@@ -124,7 +150,16 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="of the tests only pgTAP, the golden data and a few marketplaces: two minutes",
     )
+    parser.add_argument(
+        "--long",
+        action="store_true",
+        help="instead: daily slots over 10 years, each kill 25 times, all turns of tests, in hours",
+    )
     options = parser.parse_args(arguments)
+    if options.long:
+        os.environ.update(LONG_SETTINGS)
+        _, passed, _ = run("pytest", [*PYTEST, *LONG, *tests_that_take_turns()])
+        return 0 if passed else 1
     with nullcontext() if options.lint_only else compiling():
         results = [run(name, command) for name, command in LINTERS.items()]
     if not options.lint_only:

@@ -10,11 +10,21 @@ DECLARE
         WHERE ledger.name NOT IN (SELECT release_files.name FROM pg_temp.release_files)
         ORDER BY ledger.name
     );
+    v_views constant text[] := ARRAY(
+        SELECT ledger.name FROM kpi_engine.migration_ledger AS ledger
+        WHERE ledger.kind = 'materialized view' AND ledger.name = ANY (v_removed)
+        ORDER BY ledger.name
+    );
+    v_view text;
     v_waiting text[];
     v_left text[];
     v_identity text;
     v_detail text;
 BEGIN
+    FOREACH v_view IN ARRAY v_views LOOP
+        PERFORM pg_temp.release_hold_refreshes();
+        PERFORM kpi_engine.retire_view(v_view);
+    END LOOP;
     v_waiting := ARRAY(
         SELECT release_aside.identity FROM pg_temp.release_aside ORDER BY release_aside.place DESC
     ) || ARRAY(
@@ -68,10 +78,9 @@ BEGIN
     WHERE ledger.name = ANY (v_removed)
     ORDER BY ledger.name;
     DELETE FROM kpi_engine.migration_ledger WHERE migration_ledger.name = ANY (v_removed);
-    DELETE FROM kpi_engine.view_state WHERE view_state.view_name = ANY (v_removed);
-    DELETE FROM kpi_engine.gate_holds WHERE gate_holds.view_name = ANY (v_removed);
     PERFORM kpi_engine.refuse_vanished_columns();
     PERFORM kpi_engine.refuse_vanished_totals();
+    PERFORM kpi_engine.refuse_vanished_views(v_views);
     PERFORM kpi_engine.forget_outside_sources();
     INSERT INTO pg_temp.release_changes (change)
     SELECT 'dropped derived table ' || forgotten.name

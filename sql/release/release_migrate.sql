@@ -25,6 +25,8 @@ BEGIN
             );
         END IF;
         IF NOT v_is_applied THEN
+            -- Before it locks a table: a refresh writes to all of them, and people read them.
+            PERFORM pg_temp.release_hold_refreshes();
             v_started_at := clock_timestamp();
             PERFORM pg_temp.release_execute(v_name);
             PERFORM pg_temp.release_record(v_name, 'applied', v_started_at);

@@ -471,7 +471,7 @@ def test_new_view_is_one_new_file_and_its_removal_takes_it_away(
     assert [row[:2] for row in catalog(source)] == [row[:2] for row in before]
 
 
-def test_a_view_that_another_one_names_as_its_sum_is_not_dropped(
+def test_a_view_that_another_one_or_a_function_names_is_not_dropped(
     source: Database, sql_copy: Path
 ) -> None:
     migrate(source.url, directory=sql_copy)
@@ -489,6 +489,20 @@ def test_a_view_that_another_one_names_as_its_sum_is_not_dropped(
     for path in kpis.glob("*.sql"):
         text = path.read_text(encoding="utf-8")
         path.write_text(re.sub(r", sum mv_embudo_operativo\.\w+", "", text), encoding="utf-8")
+    # A digest would never be due again, and an endpoint would fail.
+    with pytest.raises(UserError) as refused:
+        migrate(source.url, directory=sql_copy)
+    assert str(refused.value) == (
+        "functions name materialized view mv_embudo_operativo, which is gone: "
+        "kpi_engine.digest_views(text,boolean), kpi_engine.kpis_en_vivo(); nothing was changed"
+    )
+    assert catalog(source) == before
+    for name in ("digests/digest_views.sql", "kpis/kpis_en_vivo.sql"):
+        path = sql_copy / "functions" / name
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            text.replace("mv_embudo_operativo", "mv_salud_marketplace"), encoding="utf-8"
+        )
     assert "removed views/kpis/mv_embudo_operativo.sql" in migrate(source.url, directory=sql_copy)
 
 

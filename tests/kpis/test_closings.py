@@ -1,13 +1,20 @@
 """A period is reported by a publish that saw its end, whatever stopped the refreshes before."""
 
+import shutil
+import subprocess
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from conftest import Database
+from database.release_file import release_text
+from database.sql_files import SQL_DIRECTORY
+from database.version import package_version
 from golden_data import load_rich
+from migrate import migrate
 
 SYSTEM_SERVER_IS_ENOUGH = True
 
@@ -248,3 +255,110 @@ def test_a_filter_by_a_column_that_the_history_does_not_have_is_refused(market: 
     ):
         with pytest.raises(psycopg.Error, match="parameter town must be left out"):
             kpi(market, now, "mv_told", "town=Cali", *asked)
+
+
+OWN = "mv_creadas_mensuales"
+OWN_FILE = f"""
+CREATE MATERIALIZED VIEW {OWN} AS
+SELECT month_totals.mes, month_totals.requests AS solicitudes_creadas
+FROM kpi_engine.month_totals
+WHERE isfinite(month_totals.mes)
+WITH NO DATA;
+
+CREATE UNIQUE INDEX {OWN}_mes ON {OWN} (mes);
+
+COMMENT ON MATERIALIZED VIEW {OWN} IS
+'Creadas por mes / Created by month
+es: Las solicitudes por el mes en que se crearon.
+en: Requests by the month of their creation.';
+COMMENT ON COLUMN {OWN}.mes IS
+'Mes [fecha, none]
+es: Primer día del mes.
+en: First day of the month.';
+COMMENT ON COLUMN {OWN}.solicitudes_creadas IS
+'Solicitudes creadas [conteo, up]
+es: Las solicitudes del mes.
+en: Requests of the month.';
+
+REVOKE ALL ON {OWN} FROM public;
+GRANT SELECT ON {OWN} TO analytics_lector, analytics_operador;
+"""
+
+
+@pytest.mark.parametrize("way", ["migrate", "release file", "by hand"])
+def test_nobody_saw_a_view_while_it_was_gone(market: Database, tmp_path: Path, way: str) -> None:
+    """It shows April on 4 and 5 May, is dropped on 6 May, and comes back on 8 June."""
+    tree = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+    file = tree / "views" / "kpis" / f"{OWN}.sql"
+
+    def install(now: str) -> None:
+        url = psycopg.conninfo.make_conninfo(market.url, options=f"-c analytics.now={now}")
+        if way != "release file":
+            migrate(url, directory=tree)
+            return
+        release = tmp_path / "release.sql"
+        release.write_text(release_text(package_version(), tree), encoding="utf-8")
+        subprocess.run(["psql", "-X", "-q", "-1", "-f", release, url], check=True)
+
+    def shown(now: str, *parts: str) -> list[int]:
+        return created(market, now, OWN, "from=2026-04", "to=2026-05", "order=mes", *parts)
+
+    file.write_text(OWN_FILE, encoding="utf-8")
+    install("2026-05-04T00:00:00-05")
+    market.execute("SELECT analytics.set_setting('gate', 'off')", ADD.format("2026-05-02"))
+    assert not refresh(market, "2026-05-04 01:00:00-05")
+    market.execute(ADD.format("2026-04-20"))
+    assert not refresh(market, "2026-05-05 01:00:00-05")
+    (april, may) = shown("2026-05-05 02:00:00-05")
+    # April closes at midnight of 6 May, and no refresh notes that before the view is gone.
+    if way == "by hand":
+        market.execute(f"DROP MATERIALIZED VIEW analytics.{OWN} CASCADE")
+    else:
+        file.unlink()
+        install("2026-05-06T10:00:00-05")
+    market.execute(*[ADD.format("2026-04-21")] * 2, *[ADD.format("2026-05-21")] * 3)
+    failed = refresh(market, "2026-05-31 01:00:00-05")
+    assert set(failed) == ({OWN} if way == "by hand" else set())
+    file.write_text(OWN_FILE, encoding="utf-8")
+    install("2026-06-08T00:00:00-05")
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as too_early:
+        one(
+            market,
+            "2026-06-08 00:30:00-05",
+            "SELECT count(*) FROM analytics.as_reported(%s, '2026-05-31')",
+            OWN,
+        )
+    assert "shows nothing yet" in str(too_early.value.diag.message_detail)
+    assert not refresh(market, "2026-06-08 01:00:00-05")
+
+    now = "2026-06-09 10:00:00-05"
+    gone = "2026-05-05T01:00:00-05:00" if way == "by hand" else "2026-05-06T10:00:00-05:00"
+    before = "2026-05-05T00:59-05:00" if way == "by hand" else "2026-05-06T09:59-05:00"
+    assert shown(now, f"as_of={before}") == ([april - 1, may] if way == "by hand" else [april, may])
+    assert shown(now, "as_of=2026-06-08T01:00-05:00") == [april + 2, may + 3]
+    for at in (gone, "2026-05-31", "2026-06-08T00:59:59-05:00"):
+        with pytest.raises(psycopg.Error, match="as_of") as caught:
+            shown(now, f"as_of={at}")
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as by_sql:
+            one(market, now, "SELECT count(*) FROM analytics.as_reported(%s, %s)", OWN, at)
+        for words in (str(caught.value), str(by_sql.value.diag.message_detail)):
+            assert "It has nothing from 2026-05-0" in words
+            assert "when the view was taken away, to 2026-06-08T06:00:00.000Z" in words
+    # April closed while it was shown, unless nobody knows until when that was; May did not.
+    reported = april + 2 if way == "by hand" else april
+    assert shown(now, "reported=true") == [reported, may + 3]
+    market.execute(ADD.format("2026-05-22"))
+    assert not refresh(market, "2026-06-10 01:00:00-05")
+    now = "2026-06-10 10:00:00-05"
+    assert shown(now, "reported=true") == [reported, may + 3]
+    assert market.rows(
+        "SELECT period::text, reported, current FROM analytics.restatements "
+        f"WHERE view_name = '{OWN}' ORDER BY restatement_id"
+    ) == [
+        *([] if way == "by hand" else [("2026-04-01", april, april + 2)]),
+        ("2026-05-01", may + 3, may + 4),
+    ]
+    # A publish that changed nothing is kept, if it ends.
+    market.execute("SELECT kpi_engine.trim_publications('2030-01-01')")
+    with pytest.raises(psycopg.Error, match="when the view was taken away"):
+        shown(now, "as_of=2026-05-31")

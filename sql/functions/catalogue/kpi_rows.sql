@@ -172,7 +172,7 @@ BEGIN
         IF v_publication.run_id IS NULL THEN
             PERFORM kpi_engine.raise_bad_parameter(
                 'as_of', v_given ->> 'as_of',
-                'within the history of the view. ' || kpi_engine.history_begin(v_view.view_name));
+                'within the history of the view. ' || kpi_engine.history_around(v_view.view_name, v_at));
         END IF;
     END IF;
     v_is_reported := coalesce(
@@ -192,7 +192,7 @@ BEGIN
     ELSIF v_is_reported AND kpi_engine.history_days(v_view.view_name) = 0 THEN
         PERFORM kpi_engine.raise_http_error(
             400, format('view %s has no history: reported is not for it', v_view.view_name),
-            kpi_engine.history_begin(v_view.view_name));
+            kpi_engine.history_around(v_view.view_name, NULL));
     END IF;
 
     -- One origin of several.

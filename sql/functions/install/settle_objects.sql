@@ -1,8 +1,8 @@
 -- Brings the rows and COMMENTs that follow from the objects up to date.
 --
 -- Invariant: kpi_engine.view_state has a row for each of these views, with the checksum of its
--- rules. One whose rules changed is void until the next refresh. A view that shows a table of ours
--- to people has the COMMENTs of that table.
+-- rules, and none for a view that is gone. One whose rules changed is void until the next refresh.
+-- A view that shows a table of ours to people has the COMMENTs of that table.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle_objects(p_views text[], p_rules text[])
 RETURNS void
@@ -46,12 +46,19 @@ BEGIN
         EXECUTE v_statement;
     END LOOP;
 
-    DELETE FROM kpi_engine.view_state
+    PERFORM kpi_engine.retire_view(view_state.view_name)
+    FROM kpi_engine.view_state
     WHERE
         view_state.view_name <> ALL (p_views)
         AND view_state.view_name NOT IN (
             SELECT known.view_name FROM kpi_engine.materialized_views() AS known
         );
+    -- Somebody dropped or emptied it; the next refresh fills it.
+    PERFORM kpi_engine.end_publication(view_state.view_name, view_state.last_success_at)
+    FROM kpi_engine.view_state
+    LEFT JOIN pg_class
+        ON pg_class.oid = to_regclass(format('analytics.%I', view_state.view_name))
+    WHERE view_state.last_success_at IS NOT NULL AND pg_class.relispopulated IS NOT TRUE;
     INSERT INTO kpi_engine.view_state AS known (view_name, today, calculated_at, rules_checksum)
     SELECT wanted.view_name, analytics.today(), analytics.now(), wanted.checksum
     FROM unnest(p_views, p_rules) AS wanted (view_name, checksum)

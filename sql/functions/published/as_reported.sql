@@ -33,7 +33,7 @@ BEGIN
     IF v_publication.run_id IS NULL THEN
         RAISE EXCEPTION 'the history of view % does not reach back to %', p_view_name, v_at
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = kpi_engine.history_begin(p_view_name);
+                  DETAIL = kpi_engine.history_around(p_view_name, v_at);
     END IF;
     RETURN QUERY
         SELECT * FROM kpi_engine.rows_as_reported(p_view_name, v_publication.run_id);

@@ -7,29 +7,36 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $closing_publication$
-    (
-        SELECT last_one.run_id, last_one.published_at
-        FROM kpi_engine.publications AS last_one
-        WHERE
-            last_one.view_name = p_view_name
-            AND last_one.published_at <= p_closed_at
-            AND last_one.keeps_rows
-        ORDER BY last_one.run_id DESC
-        LIMIT 1
-    )
-    UNION ALL
-    (
-        SELECT first_one.run_id, first_one.published_at
-        FROM kpi_engine.publications AS first_one
-        WHERE first_one.view_name = p_view_name AND first_one.keeps_rows
-        ORDER BY first_one.run_id
-        LIMIT 1
-    )
+    SELECT chosen.run_id, chosen.published_at
+    FROM (
+        (
+            SELECT before.run_id, before.published_at, before.shown_until
+            FROM kpi_engine.publications AS before
+            WHERE
+                before.view_name = p_view_name
+                AND before.published_at <= p_closed_at
+                AND before.keeps_rows
+            ORDER BY before.run_id DESC
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT after.run_id, after.published_at, NULL
+            FROM kpi_engine.publications AS after
+            WHERE
+                after.view_name = p_view_name
+                AND after.published_at > p_closed_at
+                AND after.keeps_rows
+            ORDER BY after.run_id
+            LIMIT 1
+        )
+    ) AS chosen
+    WHERE coalesce(chosen.shown_until > p_closed_at, true)
     LIMIT 1;
 $closing_publication$;
 
 COMMENT ON FUNCTION kpi_engine.closing_publication(text, timestamptz) IS
-'The last publish of a view up to an instant, or the first one of all if that is later. No row '
-'where the view was never published. Internal.';
+'The publish that a view showed at an instant, or the next one if it showed none then. No row '
+'if there is none. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.closing_publication(text, timestamptz) FROM public;

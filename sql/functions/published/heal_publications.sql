@@ -12,8 +12,15 @@ SET search_path = pg_catalog, pg_temp
 AS $heal_publications$
 BEGIN
     -- Once for the statement, not for each row.
-    UPDATE kpi_engine.publications SET published_at = analytics.now()
-    WHERE publications.published_at > (SELECT analytics.now());
+    UPDATE kpi_engine.publications SET
+        published_at = least(publications.published_at, analytics.now()),
+        shown_until = CASE
+            WHEN publications.shown_until IS NOT NULL
+                THEN least(publications.shown_until, analytics.now())
+        END
+    WHERE
+        publications.published_at > (SELECT analytics.now())
+        OR publications.shown_until > (SELECT analytics.now());
     DELETE FROM kpi_engine.closings WHERE closings.closed_at > (SELECT analytics.now());
 END;
 $heal_publications$;

@@ -1,4 +1,7 @@
 -- Finds the publish that a view showed at a moment.
+--
+-- Invariant: none where the view was gone or empty then, so that nobody takes an earlier publish
+-- for what was shown.
 
 CREATE OR REPLACE FUNCTION kpi_engine.publication_at(p_view_name text, p_at timestamptz)
 RETURNS kpi_engine.publications
@@ -7,26 +10,31 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $publication_at$
-    SELECT publications.*
-    FROM kpi_engine.publications
+    SELECT latest.*
+    FROM (
+        SELECT publications.*
+        FROM kpi_engine.publications
+        WHERE
+            publications.view_name = p_view_name
+            AND publications.published_at <= p_at
+            AND publications.keeps_rows
+        ORDER BY publications.run_id DESC
+        LIMIT 1
+    ) AS latest
     WHERE
-        publications.view_name = p_view_name
-        AND publications.published_at <= p_at
-        AND publications.keeps_rows
+        coalesce(latest.shown_until > p_at, true)
         -- Not after a restore without the rows of the history.
         AND (
-            publications.rows_shown = 0
+            latest.rows_shown = 0
             OR EXISTS (
                 SELECT FROM kpi_engine.published_rows
                 WHERE published_rows.view_name = p_view_name
             )
-        )
-    ORDER BY publications.run_id DESC
-    LIMIT 1;
+        );
 $publication_at$;
 
 COMMENT ON FUNCTION kpi_engine.publication_at(text, timestamptz) IS
 'The publish that a view showed at an instant; all NULL where the history does not reach so far '
-'back. Internal.';
+'back, or the view was gone. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.publication_at(text, timestamptz) FROM public;

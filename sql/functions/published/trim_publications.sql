@@ -84,6 +84,7 @@ BEGIN
     WHERE
         idle.rows_changed = 0
         AND idle.published_at < p_as_of - interval '1 day'
+        AND idle.shown_until IS NULL
         AND EXISTS (
             SELECT FROM kpi_engine.publications AS earlier
             WHERE

@@ -8,11 +8,7 @@ DECLARE
     v_stale text[];
 BEGIN
     IF to_regnamespace('analytics_staging') IS NULL THEN
-        -- A refresh that is running ends first; one that comes now is told to wait.
-        PERFORM pg_temp.release_lock('teloo-analytics refresh');
-        IF to_regclass('kpi_engine.refresh_lock') IS NOT NULL THEN
-            LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE;
-        END IF;
+        PERFORM pg_temp.release_hold_refreshes();
         PERFORM pg_temp.release_make_schema('analytics_staging');
     END IF;
     PERFORM set_config('search_path', 'analytics_staging, pg_catalog, pg_temp', true);

@@ -13,7 +13,8 @@ SELECT
     publications.rows_changed,
     publications.null_counts,
     publications.keeps_rows,
-    publications.requests_known
+    publications.requests_known,
+    publications.shown_until
 FROM kpi_engine.publications;
 
 REVOKE ALL ON analytics.publications FROM public;
