@@ -509,6 +509,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         outside_sources=rows(OUTSIDE_SOURCE),
                     )
                 ),
+                timezone=text("America/Bogota"),
                 checked_at=instant(CHECKED),
             )
         },

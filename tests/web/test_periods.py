@@ -379,3 +379,23 @@ def test_the_last_evening_of_a_month_has_the_choices_of_that_month(
         visit.ready()
         assert page.input_value("#period") == "3"
         assert not page.locator(".own").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("zone", "months_on"), [("America/Bogota", 0), ("Pacific/Kiritimati", 1), ("Nowhere/Town", 1)]
+)
+def test_the_choices_are_those_of_the_zone_of_the_figures(
+    visit: Visit, shop: Api, zone: str, months_on: int
+) -> None:
+    """At 20:00 of the last day of a month in Bogota. A zone that no browser knows is UTC."""
+    answer = shop.get("/materialized-views/kpis", LECTOR).json()
+    assert answer["timezone"] == "America/Bogota"
+    answer["timezone"] = zone
+    for entry in answer["kpis"]:
+        entry["last_refresh"] = "2026-01-31T20:00:00-05:00"
+    visit.page.route("**/materialized-views/kpis", lambda route: route.fulfill(json=answer))
+    visit.go("finanzas")
+    visit.page.select_option("#period", "3")
+    visit.page.wait_for_url("**desde=**")
+    first = parse_qs(urlsplit(visit.page.url).query)["desde"]
+    assert first == [("2025-11", "2025-12")[months_on]]

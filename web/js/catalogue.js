@@ -9,6 +9,8 @@ import { labelOf, spoken } from "./texts.js";
 
 /** @type {Kpi[]} */
 let kpis = [];
+/** The time zone of the figures. Before the catalogue is here: that of most. */
+let zone = "America/Bogota";
 /** The request for it that was made last. @type {Promise<boolean>} */
 let loading = Promise.resolve(false);
 
@@ -25,6 +27,7 @@ async function load() {
     const answer = await product("kpis");
     const before = kpis.map((kpi) => `${kpi.data_version} ${kpi.last_refresh}`).join();
     kpis = answer.data.kpis;
+    zone = answer.data.timezone;
     return answer.isNew && before !== kpis.map((k) => `${k.data_version} ${k.last_refresh}`).join();
 }
 
@@ -32,23 +35,26 @@ export function catalogue() {
     return kpis;
 }
 
-// The months of the figures are those of Bogota, wherever the reader is.
-const MONTH = new Intl.DateTimeFormat("en", {
-    timeZone: "America/Bogota",
-    year: "numeric",
-    month: "2-digit",
-});
-
 /**
- * The newest month that the figures know, as YYYY-MM: the month of the last refresh in Bogota.
- * Before the catalogue is here, and before the first refresh: the month of now.
+ * The newest month that the figures know, as YYYY-MM: the month of the last refresh in their zone,
+ * wherever the reader is. Before the first refresh: the month of now.
  */
 export function newestMonth() {
     const last = Math.max(...kpis.map((kpi) => Date.parse(kpi.last_refresh ?? "") || 0), 0);
-    const parts = MONTH.formatToParts(last || Date.now());
+    const parts = monthFormat().formatToParts(last || Date.now());
     /** @param {string} type */
     const part = (type) => parts.find((one) => one.type === type)?.value;
     return `${part("year")}-${part("month")}`;
+}
+
+function monthFormat() {
+    const form = /** @type {const} */ ({ year: "numeric", month: "2-digit" });
+    try {
+        return new Intl.DateTimeFormat("en", { ...form, timeZone: zone });
+    } catch {
+        // A zone that this browser does not know.
+        return new Intl.DateTimeFormat("en", { ...form, timeZone: "UTC" });
+    }
 }
 
 // No zone is further ahead of UTC.

@@ -17,11 +17,14 @@ SET search_path = pg_catalog, pg_temp
 AS $kpis$
 DECLARE
     v_kpis json;
+    v_time_zone constant text := analytics.setting('time_zone');
 BEGIN
     v_kpis := kpi_engine.kpi_catalogue();
-    PERFORM kpi_engine.begin_reading_all(md5(v_kpis::text));
+    PERFORM kpi_engine.begin_reading_all(md5(concat(v_kpis, v_time_zone)));
     RETURN json_build_object(
-        'kpis', v_kpis, 'checked_at', kpi_engine.iso_instant(analytics.now())
+        'kpis', v_kpis,
+        'timezone', v_time_zone,
+        'checked_at', kpi_engine.iso_instant(analytics.now())
     );
 EXCEPTION
     WHEN query_canceled THEN
@@ -38,7 +41,8 @@ $kpis$;
 COMMENT ON FUNCTION api.kpis() IS
 'The catalogue of the KPI views. For each view: the key, the dimensions, the operational tables '
 'behind it, and how fresh it is. For each column: a Spanish label, a Spanish and an English '
-'description with the rule, the unit, and whether more is better.';
+'description with the rule, the unit, and whether more is better. timezone: the zone of all days, '
+'weeks and months.';
 
 REVOKE ALL ON FUNCTION api.kpis() FROM public;
 GRANT EXECUTE ON FUNCTION api.kpis() TO analytics_lector, analytics_operador;
