@@ -57,3 +57,15 @@ def united(sources: Several[Source]) -> Source:
         {name: [row for source in sources for row in source.tables[name]] for name in first.tables},
         first.types,
     )
+
+
+def partial_header(database: Database) -> str | None:
+    """Return the header X-Partial of an answer at this moment; None without it."""
+    with database.session() as connection:
+        connection.execute("SELECT kpi_engine.set_reading_headers('tag', 1, NULL, NULL, false)")
+        row = connection.execute(
+            "SELECT item ->> 'X-Partial' FROM json_array_elements("
+            "current_setting('response.headers')::json) AS listed (item) "
+            "WHERE item ->> 'X-Partial' IS NOT NULL"
+        ).fetchone()
+        return row and str(row[0])

@@ -76,17 +76,16 @@ def page_of(contents: dict[str, Any], language: str) -> Page:
     """Return what a digest says."""
     period = _period(contents, language)
     title = f"{text(language, contents['frequency'])} · {period}"
-    lists = []
+    lists = [Lines(text(language, "partial"), _partial(contents, language))]
     if not contents["is_of_cities"]:
-        lists = [
+        lists += [
             Lines(text(language, "targets"), _targets(contents, language)),
             Lines(text(language, "notes"), _notes(contents, language)),
-            Lines(text(language, "problems"), [_problems(contents, language)]),
+            Lines(text(language, "problems"), _problems(contents, language)),
         ]
     footer = []
     if contents["refreshed_at"]:
-        moment = date.fromisoformat(contents["refreshed_at"][:10])
-        instant = f"{form.day(moment, language)}, {contents['refreshed_at'][11:]}"
+        instant = _instant(contents["refreshed_at"], language)
         footer.append(text(language, "refreshed", instant=instant))
     return Page(
         language,
@@ -102,6 +101,10 @@ def page_of(contents: dict[str, Any], language: str) -> Page:
 def _period(contents: dict[str, Any], language: str) -> str:
     grain = {"daily": "day", "weekly": "week", "monthly": "month"}[contents["frequency"]]
     return form.period(date.fromisoformat(contents["period"]), grain, language)
+
+
+def _instant(local: str, language: str) -> str:
+    return f"{form.day(date.fromisoformat(local[:10]), language)}, {local[11:]}"
 
 
 def _subject(contents: dict[str, Any], period: str, language: str) -> str:
@@ -223,9 +226,20 @@ def _notes(contents: dict[str, Any], language: str) -> list[str]:
     ]
 
 
-def _problems(contents: dict[str, Any], language: str) -> str:
+def _partial(contents: dict[str, Any], language: str) -> list[str]:
+    return [
+        text(language, "partial.since", origen=one["origen"], instant=_instant(since, language))
+        if (since := one["since"])
+        else text(language, "partial.ever", origen=one["origen"])
+        for one in contents["partial"] or []
+    ]
+
+
+def _problems(contents: dict[str, Any], language: str) -> list[str]:
     words = [
         TEXTS[language].get(f"problem.{found['problem']}", found["in_short"])
         for found in contents["problems"] or []
     ]
-    return "; ".join(words) or text(language, "problems.none")
+    if not words and not contents["partial"]:
+        words = [text(language, "problems.none")]
+    return ["; ".join(words)] if words else []

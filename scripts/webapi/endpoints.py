@@ -506,6 +506,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         last_refresh=nullable(instant(REFRESHED)),
                         data_version=nullable(count(12)),
                         stale=flag(False),
+                        has_history=flag(True),
                         outside_sources=rows(OUTSIDE_SOURCE),
                     )
                 ),

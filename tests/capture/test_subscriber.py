@@ -310,6 +310,75 @@ def test_health_says_how_far_behind_the_copy_is(pair: Pair) -> None:
         )
 
 
+def test_figures_that_lack_what_the_copy_lacks_are_marked_and_not_reported(pair: Pair) -> None:
+    """The copy stands still over the end of November, and refreshes go on."""
+    subscriber = pair.subscriber
+    subscriber.execute("SELECT analytics.set_setting('gate', 'off')")
+    november = "FROM analytics.mv_metricas_mensuales WHERE mes = '2026-11-01'"
+    last_closed = "SELECT max(period)::text FROM kpi_engine.closings WHERE view_name = '{}'".format
+
+    def asked(now: str, *parts: str) -> tuple[list[int], dict[str, str]]:
+        with subscriber.session() as connection:
+            connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
+            row = connection.execute(
+                "SELECT api.kpi('mv_metricas_mensuales', VARIADIC %s), "
+                "current_setting('response.headers')::json",
+                [["from=2026-11", "to=2026-11", *parts]],
+            ).fetchone()
+            assert row
+            headers = {name: value for one in row[1] for name, value in one.items()}
+            mail = connection.execute(
+                "SELECT kpi_engine.digest_contents('daily', %s) -> 'partial'", [["Cali"]]
+            ).fetchone()
+            assert mail
+            assert [one["origen"] for one in mail[0] or []] == (
+                [headers["X-Partial"]] if "X-Partial" in headers else []
+            )
+            return [month["solicitudes_creadas"] for month in row[0]], headers
+
+    pair.catch_up()
+    refresh(subscriber, "2026-11-30 01:00:00-05")
+    ((before,),) = subscriber.rows(f"SELECT solicitudes_creadas {november}")
+    assert isinstance(before, int)
+    assert "X-Partial" not in asked("2026-11-30 02:00:00-05")[1]
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+    subscriber.execute("UPDATE kpi_engine.subscription_marks SET as_of = '2026-11-30 18:00:00-05'")
+    pair.publisher.execute(
+        "INSERT INTO public.solicitudes SELECT (jsonb_populate_record(s, jsonb_build_object("
+        "'id', gen_random_uuid(), 'created_at', '2026-11-30 20:00:00-05'))).* "
+        "FROM public.solicitudes AS s LIMIT 3"
+    )
+    refresh(subscriber, "2026-12-07 01:00:00-05")
+    now = "2026-12-07 02:00:00-05"
+    figures, headers = asked(now, "reported=true")
+    assert figures == [before]
+    assert headers["X-Partial"] == pair.name
+    assert headers["X-Partial-Since"] == "2026-11-30T23:00:00.000Z"
+    assert subscriber.rows(last_closed("mv_metricas_mensuales")) == [("2026-10-01",)]
+
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} ENABLE")
+    pair.catch_up()
+    subscriber.wait_until("SELECT NOT EXISTS (SELECT FROM kpi_engine.replica_problem())")
+    assert asked(now)[1]["X-Partial"] == pair.name
+    severity, message = problems(subscriber)["replica_lag"]
+    assert (severity, "has caught up since" in str(message)) == ("degraded", True)
+    refresh(subscriber, "2026-12-08 01:00:00-05")
+    assert "replica_lag" not in problems(subscriber)
+    figures, headers = asked("2026-12-08 02:00:00-05", "reported=true")
+    assert figures == [before + 3]
+    assert "X-Partial" not in headers
+    assert subscriber.rows(last_closed("mv_metricas_mensuales")) == [("2026-11-01",)]
+    assert subscriber.rows(last_closed("mv_embudo_operativo")) == [("2026-12-02",)]
+    # Of the days, too, 30 November is the first one that was not whole.
+    assert subscriber.rows(
+        "SELECT min(closings.period)::text FROM kpi_engine.closings "
+        "WHERE view_name = 'mv_embudo_operativo' AND run_id = (SELECT max(run_id) FROM "
+        "kpi_engine.publications WHERE view_name = 'mv_embudo_operativo')"
+    ) == [("2026-11-30",)]
+    assert subscriber.rows("SELECT count(*) FROM analytics.restatements") == [(0,)]
+
+
 def blocked(pair: Pair, holder: psycopg.Connection) -> None:
     """Hold the worker at a change of offers, and wait until it is there."""
     holder.execute("LOCK TABLE public.ofertas IN EXCLUSIVE MODE")

@@ -158,7 +158,7 @@ def test_a_digest_of_cities_has_these_cities_and_nothing_else(
     assert [file["name"] for file in answer["csv"]] == [DEMAND]
     rows = list(csv.DictReader(io.StringIO(answer["csv"][0]["text"])))
     assert {row["ciudad_key"] for row in rows} == {"BOGOTA", "CALI"}
-    assert (answer["notes"], answer["problems"]) == (None, None)
+    assert (answer["notes"], answer["problems"], answer["partial"]) == (None, None, None)
     assert [one["targets"] for one in answer["sections"]] == [None, None]
     if frequency != "monthly":
         for section in answer["sections"]:

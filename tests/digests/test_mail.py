@@ -65,6 +65,7 @@ CONTENTS: dict[str, Any] = {
     "csv": [{"name": "mv_embudo_operativo", "text": "dia,n\r\n2026-11-26,55\r\n"}],
     "notes": None,
     "problems": None,
+    "partial": None,
 }
 
 
@@ -267,6 +268,10 @@ def nasty_places(answer: dict[str, Any]) -> None:
     ]
     answer["notes"] = [{"day": "2026-11-26", "text": NASTY}]
     answer["problems"] = [{"problem": "unknown", "in_short": NASTY}]
+    answer["partial"] = [
+        {"origen": NASTY, "since": None},
+        {"origen": NASTY, "since": "2026-11-26 18:00"},
+    ]
 
 
 @pytest.mark.parametrize("language", ["es", "en"])
@@ -281,7 +286,7 @@ def test_nothing_in_the_data_is_markup(language: str, is_of_cities: bool) -> Non
     assert seen.tags - {"ul", "li"} == plain_tags - {"ul", "li"}
     assert "script" not in seen.tags | {name for name, _ in seen.attributes}
     assert "alert(1)" in seen.words
-    assert seen.words.count(NASTY) >= (2 if is_of_cities else 5)
+    assert seen.words.count(NASTY) >= (4 if is_of_cities else 7)
     assert {name for name, _ in seen.attributes} <= {
         "lang",
         "charset",
@@ -352,3 +357,19 @@ def test_many_cities_are_counted_in_the_subject(filled: Database) -> None:
     assert few.subject == "TeLOO · 24 nov 2026 · BOGOTA, CALI · 24 solicitudes en nov 2026"
     many = page_of(contents(filled, "daily", ["Cali", "Bogota", "C", "D"]), "en")
     assert many.subject == "TeLOO · 24 Nov 2026 · 4 cities · 24 requests in Nov 2026"
+
+
+@pytest.mark.parametrize("is_of_cities", [False, True])
+def test_a_mail_says_what_its_figures_lack(is_of_cities: bool) -> None:
+    answer = copy.deepcopy(CONTENTS) | {"is_of_cities": is_of_cities}
+    assert ("al día" in plain(page_of(answer, "es"))) is not is_of_cities
+    answer["partial"] = [
+        {"origen": "cali", "since": None},
+        {"origen": "medellin", "since": "2026-11-23 18:00"},
+    ]
+    said = plain(page_of(answer, "es"))
+    assert "al día" not in said
+    assert "faltan datos de cali" in said
+    assert "faltan datos de medellin desde 23 nov 2026, 18:00" in said
+    said = plain(page_of(answer, "en"))
+    assert "data of medellin are missing since 23 Nov 2026, 18:00" in said

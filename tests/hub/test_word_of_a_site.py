@@ -11,7 +11,7 @@ from capture.origins import ORIGINS, install_origins
 from capture.subscriber import Pair, make_publisher, publishing_cluster
 from capture.test_origins import fill_origin
 from conftest import Database, Server, fresh_database, install
-from hub_sites import add_site, make_hub, make_site, serve
+from hub_sites import add_site, make_hub, make_site, partial_header, serve
 from marketplace import BASE_SEED, SMALL, fill
 from sequences import refresh
 
@@ -59,11 +59,6 @@ def told(hub: Database, now: str = NOW) -> str:
     return str(rows[0][0]) if rows else ""
 
 
-def partial(hub: Database) -> object:
-    """Return what the header X-Partial says."""
-    return hub.rows("SELECT kpi_engine.partial_sites()")[0][0]
-
-
 def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
     hub: Database, system_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,13 +81,13 @@ def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
         refresh(site, NOW)
         add_site(hub, "bogota", site)
         refresh(hub, NOW)
-        assert (partial(hub), told(hub)) == (None, "")
+        assert (partial_header(hub), told(hub)) == (None, "")
         site.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
         site.wait_until("SELECT NOT is_running FROM analytics.replication()")
         pair.publisher.execute("DELETE FROM ofertas_detalle; DELETE FROM ofertas")
         refresh(site, NOW)
         refresh(hub, NOW)
-        assert partial(hub) == "bogota=2026-11-23T17:00:00.000Z"
+        assert partial_header(hub) == "bogota=2026-11-23T17:00:00.000Z"
         assert "site bogota: its own figures lack rows: subscription" in told(hub)
         assert "its publishers are counted until 20" in told(hub)
         monkeypatch.setenv("DATABASE_URL", hub.url)
@@ -105,7 +100,7 @@ def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
         assert "its own figures lack rows" in told(hub)
         refresh(site, NOW)
         refresh(hub, NOW)
-        assert (partial(hub), told(hub)) == (None, "")
+        assert (partial_header(hub), told(hub)) == (None, "")
 
 
 def test_a_site_that_can_not_say_whether_its_figures_lack_rows_is_taken(

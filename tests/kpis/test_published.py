@@ -540,3 +540,53 @@ def test_a_column_of_another_type_stops_nothing(april: tuple[Database, int]) -> 
         )
         == []
     )
+
+
+def test_a_view_whose_time_is_another_one_is_reported_anew(april: tuple[Database, int]) -> None:
+    """It has months first, then weeks."""
+    database, _ = april
+
+    def made(column: str, first: str, step: str) -> str:
+        return (
+            "SET ROLE analytics_owner; DROP MATERIALIZED VIEW IF EXISTS analytics.mv_told;"
+            f"CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT day::date AS {column}, 7 AS n "
+            f"FROM generate_series(timestamp '{first}', '2026-05-20', '{step}') AS day;"
+            f"CREATE UNIQUE INDEX mv_told_key ON analytics.mv_told ({column});"
+            "GRANT SELECT ON analytics.mv_told TO analytics_lector;"
+            "COMMENT ON MATERIALIZED VIEW analytics.mv_told IS 'Una / One\nes: Una.\nen: One.';"
+            f"COMMENT ON COLUMN analytics.mv_told.{column} IS 'Una [fecha, none]\nes: Una.\n"
+            "en: One.'; COMMENT ON COLUMN analytics.mv_told.n IS 'Una [conteo, none]\nes: Una.\n"
+            "en: One.'; RESET ROLE"
+        )
+
+    def rows(*parts: str) -> list[dict[str, object]]:
+        with database.session() as connection:
+            connection.execute("SELECT set_config('analytics.now', '2026-05-24 10:00-05', false)")
+            answer = connection.execute(
+                "SELECT kpi_engine.kpi_rows('mv_told', %s, 'analytics_lector')", [list(parts)]
+            ).fetchone()
+            assert answer
+            found: list[dict[str, object]] = answer[0]
+            return found
+
+    database.execute(made("mes", "2026-01-01", "1 month"))
+    refresh(database, "2026-05-21 01:00:00-05")
+    refresh(database, "2026-05-22 01:00:00-05", force=True)
+    closings = "FROM kpi_engine.closings WHERE view_name = 'mv_told'"
+    assert database.rows(f"SELECT max(period)::text, count(*) {closings}") == [("2026-04-01", 4)]
+    database.execute(made("semana", "2026-02-02", "7 days"))
+    refresh(database, "2026-05-23 01:00:00-05")
+    # Weeks are closed from the first one on, and by this publish.
+    assert database.rows(
+        "SELECT min(period)::text, max(period)::text, count(*), count(DISTINCT run_id) " + closings
+    ) == [("2026-02-02", "2026-05-11", 15, 1)]
+    assert len(rows("reported=true", "from=2026-02-02", "to=2026-05-11", "limit=99")) == 15
+    assert [row["semana"] for row in rows("as_of=2026-05-22")] == [None] * 5
+    for asked in ("from=2026-03-02", "to=2026-03-02", "fill=true"):
+        with pytest.raises(psycopg.Error) as caught:
+            rows("as_of=2026-05-22", asked)
+        name = asked.partition("=")[0]
+        assert f"parameter {name} must be left out: the view did not have column semana" in str(
+            caught.value
+        )
+    assert len(rows("as_of=2026-05-23", "from=2026-03-02", "limit=99")) == 12

@@ -1,5 +1,6 @@
 """The numbers of each tab are the API's, read from the page itself."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -198,14 +199,26 @@ def test_resumen_says_in_words_what_is_wrong(visit: Visit, shop: Api) -> None:
         )
 
 
+def differing(changes: list[Row]) -> list[Row]:
+    """Return the last change of each figure that is not again what was reported."""
+    last: dict[str, Row] = {}
+    for row in changes:
+        key = json.dumps([row[name] for name in ("view", "period", "column", "key")])
+        last.setdefault(key, row)
+    return [row for row in last.values() if row["reported"] != row["current"]]
+
+
 def test_resumen_lists_what_changed_in_closed_periods(visit: Visit, shop: Api) -> None:
     # The awkward names and the missing answers changed what the first refresh had published.
     changes = shop.get("/materialized-views/restatements?limit=100", LECTOR).json()
     assert changes
     page = visit.go()
-    summary = visit.text("#restated summary")
-    assert (
-        summary == f"Cifras de períodos cerrados que cambiaron después: {len(changes)} (hasta 100)"
+    listed = differing(changes)
+    assert visit.text("#restated summary") == (
+        f"Cifras de períodos cerrados que ya no son las publicadas: {len(listed)}"
+    )
+    assert (f"De los últimos {len(changes)} cambios." in visit.text("#trust")) is (
+        len(changes) == 100
     )
     page.click("#restated summary")
     columns = catalogue(shop)
@@ -214,8 +227,96 @@ def test_resumen_lists_what_changed_in_closed_periods(visit: Visit, shop: Api) -
             shown(row[at], columns[row["view"]][row["column"]]["unit"])
             for at in ("reported", "current")
         ]
-        for row in changes
+        for row in listed
     ]
+
+
+def test_a_figure_that_changed_again_is_listed_once_with_what_it_is_now(
+    visit: Visit, shop: Api
+) -> None:
+    def change(column: str, current: float) -> Row:
+        return {
+            "view": "mv_metricas_mensuales",
+            "period": "2026-04-01",
+            "column": column,
+            "key": {"mes": "2026-04-01"},
+            "reported": 41,
+            "current": current,
+        }
+
+    # Newest first. One of the two is again what was reported.
+    answer = [
+        change("tasa_aceptacion_pct", 41),
+        change("solicitudes_creadas", 43),
+        change("tasa_aceptacion_pct", 41.3),
+        change("solicitudes_creadas", 42),
+    ]
+    visit.page.route("**/restatements*", lambda route: route.fulfill(json=answer))
+    visit.go()
+    visit.page.click("#restated summary")
+    assert visit.table("restated-list") == [
+        ["Solicitudes creadas", "Métricas mensuales", "abr 2026", "41", "43"]
+    ]
+    del answer[1], answer[2]
+    visit.go("finanzas")
+    visit.go()
+    same = "Ninguna cifra de un período cerrado difiere de la publicada a su cierre."
+    assert same in visit.text("#trust")
+
+    # Where nothing is kept, nothing is promised.
+    kpis = shop.get("/materialized-views/kpis", LECTOR).json()
+    for entry in kpis["kpis"]:
+        entry["has_history"] = entry["view"] != "mv_finanzas_mensuales"
+    visit.page.route("**/materialized-views/kpis", lambda route: route.fulfill(json=kpis))
+    visit.go("finanzas")
+    visit.go()
+    assert "No se guarda lo publicado de: Finanzas." in visit.text("#trust")
+    assert same in visit.text("#trust")
+    for entry in kpis["kpis"]:
+        entry["has_history"] = False
+    visit.go("finanzas")
+    visit.go()
+    assert same not in visit.text("#trust")
+
+
+@pytest.mark.parametrize(("status", "shows"), [(500, True), (504, True), (404, False)])
+def test_resumen_does_without_the_figures_of_this_moment(
+    visit: Visit, status: int, shows: bool
+) -> None:
+    """A hub has none. Elsewhere they may fail, and the rest is there all the same."""
+    visit.page.route(
+        "**/materialized-views/live*",
+        lambda route: route.fulfill(status=status, json={"message": "the source moved"}),
+    )
+    visit.go()
+    assert visit.texts(".cards b")
+    said = [text for text in visit.texts("section") if "En este momento" in text]
+    assert [("No disponible ahora: the source moved" in text) for text in said] == [True] * shows
+    # A look for news does not fail either.
+    visit.page.evaluate("window.dispatchEvent(new Event('focus'))")
+    visit.ready()
+    assert visit.page.locator("#behind").is_hidden()
+
+
+def test_each_tab_says_that_its_figures_are_late(visit: Visit, shop: Api) -> None:
+    shift = (
+        "UPDATE kpi_engine.view_state SET last_success_at = last_success_at {} "
+        "interval '27 hours' WHERE view_name = 'mv_finanzas_mensuales'"
+    )
+    visit.go("finanzas")
+    assert visit.page.locator("#old").is_hidden()
+    shop.database.execute(shift.format("-"))
+    try:
+        shop.forget_cache()
+        # The page that is open hears of it, although there are no other data.
+        visit.page.evaluate("window.dispatchEvent(new Event('focus'))")
+        visit.page.wait_for_selector("#old:not([hidden])")
+        assert visit.text("#old").startswith("Cifras atrasadas: Finanzas, del ")
+        visit.go("embudo")
+        assert visit.page.locator("#old").is_hidden()
+    finally:
+        shop.database.execute(shift.format("+"))
+        shop.forget_cache()
 
 
 FUNNEL = (

@@ -27,6 +27,18 @@ const asked = new Map();
 /** Of the answer about figures that came last: the origins of which it lacks rows, since when. */
 const partial = { origins: "", since: "" };
 
+/** The views that the tab asked for. @type {Set<string>} */
+const views = new Set();
+
+/** @returns {string[]} the views that were asked for since forgetViews() */
+export function viewsShown() {
+    return [...views].sort();
+}
+
+export function forgetViews() {
+    views.clear();
+}
+
 /** @returns {{origins: string, since: string}} no origins: the figures are whole */
 export function missing() {
     return partial;
@@ -110,6 +122,8 @@ async function ask(url, accepted) {
  */
 export function get(path, query = {}, accepted = []) {
     const url = address(path, query);
+    const view = /(?:kpis|rest)\/(mv_\w+)/.exec(path)?.[1];
+    if (view) views.add(view);
     const running = asked.get(url);
     if (running) return running;
     const promise = ask(url, accepted).finally(() => asked.delete(url));
@@ -129,6 +143,23 @@ export async function ifAllowed(promise) {
     } catch (error) {
         if (error instanceof ApiError && error.status === 403) return null;
         throw error;
+    }
+}
+
+/**
+ * What the other figures can do without: an answer that fails is told in its place. That the API is
+ * away, or the token is refused, is told for all.
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {(error: ApiError) => T} instead
+ * @returns {Promise<T>}
+ */
+export async function orElse(promise, instead) {
+    try {
+        return await promise;
+    } catch (error) {
+        if (!(error instanceof ApiError) || [0, 401].includes(error.status)) throw error;
+        return instead(error);
     }
 }
 

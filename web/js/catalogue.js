@@ -5,7 +5,7 @@ import { labelOf, spoken } from "./texts.js";
 
 /** @typedef {{bad_below: number | null, good_above: number | null, good_from: number | null, good_to: number | null, bad_above: number | null}} Bands */
 /** @typedef {{name: string, type: string, unit: string, better: "up" | "down" | "none", bands: Bands | null, label_es: string, description_es: string, description_en: string, partial: boolean}} Column */
-/** @typedef {{view: string, title_es: string, title_en: string, description_es: string, description_en: string, key: string[], time_column: "mes" | "semana" | "dia" | null, grain: string, dimensions: string[], columns: Column[], sources: string[], last_refresh: string | null, data_version: number | null, stale: boolean}} Kpi */
+/** @typedef {{view: string, title_es: string, title_en: string, description_es: string, description_en: string, key: string[], time_column: "mes" | "semana" | "dia" | null, grain: string, dimensions: string[], columns: Column[], sources: string[], last_refresh: string | null, data_version: number | null, stale: boolean, has_history: boolean}} Kpi */
 
 /** @type {Kpi[]} */
 let kpis = [];

@@ -1,6 +1,6 @@
 // What several tabs ask the API for.
 
-import { allRows, ifAllowed, product, rows } from "./api.js";
+import { allRows, orElse, product, rows } from "./api.js";
 import { columnOf, dayOfRefresh, label } from "./catalogue.js";
 import { chosen } from "./periods.js";
 import { state } from "./state.js";
@@ -124,11 +124,13 @@ export async function signs(vista) {
     const paths = { resumen: ["health", "live"], operacion: ["health", "scheduler/status"] };
     const answers = await Promise.all(
         (paths[/** @type {keyof typeof paths} */ (vista)] ?? []).map((path) =>
-            ifAllowed(product(path)),
+            orElse(
+                product(path).then((answer) => answer.data),
+                (error) => error.status,
+            ),
         ),
     );
-    return JSON.stringify(
-        answers.map((answer) => answer?.data),
-        (key, value) => (key === "checked_at" || key === "calculado_at" ? undefined : value),
+    return JSON.stringify(answers, (key, value) =>
+        key === "checked_at" || key === "calculado_at" ? undefined : value,
     );
 }

@@ -1,7 +1,7 @@
 // Puts the page together: token, tab, figures; and brings it up to date when the data change.
 
-import { ApiError, forgetAnswers, missing } from "./api.js";
-import { loadCatalogue } from "./catalogue.js";
+import { ApiError, forgetAnswers, forgetViews, missing, viewsShown } from "./api.js";
+import { kpiOf, loadCatalogue, title } from "./catalogue.js";
 import { signs } from "./data.js";
 import { h } from "./dom.js";
 import { drawCharts } from "./figure.js";
@@ -36,6 +36,7 @@ const bar = h("div", { class: "filters" });
 const warning = h("p", { class: "warning", role: "status", hidden: true, id: "warning" });
 const stale = h("p", { class: "warning", role: "status", hidden: true, id: "behind" });
 const partial = h("p", { class: "warning", role: "status", hidden: true, id: "partial" });
+const old = h("p", { class: "warning", role: "status", hidden: true, id: "old" });
 const heading = h("h1", { tabindex: "-1", id: "heading" });
 const content = h("div", { id: "content" });
 const main = h("main", { id: "main" }, heading, content);
@@ -109,6 +110,7 @@ function failed(error, isFirst) {
     } else if (isFirst) {
         // Nothing of before is shown.
         stale.hidden = true;
+        old.hidden = true;
         content.replaceChildren(trouble(error, () => render(true)));
     } else {
         stale.textContent = t("error.behind");
@@ -116,8 +118,21 @@ function failed(error, isFirst) {
     }
 }
 
-/** Says which origins the figures lack rows of. */
-function showMissing() {
+/** Says which figures of the tab are older than they should be, and of which rows are missing. */
+function showDoubts() {
+    const late = viewsShown().flatMap((view) => {
+        const kpi = kpiOf(view);
+        return kpi?.stale ? [kpi] : [];
+    });
+    old.hidden = !late.length;
+    const words = late.map((kpi) =>
+        t("fresh.of", {
+            view: title(kpi),
+            instant: kpi.last_refresh ? instant(kpi.last_refresh) : t("fresh.never"),
+        }),
+    );
+    const about = t("fresh.old", { views: words.join("; ") });
+    if (late.length && old.textContent !== about) old.textContent = about;
     const { origins, since } = missing();
     partial.hidden = origins === "";
     const text = since
@@ -157,6 +172,7 @@ async function render(moved) {
     main.setAttribute("aria-busy", "true");
     // A refresh leaves alone what somebody may just be typing into.
     if (isFirst) seen = "";
+    forgetViews();
     const asked = ask();
     const framed = speak(lang).then(() => isFirst && mine === turn && frame());
     try {
@@ -166,7 +182,7 @@ async function render(moved) {
         showPeriod();
         shown = location.search;
         stale.hidden = true;
-        showMissing();
+        showDoubts();
         if (moved || (isFirst && state().kpi)) {
             scrollTo(0, 0);
             focusTarget().focus({ preventScroll: !state().kpi });
@@ -232,7 +248,7 @@ async function poll() {
             loadMarks(),
             signs(state().vista),
         ]);
-        showMissing();
+        showDoubts();
         const isBehind = !stale.hidden || content.querySelector(".trouble") != null;
         const isNews = seen !== "" && now !== seen;
         if (mine === turn) seen = now;
@@ -251,6 +267,7 @@ async function start() {
         warning,
         stale,
         partial,
+        old,
         main,
     );
     onChange(render);

@@ -17,8 +17,9 @@ SET search_path = pg_catalog, pg_temp
 AS $kpis$
 DECLARE
     v_kpis json;
-    v_time_zone constant text := analytics.setting('time_zone');
+    v_time_zone text;
 BEGIN
+    v_time_zone := analytics.setting('time_zone');
     v_kpis := kpi_engine.kpi_catalogue();
     PERFORM kpi_engine.begin_reading_all(md5(concat(v_kpis, v_time_zone)));
     RETURN json_build_object(

@@ -38,6 +38,7 @@ DECLARE
     v_is_reported boolean;
     v_publication kpi_engine.publications;
     v_origen constant text := kpi_engine.named_parameters(coalesce(p_parts, '{}')) ->> 'origen';
+    v_of_time constant text[] := ARRAY['from', 'to', 'fill'];
     v_query text;
     v_answer json;
 BEGIN
@@ -216,8 +217,8 @@ BEGIN
 
     IF v_at IS NOT NULL OR v_is_reported THEN
         PERFORM kpi_engine.raise_bad_parameter(
-            lacking.name, v_given ->> lacking.name,
-            'left out: the view did not have this column then')
+            asked.name, v_given ->> asked.name,
+            format('left out: the view did not have column %s then', lacking.name))
         FROM kpi_engine.column_without_history(
             v_view.view_name,
             ARRAY(
@@ -226,9 +227,17 @@ BEGIN
                 WHERE
                     kpi.is_dimension AND v_given ? kpi.column_name
                     OR v_cities IS NOT NULL AND kpi.city_key IS NOT NULL
+                    OR kpi.column_name = v_view.time_column AND v_given ?| v_of_time
             ),
             v_publication.run_id, v_from, v_to
         ) AS lacking (name)
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN lacking.name IS DISTINCT FROM v_view.time_column THEN lacking.name
+                ELSE (SELECT given.name FROM unnest(v_of_time) AS given (name)
+                    WHERE v_given ? given.name LIMIT 1)
+            END
+        ) AS asked (name)
         WHERE lacking.name IS NOT NULL;
     END IF;
 

@@ -1,7 +1,8 @@
 -- What a digest says, as JSON without a language.
 --
--- Invariant: a digest of cities has the rows of these cities in mv_demanda_ciudades, and nothing
--- else: no target, no note, no problem. All of it is of one snapshot. It sends and changes nothing.
+-- Invariant: a digest of cities has the rows of these cities in mv_demanda_ciudades, and what they
+-- lack; nothing else: no target, no note, no problem. All of it is of one snapshot. It sends and
+-- changes nothing.
 -- SECURITY DEFINER: the scheduler's role reads no view by itself. It may call this, and mails it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.digest_contents(
@@ -119,6 +120,19 @@ BEGIN
             FROM kpi_engine.digest_views(p_frequency, p_cities IS NOT NULL) AS shown
             INNER JOIN kpi_engine.view_state ON view_state.view_name = shown.view_name
         ),
+        'partial', (
+            SELECT json_agg(
+                json_build_object(
+                    'origen', lacking.origen,
+                    'since', to_char(
+                        lacking.since AT TIME ZONE analytics.setting('time_zone'),
+                        'YYYY-MM-DD HH24:MI'
+                    )
+                )
+                ORDER BY lacking.origen
+            )
+            FROM kpi_engine.partial_figures() AS lacking
+        ),
         'sections', array_to_json(v_sections),
         'csv', v_csv,
         'notes', CASE WHEN p_cities IS NULL THEN (
@@ -148,7 +162,9 @@ $digest_contents$;
 COMMENT ON FUNCTION kpi_engine.digest_contents(text, text[], date) IS
 'What a digest of a frequency (daily, weekly, monthly) says, for the whole country or for some '
 'cities; p_period: a day of its period, or NULL: the latest one. figures have the value, its '
-'differences (previous, year) and its line of 13 periods, oldest first; csv has the files. Errors: '
+'differences (previous, year) and its line of 13 periods, oldest first; partial names origins and '
+'sites of which they lack rows, with the local time until when these are counted; csv has the '
+'files. Errors: '
 '22023 for a wrong parameter, PGRST before the first refresh. For scripts/notifier.py and '
 'scripts/digest.py.';
 

@@ -85,13 +85,14 @@ BEGIN
         ) -> 0;
     END IF;
 
-    -- A month that no refresh saw the end of, such as in a preview, is not closed either.
+    -- A month that no refresh saw the end of, such as in a preview, is not closed either; nor is one
+    -- that lacks rows of an origin.
     v_is_incomplete := CASE
         WHEN p_is_reported THEN EXISTS (
             SELECT FROM kpi_engine.view_state
             WHERE
                 view_state.view_name = p_view_name
-                AND view_state.last_success_at < kpi_engine.closes_at(
+                AND least(view_state.last_success_at, view_state.counted_until) < kpi_engine.closes_at(
                     p_period, v_view.grain, p_period, 0, analytics.setting('time_zone')
                 )
         )

@@ -339,6 +339,16 @@ BEGIN
         WHERE behind.message IS NOT NULL
         UNION ALL
         SELECT
+            'replica_lag', 'degraded',
+            'the copy of the operational tables was behind at the last refresh, and has caught up '
+            'since. The figures lack what came in between: SELECT * FROM refresh_all_mv();',
+            NULL
+        FROM kpi_engine.engine_state
+        WHERE
+            engine_state.facts_behind IS NOT NULL
+            AND NOT EXISTS (SELECT FROM kpi_engine.replica_problem())
+        UNION ALL
+        SELECT
             'outside_source', 'degraded',
             outside.message,
             NULL

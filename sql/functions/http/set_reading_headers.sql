@@ -22,16 +22,17 @@ DECLARE
     v_partial text;
     v_partial_since timestamptz;
 BEGIN
-    -- Usually there is one origin.
-    IF EXISTS (SELECT FROM kpi_engine.origin_marks) THEN
-        SELECT
-            string_agg(kpi_engine.header_name(origins.origen), ', '),
-            min(CASE WHEN origins.is_behind THEN origins.as_of ELSE origins.counted_as_of END)
-        INTO v_partial, v_partial_since
-        FROM analytics.origins() AS origins
-        WHERE origins.is_partial;
-    END IF;
-    v_partial := nullif(concat_ws(', ', v_partial, kpi_engine.partial_sites()), '');
+    SELECT
+        string_agg(
+            concat(
+                kpi_engine.header_name(lacking.origen),
+                CASE WHEN lacking.is_site THEN '=' || kpi_engine.iso_instant(lacking.since) END
+            ),
+            ', ' ORDER BY lacking.is_site, lacking.origen
+        ),
+        min(lacking.since) FILTER (WHERE NOT lacking.is_site)
+    INTO v_partial, v_partial_since
+    FROM kpi_engine.partial_figures() AS lacking;
     PERFORM set_config('response.headers', json_agg(
         json_build_object(header.name, header.value)
     )::text, true)
@@ -55,9 +56,7 @@ BEGIN
         ('X-Stale', p_is_stale::text),
         ('X-As-Of', kpi_engine.iso_instant(p_as_of)),
         ('X-Partial', v_partial),
-        ('X-Partial-Since', CASE
-            WHEN v_partial IS NOT NULL THEN kpi_engine.iso_instant(v_partial_since)
-        END)
+        ('X-Partial-Since', kpi_engine.iso_instant(v_partial_since))
     ) AS header (name, value)
     WHERE header.value IS NOT NULL;
 END;
@@ -68,7 +67,7 @@ COMMENT ON FUNCTION kpi_engine.set_reading_headers(
 ) IS
 'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
 'X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of; X-Partial and X-Partial-Since where figures '
-'lack rows of an origin or news of a site.';
+'lack rows of an origin or a subscription, or news of a site.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
     text, bigint, timestamptz, timestamptz, boolean, timestamptz

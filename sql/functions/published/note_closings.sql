@@ -4,12 +4,19 @@
 -- does not open it again, and closes none before the last publish: what that showed was the figure
 -- of an open period, and no change of it would be in the restatements. All periods from the view's
 -- first one on are closed in order, also those without a row.
--- A publish reports no period whose end no refresh has seen: it shows a part, or nothing. After an
--- outage, or after the gate held the view, the publish that comes now is the reported one. So is it
--- where the view was empty until now: the first load is what was reported.
+-- A publish reports no period whose end it has not seen, or whose last rows it lacks: it shows a
+-- part, or nothing. After an outage, or after the gate held the view, or while a publisher, an
+-- origin or a site is behind, the first publish that has all of it is the reported one. So is it
+-- where the view was empty until now: the first load is what was reported. If the time of the view
+-- has another name, all its periods are reported anew.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_closings(
-    p_view_name text, p_run_id bigint, p_time_column text, p_grain text, p_is_current boolean
+    p_view_name text,
+    p_run_id bigint,
+    p_time_column text,
+    p_grain text,
+    p_counted_until timestamptz,
+    p_had_time boolean
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -29,9 +36,9 @@ DECLARE
         ORDER BY publications.run_id DESC
         LIMIT 1
     );
-    -- When a refresh last found that the last publish is right.
-    v_last_success constant timestamptz := (
-        SELECT least(view_state.last_success_at, v_now)
+    -- Until when the last publish has all rows: it was right at the last successful refresh.
+    v_last_counted constant timestamptz := (
+        SELECT least(view_state.last_success_at, view_state.counted_until, v_now)
         FROM kpi_engine.view_state
         WHERE view_state.view_name = p_view_name
     );
@@ -40,6 +47,10 @@ DECLARE
     v_zone constant text := analytics.setting('time_zone');
     v_had_rows boolean := true;
 BEGIN
+    IF NOT p_had_time THEN
+        -- Such as weeks instead of months: nothing of before can be the figure of a period of now.
+        DELETE FROM kpi_engine.closings WHERE closings.view_name = p_view_name;
+    END IF;
     SELECT (max(closings.period) + ('1 ' || p_grain)::interval)::date INTO v_from
     FROM kpi_engine.closings
     WHERE closings.view_name = p_view_name;
@@ -49,7 +60,7 @@ BEGIN
             'WHERE kpi.%1$I > %3$L',
             p_time_column, p_view_name, '-infinity'
         ) INTO v_from;
-        v_had_rows := EXISTS (
+        v_had_rows := p_had_time AND EXISTS (
             SELECT FROM kpi_engine.publications
             WHERE
                 publications.view_name = p_view_name
@@ -68,8 +79,7 @@ BEGIN
         SELECT
             listed.period,
             kpi_engine.closes_at(listed.period, p_grain, v_today, v_days, v_zone) AS closed_at,
-            kpi_engine.closes_at(listed.period, p_grain, v_today, 0, v_zone) <= v_last_success
-                AS is_whole
+            kpi_engine.closes_at(listed.period, p_grain, v_today, 0, v_zone) AS ends_at
         FROM (
             SELECT series.instant::date AS period
             FROM generate_series(
@@ -79,16 +89,23 @@ BEGIN
     ) AS closing
     LEFT JOIN LATERAL kpi_engine.closing_publication(
         p_view_name, greatest(closing.closed_at, v_last_publish)
-    ) AS reported ON closing.is_whole AND v_had_rows
-    WHERE closing.closed_at <= v_now AND (p_is_current OR closing.is_whole IS TRUE);
+    ) AS reported ON closing.ends_at <= v_last_counted AND v_had_rows
+    WHERE
+        closing.closed_at <= v_now
+        AND closing.ends_at <= greatest(v_last_counted, p_counted_until);
 END;
 $note_closings$;
 
-COMMENT ON FUNCTION kpi_engine.note_closings(text, bigint, text, text, boolean) IS
+COMMENT ON FUNCTION kpi_engine.note_closings(
+    text, bigint, text, text, timestamptz, boolean
+) IS
 'Writes kpi_engine.closings for the periods of a view that closed since the last publish. '
-'p_run_id: the publish that comes now; it is the reported one of periods whose end no refresh has '
-'seen until now. p_time_column and p_grain (day, week, month): the time of the view. p_is_current: '
-'false where the publish shows the data of the last refresh; such periods stay open then. '
+'p_run_id: the publish that comes now; it is the reported one of periods that no earlier one has '
+'whole. p_time_column and p_grain (day, week, month): the time of the view. p_counted_until: the '
+'publish that comes now has all rows until then; a later period stays open. p_had_time: whether '
+'the last publish had p_time_column. '
 'Internal to kpi_engine.note_publication().';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_closings(text, bigint, text, text, boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_closings(
+    text, bigint, text, text, timestamptz, boolean
+) FROM public;

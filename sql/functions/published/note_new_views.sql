@@ -30,7 +30,7 @@ BEGIN
     FOREACH v_view IN ARRAY v_views LOOP
         v_run_id := nextval('kpi_engine.refresh_run_id_seq');
         v_changed := coalesce(v_changed, 0)
-            + kpi_engine.note_publication(v_view, v_run_id, NULL, false);
+            + kpi_engine.note_publication(v_view, v_run_id, NULL, NULL);
         BEGIN
             PERFORM kpi_engine.check_gate(v_view, v_run_id);
         EXCEPTION WHEN SQLSTATE 'TA001' THEN

@@ -4,7 +4,7 @@
 -- history has no other row (kpi_engine.note_rows).
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_publication(
-    p_view_name text, p_run_id bigint, p_requests bigint, p_is_current boolean
+    p_view_name text, p_run_id bigint, p_requests bigint, p_counted_until timestamptz
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -26,6 +26,8 @@ DECLARE
     v_first_period date;
     v_nulls jsonb;
     v_wrong_period date;
+    v_counted_until timestamptz;
+    v_had_time boolean := true;
 BEGIN
     UPDATE kpi_engine.view_state SET noted_relation = v_relation::oid
     WHERE view_state.view_name = p_view_name;
@@ -57,8 +59,19 @@ BEGIN
         DELETE FROM kpi_engine.publications
         WHERE publications.view_name = p_view_name AND NOT publications.keeps_rows;
         IF v_view.time_column IS NOT NULL THEN
+            v_had_time := kpi_engine.had_column(p_view_name, v_view.time_column);
+            v_counted_until := coalesce(
+                p_counted_until,
+                (
+                    SELECT least(view_state.last_success_at, view_state.counted_until)
+                    FROM kpi_engine.view_state
+                    WHERE view_state.view_name = p_view_name
+                ),
+                '-infinity'
+            );
             PERFORM kpi_engine.note_closings(
-                p_view_name, p_run_id, v_view.time_column, v_view.grain, p_is_current);
+                p_view_name, p_run_id, v_view.time_column, v_view.grain, v_counted_until,
+                v_had_time);
         END IF;
     ELSE
         PERFORM kpi_engine.forget_history(p_view_name, true);
@@ -119,20 +132,22 @@ BEGIN
         (SELECT coalesce(sum(month_totals.requests), 0) FROM kpi_engine.month_totals)
     FROM kpi_engine.engine_state
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;
-    IF v_changed > 0 AND v_place IS NOT NULL THEN
+    IF v_changed > 0 AND v_place IS NOT NULL AND v_had_time THEN
         PERFORM kpi_engine.note_restatements(
-            p_view_name, p_run_id, p_requests, v_key, v_view.grain, v_first_period);
+            p_view_name, p_run_id, p_requests, v_key, v_view.grain, v_first_period,
+            v_counted_until);
     END IF;
     RETURN v_changed;
 END;
 $note_publication$;
 
-COMMENT ON FUNCTION kpi_engine.note_publication(text, bigint, bigint, boolean) IS
+COMMENT ON FUNCTION kpi_engine.note_publication(text, bigint, bigint, timestamptz) IS
 'Notes what a materialized view shows: one row of kpi_engine.publications, and a row of '
 'kpi_engine.published_rows for each row that is another one than at the last publish. Then what '
 'changed in closed periods. Returns the number of changed rows. p_requests: changed requests '
-'that the run applied, or NULL. p_is_current: whether the view shows the source as it is now, or '
-'as the last refresh saw it. Internal to kpi_engine.run_refresh() and make migrate: the caller '
+'that the run applied, or NULL. p_counted_until: the view has all rows until then; NULL: it shows '
+'the source as the last refresh saw it. '
+'Internal to kpi_engine.run_refresh() and make migrate: the caller '
 'holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_publication(text, bigint, bigint, boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_publication(text, bigint, bigint, timestamptz) FROM public;

@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION kpi_engine.note_restatements(
     p_requests bigint,
     p_key text[],
     p_grain text,
-    p_first_period date
+    p_first_period date,
+    p_counted_until timestamptz
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -45,7 +46,8 @@ BEGIN
             AND kpi.column_name <> ALL (p_key)
     );
 
-    -- A row for a time before the first one of the view closes its period now.
+    -- A row for a time before the first one of the view closes its period now. One that is open
+    -- because it lacks rows stays open.
     INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
     SELECT p_view_name, late.period, reported.run_id, late.closed_at, reported.published_at
     FROM (
@@ -63,6 +65,13 @@ BEGIN
             changed.view_name = p_view_name
             AND changed.run_id = p_run_id
             AND changed.period <= v_last_closed
+            AND kpi_engine.closes_at(
+                changed.period,
+                p_grain,
+                (SELECT analytics.today()),
+                0,
+                (SELECT analytics.setting('time_zone'))
+            ) <= p_counted_until
         GROUP BY changed.period
     ) AS late
     CROSS JOIN LATERAL kpi_engine.closing_publication(p_view_name, late.closed_at) AS reported
@@ -144,11 +153,16 @@ BEGIN
 END;
 $note_restatements$;
 
-COMMENT ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text, date) IS
+COMMENT ON FUNCTION kpi_engine.note_restatements(
+    text, bigint, bigint, text[], text, date, timestamptz
+) IS
 'Writes kpi_engine.restatements: the numbers of closed periods that this publish changed, with '
 'what was reported at closing. p_key: the columns of its key; p_grain: day, week or month; '
-'p_first_period: the first period with a change. '
+'p_first_period: the first period with a change; p_counted_until: this publish has all rows until '
+'then. '
 'Internal to kpi_engine.note_publication().';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_restatements(text, bigint, bigint, text[], text, date)
+REVOKE ALL ON FUNCTION kpi_engine.note_restatements(
+    text, bigint, bigint, text[], text, date, timestamptz
+)
 FROM public;

@@ -32,7 +32,7 @@ BEGIN
         AND v_last.rows_shown > 0
         AND v_last.shown_until IS NULL THEN
         PERFORM kpi_engine.note_closings(
-            p_view_name, v_last.run_id, v_view.time_column, v_view.grain, false);
+            p_view_name, v_last.run_id, v_view.time_column, v_view.grain, '-infinity', true);
     END IF;
     PERFORM kpi_engine.end_publication(
         p_view_name,

@@ -85,6 +85,18 @@ BEGIN
         idle.rows_changed = 0
         AND idle.published_at < p_as_of - interval '1 day'
         AND idle.shown_until IS NULL
+        -- With it the view came back.
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.publications AS ended
+            WHERE
+                ended.view_name = idle.view_name
+                AND ended.shown_until IS NOT NULL
+                AND ended.run_id = (
+                    SELECT max(before.run_id)
+                    FROM kpi_engine.publications AS before
+                    WHERE before.view_name = idle.view_name AND before.run_id < idle.run_id
+                )
+        )
         AND EXISTS (
             SELECT FROM kpi_engine.publications AS earlier
             WHERE

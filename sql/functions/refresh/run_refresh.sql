@@ -28,6 +28,7 @@ DECLARE
     v_result kpi_engine.refresh_log;
     v_view record;
     v_outside text;
+    v_counted_until timestamptz;
     v_is_published boolean;
     -- What the facts had before this run, and whether a view did not show all of that.
     v_version bigint;
@@ -133,6 +134,7 @@ BEGIN
             USING DETAIL = 'All changes wait for the next refresh; the views keep their contents.';
     END;
     SELECT engine_state.data_version INTO v_run.data_version FROM kpi_engine.engine_state;
+    v_counted_until := kpi_engine.facts_counted_until();
 
     FOR v_view IN
         SELECT
@@ -211,7 +213,7 @@ BEGIN
                             WHEN v_run.mode = 'incremental' AND NOT v_is_late
                                 THEN v_run.requests_recomputed
                         END,
-                        true
+                        v_counted_until
                     );
                     PERFORM kpi_engine.check_gate(v_view.view_name, v_run.run_id);
                     PERFORM kpi_engine.use_acceptances(v_view.view_name, v_run.run_id);
@@ -219,6 +221,7 @@ BEGIN
                 END IF;
                 UPDATE kpi_engine.view_state SET
                     last_success_at = analytics.now(),
+                    counted_until = v_counted_until,
                     published_version = v_run.data_version,
                     is_void = false
                 WHERE view_state.view_name = v_view.view_name;

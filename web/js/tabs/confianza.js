@@ -1,7 +1,7 @@
 // Can the numbers be trusted: what is wrong right now, and what changed after it was published.
 
 import { product } from "../api.js";
-import { columnOf, kpiOf, label, title } from "../catalogue.js";
+import { catalogue, columnOf, kpiOf, label, title } from "../catalogue.js";
 import { h } from "../dom.js";
 import { format, period } from "../format.js";
 import { section } from "../parts.js";
@@ -11,6 +11,9 @@ import { named, spoken, t } from "../texts.js";
 import { cities } from "../token.js";
 
 /** @typedef {import("../api.js").Row} Row */
+
+// How many of the last changes are asked for.
+const LIMIT = 100;
 
 /**
  * What to do about some problems, by their names. In English the API itself says it.
@@ -72,6 +75,20 @@ function whereOf(row) {
     return [kpi ? title(kpi) : row.view, ...others.map(([, value]) => String(value))].join(" · ");
 }
 
+/**
+ * Of each figure its last change; none of a figure that is again what was reported.
+ * @param {Row[]} list newest first
+ */
+function newest(list) {
+    /** @type {Map<string, Row>} */
+    const last = new Map();
+    for (const row of list) {
+        const figure = JSON.stringify([row.view, row.period, row.column, row.key]);
+        if (!last.has(figure)) last.set(figure, row);
+    }
+    return [...last.values()].filter((row) => row.current !== row.reported);
+}
+
 /** What was reported, and what it is now. @param {Row[]} list */
 function changes(list) {
     return table({
@@ -103,8 +120,10 @@ function changes(list) {
  * @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile
  */
 export async function restated(needed) {
-    const [{ data }] = await Promise.all([product("restatements", { limit: 100 }), needed]);
-    const list = /** @type {Row[]} */ (data);
+    const [{ data }] = await Promise.all([product("restatements", { limit: LIMIT }), needed]);
+    const list = newest(/** @type {Row[]} */ (data));
+    const closing = catalogue().filter((kpi) => kpi.time_column);
+    const unkept = closing.filter((kpi) => !kpi.has_history);
     const panel = section(
         t("trust.title"),
         list.length
@@ -114,7 +133,10 @@ export async function restated(needed) {
                   h("summary", {}, t("trust.changed", { n: list.length })),
                   changes(list),
               )
-            : h("p", {}, "✓ ", t("trust.same")),
+            : unkept.length < closing.length && h("p", {}, "✓ ", t("trust.same")),
+        data.length === LIMIT && h("p", { class: "note" }, t("trust.limit", { n: LIMIT })),
+        unkept.length > 0 &&
+            h("p", { class: "note" }, t("trust.unkept", { views: unkept.map(title).join(", ") })),
         h("p", { class: "note" }, t("trust.how")),
         h("p", {}, h("a", linkProps({ vista: "indicadores" }), t("trust.meaning"))),
     );

@@ -1,6 +1,6 @@
 // Resumen: six big numbers, what is wrong, how old the data are.
 
-import { ifAllowed, product, rows } from "../api.js";
+import { ifAllowed, orElse, product, rows } from "../api.js";
 import { columnOf, kpiOf, label } from "../catalogue.js";
 import { field, timeField, upToRefresh } from "../data.js";
 import { h } from "../dom.js";
@@ -182,6 +182,18 @@ async function live(needed) {
     );
 }
 
+/**
+ * Nothing where a token may not see it, and at a hub, which has no offers. Else: that it failed.
+ * @param {import("../api.js").ApiError} error
+ */
+function noLive(error) {
+    if ([403, 404].includes(error.status)) return null;
+    return section(
+        t("live.title"),
+        h("p", { class: "note" }, t("live.away", { why: error.message })),
+    );
+}
+
 /** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
 export default async function resumen(needed) {
     const { ciudad, hasta } = state();
@@ -196,7 +208,7 @@ export default async function resumen(needed) {
         newest("previous", 13),
         newest("year", 2),
         product("health"),
-        ifAllowed(live(needed)),
+        orElse(live(needed), noLive),
         ifAllowed(lights(needed)),
         restated(needed),
         needed,

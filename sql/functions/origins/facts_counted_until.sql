@@ -1,0 +1,34 @@
+-- Says until when all that happened is in the facts.
+--
+-- Invariant: a period that ends later may lack rows in them: a publisher, an origin or a site was
+-- behind at the last refresh. -infinity where nobody knows. What a subscription lacks within the
+-- setting replica_lag counts, too. A pinned clock does not count with it: its instants are others
+-- than those of a publisher.
+
+CREATE OR REPLACE FUNCTION kpi_engine.facts_counted_until()
+RETURNS timestamptz
+LANGUAGE sql
+STABLE PARALLEL RESTRICTED
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $facts_counted_until$
+    SELECT least(
+        analytics.now(),
+        CASE
+            WHEN engine_state.facts_behind IS NOT NULL
+                THEN coalesce(engine_state.facts_counted_as_of, '-infinity')
+            WHEN
+                analytics.now() BETWEEN clock_timestamp() - kpi_engine.clock_tolerance()
+                AND clock_timestamp() + kpi_engine.clock_tolerance()
+                THEN engine_state.facts_counted_as_of
+        END,
+        (SELECT min(coalesce(sites.since, '-infinity')) FROM kpi_engine.partial_sites() AS sites)
+    )
+    FROM kpi_engine.engine_state;
+$facts_counted_until$;
+
+COMMENT ON FUNCTION kpi_engine.facts_counted_until() IS
+'Until when the changes of all publishers, origins and sites are in the facts; -infinity if that '
+'is not known. Internal to kpi_engine.run_refresh().';
+
+REVOKE ALL ON FUNCTION kpi_engine.facts_counted_until() FROM public;

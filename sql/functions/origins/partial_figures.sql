@@ -1,0 +1,48 @@
+-- Lists what the figures lack rows of at this moment, and since when.
+--
+-- Invariant: a row for each of several origins that is behind, or was at the last refresh; for the
+-- subscriptions of one origin; and for each site of a hub that gave nothing, or is behind itself.
+-- Each answer of the HTTP API and each digest asks this. Usually there is none of them.
+
+CREATE OR REPLACE FUNCTION kpi_engine.partial_figures()
+RETURNS TABLE (origen text, since timestamptz, is_site boolean)
+LANGUAGE plpgsql
+STABLE PARALLEL RESTRICTED
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $partial_figures$
+BEGIN
+    IF EXISTS (SELECT FROM kpi_engine.origin_marks) THEN
+        RETURN QUERY
+            SELECT
+                origins.origen,
+                CASE WHEN origins.is_behind THEN origins.as_of ELSE origins.counted_as_of END,
+                false
+            FROM analytics.origins() AS origins
+            WHERE origins.is_partial;
+    ELSIF EXISTS (SELECT FROM kpi_engine.followed_tables) THEN
+        RETURN QUERY
+            SELECT
+                behind.subscription,
+                coalesce(
+                    CASE WHEN engine_state.facts_behind IS NULL THEN behind.as_of END,
+                    engine_state.facts_counted_as_of
+                ),
+                false
+            FROM kpi_engine.engine_state
+            CROSS JOIN analytics.replication() AS behind
+            WHERE
+                engine_state.facts_behind IS NOT NULL
+                -- A worker ends with a standby's recovery.
+                OR NOT pg_is_in_recovery() AND EXISTS (SELECT FROM kpi_engine.replica_problem());
+    END IF;
+    RETURN QUERY SELECT sites.site, sites.since, true FROM kpi_engine.partial_sites() AS sites;
+END;
+$partial_figures$;
+
+COMMENT ON FUNCTION kpi_engine.partial_figures() IS
+'The origins, subscriptions and sites of which the figures lack rows, each with the instant until '
+'when its changes are counted (NULL: not known). No row: the figures are whole. Internal to the '
+'header X-Partial and to digests.';
+
+REVOKE ALL ON FUNCTION kpi_engine.partial_figures() FROM public;
