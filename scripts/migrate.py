@@ -448,6 +448,8 @@ class Migration:
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
         reworded = False
+        if any(migration.name not in self.ledger for migration in self.migrations):
+            prerequisites.refuse_broad_publications(self.connection)
         for migration in self.migrations:
             if migration.name not in self.ledger:
                 # Before it locks a table: a refresh writes to all of them, and people read them.

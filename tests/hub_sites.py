@@ -68,4 +68,4 @@ def partial_header(database: Database) -> str | None:
             "current_setting('response.headers')::json) AS listed (item) "
             "WHERE item ->> 'X-Partial' IS NOT NULL"
         ).fetchone()
-        return row and str(row[0])
+        return str(row[0]) if row else None

@@ -20,12 +20,21 @@ import pytest
 
 import oracle
 from capture.origins import differences
-from capture.subscriber import Pair, ReplicaArena, make_publisher, publishing_cluster
+from capture.subscriber import (
+    Pair,
+    ReplicaArena,
+    load_into,
+    make_publisher,
+    publishing_cluster,
+)
 from checkup.test_doctor import examine, findings_of
 from cluster import Cluster
+from commandline.console import UserError
 from conftest import Database, Server, fresh_database, install, load_and_migrate
+from development.replication import PUBLICATION
 from faults.killing import POINTS_OF_A_REFRESH, VICTIMS, Work, held, kill, with_patience
 from marketplace import BASE_SEED, SMALL, Generation, fill
+from migrate import migrate
 from sequences import Sequence, Totals, audited, refresh, view_differences
 from source.test_source_binding import problems
 from webapi.test_standby import standby_of
@@ -377,6 +386,52 @@ def test_figures_that_lack_what_the_copy_lacks_are_marked_and_not_reported(pair:
         "kpi_engine.publications WHERE view_name = 'mv_embudo_operativo')"
     ) == [("2026-11-30",)]
     assert subscriber.rows("SELECT count(*) FROM analytics.restatements") == [(0,)]
+
+
+def test_the_package_at_a_publisher_of_all_tables_stops_no_subscriber(
+    publishing: Cluster, system_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for subscriber in fresh_database(system_server):
+        load_into(subscriber, "A", None)
+        publisher = make_publisher(publishing, subscriber.name, "A")
+        pair = Pair(publisher, subscriber)
+        try:
+            pair.subscribe()
+            for dry_run in (True, False):
+                with pytest.raises(UserError) as refused:
+                    migrate(publisher.url, dry_run=dry_run)
+                assert "sends all tables, so also those of this package" in str(refused.value)
+                assert f"slot {pair.name} may be one" in str(refused.value)
+            assert publisher.rows("SELECT to_regnamespace('kpi_engine')::text") == [(None,)]
+            # What the hint says.
+            publisher.execute("CREATE PUBLICATION source_tables FOR TABLES IN SCHEMA public")
+            subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} SET PUBLICATION source_tables")
+            publisher.execute(f"DROP PUBLICATION {PUBLICATION}")
+            migrate(publisher.url)
+            with publisher.session() as connection:
+                fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+            refresh(publisher, NOW)
+            pair.catch_up()
+            assert findings_of(publisher, "subscribers of others") == []
+
+            # The fault that is refused. A reader that needs no tables may be told of.
+            publisher.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+            monkeypatch.setenv("PGOPTIONS", "-c analytics.subscribers_ready=yes")
+            assert migrate(publisher.url) == []
+            monkeypatch.delenv("PGOPTIONS")
+            (finding,) = findings_of(publisher, "subscribers of others")
+            assert "publication everything sends the tables of this package" in finding["message"]
+            subscriber.execute(
+                f"ALTER SUBSCRIPTION {pair.name} SET PUBLICATION everything WITH (refresh = false)"
+            )
+            refresh(publisher, NOW)
+            publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 3")
+            subscriber.wait_until(
+                "SELECT apply_error_count > 1 FROM pg_stat_subscription_stats "
+                f"WHERE subname = '{pair.name}'"
+            )
+        finally:
+            pair.unsubscribe()
 
 
 def blocked(pair: Pair, holder: psycopg.Connection) -> None:

@@ -221,6 +221,27 @@ BEGIN
                         WHEN v_is_on THEN '' ELSE 'off: every refresh computes everything again'
                     END,
                     ARRAY[]::text[];
+        WHEN 'subscribers of others' THEN
+            RETURN QUERY
+                SELECT
+                    'warning',
+                    format(
+                        'publication %s sends the tables of this package, too: a subscriber without '
+                        'them, or without a column of a later version, stops', broad.publication
+                    ),
+                    ARRAY[
+                        'CREATE PUBLICATION source_tables FOR TABLES IN SCHEMA '
+                        || (
+                            SELECT string_agg(quote_ident(source.source_schema), ', ')
+                            FROM kpi_engine.sources() AS source
+                        ) || ';',
+                        '-- at each subscriber: ALTER SUBSCRIPTION … SET PUBLICATION source_tables;',
+                        format('DROP PUBLICATION %I;', broad.publication),
+                        format(
+                            '-- or, if its readers need no tables: ALTER DATABASE %I SET '
+                            'analytics.subscribers_ready = ''yes'';', current_database())
+                    ]
+                FROM kpi_engine.broad_publications() AS broad;
         WHEN 'ways around capture' THEN
             RETURN QUERY
                 SELECT
@@ -346,6 +367,7 @@ right to read: analytics_owner may read all rows and columns that it needs
 code of others: no function of another role runs when a refresh reads the source
 change capture: each operational table has its working triggers
 ways around capture: nothing writes to the tables without firing the triggers
+subscribers of others: no publication sends our tables to a subscriber that may not have them
 indexes: the source has the indexes that a refresh needs
 requests without a month: each request has a date from 2000 to 2099
 values that can''t be counted: no row holds a value that is too large or too long
