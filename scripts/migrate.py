@@ -76,6 +76,8 @@ WORTH_ANOTHER_TRY = (
     psycopg.errors.InternalError_,
     psycopg.errors.DeadlockDetected,
 )
+# What a refresh reads and writes.
+RELATION_KINDS = ("view", "materialized view")
 TRIES = 5
 
 
@@ -223,6 +225,19 @@ class Migration:
     def pending_migrations(self) -> list[SqlFile]:
         """Return the migrations that were not applied yet."""
         return [migration for migration in self.migrations if migration.name not in self.ledger]
+
+    def changes_relations(self) -> bool:
+        """Tell whether tables or views will be made, changed or dropped.
+
+        Of a hub only what migrations do is known before its objects are.
+        """
+        wanted = {item.name: item.checksum for item in self.objects if item.kind in RELATION_KINDS}
+        known = {
+            name: checksum
+            for name, (kind, checksum, *_) in self.ledger.items()
+            if kind in RELATION_KINDS
+        }
+        return bool(self.pending_migrations()) or (not self.is_hub() and wanted != known)
 
     def is_pending(self, item: SqlFile) -> bool:
         """Tell whether an object has to be applied: new, changed, forced or gone."""
@@ -448,12 +463,10 @@ class Migration:
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
         reworded = False
-        if any(migration.name not in self.ledger for migration in self.migrations):
+        if self.pending_migrations():
             prerequisites.refuse_broad_publications(self.connection)
         for migration in self.migrations:
             if migration.name not in self.ledger:
-                # Before it locks a table: a refresh writes to all of them, and people read them.
-                self.hold_refreshes()
                 started = time.monotonic()
                 self.execute_file(migration)
                 self.record(migration, started)
@@ -1111,6 +1124,9 @@ class Migration:
         )
         with acting_as(connection):
             self.read_ledger()
+            if self.ledger and self.changes_relations():
+                # Before it locks one: a refresh writes to all of them, and people read them.
+                self.hold_refreshes()
             self.apply_migrations()
             self.add_settings()
             self.apply_all_objects()

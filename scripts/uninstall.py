@@ -1,5 +1,7 @@
 """Takes teloo-analytics out of a database: every trace of it, and nothing of anybody else's."""
 
+import time
+
 import psycopg
 from psycopg import sql
 
@@ -27,8 +29,16 @@ from database.prerequisites import (
     scalar,
 )
 
-# How often an uninstallation is tried that others' locks get in the way of.
-ATTEMPTS = 5
+# How long others' locks on our objects are waited for, and the longest wait with locks of our own.
+PATIENCE_SECONDS = 60.0
+LOCK_TIMEOUT = "100ms"
+OUR_LOCKERS = """
+    SELECT kpi_engine.table_lockers(ARRAY(
+        SELECT pg_class.oid FROM pg_class
+        INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+        WHERE pg_namespace.nspname = ANY (%s) AND pg_class.relkind <> 'i'
+    ))
+"""
 
 
 def refuse_foreign_objects(connection: psycopg.Connection) -> None:
@@ -113,6 +123,38 @@ def drop_objects(connection: psycopg.Connection) -> None:
         except psycopg.errors.InsufficientPrivilege:
             if role == OWNER:
                 raise
+
+
+def drop_triggers_and_objects(connection: psycopg.Connection) -> int:
+    """Drop the triggers of change capture and all objects; return how many triggers.
+
+    Dropping a trigger locks its table against everybody until the transaction ends. So it begins
+    when nobody else has a lock on our objects, and tries again where it would have to wait. Raises
+    UserError, with nothing changed, where somebody reads them for longer than PATIENCE_SECONDS.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    is_told = False
+    while True:
+        readers = scalar(connection, OUR_LOCKERS, list(SCHEMAS))
+        if readers is None:
+            try:
+                with connection.transaction():
+                    dropped = capture.remove(connection)
+                    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                    drop_objects(connection)
+                    connection.execute("SET LOCAL lock_timeout = 0")
+                return dropped
+            except capture.BUSY:
+                readers = scalar(connection, OUR_LOCKERS, list(SCHEMAS)) or "another session"
+        if time.monotonic() > deadline:
+            raise UserError(
+                "objects of this package are in use all the time; nothing was changed",
+                f"{readers}\nTry again when these transactions are done.",
+            )
+        if not is_told:
+            LOGGER.info("waiting for who uses objects of this package: %s", readers)
+            is_told = True
+        time.sleep(0.2)
 
 
 def drop_roles(connection: psycopg.Connection) -> list[str]:
@@ -229,21 +271,10 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
     """Remove the package from a database, in one transaction.
 
     Returns the roles that stay because something else uses them, or None where the
-    package was not installed. Touches no source table. Raises UserError, with nothing
-    changed, where other people's objects read ours. With ``dry_run`` it does the same and
-    rolls back. A reader or a tick that is at work can make it the victim of a deadlock:
-    then it starts again, up to ATTEMPTS times.
+    package was not installed. Touches no source table, and locks none while it waits for
+    somebody. Raises UserError, with nothing changed, where other people's objects read ours, or
+    where ours are in use all the time. With ``dry_run`` it does the same and rolls back.
     """
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return remove(url, dry_run)
-        except psycopg.errors.DeadlockDetected:
-            LOGGER.warning("a deadlock with another session; again (%d of %d)", attempt, ATTEMPTS)
-    return remove(url, dry_run)
-
-
-def remove(url: str, dry_run: bool) -> list[str] | None:
-    """Remove the package as uninstall() does, once."""
     with prerequisites.connect(url, "uninstall") as connection:
         done: list[str] = []
         lost: list[str] = []
@@ -279,8 +310,10 @@ def remove(url: str, dry_run: bool) -> list[str] | None:
                 done += drop_pg_cron(connection)
         restore_search_path(connection, is_installed, default_path)
         if is_installed:
-            done.append(f"{capture.remove(connection)} trigger(s) of change capture")
-        drop_objects(connection)
+            dropped = drop_triggers_and_objects(connection)
+            done.append(f"{dropped} trigger(s) of change capture")
+        else:
+            drop_objects(connection)
         for schema in (SCHEMA, ENGINE_SCHEMA):
             if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", schema):
                 raise UserError(

@@ -21,6 +21,10 @@ BEGIN
 
     PERFORM set_config('role', 'analytics_owner', true);
     PERFORM pg_temp.release_read_ledger();
+    IF pg_temp.release_changes_relations() THEN
+        -- Before it locks one: a refresh writes to all of them, and people read them.
+        PERFORM pg_temp.release_hold_refreshes();
+    END IF;
     PERFORM pg_temp.release_migrate();
     PERFORM pg_temp.release_apply_all(false, ARRAY['function', 'view', 'materialized view']);
     PERFORM pg_temp.release_bind();

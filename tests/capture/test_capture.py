@@ -720,6 +720,30 @@ def live_months_are_right(database: Database) -> bool:
     ] == live
 
 
+def cut_in_two(database: Database, table: str) -> None:
+    """Make a refreshed marketplace of which one table has the partitions lower and upper."""
+    load_source_schema(database.url)
+    foreign_keys = database.rows(
+        "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) "
+        "FROM pg_constraint WHERE contype = 'f' AND connamespace = 'public'::regnamespace"
+    )
+    database.execute(
+        *(str(statement) for (statement,) in foreign_keys),
+        f"ALTER TABLE public.{table} RENAME TO original",
+        f"CREATE TABLE public.{table} (LIKE public.original INCLUDING DEFAULTS, "
+        "PRIMARY KEY (id)) PARTITION BY HASH (id)",
+        f"CREATE TABLE public.lower PARTITION OF public.{table} "
+        "FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        f"CREATE TABLE public.upper PARTITION OF public.{table} "
+        "FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "DROP TABLE public.original CASCADE",
+    )
+    migrate(database.url)
+    with database.session() as connection:
+        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+    refresh(database, NOW)
+
+
 # Each table, cut in two; of each, one part goes.
 @pytest.mark.parametrize(
     "table", [table for table in NOTED if table not in ("auditoria_tiendas", "usuarios")]
@@ -731,29 +755,41 @@ def live_months_are_right(database: Database) -> bool:
 def test_a_partition_of_any_table_that_goes_with_its_rows_is_subtracted(
     system_database: Database, table: str, going: str
 ) -> None:
-    load_source_schema(system_database.url)
-    foreign_keys = system_database.rows(
-        "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) "
-        "FROM pg_constraint WHERE contype = 'f' AND connamespace = 'public'::regnamespace"
-    )
-    system_database.execute(
-        *(str(statement) for (statement,) in foreign_keys),
-        f"ALTER TABLE public.{table} RENAME TO original",
-        f"CREATE TABLE public.{table} (LIKE public.original INCLUDING DEFAULTS, "
-        "PRIMARY KEY (id)) PARTITION BY HASH (id)",
-        f"CREATE TABLE public.lower PARTITION OF public.{table} "
-        "FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
-        f"CREATE TABLE public.upper PARTITION OF public.{table} "
-        "FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
-        "DROP TABLE public.original CASCADE",
-    )
-    migrate(system_database.url)
-    with system_database.session() as connection:
-        fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
-    refresh(system_database, NOW)
+    cut_in_two(system_database, table)
     assert system_database.rows("SELECT count(*) > 0 FROM public.upper") == [(True,)]
     system_database.execute(going.format(table=f"public.{table}", part="public.upper"))
     assert view_differences(system_database, NOW)
+    assert refresh(system_database, NOW)[0] == "incremental"
+    assert view_differences(system_database, NOW) == []
+    assert audited(system_database) == 0
+
+
+def test_a_partition_that_goes_in_the_middle_of_a_rebuild_is_subtracted(
+    system_database: Database,
+) -> None:
+    """Its rows came after the last refresh: only what the rebuild fills has them."""
+    cut_in_two(system_database, "ofertas")
+    detach = "ALTER TABLE public.ofertas DETACH PARTITION public.upper"
+    with system_database.session() as worker:
+        worker.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        worker.execute(detach)
+        worker.execute("SELECT * FROM analytics.refresh_all_mv()")
+        worker.execute(
+            "ALTER TABLE public.ofertas ATTACH PARTITION public.upper "
+            "FOR VALUES WITH (MODULUS 2, REMAINDER 1)"
+        )
+        worker.execute("CALL analytics.tick()")
+        worker.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
+        row = worker.execute("SELECT kpi_engine.begin_rebuild(true)").fetchone()
+        assert row
+        for batch in row[0]:
+            worker.execute("SELECT kpi_engine.continue_rebuild(%s)", [batch])
+        worker.execute(detach)
+        worker.execute("CALL analytics.tick()")
+        for last in (None, 0):
+            worker.execute("SELECT kpi_engine.continue_rebuild(%s::integer)", [last])
+        worker.execute("SELECT pg_advisory_unlock(kpi_engine.refresh_lock_key())")
+    assert system_database.rows("SELECT analytics.capture_gap()") == [(None,)]
     assert refresh(system_database, NOW)[0] == "incremental"
     assert view_differences(system_database, NOW) == []
     assert audited(system_database) == 0

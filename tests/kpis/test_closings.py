@@ -362,3 +362,16 @@ def test_nobody_saw_a_view_while_it_was_gone(market: Database, tmp_path: Path, w
     market.execute("SELECT kpi_engine.trim_publications('2030-01-01')")
     with pytest.raises(psycopg.Error, match="when the view was taken away"):
         shown(now, "as_of=2026-05-31")
+
+
+def test_a_view_that_was_emptied_and_filled_by_hand_is_known_again(market: Database) -> None:
+    assert not refresh(market, "2026-11-24 01:00:00-05")
+    market.execute(f"REFRESH MATERIALIZED VIEW analytics.{MONTHS} WITH NO DATA")
+    migrate(market.url)
+    market.execute(f"REFRESH MATERIALIZED VIEW analytics.{MONTHS}")
+    now = "2026-11-24 02:00:00-05"
+    with pytest.raises(psycopg.Error, match="was taken away at"):
+        kpi(market, now, MONTHS, "as_of=2026-11-24T01:30-05:00")
+    assert not refresh(market, now)
+    assert kpi(market, "2026-11-24 03:00:00-05", MONTHS, "as_of=2026-11-24T02:30-05:00")
+    assert one(market, now, "SELECT reason FROM kpi_engine.view_staleness() LIMIT 1") is None

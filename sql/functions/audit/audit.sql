@@ -35,6 +35,7 @@ BEGIN
                   DETAIL = format('Got part %s of %s.', p_part, p_parts),
                   HINT = 'Omit both for everything; else 1 <= p_part <= p_parts.';
     END IF;
+    PERFORM kpi_engine.refuse_serializable('an audit', 'SELECT analytics.audit()');
     PERFORM kpi_engine.hold_refresh_lock();
     PERFORM kpi_engine.require_source();
     IF kpi_engine.next_rebuild_reason() IS NOT NULL THEN

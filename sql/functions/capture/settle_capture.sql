@@ -99,8 +99,10 @@ BEGIN
     WHERE
         engine_state.capture_signature <> v_now
         OR engine_state.parts_with_rows IS DISTINCT FROM v_have_rows;
+    -- What is gone was subtracted from the active sets alone. The set that a rebuild fills may have
+    -- it: with the signature of its plan, this is done again when it is active.
     UPDATE kpi_engine.rebuild_batches SET capture_signature = v_now
-    WHERE rebuild_batches.capture_signature = v_known;
+    WHERE rebuild_batches.capture_signature = v_known AND v_gone_views IS NULL;
     RETURN true;
 END;
 $settle_capture$;

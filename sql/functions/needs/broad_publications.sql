@@ -1,9 +1,9 @@
 -- Lists the publications that send our tables to subscribers that may not have them.
 --
--- Invariant: no row where nobody can be hurt: without a slot of pgoutput there is no subscriber. The
--- worker of a subscriber stops at the first row of a table that it does not have, and with it all
--- replication. PostgreSQL can't leave tables out of FOR ALL TABLES. Who says that all readers are
--- ready (analytics.subscribers_ready) is believed. Migrate runs this query from the file.
+-- Invariant: no row where nobody can be hurt: without a slot of pgoutput there is no subscriber.
+-- The worker of a subscriber stops at the first row of a table that it does not have, and with it
+-- all replication. PostgreSQL can't leave tables out of FOR ALL TABLES. Who says that all readers
+-- are ready (analytics.subscribers_ready) is believed. Migrate runs this query from the file.
 
 CREATE OR REPLACE FUNCTION kpi_engine.broad_publications()
 RETURNS TABLE (publication text, slots text[])

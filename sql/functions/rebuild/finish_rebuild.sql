@@ -18,6 +18,11 @@ BEGIN
         UPDATE kpi_engine.engine_state SET
             time_zone = batch.time_zone,
             capture_signature = batch.capture_signature,
+            -- Look closely the next time: what went meanwhile may be in the sets of now.
+            catalog_fingerprint = CASE
+                WHEN batch.capture_signature = engine_state.capture_signature
+                    THEN engine_state.catalog_fingerprint
+            END,
             database_identity = kpi_engine.database_identity(),
             today = p_today,
             -- A later reason stays.

@@ -43,16 +43,7 @@ BEGIN
                   DETAIL = 'Got NULL.',
                   HINT = 'Omit it for an ordinary refresh.';
     END IF;
-    -- The reads of a serializable refresh could make writers fail.
-    IF current_setting('transaction_isolation') = 'serializable' THEN
-        RAISE EXCEPTION 'a refresh must not run in a serializable transaction'
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'It could make serializable writers fail; nothing was changed.',
-                  HINT = kpi_engine.setting_origin(
-                             'default_transaction_isolation', 'read committed')
-                         || 'BEGIN ISOLATION LEVEL READ COMMITTED; SELECT * FROM refresh_all_mv(); '
-                         'COMMIT;';
-    END IF;
+    PERFORM kpi_engine.refuse_serializable('a refresh', 'SELECT * FROM refresh_all_mv()');
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'a refresh must run at the primary: this server is a standby'
             USING ERRCODE = 'read_only_sql_transaction',

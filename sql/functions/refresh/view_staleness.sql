@@ -68,6 +68,16 @@ BEGIN
                     IS DISTINCT FROM kpi_engine.settings_checksum()
                     THEN 'a setting changed'
                 WHEN view_state.is_void THEN 'a rule that it follows changed'
+                -- Somebody emptied it, and filled it by hand.
+                WHEN
+                    (
+                        SELECT latest.shown_until
+                        FROM kpi_engine.publications AS latest
+                        WHERE latest.view_name = views.view_name
+                        ORDER BY latest.run_id DESC
+                        LIMIT 1
+                    ) IS NOT NULL
+                    THEN 'it was empty'
                 -- Such as after a restore.
                 WHEN view_state.noted_relation IS DISTINCT FROM views.relation::oid
                     THEN 'the history does not have it yet'
