@@ -150,7 +150,10 @@ def test_no_write_fires_both_kinds_of_triggers(pair: Pair) -> None:
 
 def test_truncate_at_the_publisher_computes_everything(pair: Pair) -> None:
     pair.publisher.execute("TRUNCATE public.solicitudes CASCADE")
-    assert right_after(pair, "full") == "a source table was truncated"
+    assert (
+        right_after(pair, "full")
+        == "a source table was truncated, or one above several was written to"
+    )
 
 
 def test_what_is_copied_and_what_comes_before_the_triggers_is_computed(pair: Pair) -> None:

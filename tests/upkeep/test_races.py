@@ -400,7 +400,7 @@ def test_refresh_waits_for_a_truncate_and_then_all_is_right(
         assert [row[1] for row in result.result(timeout=120)] == ["SUCCESS"] * 9
     runs = [last_run_of(market), refresh(market, NOW)]
     # The one that waited may have taken the log before or after TRUNCATE was committed.
-    was_full = ("full", "a source table was truncated") in runs
+    was_full = ("full", "a source table was truncated, or one above several was written to") in runs
     assert was_full == (end == "COMMIT"), runs
     assert view_differences(market, NOW) == []
     assert audited(market) == 0
@@ -411,6 +411,9 @@ def test_truncate_and_fill_in_one_transaction_is_one_full_refresh(market: Databa
         connection.execute("TRUNCATE public.usuarios CASCADE")
         fill(connection, BASE_SEED + 1, "A", TODAY, size=SMALL)
         connection.commit()
-    assert refresh(market, NOW) == ("full", "a source table was truncated")
+    assert refresh(market, NOW) == (
+        "full",
+        "a source table was truncated, or one above several was written to",
+    )
     assert view_differences(market, NOW) == []
     assert refresh(market, NOW)[0] == "unchanged"

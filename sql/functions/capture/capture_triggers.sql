@@ -96,7 +96,9 @@ BEGIN
                 needed.trigger_name,
                 format(needed.words, needed.relation::regclass),
                 needed.function_name,
-                CASE WHEN needed.kind <> 'truncate' THEN quote_literal(needed.entity) END
+                CASE
+                    WHEN needed.function_name <> 'note_truncate' THEN quote_literal(needed.entity)
+                END
             ),
             needed.firing,
             pg_proc.oid IS NOT NULL,
@@ -104,8 +106,8 @@ BEGIN
                 pg_trigger.tgenabled = left(needed.firing, 1)::"char"
                 AND pg_trigger.tgtype = needed.event_bits
                 AND pg_proc.proname = needed.function_name
-                AND pg_trigger.tgargs = CASE needed.kind
-                    WHEN 'truncate' THEN ''::bytea
+                AND pg_trigger.tgargs = CASE needed.function_name
+                    WHEN 'note_truncate' THEN ''::bytea
                     ELSE convert_to(needed.entity, 'UTF8') || '\x00'::bytea
                 END,
                 false

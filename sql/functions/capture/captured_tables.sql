@@ -6,6 +6,8 @@
 -- or foreign table can't be captured.
 -- A partition is gone as soon as its DETACH … CONCURRENTLY has begun: the parent shows its rows no
 -- more. A table above ours stays in the list until the end: older snapshots still write through it.
+-- A table above or below several of ours, with rows of several kinds: any write to it means that
+-- everything may have changed.
 -- place is table for a table that a src_ view reads or that has the name; part for one below it;
 -- whole for one above it.
 
@@ -92,10 +94,20 @@ BEGIN
             found.relation,
             pg_class.relkind::char,
             found.entity,
-            found.function_name,
+            CASE WHEN found.has_one_kind THEN found.function_name ELSE 'note_truncate' END,
             found.view_name,
             found.place
-        FROM (SELECT below.* FROM below UNION ALL SELECT above.* FROM above) AS found
+        FROM (
+            SELECT
+                listed.*,
+                min(listed.kind) OVER of_relation = max(listed.kind) OVER of_relation AS has_one_kind
+            FROM (
+                SELECT below.*, concat_ws(' ', below.entity, below.function_name) AS kind FROM below
+                UNION ALL
+                SELECT above.*, concat_ws(' ', above.entity, above.function_name) FROM above
+            ) AS listed
+            WINDOW of_relation AS (PARTITION BY listed.relation)
+        ) AS found
         INNER JOIN pg_class ON pg_class.oid = found.relation
         ORDER BY found.relation, array_position(ARRAY['table', 'part', 'whole'], found.place);
 END;

@@ -79,6 +79,11 @@ BEGIN
             AND captured.relation_kind = 'r'
             AND pg_relation_size(captured.relation) > 0
     LOOP
+        IF v_part.key_column IS NULL THEN
+            -- It has rows of several kinds.
+            INSERT INTO kpi_engine.change_log (entity) VALUES ('everything');
+            CONTINUE;
+        END IF;
         -- It reads through the parent table. We may have no right on the partition itself.
         EXECUTE format(
             'INSERT INTO kpi_engine.change_log (entity, key)
