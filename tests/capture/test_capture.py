@@ -25,6 +25,7 @@ from marketplace import (
 from migrate import migrate
 from oracle import all_differences, compute, read_views
 from sequences import audited, refresh, small_marketplace, view_differences
+from source.test_source_binding import problems
 
 TAKES_MINUTES = True
 
@@ -978,3 +979,38 @@ def test_a_table_above_several_of_ours_means_everything(market_a: Database) -> N
     market_a.execute("UPDATE public.solicitudes SET estado = 'ABIERTA'")
     assert refresh(market_a, NOW)[0] == "incremental"
     leave_it_well(market_a)
+
+
+def test_health_names_the_cure_that_closes_the_gap(market_a: Database) -> None:
+    def gap() -> str:
+        return str(problems(market_a)["capture_gap"][1])
+
+    market_a.execute("ALTER TABLE public.usuarios DISABLE TRIGGER USER")
+    assert (
+        ": CALL analytics.apply_change_capture(); as the owner of the operational tables" in gap()
+    )
+    market_a.execute(
+        "CALL analytics.apply_change_capture()",
+        "CREATE INDEX theirs ON kpi_engine.change_log (entity)",
+    )
+    assert ": take away what was added to kpi_engine.change_log" in gap()
+    market_a.execute("DROP INDEX kpi_engine.theirs")
+    assert "capture_gap" not in problems(market_a)
+    leave_it_well(market_a)
+
+
+def test_health_does_not_ask_for_triggers_on_a_view(market_a: Database) -> None:
+    market_a.execute(
+        "ALTER TABLE public.auditorias_tiendas RENAME TO of_tienda",
+        "CREATE VIEW public.auditorias_tiendas AS SELECT * FROM public.of_tienda",
+    )
+    migrate(market_a.url)
+    refresh(market_a, NOW)
+    message = str(problems(market_a)["capture_gap"][1])
+    assert "auditorias_tiendas can't have triggers: a view or foreign table" in message
+    assert "SELECT analytics.set_setting('change_capture', 'off'); then CALL" in message
+    market_a.execute(
+        "SELECT analytics.set_setting('change_capture', 'off')",
+        "CALL analytics.apply_change_capture()",
+    )
+    assert "capture_gap" not in problems(market_a)

@@ -934,3 +934,33 @@ def test_a_fact_with_two_rows_for_a_key_is_named(market: Database, tree: Path) -
     assert failed_refresh(market) == {(TWO_ROWS, "TA003")}
     with market.session() as connection, pytest.raises(psycopg.Error, match=re.escape(TWO_ROWS)):
         connection.execute("CALL analytics.rebuild()")
+
+
+def test_a_site_notes_the_keys_of_facts_that_only_a_view_reads(
+    market: Database, tree: Path
+) -> None:
+    (tree / "views" / "facts" / "recomputed_store_facts.sql").write_text(
+        "CREATE OR REPLACE VIEW kpi_engine.recomputed_store_facts AS "
+        "SELECT id AS auditoria_id, puntaje_confianza::numeric AS score "
+        "FROM kpi_engine.src_auditorias_tiendas;\n"
+        "COMMENT ON VIEW kpi_engine.recomputed_store_facts IS 'Scores.';\n"
+        "COMMENT ON COLUMN kpi_engine.recomputed_store_facts.auditoria_id IS 'Its id.';\n"
+        "COMMENT ON COLUMN kpi_engine.recomputed_store_facts.score IS 'Its score.';\n"
+        "SELECT kpi_engine.declare_derived_table('store_facts', 'key', ARRAY['auditoria_id'],\n"
+        "    p_source_view => 'src_auditorias_tiendas',\n"
+        '    p_entities => \'{"auditoria": "auditoria_id"}\');\n',
+        encoding="utf-8",
+    )
+    market.execute("SELECT analytics.set_setting('hub_days', '30')")
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    refresh(market, NOW)
+    market.execute(
+        "UPDATE auditorias_tiendas SET puntaje_confianza = coalesce(puntaje_confianza, 0) + 1 "
+        "WHERE id = (SELECT min(id::text)::uuid FROM auditorias_tiendas)"
+    )
+    assert refresh(market, NOW)[0] == "incremental"
+    assert market.rows(
+        "SELECT keys = ARRAY(SELECT min(id::text)::uuid FROM auditorias_tiendas) "
+        "FROM kpi_engine.hub_changes WHERE table_name = 'store_facts'"
+    ) == [(True,)]

@@ -24,14 +24,8 @@ AS $doctor_source$
 DECLARE
     c_capture constant text := 'CALL analytics.apply_change_capture();  -- as the owner of the '
         || 'operational tables, outside a transaction block';
-    c_capture_off constant text[] := ARRAY[
-        'SELECT analytics.set_setting(''change_capture'', ''off'');',
-        c_capture,
-        '-- Off, every refresh computes everything again: slower, just as right.'
-    ];
     v_is_on boolean;
     v_gap text;
-    v_without_triggers text;
     v_requests bigint;
 BEGIN
     IF p_check IN ('contract', 'right to read') THEN
@@ -189,21 +183,9 @@ BEGIN
         WHEN 'change capture' THEN
             v_gap := analytics.capture_gap();
             IF v_is_on AND v_gap IS NOT NULL THEN
-                SELECT string_agg(tables.relation::regclass::text, ', ' ORDER BY 1)
-                INTO v_without_triggers
-                FROM kpi_engine.captured_tables() AS tables
-                WHERE tables.relation_kind NOT IN ('r', 'p');
                 RETURN QUERY
-                    SELECT
-                        'wrong',
-                        v_gap || coalesce(
-                            '; ' || v_without_triggers
-                            || ' can''t have triggers: a view or foreign table', ''
-                        ),
-                        CASE
-                            WHEN v_without_triggers IS NULL THEN ARRAY[c_capture]
-                            ELSE c_capture_off
-                        END;
+                    SELECT 'wrong', concat_ws('; ', v_gap, cure.reason), cure.statements
+                    FROM kpi_engine.capture_cure() AS cure;
             END IF;
             RETURN QUERY
                 SELECT

@@ -385,14 +385,19 @@ BEGIN
         UNION ALL
         SELECT
             'capture_gap', 'unhealthy',
-            format('%s: CALL analytics.apply_change_capture(); as the owner of the operational '
-                'tables. Until then refreshes compute more than what changed, or everything',
-                capture.gap),
+            format('%s: %s. Until then refreshes compute more than what changed, or everything',
+                concat_ws('; ', capture.gap, cure.reason), cure.in_words),
             NULL
         FROM catalog
         CROSS JOIN LATERAL (
             SELECT CASE WHEN NOT catalog.is_settled THEN analytics.capture_gap() END AS gap OFFSET 0
         ) AS capture
+        CROSS JOIN LATERAL (
+            SELECT cure_of_gap.*
+            FROM kpi_engine.capture_cure() AS cure_of_gap
+            WHERE capture.gap IS NOT NULL
+            OFFSET 0
+        ) AS cure
         WHERE
             analytics.setting('change_capture') = 'on'
             AND capture.gap IS NOT NULL

@@ -47,10 +47,12 @@ AS $upkeep_statement$
         kpi_engine.column_list(p_table.value_columns, 'different.%1$I'),
         kpi_engine.column_list(p_table.key_columns || p_table.value_columns),
         CASE
-            WHEN EXISTS (
-                SELECT FROM kpi_engine.derived_tables AS reader
-                WHERE p_table.table_name = ANY (reader.reads)
-            )
+            WHEN
+                -- A site notes the keys for its hub, too.
+                p_table.upkeep = 'key' OR EXISTS (
+                    SELECT FROM kpi_engine.derived_tables AS reader
+                    WHERE p_table.table_name = ANY (reader.reads)
+                )
                 THEN format(
                     'INSERT INTO kpi_engine.%I (sign, %s) %s',
                     'changed_' || p_table.table_name,
