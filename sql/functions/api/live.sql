@@ -32,7 +32,7 @@ BEGIN
     END IF;
     v_answer := coalesce(v_answer, '[]');
     PERFORM kpi_engine.set_reading_headers(
-        md5(v_answer::text), NULL, analytics.now(), analytics.now(), false);
+        md5(v_answer::text), NULL, analytics.now(), analytics.now(), false, NULL, true);
     RETURN v_answer;
 EXCEPTION
     WHEN query_canceled THEN

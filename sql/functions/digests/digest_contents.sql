@@ -131,7 +131,7 @@ BEGIN
                 )
                 ORDER BY lacking.origen
             )
-            FROM kpi_engine.partial_figures() AS lacking
+            FROM kpi_engine.partial_figures(false) AS lacking
         ),
         'sections', array_to_json(v_sections),
         'csv', v_csv,

@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_calculated_at timestamptz,
     p_refreshed_at timestamptz,
     p_is_stale boolean,
-    p_as_of timestamptz DEFAULT NULL
+    p_as_of timestamptz DEFAULT NULL,
+    p_is_live boolean DEFAULT false
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -32,7 +33,7 @@ BEGIN
         ),
         min(lacking.since) FILTER (WHERE NOT lacking.is_site)
     INTO v_partial, v_partial_since
-    FROM kpi_engine.partial_figures() AS lacking;
+    FROM kpi_engine.partial_figures(p_is_live) AS lacking;
     PERFORM set_config('response.headers', json_agg(
         json_build_object(header.name, header.value)
     )::text, true)
@@ -63,12 +64,12 @@ END;
 $set_reading_headers$;
 
 COMMENT ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean, timestamptz
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean
 ) IS
 'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
 'X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of; X-Partial and X-Partial-Since where figures '
 'lack rows of an origin or a subscription, or news of a site.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean, timestamptz
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean
 ) FROM public;

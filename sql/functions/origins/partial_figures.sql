@@ -1,10 +1,11 @@
 -- Lists what the figures lack rows of at this moment, and since when.
 --
 -- Invariant: a row for each of several origins that is behind, or was at the last refresh; for the
--- subscriptions of one origin; and for each site of a hub that gave nothing, or is behind itself.
--- Each answer of the HTTP API and each digest asks this. Usually there is none of them.
+-- subscriptions of one origin that was behind then, or, of figures of this moment, is behind; and
+-- for each site of a hub that gave nothing, or is behind itself. Each answer of the HTTP API and
+-- each digest asks this. Usually there is none of them.
 
-CREATE OR REPLACE FUNCTION kpi_engine.partial_figures()
+CREATE OR REPLACE FUNCTION kpi_engine.partial_figures(p_is_live boolean)
 RETURNS TABLE (origen text, since timestamptz, is_site boolean)
 LANGUAGE plpgsql
 STABLE PARALLEL RESTRICTED
@@ -20,7 +21,9 @@ BEGIN
                 false
             FROM analytics.origins() AS origins
             WHERE origins.is_partial;
-    ELSIF EXISTS (SELECT FROM kpi_engine.followed_tables) THEN
+    ELSIF p_is_live AND EXISTS (SELECT FROM kpi_engine.followed_tables)
+        OR EXISTS (SELECT FROM kpi_engine.engine_state WHERE engine_state.facts_behind IS NOT NULL)
+    THEN
         RETURN QUERY
             SELECT
                 behind.subscription,
@@ -33,16 +36,18 @@ BEGIN
             CROSS JOIN analytics.replication() AS behind
             WHERE
                 engine_state.facts_behind IS NOT NULL
+                OR p_is_live
                 -- A worker ends with a standby's recovery.
-                OR NOT pg_is_in_recovery() AND EXISTS (SELECT FROM kpi_engine.replica_problem());
+                AND NOT pg_is_in_recovery()
+                AND EXISTS (SELECT FROM kpi_engine.replica_problem());
     END IF;
     RETURN QUERY SELECT sites.site, sites.since, true FROM kpi_engine.partial_sites() AS sites;
 END;
 $partial_figures$;
 
-COMMENT ON FUNCTION kpi_engine.partial_figures() IS
+COMMENT ON FUNCTION kpi_engine.partial_figures(boolean) IS
 'The origins, subscriptions and sites of which the figures lack rows, each with the instant until '
-'when its changes are counted (NULL: not known). No row: the figures are whole. Internal to the '
-'header X-Partial and to digests.';
+'when its changes are counted (NULL: not known). p_is_live: figures of this moment, not those of '
+'the last refresh. No row: the figures are whole. Internal to the header X-Partial and to digests.';
 
-REVOKE ALL ON FUNCTION kpi_engine.partial_figures() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.partial_figures(boolean) FROM public;
