@@ -7,24 +7,29 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.facts_counted_until()
 RETURNS timestamptz
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL RESTRICTED
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $facts_counted_until$
-    SELECT least(
-        analytics.now(),
-        CASE
-            WHEN engine_state.facts_behind IS NOT NULL
-                THEN coalesce(engine_state.facts_counted_as_of, '-infinity')
-            WHEN
-                analytics.now() BETWEEN clock_timestamp() - kpi_engine.clock_tolerance()
-                AND clock_timestamp() + kpi_engine.clock_tolerance()
-                THEN engine_state.facts_counted_as_of
-        END,
-        (SELECT min(coalesce(sites.since, '-infinity')) FROM kpi_engine.partial_sites() AS sites)
-    )
-    FROM kpi_engine.engine_state;
+BEGIN
+    -- PL/pgSQL keeps the plan: each refresh calls this.
+    RETURN (
+        SELECT least(
+            analytics.now(),
+            CASE
+                WHEN engine_state.facts_behind IS NOT NULL
+                    THEN coalesce(engine_state.facts_counted_as_of, '-infinity')
+                WHEN
+                    analytics.now() BETWEEN clock_timestamp() - kpi_engine.clock_tolerance()
+                    AND clock_timestamp() + kpi_engine.clock_tolerance()
+                    THEN engine_state.facts_counted_as_of
+            END,
+            (SELECT min(coalesce(sites.since, '-infinity')) FROM kpi_engine.partial_sites() AS sites)
+        )
+        FROM kpi_engine.engine_state
+    );
+END;
 $facts_counted_until$;
 
 COMMENT ON FUNCTION kpi_engine.facts_counted_until() IS
