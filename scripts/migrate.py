@@ -239,6 +239,13 @@ class Migration:
         }
         return bool(self.pending_migrations()) or (not self.is_hub() and wanted != known)
 
+    def makes_tables(self) -> bool:
+        """Tell whether tables or columns may be made: by migrations, or by declared tables."""
+        return bool(self.pending_migrations()) or any(
+            item.derived_table and self.ledger.get(item.name, ())[:2] != (item.kind, item.checksum)
+            for item in self.objects
+        )
+
     def is_pending(self, item: SqlFile) -> bool:
         """Tell whether an object has to be applied: new, changed, forced or gone."""
         if item.references() & self.names_set_aside or item.name in self.moved:
@@ -463,7 +470,7 @@ class Migration:
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
         reworded = False
-        if self.pending_migrations():
+        if self.makes_tables():
             prerequisites.refuse_broad_publications(self.connection)
         for migration in self.migrations:
             if migration.name not in self.ledger:

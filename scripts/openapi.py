@@ -91,8 +91,9 @@ HEADERS = {
         instant(REFRESHED),
     ),
     "X-Partial": header(
-        "With several origins: those of which the figures lack rows, with commas between, and "
-        "percent-encoded where they are not ASCII. One is behind, or it was at the last refresh. "
+        "The origins, or the one subscription, of which the figures lack rows, with commas "
+        "between, and percent-encoded where they are not ASCII. They were behind at the last "
+        "refresh; one of several origins, or one of live figures, may be behind now. "
         "At a hub: the sites of which it lacks news, each with the instant of the figures that "
         "count. Absent if the figures are whole.",
         text("bogota"),

@@ -145,11 +145,15 @@ def drop_triggers_and_objects(connection: psycopg.Connection) -> int:
                     connection.execute("SET LOCAL lock_timeout = 0")
                 return dropped
             except capture.BUSY:
-                readers = scalar(connection, OUR_LOCKERS, list(SCHEMAS)) or "another session"
+                readers = scalar(connection, OUR_LOCKERS, list(SCHEMAS)) or (
+                    capture.busy_sessions(connection) or "another session"
+                )
         if time.monotonic() > deadline:
             raise UserError(
-                "objects of this package are in use all the time; nothing was changed",
-                f"{readers}\nTry again when these transactions are done.",
+                "objects of this package, or operational tables, are in use all the time; nothing "
+                "was changed",
+                f"{readers}\nStop what reads the views (docs/runbook.md, Removing it), and try "
+                "again when these transactions are done.",
             )
         if not is_told:
             LOGGER.info("waiting for who uses objects of this package: %s", readers)

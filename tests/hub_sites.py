@@ -61,7 +61,7 @@ def united(sources: Several[Source]) -> Source:
 
 def partial_header(database: Database) -> str | None:
     """Return the header X-Partial of an answer at this moment; None without it."""
-    with database.session() as connection:
+    with database.session() as connection, connection.transaction():
         connection.execute("SELECT kpi_engine.set_reading_headers('tag', 1, NULL, NULL, false)")
         row = connection.execute(
             "SELECT item ->> 'X-Partial' FROM json_array_elements("

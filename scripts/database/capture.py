@@ -65,10 +65,10 @@ def busy_sessions(connection: psycopg.Connection) -> str:
     return "" if holders is None else str(holders)
 
 
-def set_triggers(connection: psycopg.Connection, wanted: bool | None = None) -> int:
+def set_triggers(connection: psycopg.Connection) -> int:
     """Create or drop the triggers in the caller's transaction; return how many.
 
-    Without ``wanted`` the setting change_capture says which. Waits for busy tables in attempts of
+    The setting change_capture says which. Waits for busy tables in attempts of
     100 ms, holding nothing in between, for a minute. Raises UserError where they stay busy or the
     role does not own them.
     """
@@ -77,7 +77,7 @@ def set_triggers(connection: psycopg.Connection, wanted: bool | None = None) -> 
     while True:
         try:
             with connection.transaction(), rights_of_owner(connection):
-                changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers(%s)", wanted)
+                changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers()")
             connection.execute("SET LOCAL lock_timeout = 0")
         except BUSY as error:
             holders = busy_sessions(connection) or holders
@@ -137,9 +137,15 @@ def watch_outside(connection: psycopg.Connection) -> list[str]:
 def remove(connection: psycopg.Connection) -> int:
     """Drop all triggers of change capture in the caller's transaction; return how many.
 
-    Those on tables of other services go too.
+    Those on tables of other services go too. One attempt: raises one of BUSY where it would have
+    to wait, and UserError where the role does not own the tables.
     """
     with rights_of_owner(connection):
         if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is not None:
             connection.execute("SELECT analytics.watch_outside_sources(false)")
-    return set_triggers(connection, wanted=False)
+        try:
+            return int(str(scalar(connection, "SELECT kpi_engine.set_capture_triggers(false)")))
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise UserError(
+                f"change capture is as before: {error.diag.message_primary}", details(error)
+            ) from error

@@ -259,9 +259,8 @@ def refuse_broad_publications(connection: psycopg.Connection) -> None:
     """Stop where new tables or columns of ours would stop the subscribers of the source."""
     for publication, slots in ask(connection, "broad_publications"):
         raise UserError(
-            f"publication {publication} sends all tables, so also those of this package; a "
-            f"subscriber that lacks them stops, and slot {' or '.join(slots)} may be one; nothing "
-            "was changed",
+            f"publication {publication} sends the tables of this package, too; a subscriber that "
+            f"lacks them stops, and slot {' or '.join(slots)} may be one; nothing was changed",
             "Let it send what the subscribers need: CREATE PUBLICATION … FOR TABLES IN SCHEMA …; "
             "at each subscriber ALTER SUBSCRIPTION … SET PUBLICATION …; then DROP PUBLICATION "
             f"{publication}. Or install this version at each subscriber first. Where that is "

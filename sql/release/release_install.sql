@@ -25,6 +25,7 @@ BEGIN
         -- Before it locks one: a refresh writes to all of them, and people read them.
         PERFORM pg_temp.release_hold_refreshes();
     END IF;
+    PERFORM pg_temp.release_refuse_publications();
     PERFORM pg_temp.release_migrate();
     PERFORM pg_temp.release_apply_all(false, ARRAY['function', 'view', 'materialized view']);
     PERFORM pg_temp.release_bind();

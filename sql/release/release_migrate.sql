@@ -25,7 +25,6 @@ BEGIN
             );
         END IF;
         IF NOT v_is_applied THEN
-            PERFORM pg_temp.release_refuse_publications();
             v_started_at := clock_timestamp();
             PERFORM pg_temp.release_execute(v_name);
             PERFORM pg_temp.release_record(v_name, 'applied', v_started_at);

@@ -7,12 +7,27 @@ AS $release_refuse_publications$
 DECLARE
     v_broad record;
 BEGIN
+    IF to_regclass('kpi_engine.migration_ledger') IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_temp.release_files
+        WHERE
+            (release_files.kind = 'migration' OR release_files.derived_table IS NOT NULL)
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.migration_ledger AS ledger
+                WHERE
+                    ledger.name = release_files.name
+                    AND ledger.kind = release_files.kind
+                    AND ledger.checksum = release_files.checksum
+            )
+    ) THEN
+        -- No table is made.
+        RETURN;
+    END IF;
     FOR v_broad IN
         SELECT broad.publication, broad.slots
         FROM kpi_engine.broad_publications() AS broad (publication, slots)
     LOOP
         RAISE EXCEPTION
-            'publication % sends all tables, so also those of this package; a subscriber that lacks them stops, and slot % may be one; nothing was changed',
+            'publication % sends the tables of this package, too; a subscriber that lacks them stops, and slot % may be one; nothing was changed',
             v_broad.publication, array_to_string(v_broad.slots, ' or ')
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Let it send what the subscribers need: CREATE PUBLICATION ... FOR TABLES IN '

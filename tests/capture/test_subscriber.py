@@ -377,6 +377,7 @@ def test_figures_that_lack_what_the_copy_lacks_are_marked_and_not_reported(pair:
     pair.catch_up()
     subscriber.wait_until("SELECT NOT EXISTS (SELECT FROM kpi_engine.replica_problem())")
     assert asked(now)[1]["X-Partial"] == pair.name
+    assert subscriber.rows(live)[0][1] is False
     severity, message = problems(subscriber)["replica_lag"]
     assert (severity, "has caught up since" in str(message)) == ("degraded", True)
     refresh(subscriber, "2026-12-08 01:00:00-05")
@@ -395,6 +396,35 @@ def test_figures_that_lack_what_the_copy_lacks_are_marked_and_not_reported(pair:
     assert subscriber.rows("SELECT count(*) FROM analytics.restatements") == [(0,)]
 
 
+def test_a_first_refresh_that_lacks_rows_closes_nothing(
+    publishing: Cluster, system_server: Server
+) -> None:
+    """Nobody knows what a copy lacks that was never seen whole."""
+    for subscriber in fresh_database(system_server):
+        install(subscriber)
+        pair = Pair(make_publisher(publishing, subscriber.name, "A"), subscriber)
+        with pair.publisher.session() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        try:
+            pair.subscribe()
+            subscriber.execute(
+                "CALL analytics.apply_change_capture()",
+                f"ALTER SUBSCRIPTION {pair.name} DISABLE",
+                "DELETE FROM kpi_engine.subscription_marks",
+            )
+            subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+            refresh(subscriber, NOW)
+            closed = "SELECT count(*) FROM kpi_engine.closings"
+            assert subscriber.rows(closed) == [(0,)]
+            subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} ENABLE")
+            subscriber.wait_until("SELECT NOT EXISTS (SELECT FROM kpi_engine.replica_problem())")
+            subscriber.execute("SELECT * FROM analytics.refresh_all_mv(true)")
+            assert subscriber.rows(closed) != [(0,)]
+            assert subscriber.rows("SELECT count(*) FROM analytics.restatements") == [(0,)]
+        finally:
+            pair.unsubscribe()
+
+
 def test_the_package_at_a_publisher_of_all_tables_stops_no_subscriber(
     publishing: Cluster, system_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,7 +437,7 @@ def test_the_package_at_a_publisher_of_all_tables_stops_no_subscriber(
             for dry_run in (True, False):
                 with pytest.raises(UserError) as refused:
                     migrate(publisher.url, dry_run=dry_run)
-                assert "sends all tables, so also those of this package" in str(refused.value)
+                assert "sends the tables of this package, too" in str(refused.value)
                 assert f"slot {pair.name} may be one" in str(refused.value)
             assert publisher.rows("SELECT to_regnamespace('kpi_engine')::text") == [(None,)]
             # What the hint says.

@@ -136,7 +136,12 @@ def test_a_site_is_as_old_as_its_facts(hub: Database, site: Database) -> None:
         LATER,
     )
     assert results == [("ERROR", 9), ("SUCCESS", 1)]
+    hub.execute("SELECT analytics.set_setting('closing_days', '0')")
     refresh(hub, LATER)
+    # Nor is a later day closed by these figures.
+    assert hub.rows(
+        "SELECT max(period)::text FROM kpi_engine.closings WHERE view_name = 'mv_embudo_operativo'"
+    ) == [("2026-11-22",)]
     assert "over 26 hours old; the figures have what it gave as of 2026-11-23T17" in told(
         hub, LATER
     )

@@ -375,3 +375,29 @@ def test_a_view_that_was_emptied_and_filled_by_hand_is_known_again(market: Datab
     assert not refresh(market, now)
     assert kpi(market, "2026-11-24 03:00:00-05", MONTHS, "as_of=2026-11-24T02:30-05:00")
     assert one(market, now, "SELECT reason FROM kpi_engine.view_staleness() LIMIT 1") is None
+
+
+def test_a_view_that_comes_back_reports_no_month_that_it_did_not_see_whole(
+    market: Database, tmp_path: Path
+) -> None:
+    """No refresh from 28 April on. On 7 May its file is taken away, on 8 June it comes back."""
+    tree = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+    file = tree / "views" / "kpis" / f"{OWN}.sql"
+
+    def install(now: str) -> None:
+        options = f"-c analytics.now={now}"
+        migrate(psycopg.conninfo.make_conninfo(market.url, options=options), directory=tree)
+
+    market.execute("SELECT analytics.set_setting('gate', 'off')")
+    file.write_text(OWN_FILE, encoding="utf-8")
+    install("2026-04-27T00:00:00-05")
+    assert not refresh(market, "2026-04-28 01:00:00-05")
+    (part,) = created(market, "2026-04-28 02:00:00-05", OWN, "from=2026-04", "to=2026-04")
+    market.execute(*[ADD.format("2026-04-29")] * 2)
+    file.unlink()
+    install("2026-05-07T00:00:00-05")
+    file.write_text(OWN_FILE, encoding="utf-8")
+    install("2026-06-08T00:00:00-05")
+    assert not refresh(market, "2026-06-08 01:00:00-05")
+    asked = ("2026-06-08 02:00:00-05", OWN, "from=2026-04", "to=2026-04", "reported=true")
+    assert created(market, *asked) == [part + 2]

@@ -263,6 +263,14 @@ def test_a_figure_that_changed_again_is_listed_once_with_what_it_is_now(
     same = "Ninguna cifra de un período cerrado difiere de la publicada a su cierre."
     assert same in visit.text("#trust")
 
+    # Of older changes nothing is known here.
+    answer += [change("tasa_aceptacion_pct", 41)] * (100 - len(answer))
+    visit.go("finanzas")
+    visit.go()
+    assert same not in visit.text("#trust")
+    assert "De los últimos 100 cambios." in visit.text("#trust")
+    del answer[50:]
+
     # Where nothing is kept, nothing is promised.
     kpis = shop.get("/materialized-views/kpis", LECTOR).json()
     for entry in kpis["kpis"]:
@@ -296,6 +304,22 @@ def test_resumen_does_without_the_figures_of_this_moment(
     visit.page.evaluate("window.dispatchEvent(new Event('focus'))")
     visit.ready()
     assert visit.page.locator("#behind").is_hidden()
+
+
+def test_live_figures_that_lack_rows_say_so_themselves(visit: Visit) -> None:
+    """The others are those of the last refresh, which was whole."""
+
+    def partial(route: Route) -> None:
+        answer = route.fetch()
+        headers = {**answer.headers, "x-partial": "shop", "x-stale": "false"}
+        headers["x-partial-since"] = "2026-11-20T23:00:00.000Z"
+        route.fulfill(response=answer, headers=headers)
+
+    visit.page.route("**/materialized-views/live*", partial)
+    visit.go()
+    (live,) = [text for text in visit.texts("section") if text.startswith("En este momento")]
+    assert "Faltan datos de shop desde" in live
+    assert visit.page.locator("#partial").is_hidden()
 
 
 def test_each_tab_says_that_its_figures_are_late(visit: Visit, shop: Api) -> None:

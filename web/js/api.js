@@ -4,7 +4,8 @@ import { t } from "./texts.js";
 import { current } from "./token.js";
 
 /** @typedef {Record<string, any>} Row */
-/** @typedef {{data: any, etag: string, isNew: boolean}} Answer */
+/** @typedef {{origins: string, since: string}} Partial no origins: the figures are whole */
+/** @typedef {{data: any, etag: string, isNew: boolean, partial: Partial}} Answer */
 
 /** An answer that is no success; status 0 where there was none. */
 export class ApiError extends Error {
@@ -24,9 +25,8 @@ export class ApiError extends Error {
 const known = new Map();
 /** @type {Map<string, Promise<Answer>>} */
 const asked = new Map();
-/** Of the answer about figures that came last: the origins of which it lacks rows, since when. */
-const partial = { origins: "", since: "" };
-
+/** Of the answer about figures of the last refresh that came last. @type {Partial} */
+let partial = { origins: "", since: "" };
 /** The views that the tab asked for. @type {Set<string>} */
 const views = new Set();
 
@@ -39,7 +39,7 @@ export function forgetViews() {
     views.clear();
 }
 
-/** @returns {{origins: string, since: string}} no origins: the figures are whole */
+/** @returns {Partial} of the figures of the last refresh */
 export function missing() {
     return partial;
 }
@@ -98,17 +98,20 @@ async function bodyOf(response) {
 async function ask(url, accepted) {
     const before = known.get(url);
     const response = await send("GET", url, before?.etag ? { "If-None-Match": before.etag } : {});
-    if (response.headers.has("X-Stale")) {
+    const lacking = {
         // A header has ASCII alone.
-        partial.origins = decodeURIComponent(response.headers.get("X-Partial") ?? "");
-        partial.since = response.headers.get("X-Partial-Since") ?? "";
-    }
-    if (response.status === 304 && before) return { ...before, isNew: false };
+        origins: decodeURIComponent(response.headers.get("X-Partial") ?? ""),
+        since: response.headers.get("X-Partial-Since") ?? "",
+    };
+    // Figures of this moment lack other rows than those of the last refresh.
+    if (response.headers.has("X-Stale") && !url.includes("/live")) partial = lacking;
+    if (response.status === 304 && before) return { ...before, isNew: false, partial: lacking };
     const data = await bodyOf(response);
     if (!response.ok && !accepted.includes(response.status)) {
         throw new ApiError(response.status, data);
     }
-    const answer = { data, etag: response.headers.get("ETag") ?? "", isNew: true };
+    const etag = response.headers.get("ETag") ?? "";
+    const answer = { data, etag, isNew: true, partial: lacking };
     known.set(url, answer);
     return answer;
 }

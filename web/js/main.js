@@ -8,7 +8,7 @@ import { drawCharts } from "./figure.js";
 import { instant } from "./format.js";
 import { loadMarks } from "./marks.js";
 import { expiry, signIn, trouble } from "./notices.js";
-import { showAges } from "./parts.js";
+import { missingText, showAges } from "./parts.js";
 import { filters, navigation, restoreTheme, showPeriod } from "./shell.js";
 import { link, onChange, state } from "./state.js";
 import { speak, t } from "./texts.js";
@@ -135,9 +135,7 @@ function showDoubts() {
     if (late.length && old.textContent !== about) old.textContent = about;
     const { origins, since } = missing();
     partial.hidden = origins === "";
-    const text = since
-        ? t("fresh.partial", { origins, instant: instant(since) })
-        : t("fresh.partial_ever", { origins });
+    const text = missingText({ origins, since });
     if (origins && partial.textContent !== text) partial.textContent = text;
 }
 

@@ -159,6 +159,16 @@ export function empty(...children) {
     return h("p", { class: "empty" }, ...children);
 }
 
+/**
+ * Of which origins rows are missing.
+ * @param {import("./api.js").Partial} partial
+ */
+export function missingText({ origins, since }) {
+    return since
+        ? t("fresh.partial", { origins, instant: instant(since) })
+        : t("fresh.partial_ever", { origins });
+}
+
 /** Says that a tab's figures are of the whole country although a city is chosen. */
 export function wholeCountry() {
     return h("p", { class: "note" }, t("city.whole"));

@@ -109,7 +109,10 @@ BEGIN
             WINDOW of_relation AS (PARTITION BY listed.relation)
         ) AS found
         INNER JOIN pg_class ON pg_class.oid = found.relation
-        ORDER BY found.relation, array_position(ARRAY['table', 'part', 'whole'], found.place);
+        ORDER BY
+            found.relation,
+            array_position(ARRAY['table', 'part', 'whole'], found.place),
+            found.view_name;
 END;
 $captured_tables$;
 

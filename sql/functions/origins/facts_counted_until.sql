@@ -1,9 +1,9 @@
 -- Says until when all that happened is in the facts.
 --
 -- Invariant: a period that ends later may lack rows in them: a publisher, an origin or a site was
--- behind at the last refresh. -infinity where nobody knows. What a subscription lacks within the
--- setting replica_lag counts, too. A pinned clock does not count with it: its instants are others
--- than those of a publisher.
+-- behind at the last refresh, or a site refreshed last before that end. -infinity where nobody
+-- knows. What a subscription lacks within the setting replica_lag counts, too, unless that is off.
+-- With a pinned clock it does not: its instants are others than those of a publisher.
 
 CREATE OR REPLACE FUNCTION kpi_engine.facts_counted_until()
 RETURNS timestamptz
@@ -20,12 +20,19 @@ BEGIN
             CASE
                 WHEN engine_state.facts_behind IS NOT NULL
                     THEN coalesce(engine_state.facts_counted_as_of, '-infinity')
-                WHEN
-                    analytics.now() BETWEEN clock_timestamp() - kpi_engine.clock_tolerance()
-                    AND clock_timestamp() + kpi_engine.clock_tolerance()
+                WHEN analytics.setting('replica_lag') <> 'off' AND NOT kpi_engine.clock_is_pinned()
                     THEN engine_state.facts_counted_as_of
             END,
-            (SELECT min(coalesce(sites.since, '-infinity')) FROM kpi_engine.partial_sites() AS sites)
+            (
+                SELECT min(
+                    CASE
+                        WHEN hub_sites.as_of IS NULL THEN '-infinity'
+                        WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
+                        ELSE least(hub_sites.as_of, coalesce(hub_sites.counted_as_of, '-infinity'))
+                    END
+                )
+                FROM kpi_engine.hub_sites
+            )
         )
         FROM kpi_engine.engine_state
     );

@@ -1,9 +1,9 @@
 -- Lists what the figures lack rows of at this moment, and since when.
 --
 -- Invariant: a row for each of several origins that is behind, or was at the last refresh; for the
--- subscriptions of one origin that was behind then, or, of figures of this moment, is behind; and
--- for each site of a hub that gave nothing, or is behind itself. Each answer of the HTTP API and
--- each digest asks this. Usually there is none of them.
+-- subscriptions of one origin that was behind then; and for each site of a hub that gave nothing, or
+-- is behind itself. Of figures of this moment, only what is behind now. Each answer of the HTTP API
+-- and each digest asks this. Usually there is none of them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.partial_figures(p_is_live boolean)
 RETURNS TABLE (origen text, since timestamptz, is_site boolean)
@@ -20,7 +20,7 @@ BEGIN
                 CASE WHEN origins.is_behind THEN origins.as_of ELSE origins.counted_as_of END,
                 false
             FROM analytics.origins() AS origins
-            WHERE origins.is_partial;
+            WHERE CASE WHEN p_is_live THEN origins.is_behind ELSE origins.is_partial END;
     ELSIF p_is_live AND EXISTS (SELECT FROM kpi_engine.followed_tables)
         OR EXISTS (SELECT FROM kpi_engine.engine_state WHERE engine_state.facts_behind IS NOT NULL)
     THEN
@@ -28,18 +28,19 @@ BEGIN
             SELECT
                 behind.subscription,
                 coalesce(
-                    CASE WHEN engine_state.facts_behind IS NULL THEN behind.as_of END,
+                    CASE WHEN p_is_live THEN behind.as_of END,
                     engine_state.facts_counted_as_of
                 ),
                 false
             FROM kpi_engine.engine_state
             CROSS JOIN analytics.replication() AS behind
-            WHERE
-                engine_state.facts_behind IS NOT NULL
-                OR p_is_live
-                -- A worker ends with a standby's recovery.
-                AND NOT pg_is_in_recovery()
-                AND EXISTS (SELECT FROM kpi_engine.replica_problem());
+            WHERE CASE
+                WHEN p_is_live
+                    -- A worker ends with a standby's recovery.
+                    THEN NOT pg_is_in_recovery()
+                        AND EXISTS (SELECT FROM kpi_engine.replica_problem())
+                ELSE engine_state.facts_behind IS NOT NULL
+            END;
     END IF;
     RETURN QUERY SELECT sites.site, sites.since, true FROM kpi_engine.partial_sites() AS sites;
 END;

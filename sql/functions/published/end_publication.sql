@@ -21,6 +21,6 @@ $end_publication$;
 
 COMMENT ON FUNCTION kpi_engine.end_publication(text, timestamptz) IS
 'Notes in kpi_engine.publications that a view has been gone or empty since p_since. Nothing if '
-'that is noted already, or if it was never published. Internal: the caller holds the refresh lock.';
+'that is noted already, or if it was never published. Internal to refreshes and make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.end_publication(text, timestamptz) FROM public;

@@ -38,7 +38,11 @@ DECLARE
     );
     -- Until when the last publish has all rows: it was right at the last successful refresh.
     v_last_counted constant timestamptz := (
-        SELECT least(view_state.last_success_at, view_state.counted_until, v_now)
+        -- least() skips NULL: without a refresh nothing is known.
+        SELECT CASE
+            WHEN view_state.last_success_at IS NOT NULL
+                THEN least(view_state.last_success_at, view_state.counted_until, v_now)
+        END
         FROM kpi_engine.view_state
         WHERE view_state.view_name = p_view_name
     );

@@ -65,7 +65,9 @@ BEGIN
                 (
                     SELECT least(view_state.last_success_at, view_state.counted_until)
                     FROM kpi_engine.view_state
-                    WHERE view_state.view_name = p_view_name
+                    WHERE
+                        view_state.view_name = p_view_name
+                        AND view_state.last_success_at IS NOT NULL
                 ),
                 '-infinity'
             );

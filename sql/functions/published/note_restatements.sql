@@ -63,7 +63,14 @@ BEGIN
         FROM kpi_engine.published_rows AS changed
         WHERE
             changed.view_name = p_view_name
-            AND changed.run_id = p_run_id
+            AND (
+                changed.run_id = p_run_id
+                -- It lacked rows when it came.
+                OR changed.period < (
+                    SELECT min(closings.period) FROM kpi_engine.closings
+                    WHERE closings.view_name = p_view_name
+                )
+            )
             AND changed.period <= v_last_closed
             AND kpi_engine.closes_at(
                 changed.period,

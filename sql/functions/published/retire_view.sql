@@ -55,6 +55,6 @@ $retire_view$;
 
 COMMENT ON FUNCTION kpi_engine.retire_view(text) IS
 'Notes that a view is not shown any more, and forgets what is known of its state. Its history '
-'stays. Internal to make migrate, which holds the refresh lock.';
+'stays. Internal to make migrate, which holds the refresh lock where the view is still there.';
 
 REVOKE ALL ON FUNCTION kpi_engine.retire_view(text) FROM public;

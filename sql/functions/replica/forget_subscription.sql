@@ -39,6 +39,8 @@ BEGIN
             SELECT FROM kpi_engine.followed_tables
             WHERE followed_tables.subscription = p_subscription
         );
+    -- What it did not bring any more was the reason why the figures counted as behind.
+    PERFORM kpi_engine.note_origins(false);
     RETURN v_forgotten;
 END;
 $forget_subscription$;

@@ -133,7 +133,9 @@ export async function restated(needed) {
                   h("summary", {}, t("trust.changed", { n: list.length })),
                   changes(list),
               )
-            : unkept.length < closing.length && h("p", {}, "✓ ", t("trust.same")),
+            : unkept.length < closing.length &&
+                  data.length < LIMIT &&
+                  h("p", {}, "✓ ", t("trust.same")),
         data.length === LIMIT && h("p", { class: "note" }, t("trust.limit", { n: LIMIT })),
         unkept.length > 0 &&
             h("p", { class: "note" }, t("trust.unkept", { views: unkept.map(title).join(", ") })),

@@ -7,7 +7,18 @@ import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { isMet, targetOf } from "../marks.js";
 import { difference, format, period } from "../format.js";
-import { age, band, banded, empty, info, joined, section, spark, sparkWords } from "../parts.js";
+import {
+    age,
+    band,
+    banded,
+    empty,
+    info,
+    joined,
+    missingText,
+    section,
+    spark,
+    sparkWords,
+} from "../parts.js";
 import { addMonths } from "../periods.js";
 import { state } from "../state.js";
 import { problems, restated, toTrust } from "./confianza.js";
@@ -155,7 +166,7 @@ function sentence(view, lastYear) {
  * @param {Promise<unknown>} needed
  */
 async function live(needed) {
-    const [{ data }] = await Promise.all([product("live"), needed]);
+    const [{ data, partial }] = await Promise.all([product("live"), needed]);
     const now = data[0];
     if (!now) return null;
     const parts = /** @type {const} */ ([
@@ -178,6 +189,7 @@ async function live(needed) {
                 ),
             ),
         ),
+        partial.origins && h("p", { class: "note" }, missingText(partial)),
         h("p", { class: "note" }, t("live.about")),
     );
 }
