@@ -167,7 +167,7 @@ release: ## check everything, then write releases/teloo-analytics--VERSION.sql a
 	@$(PYTHON) scripts/release.py "$(VERSION)" --checks "$(CHECKS)"
 
 .PHONY: test-long
-test-long: ## daily slots over 10 years, each kill 25 times, all turns of tests (over an hour)
+test-long: ## daily slots over 10 years, each kill 25 times, all turns of tests (hours)
 	@scripts/install.sh --test
 	@$(PYTHON) scripts/run_tests.py --long
 

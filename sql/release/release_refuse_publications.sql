@@ -7,20 +7,22 @@ AS $release_refuse_publications$
 DECLARE
     v_broad record;
 BEGIN
-    IF to_regclass('kpi_engine.migration_ledger') IS NOT NULL AND NOT EXISTS (
-        SELECT FROM pg_temp.release_files
-        WHERE
-            (release_files.kind = 'migration' OR release_files.derived_table IS NOT NULL)
-            AND NOT EXISTS (
-                SELECT FROM kpi_engine.migration_ledger AS ledger
-                WHERE
-                    ledger.name = release_files.name
-                    AND ledger.kind = release_files.kind
-                    AND ledger.checksum = release_files.checksum
-            )
-    ) THEN
-        -- No table is made.
-        RETURN;
+    IF to_regclass('kpi_engine.migration_ledger') IS NOT NULL THEN
+        IF NOT EXISTS (
+            SELECT FROM pg_temp.release_files
+            WHERE
+                (release_files.kind = 'migration' OR release_files.derived_table IS NOT NULL)
+                AND NOT EXISTS (
+                    SELECT FROM kpi_engine.migration_ledger AS ledger
+                    WHERE
+                        ledger.name = release_files.name
+                        AND ledger.kind = release_files.kind
+                        AND ledger.checksum = release_files.checksum
+                )
+        ) THEN
+            -- No table is made.
+            RETURN;
+        END IF;
     END IF;
     FOR v_broad IN
         SELECT broad.publication, broad.slots

@@ -343,7 +343,7 @@ def test_time_limit_ends_one_check_and_leaves_the_others_unmade(patient: Databas
         assert "SET statement_timeout = '125s';" in found["code of others"]["statement"]
         for check in ("change capture", "indexes", "requests without a month"):
             assert "no time was left" in found[check]["message"]
-        assert len(found) == 8
+        assert len(found) == 9
         # Somebody who cancels it ends it.
         connection.execute("SET LOCAL statement_timeout = '1h'")
         canceller = threading.Thread(target=cancel_sleep, args=[patient, connection])

@@ -477,7 +477,9 @@ def test_the_catalogue_says_how_to_ask(extended: Extended) -> None:
     answer = extended.api.get(KPIS, LECTOR)
     assert answer.status == 200
     body = answer.json()
-    assert body.keys() == {"kpis", "checked_at"}
+    assert body.keys() == {"kpis", "timezone", "checked_at"}
+    assert body["timezone"] == "America/Bogota"
+    assert {kpi["has_history"] for kpi in body["kpis"]} == {True}
     found = {
         kpi["view"]: (kpi["key"], kpi["time_column"], kpi["grain"], kpi["dimensions"])
         for kpi in body["kpis"]

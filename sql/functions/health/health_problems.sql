@@ -346,6 +346,7 @@ BEGIN
         FROM kpi_engine.engine_state
         WHERE
             engine_state.facts_behind IS NOT NULL
+            AND analytics.setting('replica_lag') <> 'off'
             AND NOT EXISTS (SELECT FROM kpi_engine.replica_problem())
         UNION ALL
         SELECT

@@ -1,9 +1,9 @@
 -- Lists what the figures lack rows of at this moment, and since when.
 --
 -- Invariant: a row for each of several origins that is behind, or was at the last refresh; for the
--- subscriptions of one origin that was behind then; and for each site of a hub that gave nothing, or
--- is behind itself. Of figures of this moment, only what is behind now. Each answer of the HTTP API
--- and each digest asks this. Usually there is none of them.
+-- subscriptions of one origin that was behind then; and for each site of a hub that gave nothing,
+-- or is behind itself. Of figures of this moment, only what is behind now. Each answer of the HTTP
+-- API and each digest asks this. Usually there is none of them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.partial_figures(p_is_live boolean)
 RETURNS TABLE (origen text, since timestamptz, is_site boolean)
