@@ -724,6 +724,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                 view=text("mv_metricas_mensuales"),
                 how=one_of("once", "normal"),
                 accepted=count(2),
+                findings=names(
+                    "closed_sum: solicitudes_creadas of 2026-04-01: 1100 instead of 1000"
+                ),
             )
         },
         (

@@ -373,6 +373,26 @@ def test_the_breaker_waits_for_an_operator(market: Database, cause: str) -> None
     assert set(refresh(market).values()) == {"ERROR"}
 
 
+def test_an_operator_is_told_what_was_accepted(market: Database) -> None:
+    """A refresh may have found something else since the operator looked. The hint takes it back."""
+    market.execute(
+        "UPDATE asesores SET estado = 'SUSPENDIDO' WHERE id IN (SELECT asesor_id FROM "
+        "analytics.mv_ranking_asesores ORDER BY asesor_id LIMIT (SELECT count(*) / 2 FROM "
+        "analytics.mv_ranking_asesores))"
+    )
+    assert refresh(market)["mv_ranking_asesores"] == "ERROR"
+    told: list[tuple[str | None, str | None]] = []
+    with market.session() as connection:
+        connection.add_notice_handler(
+            lambda notice: told.append((notice.message_primary, notice.message_hint))
+        )
+        connection.execute("SELECT analytics.accept_gate('mv_ranking_asesores', 'once', 'left')")
+        ((message, hint),) = told
+        assert str(message).startswith("accepted: lost_rows: it would go from ")
+        connection.execute(str(hint).partition(": ")[2].encode())
+    assert refresh(market)["mv_ranking_asesores"] == "ERROR"
+
+
 def test_an_acceptance_is_withdrawn(market: Database) -> None:
     """Of three words for the same, two are for once. Withdrawn, none of them counts."""
     withdraw = "SELECT analytics.withdraw_gate_acceptance({}, {})"

@@ -622,7 +622,9 @@ def test_what_the_gate_holds_back_is_accepted_over_http(api: Api) -> None:
             answer = api.post(gate.format(view), OPERADOR)
             assert answer.status == 200, answer.body
             assert answer.headers["cache-control"] == "no-store"
-            assert answer.json()["accepted"] > 0
+            body = answer.json()
+            assert body["accepted"] == len(body["findings"]) > 0
+            assert "would" in body["findings"][0]
         api.database.execute("SELECT * FROM analytics.refresh_all_mv()")
         assert api.database.rows(held) == []
         refused(api.post(gate.format(views[0]), OPERADOR), 404)

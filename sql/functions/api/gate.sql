@@ -20,6 +20,7 @@ AS $gate$
 DECLARE
     v_how constant text := kpi_engine.choice_parameter('how', how, 'once', 'normal');
     v_accepted integer;
+    v_findings json;
 BEGIN
     IF coalesce(view, '') = '' THEN
         PERFORM kpi_engine.raise_bad_parameter(
@@ -46,13 +47,19 @@ BEGIN
         );
     END IF;
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
+    SELECT json_agg(kpi_engine.gate_words(
+        held.rule, held.column_name, held.period, held.before, held.after, held.allowed
+    ) ORDER BY held.hold_id) INTO v_findings
+    FROM kpi_engine.gate_holds AS held
+    WHERE held.view_name = view;
     v_accepted := analytics.accept_gate(view, coalesce(v_how, 'once'), reason);
     RETURN json_build_object(
         'success', true,
         'message', format('%s finding(s) of %s accepted', v_accepted, view),
         'view', view,
         'how', coalesce(v_how, 'once'),
-        'accepted', v_accepted
+        'accepted', v_accepted,
+        'findings', v_findings
     );
 EXCEPTION
     WHEN query_canceled THEN
@@ -69,8 +76,9 @@ $gate$;
 COMMENT ON FUNCTION api.gate(text, text, text) IS
 'Accepts what the gate holds back of a view, or what the breaker waits for (view: changes). how: '
 'once (default, for the next publish) or normal (from now on the rules compare with these '
-'figures; not for changes). reason is kept with the name of the caller. The next refresh '
-'publishes. Error: status 404 if nothing is held back.';
+'figures; not for changes). reason is kept with the name of the caller. The answer lists what was '
+'accepted: a refresh may have found something else since. The next refresh publishes. Error: '
+'status 404 if nothing is held back.';
 
 REVOKE ALL ON FUNCTION api.gate(text, text, text) FROM public;
 GRANT EXECUTE ON FUNCTION api.gate(text, text, text) TO analytics_operador;

@@ -1,6 +1,7 @@
 -- The word of an operator: what the gate holds back is right.
 --
--- Invariant: it accepts what is held now, no more, and notes who said so and why. A great part of
+-- Invariant: it accepts what is held now, no more, and notes who said so and why. It says what that
+-- is: a refresh may have found something else since the operator looked. A great part of
 -- all requests that changes at once is never normal.
 -- SECURITY DEFINER: operators write nothing by themselves.
 
@@ -18,7 +19,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $accept_gate$
 DECLARE
-    v_accepted integer;
+    v_accepted bigint[];
 BEGIN
     IF p_how IS NULL OR p_how NOT IN ('once', 'normal') THEN
         RAISE EXCEPTION 'p_how must be once or normal'
@@ -36,16 +37,20 @@ BEGIN
         RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    INSERT INTO kpi_engine.gate_acceptances (
-        view_name, rule, column_name, period, before, after, how, reason, accepted_by
+    WITH accepted AS (
+        INSERT INTO kpi_engine.gate_acceptances (
+            view_name, rule, column_name, period, before, after, how, reason, accepted_by
+        )
+        SELECT
+            held.view_name, held.rule, held.column_name, held.period, held.before, held.after,
+            p_how, p_reason, kpi_engine.requester()
+        FROM kpi_engine.gate_holds AS held
+        WHERE held.view_name = p_view_name
+        RETURNING gate_acceptances.acceptance_id
     )
-    SELECT
-        held.view_name, held.rule, held.column_name, held.period, held.before, held.after,
-        p_how, p_reason, kpi_engine.requester()
-    FROM kpi_engine.gate_holds AS held
-    WHERE held.view_name = p_view_name;
-    GET DIAGNOSTICS v_accepted := ROW_COUNT;
-    IF v_accepted = 0 THEN
+
+    SELECT array_agg(accepted.acceptance_id) INTO v_accepted FROM accepted;
+    IF v_accepted IS NULL THEN
         RAISE EXCEPTION 'p_view_name must be a view that the gate holds back'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('Got %s.', coalesce(quote_literal(p_view_name), 'NULL')),
@@ -58,7 +63,17 @@ BEGIN
                       ),
                       'It holds nothing back: SELECT * FROM analytics.gate_holds;');
     END IF;
-    RETURN v_accepted;
+    RAISE NOTICE 'accepted: %', (
+        SELECT string_agg(kpi_engine.gate_words(
+            held.rule, held.column_name, held.period, held.before, held.after, held.allowed
+        ), '; ' ORDER BY held.hold_id)
+        FROM kpi_engine.gate_holds AS held
+        WHERE held.view_name = p_view_name
+    )
+        USING HINT = format('To take it back before the next refresh: SELECT '
+                            'analytics.withdraw_gate_acceptance(id, ''the reason'') FROM unnest(%L'
+                            '::bigint[]) AS id;', v_accepted);
+    RETURN cardinality(v_accepted);
 END;
 $accept_gate$;
 
@@ -67,8 +82,8 @@ COMMENT ON FUNCTION analytics.accept_gate(text, text, text) IS
 'p_how: once (for the next publish) or normal (from now on the rules compare with these figures; '
 'not for changes). '
 'p_reason is kept with the caller''s name in analytics.gate_acceptances. Returns the number of '
-'accepted findings. The next refresh publishes. Error: 22023 if nothing is held, or a parameter is '
-'wrong.';
+'accepted findings; a notice says which they are, since a refresh may have found others meanwhile. '
+'The next refresh publishes. Error: 22023 if nothing is held, or a parameter is wrong.';
 
 REVOKE ALL ON FUNCTION analytics.accept_gate(text, text, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.accept_gate(text, text, text) TO analytics_operador;
