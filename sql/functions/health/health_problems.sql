@@ -341,7 +341,8 @@ BEGIN
         SELECT
             'replica_lag', 'degraded',
             'the copy of the operational tables was behind at the last refresh, and has caught up '
-            'since. The figures lack what came in between: SELECT * FROM refresh_all_mv();',
+            'since. The figures may lack what came in between: SELECT * FROM refresh_all_mv(); or, if '
+            'nothing of it waits, the next tick',
             NULL
         FROM kpi_engine.engine_state
         WHERE
