@@ -166,6 +166,10 @@ def files_without(views: Sequence[str]) -> Iterator[Path]:
             path.write_text(
                 re.sub(rf", sum (?:{'|'.join(views)})\.\w+", "", text), encoding="utf-8"
             )
+        # A function may not name a view that is gone. Those that do are not called here.
+        for path in (directory / "functions").rglob("*.sql"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(re.sub(rf"\b(?:{'|'.join(views)})\b", VIEWS[0], text), encoding="utf-8")
         while unread := unread_derived_tables(directory):
             for item in unread:
                 (directory / item.file).unlink()

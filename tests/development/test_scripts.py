@@ -21,6 +21,7 @@ from commandline import console
 from commandline.console import UserError
 from conftest import TEST_SETTINGS, Database, Server
 from database import capture
+from development.bench_data import SEVEN, VIEWS, files_without
 from development.bench_report import Record, Result
 from development.demo_source import load_source_schema
 from migrate import migrate
@@ -454,6 +455,17 @@ def test_a_bench_keeps_each_row_when_it_is_measured(tmp_path: Path) -> None:
         assert [row["measure"] for row in written["results"]][-1] == measure
         assert len(written["results"]) == count
         assert written["results"][-1]["value"] == 6.0
+
+
+def test_the_bench_can_leave_the_other_views_out(database: Database) -> None:
+    load_source_schema(database.url)
+    migrate(database.url)
+    with files_without(SEVEN) as directory:
+        changes = migrate(database.url, directory=directory)
+        assert {f"removed views/kpis/{view}.sql" for view in SEVEN} < set(changes)
+        assert "dropped derived table week_totals" in changes
+    shown = database.rows("SELECT view_name FROM kpi_engine.materialized_views() ORDER BY 1")
+    assert [view for (view,) in shown] == list(VIEWS)
 
 
 def test_each_parameter_of_a_test_that_takes_turns_has_its_turn() -> None:
