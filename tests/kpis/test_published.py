@@ -590,3 +590,10 @@ def test_a_view_whose_time_is_another_one_is_reported_anew(april: tuple[Database
             caught.value
         )
     assert len(rows("as_of=2026-05-23", "from=2026-03-02", "limit=99")) == 12
+    # A later publish does not close a month among the weeks.
+    database.execute(made("semana", "2026-02-02", "7 days").replace("7 AS n", "8 AS n"))
+    refresh(database, "2026-05-24 01:00:00-05")
+    assert database.rows(f"SELECT min(period)::text, count(*) {closings}") == [("2026-02-02", 15)]
+    reported = rows("reported=true", "limit=99")
+    assert {row["n"] for row in reported if str(row["semana"]) < "2026-05-18"} == {7}
+    assert None not in [row["semana"] for row in reported]

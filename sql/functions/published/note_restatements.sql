@@ -65,10 +65,19 @@ BEGIN
             changed.view_name = p_view_name
             AND (
                 changed.run_id = p_run_id
-                -- It lacked rows when it came.
+                -- It lacked rows when it came, and the view shows it: a period that is gone may be
+                -- of another time, such as a month of a view that has weeks now.
                 OR changed.period < (
                     SELECT min(closings.period) FROM kpi_engine.closings
                     WHERE closings.view_name = p_view_name
+                )
+                AND changed.row_values IS NOT NULL
+                AND NOT EXISTS (
+                    SELECT FROM kpi_engine.published_rows AS newer
+                    WHERE
+                        newer.view_name = changed.view_name
+                        AND newer.row_key = changed.row_key
+                        AND newer.run_id > changed.run_id
                 )
             )
             AND changed.period <= v_last_closed
