@@ -18,9 +18,9 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $gate$
 DECLARE
-    v_how constant text := kpi_engine.choice_parameter('how', how, 'once', 'normal');
-    v_accepted integer;
-    v_findings json;
+    v_how text := kpi_engine.choice_parameter('how', how, 'once', 'normal');
+    v_accepted record;
+    v_number integer;
 BEGIN
     IF coalesce(view, '') = '' THEN
         PERFORM kpi_engine.raise_bad_parameter(
@@ -30,9 +30,11 @@ BEGIN
     ELSIF coalesce(btrim(reason), '') = '' OR length(reason) > 1000 THEN
         PERFORM kpi_engine.raise_bad_parameter(
             'reason', nullif(reason, ''), 'why it is right, in 1 to 1000 characters');
-    ELSIF NOT EXISTS (
-        SELECT FROM kpi_engine.gate_holds WHERE gate_holds.view_name = view
-    ) THEN
+    END IF;
+    v_how := coalesce(v_how, 'once');
+    v_accepted := kpi_engine.accept_holds(view, v_how, reason);
+    v_number := cardinality(v_accepted.findings);
+    IF v_number IS NULL THEN
         PERFORM kpi_engine.raise_http_error(
             404,
             format('the gate holds back nothing of %s', left(view, 100)),
@@ -47,19 +49,13 @@ BEGIN
         );
     END IF;
     PERFORM set_config('response.headers', '[{"Cache-Control": "no-store"}]', true);
-    SELECT json_agg(kpi_engine.gate_words(
-        held.rule, held.column_name, held.period, held.before, held.after, held.allowed
-    ) ORDER BY held.hold_id) INTO v_findings
-    FROM kpi_engine.gate_holds AS held
-    WHERE held.view_name = view;
-    v_accepted := analytics.accept_gate(view, coalesce(v_how, 'once'), reason);
     RETURN json_build_object(
         'success', true,
-        'message', format('%s finding(s) of %s accepted', v_accepted, view),
+        'message', format('%s finding(s) of %s accepted', v_number, view),
         'view', view,
-        'how', coalesce(v_how, 'once'),
-        'accepted', v_accepted,
-        'findings', v_findings
+        'how', v_how,
+        'accepted', v_number,
+        'findings', v_accepted.findings
     );
 EXCEPTION
     WHEN query_canceled THEN

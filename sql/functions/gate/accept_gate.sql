@@ -1,8 +1,8 @@
 -- The word of an operator: what the gate holds back is right.
 --
 -- Invariant: it accepts what is held now, no more, and notes who said so and why. It says what that
--- is: a refresh may have found something else since the operator looked. A great part of
--- all requests that changes at once is never normal.
+-- is: a refresh may have found something else since the operator looked. A great part of all
+-- requests that changes at once is never normal.
 -- SECURITY DEFINER: operators write nothing by themselves.
 
 CREATE OR REPLACE FUNCTION analytics.accept_gate(p_view_name text, p_how text, p_reason text)
@@ -19,7 +19,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $accept_gate$
 DECLARE
-    v_accepted bigint[];
+    v_accepted record;
 BEGIN
     IF p_how IS NULL OR p_how NOT IN ('once', 'normal') THEN
         RAISE EXCEPTION 'p_how must be once or normal'
@@ -37,20 +37,8 @@ BEGIN
         RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    WITH accepted AS (
-        INSERT INTO kpi_engine.gate_acceptances (
-            view_name, rule, column_name, period, before, after, how, reason, accepted_by
-        )
-        SELECT
-            held.view_name, held.rule, held.column_name, held.period, held.before, held.after,
-            p_how, p_reason, kpi_engine.requester()
-        FROM kpi_engine.gate_holds AS held
-        WHERE held.view_name = p_view_name
-        RETURNING gate_acceptances.acceptance_id
-    )
-
-    SELECT array_agg(accepted.acceptance_id) INTO v_accepted FROM accepted;
-    IF v_accepted IS NULL THEN
+    v_accepted := kpi_engine.accept_holds(p_view_name, p_how, p_reason);
+    IF v_accepted.acceptance_ids IS NULL THEN
         RAISE EXCEPTION 'p_view_name must be a view that the gate holds back'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('Got %s.', coalesce(quote_literal(p_view_name), 'NULL')),
@@ -63,17 +51,11 @@ BEGIN
                       ),
                       'It holds nothing back: SELECT * FROM analytics.gate_holds;');
     END IF;
-    RAISE NOTICE 'accepted: %', (
-        SELECT string_agg(kpi_engine.gate_words(
-            held.rule, held.column_name, held.period, held.before, held.after, held.allowed
-        ), '; ' ORDER BY held.hold_id)
-        FROM kpi_engine.gate_holds AS held
-        WHERE held.view_name = p_view_name
-    )
+    RAISE NOTICE 'accepted: %', array_to_string(v_accepted.findings, '; ')
         USING HINT = format('To take it back before the next refresh: SELECT '
                             'analytics.withdraw_gate_acceptance(id, ''the reason'') FROM unnest(%L'
-                            '::bigint[]) AS id;', v_accepted);
-    RETURN cardinality(v_accepted);
+                            '::bigint[]) AS id;', v_accepted.acceptance_ids);
+    RETURN cardinality(v_accepted.acceptance_ids);
 END;
 $accept_gate$;
 
