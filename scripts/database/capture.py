@@ -65,19 +65,33 @@ def busy_sessions(connection: psycopg.Connection) -> str:
     return "" if holders is None else str(holders)
 
 
-def set_triggers(connection: psycopg.Connection) -> int:
-    """Create or drop the triggers in the caller's transaction; return how many.
+def try_triggers(connection: psycopg.Connection, wanted: bool | None = None) -> int:
+    """Create or drop the triggers in one attempt; return how many.
 
-    The setting change_capture says which. Waits for busy tables in attempts of
-    100 ms, holding nothing in between, for a minute. Raises UserError where they stay busy or the
-    role does not own them.
+    Without ``wanted`` the setting change_capture says which. Raises one of BUSY where it would have
+    to wait, and UserError where the role does not own the tables.
+    """
+    try:
+        changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers(%s)", wanted)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UserError(
+            f"change capture is as before: {error.diag.message_primary}", details(error)
+        ) from error
+    return int(str(changed))
+
+
+def set_triggers(connection: psycopg.Connection) -> int:
+    """Create or drop the triggers in the caller's transaction, by the setting; return how many.
+
+    Waits for busy tables in attempts of 100 ms, holding nothing in between, for a minute. Raises
+    UserError where they stay busy or the role does not own them.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     holders = ""
     while True:
         try:
             with connection.transaction(), rights_of_owner(connection):
-                changed = scalar(connection, "SELECT kpi_engine.set_capture_triggers()")
+                changed = try_triggers(connection)
             connection.execute("SET LOCAL lock_timeout = 0")
         except BUSY as error:
             holders = busy_sessions(connection) or holders
@@ -89,12 +103,8 @@ def set_triggers(connection: psycopg.Connection) -> int:
                     "CALL analytics.apply_change_capture();",
                 ) from error
             time.sleep(0.2)
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise UserError(
-                f"change capture is as before: {error.diag.message_primary}", details(error)
-            ) from error
         else:
-            return int(str(changed))
+            return changed
 
 
 def apply(url: str) -> list[str]:
@@ -143,9 +153,4 @@ def remove(connection: psycopg.Connection) -> int:
     with rights_of_owner(connection):
         if scalar(connection, "SELECT to_regprocedure(%s)", WATCH_OUTSIDE) is not None:
             connection.execute("SELECT analytics.watch_outside_sources(false)")
-        try:
-            return int(str(scalar(connection, "SELECT kpi_engine.set_capture_triggers(false)")))
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise UserError(
-                f"change capture is as before: {error.diag.message_primary}", details(error)
-            ) from error
+        return try_triggers(connection, wanted=False)

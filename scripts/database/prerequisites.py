@@ -257,16 +257,8 @@ def check_server(connection: psycopg.Connection) -> None:
 
 def refuse_broad_publications(connection: psycopg.Connection) -> None:
     """Stop where new tables or columns of ours would stop the subscribers of the source."""
-    for publication, slots in ask(connection, "broad_publications"):
-        raise UserError(
-            f"publication {publication} sends the tables of this package, too; a subscriber that "
-            f"lacks them stops, and slot {' or '.join(slots)} may be one; nothing was changed",
-            "Let it send what the subscribers need: CREATE PUBLICATION … FOR TABLES IN SCHEMA …; "
-            "at each subscriber ALTER SUBSCRIPTION … SET PUBLICATION …; then DROP PUBLICATION "
-            f"{publication}. Or install this version at each subscriber first. Where that is "
-            "done, or the slot is of a reader that needs no tables (Debezium), run this again "
-            "with PGOPTIONS='-c analytics.subscribers_ready=yes'.",
-        )
+    for _, message, hint in ask(connection, "broad_publications"):
+        raise UserError(f"{message}; nothing was changed", hint)
 
 
 def requirements(connection: psycopg.Connection, purpose: str) -> list[Requirement]:

@@ -25,18 +25,11 @@ BEGIN
         END IF;
     END IF;
     FOR v_broad IN
-        SELECT broad.publication, broad.slots
-        FROM kpi_engine.broad_publications() AS broad (publication, slots)
+        SELECT broad.message, broad.hint
+        FROM kpi_engine.broad_publications() AS broad (publication, message, hint)
     LOOP
-        RAISE EXCEPTION
-            'publication % sends the tables of this package, too; a subscriber that lacks them stops, and slot % may be one; nothing was changed',
-            v_broad.publication, array_to_string(v_broad.slots, ' or ')
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Let it send what the subscribers need: CREATE PUBLICATION ... FOR TABLES IN '
-                         'SCHEMA ...; at each subscriber ALTER SUBSCRIPTION ... SET PUBLICATION ...; '
-                         'then drop it. Or install this version at each subscriber first. Where that '
-                         'is done, or the slot is of a reader that needs no tables (Debezium), run '
-                         'the file again with PGOPTIONS=''-c analytics.subscribers_ready=yes''.';
+        RAISE EXCEPTION '%; nothing was changed', v_broad.message
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = v_broad.hint;
     END LOOP;
 END;
 $release_refuse_publications$;

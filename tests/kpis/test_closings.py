@@ -285,6 +285,16 @@ GRANT SELECT ON {OWN} TO analytics_lector, analytics_operador;
 """
 
 
+def url_at(database: Database, now: str) -> str:
+    """Return a connection string with a pinned clock."""
+    return psycopg.conninfo.make_conninfo(database.url, options=f"-c analytics.now={now}")
+
+
+def migrate_at(database: Database, tree: Path, now: str) -> None:
+    """Migrate to a tree at a moment."""
+    migrate(url_at(database, now), directory=tree)
+
+
 @pytest.mark.parametrize("way", ["migrate", "release file", "by hand"])
 def test_nobody_saw_a_view_while_it_was_gone(market: Database, tmp_path: Path, way: str) -> None:
     """It shows April on 4 and 5 May, is dropped on 6 May, and comes back on 8 June."""
@@ -292,13 +302,12 @@ def test_nobody_saw_a_view_while_it_was_gone(market: Database, tmp_path: Path, w
     file = tree / "views" / "kpis" / f"{OWN}.sql"
 
     def install(now: str) -> None:
-        url = psycopg.conninfo.make_conninfo(market.url, options=f"-c analytics.now={now}")
         if way != "release file":
-            migrate(url, directory=tree)
+            migrate_at(market, tree, now)
             return
         release = tmp_path / "release.sql"
         release.write_text(release_text(package_version(), tree), encoding="utf-8")
-        subprocess.run(["psql", "-X", "-q", "-1", "-f", release, url], check=True)
+        subprocess.run(["psql", "-X", "-q", "-1", "-f", release, url_at(market, now)], check=True)
 
     def shown(now: str, *parts: str) -> list[int]:
         return created(market, now, OWN, "from=2026-04", "to=2026-05", "order=mes", *parts)
@@ -384,20 +393,16 @@ def test_a_view_that_comes_back_reports_no_month_that_it_did_not_see_whole(
     tree = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
     file = tree / "views" / "kpis" / f"{OWN}.sql"
 
-    def install(now: str) -> None:
-        options = f"-c analytics.now={now}"
-        migrate(psycopg.conninfo.make_conninfo(market.url, options=options), directory=tree)
-
     market.execute("SELECT analytics.set_setting('gate', 'off')")
     file.write_text(OWN_FILE, encoding="utf-8")
-    install("2026-04-27T00:00:00-05")
+    migrate_at(market, tree, "2026-04-27T00:00:00-05")
     assert not refresh(market, "2026-04-28 01:00:00-05")
     (part,) = created(market, "2026-04-28 02:00:00-05", OWN, "from=2026-04", "to=2026-04")
     market.execute(*[ADD.format("2026-04-29")] * 2)
     file.unlink()
-    install("2026-05-07T00:00:00-05")
+    migrate_at(market, tree, "2026-05-07T00:00:00-05")
     file.write_text(OWN_FILE, encoding="utf-8")
-    install("2026-06-08T00:00:00-05")
+    migrate_at(market, tree, "2026-06-08T00:00:00-05")
     assert not refresh(market, "2026-06-08 01:00:00-05")
     asked = ("2026-06-08 02:00:00-05", OWN, "from=2026-04", "to=2026-04", "reported=true")
     assert created(market, *asked) == [part + 2]

@@ -9,7 +9,7 @@ import { labelOf, spoken } from "./texts.js";
 
 /** @type {Kpi[]} */
 let kpis = [];
-/** The time zone of the figures. Before the catalogue is here: that of most. */
+/** The time zone of the figures. Before the catalogue is here: that of most installations. */
 let zone = "America/Bogota";
 /** The request for it that was made last. @type {Promise<boolean>} */
 let loading = Promise.resolve(false);

@@ -38,7 +38,7 @@ DECLARE
     v_is_reported boolean;
     v_publication kpi_engine.publications;
     v_origen constant text := kpi_engine.named_parameters(coalesce(p_parts, '{}')) ->> 'origen';
-    v_of_time constant text[] := ARRAY['from', 'to', 'fill'];
+    v_of_time text;
     v_query text;
     v_answer json;
 BEGIN
@@ -216,6 +216,12 @@ BEGIN
     END IF;
 
     IF v_at IS NOT NULL OR v_is_reported THEN
+        v_of_time := (
+            SELECT given.name
+            FROM unnest(ARRAY['from', 'to', 'fill']) AS given (name)
+            WHERE v_given ? given.name
+            LIMIT 1
+        );
         PERFORM kpi_engine.raise_bad_parameter(
             asked.name, v_given ->> asked.name,
             format('left out: the view did not have column %s then', lacking.name))
@@ -227,15 +233,14 @@ BEGIN
                 WHERE
                     kpi.is_dimension AND v_given ? kpi.column_name
                     OR v_cities IS NOT NULL AND kpi.city_key IS NOT NULL
-                    OR kpi.column_name = v_view.time_column AND v_given ?| v_of_time
+                    OR kpi.column_name = v_view.time_column AND v_of_time IS NOT NULL
             ),
             v_publication.run_id, v_from, v_to
         ) AS lacking (name)
         CROSS JOIN LATERAL (
-            SELECT CASE
-                WHEN lacking.name IS DISTINCT FROM v_view.time_column THEN lacking.name
-                ELSE (SELECT given.name FROM unnest(v_of_time) AS given (name)
-                    WHERE v_given ? given.name LIMIT 1)
+            SELECT CASE lacking.name
+                WHEN v_view.time_column THEN v_of_time
+                ELSE lacking.name
             END
         ) AS asked (name)
         WHERE lacking.name IS NOT NULL;

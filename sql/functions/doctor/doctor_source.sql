@@ -207,10 +207,7 @@ BEGIN
             RETURN QUERY
                 SELECT
                     'warning',
-                    format(
-                        'publication %s sends the tables of this package, too: a subscriber without '
-                        'them, or without a column of a later version, stops', broad.publication
-                    ),
+                    broad.message,
                     ARRAY[
                         'CREATE PUBLICATION source_tables FOR TABLES IN SCHEMA '
                         || (

@@ -34,8 +34,8 @@ BEGIN
             || ' (slower, just as right)';
     ELSIF kpi_engine.capture_obstacle() IS NOT NULL THEN
         statements := ARRAY[
-            '-- Take away what was added to it (psql: \d kpi_engine.change_log); a table or function '
-            || 'that is gone: $ make migrate',
+            '-- Take away what was added (psql: \d kpi_engine.change_log shows it). If a table or '
+            || 'function of ours is gone: $ make migrate',
             c_capture
         ];
         in_words := 'take away what was added to kpi_engine.change_log, or run make migrate for what '

@@ -341,8 +341,8 @@ BEGIN
         SELECT
             'replica_lag', 'degraded',
             'the copy of the operational tables was behind at the last refresh, and has caught up '
-            'since. The figures may lack what came in between: SELECT * FROM refresh_all_mv(); or, if '
-            'nothing of it waits, the next tick',
+            'since. The figures may lack what came in between: SELECT * FROM refresh_all_mv(); counts '
+            'it. If nothing of it waits, the next tick ends this problem',
             NULL
         FROM kpi_engine.engine_state
         WHERE

@@ -34,20 +34,7 @@ BEGIN
         PERFORM kpi_engine.note_closings(
             p_view_name, v_last.run_id, v_view.time_column, v_view.grain, '-infinity', true);
     END IF;
-    PERFORM kpi_engine.end_publication(
-        p_view_name,
-        CASE
-            WHEN v_is_shown THEN analytics.now()
-            ELSE coalesce(
-                (
-                    SELECT view_state.last_success_at
-                    FROM kpi_engine.view_state
-                    WHERE view_state.view_name = p_view_name
-                ),
-                v_last.published_at
-            )
-        END
-    );
+    PERFORM kpi_engine.end_publication(p_view_name, v_is_shown);
     DELETE FROM kpi_engine.view_state WHERE view_state.view_name = p_view_name;
     DELETE FROM kpi_engine.gate_holds WHERE gate_holds.view_name = p_view_name;
 END;

@@ -54,7 +54,7 @@ BEGIN
             SELECT known.view_name FROM kpi_engine.materialized_views() AS known
         );
     -- Somebody dropped or emptied it; the next refresh fills it.
-    PERFORM kpi_engine.end_publication(view_state.view_name, view_state.last_success_at)
+    PERFORM kpi_engine.end_publication(view_state.view_name, false)
     FROM kpi_engine.view_state
     LEFT JOIN pg_class
         ON pg_class.oid = to_regclass(format('analytics.%I', view_state.view_name))

@@ -1,9 +1,9 @@
 -- Says until when all that happened is in the facts.
 --
--- Invariant: a period that ends later may lack rows in them: a publisher, an origin or a site was
+-- Invariant: a period that ends later may lack rows in them. A publisher, an origin or a site was
 -- behind at the last refresh, or a site refreshed last before that end. -infinity where nobody
--- knows. What a subscription lacks within the setting replica_lag counts, too, unless that is off.
--- With a pinned clock it does not: its instants are others than those of a publisher.
+-- knows. A lag within the setting replica_lag counts, too, unless the setting is off or the clock
+-- is pinned: a pinned instant can't be compared with those of a publisher.
 
 CREATE OR REPLACE FUNCTION kpi_engine.facts_counted_until()
 RETURNS timestamptz
@@ -24,14 +24,8 @@ BEGIN
                     THEN engine_state.facts_counted_as_of
             END,
             (
-                SELECT min(
-                    CASE
-                        WHEN hub_sites.as_of IS NULL THEN '-infinity'
-                        WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
-                        ELSE least(hub_sites.as_of, coalesce(hub_sites.counted_as_of, '-infinity'))
-                    END
-                )
-                FROM kpi_engine.hub_sites
+                SELECT min(coalesce(sites.counted_until, '-infinity'))
+                FROM kpi_engine.counted_sites() AS sites
             )
         )
         FROM kpi_engine.engine_state

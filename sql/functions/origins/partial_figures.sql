@@ -42,7 +42,10 @@ BEGIN
                 ELSE engine_state.facts_behind IS NOT NULL
             END;
     END IF;
-    RETURN QUERY SELECT sites.site, sites.since, true FROM kpi_engine.partial_sites() AS sites;
+    RETURN QUERY
+        SELECT sites.site, sites.counted_until, true
+        FROM kpi_engine.counted_sites() AS sites
+        WHERE sites.is_partial;
 END;
 $partial_figures$;
 

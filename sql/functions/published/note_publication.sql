@@ -27,6 +27,7 @@ DECLARE
     v_nulls jsonb;
     v_wrong_period date;
     v_counted_until timestamptz;
+    -- Whether the last publish had the time by the same name.
     v_had_time boolean := true;
 BEGIN
     UPDATE kpi_engine.view_state SET noted_relation = v_relation::oid
@@ -59,7 +60,16 @@ BEGIN
         DELETE FROM kpi_engine.publications
         WHERE publications.view_name = p_view_name AND NOT publications.keeps_rows;
         IF v_view.time_column IS NOT NULL THEN
-            v_had_time := kpi_engine.had_column(p_view_name, v_view.time_column);
+            v_had_time := coalesce(
+                (
+                    SELECT v_view.time_column = ANY (layout.column_names)
+                    FROM kpi_engine.published_layouts AS layout
+                    WHERE layout.view_name = p_view_name
+                    ORDER BY layout.run_id DESC
+                    LIMIT 1
+                ),
+                true
+            );
             v_counted_until := coalesce(
                 p_counted_until,
                 (

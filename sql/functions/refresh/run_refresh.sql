@@ -166,10 +166,7 @@ BEGIN
                 END IF;
                 IF v_view.relation IS NOT NULL AND NOT v_view.is_populated THEN
                     -- Nobody saw the last publish after somebody dropped or emptied the view.
-                    PERFORM kpi_engine.end_publication(
-                        view_state.view_name, coalesce(view_state.last_success_at, '-infinity'))
-                    FROM kpi_engine.view_state
-                    WHERE view_state.view_name = v_view.view_name;
+                    PERFORM kpi_engine.end_publication(v_view.view_name, false);
                 END IF;
                 IF p_force OR v_view.reason IS NOT NULL THEN
                     v_is_late := v_version > coalesce((

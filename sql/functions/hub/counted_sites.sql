@@ -1,0 +1,27 @@
+-- Says until when the changes of each site of a hub are in its figures.
+
+CREATE OR REPLACE FUNCTION kpi_engine.counted_sites()
+RETURNS TABLE (site text, counted_until timestamptz, is_partial boolean)
+LANGUAGE sql
+STABLE PARALLEL SAFE
+SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $counted_sites$
+    SELECT
+        hub_sites.site,
+        CASE
+            WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
+            -- least() skips NULL, and nobody knows until when these figures are whole.
+            WHEN hub_sites.counted_as_of IS NOT NULL
+                THEN least(hub_sites.as_of, hub_sites.counted_as_of)
+        END,
+        hub_sites.state <> 'ok' OR hub_sites.behind IS NOT NULL
+    FROM kpi_engine.hub_sites;
+$counted_sites$;
+
+COMMENT ON FUNCTION kpi_engine.counted_sites() IS
+'At a hub: each site with the instant until when its changes are in the figures (NULL if that is '
+'not known, or it never gave any), and whether it gave nothing at the last refresh or its own '
+'figures lack rows (is_partial). Internal.';
+
+REVOKE ALL ON FUNCTION kpi_engine.counted_sites() FROM public;
