@@ -408,6 +408,25 @@ def test_figures_that_lack_what_the_copy_lacks_are_marked_and_not_reported(pair:
         "kpi_engine.publications WHERE view_name = 'mv_embudo_operativo')"
     ) == [("2026-11-30",)]
     assert subscriber.rows("SELECT count(*) FROM analytics.restatements") == [(0,)]
+    # What was said of a moment is said of it later.
+    later = "2026-12-08 02:00:00-05"
+    for as_of, requests, marked in (
+        ("2026-11-30T02:00-05:00", before, None),
+        ("2026-12-07", before, "2026-11-30T23:00:00.000Z"),
+        ("2026-12-08T01:00-05:00", before + 3, None),
+    ):
+        ((row, marks),) = subscriber.rows(
+            "SELECT api.kpi('mv_metricas_mensuales', 'from=2026-11', 'to=2026-11', "
+            f"'as_of={as_of}'), current_setting('response.headers')::json",
+            later,
+        )
+        said = {name: value for one in marks for name, value in one.items()}  # type: ignore[attr-defined]
+        assert [month["solicitudes_creadas"] for month in row] == [requests]  # type: ignore[attr-defined]
+        assert said.get("X-Partial") == (marked and pair.name), as_of
+        assert said.get("X-Partial-Since") == marked
+        assert subscriber.rows(f"SELECT origen, is_site FROM analytics.partial_at('{as_of}')", later) == (
+            [(pair.name, False)] if marked else []
+        )
 
 
 def test_a_first_refresh_that_lacks_rows_closes_nothing(copied: Pair) -> None:

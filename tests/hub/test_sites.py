@@ -486,6 +486,40 @@ def test_a_site_of_a_later_day_is_refused(field: Field) -> None:
     field.check()
 
 
+def test_a_rebuild_at_a_site_beside_a_pull_loses_nothing(field: Field) -> None:
+    """The tables that it puts in place of the old ones are empty in the snapshot of the hub."""
+    site = field.sites["bogota"]
+    field.write("bogota", 61)
+    lag = ("kpi_engine.hub_lag()", "BEGIN\n", "BEGIN\n    PERFORM pg_sleep(1);\n")
+    site.rewrite(*lag)
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            pulling = threads.submit(field.check)
+            site.wait_until(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity "
+                "WHERE wait_event = 'PgSleep' AND query LIKE '%hub_lag%')"
+            )
+            with site.connect() as connection:
+                connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+                connection.execute("CALL analytics.rebuild()")
+            pulling.result()
+    finally:
+        site.rewrite(lag[0], lag[2], lag[1])
+    field.check()
+
+
+def test_the_settings_of_a_site_do_not_change_what_it_gives(field: Field) -> None:
+    site = field.sites["cali"]
+    site.execute(
+        f"ALTER DATABASE {site.name} SET datestyle = 'SQL, DMY'",
+        f"ALTER DATABASE {site.name} SET timezone = 'Asia/Shanghai'",
+    )
+    field.write("cali", 62)
+    field.hub.execute("UPDATE kpi_engine.hub_sites SET mark = gen_random_uuid()")
+    field.check()
+    site.execute(f"ALTER DATABASE {site.name} RESET ALL")
+
+
 def test_a_clash_of_ids_is_told_and_a_row_may_move(field: Field) -> None:
     """A request at two sites is no request twice."""
     bogota, cali = field.sites["bogota"], field.sites["cali"]

@@ -179,6 +179,73 @@ def test_a_moment_is_a_day_or_an_instant_of_the_past_and_of_the_history(
     assert caught.value.diag.message_detail == "It begins at 2026-04-30T06:00:00.000Z."
 
 
+def test_an_instant_of_an_answer_finds_what_it_was_of(april: tuple[Database, int]) -> None:
+    """Answers have milliseconds, and a publish has microseconds."""
+    database, reported = april
+    database.execute(ADD.format(day="05"))
+    refresh(database, "2026-05-21 10:00:00.717819-05")
+    now = "2026-05-21 10:01:00-05"
+    assert database.rows(PAST.format("2026-05-21T15:00:00.717Z"), now) == [(reported + 4,)]
+    assert database.rows(PAST.format("2026-05-21T15:00:00.716Z"), now) == [(reported + 3,)]
+
+
+def test_a_moment_says_how_fresh_its_figures_were(april: tuple[Database, int]) -> None:
+    """As the answers of that moment did: also by refreshes that found nothing to change."""
+    database, _ = april
+    for at in ("2026-05-21 01:00:00-05", "2026-05-22 01:00:00-05"):
+        refresh(database, at)
+    database.execute(ADD.format(day="06"))
+    refresh(database, "2026-05-25 01:00:00-05")
+    refresh(database, "2026-05-26 01:00:00-05")
+
+    def asked(view: str, *parts: str) -> tuple[list[dict[str, object]], dict[str, str]]:
+        with database.session() as connection, connection.transaction():
+            connection.execute("SELECT set_config('analytics.now', '2026-05-29 09:00-05', true)")
+            row = connection.execute(
+                "SELECT api.kpi(%s, VARIADIC %s), current_setting('response.headers')::json",
+                [view, list(parts)],
+            ).fetchone()
+            assert row
+            return row[0], {name: value for one in row[1] for name, value in one.items()}
+
+    for as_of, refreshed, stale in (
+        ("2026-05-20", "2026-05-20T06:00:00.000Z", "false"),
+        ("2026-05-21", "2026-05-20T06:00:00.000Z", "false"),
+        ("2026-05-22", "2026-05-22T06:00:00.000Z", "false"),
+        ("2026-05-24", "2026-05-22T06:00:00.000Z", "true"),
+        ("2026-05-26", "2026-05-26T06:00:00.000Z", "false"),
+        ("2026-05-28", "2026-05-26T06:00:00.000Z", "true"),
+        ("2026-05-29", "2026-05-26T06:00:00.000Z", "true"),
+    ):
+        _, headers = asked(TABLE, f"as_of={as_of}")
+        assert (headers["X-Refreshed-At"], headers["X-Stale"]) == (refreshed, stale), as_of
+        assert "X-Calculated-At" in headers
+    # A day without a row is filled up to the last refresh until then.
+    for as_of, last in (("2026-05-22", "2026-05-22"), ("2026-05-24", "2026-05-22")):
+        days, _ = asked("mv_embudo_operativo", f"as_of={as_of}", "fill=true", "from=2026-05-15")
+        assert days[0]["dia"] == last
+    # The idle publishes of the ranking are trimmed, and nothing else changes.
+    before = [asked("mv_ranking_asesores", f"as_of=2026-05-{day}") for day in range(20, 30)]
+    database.rows("SELECT kpi_engine.trim_publications(analytics.now())", "2026-05-29 09:00-05")
+    after = [asked("mv_ranking_asesores", f"as_of=2026-05-{day}") for day in range(20, 30)]
+    assert [rows for rows, _ in before] == [rows for rows, _ in after]
+    for (_, one), (_, other) in zip(before, after, strict=True):
+        assert one["X-Stale"] == other["X-Stale"]
+
+
+def test_nothing_is_filled_before_the_first_row_of_a_view(april: tuple[Database, int]) -> None:
+    """Nobody knows those days: they are no days without requests."""
+    database, _ = april
+    ((first, asked, filled),) = database.rows(
+        "SELECT min(dia)::text, api.kpi('mv_embudo_operativo', 'from=2020-01-01', 'fill=true', "
+        "'order=dia', 'limit=1') -> 0 ->> 'dia', "
+        "json_array_length(api.kpi('mv_embudo_operativo', 'from=2020-01-01', 'to=2020-02-01', "
+        "'fill=true')) FROM analytics.mv_embudo_operativo",
+        "2026-05-21 10:00:00-05",
+    )
+    assert (asked, filled) == (first, 0)
+
+
 def test_a_restated_month_by_the_functions_of_the_api(april: tuple[Database, int]) -> None:
     database, reported = april
     now = "2026-05-21 10:00:00-05"

@@ -264,3 +264,30 @@ def test_a_body_that_is_no_json_is_415(api: Api, kind: str) -> None:
         body="limite=%ff",
     )
     refused(answer, 415)
+
+
+def test_a_view_has_the_marks_that_its_product_path_has(api: Api) -> None:
+    """Nothing that is known against a figure depends on the path by which somebody reads it."""
+    marks = ("x-data-version", "x-calculated-at", "x-refreshed-at", "x-stale")
+    product = api.get("/materialized-views/kpis/mv_metricas_mensuales", LECTOR)
+    view = api.get(MONTHS, LECTOR)
+    assert view.status == 200
+    assert {name: view.headers[name] for name in marks} == {
+        name: product.headers[name] for name in marks
+    }
+    # PostgREST answers a part, as the query says: one tag for all would be wrong.
+    assert "etag" not in view.headers
+    with api.database.session() as connection:
+        connection.execute(
+            "UPDATE kpi_engine.view_state SET last_success_at = last_success_at - interval '3 days'"
+        )
+    try:
+        assert api.get(MONTHS, LECTOR).headers["x-stale"] == "true"
+        assert api.request("HEAD", MONTHS, LECTOR).headers["x-stale"] == "true"
+    finally:
+        with api.database.session() as connection:
+            connection.execute(
+                "UPDATE kpi_engine.view_state "
+                "SET last_success_at = last_success_at + interval '3 days'"
+            )
+    assert "x-stale" not in api.get("/rest/", LECTOR).headers

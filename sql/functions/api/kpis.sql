@@ -19,7 +19,13 @@ DECLARE
     v_kpis json;
     v_time_zone text;
 BEGIN
-    v_time_zone := analytics.setting('time_zone');
+    v_time_zone := coalesce(
+        (
+            SELECT view_state.time_zone FROM kpi_engine.view_state
+            ORDER BY view_state.last_success_at DESC NULLS LAST
+            LIMIT 1
+        ),
+        analytics.setting('time_zone'));
     v_kpis := kpi_engine.kpi_catalogue();
     PERFORM kpi_engine.begin_reading_all(md5(concat(v_kpis, v_time_zone)));
     RETURN json_build_object(

@@ -37,6 +37,7 @@ DECLARE
     v_at timestamptz;
     v_is_reported boolean;
     v_publication kpi_engine.publications;
+    v_confirmed_at timestamptz;
     v_origen constant text := kpi_engine.named_parameters(coalesce(p_parts, '{}')) ->> 'origen';
     v_of_time text;
     v_query text;
@@ -175,6 +176,7 @@ BEGIN
                 'as_of', v_given ->> 'as_of',
                 'within the history of the view. ' || kpi_engine.history_around(v_view.view_name, v_at));
         END IF;
+        v_confirmed_at := kpi_engine.last_confirmed(v_publication);
     END IF;
     v_is_reported := coalesce(
         kpi_engine.choice_parameter('reported', v_given ->> 'reported', 'true', 'false') = 'true',
@@ -271,18 +273,17 @@ BEGIN
         v_query := v_query || ' WHERE ' || array_to_string(v_conditions, ' AND ');
     END IF;
     IF v_fill OR v_compare IS NOT NULL THEN
-        -- In the zone of the facts: a changed setting shows in the next refresh.
+        -- In the zone of the rows: a changed setting shows in the next refresh of the view.
         SELECT (
-            view_state.last_success_at
-            AT TIME ZONE coalesce(engine_state.time_zone, analytics.setting('time_zone'))
+            coalesce(least(v_confirmed_at, v_at), view_state.last_success_at)
+            AT TIME ZONE coalesce(
+                CASE WHEN v_at IS NULL THEN view_state.time_zone ELSE v_publication.time_zone END,
+                engine_state.time_zone, analytics.setting('time_zone'))
         )::date
         INTO v_last_day
         FROM kpi_engine.view_state
         CROSS JOIN kpi_engine.engine_state
         WHERE view_state.view_name = v_view.view_name;
-        v_last_day := coalesce(
-            (v_publication.published_at AT TIME ZONE analytics.setting('time_zone'))::date,
-            v_last_day);
     END IF;
     IF v_fill THEN
         v_query := format('SELECT kpi.* FROM (%s) AS kpi', kpi_engine.kpi_filled_query(
@@ -300,14 +301,29 @@ BEGIN
         ) END
     ));
     IF v_at IS NOT NULL THEN
-        -- What a publish left never changes, and is never stale.
+        -- Where a later refresh confirmed it, it was not stale. The instant of that refresh is not
+        -- shown: nobody could know it then.
         PERFORM kpi_engine.set_reading_headers(
             -- A restored database may give a run the number of another one.
-            format('%s-as-of-%s-%s%s', v_publication.data_version, v_publication.run_id,
+            format('%s-as-of-%s-%s-%s-%s%s', v_publication.data_version, v_publication.run_id,
                 (extract(EPOCH FROM v_publication.published_at) * 1000000)::bigint,
+                (extract(EPOCH FROM known.refreshed_at) * 1000000)::bigint, known.is_stale::integer,
                 coalesce('-' || v_last_day, '')),
-            v_publication.data_version, v_publication.calculated_at, v_publication.published_at,
-            false);
+            v_publication.data_version,
+            coalesce(v_publication.calculated_at, v_publication.published_at),
+            known.refreshed_at, known.is_stale,
+            CASE
+                WHEN v_at < analytics.now() THEN v_publication.outside_as_of
+                ELSE kpi_engine.outside_as_of(v_view.view_name)
+            END,
+            false, CASE WHEN v_at < analytics.now() THEN v_at END)
+        FROM (
+            SELECT
+                CASE
+                    WHEN v_confirmed_at <= v_at THEN v_confirmed_at ELSE v_publication.published_at
+                END AS refreshed_at,
+                v_at - v_confirmed_at > interval '26 hours' AS is_stale
+        ) AS known;
     END IF;
     IF v_compare IS NOT NULL THEN
         PERFORM kpi_engine.set_answer_columns(

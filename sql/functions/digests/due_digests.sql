@@ -36,8 +36,12 @@ BEGIN
                 kinds.is_of_cities,
                 min(shown.view_name) FILTER (WHERE shown.place = 1 OR kinds.frequency = 'monthly')
                 AS main_view,
-                CASE WHEN count(*) = count(view_state.last_success_at)
-                    THEN min(view_state.last_success_at)
+                CASE
+                    WHEN
+                        count(*) = count(view_state.last_success_at)
+                        -- Its days may be those of another zone, where the gate holds it.
+                        AND bool_and(coalesce(view_state.time_zone, v_zone) = v_zone)
+                        THEN min(view_state.last_success_at)
                 END AS refreshed_at,
                 least(
                     v_today, (min(view_state.last_success_at) AT TIME ZONE v_zone)::date

@@ -7,6 +7,7 @@
 -- request's id into application_name, so that it is in pg_stat_activity and in the server's log.
 -- kpi_engine.check_token handles claims that jsonb might refuse (an escaped NUL, a number beyond
 -- numeric, deep nesting). A cast here would end as 400 or 413, but such a token is 401.
+-- A view that PostgREST reads itself gets the headers of freshness (kpi_engine.mark_view).
 -- It is one expression, so that PostgreSQL puts it into PostgREST's prepared statement. Each
 -- request pays for it.
 
@@ -55,7 +56,10 @@ RETURN CASE
                 'audience', nullif(current_setting('app.settings.api_audience', true), '')
             )
         )
-        THEN NULL
+        THEN CASE
+            WHEN current_setting('request.path', true) NOT LIKE '/rpc/%'
+                THEN kpi_engine.mark_view(current_setting('request.path', true))
+        END
     ELSE kpi_engine.check_token(
         current_setting('request.jwt.claims', true),
         current_setting('app.settings.api_audience', true)
@@ -64,7 +68,8 @@ END;
 
 COMMENT ON FUNCTION analytics.check_request() IS
 'Refuses an HTTP request if its token lacks exp, the right aud or a role of the API (status 401). '
-'Puts the id of the request into application_name. PostgREST calls it before each request.';
+'Puts the id of the request into application_name, and marks answers of KPI views. PostgREST calls '
+'it before each request.';
 
 REVOKE ALL ON FUNCTION analytics.check_request() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.check_request()

@@ -61,13 +61,16 @@ BEGIN
         PERFORM kpi_engine.check_scope(
             v_claims -> 'ciudades', current_setting('request.path', true));
     END IF;
+    IF current_setting('request.path', true) NOT LIKE '/rpc/%' THEN
+        PERFORM kpi_engine.mark_view(current_setting('request.path', true));
+    END IF;
 END;
 $check_token$;
 
 COMMENT ON FUNCTION kpi_engine.check_token(text, text) IS
 'Refuses the claims of a token that lacks exp, the right aud or a role of the API, with the '
 'reason (status 401), and a token for some cities where the path can''t be narrowed to them (403). '
-'Passes those of a request without a token.';
+'Passes those of a request without a token. Marks answers of KPI views.';
 
 REVOKE ALL ON FUNCTION kpi_engine.check_token(text, text) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.check_token(text, text)

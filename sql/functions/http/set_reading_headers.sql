@@ -11,7 +11,8 @@ CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_refreshed_at timestamptz,
     p_is_stale boolean,
     p_as_of timestamptz DEFAULT NULL,
-    p_is_live boolean DEFAULT false
+    p_is_live boolean DEFAULT false,
+    p_at timestamptz DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -33,14 +34,22 @@ BEGIN
         ),
         min(lacking.since) FILTER (WHERE NOT lacking.is_site)
     INTO v_partial, v_partial_since
-    FROM kpi_engine.partial_figures(p_is_live) AS lacking;
+    FROM (
+        SELECT now_lacking.* FROM kpi_engine.partial_figures(p_is_live) AS now_lacking WHERE p_at IS NULL
+        UNION ALL
+        SELECT then_lacking.* FROM kpi_engine.partial_figures_at(p_at) AS then_lacking
+        WHERE p_at IS NOT NULL
+    ) AS lacking;
     PERFORM set_config('response.headers', json_agg(
         json_build_object(header.name, header.value)
     )::text, true)
     FROM (
         VALUES
-        ('Cache-Control', 'private, max-age=0, must-revalidate'),
-        ('ETag', format(
+        (
+            'Cache-Control',
+            CASE WHEN p_tag IS NOT NULL THEN 'private, max-age=0, must-revalidate' END
+        ),
+        ('ETag', CASE WHEN p_tag IS NOT NULL THEN format(
             'W/"%s-%s%s%s%s"',
             p_tag,
             (SELECT installation.version FROM kpi_engine.installation),
@@ -50,7 +59,7 @@ BEGIN
             END,
             '-' || left(md5(array_to_string(kpi_engine.token_cities(), ',')), 12),
             CASE WHEN kpi_engine.csv_is_wanted() THEN '-csv' END
-        )),
+        ) END),
         ('X-Data-Version', p_version::text),
         ('X-Calculated-At', kpi_engine.iso_instant(p_calculated_at)),
         ('X-Refreshed-At', kpi_engine.iso_instant(p_refreshed_at)),
@@ -64,12 +73,13 @@ END;
 $set_reading_headers$;
 
 COMMENT ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean, timestamptz
 ) IS
-'Sets the headers of a reading answer: Cache-Control, ETag by p_tag, X-Data-Version, '
-'X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of; X-Partial and X-Partial-Since where figures '
-'lack rows of an origin or a subscription, or news of a site.';
+'Sets the headers of a reading answer: Cache-Control and ETag by p_tag (NULL: none), '
+'X-Data-Version, X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of; X-Partial and X-Partial-Since '
+'where figures lack rows of an origin or a subscription, or news of a site. p_at: figures of that '
+'moment.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean, timestamptz
 ) FROM public;

@@ -1,7 +1,9 @@
 -- At a hub: connects to a site, begins a transaction there, and asks what it offers.
 --
 -- Invariant: what is read over the connection until the next COMMIT is of the snapshot of the
--- offer. It raises TH001 if the figures of the site can't be added to those here. A site of 0.1.1
+-- offer. The tables are locked before it: a rebuild there can't put others in their place, which
+-- are empty in that snapshot. Values are written the same way whatever the settings of the site.
+-- It raises TH001 if the figures of the site can't be added to those here. A site of 0.1.1
 -- can't say whether its own figures lack rows.
 -- A site notices that a hub went away: it does not compute the answer to the end, and ends a
 -- transaction that nobody asks anything of.
@@ -23,6 +25,8 @@ AS $offer_of_site$
 DECLARE
     v_schema constant text := kpi_engine.dblink_schema();
     v_seconds constant integer := analytics.setting('hub_timeout_seconds')::integer;
+    v_other_rules constant text := 'it computes its facts by other rules: run make migrate of the same '
+        'version at the site and here';
     v_site kpi_engine.hub_sites;
     v_offer record;
     v_lag record;
@@ -43,12 +47,23 @@ BEGIN
     PERFORM kpi_engine.send_to_site(p_site, format(
         'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; '
         'SET LOCAL statement_timeout = %L; SET LOCAL client_connection_check_interval = ''5s''; '
-        'SET LOCAL idle_in_transaction_session_timeout = %L',
+        'SET LOCAL idle_in_transaction_session_timeout = %L; '
+        'SET LOCAL timezone = ''UTC''; SET LOCAL datestyle = ''ISO, YMD''; '
+        'SET LOCAL intervalstyle = postgres; SET LOCAL extra_float_digits = 1; '
+        'SET LOCAL bytea_output = hex; LOCK TABLE %s IN ACCESS SHARE MODE',
         v_seconds || 's',
         -- The hub takes the rows of other sites meanwhile.
-        10 * v_seconds || 's'
+        10 * v_seconds || 's',
+        (
+            SELECT string_agg(format('kpi_engine.%I', mirrored.table_name), ', ')
+            FROM kpi_engine.mirrored_tables() AS mirrored
+        )
     ));
-    PERFORM kpi_engine.end_answers(p_site);
+    BEGIN
+        PERFORM kpi_engine.end_answers(p_site);
+    EXCEPTION WHEN undefined_table THEN
+        RAISE EXCEPTION '%', v_other_rules USING ERRCODE = 'TH001';
+    END;
     PERFORM kpi_engine.send_to_site(p_site, format(
         'SELECT *, to_regprocedure(''kpi_engine.hub_lag()'') IS NOT NULL
          FROM kpi_engine.hub_offer(%L, %L)', v_site.version, v_site.mark));
@@ -63,8 +78,7 @@ BEGIN
         v_offer.refusal := CASE
             WHEN v_offer.facts_version IS DISTINCT FROM (
                 SELECT installation.facts_version FROM kpi_engine.installation
-            ) THEN 'it computes its facts by other rules: run make migrate of the same version at the '
-                'site and here'
+            ) THEN v_other_rules
             WHEN v_offer.time_zone IS DISTINCT FROM analytics.setting('time_zone')
                 THEN format('its time_zone is %s, and here it is %s',
                     v_offer.time_zone, analytics.setting('time_zone'))

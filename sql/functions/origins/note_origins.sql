@@ -6,6 +6,7 @@
 -- a refresh has not committed its own note: it would wait for that row.
 -- A tick ends the mark of an origin that was behind at the last refresh, if all that the publisher
 -- had after that refresh has come (as_of), and no change is pending: then the figures have it.
+-- Both note what the figures lack for answers about the past (kpi_engine.note_partial).
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_origins(p_is_refresh boolean)
 RETURNS void
@@ -24,6 +25,7 @@ BEGIN
             OR EXISTS (SELECT FROM pg_subscription_rel)
             OR EXISTS (SELECT FROM kpi_engine.followed_tables)
             OR EXISTS (SELECT FROM kpi_engine.origins)
+            OR EXISTS (SELECT FROM kpi_engine.partial_spans WHERE partial_spans.ended_at IS NULL)
         FOR NO KEY UPDATE SKIP LOCKED;
         IF NOT FOUND THEN
             RETURN;
@@ -81,11 +83,13 @@ BEGIN
             )
             AND NOT EXISTS (SELECT FROM kpi_engine.replica_problem());
     END IF;
+    PERFORM kpi_engine.note_partial(p_is_refresh);
 END;
 $note_origins$;
 
 COMMENT ON FUNCTION kpi_engine.note_origins(boolean) IS
-'Brings kpi_engine.followed_tables, kpi_engine.subscription_marks and kpi_engine.origin_marks up '
-'to date; p_is_refresh: this is what the next figures have. Internal to the tick and the refresh.';
+'Brings kpi_engine.followed_tables, kpi_engine.subscription_marks, kpi_engine.origin_marks and '
+'kpi_engine.partial_spans up to date; p_is_refresh: this is what the next figures have. Internal '
+'to the tick and the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_origins(boolean) FROM public;

@@ -18,17 +18,10 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $as_reported$
 DECLARE
-    v_at timestamptz;
+    v_at constant timestamptz := kpi_engine.required_instant(p_at);
     v_publication kpi_engine.publications;
 BEGIN
     PERFORM kpi_engine.require_readable_view(p_view_name);
-    v_at := kpi_engine.reading_instant(p_at);
-    IF v_at IS NULL THEN
-        RAISE EXCEPTION 'p_at must be a day or an instant that is not in the future'
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Got %s.', coalesce(quote_literal(left(p_at, 100)), 'NULL')),
-                  HINT = 'Such as 2026-05-04 (the end of that local day) or 2026-05-04T10:00-05:00.';
-    END IF;
     v_publication := kpi_engine.publication_at(p_view_name, v_at);
     IF v_publication.run_id IS NULL THEN
         RAISE EXCEPTION 'the history of view % does not reach back to %', p_view_name, v_at

@@ -21,6 +21,15 @@ BEGIN
     WHERE
         publications.published_at > (SELECT analytics.now())
         OR publications.shown_until > (SELECT analytics.now());
+    UPDATE kpi_engine.partial_spans SET
+        noted_at = least(partial_spans.noted_at, analytics.now()),
+        ended_at = CASE
+            WHEN partial_spans.ended_at IS NOT NULL
+                THEN least(partial_spans.ended_at, analytics.now())
+        END
+    WHERE
+        partial_spans.noted_at > (SELECT analytics.now())
+        OR partial_spans.ended_at > (SELECT analytics.now());
     DELETE FROM kpi_engine.closings WHERE closings.closed_at > (SELECT analytics.now());
 END;
 $heal_publications$;

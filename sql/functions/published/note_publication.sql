@@ -121,9 +121,29 @@ BEGIN
         END IF;
     END IF;
 
+    -- Until the last refresh it showed what the publish before left, and what that one confirmed.
+    UPDATE kpi_engine.publications AS before SET confirmed_at = view_state.last_success_at
+    FROM kpi_engine.view_state
+    WHERE
+        before.view_name = p_view_name
+        AND before.run_id IN (
+            (
+                SELECT max(latest.run_id)
+                FROM kpi_engine.publications AS latest
+                WHERE latest.view_name = p_view_name
+            ),
+            (
+                SELECT max(changing.run_id)
+                FROM kpi_engine.publications AS changing
+                WHERE changing.view_name = p_view_name AND changing.rows_changed > 0
+            )
+        )
+        AND before.shown_until IS NULL
+        AND view_state.view_name = p_view_name
+        AND view_state.last_success_at > before.published_at;
     INSERT INTO kpi_engine.publications (
         view_name, run_id, data_version, published_at, calculated_at, rows_shown, rows_changed,
-        null_counts, keeps_rows, requests_known
+        null_counts, keeps_rows, requests_known, outside_as_of, time_zone
     )
     SELECT
         p_view_name,
@@ -141,7 +161,9 @@ BEGIN
         v_changed,
         v_nulls,
         v_keeps_rows,
-        (SELECT coalesce(sum(month_totals.requests), 0) FROM kpi_engine.month_totals)
+        (SELECT coalesce(sum(month_totals.requests), 0) FROM kpi_engine.month_totals),
+        kpi_engine.outside_as_of(p_view_name),
+        coalesce(engine_state.time_zone, analytics.setting('time_zone'))
     FROM kpi_engine.engine_state
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;
     IF v_changed > 0 AND v_place IS NOT NULL AND v_had_time THEN

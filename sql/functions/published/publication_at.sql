@@ -16,7 +16,8 @@ AS $publication_at$
         FROM kpi_engine.publications
         WHERE
             publications.view_name = p_view_name
-            AND publications.published_at <= p_at
+            -- Whoever asks by an instant of the API has milliseconds.
+            AND date_trunc('milliseconds', publications.published_at) <= p_at
             AND publications.keeps_rows
         ORDER BY publications.run_id DESC
         LIMIT 1

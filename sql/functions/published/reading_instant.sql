@@ -19,7 +19,11 @@ BEGIN
         IF p_text::date = analytics.today() THEN
             RETURN v_now;
         END IF;
-        v_instant := (p_text::date + 1)::timestamp AT TIME ZONE v_zone - interval '1 microsecond';
+        -- The first midnight, where the clock is put back over it.
+        v_instant := coalesce(
+            kpi_engine.slot_instant(p_text::date + 1, '00:00', v_zone),
+            (p_text::date + 1)::timestamp AT TIME ZONE v_zone
+        ) - interval '1 microsecond';
     ELSIF p_text ~ '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?( ?(Z|[+-]\d\d(:?\d\d)?))?$' THEN
         v_instant := CASE
             WHEN p_text ~ '^.{11}.*[Z+-]' THEN p_text::timestamptz

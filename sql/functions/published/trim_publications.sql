@@ -85,6 +85,14 @@ BEGIN
         idle.rows_changed = 0
         AND idle.published_at < p_as_of - interval '1 day'
         AND idle.shown_until IS NULL
+        -- Its rows have another calculado_at than before.
+        AND idle.calculated_at IS NOT DISTINCT FROM (
+            SELECT before.calculated_at
+            FROM kpi_engine.publications AS before
+            WHERE before.view_name = idle.view_name AND before.run_id < idle.run_id
+            ORDER BY before.run_id DESC
+            LIMIT 1
+        )
         -- With it the view came back.
         AND NOT EXISTS (
             SELECT FROM kpi_engine.publications AS ended
@@ -112,12 +120,20 @@ BEGIN
             SELECT FROM kpi_engine.closings
             WHERE closings.view_name = idle.view_name AND closings.run_id = idle.run_id
         );
+    -- What figures lacked before the history begins.
+    DELETE FROM kpi_engine.partial_spans
+    WHERE
+        partial_spans.ended_at < (
+            SELECT least(min(publications.published_at), p_as_of - interval '1 day')
+            FROM kpi_engine.publications
+        );
 END;
 $trim_publications$;
 
 COMMENT ON FUNCTION kpi_engine.trim_publications(timestamptz) IS
 'Removes the history of views that is older than the setting publication_history says, counted '
-'from p_as_of, and each publish that changed nothing after a day. Internal to '
+'from p_as_of, each publish that changed nothing after a day, and what figures lacked before. '
+'Internal to '
 'kpi_engine.trim_logs().';
 
 REVOKE ALL ON FUNCTION kpi_engine.trim_publications(timestamptz) FROM public;

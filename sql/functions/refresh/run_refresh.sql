@@ -29,6 +29,7 @@ DECLARE
     v_view record;
     v_outside text;
     v_counted_until timestamptz;
+    v_zone text;
     v_is_published boolean;
     -- What the facts had before this run, and whether a view did not show all of that.
     v_version bigint;
@@ -124,7 +125,9 @@ BEGIN
             v_run.run_id, v_run.error_message, v_run.error_sqlstate
             USING DETAIL = 'All changes wait for the next refresh; the views keep their contents.';
     END;
-    SELECT engine_state.data_version INTO v_run.data_version FROM kpi_engine.engine_state;
+    SELECT engine_state.data_version, coalesce(engine_state.time_zone, analytics.setting('time_zone'))
+    INTO v_run.data_version, v_zone
+    FROM kpi_engine.engine_state;
     v_counted_until := kpi_engine.facts_counted_until();
 
     FOR v_view IN
@@ -210,6 +213,7 @@ BEGIN
                 UPDATE kpi_engine.view_state SET
                     last_success_at = analytics.now(),
                     counted_until = v_counted_until,
+                    time_zone = v_zone,
                     published_version = v_run.data_version,
                     is_void = false
                 WHERE view_state.view_name = v_view.view_name;

@@ -14,7 +14,10 @@ SELECT
     publications.null_counts,
     publications.keeps_rows,
     publications.requests_known,
-    publications.shown_until
+    publications.shown_until,
+    publications.confirmed_at,
+    publications.outside_as_of,
+    publications.time_zone
 FROM kpi_engine.publications;
 
 REVOKE ALL ON analytics.publications FROM public;

@@ -13,7 +13,8 @@ SELECT
     view_state.noted_relation,
     view_state.rules_checksum,
     view_state.is_void,
-    view_state.counted_until
+    view_state.counted_until,
+    view_state.time_zone
 FROM kpi_engine.view_state;
 
 REVOKE ALL ON analytics.view_state FROM public;
