@@ -424,9 +424,9 @@ def test_figures_that_lack_what_the_copy_lacks_are_marked_and_not_reported(pair:
         assert [month["solicitudes_creadas"] for month in row] == [requests]  # type: ignore[attr-defined]
         assert said.get("X-Partial") == (marked and pair.name), as_of
         assert said.get("X-Partial-Since") == marked
-        assert subscriber.rows(f"SELECT origen, is_site FROM analytics.partial_at('{as_of}')", later) == (
-            [(pair.name, False)] if marked else []
-        )
+        assert subscriber.rows(
+            f"SELECT origen, is_site FROM analytics.partial_at('{as_of}')", later
+        ) == ([(pair.name, False)] if marked else [])
 
 
 def test_a_first_refresh_that_lacks_rows_closes_nothing(copied: Pair) -> None:

@@ -222,7 +222,7 @@ def test_a_moment_says_how_fresh_its_figures_were(april: tuple[Database, int]) -
         assert "X-Calculated-At" in headers
     # A day without a row is filled up to the last refresh until then.
     for as_of, last in (("2026-05-22", "2026-05-22"), ("2026-05-24", "2026-05-22")):
-        days, _ = asked("mv_embudo_operativo", f"as_of={as_of}", "fill=true", "from=2026-05-15")
+        days, _ = asked("mv_embudo_operativo", f"as_of={as_of}", "fill=true", "to=2026-05-31")
         assert days[0]["dia"] == last
     # The idle publishes of the ranking are trimmed, and nothing else changes.
     before = [asked("mv_ranking_asesores", f"as_of=2026-05-{day}") for day in range(20, 30)]
@@ -231,19 +231,6 @@ def test_a_moment_says_how_fresh_its_figures_were(april: tuple[Database, int]) -
     assert [rows for rows, _ in before] == [rows for rows, _ in after]
     for (_, one), (_, other) in zip(before, after, strict=True):
         assert one["X-Stale"] == other["X-Stale"]
-
-
-def test_nothing_is_filled_before_the_first_row_of_a_view(april: tuple[Database, int]) -> None:
-    """Nobody knows those days: they are no days without requests."""
-    database, _ = april
-    ((first, asked, filled),) = database.rows(
-        "SELECT min(dia)::text, api.kpi('mv_embudo_operativo', 'from=2020-01-01', 'fill=true', "
-        "'order=dia', 'limit=1') -> 0 ->> 'dia', "
-        "json_array_length(api.kpi('mv_embudo_operativo', 'from=2020-01-01', 'to=2020-02-01', "
-        "'fill=true')) FROM analytics.mv_embudo_operativo",
-        "2026-05-21 10:00:00-05",
-    )
-    assert (asked, filled) == (first, 0)
 
 
 def test_a_restated_month_by_the_functions_of_the_api(april: tuple[Database, int]) -> None:
@@ -508,18 +495,62 @@ def test_a_publish_is_of_the_moment_when_it_was_made(april: tuple[Database, int]
         connection.execute("ROLLBACK")
 
 
-def test_a_clock_that_was_wrong_closes_nothing_and_hides_nothing(
+def test_a_clock_that_was_ahead_closes_nothing_and_hides_nothing(
     april: tuple[Database, int],
 ) -> None:
     database, reported = april
     refresh(database, "2027-05-21 10:00:00-05", force=True)
-    closed = "SELECT count(*) FROM kpi_engine.closings WHERE closed_at > '2026-05-21 10:00:00-05'"
-    assert database.rows(closed) != [(0,)]
+    asked = f"SELECT object ->> 'mes' FROM kpi_engine.rows_at_closing('{TABLE}') AS past (object) "
+    closed = (
+        "SELECT count(*) FROM kpi_engine.closings "
+        "WHERE kpi_engine.closing_counts(closings) AND closed_at > '2026-05-21 10:00:00-05'"
+    )
     now = "2026-05-21 10:00:00-05"
+    assert database.rows(closed, "2027-05-21 10:00:00-05") != [(0,)]
+    assert database.rows(closed, now) == [(0,)]
+    database.execute(ADD.format(day="07"))
     refresh(database, now, force=True)
-    assert database.rows(closed) == [(0,)]
-    assert database.rows(PAST.format("2026-05-21T10:00:00"), now) == [(reported + 3,)]
+    assert database.rows(closed, now) == [(0,)]
+    assert database.rows(PAST.format("2026-05-21T10:00:00"), now) == [(reported + 4,)]
     assert database.rows(PAST.format("2026-05-21T09:59:59"), now) == [(reported + 3,)]
+    assert ("2026-05-01",) in database.rows(asked, now)
+    # May closes in its time, and what it had then is reported.
+    for day in ("2026-05-31", "2026-06-05", "2026-06-07"):
+        refresh(database, f"{day} 01:00:00-05", force=True)
+    assert database.rows(
+        f"SELECT closed_at FROM kpi_engine.closings WHERE view_name = '{TABLE}' "
+        "AND period = '2026-05-01' AND closed_at = '2026-06-06 00:00-05'"
+    )
+    # Another publish, a day after: it was that clock, and nothing of it is left.
+    assert database.rows(
+        "SELECT (SELECT count(*) FROM kpi_engine.closings WHERE noted_at > '2026-06-08'), "
+        "(SELECT count(*) FROM kpi_engine.publications WHERE published_at > '2026-06-08'), "
+        "(SELECT count(*) FROM kpi_engine.restatements WHERE since > '2026-06-08')"
+    ) == [(0, 0, 0)]
+
+
+def test_a_clock_that_was_behind_rewrites_nothing(april: tuple[Database, int]) -> None:
+    """A server without a clock battery: ticks and a refresh come before the time is set."""
+    database, reported = april
+    moments = ("2026-04-30", "2026-05-05T12:00", "2026-05-05", "2026-05-06T02:00", "2026-05-19")
+    now = "2026-05-21 10:00:00-05"
+    closed = f"SELECT * FROM kpi_engine.rows_at_closing('{TABLE}') ORDER BY 1"
+    before = [database.rows(PAST.format(moment), now) for moment in moments]
+    figures = database.rows(closed, now)
+    for behind in ("2000-01-01 00:00:00-05", "2026-05-02 02:00:00-05"):
+        with database.session() as connection:
+            connection.execute("SELECT set_config('analytics.now', %s, false)", [behind])
+            connection.execute("CALL analytics.tick()")
+        database.execute(ADD.format(day="08"))
+        refresh(database, behind, force=True)
+    assert database.rows(closed, now)[: len(figures) - 1] == figures[:-1]
+    refresh(database, now)
+    refresh(database, "2026-05-22 10:00:00-05", force=True)
+    later = "2026-05-22 11:00:00-05"
+    assert [database.rows(PAST.format(moment), later) for moment in moments] == before
+    assert database.rows(PAST.format("2026-05-22"), later) == [(reported + 5,)]
+    april_at = [row for row in figures if "2026-04-01" in str(row)]
+    assert april_at == [row for row in database.rows(closed, later) if "2026-04-01" in str(row)]
 
 
 def test_a_restore_without_the_rows_is_no_answer(april: tuple[Database, int]) -> None:

@@ -2,9 +2,9 @@
 --
 -- Invariant: a period with a row shows that row. An empty period shows what the COMMENTs of the
 -- columns say: 0 for counts and sums, NULL for averages (kpi_engine.kpi_columns).
--- The first period is that of from or that of the first row, but not before the first row of the
--- view, nor before 2000. The last one is that of to, but not after the last refresh. Nothing is
--- known about other days. Rows dated before or after stay, and no zeros join them.
+-- The first period is that of from (not before 2000) or that of the first row. The last one is that
+-- of to, but not after the last refresh, because nothing is known about later days. Rows dated
+-- before or after stay, and no zeros join them.
 -- If the key has another column (a level, a city), each period has a row for each of its values in
 -- the selection. Columns that name the value, such as the spelling of a city, come from the newest
 -- row.
@@ -75,9 +75,7 @@ AS $kpi_filled_query$
         p_selected,
         p_grain,
         CASE
-            WHEN p_has_from THEN format(
-                'greatest($1, date ''2000-01-01'', (SELECT min(kpi.%I) FROM %s AS kpi))',
-                p_time, p_relation)
+            WHEN p_has_from THEN 'greatest($1, date ''2000-01-01'')'
             ELSE format('(SELECT min(selected.%I) FROM selected)', p_time)
         END,
         p_time,
@@ -95,9 +93,9 @@ AS $kpi_filled_query$
 $kpi_filled_query$;
 
 COMMENT ON FUNCTION kpi_engine.kpi_filled_query(regclass, text[], text, text, text, boolean) IS
-'A query with the columns of a KPI view and a row for each period from its parameter $1 (from; '
-'not before the first row of the view), or from the first row, to $2 and $6 (to, the day of the '
-'last refresh): those of the query p_selected, and zeros and NULLs. Other rows stay.';
+'A query with the columns of a KPI view and a row for each period from its parameter $1 (from, '
+'or the first row) to $2 and $6 (to, the day of the last refresh): those of the query p_selected, '
+'and zeros and NULLs. Other rows stay.';
 
 REVOKE ALL ON FUNCTION kpi_engine.kpi_filled_query(regclass, text[], text, text, text, boolean)
 FROM public;

@@ -91,7 +91,6 @@ BEGIN
         AND isfinite(digest_deliveries.next_attempt_at)
         AND digest_deliveries.next_attempt_at > v_latest_wall + interval '1 hour';
 
-    PERFORM kpi_engine.heal_publications();
     SELECT max(view_state.last_success_at) INTO v_last_success FROM kpi_engine.view_state
     -- A clock that is pinned to the past is no fault.
     WHERE view_state.last_success_at > greatest(v_latest, v_latest_wall);

@@ -94,7 +94,10 @@ BEGIN
                 view_state.view_name = p_view_name
                 AND NOT EXISTS (
                     SELECT FROM kpi_engine.closings
-                    WHERE closings.view_name = p_view_name AND closings.period = p_period
+                    WHERE
+                        closings.view_name = p_view_name
+                        AND closings.period = p_period
+                        AND kpi_engine.closing_counts(closings)
                 )
                 AND least(view_state.last_success_at, view_state.counted_until) < kpi_engine.closes_at(
                     p_period, v_view.grain, p_period, 0, analytics.setting('time_zone')

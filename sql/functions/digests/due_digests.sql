@@ -89,6 +89,7 @@ BEGIN
                 WHERE
                     closings.view_name = refreshed.main_view
                     AND closings.closed_at <= analytics.now()
+                    AND kpi_engine.closing_counts(closings)
                 ORDER BY closings.period DESC
                 LIMIT 1
             ) AS closed

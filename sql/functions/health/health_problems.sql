@@ -202,7 +202,8 @@ BEGIN
             FROM kpi_engine.restatements
             WHERE
                 analytics.setting('restatement_alert_pct') <> 'off'
-                AND restatements.since > analytics.now() - interval '1 day'
+                -- Not in the future, by a clock that was ahead.
+                AND restatements.since BETWEEN analytics.now() - interval '1 day' AND analytics.now()
                 AND to_regclass(format('analytics.%I', restatements.view_name)) IS NOT NULL
                 AND coalesce(
                     abs(restatements.difference_pct),

@@ -15,7 +15,6 @@ DECLARE
     v_view record;
     v_is_shown boolean;
 BEGIN
-    PERFORM kpi_engine.heal_publications();
     SELECT kpi.time_column, kpi.grain, pg_class.relispopulated INTO v_view
     FROM kpi_engine.kpi_views(p_view_name) AS kpi
     INNER JOIN pg_class ON pg_class.oid = kpi.relation;

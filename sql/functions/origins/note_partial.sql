@@ -21,6 +21,9 @@ BEGIN
         array_agg(partial.is_site)
     INTO v_lacking, v_sinces, v_are_sites
     FROM kpi_engine.partial_figures(false) AS partial;
+    -- By a clock that was ahead.
+    UPDATE kpi_engine.partial_spans SET noted_at = analytics.now()
+    WHERE partial_spans.ended_at IS NULL AND partial_spans.noted_at > (SELECT analytics.now());
     UPDATE kpi_engine.partial_spans SET ended_at = greatest(partial_spans.noted_at, analytics.now())
     WHERE
         partial_spans.ended_at IS NULL

@@ -10,8 +10,7 @@ AS $partial_figures_at$
     SELECT spans.origen, spans.since, spans.is_site
     FROM kpi_engine.partial_spans AS spans
     WHERE
-        -- Whoever asks by an instant of the API has milliseconds.
-        date_trunc('milliseconds', spans.noted_at) <= p_at
+        spans.noted_at <= p_at
         AND coalesce(spans.ended_at > p_at, true);
 $partial_figures_at$;
 

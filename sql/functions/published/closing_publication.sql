@@ -16,7 +16,7 @@ AS $closing_publication$
                 before.view_name = p_view_name
                 AND before.published_at <= p_closed_at
                 AND before.keeps_rows
-            ORDER BY before.run_id DESC
+            ORDER BY before.published_at DESC, before.run_id DESC
             LIMIT 1
         )
         UNION ALL
@@ -26,6 +26,8 @@ AS $closing_publication$
             WHERE
                 after.view_name = p_view_name
                 AND after.published_at > p_closed_at
+                -- Not of a clock that was ahead.
+                AND after.published_at <= analytics.now()
                 AND after.keeps_rows
             ORDER BY after.run_id
             LIMIT 1

@@ -1,41 +1,60 @@
--- Brings back to now what a wrong clock published in the future.
+-- Brings publishes of a view into the order of time, if a clock was wrong when they were made.
 --
--- Invariant: afterwards no publish lies in the future, and no period is closed whose time has not
--- come.
+-- Invariant: it touches nothing before it is known which clock was wrong. A publish that is stamped
+-- before an earlier one was made by a clock that was behind, and counts from now on. A stamp in the
+-- future says only that the clock was ahead then or is behind now. If a later publish, a day ago,
+-- was before that stamp, too, the clock was ahead. Nobody knows when that publish was shown: it
+-- counts from the next one on, and what it closed, restated and judged in the future is void.
+-- Until then readers leave out what lies in the future.
 
-CREATE OR REPLACE FUNCTION kpi_engine.heal_publications()
+CREATE OR REPLACE FUNCTION kpi_engine.heal_publications(p_view_name text)
 RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $heal_publications$
+DECLARE
+    v_now constant timestamptz := analytics.now();
+    v_latest kpi_engine.publications;
 BEGIN
-    -- Once for the statement, not for each row.
-    UPDATE kpi_engine.publications SET
-        published_at = least(publications.published_at, analytics.now()),
-        shown_until = CASE
-            WHEN publications.shown_until IS NOT NULL
-                THEN least(publications.shown_until, analytics.now())
-        END
+    SELECT publications.* INTO v_latest
+    FROM kpi_engine.publications
+    WHERE publications.view_name = p_view_name AND publications.published_at <= v_now
+    ORDER BY publications.published_at DESC, publications.run_id DESC
+    LIMIT 1;
+    UPDATE kpi_engine.publications AS behind SET published_at = v_now
     WHERE
-        publications.published_at > (SELECT analytics.now())
-        OR publications.shown_until > (SELECT analytics.now());
-    UPDATE kpi_engine.partial_spans SET
-        noted_at = least(partial_spans.noted_at, analytics.now()),
-        ended_at = CASE
-            WHEN partial_spans.ended_at IS NOT NULL
-                THEN least(partial_spans.ended_at, analytics.now())
-        END
+        behind.view_name = p_view_name
+        AND behind.run_id > v_latest.run_id
+        AND behind.published_at < v_latest.published_at;
+    UPDATE kpi_engine.publications AS ahead SET published_at = witness.published_at
+    FROM (
+        SELECT past.run_id, past.published_at
+        FROM kpi_engine.publications AS past
+        WHERE
+            past.view_name = p_view_name
+            AND past.published_at <= v_now - interval '1 day'
+        ORDER BY past.run_id DESC
+        LIMIT 1
+    ) AS witness
     WHERE
-        partial_spans.noted_at > (SELECT analytics.now())
-        OR partial_spans.ended_at > (SELECT analytics.now());
-    DELETE FROM kpi_engine.closings WHERE closings.closed_at > (SELECT analytics.now());
+        ahead.view_name = p_view_name
+        AND ahead.run_id < witness.run_id
+        AND ahead.published_at > v_now;
+    IF FOUND THEN
+        DELETE FROM kpi_engine.closings
+        WHERE closings.view_name = p_view_name AND NOT kpi_engine.closing_counts(closings);
+        DELETE FROM kpi_engine.restatements
+        WHERE restatements.view_name = p_view_name AND restatements.since > v_now;
+        DELETE FROM kpi_engine.target_results
+        WHERE target_results.view_name = p_view_name AND target_results.noted_at > v_now;
+    END IF;
 END;
 $heal_publications$;
 
-COMMENT ON FUNCTION kpi_engine.heal_publications() IS
-'Moves publishes that lie in the future to now, and opens periods again that were closed too '
-'early. Internal: the tick, a refresh and migrate call it once, before they note anything.';
+COMMENT ON FUNCTION kpi_engine.heal_publications(text) IS
+'Puts right the stamps of publishes of a view that a wrong clock made, as soon as it is known '
+'which clock was wrong. Internal to kpi_engine.note_publication().';
 
-REVOKE ALL ON FUNCTION kpi_engine.heal_publications() FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.heal_publications(text) FROM public;

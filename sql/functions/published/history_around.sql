@@ -40,8 +40,8 @@ AS $history_around$
                 WHERE after.view_name = p_view_name AND after.run_id > before.run_id
             ) AS ends_at
         FROM kpi_engine.publications AS before
-        WHERE before.view_name = p_view_name AND date_trunc('milliseconds', before.published_at) <= p_at
-        ORDER BY before.run_id DESC
+        WHERE before.view_name = p_view_name AND before.published_at <= p_at
+        ORDER BY before.published_at DESC, before.run_id DESC
         LIMIT 1
     ) AS gap ON true;
 $history_around$;

@@ -32,7 +32,11 @@ DECLARE
     v_last_publish constant timestamptz := (
         SELECT publications.published_at
         FROM kpi_engine.publications
-        WHERE publications.view_name = p_view_name AND publications.keeps_rows
+        WHERE
+            publications.view_name = p_view_name
+            AND publications.keeps_rows
+            -- Not by a clock that was ahead.
+            AND publications.published_at <= v_now
         ORDER BY publications.run_id DESC
         LIMIT 1
     );
@@ -57,7 +61,7 @@ BEGIN
     END IF;
     SELECT (max(closings.period) + ('1 ' || p_grain)::interval)::date INTO v_from
     FROM kpi_engine.closings
-    WHERE closings.view_name = p_view_name;
+    WHERE closings.view_name = p_view_name AND kpi_engine.closing_counts(closings);
     IF v_from IS NULL THEN
         EXECUTE format(
             'SELECT min(kpi.%1$I) FROM analytics.%2$I AS kpi TABLESAMPLE SYSTEM (100) '
@@ -72,13 +76,16 @@ BEGIN
                 AND publications.rows_shown > 0
         );
     END IF;
-    INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
+    INSERT INTO kpi_engine.closings AS known (
+        view_name, period, run_id, closed_at, reported_at, noted_at
+    )
     SELECT
         p_view_name,
         closing.period,
         coalesce(reported.run_id, p_run_id),
         greatest(closing.closed_at, v_last_publish),
-        coalesce(reported.published_at, v_now)
+        coalesce(reported.published_at, v_now),
+        v_now
     FROM (
         SELECT
             listed.period,
@@ -96,7 +103,13 @@ BEGIN
     ) AS reported ON closing.ends_at <= v_last_counted AND v_had_rows
     WHERE
         closing.closed_at <= v_now
-        AND closing.ends_at <= greatest(v_last_counted, p_counted_until);
+        AND closing.ends_at <= greatest(v_last_counted, p_counted_until)
+    ON CONFLICT (view_name, period) DO UPDATE SET
+        run_id = excluded.run_id,
+        closed_at = excluded.closed_at,
+        reported_at = excluded.reported_at,
+        noted_at = excluded.noted_at
+    WHERE NOT kpi_engine.closing_counts(known);
 END;
 $note_closings$;
 

@@ -17,7 +17,6 @@ DECLARE
     v_run_id bigint;
     v_changed bigint;
 BEGIN
-    PERFORM kpi_engine.heal_publications();
     v_views := ARRAY(
         SELECT view_state.view_name
         FROM kpi_engine.materialized_views() AS listed

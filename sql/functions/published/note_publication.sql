@@ -36,6 +36,7 @@ BEGIN
     IF v_key IS NULL THEN
         RETURN 0;
     END IF;
+    PERFORM kpi_engine.heal_publications(p_view_name);
     SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
     v_place := array_position(v_view.key_columns, v_view.time_column) - 1;
     -- After a restore without the rows of the history, or without the names of their columns.

@@ -27,7 +27,7 @@ DECLARE
         kpi_engine.last_closed_period(p_grain),
         (
             SELECT max(closings.period) FROM kpi_engine.closings
-            WHERE closings.view_name = p_view_name
+            WHERE closings.view_name = p_view_name AND kpi_engine.closing_counts(closings)
         )
     );
     v_numbers text[];
@@ -48,8 +48,10 @@ BEGIN
 
     -- A row for a time before the first one of the view closes its period now. One that is open
     -- because it lacks rows stays open.
-    INSERT INTO kpi_engine.closings (view_name, period, run_id, closed_at, reported_at)
-    SELECT p_view_name, late.period, reported.run_id, late.closed_at, reported.published_at
+    INSERT INTO kpi_engine.closings AS known (
+        view_name, period, run_id, closed_at, reported_at, noted_at
+    )
+    SELECT p_view_name, late.period, reported.run_id, late.closed_at, reported.published_at, v_now
     FROM (
         SELECT
             changed.period,
@@ -92,7 +94,12 @@ BEGIN
     ) AS late
     CROSS JOIN LATERAL kpi_engine.closing_publication(p_view_name, late.closed_at) AS reported
     WHERE late.closed_at <= v_now
-    ON CONFLICT (view_name, period) DO NOTHING;
+    ON CONFLICT (view_name, period) DO UPDATE SET
+        run_id = excluded.run_id,
+        closed_at = excluded.closed_at,
+        reported_at = excluded.reported_at,
+        noted_at = excluded.noted_at
+    WHERE NOT kpi_engine.closing_counts(known);
 
     INSERT INTO kpi_engine.restatements (
         view_name, period, column_name, row_key, reported, previous, current, difference,
@@ -130,6 +137,7 @@ BEGIN
         ON closings.view_name = p_view_name
         AND closings.period = changed.period
         AND closings.run_id < p_run_id
+        AND kpi_engine.closing_counts(closings)
     LEFT JOIN LATERAL (
         SELECT version.contents
         FROM kpi_engine.reported_rows AS version

@@ -16,10 +16,10 @@ AS $publication_at$
         FROM kpi_engine.publications
         WHERE
             publications.view_name = p_view_name
-            -- Whoever asks by an instant of the API has milliseconds.
-            AND date_trunc('milliseconds', publications.published_at) <= p_at
+            AND publications.published_at <= p_at
             AND publications.keeps_rows
-        ORDER BY publications.run_id DESC
+        -- By the stamp: a clock that was behind may have made a later one before.
+        ORDER BY publications.published_at DESC, publications.run_id DESC
         LIMIT 1
     ) AS latest
     WHERE

@@ -1,7 +1,8 @@
 -- Reads the moment as of which somebody asks: a day, or an instant.
 --
 -- Invariant: a day means its end, in the zone of the setting time_zone; today means now. An instant
--- without an offset is local. The answer is NULL if the text is neither, or in the future.
+-- without an offset is local, and without microseconds it means its whole millisecond. The answer
+-- is NULL if the text is neither, or in the future.
 
 CREATE OR REPLACE FUNCTION kpi_engine.reading_instant(p_text text)
 RETURNS timestamptz
@@ -30,7 +31,12 @@ BEGIN
             ELSE p_text::timestamp AT TIME ZONE v_zone
         END;
     END IF;
-    RETURN CASE WHEN v_instant <= v_now THEN v_instant END;
+    RETURN CASE
+        -- Answers of the API have milliseconds, and a publish has microseconds.
+        WHEN v_instant <= v_now AND v_instant = date_trunc('milliseconds', v_instant)
+            THEN least(v_instant + interval '999 microseconds', v_now)
+        WHEN v_instant <= v_now THEN v_instant
+    END;
 EXCEPTION
     -- Such as 2026-02-30, or an offset of +16:00.
     WHEN datetime_field_overflow

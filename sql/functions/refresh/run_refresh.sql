@@ -79,7 +79,6 @@ BEGIN
     PERFORM kpi_engine.hold_refresh_lock();
     -- A wrong clock is an error of the run, not of each view.
     PERFORM analytics.today();
-    PERFORM kpi_engine.heal_publications();
     SELECT engine_state.data_version INTO v_version FROM kpi_engine.engine_state;
     v_run.run_id := nextval('kpi_engine.refresh_run_id_seq');
     v_run.triggered_by := p_triggered_by;

@@ -36,7 +36,10 @@ BEGIN
         LEFT JOIN LATERAL kpi_engine.kpi_views(missed.view_name) AS kpi ON true
         LEFT JOIN LATERAL kpi_engine.kpi_columns(kpi.relation) AS kpi_column
             ON kpi_column.column_name = missed.column_name
-        WHERE missed.is_alert AND missed.noted_at > analytics.now() - interval '1 day';
+        WHERE
+            missed.is_alert
+            -- Not in the future, by a clock that was ahead.
+            AND missed.noted_at BETWEEN analytics.now() - interval '1 day' AND analytics.now();
 END;
 $missed_targets$;
 

@@ -54,10 +54,13 @@ BEGIN
                 WHERE
                     known.view_name = p_view_name
                     AND known.column_name = target.column_name
+                    -- Not by a clock that was ahead.
+                    AND known.noted_at <= analytics.now()
             ),
             '-infinity'
         )
         AND closings.closed_at > target.set_at
+        AND kpi_engine.closing_counts(closings)
     LEFT JOIN LATERAL (
         SELECT version.contents
         FROM kpi_engine.reported_rows AS version
