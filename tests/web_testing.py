@@ -171,6 +171,11 @@ class Visit:
         return list(csv.DictReader(io.StringIO(text)))
 
 
+def literal(text: str) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def plain(text: str) -> str:
     """Return a text with single spaces."""
     return re.sub(r"\s+", " ", text).strip()

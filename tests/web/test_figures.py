@@ -21,6 +21,7 @@ from web_testing import (
     catalogue,
     cells,
     kpi,
+    literal,
     plain,
     rounded,
     shown,
@@ -561,11 +562,6 @@ def test_ciudades_has_a_row_for_each_city_and_its_thirteen_months(visit: Visit, 
         for row in few
         if row["ofertas_por_solicitud"] == few[0]["ofertas_por_solicitud"]
     ]
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 RANKED = (

@@ -2,8 +2,10 @@
 
 import re
 import time
+from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Browser
 
 from cluster import PROJECT
@@ -18,6 +20,7 @@ from web_testing import (
     TABS,
     Visit,
     kpi,
+    literal,
     plain,
     rounded,
     shown,
@@ -207,6 +210,84 @@ def test_a_search_finds_names_whatever_their_accents(visit: Visit, shop: Api) ->
     page.fill("#asesores-busca", "zzzz")
     page.wait_for_selector("#asesores-lista", state="detached")
     assert "Ningún asesor tiene ese nombre." in visit.text("#content")
+
+
+@pytest.fixture
+def monica(shop: Api) -> Iterator[str]:
+    """Let an advisor have a name whose letters and marks are apart, and an odd city."""
+    name = "Mo\u0301nica Gonc\u0327alves Dvo\u0159a\u0301k"
+    ((user, adviser, first, last, city),) = shop.database.rows(
+        "SELECT usuarios.id, asesores.id, nombre, apellido, asesores.ciudad FROM asesores JOIN "
+        "usuarios ON usuarios.id = usuario_id JOIN analytics.mv_ranking_asesores "
+        "ON asesor_id = asesores.id ORDER BY ranking_nacional DESC, asesor_id DESC LIMIT 1"
+    )
+
+    def call(first: str, last: str, city: str) -> None:
+        shop.database.execute(
+            f"UPDATE usuarios SET nombre = {literal(first)}, apellido = {literal(last)} "
+            f"WHERE id = '{user}'",
+            f"UPDATE asesores SET ciudad = {literal(city)} WHERE id = '{adviser}'",
+            "SELECT * FROM refresh_all_mv()",
+        )
+        shop.forget_cache()
+
+    first_of_hers, last_of_hers = name.split(" ", 1)
+    call(first_of_hers, last_of_hers, "Straße")
+    yield name
+    call(str(first), str(last), str(city))
+
+
+def test_a_search_finds_letters_whose_marks_are_apart(visit: Visit, monica: str) -> None:
+    page = visit.go("asesores")
+    for wanted in ("MONICA gonçalves", "Mónica Goncalves Dvorak", "dvořák"):
+        page.fill("#asesores-busca", wanted)
+        page.locator("#asesores-lista tbody th", has_text=monica).wait_for()
+        assert len(visit.table("asesores-lista")) == 1
+        page.fill("#asesores-busca", "zzzz")
+        page.wait_for_selector("#asesores-lista", state="detached")
+
+
+def test_a_city_is_found_by_the_rule_of_the_database_alone(visit: Visit, monica: str) -> None:
+    page = visit.go("asesores", ciudad=" straße ")
+    assert visit.texts(".block b") == ["1"]
+    page.fill("#asesores-busca", "monica")
+    assert [cells[0] for cells in visit.table("asesores-lista")] == [plain(monica)]
+    page.fill("#asesores-busca", "zzzz")
+    page.wait_for_selector("#asesores-lista", state="detached")
+    page.fill("#asesores-busca", "dvorak")
+    page.locator("#asesores-lista tbody th", has_text=monica).wait_for()
+
+
+@pytest.mark.parametrize(
+    ("asked", "gone"),
+    [
+        ("rest/mv_ranking_asesores", "#asesores-lista"),
+        ("kpis/mv_segmentos_asesores", "#segmento-asesores"),
+    ],
+)
+def test_a_list_that_does_not_come_is_not_the_one_of_before(
+    visit: Visit, shop: Api, asked: str, gone: str
+) -> None:
+    refused = {"message": "too many readers", "details": None, "hint": None}
+    name = str(kpi(shop, "mv_ranking_asesores", limit=2)[1]["asesor_nombre"])
+    page = visit.go("asesores")
+    page.click(".block >> nth=0")
+    page.wait_for_selector("#segmento-asesores")
+    page.route(f"**/{asked}?*", lambda route: route.fulfill(status=429, json=refused))
+    if "ranking" in asked:
+        page.fill("#asesores-busca", name)
+    else:
+        page.click(".block >> nth=1")
+    page.wait_for_selector(".trouble")
+    assert "Demasiadas solicitudes a la vez" in visit.text(".trouble")
+    assert "HTTP 429: too many readers" in visit.text(".trouble")
+    assert page.locator(gone).count() == 0
+    page.unroute(f"**/{asked}?*")
+    page.click("#retry")
+    page.wait_for_selector(gone)
+    assert page.locator(".trouble").count() == 0
+    if "ranking" in asked:
+        assert plain(name) in [cells[0] for cells in visit.table("asesores-lista")]
 
 
 def keys_of(language: str) -> list[str]:

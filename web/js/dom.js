@@ -72,19 +72,6 @@ export function save(name, text) {
 }
 
 /**
- * The key of a city, by which its spellings are one: as analytics.city_key() of the database.
- * @param {string} city
- */
-export function cityKey(city) {
-    return city
-        .trim()
-        .replace(/[ \t\n\v\f\r\u0085\u2028\u2029\u00a0]+/g, " ")
-        .normalize("NFD")
-        .replace(/[\u0300-\u036f]/g, "")
-        .toUpperCase();
-}
-
-/**
  * Lower case without accents, to search and compare by.
  * @param {string} text
  */

@@ -1,10 +1,11 @@
 // Asesores: who wins, who sleeps, who stays.
 
-import { get, ifAllowed, rows } from "../api.js";
+import { allRows, get, ifAllowed, rows } from "../api.js";
 import { field, series, timeField } from "../data.js";
-import { cityKey, folded, h } from "../dom.js";
+import { folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
 import { period } from "../format.js";
+import { trouble } from "../notices.js";
 import { band, banded, empty, info, joined, missingNote } from "../parts.js";
 import { counts, segments } from "./segmentos.js";
 import { state } from "../state.js";
@@ -15,6 +16,7 @@ import { t } from "../texts.js";
 
 const RANKING = "mv_ranking_asesores";
 const RETENTION = "mv_retencion_asesores";
+const ORDER = "ranking_nacional.asc,asesor_id.asc";
 const SHOWN = 50;
 const IN_RANKING = [
     "ofertas_ganadoras",
@@ -30,26 +32,27 @@ const IN_RANKING = [
 let searched = "";
 
 /**
- * Advisors whose name has the text, whatever its accents: a vowel stands for all of its kind.
- * @param {string} text
+ * The names of all advisors in their order, of a city with all columns. Names are compared here:
+ * no pattern of the API knows which letters are one letter with and without its marks.
  * @returns {Promise<Row[]>}
  */
-async function search(text) {
-    const wanted = folded(text).replace(/[^a-z0-9 ]/g, "_");
-    const pattern = wanted
-        .replace(/[aeioun]/g, "_")
-        .trim()
-        .replace(/ /g, "%20");
-    const columns = ["asesor_id", "asesor_nombre", "ciudad", "ranking_nacional", "ranking_ciudad"];
+async function everybody() {
     const { ciudad } = state();
-    const inCity = ciudad ? `&ciudad_key=eq.${encodeURIComponent(cityKey(ciudad))}` : "";
-    const { data } = await get(
-        `rest/${RANKING}?asesor_nombre=ilike.*${pattern}*&select=${[...columns, ...IN_RANKING]}` +
-            `&order=ranking_nacional.asc,asesor_id.asc${inCity}`,
-    );
-    return data.filter((/** @type {Row} */ row) =>
-        folded(row.asesor_nombre).includes(folded(text).trim()),
-    );
+    if (ciudad) return allRows(RANKING, { ciudad, order: "ranking_ciudad" });
+    const query = { select: "asesor_id,asesor_nombre", order: ORDER };
+    return (await get(`rest/${RANKING}`, query)).data;
+}
+
+/**
+ * All columns of the first of some advisors.
+ * @param {Row[]} found
+ * @returns {Promise<Row[]>}
+ */
+async function whole(found) {
+    const shown = found.slice(0, SHOWN);
+    if (state().ciudad || !shown.length) return shown;
+    const ids = shown.map((row) => row.asesor_id);
+    return (await get(`rest/${RANKING}`, { asesor_id: `in.(${ids})`, order: ORDER })).data;
 }
 
 /** @param {Row[]} list */
@@ -74,6 +77,8 @@ function ranking(list) {
               },
     );
     const list_ = h("div");
+    /** The names to search in, from the first search on. @type {Promise<Row[]> | null} */
+    let names = null;
     const box = h("input", {
         type: "search",
         id: "asesores-busca",
@@ -84,9 +89,11 @@ function ranking(list) {
         oninput: () => find(),
     });
 
-    /** @param {Row[]} found */
-    function fill(found) {
-        const shown = found.slice(0, SHOWN);
+    /**
+     * @param {Row[]} found
+     * @param {Row[]} shown the first of them
+     */
+    function fill(found, shown) {
         const { download } = tools("asesores-ranking", t("advisors.ranking"), fields, shown);
         list_.replaceChildren(
             h(
@@ -118,15 +125,28 @@ function ranking(list) {
     }
 
     async function find() {
-        const wanted = box.value;
-        searched = wanted;
-        const found = folded(wanted).trim().length < 2 ? list : await search(wanted);
+        searched = box.value;
+        const [typed, wanted] = [searched, folded(searched).trim()];
         // Somebody may have typed on meanwhile.
-        if (box.value === wanted) fill(found);
+        const isLate = () => box.value !== typed;
+        if (wanted.length < 2) return fill(list, list);
+        try {
+            names ??= everybody();
+            const found = (await names).filter((row) =>
+                folded(row.asesor_nombre ?? "").includes(wanted),
+            );
+            if (isLate()) return undefined;
+            const shown = await whole(found);
+            if (!isLate()) fill(found, shown);
+        } catch (error) {
+            names = null;
+            if (!isLate()) list_.replaceChildren(trouble(error, find));
+        }
+        return undefined;
     }
 
     if (searched) find();
-    else fill(list);
+    else fill(list, list);
     return h(
         "section",
         { class: "panel" },
@@ -139,13 +159,15 @@ function ranking(list) {
 /** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
 export default async function asesores(needed) {
     const { ciudad } = state();
+    const ranked = rows(RANKING, {
+        ciudad,
+        limit: SHOWN,
+        order: ciudad ? "ranking_ciudad" : "ranking_nacional",
+    });
     const [list, bySegment, months, { bars }] = await Promise.all([
-        rows(RANKING, {
-            ciudad,
-            limit: SHOWN,
-            order: ciudad ? "ranking_ciudad" : "ranking_nacional",
-        }),
-        counts(),
+        ranked,
+        // After rows that bear their version: what comes without one is not older.
+        ranked.then(counts),
         ifAllowed(series(RETENTION, "mes")),
         import("../charts.js"),
         needed,

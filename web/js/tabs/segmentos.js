@@ -1,11 +1,12 @@
 // The segments of Asesores: blocks that open into the list of their advisors.
 
-import { get, rows } from "../api.js";
+import { allRows, get, rows } from "../api.js";
 import { label } from "../catalogue.js";
 import { field, segmentName } from "../data.js";
-import { cityKey, h } from "../dom.js";
+import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { format, number } from "../format.js";
+import { trouble } from "../notices.js";
 import { info, joined } from "../parts.js";
 import { state } from "../state.js";
 import { table } from "../table.js";
@@ -39,10 +40,10 @@ let openSegment = "";
 /** How many advisors each segment has, of the whole country or a city. */
 export async function counts() {
     const { ciudad } = state();
-    const { data: list } = await get(`rest/${SEGMENTS}`, {
-        select: "segmento",
-        ciudad_key: ciudad && `eq.${cityKey(ciudad)}`,
-    });
+    // The API itself knows the spellings of a city.
+    const list = ciudad
+        ? await allRows(SEGMENTS, { ciudad })
+        : (await get(`rest/${SEGMENTS}`, { select: "segmento" })).data;
     /** @type {Map<string, number>} */
     const of = new Map();
     for (const row of list) of.set(row.segmento, (of.get(row.segmento) ?? 0) + 1);
@@ -100,12 +101,19 @@ export function segments(list) {
         }
         if (!segmento) return place.replaceChildren();
         const { ciudad } = state();
-        const inside = await rows(SEGMENTS, {
-            segmento,
-            ciudad,
-            limit: SHOWN,
-            order: "-valor_historico",
-        });
+        /** @type {Row[]} */
+        let inside;
+        try {
+            inside = await rows(SEGMENTS, {
+                segmento,
+                ciudad,
+                limit: SHOWN,
+                order: "-valor_historico",
+            });
+        } catch (error) {
+            if (openSegment !== segmento) return undefined;
+            return place.replaceChildren(trouble(error, () => open(segmento)));
+        }
         if (openSegment !== segmento) return undefined;
         const fields = [
             ...["asesor_nombre", "ciudad"].map((column) => field(SEGMENTS, column)),
