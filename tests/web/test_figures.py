@@ -344,6 +344,28 @@ def test_each_tab_says_that_its_figures_are_late(visit: Visit, shop: Api) -> Non
         shop.forget_cache()
 
 
+def test_a_view_that_a_refresh_left_out_is_named_at_once(visit: Visit, shop: Api) -> None:
+    shift = (
+        "UPDATE kpi_engine.view_state SET published_version = published_version {} 1 "
+        "WHERE view_name = 'mv_finanzas_mensuales'"
+    )
+    visit.go("finanzas")
+    assert visit.page.locator("#old").is_hidden()
+    shop.database.execute(shift.format("-"))
+    try:
+        shop.forget_cache()
+        visit.page.evaluate("window.dispatchEvent(new Event('focus'))")
+        visit.page.wait_for_selector("#old:not([hidden])")
+        assert visit.text("#old").startswith("Más viejas que las otras cifras: Finanzas, del ")
+        visit.go("finanzas", lang="en")
+        assert visit.text("#old").startswith("Older than the other figures: Finance, of ")
+        visit.go("embudo")
+        assert visit.page.locator("#old").is_hidden()
+    finally:
+        shop.database.execute(shift.format("+"))
+        shop.forget_cache()
+
+
 FUNNEL = (
     "solicitudes_creadas",
     "solicitudes_con_ofertas",

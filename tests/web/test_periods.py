@@ -304,6 +304,33 @@ def test_answers_of_two_refreshes_are_not_put_together(visit: Visit, shop: Api) 
     assert len(visit.open_table("embudo-dias")) == len(days)
 
 
+def test_rows_of_before_a_refresh_are_asked_for_again(visit: Visit, shop: Api) -> None:
+    months = kpi(shop, "mv_finanzas_mensuales", limit=13, fill="true")
+    earlier = iter((True,))
+
+    def changed(route: Route) -> None:
+        answer = route.fetch()
+        if "compare" in route.request.url or not next(earlier, False):
+            return route.fulfill(response=answer)
+        # As if the refresh had come after these rows, and before the catalogue.
+        old = [{**row, "valor_bruto_ofertado": 1} for row in answer.json()]
+        headers = {**answer.headers, "x-data-version": "0", "etag": 'W/"before"'}
+        return route.fulfill(response=answer, json=old, headers=headers)
+
+    visit.page.route("**/kpis/mv_finanzas_mensuales?*", changed)
+    visit.go("finanzas")
+    assert next(earlier, None) is None
+    offered = shown(months[0]["valor_bruto_ofertado"], "COP")
+    visit.open_table("finanzas-valores")
+    visit.page.locator("#finanzas-valores-rows td", has_text=offered).wait_for(timeout=10000)
+    # All figures are of one refresh now: no row is asked for again.
+    visit.asked.clear()
+    with visit.page.expect_response("**/materialized-views/kpis"):
+        visit.page.evaluate("window.dispatchEvent(new Event('focus'))")
+    visit.page.wait_for_timeout(1500)
+    assert not any("mv_finanzas" in url for url in visit.asked)
+
+
 def part_of(rows: list[Row], route: Route) -> None:
     """Answer with the rows that limit and offset ask for."""
     query = parse_qs(urlsplit(route.request.url).query)

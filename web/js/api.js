@@ -27,12 +27,22 @@ const known = new Map();
 const asked = new Map();
 /** Of the answer about figures of the last refresh that came last. @type {Partial} */
 let partial = { origins: "", since: "" };
-/** The views that the tab asked for. @type {Set<string>} */
-const views = new Set();
+/** The views that the tab asked for, and of which refreshes rows came. @type {Map<string, Set<string>>} */
+const views = new Map();
 
 /** @returns {string[]} the views that were asked for since forgetViews() */
 export function viewsShown() {
-    return [...views].sort();
+    return [...views.keys()].sort();
+}
+
+/**
+ * Whether rows of other refreshes than this one came since forgetViews().
+ * @param {string} view
+ * @param {number | null} version
+ * @param {string | null} refreshed
+ */
+export function hasOthers(view, version, refreshed) {
+    return [...(views.get(view) ?? [])].some((one) => one !== `${version} ${refreshed}`);
 }
 
 export function forgetViews() {
@@ -90,6 +100,9 @@ async function bodyOf(response) {
     }
 }
 
+/** @param {string} path */
+const viewOf = (path) => /(?:kpis|rest)\/(mv_\w+)/.exec(path)?.[1] ?? "";
+
 /**
  * @param {string} url
  * @param {number[]} accepted
@@ -105,6 +118,10 @@ async function ask(url, accepted) {
     };
     // Figures of this moment lack other rows than those of the last refresh.
     if (response.headers.has("X-Stale") && !url.includes("/live")) partial = lacking;
+    const [version, refreshed] = ["X-Data-Version", "X-Refreshed-At"].map((name) =>
+        response.headers.get(name),
+    );
+    if (version) views.get(viewOf(url))?.add(`${version} ${refreshed}`);
     if (response.status === 304 && before) return { ...before, isNew: false, partial: lacking };
     const data = await bodyOf(response);
     if (!response.ok && !accepted.includes(response.status)) {
@@ -125,8 +142,8 @@ async function ask(url, accepted) {
  */
 export function get(path, query = {}, accepted = []) {
     const url = address(path, query);
-    const view = /(?:kpis|rest)\/(mv_\w+)/.exec(path)?.[1];
-    if (view) views.add(view);
+    const view = viewOf(path);
+    if (view && !views.has(view)) views.set(view, new Set());
     const running = asked.get(url);
     if (running) return running;
     const promise = ask(url, accepted).finally(() => asked.delete(url));

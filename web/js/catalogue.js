@@ -1,6 +1,6 @@
 // The catalogue of the API: what each column means. Labels, units and bands come from here.
 
-import { product } from "./api.js";
+import { hasOthers, product, viewsShown } from "./api.js";
 import { labelOf, spoken } from "./texts.js";
 
 /** @typedef {{bad_below: number | null, good_above: number | null, good_from: number | null, good_to: number | null, bad_above: number | null}} Bands */
@@ -74,6 +74,14 @@ export async function dayOfRefresh(view) {
 /** @param {string} view */
 export function kpiOf(view) {
     return kpis.find((kpi) => kpi.view === view);
+}
+
+/** Whether rows of the tab are of another refresh than the catalogue. */
+export function isMixed() {
+    return viewsShown().some((view) => {
+        const kpi = kpiOf(view);
+        return kpi != null && hasOthers(view, kpi.data_version, kpi.last_refresh);
+    });
 }
 
 /** What is known of a column that the catalogue does not have. */

@@ -1,13 +1,12 @@
 // Puts the page together: token, tab, figures; and brings it up to date when the data change.
 
 import { ApiError, forgetAnswers, forgetViews, missing, viewsShown } from "./api.js";
-import { kpiOf, loadCatalogue, title } from "./catalogue.js";
+import { isMixed, loadCatalogue } from "./catalogue.js";
 import { signs } from "./data.js";
 import { h } from "./dom.js";
 import { drawCharts } from "./figure.js";
-import { instant } from "./format.js";
 import { loadMarks } from "./marks.js";
-import { expiry, signIn, trouble } from "./notices.js";
+import { expiry, oldText, signIn, trouble } from "./notices.js";
 import { missingText, showAges } from "./parts.js";
 import { filters, navigation, restoreTheme, showPeriod } from "./shell.js";
 import { link, onChange, state } from "./state.js";
@@ -17,6 +16,8 @@ import { cities, current, forget, secondsLeft, takeFromAddress } from "./token.j
 /** @typedef {import("./dom.js").Child} Child */
 
 const EVERY = 30000;
+// The gateway may keep an answer for a second.
+const KEPT = 1100;
 /** @type {Record<string, () => Promise<{default: (needed: Promise<unknown>) => Promise<Child[]>}>>} */
 const TABS = {
     resumen: () => import("./tabs/resumen.js"),
@@ -120,19 +121,9 @@ function failed(error, isFirst) {
 
 /** Says which figures of the tab are older than they should be, and of which rows are missing. */
 function showDoubts() {
-    const late = viewsShown().flatMap((view) => {
-        const kpi = kpiOf(view);
-        return kpi?.stale ? [kpi] : [];
-    });
-    old.hidden = !late.length;
-    const words = late.map((kpi) =>
-        t("fresh.of", {
-            view: title(kpi),
-            instant: kpi.last_refresh ? instant(kpi.last_refresh) : t("fresh.never"),
-        }),
-    );
-    const about = t("fresh.old", { views: words.join("; ") });
-    if (late.length && old.textContent !== about) old.textContent = about;
+    const about = oldText(viewsShown());
+    old.hidden = about === "";
+    if (about && old.textContent !== about) old.textContent = about;
     const { origins, since } = missing();
     partial.hidden = origins === "";
     const text = missingText({ origins, since });
@@ -155,8 +146,9 @@ async function ask() {
 /**
  * Shows the tab of the address.
  * @param {boolean} moved whether it is another one, so that its heading takes the focus
+ * @param {boolean} [again] whether a refresh came between the answers of the last time
  */
-async function render(moved) {
+async function render(moved, again = false) {
     const mine = ++turn;
     const { vista, lang } = state();
     if (!current()) {
@@ -181,6 +173,7 @@ async function render(moved) {
         shown = location.search;
         stale.hidden = true;
         showDoubts();
+        if (!again && isMixed()) setTimeout(() => mine === turn && render(false, true), KEPT);
         if (moved || (isFirst && state().kpi)) {
             scrollTo(0, 0);
             focusTarget().focus({ preventScroll: !state().kpi });
@@ -248,9 +241,11 @@ async function poll() {
         ]);
         showDoubts();
         const isBehind = !stale.hidden || content.querySelector(".trouble") != null;
+        const isOld = isMixed();
         const isNews = seen !== "" && now !== seen;
         if (mine === turn) seen = now;
-        if (mine === turn && (isOther || hasOthers || isBehind || isNews)) await render(false);
+        if (mine === turn && (isOther || hasOthers || isBehind || isOld || isNews))
+            await render(false);
     } catch (error) {
         if (mine === turn) failed(error, false);
     }
@@ -268,7 +263,7 @@ async function start() {
         old,
         main,
     );
-    onChange(render);
+    onChange((moved) => render(moved));
     window.addEventListener("hashchange", () => {
         if (takeFromAddress()) {
             forgetAnswers();

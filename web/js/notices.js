@@ -1,8 +1,9 @@
 // What the page says instead of figures: without a token, with a dead API.
 
 import { ApiError } from "./api.js";
+import { catalogue, kpiOf, title } from "./catalogue.js";
 import { h } from "./dom.js";
-import { duration } from "./format.js";
+import { duration, instant } from "./format.js";
 import { linkProps } from "./state.js";
 import { cities, secondsLeft, take } from "./token.js";
 import { t } from "./texts.js";
@@ -113,4 +114,28 @@ export function expiry(place) {
               : t("token.expires", { time: duration(Math.max(60, left), true) });
     if (place.textContent !== text) place.textContent = text;
     place.hidden = !text;
+}
+
+/**
+ * Which of some views show older figures than they should: late ones, and those that the last
+ * refresh of the others left as they were.
+ * @param {string[]} views
+ */
+export function oldText(views) {
+    const shown = views.flatMap((view) => kpiOf(view) ?? []);
+    const newest = Math.max(...catalogue().map((kpi) => kpi.data_version ?? 0));
+    const parts = /** @type {const} */ ([
+        ["fresh.old", shown.filter((kpi) => kpi.stale)],
+        ["fresh.behind", shown.filter((kpi) => !kpi.stale && (kpi.data_version ?? 0) < newest)],
+    ]);
+    return parts
+        .filter(([, some]) => some.length)
+        .map(([key, some]) => t(key, { views: some.map(named).join("; ") }))
+        .join(" ");
+}
+
+/** @param {import("./catalogue.js").Kpi} kpi */
+function named(kpi) {
+    const at = kpi.last_refresh ? instant(kpi.last_refresh) : t("fresh.never");
+    return t("fresh.of", { view: title(kpi), instant: at });
 }

@@ -120,6 +120,8 @@ export default {
     "fresh.partial": "Data of {origins} are missing since {instant}.",
     "fresh.partial_ever": "Data of {origins} are missing.",
     "fresh.old": "Late figures: {views}.",
+    "fresh.behind":
+        "Older than the other figures: {views}. The last refresh failed for them or held them back. The summary says why.",
     "fresh.of": "{view}, of {instant}",
     "delta.same_days": "than the same days of {period}",
     "delta.whole": "than {period}",

@@ -120,6 +120,8 @@ export default {
     "fresh.partial": "Faltan datos de {origins} desde {instant}.",
     "fresh.partial_ever": "Faltan datos de {origins}.",
     "fresh.old": "Cifras atrasadas: {views}.",
+    "fresh.behind":
+        "Más viejas que las otras cifras: {views}. La última actualización falló para ellas o las retuvo. El resumen dice por qué.",
     "fresh.of": "{view}, del {instant}",
     "delta.same_days": "que los mismos días de {period}",
     "delta.whole": "que {period}",
