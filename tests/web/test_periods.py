@@ -257,6 +257,20 @@ def test_cities_have_no_zero_before_the_first_month_of_the_view(visit: Visit, sh
     assert str(words).startswith("13 meses: de — a ")
 
 
+def test_a_period_before_the_first_data_is_empty_and_not_judged(visit: Visit, shop: Api) -> None:
+    (first,) = kpi(shop, "mv_retencion_asesores", order="mes", limit=1)
+    assert (first["asesores_retenidos"], first["asesores_perdidos"]) == (0, 0)
+    for tab in ("resumen", "mercado", "finanzas"):
+        visit.go(tab, hasta="2018-03")
+        assert visit.text("#content .empty") == "No hay datos en este período."
+    # Nobody can stay who was not there the month before.
+    visit.go("asesores", hasta=first["mes"][:7])
+    assert visit.page.locator("#asesores-retencion .latest .band").count() == 0
+    assert month_name(first["mes"]) in visit.text("#asesores-retencion .latest")
+    visit.go("asesores")
+    assert visit.page.locator("#asesores-retencion .latest .band").count() == 1
+
+
 def all_days(shop: Api, first: str) -> list[Row]:
     """Return the days since the first one, newest first: in more than one answer."""
     days: list[Row] = []

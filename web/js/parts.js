@@ -59,6 +59,19 @@ export function band(view, column, value) {
 }
 
 /**
+ * The band of a row's value. Of nobody nobody can stay: such a retention, as that of the first
+ * month of all, is not judged.
+ * @param {string} view
+ * @param {string} column
+ * @param {Row} row
+ */
+export function bandOfRow(view, column, row) {
+    const isOfNobody =
+        column === "tasa_retencion_pct" && !row.asesores_retenidos && !row.asesores_perdidos;
+    return isOfNobody ? null : band(view, column, row[column]);
+}
+
+/**
  * A value beside its band. One that rounding would carry into another band has one more digit.
  * @param {string} view
  * @param {string} column

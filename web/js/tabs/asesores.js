@@ -6,7 +6,7 @@ import { folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
 import { period } from "../format.js";
 import { trouble } from "../notices.js";
-import { band, banded, empty, info, joined, missingNote } from "../parts.js";
+import { band, bandOfRow, banded, empty, info, joined, missingNote } from "../parts.js";
 import { counts, segments } from "./segmentos.js";
 import { state } from "../state.js";
 import { table } from "../table.js";
@@ -217,7 +217,7 @@ export default async function asesores(needed) {
                     `${rate.label}: `,
                     h("b", {}, banded(RETENTION, rate.key, over[rate.key])),
                     " ",
-                    band(RETENTION, rate.key, over[rate.key]),
+                    bandOfRow(RETENTION, rate.key, over),
                     h("span", { class: "note" }, period(over.mes, "mes")),
                 ),
             notes: missingNote(

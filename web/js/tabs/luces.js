@@ -5,7 +5,7 @@ import { label } from "../catalogue.js";
 import { upToRefresh } from "../data.js";
 import { h } from "../dom.js";
 import { period } from "../format.js";
-import { band, banded, info, joined, section } from "../parts.js";
+import { bandOfRow, banded, info, joined, section } from "../parts.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -56,7 +56,7 @@ export async function lights(needed) {
                     { "data-column": column },
                     h("span", { class: "name" }, joined(label(view, column), info(view, column))),
                     h("b", {}, banded(view, column, row[column])),
-                    band(view, column, row[column]),
+                    bandOfRow(view, column, row),
                     h("span", { class: "note" }, period(row[time], time)),
                 );
             }),

@@ -229,7 +229,8 @@ export default async function resumen(needed) {
     const isWrong = health.data.problems.length > 0;
     const current = all[0];
     if (!current) {
-        return [wrong, empty(t(ciudad ? "empty.city" : "empty.installation", { city: ciudad }))];
+        const why = ciudad ? "empty.city" : hasta ? "empty.rows" : "empty.installation";
+        return [wrong, empty(t(why, { city: ciudad }))];
     }
     const months = [...all].reverse();
     const columns = SIX[/** @type {keyof typeof SIX} */ (view)];
