@@ -311,6 +311,70 @@ def test_a_refresh_is_refused_in_a_serializable_transaction(market: Database, wh
                 refresher.execute("SELECT analytics.audit()")
 
 
+# -- old snapshots -------------------------------------------------------------------------------
+
+REWRITE = "ALTER TABLE public.{} ADD COLUMN token uuid DEFAULT gen_random_uuid()"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT * FROM analytics.refresh_all_mv()",
+        "SELECT * FROM analytics.refresh_all_mv(force => true)",
+        "SELECT analytics.audit()",
+        "SELECT * FROM analytics.v_kpis_en_vivo",
+        "SELECT * FROM analytics.v_metricas_mensuales_tiempo_real",
+    ],
+)
+def test_a_table_that_was_rewritten_after_the_snapshot_is_not_counted_as_empty(
+    market: Database, call: str
+) -> None:
+    market.execute(PRICES)
+    with refresher_of(market) as late:
+        late.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        late.execute("SELECT count(*) FROM public.usuarios")
+        market.execute(REWRITE.format("ofertas"))
+        said = "a source table was changed by ALTER TABLE or TRUNCATE meanwhile: public.ofertas"
+        if "refresh_all_mv" in call:
+            assert {row[1] for row in late.execute(call).fetchall()} == {"ERROR"}
+            ((message,),) = late.execute(
+                "SELECT error_message FROM analytics.refresh_log WHERE view_name IS NULL "
+                "ORDER BY log_id DESC LIMIT 1"
+            ).fetchall()
+            assert str(message).endswith(said)
+            late.execute("COMMIT")
+        else:
+            with pytest.raises(psycopg.errors.SerializationFailure, match=said):
+                late.execute(call)
+            late.execute("ROLLBACK")
+        # The next statement sees all rows.
+        late.execute(call)
+    refresh(market, NOW)
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+@pytest.mark.parametrize("view", ["v_kpis_en_vivo", "v_metricas_mensuales_tiempo_real"])
+def test_a_reader_that_waits_for_a_rewrite_is_told_to_ask_again(
+    market: Database, view: str
+) -> None:
+    query = f"SELECT to_jsonb(live) - 'calculado_at' FROM analytics.{view} AS live"
+    before = market.rows(query, today=NOW)
+    with (
+        market.session() as rewriting,
+        refresher_of(market) as reader,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        rewriting.execute("BEGIN")
+        rewriting.execute(REWRITE.format("ofertas"))
+        result = pool.submit(lambda: reader.execute(query).fetchall())
+        wait_until_blocked(market, pid_of(reader), pid_of(rewriting))
+        rewriting.execute("COMMIT")
+        with pytest.raises(psycopg.errors.SerializationFailure, match=r"meanwhile: public\.ofertas"):
+            result.result(timeout=120)
+        assert reader.execute(query).fetchall() == before
+
+
 # -- refreshes among themselves -------------------------------------------------------------------
 
 

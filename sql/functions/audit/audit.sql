@@ -78,6 +78,7 @@ BEGIN
         v_cells := v_cells + kpi_engine.audit_derived_tables(NULL, NULL);
         v_cells := v_cells + kpi_engine.audit_views();
     END IF;
+    PERFORM kpi_engine.refuse_rewritten_source();
     IF v_cells > 0 THEN
         RAISE WARNING 'teloo-analytics: the audit found % wrong cell(s): the next refresh shows '
             'the right ones', v_cells

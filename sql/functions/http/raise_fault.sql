@@ -26,8 +26,8 @@ BEGIN
         p_function, p_message, p_sqlstate
         USING HINT = 'make doctor says what is missing, with the commands that mend it.';
     PERFORM kpi_engine.raise_http_error(
-        -- No room, no connections, or stopped by an administrator: it may work later.
-        CASE WHEN p_sqlstate ~ '^(53|57P|08)' THEN 503 ELSE 500 END,
+        -- No room, no connections, stopped, or a table was just changed: it may work later.
+        CASE WHEN p_sqlstate ~ '^(53|57P|08|40)' THEN 503 ELSE 500 END,
         'the API could not do its own work in the database',
         format('%s(SQLSTATE %s)', v_text, p_sqlstate),
         'Your token and your request are not the cause. The log of the database has the details; '
@@ -38,7 +38,7 @@ $raise_fault$;
 
 COMMENT ON FUNCTION kpi_engine.raise_fault(text, text, text) IS
 'Logs a failure inside a function of schema api and ends the request with status 500, or 503 where '
-'the database server lacks a resource: never with a status that blames the caller. Raises '
+'the server lacks a resource or the tables just changed: never one that blames the caller. Raises '
 'SQLSTATE PGRST.';
 
 REVOKE ALL ON FUNCTION kpi_engine.raise_fault(text, text, text) FROM public;

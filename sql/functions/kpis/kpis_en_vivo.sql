@@ -92,6 +92,7 @@ BEGIN
         kpi_engine.query_of_keys('solicitud_facts')
     ) INTO v_accepted USING v_ids;
     tasa_conversion_hoy_pct := kpi_engine.percentage(v_accepted, solicitudes_hoy);
+    PERFORM kpi_engine.refuse_rewritten_source();
     calculado_at := analytics.now();
     RETURN NEXT;
 END;

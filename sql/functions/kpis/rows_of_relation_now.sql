@@ -122,6 +122,7 @@ BEGIN
             'kpi_engine.' || kpi_engine.set_of(v_name, false), 'g');
     END LOOP;
     RETURN QUERY EXECUTE v_query USING NULL::uuid[], v_today_before, v_today, v_keys;
+    PERFORM kpi_engine.refuse_rewritten_source();
 END;
 $rows_of_relation_now$;
 

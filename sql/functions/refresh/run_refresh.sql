@@ -34,6 +34,9 @@ DECLARE
     -- What the facts had before this run, and whether a view did not show all of that.
     v_version bigint;
     v_is_late boolean;
+    -- At READ COMMITTED each statement locks first, and then takes its snapshot.
+    v_has_old_snapshot constant boolean :=
+        current_setting('transaction_isolation') = 'repeatable read';
     v_views integer := 0;
     v_published integer := 0;
     v_failed_views text[] := ARRAY[]::text[];
@@ -97,6 +100,9 @@ BEGIN
         END IF;
         IF p_triggered_by = 'schedule' THEN
             PERFORM kpi_engine.audit_next_part();
+        END IF;
+        IF v_has_old_snapshot THEN
+            PERFORM kpi_engine.refuse_rewritten_source();
         END IF;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS
@@ -184,6 +190,9 @@ BEGIN
                         ELSE kpi_engine.refresh_view(
                             v_view, p_force OR v_view.is_void OR v_run.mode = 'full')
                     END;
+                    IF v_view.reads_outside AND v_has_old_snapshot THEN
+                        PERFORM kpi_engine.refuse_rewritten_source();
+                    END IF;
                     IF v_is_published THEN
                         v_result.mode := CASE
                             WHEN v_view.reads_derived_tables THEN v_run.mode
