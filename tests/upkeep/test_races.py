@@ -1,7 +1,7 @@
 """What runs side by side: writers, refreshes, TRUNCATE. Held by locks at the points that matter.
 
 A refresh is held by a statement trigger on one of its work tables that takes an advisory lock:
-BEFORE DELETE on changed_solicitud_facts it has taken the log and not yet looked at the source;
+BEFORE DELETE on changed_solicitud_facts it has computed the facts of the taken keys;
 BEFORE INSERT it has its snapshot of the source.
 """
 
@@ -130,7 +130,26 @@ def open_gate(held: tuple[Future[Refreshed], psycopg.Connection]) -> Refreshed:
 
 
 @pytest.mark.parametrize("event", ["DELETE", "INSERT"])
-def test_change_that_commits_after_the_refresh_took_the_log_is_in_the_next_one(
+def test_change_of_other_rows_that_commits_during_a_refresh_is_in_the_next_one(
+    market: Database, event: str
+) -> None:
+    market.execute(PRICES)
+    with held_refresh(market, event) as held:
+        market.execute(NEW_NOTICE, NEW_AUDIT)
+        open_gate(held)
+    assert market.rows("SELECT DISTINCT entity FROM kpi_engine.change_log ORDER BY entity") == [
+        ("auditoria",),
+        ("notificacion",),
+    ]
+    assert audited(market) == 0
+    assert view_differences(market, NOW), "nothing was left to do: the hold came too early"
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+@pytest.mark.parametrize("event", ["DELETE", "INSERT"])
+def test_change_of_the_same_rows_that_commits_during_a_refresh_is_in_it(
     market: Database, event: str
 ) -> None:
     request = some_request(market)
@@ -139,15 +158,64 @@ def test_change_that_commits_after_the_refresh_took_the_log_is_in_the_next_one(
         # The same requests as those the refresh is at work on, and others, and advisors.
         market.execute(PRICES, NEW_OFFER.format(request=request), NEW_NOTICE, NEW_AUDIT)
         open_gate(held)
-    assert market.rows("SELECT DISTINCT entity FROM kpi_engine.change_log ORDER BY entity") == [
-        ("auditoria",),
-        ("notificacion",),
-        ("oferta",),
-        ("solicitud",),
-    ]
+    assert view_differences(market, NOW) == []
     assert audited(market) == 0
-    assert view_differences(market, NOW), "nothing was left to do: the hold came too early"
-    assert refresh(market, NOW)[0] == "incremental"
+    assert refresh(market, NOW)[0] == "unchanged"
+
+
+MOVE_OFFERS = (
+    "UPDATE public.ofertas SET solicitud_id = "
+    "(SELECT max(id::text)::uuid FROM public.solicitudes) WHERE solicitud_id = '{request}'"
+)
+NEW_NAME = (
+    "UPDATE public.usuarios SET nombre = 'Zoë' WHERE id = "
+    "(SELECT usuario_id FROM public.asesores ORDER BY id LIMIT 1)"
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "work_table", "mode"),
+    [
+        # One of two requests that a transaction changes is being computed.
+        (NEW_OFFER, MOVE_OFFERS, "solicitud_facts", "incremental"),
+        # The advisor is being computed, because of his own row; then his user changes.
+        (
+            "UPDATE public.asesores SET ciudad = 'X' WHERE id = "
+            "(SELECT id FROM public.asesores ORDER BY id LIMIT 1)",
+            f"WITH named AS ({NEW_NAME}) {NEW_OFFER}",
+            "asesor_facts",
+            "incremental",
+        ),
+        (NEW_OFFER, "TRUNCATE public.ofertas_detalle", "solicitud_facts", "full"),
+        (
+            NEW_OFFER,
+            "ALTER TABLE public.ofertas_detalle DISABLE TRIGGER USER; "
+            + PRICES
+            + "; CALL analytics.apply_change_capture()",
+            "solicitud_facts",
+            "full",
+        ),
+    ],
+)
+def test_refresh_shows_no_half_of_what_was_committed_after_it_took_the_log(
+    market: Database, first: str, then: str, work_table: str, mode: str
+) -> None:
+    request = some_request(market)
+    market.execute(first.format(request=request))
+    with (
+        market.connect(autocommit=False) as holder,
+        refresher_of(market) as refresher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # Its snapshot of the source comes after this lock.
+        holder.execute(f"LOCK TABLE kpi_engine.changed_{work_table} IN ACCESS EXCLUSIVE MODE")
+        result = pool.submit(run_refresh, refresher)
+        wait_until_blocked(market, pid_of(refresher), pid_of(holder))
+        for statement in then.format(request=request).split("; "):
+            market.execute(statement)
+        holder.commit()
+        assert {row[1] for row in result.result(timeout=120)} == {"SUCCESS"}
+    assert last_run_of(market)[0] == mode
     assert view_differences(market, NOW) == []
     assert audited(market) == 0
 
@@ -255,7 +323,7 @@ def test_writers_and_ticks_do_not_wait_for_a_refresh_that_is_held(
         writer.execute("CALL analytics.tick()")
         assert not held[0].done()
         open_gate(held)
-    assert refresh(market, NOW)[0] == "incremental"
+    refresh(market, NOW)
     assert view_differences(market, NOW) == []
 
 
@@ -370,7 +438,9 @@ def test_a_reader_that_waits_for_a_rewrite_is_told_to_ask_again(
         result = pool.submit(lambda: reader.execute(query).fetchall())
         wait_until_blocked(market, pid_of(reader), pid_of(rewriting))
         rewriting.execute("COMMIT")
-        with pytest.raises(psycopg.errors.SerializationFailure, match=r"meanwhile: public\.ofertas"):
+        with pytest.raises(
+            psycopg.errors.SerializationFailure, match=r"meanwhile: public\.ofertas"
+        ):
             result.result(timeout=120)
         assert reader.execute(query).fetchall() == before
 
@@ -429,6 +499,43 @@ def test_refresh_in_a_transaction_sees_its_own_changes_and_takes_them_back(
     assert last_run_of(market)[0] == "incremental"
     assert view_differences(market, NOW) == []
     assert audited(market) == 0
+
+
+WITHOUT_TRIGGERS = (
+    "ALTER TABLE public.ofertas_detalle DISABLE TRIGGER USER; "
+    + PRICES
+    + "".join(
+        f"; ALTER TABLE public.ofertas_detalle ENABLE ALWAYS TRIGGER teloo_analytics_{event}"
+        for event in ("insert", "update", "delete", "truncate")
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "status"),
+    [
+        (WITHOUT_TRIGGERS, WITHOUT_TRIGGERS, "SUCCESS"),
+        (
+            "ALTER TABLE public.ofertas RENAME TO others; "
+            "ALTER TABLE public.others RENAME TO ofertas",
+            "ALTER TABLE public.ofertas RENAME TO others; "
+            "CREATE TABLE public.ofertas (LIKE public.others INCLUDING ALL)",
+            "ERROR",
+        ),
+    ],
+)
+def test_what_is_done_to_tables_after_a_refresh_in_the_same_transaction_is_noticed(
+    market: Database, first: str, then: str, status: str
+) -> None:
+    with refresher_of(market) as refresher:
+        with refresher.transaction():
+            refresher.execute(first)
+            run_refresh(refresher)
+            refresher.execute(then)
+        assert {row[1] for row in run_refresh(refresher)} == {status}
+        if status == "SUCCESS":
+            assert last_run(refresher)[0] == "full"
+            assert view_differences(market, NOW) == []
 
 
 def last_run_of(database: Database) -> tuple[str, str]:

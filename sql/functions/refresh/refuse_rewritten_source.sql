@@ -1,9 +1,9 @@
 -- Refuses figures of a snapshot that does not show the source tables as they are.
 --
--- Invariant: called in the snapshot of the figures, after they were read. A table that was rewritten
--- since (ALTER TABLE, TRUNCATE) is empty for an older snapshot, and a detached partition is not read.
--- What was read stays locked, so nothing of this comes later. The catalog as this snapshot shows it
--- is compared with the functions pg_…, which show it as it is now.
+-- Invariant: called in the snapshot of the figures, after they were read. A table that was
+-- rewritten since (ALTER TABLE, TRUNCATE) is empty for an older snapshot, and a detached partition
+-- is not read. What was read stays locked, so nothing of this comes later. The catalog as this
+-- snapshot shows it is compared with the functions pg_…, which show it as it is now.
 
 CREATE OR REPLACE FUNCTION kpi_engine.refuse_rewritten_source()
 RETURNS void

@@ -1,8 +1,8 @@
 -- Brings all derived tables up to date, by what changed or by everything.
 --
 -- Invariant: after the commit, the derived tables are what the source gave at some moment not
--- before this call. Each change that was not seen still waits in the log. To compute a row twice
--- gives the same result.
+-- before this call (kpi_engine.apply_later_changes). Each change that was not seen still waits in
+-- the log. To compute a row twice gives the same result.
 
 CREATE OR REPLACE FUNCTION kpi_engine.apply_changes(
     p_force boolean, OUT mode text, OUT reason text, OUT requests bigint
@@ -20,6 +20,7 @@ DECLARE
     v_changed_tables text[] := ARRAY[]::text[];
     v_stale_tables text[];
     v_scans jsonb;
+    v_applied record;
 BEGIN
     PERFORM kpi_engine.settle();
     PERFORM kpi_engine.note_origins(true);
@@ -33,12 +34,7 @@ BEGIN
     INTO v_changes, v_keys
     FROM kpi_engine.take_changes() AS taken;
     requests := cardinality(kpi_engine.keys_of(v_changes, 'solicitud'));
-    IF kpi_engine.breaker_findings(requests) IS NOT NULL THEN
-        -- Of these, only those that were known count.
-        PERFORM kpi_engine.check_breaker(count(*))
-        FROM unnest(kpi_engine.keys_of(v_changes, 'solicitud')) AS changed (id)
-        INNER JOIN kpi_engine.solicitud_facts ON solicitud_facts.solicitud_id = changed.id;
-    END IF;
+    PERFORM kpi_engine.check_changed_requests(kpi_engine.keys_of(v_changes, 'solicitud'));
 
     reason := CASE
         WHEN p_force THEN 'it was forced'
@@ -50,7 +46,8 @@ BEGIN
     IF reason IS NOT NULL THEN
         mode := 'full';
         v_changed_tables := kpi_engine.rebuild_in_transaction(v_today, NULL);
-        v_changed_tables := v_changed_tables || kpi_engine.apply_later_changes(v_today);
+        v_applied := kpi_engine.apply_later_changes(NULL, v_today);
+        v_changed_tables := v_changed_tables || v_applied.changed_tables;
         SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM kpi_engine.month_totals;
         IF requests <= 100000 THEN
             PERFORM kpi_engine.note_uncountable_rows(true);
@@ -64,7 +61,8 @@ BEGIN
         -- First the tables of changed rules, for the day of the last refresh. Then the changes.
         v_known_today := (SELECT engine_state.today FROM kpi_engine.engine_state);
         v_changed_tables := kpi_engine.rebuild_in_transaction(v_known_today, v_stale_tables);
-        v_changed_tables := v_changed_tables || kpi_engine.apply_later_changes(v_known_today);
+        v_applied := kpi_engine.apply_later_changes(NULL, v_known_today);
+        v_changed_tables := v_changed_tables || v_applied.changed_tables;
     END IF;
     IF v_keys = 0 AND v_today = (SELECT engine_state.today FROM kpi_engine.engine_state) THEN
         mode := 'unchanged';
@@ -72,30 +70,20 @@ BEGIN
     ELSE
         mode := 'incremental';
         v_scans := kpi_engine.source_scans();
-        reason := CASE
-            WHEN v_keys = 0 THEN 'the windows move to another local day'
-            ELSE format('%s changed keys', v_keys)
-        END;
-        PERFORM kpi_engine.require_own_ids(
-            coalesce(v_changes, ARRAY[]::kpi_engine.changed_keys[])
+        v_applied := kpi_engine.apply_later_changes(
+            coalesce(v_changes, ARRAY[]::kpi_engine.changed_keys[]), v_today
         );
-        v_changed_tables := v_changed_tables || kpi_engine.apply_upkeep(v_changes, v_today);
+        v_changed_tables := v_changed_tables || v_applied.changed_tables;
+        requests := v_applied.requests;
+        reason := CASE
+            WHEN v_applied.keys = 0 THEN 'the windows move to another local day'
+            ELSE format('%s changed keys', v_applied.keys)
+        END;
         -- Rows that came after kpi_engine.settle() may have been read. The locks of the reading keep
         -- them from being truncated before this looks.
         UPDATE kpi_engine.engine_state
         SET parts_with_rows = kpi_engine.parts_with_rows(kpi_engine.capture_signature())
         WHERE engine_state.catalog_fingerprint IS NULL;
-        IF v_keys <= 1000 THEN
-            PERFORM kpi_engine.note_uncountable_rows(
-                false,
-                kpi_engine.keys_of(v_changes, 'solicitud'),
-                kpi_engine.keys_of(v_changes, 'asesor'),
-                kpi_engine.keys_of(v_changes, 'usuario'),
-                kpi_engine.keys_of(v_changes, 'historica'),
-                kpi_engine.keys_of(v_changes, 'notificacion'),
-                kpi_engine.keys_of(v_changes, 'auditoria')
-            );
-        END IF;
         -- Source tables that were read as a whole, although little changed: an index would help.
         INSERT INTO kpi_engine.own_scans (relation, scans)
         SELECT seen.relation::oid, own.scans
@@ -112,6 +100,17 @@ BEGIN
         reason := format('the rules of %s changed', array_to_string(v_stale_tables, ', '));
     END IF;
     PERFORM kpi_engine.note_derived_change(v_changed_tables);
+    IF mode <> 'unchanged' AND kpi_engine.has_moved_on() THEN
+        -- What was read may show a part of it. Now it is noted, or everything is computed again.
+        SELECT applied.* INTO v_applied FROM kpi_engine.apply_changes(false) AS applied;
+        IF v_applied.mode = 'full' THEN
+            mode := v_applied.mode;
+            reason := v_applied.reason;
+            requests := v_applied.requests;
+        ELSE
+            requests := requests + v_applied.requests;
+        END IF;
+    END IF;
 END;
 $apply_changes$;
 
