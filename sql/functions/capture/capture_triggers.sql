@@ -112,7 +112,7 @@ BEGIN
                 END,
                 false
             ),
-            pg_trigger.xmin::text
+            pg_trigger.xmin::text || pg_trigger.ctid::text
         FROM needed
         LEFT JOIN pg_trigger
             ON pg_trigger.tgrelid = needed.relation AND pg_trigger.tgname = needed.trigger_name
@@ -123,7 +123,7 @@ BEGIN
         UNION ALL
         SELECT
             pg_trigger.tgrelid, NULL, NULL, NULL, pg_trigger.tgname::text, NULL, NULL, true, false,
-            pg_trigger.xmin::text
+            pg_trigger.xmin::text || pg_trigger.ctid::text
         FROM pg_trigger
         INNER JOIN pg_proc
             ON

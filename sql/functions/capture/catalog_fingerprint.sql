@@ -2,9 +2,10 @@
 --
 -- Invariant: each change to one of these tables or views, to its columns, triggers, rules, rights,
 -- policies or partitions, or to the role that reads them, writes a row of the catalog, and so makes
--- another value. So does a crash of the server, if one of them is unlogged: it is empty then. The
--- same value twice means that nothing was done. It looks only at the given relations, by index. A
--- name can mean another table only after it was taken from one of these.
+-- another value. (Two changes in one transaction have one xmin, but each its ctid.) So does
+-- a crash of the server, if one of them is unlogged: it is empty then. The same value twice means
+-- that nothing was done. It looks only at the given relations, by index. A name can mean another
+-- table only after it was taken from one of these.
 -- PL/pgSQL keeps the plan: each refresh and each tick asks.
 
 CREATE OR REPLACE FUNCTION kpi_engine.catalog_fingerprint(p_relations oid[])
@@ -23,29 +24,40 @@ BEGIN
         '/',
         (SELECT pg_database.oid FROM pg_database WHERE pg_database.datname = current_database()),
         (
-            SELECT string_agg(concat(pg_class.oid, ' ', pg_class.xmin), ',' ORDER BY pg_class.oid)
+            SELECT string_agg(
+                concat(pg_class.oid, ' ', pg_class.xmin, pg_class.ctid), ',' ORDER BY pg_class.oid
+            )
             FROM pg_class
             WHERE pg_class.oid = ANY (p_relations)
         ),
         (
             SELECT sum(hashtextextended(
-                concat(pg_attribute.attrelid, ' ', pg_attribute.attnum, ' ', pg_attribute.xmin), 0
+                concat(
+                    pg_attribute.attrelid, ' ', pg_attribute.attnum, ' ', pg_attribute.xmin,
+                    pg_attribute.ctid
+                ), 0
             ))
             FROM pg_attribute
             WHERE pg_attribute.attrelid = ANY (p_relations) AND pg_attribute.attnum > 0
         ),
         (
-            SELECT sum(hashtextextended(concat(pg_trigger.oid, ' ', pg_trigger.xmin), 0))
+            SELECT sum(hashtextextended(
+                concat(pg_trigger.oid, ' ', pg_trigger.xmin, pg_trigger.ctid), 0
+            ))
             FROM pg_trigger
             WHERE pg_trigger.tgrelid = ANY (p_relations)
         ),
         (
-            SELECT sum(hashtextextended(concat(pg_rewrite.oid, ' ', pg_rewrite.xmin), 0))
+            SELECT sum(hashtextextended(
+                concat(pg_rewrite.oid, ' ', pg_rewrite.xmin, pg_rewrite.ctid), 0
+            ))
             FROM pg_rewrite
             WHERE pg_rewrite.ev_class = ANY (p_relations)
         ),
         (
-            SELECT sum(hashtextextended(concat(pg_attrdef.oid, ' ', pg_attrdef.xmin), 0))
+            SELECT sum(hashtextextended(
+                concat(pg_attrdef.oid, ' ', pg_attrdef.xmin, pg_attrdef.ctid), 0
+            ))
             FROM pg_attrdef
             WHERE pg_attrdef.adrelid = ANY (p_relations)
         ),
@@ -68,20 +80,21 @@ BEGIN
             WHERE pg_inherits.inhrelid = ANY (p_relations)
         ),
         (
-            SELECT sum(hashtextextended(concat(pg_enum.oid, ' ', pg_enum.xmin), 0))
+            SELECT sum(hashtextextended(concat(pg_enum.oid, ' ', pg_enum.xmin, pg_enum.ctid), 0))
             FROM pg_enum
         ),
         (
             SELECT string_agg(
                 concat(
-                    sources.source_generation, ' ', pg_namespace.oid, ' ', pg_namespace.xmin
+                    sources.source_generation, ' ', pg_namespace.oid, ' ', pg_namespace.xmin,
+                    pg_namespace.ctid
                 ),
                 ',' ORDER BY sources.number
             )
             FROM kpi_engine.sources()
             LEFT JOIN pg_namespace ON pg_namespace.nspname = sources.source_schema
         ),
-        (SELECT installation.xmin::text FROM kpi_engine.installation),
+        (SELECT concat(installation.xmin, installation.ctid) FROM kpi_engine.installation),
         (
             SELECT concat(
                 pg_roles.rolsuper, pg_roles.rolbypassrls, pg_roles.rolinherit,

@@ -25,7 +25,8 @@ AS $outside_triggers$
         nullif(concat_ws(
             ' ',
             string_agg(
-                format('%s/%s', pg_trigger.oid, pg_trigger.xmin), ' ' ORDER BY pg_trigger.oid
+                format('%s/%s%s', pg_trigger.oid, pg_trigger.xmin, pg_trigger.ctid),
+                ' ' ORDER BY pg_trigger.oid
             ),
             (
                 SELECT 'unlogged ' || kpi_engine.unlogged_since()
