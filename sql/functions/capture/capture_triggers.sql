@@ -2,7 +2,9 @@
 --
 -- Invariant: one row for each needed trigger and, with p_with_strays, for each other existing one.
 -- is_working is true if and only if the trigger exists as it is needed and fires for its writers. A
--- trigger that is not needed has no definition.
+-- trigger that is not needed, or that would fail writers, has no definition.
+-- PostgreSQL can't collect the rows of a foreign table for a trigger, and fails the statement. So a
+-- table with a foreign table below it gets no trigger that collects rows.
 -- A subscription fires triggers for rows alone. So a table that one writes has both kinds: those
 -- for rows fire for writers with session_replication_role = replica, those for statements for all
 -- others. No write fires both.
@@ -32,7 +34,21 @@ AS $capture_triggers$
 DECLARE
     -- Usually there is no subscription.
     v_subscribed constant oid[] := kpi_engine.subscribed_tables();
+    v_above_foreign oid[] := '{}';
 BEGIN
+    IF EXISTS (SELECT FROM pg_foreign_table) THEN
+        v_above_foreign := ARRAY(
+            WITH RECURSIVE above AS (
+                SELECT pg_foreign_table.ftrelid AS relation FROM pg_foreign_table
+                UNION
+                SELECT pg_inherits.inhparent
+                FROM above
+                INNER JOIN pg_inherits ON pg_inherits.inhrelid = above.relation
+            )
+
+            SELECT above.relation FROM above
+        );
+    END IF;
     RETURN QUERY
         WITH needed AS MATERIALIZED (
             SELECT
@@ -54,7 +70,8 @@ BEGIN
                     WHEN event.kind = 'row' THEN 'REPLICA'
                     WHEN event.kind = 'statement' AND captured.is_subscribed THEN 'ORIGIN'
                     ELSE 'ALWAYS'
-                END AS firing
+                END AS firing,
+                event.kind <> 'statement' OR captured.relation <> ALL (v_above_foreign) AS is_possible
             FROM (
                 SELECT
                     captured_tables.*,
@@ -91,7 +108,7 @@ BEGIN
             needed.view_name,
             needed.place,
             needed.trigger_name,
-            format(
+            CASE WHEN needed.is_possible THEN format(
                 'CREATE OR REPLACE TRIGGER %I %s EXECUTE FUNCTION kpi_engine.%I(%s)',
                 needed.trigger_name,
                 format(needed.words, needed.relation::regclass),
@@ -99,12 +116,16 @@ BEGIN
                 CASE
                     WHEN needed.function_name <> 'note_truncate' THEN quote_literal(needed.entity)
                 END
-            ),
+            ) END,
             needed.firing,
             pg_proc.oid IS NOT NULL,
             coalesce(
-                pg_trigger.tgenabled = left(needed.firing, 1)::"char"
+                needed.is_possible
+                AND pg_trigger.tgenabled = left(needed.firing, 1)::"char"
                 AND pg_trigger.tgtype = needed.event_bits
+                -- For each write: no WHEN, no list of columns.
+                AND pg_trigger.tgqual IS NULL
+                AND pg_trigger.tgattr::text = ''
                 AND pg_proc.proname = needed.function_name
                 AND pg_trigger.tgargs = CASE needed.function_name
                     WHEN 'note_truncate' THEN ''::bytea
@@ -143,7 +164,7 @@ $capture_triggers$;
 
 COMMENT ON FUNCTION kpi_engine.capture_triggers(boolean) IS
 'Triggers of change capture that are needed or, with p_with_strays, there: the statement that '
-'creates it (NULL where it is not needed), when it fires (ALWAYS, ORIGIN, REPLICA), whether it is '
-'there, and whether it works.';
+'creates it (NULL where it is not needed, or would fail writers), when it fires (ALWAYS, ORIGIN, '
+'REPLICA), whether it is there, and whether it works.';
 
 REVOKE ALL ON FUNCTION kpi_engine.capture_triggers(boolean) FROM public;
