@@ -90,25 +90,29 @@ BEGIN
         CROSS JOIN log
         UNION ALL
         SELECT format(
-            'table %s has no column %I of type uuid', pg_trigger.tgrelid::regclass,
-            key_column.name
+            CASE key_found.kind
+                WHEN 'v' THEN 'column %2$I of table %1$s is VIRTUAL, which triggers can''t read: make '
+                    'it STORED'
+                ELSE 'table %s has no column %I of type uuid'
+            END, pg_trigger.tgrelid::regclass, key_column.name
         )
         FROM noting
         INNER JOIN pg_trigger ON pg_trigger.tgfoid = noting.function
         CROSS JOIN LATERAL (
             SELECT regexp_replace(noting.proname, '^note_(changed|row)_', '') AS name
         ) AS key_column
+        LEFT JOIN LATERAL (
+            SELECT pg_attribute.attgenerated AS kind
+            FROM pg_attribute
+            INNER JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
+            WHERE
+                pg_attribute.attrelid = pg_trigger.tgrelid
+                AND pg_attribute.attname = key_column.name
+                AND NOT pg_attribute.attisdropped
+                AND 'uuid'::regtype IN (pg_type.oid, pg_type.typbasetype)
+        ) AS key_found ON true
         WHERE
-            noting.proname <> 'note_truncate'
-            AND NOT EXISTS (
-                SELECT FROM pg_attribute
-                INNER JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
-                WHERE
-                    pg_attribute.attrelid = pg_trigger.tgrelid
-                    AND pg_attribute.attname = key_column.name
-                    AND NOT pg_attribute.attisdropped
-                    AND 'uuid'::regtype IN (pg_type.oid, pg_type.typbasetype)
-            )
+            noting.proname <> 'note_truncate' AND (key_found.kind IS NULL OR key_found.kind = 'v')
     ) AS obstacle;
     RETURN v_obstacle;
 END;

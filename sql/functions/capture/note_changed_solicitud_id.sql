@@ -65,15 +65,24 @@ BEGIN
             RETURN NULL;
         END IF;
     ELSE
-        -- A rehearsal: it fails where the real thing would. It writes nothing, so that its
-        -- subtransaction gets no number, of which a backend shows the others only 64.
+        -- A rehearsal: it fails where the real thing would. So it reads a key, too: a VIRTUAL
+        -- column can't be read. It writes nothing, so that its subtransaction gets no number, of
+        -- which a backend shows the others only 64.
         BEGIN
             IF tg_op = 'DELETE' THEN
                 INSERT INTO kpi_engine.change_log (entity, key)
-                SELECT tg_argv[0], old_row.solicitud_id FROM old_row WHERE false;
+                SELECT tg_argv[0], one.key
+                FROM (
+                    SELECT old_row.solicitud_id FROM old_row WHERE old_row.solicitud_id IS NOT NULL LIMIT 1
+                ) AS one (key)
+                WHERE one.key <> one.key;
             ELSE
                 INSERT INTO kpi_engine.change_log (entity, key)
-                SELECT tg_argv[0], new_row.solicitud_id FROM new_row WHERE false;
+                SELECT tg_argv[0], one.key
+                FROM (
+                    SELECT new_row.solicitud_id FROM new_row WHERE new_row.solicitud_id IS NOT NULL LIMIT 1
+                ) AS one (key)
+                WHERE one.key <> one.key;
             END IF;
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;

@@ -42,6 +42,12 @@ AS $source_columns$
                 WHERE pg_cast.castsource = base_type.oid AND pg_cast.castfunc >= 16384
             ) AS has_foreign_cast,
             format_type(base_type.oid, NULL) AS found_type,
+            pg_attribute.attgenerated = 'v' AND EXISTS (
+                SELECT FROM kpi_engine.noted_tables() AS noted
+                WHERE
+                    'src_' || noted.view_suffix = contract.view_name
+                    AND noted.key_column = contract.column_name
+            ) AS is_virtual_key,
             base_type.typcategory AS type_category,
             base_type.oid AS type_oid
         FROM contract
@@ -99,6 +105,11 @@ AS $source_columns$
             WHEN found.found_type IS NULL AND position(p_generation IN found.needed_in) > 0 THEN
                 format(
                     'column %I.%I.%I is missing', p_schema, found.table_name, found.column_name
+                )
+            WHEN found.is_virtual_key THEN
+                format(
+                    'column %I.%I.%I is a VIRTUAL generated column, which triggers can''t read: make '
+                    'it STORED', p_schema, found.table_name, found.column_name
                 )
             WHEN NOT CASE found.value_kind
                 WHEN 'uuid' THEN found.found_type = 'uuid'
