@@ -1,7 +1,8 @@
 -- Tells whether a trigger may have missed a change between two states of change capture.
 --
 -- Invariant: false only if each write between the two was noted, or was one to a partition without
--- triggers. kpi_engine.settle_capture() notes such partitions as a whole.
+-- triggers, or to one whose columns changed. kpi_engine.settle_capture() notes such partitions as a
+-- whole. A value of an older release has no versions of columns.
 
 CREATE OR REPLACE FUNCTION kpi_engine.misses_changes(p_known jsonb, p_now jsonb)
 RETURNS boolean
@@ -18,9 +19,12 @@ BEGIN
         SELECT FROM jsonb_each(p_known) AS known
         INNER JOIN jsonb_each(p_now) AS fresh ON fresh.key = known.key
         WHERE
-            fresh.value <> known.value
-            -- Its triggers are new. The rows before them are noted.
-            AND NOT (known.value ->> 2 IS NULL AND known.value ->> 1 = 'part')
+            (
+                fresh.value - 3 <> known.value - 3
+                -- Its triggers are new. The rows before them are noted.
+                AND NOT (known.value ->> 2 IS NULL AND known.value ->> 1 = 'part')
+            )
+            OR (fresh.value -> 3 <> known.value -> 3 AND fresh.value ->> 1 <> 'part')
     ) OR EXISTS (
         -- A whole table: its rows, or rows that went through it, were not noted.
         SELECT FROM jsonb_each(p_now) AS fresh
