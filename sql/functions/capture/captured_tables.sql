@@ -7,7 +7,9 @@
 -- A partition is gone as soon as its DETACH … CONCURRENTLY has begun: the parent shows its rows no
 -- more. A table above ours stays in the list until the end: older snapshots still write through it.
 -- A table above or below several of ours, with rows of several kinds: any write to it means that
--- everything may have changed.
+-- everything may have changed. So does one above ours without the key. A table below may have other
+-- parents, which are above ours too.
+-- A temporary table is for one session alone: others do not see its rows (source_problems).
 -- place is table for a table that a src_ view reads or that has the name; part for one below it;
 -- whole for one above it.
 
@@ -82,7 +84,7 @@ BEGIN
         ),
 
         above AS (
-            SELECT wanted.*, 'table' AS place FROM wanted
+            SELECT below.* FROM below
             UNION
             SELECT
                 pg_inherits.inhparent, above.entity, above.function_name, above.view_name, 'whole'
@@ -94,7 +96,15 @@ BEGIN
             found.relation,
             pg_class.relkind::char,
             found.entity,
-            CASE WHEN found.has_one_kind THEN found.function_name ELSE 'note_truncate' END,
+            CASE
+                WHEN found.has_one_kind AND (found.place <> 'whole' OR EXISTS (
+                    SELECT FROM pg_attribute
+                    WHERE
+                        pg_attribute.attrelid = found.relation
+                        AND 'note_changed_' || pg_attribute.attname = found.function_name
+                )) THEN found.function_name
+                ELSE 'note_truncate'
+            END,
             found.view_name,
             found.place
         FROM (
@@ -108,7 +118,8 @@ BEGIN
             ) AS listed
             WINDOW of_relation AS (PARTITION BY listed.relation)
         ) AS found
-        INNER JOIN pg_class ON pg_class.oid = found.relation
+        INNER JOIN pg_class
+            ON pg_class.oid = found.relation AND pg_class.relpersistence <> 't'
         ORDER BY
             found.relation,
             array_position(ARRAY['table', 'part', 'whole'], found.place),

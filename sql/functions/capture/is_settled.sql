@@ -13,6 +13,14 @@ BEGIN
         SELECT
             engine_state.catalog_fingerprint
             = kpi_engine.catalog_fingerprint(engine_state.watched_relations)
+            -- A temporary table of this session below one of them (source_problems).
+            AND (pg_my_temp_schema() = 0 OR NOT EXISTS (
+                SELECT FROM pg_inherits
+                INNER JOIN pg_class ON pg_class.oid = pg_inherits.inhrelid
+                WHERE
+                    pg_inherits.inhparent = ANY (engine_state.watched_relations)
+                    AND pg_class.relnamespace = pg_my_temp_schema()
+            ))
         FROM kpi_engine.engine_state
         WHERE engine_state.catalog_fingerprint IS NOT NULL
     ), false);

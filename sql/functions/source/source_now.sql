@@ -140,6 +140,7 @@ BEGIN
                 bound.reader, bound.relowner, bound.relrowsecurity, bound.relforcerowsecurity
             )
         )
+        AND CASE WHEN pg_my_temp_schema() <> 0 THEN kpi_engine.temporary_part() IS NULL ELSE true END
         -- Usually there is no foreign table.
         AND CASE
             WHEN EXISTS (SELECT FROM pg_foreign_table) THEN NOT EXISTS (

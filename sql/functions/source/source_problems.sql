@@ -218,6 +218,16 @@ BEGIN
         SELECT
             'source_hidden', true, NULL,
             format(
+                'temporary table %s of this session is below an operational table, and nobody else '
+                'sees its rows', temporary.name
+            ),
+            format('DROP TABLE %s; or do it in another session', temporary.name)
+        FROM (SELECT kpi_engine.temporary_part() AS name) AS temporary
+        WHERE temporary.name IS NOT NULL
+        UNION ALL
+        SELECT
+            'source_hidden', true, NULL,
+            format(
                 'server %I of foreign table %s %s', server.server_name,
                 string_agg(captured.relation::regclass::text, ', ' ORDER BY captured.relation),
                 server.fault
