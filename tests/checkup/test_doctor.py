@@ -425,6 +425,13 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
         "is UNLOGGED",
         [],
     ),
+    (
+        "ways around capture",
+        ["ALTER ROLE analytics_lector SET temp_file_limit = '1GB'"],
+        "warning",
+        "ROLE analytics_lector has a temp_file_limit",
+        [],
+    ),
     ("indexes", ["DROP INDEX public.ofertas_created_at_idx"], "warning", "ofertas (created_", []),
     (
         "health",

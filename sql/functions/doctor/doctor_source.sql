@@ -237,33 +237,51 @@ BEGIN
                     WHERE pg_class.relpersistence = 'u'
                 ) AS unlogged
                 ORDER BY unlogged.name;
-            -- Roles and databases whose sessions fire no ordinary trigger, so no foreign key either.
+            -- Roles and databases whose sessions fire no ordinary trigger, so no foreign key either,
+            -- or may not keep the rows that a large statement has for a trigger.
             RETURN QUERY
                 SELECT
                     'warning',
                     format(
-                        '%s has session_replication_role = replica: our triggers fire all the same, '
-                        'foreign keys don''t, so a deleted row leaves its children behind',
-                        whoever.name
+                        CASE limited.setting
+                            WHEN 'temp_file_limit' THEN
+                                '%s has a temp_file_limit: PostgreSQL keeps the old and the new rows '
+                                'of a statement for our triggers, so a large UPDATE may fail'
+                            ELSE
+                                '%s has session_replication_role = replica: our triggers fire all '
+                                'the same, foreign keys don''t, so a deleted row leaves its children '
+                                'behind'
+                        END,
+                        limited.name
                     ),
                     ARRAY[format(
-                        'ALTER %s RESET session_replication_role;  -- as a superuser', whoever.name
+                        'ALTER %s RESET %s;  -- as a superuser', limited.name, limited.setting
                     )]
                 FROM (
-                    SELECT CASE
-                        WHEN given.setrole = 0 THEN format('DATABASE %I', pg_database.datname)
-                        WHEN given.setdatabase = 0
-                            THEN format('ROLE %I', pg_get_userbyid(given.setrole))
-                        ELSE format('ROLE %I IN DATABASE %I', pg_get_userbyid(given.setrole),
-                            pg_database.datname)
-                    END AS name
+                    SELECT
+                        CASE
+                            WHEN given.setrole = 0 THEN format('DATABASE %I', pg_database.datname)
+                            WHEN given.setdatabase = 0
+                                THEN format('ROLE %I', pg_get_userbyid(given.setrole))
+                            ELSE format('ROLE %I IN DATABASE %I', pg_get_userbyid(given.setrole),
+                                pg_database.datname)
+                        END AS name,
+                        split_part(given_setting.text, '=', 1) AS setting
                     FROM pg_db_role_setting AS given
                     LEFT JOIN pg_database ON pg_database.oid = given.setdatabase
+                    CROSS JOIN LATERAL unnest(given.setconfig) AS given_setting (text)
                     WHERE
-                        'session_replication_role=replica' = ANY (given.setconfig)
+                        given_setting.text ~ '^(session_replication_role=replica|temp_file_limit=\d.*)$'
                         AND (given.setdatabase = 0 OR pg_database.datname = current_database())
-                ) AS whoever
-                ORDER BY whoever.name;
+                    UNION ALL
+                    SELECT 'SYSTEM', pg_settings.name
+                    FROM pg_settings
+                    WHERE
+                        pg_settings.name = 'temp_file_limit'
+                        AND pg_settings.setting <> '-1'
+                        AND pg_settings.source IN ('configuration file', 'command line')
+                ) AS limited
+                ORDER BY limited.name, limited.setting;
         WHEN 'indexes' THEN
             RETURN QUERY
                 WITH needed AS (
