@@ -558,6 +558,18 @@ def test_writes_through_the_parent_and_to_partitions_are_noted(partitioned: Data
     assert audited(partitioned) == 0
 
 
+TAKE_OUT = "ALTER TABLE public.historial_respuestas_ofertas DETACH PARTITION public.notices_newer"
+PUT_BACK = (
+    "ALTER TABLE public.historial_respuestas_ofertas ATTACH PARTITION public.notices_newer "
+    "FOR VALUES FROM ('2026-11-15') TO ('2026-11-22')"
+)
+MIDDLE_LEVEL = (
+    "CREATE TABLE public.middle (LIKE public.historial_respuestas_ofertas INCLUDING ALL) "
+    "PARTITION BY RANGE (fecha_envio)",
+    TAKE_OUT,
+    "ALTER TABLE public.middle ATTACH PARTITION public.notices_newer DEFAULT",
+    PUT_BACK.replace("notices_newer", "middle"),
+)
 PARTITION_CHANGES = {
     "created": (
         "CREATE TABLE public.notices_newest PARTITION OF public.historial_respuestas_ofertas "
@@ -576,11 +588,30 @@ PARTITION_CHANGES = {
     ),
     "dropped": ("DROP TABLE public.notices_newer",),
     "taken out and put back": (
-        "ALTER TABLE public.historial_respuestas_ofertas DETACH PARTITION public.notices_newer",
+        TAKE_OUT,
         "DROP TRIGGER IF EXISTS teloo_analytics_update ON public.notices_newer",
         "UPDATE public.notices_newer SET respondio = NOT respondio",
-        "ALTER TABLE public.historial_respuestas_ofertas ATTACH PARTITION public.notices_newer "
-        "FOR VALUES FROM ('2026-11-15') TO ('2026-11-22')",
+        PUT_BACK,
+    ),
+    "retyped outside": (
+        TAKE_OUT,
+        "ALTER TABLE public.notices_newer ALTER COLUMN respondio TYPE boolean USING NOT respondio",
+        PUT_BACK,
+    ),
+    "lent to another table": (
+        "CREATE TABLE public.archive (LIKE public.historial_respuestas_ofertas) "
+        "PARTITION BY LIST (id)",
+        TAKE_OUT,
+        "ALTER TABLE public.archive ATTACH PARTITION public.notices_newer DEFAULT",
+        "UPDATE public.archive SET respondio = NOT respondio",
+        "DELETE FROM public.archive WHERE id = (SELECT id FROM public.archive LIMIT 1)",
+        "ALTER TABLE public.archive DETACH PARTITION public.notices_newer",
+        PUT_BACK,
+    ),
+    "under a new middle level": (
+        *MIDDLE_LEVEL,
+        "UPDATE public.middle SET respondio = NOT respondio",
+        "DELETE FROM public.middle WHERE id = (SELECT id FROM public.middle LIMIT 1)",
     ),
 }
 
@@ -622,6 +653,39 @@ def test_partitions_that_come_and_go_are_noted_by_a_refresh_without_a_tick(
 ) -> None:
     partitioned.execute(*PARTITION_CHANGES[change])
     assert refresh(partitioned, NOW)[0] == mode_of(change)
+    assert view_differences(partitioned, NOW) == []
+    leave_it_well(partitioned)
+
+
+@pytest.mark.parametrize("with_triggers", [False, True])
+def test_writes_to_a_middle_level_without_triggers_are_found_in_its_leaves(
+    partitioned: Database, with_triggers: bool
+) -> None:
+    partitioned.execute(*MIDDLE_LEVEL)
+    refresh(partitioned, NOW)
+    for statement in (
+        "UPDATE public.middle SET respondio = NOT respondio",
+        "UPDATE public.middle SET id = gen_random_uuid()",
+        "DELETE FROM public.middle WHERE id = (SELECT id FROM public.middle LIMIT 1)",
+    ):
+        partitioned.execute(statement)
+        if with_triggers:
+            partitioned.execute("CALL analytics.apply_change_capture()")
+        assert refresh(partitioned, NOW)[0] == "incremental", statement
+        assert view_differences(partitioned, NOW) == [], statement
+        assert audited(partitioned) == 0
+    leave_it_well(partitioned)
+
+
+def test_rights_on_columns_alone_do_not_fail_a_new_partition(partitioned: Database) -> None:
+    """They are enough for the views, but not for telling the rows of a partition."""
+    partitioned.execute(
+        "REVOKE ALL ON public.historial_respuestas_ofertas FROM analytics_owner",
+        "GRANT SELECT (id, asesor_id, fecha_envio, respondio, tiempo_respuesta_seg) "
+        "ON public.historial_respuestas_ofertas TO analytics_owner",
+        *PARTITION_CHANGES["attached"],
+    )
+    assert refresh(partitioned, NOW)[0] == "full"
     assert view_differences(partitioned, NOW) == []
     leave_it_well(partitioned)
 
@@ -978,6 +1042,89 @@ def test_a_table_above_several_of_ours_means_everything(market_a: Database) -> N
     # What names a table of ours is noted by key.
     market_a.execute("UPDATE public.solicitudes SET estado = 'ABIERTA'")
     assert refresh(market_a, NOW)[0] == "incremental"
+    leave_it_well(market_a)
+
+
+def test_a_table_that_inherits_for_a_moment_and_is_written_through_its_parent(
+    market_a: Database,
+) -> None:
+    market_a.execute(
+        "CREATE TABLE public.dated (created_at timestamptz)",
+        "ALTER TABLE public.solicitudes INHERIT public.dated",
+        "UPDATE public.dated SET created_at = created_at - interval '40 days'",
+        "ALTER TABLE public.solicitudes NO INHERIT public.dated",
+    )
+    assert view_differences(market_a, NOW)
+    assert refresh(market_a, NOW)[0] == "full"
+    assert view_differences(market_a, NOW) == []
+    market_a.execute("ALTER TABLE public.solicitudes ADD COLUMN nota text DEFAULT 'x'")
+    assert refresh(market_a, NOW)[0] == "unchanged"
+    leave_it_well(market_a)
+
+
+def test_the_other_parent_of_a_table_that_inherits_is_captured(market_a: Database) -> None:
+    market_a.execute(
+        "CREATE TABLE public.timed (tiempo_entrega_dias integer NOT NULL)",
+        "CREATE TABLE public.old_offers () INHERITS (public.ofertas, public.timed)",
+        "WITH gone AS (DELETE FROM ONLY public.ofertas RETURNING *) "
+        "INSERT INTO public.old_offers SELECT * FROM gone",
+        "CALL analytics.apply_change_capture()",
+    )
+    refresh(market_a, NOW)
+    market_a.execute("UPDATE public.timed SET tiempo_entrega_dias = 77")
+    assert view_differences(market_a, NOW)
+    assert refresh(market_a, NOW)[0] == "full"
+    assert view_differences(market_a, NOW) == []
+    # What names a table of ours is noted by key.
+    market_a.execute("UPDATE public.old_offers SET tiempo_entrega_dias = 7")
+    assert refresh(market_a, NOW)[0] == "incremental"
+    assert view_differences(market_a, NOW) == []
+    leave_it_well(market_a)
+
+
+def test_a_temporary_table_below_ours_is_for_its_session_alone(market_a: Database) -> None:
+    with market_a.session() as owner:
+        owner.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+        owner.execute(
+            "CREATE TEMPORARY TABLE staging () INHERITS (public.ofertas); "
+            "INSERT INTO staging SELECT * FROM public.ofertas LIMIT 1"
+        )
+        market_a.execute("CALL analytics.apply_change_capture()", "CALL analytics.tick()")
+        assert market_a.rows("SELECT analytics.capture_gap()") == [(None,)]
+        assert refresh(market_a, NOW)[0] == "unchanged"
+        owner.execute("UPDATE staging SET id = gen_random_uuid()")
+        for statement in (
+            "SELECT * FROM analytics.refresh_all_mv()",
+            "SELECT * FROM analytics.refresh_all_mv(force => true)",
+            "SELECT analytics.audit()",
+            "SELECT * FROM analytics.v_kpis_en_vivo",
+        ):
+            try:
+                rows = str(owner.execute(statement.encode()).fetchall())
+            except psycopg.Error as error:
+                rows = str(error)
+            assert "temporary table staging of this session" in rows, statement
+        assert view_differences(market_a, NOW) == []
+        owner.execute("DROP TABLE staging")
+        owner.execute("SELECT * FROM analytics.refresh_all_mv()")
+    assert view_differences(market_a, NOW) == []
+    leave_it_well(market_a)
+
+
+def test_a_trigger_with_a_condition_does_not_work(market_a: Database) -> None:
+    market_a.execute(
+        "CREATE OR REPLACE TRIGGER teloo_analytics_update AFTER UPDATE ON public.ofertas "
+        "REFERENCING OLD TABLE AS old_row NEW TABLE AS new_row FOR EACH STATEMENT "
+        "WHEN (current_setting('shop.bulk', true) IS NULL) "
+        "EXECUTE FUNCTION kpi_engine.note_changed_solicitud_id('solicitud')",
+        "ALTER TABLE public.ofertas ENABLE ALWAYS TRIGGER teloo_analytics_update",
+    )
+    refresh(market_a, NOW)
+    market_a.execute("SET shop.bulk = 'on'; UPDATE public.ofertas SET estado = 'ACEPTADA'")
+    assert view_differences(market_a, NOW)
+    assert refresh(market_a, NOW)[0] == "full"
+    assert view_differences(market_a, NOW) == []
+    assert "public.ofertas" in str(market_a.rows("SELECT analytics.capture_gap()"))
     leave_it_well(market_a)
 
 

@@ -6,7 +6,9 @@ from datetime import date
 import psycopg
 import pytest
 
+from commandline.console import UserError
 from conftest import Database, install
+from migrate import migrate
 from sequences import last_run, refresh, small_marketplace, view_differences
 
 NOW = "2026-11-23 12:00:00-05"
@@ -357,6 +359,60 @@ def test_noting_never_overflows_the_numbers_of_subtransactions(server_18: object
             # As fast as a session can.
             writer.execute(f"DO $$ BEGIN FOR i IN 1..500 LOOP {insert}; END LOOP; END $$".encode())
             assert writer.execute(shown).fetchone()[1] is False  # type: ignore[index]
+
+
+def test_a_generated_key_column_fails_no_writer_and_is_refused(server_18: object) -> None:
+    """PostgreSQL computes a virtual column when it is read, and not for a trigger."""
+    from conftest import Server, fresh_database
+
+    assert isinstance(server_18, Server)
+    for database in fresh_database(server_18):
+        market = small_marketplace(database, "A")
+        market.execute(
+            "ALTER TABLE public.ofertas RENAME COLUMN solicitud_id TO request_id",
+            "ALTER TABLE public.ofertas ADD COLUMN solicitud_id uuid "
+            "GENERATED ALWAYS AS (request_id) VIRTUAL",
+        )
+        with market.session() as writer, writer.transaction():
+            # More statements than are written in a subtransaction.
+            writer.execute("SELECT pg_sleep(0.01)")
+            for days in range(25):
+                writer.execute("UPDATE public.ofertas SET tiempo_entrega_dias = %s", [days])
+            writer.execute("DELETE FROM public.ofertas_detalle")
+            writer.execute("DELETE FROM public.adjudicaciones_repuesto")
+            writer.execute(
+                "DELETE FROM public.ofertas WHERE id = (SELECT id FROM public.ofertas LIMIT 1)"
+            )
+        (gap,) = market.rows("SELECT analytics.capture_gap()")[0]
+        assert "column solicitud_id of table public.ofertas is VIRTUAL" in str(gap)
+        with pytest.raises(UserError) as refusal:
+            migrate(market.url)
+        assert "solicitud_id is a VIRTUAL generated column" in str(refusal.value.hint)
+        market.execute(
+            "ALTER TABLE public.ofertas DROP COLUMN solicitud_id",
+            "ALTER TABLE public.ofertas RENAME COLUMN request_id TO solicitud_id",
+        )
+        assert outcome(market) == "SUCCESS full"
+        assert view_differences(market, NOW) == []
+        # A part may have another expression than the whole.
+        market.execute(
+            "BEGIN; SELECT analytics.release_source(); ALTER TABLE public.ofertas_detalle "
+            "DROP COLUMN precio_unitario, ADD COLUMN precio_unitario numeric(12,2) "
+            "GENERATED ALWAYS AS (1000 * cantidad) STORED; SELECT analytics.bind_source(); COMMIT",
+            "CREATE TABLE public.old_lines () INHERITS (public.ofertas_detalle)",
+            "INSERT INTO public.old_lines (id, oferta_id, repuesto_solicitado_id, cantidad, "
+            "garantia_meses, tiempo_entrega_dias) "
+            "SELECT gen_random_uuid(), ofertas.id, repuestos_solicitados.id, 1, 6, 3 "
+            "FROM public.ofertas INNER JOIN public.repuestos_solicitados USING (solicitud_id)",
+            "CALL analytics.apply_change_capture()",
+        )
+        refresh(market, NOW)
+        market.execute(
+            "ALTER TABLE public.old_lines ALTER COLUMN precio_unitario SET EXPRESSION AS (7)"
+        )
+        assert view_differences(market, NOW)
+        assert outcome(market) == "SUCCESS incremental"
+        assert view_differences(market, NOW) == []
 
 
 @pytest.mark.parametrize("options", [("-O", "-x"), ("-O",), ("-x",)])

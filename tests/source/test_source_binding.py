@@ -534,6 +534,54 @@ def test_a_foreign_part_needs_a_server_that_hides_no_rows(
     assert "source_hidden" not in problems(market)
 
 
+@pytest.mark.parametrize("above", [False, True])
+def test_writers_pass_a_foreign_part(market: Database, remote: Database, above: bool) -> None:
+    """PostgreSQL keeps no rows of a foreign table for triggers, and fails the writer instead."""
+    remote.execute(
+        "CREATE TABLE public.few AS SELECT * FROM public.ofertas ORDER BY id LIMIT 3",
+        "UPDATE public.few SET id = gen_random_uuid()",
+        f"GRANT ALL ON public.few TO reader_{remote.name}",
+    )
+    parent = "timed" if above else "ofertas"
+    market.execute(
+        *foreign_server(remote),
+        SAFE_SERVER,
+        "CREATE TABLE public.timed (tiempo_entrega_dias integer)",
+        "SELECT analytics.set_setting('change_capture', 'off')",
+        "CALL analytics.apply_change_capture()",
+        *(["ALTER TABLE public.ofertas INHERIT public.timed"] if above else []),
+        f"CREATE FOREIGN TABLE public.ofertas_lejos () INHERITS (public.{parent}) SERVER remote "
+        "OPTIONS (table_name 'few')",
+        "SELECT analytics.set_setting('change_capture', 'on')",
+        "CALL analytics.apply_change_capture()",
+        f"UPDATE public.{parent} SET tiempo_entrega_dias = 9",
+        f"DELETE FROM public.{parent} WHERE tiempo_entrega_dias = 8",
+    )
+    assert refresh(market, NOW)[0] == "full"
+    assert view_differences(market, NOW) == []
+    assert f"public.{parent}" in problems(market)["capture_gap"][1]
+    market.execute(
+        "DROP FOREIGN TABLE public.ofertas_lejos", "CALL analytics.apply_change_capture()"
+    )
+    assert refresh(market, NOW)[0] == "full"
+    market.execute(f"UPDATE public.{parent} SET tiempo_entrega_dias = 7")
+    assert view_differences(market, NOW)
+    assert refresh(market, NOW)[0] == ("full" if above else "incremental")
+    assert view_differences(market, NOW) == []
+    assert problems(market) == {}
+
+
+def test_two_rows_with_one_id_are_named(market: Database) -> None:
+    market.execute(
+        "ALTER TABLE public.solicitudes DROP CONSTRAINT solicitudes_pkey CASCADE",
+        "INSERT INTO public.solicitudes SELECT * FROM public.solicitudes ORDER BY id LIMIT 1",
+    )
+    (row,) = market.rows("SELECT id::text FROM public.solicitudes ORDER BY id LIMIT 1")
+    for force in (False, True):
+        (message,) = {row[2] for row in results(market, force=force)}
+        assert f"table public.solicitudes has several rows with the id {row[0]}" in str(message)
+
+
 def test_nothing_that_reads_the_source_obeys_a_policy(market: Database) -> None:
     """Also where the check did not see it: PostgreSQL itself refuses."""
     rows = market.rows(
