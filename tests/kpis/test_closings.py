@@ -148,21 +148,40 @@ def test_the_first_load_is_what_was_reported(market: Database) -> None:
         f"TRUNCATE {', '.join(TABLES)}",
     )
     assert not refresh(market, "2026-11-10 01:00:00-05")
-    set_target(market, "2026-11-10 00:30-05", MONTHS, "2026-01-01", 1)
+    set_target(market, "2026-11-04 00:30-05", MONTHS, "2026-01-01", 1)
     market.execute(*(f"INSERT INTO {name} SELECT * FROM kept.{name}" for name in TABLES))
     assert not refresh(market, "2026-11-10 02:00:00-05")
     asked = ("2026-11-10 03:00:00-05", MONTHS, "from=2026-06", "to=2026-10", "fill=true")
     assert created(market, *asked, "reported=true") == created(market, *asked)
     assert market.rows(
-        "SELECT count(*) FROM analytics.target_results "
-        f"JOIN analytics.{MONTHS} ON mes = period WHERE figure <> solicitudes_creadas"
-    ) == [(0,)]
+        "SELECT period::text, figure = solicitudes_creadas FROM analytics.target_results "
+        f"JOIN analytics.{MONTHS} ON mes = period"
+    ) == [("2026-10-01", True)]
     assert market.rows("SELECT count(*) FROM analytics.restatements") == [(0,)]
     # The gate knows these months.
     market.execute(
         "DELETE FROM solicitudes WHERE created_at >= '2026-07-10' AND created_at < '2026-07-30'"
     )
     assert "closed_sum" in refresh(market, "2026-11-11 01:00:00-05")[MONTHS]
+
+
+def test_older_requests_that_come_raise_no_alert_about_their_periods(market: Database) -> None:
+    """Only a request of today was shown. They closed before the target was set."""
+    market.execute(
+        "SELECT analytics.set_setting('gate', 'off'), analytics.set_setting('breaker_pct', 'off')",
+        "CREATE TABLE later AS SELECT id, created_at FROM solicitudes",
+        "UPDATE solicitudes SET created_at = created_at - interval '60 years'",
+        ADD.format("2026-11-10"),
+    )
+    assert not refresh(market, "2026-11-10 11:00:00-05")
+    set_target(market, "2026-11-09 00:30-05", MONTHS, "2026-01-01", 100000)
+    market.execute(
+        "UPDATE solicitudes SET created_at = later.created_at FROM later "
+        "WHERE later.id = solicitudes.id"
+    )
+    assert not refresh(market, "2026-11-10 12:00:00-05")
+    assert market.rows("SELECT count(*) > 5 FROM kpi_engine.closings") == [(True,)]
+    assert market.rows("SELECT period::text FROM analytics.target_results") == []
 
 
 def test_a_view_that_migrate_builds_anew_reports_no_period_that_no_refresh_saw(

@@ -9,6 +9,8 @@
 -- origin or a site is behind, the first publish that has all of it is the reported one. So is it
 -- where the view was empty until now: the first load is what was reported. If the time of the view
 -- has another name, all its periods are reported anew.
+-- A period before the first one that the view ever showed was closed when its time came, not by
+-- this publish: nobody missed a target in it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_closings(
     p_view_name text,
@@ -53,7 +55,8 @@ DECLARE
     v_today constant date := analytics.today();
     v_days constant integer := analytics.setting('closing_days')::integer;
     v_zone constant text := analytics.setting('time_zone');
-    v_had_rows boolean := true;
+    -- The first period that the view showed until now; NULL: none.
+    v_first_shown date := '-infinity';
 BEGIN
     IF NOT p_had_time THEN
         -- Such as weeks instead of months: nothing of before can be the figure of a period of now.
@@ -68,12 +71,10 @@ BEGIN
             'WHERE kpi.%1$I > %3$L',
             p_time_column, p_view_name, '-infinity'
         ) INTO v_from;
-        v_had_rows := p_had_time AND EXISTS (
-            SELECT FROM kpi_engine.publications
-            WHERE
-                publications.view_name = p_view_name
-                AND publications.keeps_rows
-                AND publications.rows_shown > 0
+        v_first_shown := (
+            SELECT min(published_rows.period)
+            FROM kpi_engine.published_rows
+            WHERE published_rows.view_name = p_view_name AND p_had_time
         );
     END IF;
     INSERT INTO kpi_engine.closings AS known (
@@ -83,7 +84,9 @@ BEGIN
         p_view_name,
         closing.period,
         coalesce(reported.run_id, p_run_id),
-        greatest(closing.closed_at, v_last_publish),
+        greatest(
+            closing.closed_at, CASE WHEN closing.period >= v_first_shown THEN v_last_publish END
+        ),
         coalesce(reported.published_at, v_now),
         v_now
     FROM (
@@ -100,7 +103,7 @@ BEGIN
     ) AS closing
     LEFT JOIN LATERAL kpi_engine.closing_publication(
         p_view_name, greatest(closing.closed_at, v_last_publish)
-    ) AS reported ON closing.ends_at <= v_last_counted AND v_had_rows
+    ) AS reported ON closing.ends_at <= v_last_counted AND v_first_shown IS NOT NULL
     WHERE
         closing.closed_at <= v_now
         AND closing.ends_at <= greatest(v_last_counted, p_counted_until)
