@@ -277,6 +277,21 @@ def test_a_clock_that_was_ahead_stops_nothing(filled: Database) -> None:
     assert take(filled, THURSDAY) == []
 
 
+def test_the_digest_of_a_month_that_a_wrong_clock_closed_comes_when_it_is_over(
+    filled: Database,
+) -> None:
+    """The clock is a month ahead while November is running."""
+    subscribe(filled, "monthly", "2026-11-25 08:00:00-05")
+    refresh(filled, "2026-12-07 03:00:00-05", force=True)
+    assert take(filled, "2026-12-07 04:00:00-05") == [("monthly", "2026-11-01")]
+    refresh(filled, "2026-11-26 03:00:00-05")
+    assert take(filled, THURSDAY) == []
+    assert filled.rows(DELIVERIES) == []
+    refresh(filled, "2026-12-06 03:00:00-05", force=True)
+    assert take(filled, "2026-12-06 04:00:00-05") == [("monthly", "2026-11-01")]
+    assert take(filled, "2026-12-06 04:01:00-05") == []
+
+
 def test_old_deliveries_are_trimmed_and_not_sent_again(filled: Database) -> None:
     subscribe(filled, "daily", "2026-11-25 08:00:00-05")
     refresh(filled, "2026-11-26 03:00:00-05")

@@ -4,7 +4,7 @@
 -- of the digest was refreshed today; and the day before, which a refresh that began yesterday and
 -- ended today shows whole. weekly: last week, once they were refreshed this week.
 -- monthly: the last closed month. A period that ended, or a month that closed, before the
--- subscription is not due. A last_queued after today is of a wrong clock and does not count.
+-- subscription is not due. A last_queued that is not over is of a wrong clock and does not count.
 
 CREATE OR REPLACE FUNCTION kpi_engine.due_digests()
 RETURNS TABLE (subscription_id bigint, period date, due_since timestamptz)
@@ -108,7 +108,8 @@ BEGIN
             AND (
                 subscription.last_queued IS NULL
                 OR subscription.last_queued < periods.period
-                OR subscription.last_queued > v_today
+                OR NOT kpi_engine.period_is_over(
+                    subscription.frequency, subscription.last_queued, v_today)
             );
 END;
 $due_digests$;

@@ -3,7 +3,9 @@
 -- Invariant: a subscription gets one digest for each period, however many notifiers call this. Two
 -- notifiers never deliver one at the same time. If a notifier reports nothing, the digest can be
 -- taken again after two minutes. A newer digest of a subscription takes the place of one that did
--- not arrive. Everything else is as kpi_engine.take_notice() does it.
+-- not arrive. A digest of a period that is not over was queued while a clock was ahead: it is
+-- forgotten, and comes when the period is over. Everything else is as kpi_engine.take_notice() does
+-- it.
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.take_digest()
@@ -33,17 +35,40 @@ DECLARE
     v_hours constant integer := analytics.setting('alert_expiry_hours')::integer;
     v_gone text;
 BEGIN
+    WITH early AS (
+        UPDATE kpi_engine.digest_subscriptions AS subscription SET last_queued = NULL
+        WHERE NOT kpi_engine.period_is_over(
+            subscription.frequency, subscription.last_queued, analytics.today())
+        RETURNING subscription.subscription_id, subscription.frequency
+    ),
+
+    forgotten AS (
+        DELETE FROM kpi_engine.digest_deliveries
+        USING early
+        WHERE
+            digest_deliveries.subscription_id = early.subscription_id
+            AND NOT kpi_engine.period_is_over(
+                early.frequency, digest_deliveries.period, analytics.today())
+        RETURNING
+            digest_deliveries.delivery_id,
+            format('%s (of %s)', digest_deliveries.delivery_id, digest_deliveries.period) AS line
+    )
+
+    SELECT string_agg(forgotten.line, ', ' ORDER BY forgotten.delivery_id)
+    INTO v_gone
+    FROM forgotten;
+    IF v_gone IS NOT NULL THEN
+        RAISE WARNING 'queued before its period was over (was a clock ahead?), and due again '
+            'afterwards: digest %', v_gone;
+    END IF;
+
     WITH queued AS (
         UPDATE kpi_engine.digest_subscriptions AS subscription SET last_queued = due.period
         FROM kpi_engine.due_digests() AS due
         WHERE
             subscription.subscription_id = due.subscription_id
             -- Another taker may have been faster than this query's snapshot.
-            AND (
-                subscription.last_queued IS NULL
-                OR subscription.last_queued < due.period
-                OR subscription.last_queued > analytics.today()
-            )
+            AND coalesce(subscription.last_queued < due.period, true)
         RETURNING subscription.subscription_id, due.period
     ),
 
