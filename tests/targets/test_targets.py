@@ -349,6 +349,20 @@ def test_periods_that_closed_before_the_target_was_set_have_no_result(market: Da
     assert market.rows(RESULTS) == []
 
 
+@pytest.mark.parametrize("first", ["2026-04-01", "2026-03-01"])
+def test_a_target_that_changes_before_the_refresh_that_closes_its_period(
+    market: Database, first: str
+) -> None:
+    """April closes at midnight. Then somebody changes its target, or sets another one."""
+    set_target(market, MONTHS, "solicitudes_creadas", first, 100000, now=MARCH)
+    refresh(market, "2026-05-05 01:00:00-05")
+    set_target(
+        market, MONTHS, "solicitudes_creadas", "2026-04-01", 99999, now="2026-05-06 00:30:00-05"
+    )
+    close_april(market)
+    assert [row[:2] for row in market.rows(RESULTS)][-1:] == [("2026-04-01", 99999)]
+
+
 @pytest.mark.parametrize("value", ["off", "mv_finanzas_mensuales"])
 def test_without_the_setting_a_miss_is_noted_and_is_no_alert(market: Database, value: str) -> None:
     if value != "off":

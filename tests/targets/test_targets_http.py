@@ -213,7 +213,7 @@ def test_a_target_is_removed_by_its_whole_key(api: Api, name: str) -> None:
 def test_a_target_whose_view_is_gone_is_shown_stale_and_can_be_removed(api: Api) -> None:
     api.database.execute(
         "INSERT INTO kpi_engine.targets (view_name, column_name, first_period, value, set_by, "
-        "set_at) VALUES ('mv_gone', 'x', '2026-01-01', 5, 'ana', now())"
+        "set_at, first_set_at) VALUES ('mv_gone', 'x', '2026-01-01', 5, 'ana', now(), now())"
     )
     api.forget_cache()
     (row,) = api.get(PATH, LECTOR).json()

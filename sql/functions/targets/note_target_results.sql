@@ -1,9 +1,10 @@
 -- Compares the periods that closed since the last publish with their targets.
 --
--- Invariant: each closed period of a column has one result at most, from the figure and the target
--- when it closed: a later restatement or another target changes nothing. Periods that closed before
--- their target was set have none. Nothing here stops a publish: a fault is a warning, and the next
--- publish tries again. Without a target of the view, this is one look into an index.
+-- Invariant: each closed period of a column has one result at most, from the reported figure and the
+-- target when the refresh closes it: a later restatement or another target changes nothing. Periods
+-- that closed before the column had a target for them have none. Nothing here stops a publish: a
+-- fault is a warning, and the next publish tries again. Without a target of the view, this is one
+-- look into an index.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_target_results(p_view_name text, p_run_id bigint)
 RETURNS bigint
@@ -59,8 +60,16 @@ BEGIN
             ),
             '-infinity'
         )
-        AND closings.closed_at > target.set_at
         AND kpi_engine.closing_counts(closings)
+        -- An operator may change a target between the closing and the refresh that notes it.
+        AND closings.closed_at > (
+            SELECT min(earlier.first_set_at)
+            FROM kpi_engine.targets AS earlier
+            WHERE
+                earlier.view_name = p_view_name
+                AND earlier.column_name = target.column_name
+                AND earlier.first_period <= closings.period
+        )
     LEFT JOIN LATERAL (
         SELECT version.contents
         FROM kpi_engine.reported_rows AS version

@@ -1,7 +1,8 @@
 -- Sets the target of a KPI column, from a period on.
 --
 -- Invariant: afterwards the column has this target from the first period until its next target, or
--- there is an error. A target that is the same already keeps its name and instant.
+-- there is an error. A target that is the same already keeps its name and instant, and each one
+-- the instant at which it was first set.
 -- SECURITY DEFINER: operators write nothing by themselves.
 
 CREATE OR REPLACE FUNCTION analytics.set_target(
@@ -43,17 +44,19 @@ BEGIN
                   HINT = 'SELECT * FROM analytics.targets; shows the targets that there are.';
     END IF;
     INSERT INTO kpi_engine.targets AS known (
-        view_name, column_name, first_period, value, better, set_by, set_at
+        view_name, column_name, first_period, value, better, set_by, set_at, first_set_at
     )
     VALUES (
         p_view_name, p_column_name, p_first_period, trim_scale(p_value), p_better,
-        kpi_engine.requester(), analytics.now()
+        kpi_engine.requester(), analytics.now(), analytics.now()
     )
     ON CONFLICT (view_name, column_name, first_period) DO UPDATE SET
         value = excluded.value,
         better = coalesce(excluded.better, known.better),
         set_by = excluded.set_by,
-        set_at = excluded.set_at
+        set_at = excluded.set_at,
+        -- Later than now: a clock was ahead.
+        first_set_at = least(known.first_set_at, excluded.first_set_at)
     WHERE
         known.value <> excluded.value
         OR known.better IS DISTINCT FROM coalesce(excluded.better, known.better);

@@ -11,7 +11,8 @@ SELECT
     targets.value,
     targets.better,
     targets.set_by,
-    targets.set_at
+    targets.set_at,
+    targets.first_set_at
 FROM kpi_engine.targets;
 
 REVOKE ALL ON analytics.targets FROM public;
