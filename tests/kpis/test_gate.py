@@ -1,5 +1,6 @@
 """The gate and the breaker: nonsense is not published, and an operator has the word."""
 
+import re
 from datetime import date
 
 import psycopg
@@ -446,6 +447,26 @@ def test_the_breaker_has_no_new_normal(market: Database) -> None:
     assert market.rows("SELECT count(*) FROM analytics.gate_acceptances") == [(1,)]
 
 
+def test_the_hint_of_a_rebuild_that_is_held_is_its_cure(market: Database) -> None:
+    market.execute("UPDATE solicitudes SET created_at = created_at - interval '20 days'")
+    with market.session() as connection:
+        connection.execute(f"SELECT set_config('analytics.now', '{LATE}', false)")
+
+        def cure(statement: str) -> list[str]:
+            with pytest.raises(psycopg.Error, match="the rebuild ended early") as held:
+                connection.execute(statement.encode())
+            return re.findall("(?:SELECT|CALL) [^;]+;", str(held.value.diag.message_hint))
+
+        accept, go_on = cure("CALL analytics.rebuild()")
+        assert (accept.count("'changes'"), go_on.split(" ")[0]) == (1, "CALL")
+        connection.execute(accept.encode())
+        *accept_views, go_on = cure(go_on)
+        assert "mv_metricas_mensuales" in str(accept_views)
+        for statement in accept_views:
+            connection.execute(statement.encode())
+        assert {row[1] for row in connection.execute(go_on.encode())} == {"SUCCESS"}
+
+
 @pytest.mark.parametrize("by", ["work", "rebuild"])
 @pytest.mark.parametrize("seen", [True, False])
 def test_the_breaker_holds_although_the_rows_cannot_be_compared(
@@ -473,6 +494,52 @@ def test_the_breaker_holds_although_the_rows_cannot_be_compared(
         connection.execute("CALL analytics.rebuild()")
     assert market.rows(HELD) == []
     assert contents(market) != before
+
+
+OTHER_RULES = (
+    "UPDATE kpi_engine.derived_tables SET rules_checksum = 'older' "
+    "WHERE table_name = 'solicitud_facts'"
+)
+OTHER_ZONE = "SELECT analytics.set_setting('time_zone', '{}')"
+# Each request moves, and no trigger notes it.
+MISSED = (
+    "ALTER TABLE solicitudes DISABLE TRIGGER USER",
+    "UPDATE solicitudes SET created_at = created_at - interval '3 days'",
+    "ALTER TABLE solicitudes ENABLE TRIGGER USER",
+)
+
+
+@pytest.mark.parametrize(
+    ("alone", "missed"),
+    [
+        (
+            OTHER_ZONE.format("Asia/Tokyo"),
+            (*MISSED, "CALL analytics.tick()", OTHER_ZONE.format("America/Guayaquil")),
+        ),
+        (OTHER_RULES, (*MISSED, "CALL analytics.tick()", OTHER_RULES)),
+        (
+            OTHER_RULES,
+            (
+                *MISSED,
+                "UPDATE kpi_engine.engine_state "
+                "SET capture_signature = kpi_engine.capture_signature()",
+                "INSERT INTO kpi_engine.change_log (entity) VALUES ('everything')",
+                OTHER_RULES,
+            ),
+        ),
+    ],
+    ids=["another zone", "other rules, triggers were off", "other rules, a change without a key"],
+)
+def test_the_breaker_holds_missed_changes_although_rows_differ_for_another_reason(
+    market: Database, alone: str, missed: tuple[str, ...]
+) -> None:
+    market.execute("SELECT analytics.set_setting('gate', 'off')", alone)
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    before = contents(market)
+    market.execute(*missed)
+    assert set(refresh(market).values()) == {"ERROR"}
+    assert [row[:2] for row in market.rows(HELD)] == [("changes", "breaker")]
+    assert contents(market) == before
 
 
 def test_the_breaker_counts_requests_that_are_gone_in_another_zone(market: Database) -> None:

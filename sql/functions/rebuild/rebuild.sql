@@ -14,6 +14,10 @@ DECLARE
     v_message text;
     v_sqlstate text;
     v_start integer;
+    -- Whether everything is computed, and only views were not published.
+    v_is_computed boolean := false;
+    v_words text;
+    c_go_on constant text := 'CALL analytics.rebuild(p_restart => false);';
 BEGIN
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
@@ -26,6 +30,7 @@ BEGIN
     CALL kpi_engine.run_rebuild_steps(p_restart, NULL, v_message, v_sqlstate);
     SET LOCAL search_path = pg_catalog, pg_temp;
     IF v_sqlstate IS NULL THEN
+        v_is_computed := true;
         BEGIN
             SELECT string_agg(format('%s: %s', failed.view_name, failed.error_message), '; ')
             INTO v_message
@@ -44,9 +49,27 @@ BEGIN
         kpi_engine.refresh_start_lock_class()::bigint::integer, v_start);
     PERFORM pg_advisory_unlock(kpi_engine.refresh_lock_key());
     IF v_sqlstate IS NOT NULL THEN
+        SELECT string_agg(
+            DISTINCT format(
+                'SELECT analytics.accept_gate(%L, ''once'', ''the reason'');', gate_holds.view_name
+            ), ' '
+        )
+        INTO v_words
+        FROM analytics.gate_holds
+        WHERE v_is_computed OR v_sqlstate = 'TA001' AND gate_holds.view_name = 'changes';
         RAISE EXCEPTION 'the rebuild ended early: %', v_message
             USING ERRCODE = v_sqlstate,
-                  HINT = 'CALL analytics.rebuild(p_restart => false); goes on where it ended.';
+                  HINT = CASE
+                      WHEN v_words IS NOT NULL
+                          THEN format('If the figures are right: %s Then: %s', v_words, CASE
+                              WHEN v_is_computed THEN 'SELECT * FROM refresh_all_mv();'
+                              ELSE c_go_on
+                          END)
+                      WHEN v_is_computed
+                          THEN 'Everything is computed again. Mend the cause. Then: '
+                              'SELECT * FROM refresh_all_mv(); publishes the other views.'
+                      ELSE c_go_on || ' goes on where it ended.'
+                  END;
     END IF;
 END;
 $rebuild$;

@@ -36,12 +36,14 @@ BEGIN
     requests := cardinality(kpi_engine.keys_of(v_changes, 'solicitud'));
     PERFORM kpi_engine.check_changed_requests(kpi_engine.keys_of(v_changes, 'solicitud'));
 
+    reason := kpi_engine.everything_reason(kpi_engine.keys_of(v_changes, 'everything'));
+    IF reason IS NOT NULL THEN
+        -- These keys wait no longer. The breaker has to know that changes were missed.
+        PERFORM kpi_engine.note_rebuild_reason(reason);
+    END IF;
     reason := CASE
         WHEN p_force THEN 'it was forced'
-        ELSE coalesce(
-            kpi_engine.everything_reason(kpi_engine.keys_of(v_changes, 'everything')),
-            kpi_engine.rebuild_reason(requests)
-        )
+        ELSE coalesce(reason, kpi_engine.rebuild_reason(requests))
     END;
     IF reason IS NOT NULL THEN
         mode := 'full';
