@@ -113,6 +113,26 @@ def test_a_day_is_not_reported_by_a_publish_of_that_day(
     assert market.rows("SELECT count(*) FROM analytics.target_results WHERE is_missed") == [(0,)]
 
 
+def test_a_day_is_not_reported_by_a_publish_of_another_zone_that_did_not_see_its_end(
+    market: Database,
+) -> None:
+    """In Tokyo the day was over at the last publish, in Bogotá it was not."""
+    market.execute(
+        "DELETE FROM solicitudes WHERE created_at > '2026-10-20'",
+        "SELECT analytics.set_setting('closing_days', '0'), analytics.set_setting('gate', 'off'), "
+        "analytics.set_setting('breaker_pct', 'off')",
+        *[ADD.format("2026-10-20").replace("10:00:00", "16:00:00")] * 4,
+        *[ADD.format("2026-10-21").replace("10:00:00", "08:00:00")] * 3,
+        *[ADD.format("2026-10-21").replace("10:00:00", "16:00:00")] * 2,
+    )
+    assert not refresh(market, "2026-10-21 20:30:00-05")
+    market.execute("SELECT analytics.set_setting('time_zone', 'Asia/Tokyo')")
+    assert not refresh(market, "2026-10-21 20:45:00-05")
+    asked = ("2026-10-21 21:00:00-05", DAYS, "from=2026-10-21", "to=2026-10-21")
+    assert created(market, *asked) == [7]
+    assert created(market, *asked, "reported=true") == [7]
+
+
 @pytest.mark.parametrize("gate", ["off", "on"])
 def test_an_outage_over_the_end_of_a_month(market: Database, gate: str) -> None:
     """No refresh from 10 October to 8 November, while the business went on."""

@@ -8,7 +8,8 @@
 -- part, or nothing. After an outage, or after the gate held the view, or while a publisher, an
 -- origin or a site is behind, the first publish that has all of it is the reported one. So is it
 -- where the view was empty until now: the first load is what was reported. If the time of the view
--- has another name, all its periods are reported anew.
+-- has another name, all its periods are reported anew. A publish of another time zone has seen an
+-- end if the period was over in that zone, too.
 -- A period before the first one that the view ever showed was closed when its time came, not by
 -- this publish: nobody missed a target in it.
 
@@ -31,17 +32,9 @@ DECLARE
     v_now constant timestamptz := analytics.now();
     v_from date;
     -- While this was shown, none of the periods that close now was closed.
-    v_last_publish constant timestamptz := (
-        SELECT publications.published_at
-        FROM kpi_engine.publications
-        WHERE
-            publications.view_name = p_view_name
-            AND publications.keeps_rows
-            -- Not by a clock that was ahead.
-            AND publications.published_at <= v_now
-        ORDER BY publications.run_id DESC
-        LIMIT 1
-    );
+    v_last_publish timestamptz;
+    -- NULL before versions that noted it.
+    v_last_zone text;
     -- Until when the last publish has all rows: it was right at the last successful refresh.
     v_last_counted constant timestamptz := (
         -- least() skips NULL: without a refresh nothing is known.
@@ -58,6 +51,15 @@ DECLARE
     -- The first period that the view showed until now; NULL: none.
     v_first_shown date := '-infinity';
 BEGIN
+    SELECT publications.published_at, publications.time_zone INTO v_last_publish, v_last_zone
+    FROM kpi_engine.publications
+    WHERE
+        publications.view_name = p_view_name
+        AND publications.keeps_rows
+        -- Not by a clock that was ahead.
+        AND publications.published_at <= v_now
+    ORDER BY publications.run_id DESC
+    LIMIT 1;
     IF NOT p_had_time THEN
         -- Such as weeks instead of months: nothing of before can be the figure of a period of now.
         DELETE FROM kpi_engine.closings WHERE closings.view_name = p_view_name;
@@ -93,7 +95,13 @@ BEGIN
         SELECT
             listed.period,
             kpi_engine.closes_at(listed.period, p_grain, v_today, v_days, v_zone) AS closed_at,
-            kpi_engine.closes_at(listed.period, p_grain, v_today, 0, v_zone) AS ends_at
+            kpi_engine.closes_at(listed.period, p_grain, v_today, 0, v_zone) AS ends_at,
+            kpi_engine.closes_at(listed.period, p_grain, v_today, 0, v_zone) <= v_last_counted
+            AND (
+                coalesce(v_last_zone, v_zone) = v_zone
+                OR kpi_engine.closes_at(listed.period, p_grain, v_today, 0, v_last_zone)
+                <= v_last_counted
+            ) AS was_seen
         FROM (
             SELECT series.instant::date AS period
             FROM generate_series(
@@ -103,10 +111,10 @@ BEGIN
     ) AS closing
     LEFT JOIN LATERAL kpi_engine.closing_publication(
         p_view_name, greatest(closing.closed_at, v_last_publish)
-    ) AS reported ON closing.ends_at <= v_last_counted AND v_first_shown IS NOT NULL
+    ) AS reported ON closing.was_seen AND v_first_shown IS NOT NULL
     WHERE
         closing.closed_at <= v_now
-        AND closing.ends_at <= greatest(v_last_counted, p_counted_until)
+        AND (closing.was_seen OR closing.ends_at <= p_counted_until)
     ON CONFLICT (view_name, period) DO UPDATE SET
         run_id = excluded.run_id,
         closed_at = excluded.closed_at,
