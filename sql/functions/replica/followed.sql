@@ -1,8 +1,16 @@
--- Lists the operational tables that subscriptions bring, and those that they brought once.
+-- Lists the operational tables that subscriptions bring, those that they brought once, and those
+-- that they leave out.
 --
--- Invariant: is_lost if a tick or a refresh has seen the subscription bring the table, and it does
--- not any more: it was dropped, or the table left its publication. A table that is gone itself, or
--- is no source table any more, is not in the list.
+-- Invariant: lacks is not NULL if rows of the table may be missing, and replication does not bring
+-- them by itself. Such a table is whole again when a subscription has copied it: then srsublsn of
+-- pg_subscription_rel is another one. A table that was subscribed without a copy has none.
+-- lacks:
+--   gone: a tick or a refresh has seen the subscription bring the table, and it does not any more:
+--     it was dropped, or the table left its publication.
+--   uncopied: it was gone, or its subscription was another one, and it came back without a copy.
+--   absent: no subscription brings it, and this one brings other tables of its schema.
+--   emptied, skipped: kpi_engine.incomplete_tables.
+-- A table that is gone itself, or is no source table any more, is not in the list.
 
 CREATE OR REPLACE FUNCTION kpi_engine.followed()
 RETURNS TABLE (
@@ -10,8 +18,10 @@ RETURNS TABLE (
     subscription_id oid,
     source_schema text,
     table_name text,
+    relation oid,
     state char,
-    is_lost boolean
+    copied_lsn pg_lsn,
+    lacks text
 )
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -26,14 +36,8 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-        WITH source AS (
-            SELECT
-                pg_class.oid AS relation,
-                pg_namespace.nspname::text AS source_schema,
-                format('%I.%I', pg_namespace.nspname, pg_class.relname) AS table_name
-            FROM kpi_engine.captured_tables() AS captured
-            INNER JOIN pg_class ON pg_class.oid = captured.relation
-            INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+        WITH source AS MATERIALIZED (
+            SELECT * FROM kpi_engine.tables_below()
         ),
 
         brought AS (
@@ -41,8 +45,11 @@ BEGIN
                 pg_subscription.subname::text AS subscription,
                 pg_subscription.oid AS subscription_id,
                 source.source_schema,
+                source.schema_id,
                 source.table_name,
-                pg_subscription_rel.srsubstate AS state
+                source.relation,
+                pg_subscription_rel.srsubstate AS state,
+                pg_subscription_rel.srsublsn AS copied_lsn
             FROM pg_subscription_rel
             INNER JOIN pg_subscription ON pg_subscription.oid = pg_subscription_rel.srsubid
             INNER JOIN source ON source.relation = pg_subscription_rel.srrelid
@@ -50,14 +57,36 @@ BEGIN
 
         SELECT
             brought.subscription, brought.subscription_id, brought.source_schema,
-            brought.table_name, brought.state::char, false
+            brought.table_name, brought.relation, brought.state::char, brought.copied_lsn,
+            CASE
+                WHEN brought.state = 'r' AND brought.copied_lsn IS NULL AND EXISTS (
+                    SELECT FROM kpi_engine.followed_tables AS known
+                    WHERE
+                        known.table_name = brought.table_name
+                        AND (
+                            known.subscription = brought.subscription
+                            AND known.subscription_id <> brought.subscription_id
+                            OR known.subscription_id = brought.subscription_id
+                            AND known.copied_lsn IS NOT NULL
+                        )
+                ) THEN 'uncopied'
+                ELSE (
+                    SELECT min(incomplete.reason)
+                    FROM kpi_engine.incomplete_tables AS incomplete
+                    WHERE
+                        incomplete.subscription_id = brought.subscription_id
+                        AND incomplete.relation = brought.relation
+                        AND incomplete.copied_lsn IS NOT DISTINCT FROM brought.copied_lsn
+                )
+            END
         FROM brought
         UNION ALL
         SELECT
             known.subscription, known.subscription_id, known.source_schema, known.table_name,
-            NULL, true
+            source.relation, NULL, known.copied_lsn, 'gone'
         FROM kpi_engine.followed_tables AS known
-        INNER JOIN source ON source.table_name = known.table_name
+        INNER JOIN source
+            ON source.table_name = known.table_name AND source.source_schema = known.source_schema
         WHERE NOT EXISTS (
             SELECT FROM brought
             WHERE
@@ -66,13 +95,47 @@ BEGIN
                     brought.subscription = known.subscription
                     OR brought.subscription_id = known.subscription_id
                 )
-        );
+        )
+        UNION ALL
+        SELECT
+            beside.subscription, beside.subscription_id, source.source_schema, source.table_name,
+            source.relation, NULL, NULL, 'absent'
+        FROM source
+        CROSS JOIN LATERAL (
+            SELECT brought.subscription, brought.subscription_id
+            FROM brought
+            WHERE
+                brought.schema_id = source.schema_id
+                AND brought.source_schema = source.source_schema
+            ORDER BY brought.subscription
+            LIMIT 1
+        ) AS beside
+        WHERE
+            source.relation_kind = 'r'
+            AND source.is_part
+            AND NOT EXISTS (
+                SELECT FROM pg_subscription_rel
+                WHERE
+                    pg_subscription_rel.srrelid = source.relation
+                    OR pg_subscription_rel.srrelid IN (
+                        SELECT parent.relid FROM pg_partition_ancestors(source.relation) AS parent (relid)
+                    )
+            )
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.followed_tables AS known
+                WHERE known.table_name = source.table_name
+            )
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.written_here
+                WHERE written_here.table_name = source.table_name
+            );
 END;
 $followed$;
 
 COMMENT ON FUNCTION kpi_engine.followed() IS
 'Operational tables that subscriptions of this database bring, with the state of '
-'pg_subscription_rel, and those that a subscription brought and does not bring any more (is_lost). '
+'pg_subscription_rel and where their copy ended; and why rows of a table may be missing that '
+'replication does not bring (lacks: gone, uncopied, absent, emptied, skipped; NULL: none). '
 'Internal to analytics.replication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.followed() FROM public;

@@ -1,5 +1,7 @@
--- Says that a subscription does not bring its tables any more, and that this is meant.
+-- Says that a subscription does not bring some tables, or not all of their rows, and that this is
+-- meant.
 --
+-- Invariant: a table that no subscription brings is then written here, as long as none brings it.
 -- SECURITY DEFINER: operators write no table of the engine.
 
 CREATE OR REPLACE FUNCTION analytics.forget_subscription(p_subscription text)
@@ -16,22 +18,31 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $forget_subscription$
 DECLARE
-    v_forgotten integer;
+    v_forgotten oid[];
 BEGIN
+    SELECT array_agg(followed.relation) INTO v_forgotten
+    FROM kpi_engine.followed() AS followed
+    WHERE followed.subscription = p_subscription AND followed.lacks IS NOT NULL;
+    IF v_forgotten IS NULL THEN
+        RAISE EXCEPTION 'subscription % lacks no table', quote_nullable(p_subscription)
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'SELECT subscription, lost FROM analytics.replication();';
+    END IF;
     DELETE FROM kpi_engine.followed_tables AS known
     USING kpi_engine.followed() AS followed
     WHERE
         known.subscription = p_subscription
-        AND followed.subscription = known.subscription
         AND followed.table_name = known.table_name
-        AND followed.is_lost;
-    GET DIAGNOSTICS v_forgotten := ROW_COUNT;
-    IF v_forgotten = 0 THEN
-        RAISE EXCEPTION 'there is no table that subscription % brought and does not bring any more',
-            quote_nullable(p_subscription)
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'SELECT subscription, lost FROM analytics.replication();';
-    END IF;
+        AND followed.relation = ANY (v_forgotten);
+    DELETE FROM kpi_engine.incomplete_tables AS incomplete
+    USING pg_subscription
+    WHERE
+        pg_subscription.subname = p_subscription
+        AND incomplete.subscription_id = pg_subscription.oid;
+    INSERT INTO kpi_engine.written_here (table_name)
+    SELECT DISTINCT followed.table_name
+    FROM kpi_engine.followed() AS followed
+    WHERE followed.lacks = 'absent' AND followed.relation = ANY (v_forgotten);
     DELETE FROM kpi_engine.subscription_marks AS known
     WHERE
         known.subscription = p_subscription
@@ -41,14 +52,15 @@ BEGIN
         );
     -- What it did not bring any more was the reason why the figures counted as behind.
     PERFORM kpi_engine.note_origins(false);
-    RETURN v_forgotten;
+    RETURN cardinality(v_forgotten);
 END;
 $forget_subscription$;
 
 COMMENT ON FUNCTION analytics.forget_subscription(text) IS
-'Says that it is meant that a subscription does not bring operational tables any more, such as '
-'one that was dropped because the service writes here now: health does not miss them from then '
-'on. Returns how many tables. Errors: 22023 if it misses none of this subscription.';
+'Says that it is meant that a subscription does not bring operational tables or rows, such as '
+'one that was dropped because the service writes here now, or a table that is written here: health '
+'does not miss them from then on. Returns how many tables. Errors: 22023 if it misses none of this '
+'subscription.';
 
 REVOKE ALL ON FUNCTION analytics.forget_subscription(text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.forget_subscription(text) TO analytics_operador;

@@ -1,7 +1,8 @@
 -- Notes which operational tables subscriptions bring, and how far each subscription is.
 --
 -- Invariant: it forgets nothing but the old name of a subscription. So a subscription that is
--- dropped is missed (kpi_engine.followed) until somebody says that it is meant.
+-- dropped is missed (kpi_engine.followed) until somebody says that it is meant. A table that came
+-- back without a copy keeps what was known of it before.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_followed()
 RETURNS void
@@ -14,20 +15,69 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_subscription_rel) THEN
         RETURN;
     END IF;
+    UPDATE kpi_engine.followed_tables AS known SET subscription = pg_subscription.subname
+    FROM pg_subscription
+    WHERE
+        pg_subscription.oid = known.subscription_id
+        AND pg_subscription.subname <> known.subscription
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.followed_tables AS other
+            WHERE
+                other.subscription = pg_subscription.subname
+                AND other.table_name = known.table_name
+        );
     DELETE FROM kpi_engine.followed_tables AS known
     USING pg_subscription
     WHERE
         pg_subscription.oid = known.subscription_id
         AND pg_subscription.subname <> known.subscription;
+    DELETE FROM kpi_engine.incomplete_tables AS incomplete
+    WHERE NOT EXISTS (
+        SELECT FROM pg_subscription_rel
+        WHERE
+            pg_subscription_rel.srsubid = incomplete.subscription_id
+            AND pg_subscription_rel.srrelid = incomplete.relation
+            AND pg_subscription_rel.srsublsn IS NOT DISTINCT FROM incomplete.copied_lsn
+    );
+    -- The worker sets it back to 0/0 when it has skipped the transaction.
+    INSERT INTO kpi_engine.incomplete_tables (subscription_id, relation, copied_lsn, reason)
+    SELECT pg_subscription_rel.srsubid, pg_subscription_rel.srrelid, pg_subscription_rel.srsublsn, 'skipped'
+    FROM pg_subscription
+    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = pg_subscription.oid
+    WHERE
+        pg_subscription.subskiplsn <> '0/0'
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.incomplete_tables AS incomplete
+            WHERE
+                incomplete.subscription_id = pg_subscription_rel.srsubid
+                AND incomplete.relation = pg_subscription_rel.srrelid
+                AND incomplete.reason = 'skipped'
+        );
+    -- It is copied whole when it comes back, or it is missed.
+    UPDATE kpi_engine.followed_tables AS known SET copied_lsn = '0/0'
+    FROM kpi_engine.followed() AS followed
+    WHERE
+        followed.lacks = 'gone'
+        AND known.copied_lsn IS NULL
+        AND known.subscription = followed.subscription
+        AND known.table_name = followed.table_name;
     INSERT INTO kpi_engine.followed_tables AS known (
-        subscription, table_name, subscription_id, source_schema
+        subscription, table_name, subscription_id, source_schema, copied_lsn
     )
     SELECT
-        followed.subscription, followed.table_name, followed.subscription_id, followed.source_schema
+        followed.subscription, followed.table_name, followed.subscription_id,
+        followed.source_schema, followed.copied_lsn
     FROM kpi_engine.followed() AS followed
-    WHERE NOT followed.is_lost
-    ON CONFLICT (subscription, table_name) DO UPDATE SET subscription_id = excluded.subscription_id
-    WHERE known.subscription_id <> excluded.subscription_id;
+    WHERE followed.state IS NOT NULL AND followed.lacks IS DISTINCT FROM 'uncopied'
+    ON CONFLICT (subscription, table_name) DO UPDATE SET
+        subscription_id = excluded.subscription_id,
+        copied_lsn = coalesce(excluded.copied_lsn, known.copied_lsn)
+    WHERE
+        (known.subscription_id, known.copied_lsn) IS DISTINCT FROM
+        (excluded.subscription_id, coalesce(excluded.copied_lsn, known.copied_lsn));
+    DELETE FROM kpi_engine.written_here
+    USING kpi_engine.followed() AS followed
+    WHERE followed.table_name = written_here.table_name AND followed.state IS NOT NULL;
     UPDATE kpi_engine.subscription_marks AS known SET subscription = pg_subscription.subname
     FROM pg_subscription
     WHERE
@@ -46,7 +96,7 @@ BEGIN
     FROM (
         SELECT DISTINCT tables.subscription, tables.subscription_id
         FROM kpi_engine.followed() AS tables
-        WHERE NOT tables.is_lost
+        WHERE tables.state IS NOT NULL
     ) AS followed
     LEFT JOIN pg_stat_subscription_stats AS stats ON stats.subid = followed.subscription_id
     CROSS JOIN LATERAL kpi_engine.worker_state(followed.subscription_id) AS worker
@@ -69,7 +119,7 @@ END;
 $note_followed$;
 
 COMMENT ON FUNCTION kpi_engine.note_followed() IS
-'Brings kpi_engine.followed_tables and kpi_engine.subscription_marks up to date. Internal '
-'to the tick and the refresh.';
+'Brings kpi_engine.followed_tables, kpi_engine.incomplete_tables and kpi_engine.subscription_marks '
+'up to date. Internal to the tick and the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_followed() FROM public;

@@ -23,12 +23,7 @@ BEGIN
     LOOP
         IF v_followed.lost <> ARRAY[]::text[] THEN
             severity := 'unhealthy';
-            message := format(
-                'subscription %s does not bring %s any more: it was dropped, or they left its '
-                'publication, and what changes there is missing in the figures. Create it again, or '
-                'put them back and ALTER SUBSCRIPTION %s REFRESH PUBLICATION; if it is meant: SELECT '
-                'analytics.forget_subscription(%L);', v_followed.name,
-                array_to_string(v_followed.lost, ', '), v_followed.name, v_followed.subscription);
+            message := kpi_engine.lost_tables(v_followed.subscription);
         ELSIF NOT v_followed.is_enabled THEN
             severity := 'unhealthy';
             message := format(
@@ -55,8 +50,9 @@ BEGIN
             severity := 'unhealthy';
             message := format(
                 'subscription %s can''t copy %s: it was tried and failed. The log of this server says '
-                'why; often rows are here already: empty the tables', v_followed.name,
-                array_to_string(v_followed.copying, ', '));
+                'why. Often rows are here already: %s', v_followed.name,
+                array_to_string(v_followed.copying, ', '),
+                kpi_engine.copy_again(v_followed.subscription, v_followed.copying));
         ELSIF v_followed.copying <> ARRAY[]::text[] THEN
             severity := 'degraded';
             message := format(

@@ -70,7 +70,7 @@ BEGIN
                 ) AS copying,
                 coalesce(
                     array_agg(tables.table_name ORDER BY tables.table_name) FILTER (
-                        WHERE tables.is_lost
+                        WHERE tables.lacks IS NOT NULL
                     ),
                     ARRAY[]::text []
                 ) AS lost
@@ -98,8 +98,8 @@ COMMENT ON FUNCTION analytics.replication() IS
 'Subscriptions (logical replication) that write operational tables: whether each is enabled, '
 'whether its worker runs and has heard from the publisher, tables that it has not copied whole '
 'yet, seconds since it last had no work left, and bytes that it got and has not confirmed; both '
-'NULL without such a worker; tables that it brought once and does not bring any more (lost): it '
-'was dropped, or they left its publication; whether it failed twice since it last had no work left '
+'NULL without such a worker; tables of which rows are missing that it does not bring by itself '
+'(lost): health says why; whether it failed twice since it last had no work left '
 'and is at it again (is_failing); until when the changes of the publisher are here, as far as that '
 'is known (as_of). No row: the operational service writes here.';
 
