@@ -311,7 +311,8 @@ def look_at_time_zones(patient: Patient) -> Iterator[Finding]:
             yield ok(f"{name} as on this machine")
 
 
-# For each subscription the operational tables that it brings, and their columns that are read here.
+# For each subscription the operational tables that it brings, and their columns that are read here;
+# those that it leaves out; the other subscriptions of its tables; how far it is.
 FOLLOWED = """
     SELECT
         quote_ident(pg_subscription.subname), pg_subscription.subconninfo,
@@ -319,23 +320,84 @@ FOLLOWED = """
         json_object_agg(
             pg_namespace.nspname || '.' || pg_class.relname,
             ARRAY(
-                SELECT DISTINCT pg_attribute.attname
+                SELECT pg_attribute.attname
                 FROM kpi_engine.source_contract() AS contract
                 INNER JOIN pg_attribute
-                    ON pg_attribute.attrelid = captured.relation
+                    ON pg_attribute.attrelid = below.relation
                     AND pg_attribute.attname = contract.column_name
                 WHERE contract.view_name = regexp_replace(captured.view_name, '^src_\\d+_', 'src_')
+                UNION
+                -- Below a view of somebody else.
+                SELECT pg_attribute.attname
+                FROM pg_depend
+                INNER JOIN pg_attribute
+                    ON pg_attribute.attrelid = below.relation
+                    AND pg_attribute.attnum = pg_depend.refobjsubid
+                WHERE
+                    captured.relation IS NULL
+                    AND pg_depend.classid = 'pg_rewrite'::regclass
+                    AND pg_depend.refclassid = 'pg_class'::regclass
+                    AND pg_depend.refobjid = below.relation
                 ORDER BY 1
             )
+        ),
+        ARRAY(
+            SELECT its_schema.nspname || '.' || its_class.relname
+            FROM kpi_engine.followed() AS left_out
+            INNER JOIN pg_class AS its_class ON its_class.oid = left_out.relation
+            INNER JOIN pg_namespace AS its_schema ON its_schema.oid = its_class.relnamespace
+            WHERE left_out.subscription_id = pg_subscription.oid AND left_out.lacks = 'absent'
+            ORDER BY 1
+        ),
+        ARRAY(
+            SELECT DISTINCT quote_ident(other.subname)
+            FROM pg_subscription_rel AS its
+            INNER JOIN pg_subscription_rel AS shared
+                ON shared.srrelid = its.srrelid AND shared.srsubid <> its.srsubid
+            INNER JOIN pg_subscription AS other ON other.oid = shared.srsubid
+            WHERE its.srsubid = pg_subscription.oid
+            ORDER BY 1
+        ),
+        (
+            SELECT origin.remote_lsn FROM pg_replication_origin_status AS origin
+            WHERE origin.external_id = 'pg_' || pg_subscription.oid
         )
-    FROM kpi_engine.captured_tables() AS captured
-    INNER JOIN pg_class ON pg_class.oid = captured.relation
+    FROM kpi_engine.tables_below() AS below
+    LEFT JOIN kpi_engine.captured_tables() AS captured ON captured.relation = below.relation
+    INNER JOIN pg_class ON pg_class.oid = below.relation
     INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
-    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srrelid = captured.relation
+    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srrelid = below.relation
     INNER JOIN pg_subscription ON pg_subscription.oid = pg_subscription_rel.srsubid
     GROUP BY pg_subscription.oid, 1, 2, 3, 4
     ORDER BY 1
 """
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A subscription that brings operational tables."""
+
+    name: str
+    address: str
+    publications: list[str]
+    slot: str | None
+    tables: dict[str, list[str]]
+    # Tables beside those of no subscription.
+    left_out: list[str]
+    # Subscriptions that write into the same tables.
+    others: list[str]
+    applied: str | None
+
+    def copy_again(self) -> Fix:
+        """Return what comes after the subscription was dropped."""
+        if self.others:
+            return advice(
+                f"{', '.join(self.others)} write into the same tables: drop all of these "
+                "subscriptions, empty the tables here, and create all of them again."
+            )
+        return advice("Then empty its tables here, and CREATE SUBSCRIPTION again.")
+
+
 LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
 
 
@@ -354,81 +416,85 @@ def look_at_publications(patient: Patient) -> Iterator[Finding]:
             shell("make doctor", "as a superuser"),
         )
         return
-    for name, address, publications, slot, tables in followed:
-        hosts = psycopg.conninfo.conninfo_to_dict(str(address)).get("host") or ""
+    for row in followed:
+        one = Followed(*row)  # type: ignore[arg-type]
+        hosts = psycopg.conninfo.conninfo_to_dict(one.address).get("host") or ""
         is_near = patient.connection.info.host.startswith("/") or (
             patient.connection.info.host in LOCAL_HOSTS
         )
         if not is_near and (str(hosts).startswith("/") or hosts in LOCAL_HOSTS):
             yield unchecked(
-                f"the publisher of subscription {name} is beside this server, and can't be reached "
-                "from here",
+                f"the publisher of subscription {one.name} is beside this server, and can't be "
+                "reached from here",
                 shell("make doctor", "at that machine"),
             )
             continue
         try:
-            there = psycopg.conninfo.make_conninfo(str(address), connect_timeout=10)
+            there = psycopg.conninfo.make_conninfo(one.address, connect_timeout=10)
             with prerequisites.connect(there, "doctor") as publisher:
                 publisher.read_only = True
-                found = list(
-                    what_is_sent(publisher, str(name), publications, slot, tables)  # type: ignore[arg-type]
-                )
+                found = [*what_is_sent(publisher, one), *where_it_stands(publisher, one)]
         except (psycopg.Error, UserError) as error:
             reason = str(error).strip().splitlines()[-1]
-            yield unchecked(f"the publisher of subscription {name} does not answer: {reason}")
+            yield unchecked(f"the publisher of subscription {one.name} does not answer: {reason}")
             continue
         yield from found
         if not found:
-            yield ok(f"subscription {name} gets all that is read here")
+            yield ok(f"subscription {one.name} gets all that is read here")
 
 
-def what_is_sent(
-    publisher: psycopg.Connection,
-    name: str,
-    publications: list[str],
-    slot: str | None,
-    tables: dict[str, list[str]],
-) -> Iterator[Finding]:
+def what_is_sent(publisher: psycopg.Connection, one: Followed) -> Iterator[Finding]:
     """Compare what a publisher sends to a subscription with what is read here."""
     known = publisher.execute(
-        "SELECT pubname::text, quote_ident(pubname), "
-        "pubinsert AND pubupdate AND pubdelete AND pubtruncate "
-        "FROM pg_publication WHERE pubname = ANY (%s)",
-        [publications],
+        "SELECT pubname::text, quote_ident(pubname), pubinsert AND pubupdate AND pubdelete, "
+        "pubtruncate FROM pg_publication WHERE pubname = ANY (%s)",
+        [one.publications],
     ).fetchall()
-    gone = sorted(set(publications) - {row[0] for row in known})
+    gone = sorted(set(one.publications) - {row[0] for row in known})
     if gone:
         yield wrong(
-            f"publication {', '.join(gone)} of subscription {name} is gone at the publisher",
+            f"publication {', '.join(gone)} of subscription {one.name} is gone at the publisher",
             advice(
                 "At the publisher: CREATE PUBLICATION … FOR TABLE …, as docs/scaling.md has it."
             ),
         )
         return
-    for _, publication, is_whole in known:
-        if not is_whole:
+    kinds = "insert, update, delete" + ("" if one.others else ", truncate")
+    for _, publication, is_whole, truncates in known:
+        setting = statement(
+            f"ALTER PUBLICATION {publication} SET (publish = '{kinds}')", "at the publisher"
+        )
+        if not is_whole or not (truncates or one.others):
+            yield wrong(f"publication {publication} leaves out some kinds of writes", setting)
+        elif truncates and one.others:
             yield wrong(
-                f"publication {publication} leaves out some kinds of writes",
-                statement(
-                    f"ALTER PUBLICATION {publication} "
-                    "SET (publish = 'insert, update, delete, truncate')",
-                    "at the publisher",
-                ),
+                f"publication {publication} sends TRUNCATE, and {', '.join(one.others)} write into "
+                "the same tables: it would empty them of the rows of all",
+                setting,
+                advice("From then on, empty a table there by DELETE."),
             )
     sent = publisher.execute(
         "SELECT schemaname || '.' || tablename, bool_and(rowfilter IS NOT NULL), "
         "min(attnames::text[]) FROM pg_publication_tables WHERE pubname = ANY (%s) "
-        "GROUP BY 1",
-        [publications],
+        "GROUP BY 1 ORDER BY 1",
+        [one.publications],
     ).fetchall()
     columns = {table: names for table, _, names in sent}
-    lacking = sorted(set(tables) - set(columns))
+    waiting = [table for table in one.left_out if table in columns]
+    if waiting:
+        yield wrong(
+            f"subscription {one.name} does not bring {', '.join(waiting)}: the publication has "
+            "what was not asked for yet",
+            statement(f"ALTER SUBSCRIPTION {one.name} REFRESH PUBLICATION"),
+        )
+    lacking = sorted({*one.tables, *one.left_out} - set(columns))
     if lacking:
         yield wrong(
-            f"subscription {name} does not get {', '.join(lacking)}: the publication lacks them",
-            advice(f"At the publisher: ALTER PUBLICATION {publications[0]} ADD TABLE …"),
+            f"subscription {one.name} does not get {', '.join(lacking)}: the publication lacks "
+            "them",
+            advice(f"At the publisher: ALTER PUBLICATION {one.publications[0]} ADD TABLE …"),
         )
-    filtered = sorted(table for table, is_filtered, _ in sent if is_filtered and table in tables)
+    filtered = [table for table, is_filtered, _ in sent if is_filtered and table in one.tables]
     if filtered:
         yield wrong(
             f"a row filter of the publication leaves rows of {', '.join(filtered)} out",
@@ -436,7 +502,7 @@ def what_is_sent(
         )
     left_out = [
         f"{table}.{column}"
-        for table, wanted in sorted(tables.items())
+        for table, wanted in sorted(one.tables.items())
         for column in wanted
         if table in columns and column not in columns[table]
     ]
@@ -445,19 +511,52 @@ def what_is_sent(
             f"a column list of the publication leaves {', '.join(left_out)} out: NULL here",
             advice("Publish the tables whole: then empty them here and subscribe again."),
         )
-    if slot is not None:
-        state = publisher.execute(
-            "SELECT coalesce(wal_status, '') FROM pg_replication_slots WHERE slot_name = %s", [slot]
-        ).fetchone()
-        if state is None or state[0] == "lost":
-            yield wrong(
-                f"slot {slot} of subscription {name} is gone at the publisher: what changed since "
-                "is lost for it",
-                statement(f"ALTER SUBSCRIPTION {name} DISABLE"),
-                statement(f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)"),
-                statement(f"DROP SUBSCRIPTION {name}"),
-                advice("Then empty its tables here, and CREATE SUBSCRIPTION again."),
-            )
+
+
+def where_it_stands(publisher: psycopg.Connection, one: Followed) -> Iterator[Finding]:
+    """Look at the slot of a subscription, and whether its publisher is what it was."""
+    state = publisher.execute(
+        "SELECT coalesce(wal_status, ''), confirmed_flush_lsn FROM pg_replication_slots "
+        "WHERE slot_name = %s",
+        [one.slot],
+    ).fetchone()
+    drop = statement(f"DROP SUBSCRIPTION {one.name}")
+    if one.slot is not None and state is None:
+        yield wrong(
+            f"slot {one.slot} of subscription {one.name} is gone at the publisher: what changed "
+            "since is lost for it",
+            statement(f"ALTER SUBSCRIPTION {one.name} DISABLE"),
+            statement(f"ALTER SUBSCRIPTION {one.name} SET (slot_name = NONE)"),
+            drop,
+            one.copy_again(),
+        )
+    elif state is not None and state[0] == "lost":
+        yield wrong(
+            f"slot {one.slot} of subscription {one.name} lost what changed at the publisher: it "
+            "was behind for longer than max_slot_wal_keep_size allows",
+            drop,
+            one.copy_again(),
+        )
+    is_standby, seconds, is_earlier = publisher.execute(
+        "SELECT pg_is_in_recovery(), extract(EPOCH FROM now() - pg_last_xact_replay_timestamp()), "
+        "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END "
+        "< greatest(%s::pg_lsn, %s::pg_lsn)",
+        [one.applied, state and state[1]],
+    ).fetchone() or (False, None, False)
+    if is_earlier:
+        yield wrong(
+            f"the publisher of subscription {one.name} is at an earlier place than what came from "
+            "it: it was restored from a copy. What it writes until it is there again never comes",
+            drop,
+            one.copy_again(),
+        )
+    if is_standby:
+        yield warning(
+            f"subscription {one.name} reads from a standby, whose newest transaction is "
+            f"{'of an unknown time' if seconds is None else f'{seconds:,.0f} s old'}: if its "
+            "primary is away, nothing here says so",
+            statement("SELECT * FROM pg_stat_wal_receiver", "at the standby"),
+        )
 
 
 @check("schedule", "pg_cron")

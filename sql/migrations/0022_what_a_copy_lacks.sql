@@ -31,3 +31,47 @@ COMMENT ON TABLE kpi_engine.written_here IS
 'schema: analytics.forget_subscription() said so.';
 COMMENT ON COLUMN kpi_engine.written_here.table_name IS
 'Schema and name of the table, quoted where they need it.';
+
+CREATE TABLE kpi_engine.feeding_marks (
+    subscription_id oid PRIMARY KEY,
+    as_of timestamptz,
+    worker_pid integer,
+    first_word_at timestamptz
+);
+COMMENT ON TABLE kpi_engine.feeding_marks IS
+'As kpi_engine.subscription_marks, for subscriptions that bring tables of other services.';
+COMMENT ON COLUMN kpi_engine.feeding_marks.subscription_id IS 'The subscription.';
+COMMENT ON COLUMN kpi_engine.feeding_marks.as_of IS
+'What the publisher had committed until then was here; NULL: its worker was never seen so.';
+COMMENT ON COLUMN kpi_engine.feeding_marks.worker_pid IS
+'Process of the worker that was seen last; NULL: there was none.';
+COMMENT ON COLUMN kpi_engine.feeding_marks.first_word_at IS
+'latest_end_time of this worker when it was seen first. NULL: there was none yet.';
+
+-- A number or a date that comes twice hides a row that was put in the place of another one.
+UPDATE kpi_engine.outside_sources SET watch = 'reread', version_query = NULL, version = NULL
+FROM (
+    SELECT
+        pg_attribute.attrelid,
+        quote_ident(pg_attribute.attname) AS name
+    FROM pg_attribute
+    WHERE
+        pg_attribute.atttypid IN (
+            'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype,
+            'date'::regtype
+        )
+        AND NOT EXISTS (
+            SELECT FROM pg_index
+            WHERE
+                pg_index.indrelid = pg_attribute.attrelid
+                AND pg_index.indisunique
+                AND pg_index.indisvalid
+                AND pg_index.indpred IS NULL
+                AND pg_index.indnkeyatts = 1
+                AND pg_index.indkey[0] = pg_attribute.attnum
+        )
+) AS doubtful
+WHERE
+    doubtful.attrelid = outside_sources.source_relation
+    AND outside_sources.version_query LIKE 'SELECT count(*) AS "rows", count(%) AS known, %'
+    AND doubtful.name = substring(outside_sources.version_query FROM 'count\(([^*].*?)\) AS known');

@@ -20,17 +20,23 @@ PATIENCE_SECONDS = 60.0
 # A worker that ended, or the one of a second subscription, starts after 5 s by default. One that
 # has heard nothing for half of wal_receiver_timeout asks its publisher.
 QUICK_WORKERS = "wal_retrieve_retry_interval = 200ms\nwal_receiver_timeout = 20s\n"
+EMPTY_THE_TABLES = """
+    DO $$ BEGIN EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(format('public.%I', tablename), ', ')
+        FROM pg_tables WHERE schemaname = 'public'
+    ); END $$
+"""
 NUMBERS = itertools.count(1)
 
 
 @contextmanager
-def publishing_cluster() -> Iterator[Cluster]:
+def publishing_cluster(settings: str = "") -> Iterator[Cluster]:
     """A server whose databases can be published."""
     cluster = Cluster(
         f"test-publisher-{os.getpid()}-{next(NUMBERS)}",
         binaries=system_binaries(),
         database="shop",
-        settings=TEST_SETTINGS + PUBLISHER_SETTINGS + QUICK_WORKERS,
+        settings=TEST_SETTINGS + PUBLISHER_SETTINGS + QUICK_WORKERS + settings,
     )
     try:
         cluster.start()

@@ -24,8 +24,17 @@ from capture.origins import (
     differences,
     install_origins,
     origin_differences,
+    united,
 )
-from capture.subscriber import MARKER, Pair, load_into, make_publisher, publishing_cluster
+from capture.subscriber import (
+    EMPTY_THE_TABLES,
+    MARKER,
+    Pair,
+    load_into,
+    make_publisher,
+    publishing_cluster,
+)
+from checkup.test_doctor import findings_of
 from cluster import Cluster
 from commandline.console import UserError
 from conftest import Database, Server, fresh_database, install
@@ -33,6 +42,7 @@ from gateway import Settings
 from gateway_testing import Api, refused, started
 from marketplace import BASE_SEED, SMALL, TABLES, Generation, change, fill, start
 from migrate import migrate
+from oracle import ZONE
 from sequences import KPI_VIEWS, Totals, audited, refresh, view_differences
 from source.test_source_binding import problems
 from web_testing import visited
@@ -775,6 +785,36 @@ def test_several_publishers_write_into_the_same_tables(
             subscriber.execute("CALL analytics.tick()")
             refresh(subscriber, NOW)
             assert behind(subscriber) == [(name, False, None, False) for name in names]
+            # A TRUNCATE of one takes the rows of the other, which nothing brings again.
+            found = findings_of(subscriber, "publications")
+            assert ["sends TRUNCATE" in one["message"] for one in found] == [True, True]
+            pairs[0].publisher.execute("TRUNCATE ofertas_detalle")
+            subscriber.wait_until("SELECT NOT EXISTS (SELECT FROM ofertas_detalle)")
+            message = str(problems(subscriber)["replica_lag"][1])
+            assert f"public.ofertas_detalle of subscription {pairs[1].name} was emptied" in message
+            assert f"drop all subscriptions of its tables ({', '.join(names)})" in message
+            assert behind(subscriber) == [
+                (name, True, "gone", True) if name == pairs[1].name else (name, False, None, False)
+                for name in names
+            ]
+            # What the message says.
+            for pair in pairs:
+                pair.unsubscribe()
+            subscriber.execute(EMPTY_THE_TABLES)
+            for pair in pairs:
+                pair.publisher.execute(
+                    "ALTER PUBLICATION operational SET (publish = 'insert, update, delete')"
+                )
+                pair.subscribe()
+            subscriber.execute("CALL analytics.tick()")
+            refresh(subscriber, NOW)
+            sources = []
+            for pair in pairs:
+                with pair.publisher.session() as connection:
+                    sources.append(oracle.read_schema(connection, "public"))
+            with subscriber.session() as reader:
+                assert differences(reader, united(sources, ZONE), TODAY) == []
+            assert findings_of(subscriber, "publications") == []
         finally:
             for pair in pairs:
                 pair.unsubscribe()

@@ -7,10 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from capture.subscriber import publishing_cluster
 from cluster import Cluster
 from conftest import Database, made_once
 from outside.support import (
     NOW,
+    RECLAMOS,
     VIEW,
     Service,
     copy_of_sql,
@@ -299,14 +301,48 @@ def test_a_version_of_an_earlier_declaration_that_is_infinite_is_read_anew(local
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_a_version_with_numbers_that_are_none_changes(local: Service, value: str) -> None:
-    local.here.execute("ALTER TABLE soporte.reclamos ADD revision numeric DEFAULT 1")
+    local.here.execute(
+        "ALTER TABLE soporte.reclamos ADD revision numeric",
+        "CREATE SEQUENCE soporte.revisions",
+        "UPDATE soporte.reclamos SET revision = nextval('soporte.revisions')",
+        "CREATE UNIQUE INDEX ON soporte.reclamos (revision)",
+    )
     rewrite(local, "p_watch => 'triggers'", "p_watch => 'version', p_version => 'revision'")
     local.here.execute(first_row(f"revision = '{value}'"))
     local.refresh()
-    version_changes(local, CLOSE.format("revision = 2", "revision = 1"))
+    version_changes(
+        local, CLOSE.format("revision = nextval('soporte.revisions')", "revision::text ~ '^[0-9]'")
+    )
     version_changes(local, first_row("revision = NULL"))
     # NULL and 0 have the same sum.
     version_changes(local, first_row("revision = 0"))
+
+
+def replace_a_row(made: Service) -> None:
+    """Delete an open complaint, and put a closed one of another advisor in its place."""
+    made.refresh()
+    made.here.execute(
+        "WITH gone AS (DELETE FROM soporte.reclamos WHERE id = (SELECT id FROM soporte.reclamos "
+        f"WHERE creado_at > '2026-11-20' AND asesor_id <> '{made.shown()[0][0]}' LIMIT 1) "
+        "RETURNING *) INSERT INTO soporte.reclamos (asesor_id, estado, creado_at, actualizado_at) "
+        f"SELECT '{made.shown()[0][0]}', 'CERRADO', '{NOW}', actualizado_at FROM gone"
+    )
+
+
+@pytest.mark.parametrize("kind", ["integer", "date"])
+def test_a_version_whose_values_come_twice_is_refused(local: Service, kind: str) -> None:
+    """The version of an optimistic lock: each new row has 0."""
+    local.here.execute(f"ALTER TABLE soporte.reclamos ADD revision {kind}")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="has no unique index here"):
+        rewrite(local, "p_watch => 'triggers'", "p_watch => 'version', p_version => 'revision'")
+
+
+def test_a_version_that_some_rows_lack_is_read_anew(local: Service) -> None:
+    local.here.execute("ALTER TABLE soporte.reclamos ADD revision timestamptz")
+    rewrite(local, "p_watch => 'triggers'", "p_watch => 'version', p_version => 'revision'")
+    replace_a_row(local)
+    assert local.refresh() != "unchanged"
+    assert local.shown() == local.right()
 
 
 # -- what the view reads -----------------------------------------------------------------------
@@ -427,3 +463,43 @@ def test_a_part_on_another_server_is_refused(
     here.execute(part)
     assert re.search(words, made.failure())
     assert "DETACH PARTITION soporte.reclamos_de_alla" in str(made.problem())
+
+
+# -- a table here that a subscription brings ---------------------------------------------------
+
+
+def test_a_table_whose_subscription_stands_still_is_as_old_as_that(local: Service) -> None:
+    here = local.here
+    as_of = "SELECT as_of FROM analytics.outside_sources"
+    with publishing_cluster() as home:
+        home.make_database("soporte")
+        support = Database(home, "soporte")
+        support.execute(
+            "CREATE SCHEMA soporte",
+            RECLAMOS.format("soporte"),
+            "CREATE PUBLICATION reclamos FOR TABLE soporte.reclamos",
+        )
+        here.execute(
+            "TRUNCATE soporte.reclamos",
+            f"CREATE SUBSCRIPTION feed CONNECTION '{support.url}' PUBLICATION reclamos",
+        )
+        try:
+            here.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+            here.execute("CALL analytics.tick()")
+            here.wait_until(
+                "SELECT as_of IS NOT NULL FROM kpi_engine.feeding('soporte.reclamos'::regclass)"
+            )
+            here.execute("CALL analytics.tick()", "SELECT analytics.refresh_all_mv()")
+            ((before,),) = here.rows(as_of)
+            assert before is not None
+            assert local.problem() is None
+            here.execute("ALTER SUBSCRIPTION feed DISABLE")
+            here.wait_until("SELECT bool_and(pid IS NULL) FROM pg_stat_subscription")
+            ((until,),) = here.rows("SELECT clock_timestamp()")
+            here.execute("SELECT analytics.refresh_all_mv(true)")
+            assert "subscription feed, which brings table soporte.reclamos" in str(local.problem())
+            assert here.rows(
+                f"SELECT as_of BETWEEN '{before}' AND '{until}' FROM ({as_of}) AS t"
+            ) == [(True,)]
+        finally:
+            here.execute("DROP SUBSCRIPTION feed")

@@ -2,7 +2,8 @@
 --
 -- Invariant: the file of the view ends with this call. It refuses what could not be watched, and
 -- notes the table by its name, its columns and its server. A view that is built anew has only the
--- declarations of its file.
+-- declarations of its file. The values of a version never come twice: else a row in the place of
+-- another one is not noticed.
 -- p_view and p_source are names as the file sees them: make migrate builds the view aside.
 
 CREATE OR REPLACE FUNCTION kpi_engine.declare_outside_source(
@@ -76,6 +77,24 @@ BEGIN
             )) IS NOT TRUE
             THEN format('p_version (%s) must be a column with an instant, a date or a number, or a '
                 'query that begins with SELECT', p_version)
+        WHEN
+            v_types ->> p_version IN ('date', 'smallint', 'integer', 'bigint', 'numeric')
+            AND NOT EXISTS (
+                SELECT FROM pg_index
+                INNER JOIN pg_attribute
+                    ON pg_attribute.attrelid = pg_index.indrelid
+                    AND pg_attribute.attnum = pg_index.indkey[0]
+                WHERE
+                    pg_index.indrelid = p_source
+                    AND pg_index.indisunique
+                    AND pg_index.indisvalid
+                    AND pg_index.indpred IS NULL
+                    AND pg_index.indnkeyatts = 1
+                    AND pg_attribute.attname = p_version
+            )
+            THEN format('p_version (%s) is no instant and has no unique index here: a new row may get '
+                'the value of a deleted one, and nothing would tell. Take a column with the instant '
+                'of the change, reread, or a query (SELECT …) that changes with each change', p_version)
         WHEN
             p_as_of IS NOT NULL
             AND p_as_of !~* '^\s*SELECT\s'

@@ -291,6 +291,20 @@ BEGIN
         FROM bound
         WHERE bound.as_of < analytics.now() - least(bound.max_age, interval '1000 years')
         UNION ALL
+        SELECT
+            bound.view_name,
+            bound.source_name,
+            false,
+            false,
+            format(
+                'subscription %I, which brings table %s of view %s, %s: the view lacks what is not '
+                'here yet', feeding.subscription, bound.source_name, bound.view_name, feeding.cause
+            ),
+            feeding.remedy
+        FROM bound
+        CROSS JOIN LATERAL kpi_engine.feeding(bound.named) AS feeding
+        WHERE feeding.cause IS NOT NULL
+        UNION ALL
         -- It would never be old.
         SELECT
             bound.view_name,

@@ -82,7 +82,15 @@ BEGIN
             EXECUTE format('SELECT to_jsonb(version)::text FROM (%s) AS version', v_source.version_query)
             INTO STRICT v_version;
         END IF;
-        v_as_of := analytics.now();
+        -- A table that subscriptions bring is complete until where they are.
+        SELECT CASE
+            WHEN count(*) = 0 THEN analytics.now()
+            WHEN count(*) = count(feeding.as_of) THEN least(analytics.now(), min(feeding.as_of))
+            ELSE v_source.as_of
+        END INTO v_as_of
+        FROM kpi_engine.feeding(
+            kpi_engine.outside_relation(v_source.source_name)
+        ) AS feeding;
         IF v_source.as_of_query IS NOT NULL THEN
             EXECUTE format('SELECT (%s)::timestamptz', v_source.as_of_query) INTO STRICT v_as_of;
             IF NOT coalesce(isfinite(v_as_of), false) THEN
@@ -100,6 +108,11 @@ BEGIN
             WHEN v_source.watch = 'reread' THEN v_source.source_name || ' is read anew each time'
             WHEN v_source.watch = 'version' AND v_version IS DISTINCT FROM v_source.version
                 THEN format('%s has another version', v_source.source_name)
+            -- A row without a value takes the place of another one, and nothing tells.
+            WHEN
+                v_source.watch = 'version'
+                AND (v_version::jsonb ->> 'rows') <> (v_version::jsonb ->> 'known')
+                THEN format('the version of %s is NULL in some rows', v_source.source_name)
             -- Such a sum is the same, whatever is added.
             WHEN v_source.watch = 'version' AND v_version ~* '"(-?infinity|nan)"'
                 THEN format('the version of %s is infinite or no number', v_source.source_name)

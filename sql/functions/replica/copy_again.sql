@@ -1,8 +1,8 @@
 -- Says how the tables of a subscription are copied again.
 --
--- Invariant: a table that others share names all of their subscriptions: emptying it takes the rows
--- of each, and a copy brings those of one. TRUNCATE … CASCADE is never a part of it: it also empties
--- tables that are not copied again.
+-- Invariant: for a table that others share, it names all of their subscriptions: whoever empties it
+-- takes the rows of each, and a copy brings those of one. TRUNCATE … CASCADE is never a part of it:
+-- it also empties tables that are not copied again.
 
 CREATE OR REPLACE FUNCTION kpi_engine.copy_again(p_subscription text, p_tables text[] DEFAULT NULL)
 RETURNS text

@@ -110,6 +110,26 @@ BEGIN
             WHEN excluded.as_of IS NULL THEN least(known.apply_errors, excluded.apply_errors)
             ELSE excluded.apply_errors
         END;
+    IF EXISTS (SELECT FROM kpi_engine.outside_sources) THEN
+        INSERT INTO kpi_engine.feeding_marks AS known (
+            subscription_id, as_of, worker_pid, first_word_at
+        )
+        SELECT feeding.subscription_id, worker.as_of, worker.worker_pid, worker.first_word_at
+        FROM (
+            SELECT DISTINCT its.subscription_id
+            FROM kpi_engine.outside_sources
+            CROSS JOIN LATERAL kpi_engine.feeding(
+                kpi_engine.outside_relation(outside_sources.source_name)
+            ) AS its
+        ) AS feeding
+        CROSS JOIN LATERAL kpi_engine.worker_state(feeding.subscription_id) AS worker
+        ON CONFLICT (subscription_id) DO UPDATE SET
+            worker_pid = excluded.worker_pid,
+            first_word_at = excluded.first_word_at,
+            as_of = coalesce(excluded.as_of, known.as_of);
+        DELETE FROM kpi_engine.feeding_marks AS known
+        WHERE known.subscription_id NOT IN (SELECT pg_subscription.oid FROM pg_subscription);
+    END IF;
     DELETE FROM kpi_engine.subscription_marks AS known
     WHERE NOT EXISTS (
         SELECT FROM kpi_engine.followed_tables

@@ -34,8 +34,15 @@ BEGIN
     END IF;
     SELECT marks.worker_pid, marks.first_word_at
     INTO worker_pid, first_word_at
-    FROM kpi_engine.subscription_marks AS marks
-    WHERE marks.subscription_id = p_subscription_id;
+    FROM (
+        SELECT known.subscription_id, known.worker_pid, known.first_word_at
+        FROM kpi_engine.subscription_marks AS known
+        UNION ALL
+        SELECT feeding.subscription_id, feeding.worker_pid, feeding.first_word_at
+        FROM kpi_engine.feeding_marks AS feeding
+    ) AS marks
+    WHERE marks.subscription_id = p_subscription_id
+    LIMIT 1;
     FOR v_look IN 1..20 LOOP
         SELECT told.* INTO v_told
         FROM pg_stat_get_subscription(p_subscription_id) AS told
