@@ -21,7 +21,13 @@ COMMENT ON COLUMN kpi_engine.incomplete_tables.relation IS 'The table.';
 COMMENT ON COLUMN kpi_engine.incomplete_tables.copied_lsn IS
 'srsublsn of pg_subscription_rel then.';
 COMMENT ON COLUMN kpi_engine.incomplete_tables.reason IS
-'emptied: by TRUNCATE of another than its worker; skipped: a transaction, by ALTER SUBSCRIPTION.';
+'emptied: by TRUNCATE of another than its worker; skipped: a transaction, by ALTER SUBSCRIPTION; '
+'missed: an update found no row, in a table of this subscription.';
+
+ALTER TABLE kpi_engine.subscription_marks ADD COLUMN updates_missed bigint;
+COMMENT ON COLUMN kpi_engine.subscription_marks.updates_missed IS
+'confl_update_missing of pg_stat_subscription_stats as a tick or a refresh saw it last; NULL '
+'before PostgreSQL 18.';
 
 CREATE TABLE kpi_engine.written_here (
     table_name text PRIMARY KEY

@@ -684,6 +684,36 @@ def test_a_skipped_transaction_is_missed(pair: Pair) -> None:
     assert lacks(subscriber) == []
 
 
+def test_updates_of_rows_that_are_not_here_are_missed(
+    publishing: Cluster, server_18: Server
+) -> None:
+    """PostgreSQL 18 counts them. The worker says nothing."""
+    for subscriber in fresh_database(server_18):
+        install(subscriber)
+        pair = Pair(make_publisher(publishing, f"{subscriber.name}_missed", "A"), subscriber)
+        with pair.publisher.session() as connection:
+            fill(connection, BASE_SEED, "A", TODAY, size=SMALL)
+        try:
+            pair.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            pair.catch_up()
+            assert lacks(subscriber) == []
+            subscriber.execute("DELETE FROM public.ofertas_detalle")
+            pair.publisher.execute("UPDATE ofertas_detalle SET precio_unitario = 7")
+            pair.catch_up()
+            subscriber.wait_until(
+                "SELECT (to_jsonb(stats) ->> 'confl_update_missing')::bigint > 0 "
+                "FROM pg_stat_subscription_stats AS stats"
+            )
+            for _ in range(2):
+                assert ("public.ofertas_detalle", "missed") in lacks(subscriber)
+            assert "found no row here" in told(subscriber)
+            subscriber.execute(f"SELECT analytics.forget_subscription('{pair.name}')")
+            assert lacks(subscriber) == []
+        finally:
+            pair.unsubscribe()
+
+
 def test_a_table_that_no_subscription_brings_is_missed_beside_its_siblings(pair: Pair) -> None:
     """Also one that comes later: its worker leaves rows of it out without a word."""
     publisher, subscriber = pair.publisher, pair.subscriber

@@ -9,7 +9,7 @@
 --     it was dropped, or the table left its publication.
 --   uncopied: it was gone, or its subscription was another one, and it came back without a copy.
 --   absent: no subscription brings it, and this one brings other tables of its schema.
---   emptied, skipped: kpi_engine.incomplete_tables.
+--   emptied, missed, skipped: kpi_engine.incomplete_tables.
 -- A table that is gone itself, or is no source table any more, is not in the list.
 
 CREATE OR REPLACE FUNCTION kpi_engine.followed()
@@ -135,7 +135,7 @@ $followed$;
 COMMENT ON FUNCTION kpi_engine.followed() IS
 'Operational tables that subscriptions of this database bring, with the state of '
 'pg_subscription_rel and where their copy ended; and why rows of a table may be missing that '
-'replication does not bring (lacks: gone, uncopied, absent, emptied, skipped; NULL: none). '
+'replication does not bring (lacks: gone, uncopied, absent, emptied, missed, skipped; NULL: none). '
 'Internal to analytics.replication().';
 
 REVOKE ALL ON FUNCTION kpi_engine.followed() FROM public;

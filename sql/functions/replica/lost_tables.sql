@@ -29,6 +29,10 @@ AS $lost_tables$
                     '%2$s of subscription %1$I was emptied by TRUNCATE, here or by another subscription, '
                     'and is not copied again by itself: rows are missing in the figures. To copy '
                     'again: %3$s; if it is meant: %4$s'
+                WHEN 'missed' THEN
+                    'updates of subscription %1$I found no row here (confl_update_missing of '
+                    'pg_stat_subscription_stats): rows were deleted here, or never came. To copy '
+                    'again: %3$s; if it is meant: %4$s'
                 ELSE
                     'a transaction of subscription %1$I was skipped (ALTER SUBSCRIPTION … SKIP): its '
                     'changes are missing in the figures. To copy again: %3$s; if it changed nothing '

@@ -87,12 +87,31 @@ BEGIN
             SELECT FROM kpi_engine.subscription_marks AS other
             WHERE other.subscription = pg_subscription.subname
         );
+    -- From PostgreSQL 18 on, it counts updates of rows that are not here.
+    INSERT INTO kpi_engine.incomplete_tables (subscription_id, relation, copied_lsn, reason)
+    SELECT
+        pg_subscription_rel.srsubid, pg_subscription_rel.srrelid, pg_subscription_rel.srsublsn,
+        'missed'
+    FROM kpi_engine.subscription_marks AS known
+    INNER JOIN pg_stat_subscription_stats AS stats ON stats.subid = known.subscription_id
+    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = known.subscription_id
+    WHERE
+        (to_jsonb(stats) ->> 'confl_update_missing')::bigint > known.updates_missed
+        AND NOT EXISTS (
+            SELECT FROM kpi_engine.incomplete_tables AS incomplete
+            WHERE
+                incomplete.subscription_id = pg_subscription_rel.srsubid
+                AND incomplete.relation = pg_subscription_rel.srrelid
+                AND incomplete.reason = 'missed'
+        );
     INSERT INTO kpi_engine.subscription_marks AS known (
-        subscription, subscription_id, as_of, apply_errors, worker_pid, first_word_at
+        subscription, subscription_id, as_of, apply_errors, worker_pid, first_word_at,
+        updates_missed
     )
     SELECT
         followed.subscription, followed.subscription_id, worker.as_of,
-        coalesce(stats.apply_error_count, 0), worker.worker_pid, worker.first_word_at
+        coalesce(stats.apply_error_count, 0), worker.worker_pid, worker.first_word_at,
+        (to_jsonb(stats) ->> 'confl_update_missing')::bigint
     FROM (
         SELECT DISTINCT tables.subscription, tables.subscription_id
         FROM kpi_engine.followed() AS tables
@@ -105,6 +124,7 @@ BEGIN
         worker_pid = excluded.worker_pid,
         first_word_at = excluded.first_word_at,
         as_of = coalesce(excluded.as_of, known.as_of),
+        updates_missed = excluded.updates_missed,
         -- Somebody may have reset the counter.
         apply_errors = CASE
             WHEN excluded.as_of IS NULL THEN least(known.apply_errors, excluded.apply_errors)
