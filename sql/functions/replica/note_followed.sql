@@ -53,21 +53,34 @@ BEGIN
                 AND incomplete.relation = pg_subscription_rel.srrelid
                 AND incomplete.reason = 'skipped'
         );
+    WITH followed AS MATERIALIZED (
+        SELECT * FROM kpi_engine.followed()
+    ),
+
     -- It is copied whole when it comes back, or it is missed.
-    UPDATE kpi_engine.followed_tables AS known SET copied_lsn = '0/0'
-    FROM kpi_engine.followed() AS followed
-    WHERE
-        followed.lacks = 'gone'
-        AND known.copied_lsn IS NULL
-        AND known.subscription = followed.subscription
-        AND known.table_name = followed.table_name;
+    gone AS (
+        UPDATE kpi_engine.followed_tables AS known SET copied_lsn = '0/0'
+        FROM followed
+        WHERE
+            followed.lacks = 'gone'
+            AND known.copied_lsn IS NULL
+            AND known.subscription = followed.subscription
+            AND known.table_name = followed.table_name
+    ),
+
+    here AS (
+        DELETE FROM kpi_engine.written_here
+        USING followed
+        WHERE followed.table_name = written_here.table_name AND followed.state IS NOT NULL
+    )
+
     INSERT INTO kpi_engine.followed_tables AS known (
         subscription, table_name, subscription_id, source_schema, copied_lsn
     )
     SELECT
         followed.subscription, followed.table_name, followed.subscription_id,
         followed.source_schema, followed.copied_lsn
-    FROM kpi_engine.followed() AS followed
+    FROM followed
     WHERE followed.state IS NOT NULL AND followed.lacks IS DISTINCT FROM 'uncopied'
     ON CONFLICT (subscription, table_name) DO UPDATE SET
         subscription_id = excluded.subscription_id,
@@ -75,9 +88,6 @@ BEGIN
     WHERE
         (known.subscription_id, known.copied_lsn) IS DISTINCT FROM
         (excluded.subscription_id, coalesce(excluded.copied_lsn, known.copied_lsn));
-    DELETE FROM kpi_engine.written_here
-    USING kpi_engine.followed() AS followed
-    WHERE followed.table_name = written_here.table_name AND followed.state IS NOT NULL;
     UPDATE kpi_engine.subscription_marks AS known SET subscription = pg_subscription.subname
     FROM pg_subscription
     WHERE
