@@ -879,6 +879,20 @@ def test_the_doctor_asks_the_publisher_what_it_sends(pair: Pair, change: str, wo
     publisher.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
 
+def test_the_doctor_sees_a_publisher_that_was_restored_to_an_earlier_place(pair: Pair) -> None:
+    """What it writes until it is where it was, its subscriber takes for old."""
+    publisher, subscriber = pair.publisher, pair.subscriber
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    publisher.wait_until("SELECT NOT bool_or(active) FROM pg_replication_slots")
+    subscriber.wait_until("SELECT bool_and(pid IS NULL) FROM pg_stat_subscription")
+    subscriber.execute(
+        "SELECT pg_replication_origin_advance('pg_' || oid, 'FFFF/0') FROM pg_subscription"
+    )
+    (finding,) = findings_of(subscriber, "publications")
+    assert finding["status"] == "wrong"
+    assert "is at an earlier place than what came from it" in finding["message"]
+
+
 def test_the_doctor_says_that_it_could_not_ask(pair: Pair) -> None:
     pair.subscriber.execute(
         f"ALTER SUBSCRIPTION {pair.name} DISABLE",

@@ -253,7 +253,7 @@ export default {
     "copy.copying": "is copied",
     "copy.stopped": "stopped",
     "copy.disabled": "disabled",
-    "copy.gone": "not brought any more",
+    "copy.gone": "rows are missing",
     "copy.new": "not read yet",
     "copy.away": "does not answer",
     "copy.refused": "refused",

@@ -253,7 +253,7 @@ export default {
     "copy.copying": "se copia",
     "copy.stopped": "parado",
     "copy.disabled": "desactivado",
-    "copy.gone": "ya no llega",
+    "copy.gone": "le faltan filas",
     "copy.new": "sin leer",
     "copy.away": "no responde",
     "copy.refused": "rechazado",
