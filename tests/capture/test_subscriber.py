@@ -802,6 +802,8 @@ def test_a_subscription_that_is_gone_is_missed_until_somebody_says_that_it_is_me
     assert problems_that_stay(subscriber) == {}
     subscriber.execute(f"ALTER SUBSCRIPTION other RENAME TO {pair.name}", "CALL analytics.tick()")
     lost = "SELECT is_running, cardinality(lost) FROM analytics.replication()"
+    # With another name it has another worker.
+    subscriber.wait_until("SELECT is_running FROM analytics.replication()")
     assert subscriber.rows(lost) == [(True, 0)]
     # A table that leaves the publication.
     ((tables,),) = publisher.rows(PUBLISHED.format("ofertas"))

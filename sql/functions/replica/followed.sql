@@ -27,6 +27,7 @@ LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $followed$
 #variable_conflict use_column
 BEGIN
