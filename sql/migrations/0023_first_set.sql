@@ -1,5 +1,4 @@
--- Since when a column has a target, however often its value changed. In which time zone a view was
--- published.
+-- Since when a column has a target, however often its value changed.
 
 ALTER TABLE kpi_engine.targets ADD COLUMN first_set_at timestamptz;
 UPDATE kpi_engine.targets SET first_set_at = set_at;
@@ -9,7 +8,3 @@ COMMENT ON COLUMN kpi_engine.targets.first_set_at IS
 'the column had another target for them before.';
 COMMENT ON COLUMN kpi_engine.targets.set_at IS
 'When its value or direction was set (analytics.now()).';
-
-ALTER TABLE kpi_engine.publications ADD COLUMN time_zone text;
-COMMENT ON COLUMN kpi_engine.publications.time_zone IS
-'The zone of its local days and months; NULL: it was published before this is noted.';
