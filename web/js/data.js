@@ -78,13 +78,18 @@ async function openPeriods(view, time, query) {
 export async function series(view, time, query = {}) {
     /** @type {Record<string, string | number | null>} */
     const wanted = { ...chosen(time), ...query, fill: "true" };
+    // Before its first row, nobody knows what a view would show: `fill` has zeros from `from` on.
+    const oldest = wanted.from ? rows(view, { order: time, limit: 1 }) : [];
     const all = await upToRefresh(view, time, async (more) => {
         const asked = { ...wanted, ...more };
-        const [list, open] = await Promise.all([
+        const [list, open, [first]] = await Promise.all([
             (wanted.limit == null ? allRows : rows)(view, asked),
             openPeriods(view, time, asked),
+            oldest,
         ]);
-        return list.map((row) => ({ ...row, incompleto: open.has(row[time]) }));
+        return list
+            .filter((row) => !wanted.from || (first && row[time] >= first[time]))
+            .map((row) => ({ ...row, incompleto: open.has(row[time]) }));
     });
     return all.reverse();
 }

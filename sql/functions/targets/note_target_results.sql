@@ -1,10 +1,10 @@
 -- Compares the periods that closed since the last publish with their targets.
 --
--- Invariant: each closed period of a column has one result at most, from the reported figure and the
--- target when the refresh closes it: a later restatement or another target changes nothing. Periods
--- that closed before the column had a target for them have none. Nothing here stops a publish: a
--- fault is a warning, and the next publish tries again. Without a target of the view, this is one
--- look into an index.
+-- Invariant: each closed period of a column has one result at most, from the reported figure and
+-- the target when the refresh closes it: a later restatement or another target changes nothing.
+-- Periods that closed before the column had a target for them have none. Nothing here stops a
+-- publish: a fault is a warning, and the next publish tries again. Without a target of the view,
+-- this is one look into an index.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_target_results(p_view_name text, p_run_id bigint)
 RETURNS bigint
