@@ -321,7 +321,9 @@ def test_answers_of_two_refreshes_are_not_put_together(visit: Visit, shop: Api) 
     visit.page.route("**/mv_embudo_operativo?*offset=1000*", changed)
     visit.go("embudo", desde="2021-03")
     assert next(tags, None) is None
-    assert len(visit.open_table("embudo-dias")) == len(days)
+    (first,) = kpi(shop, "mv_embudo_operativo", order="dia", limit=1)
+    known = [row for row in days if row["dia"] >= first["dia"]]
+    assert len(visit.open_table("embudo-dias")) == len(known) > MOST
 
 
 def test_rows_of_before_a_refresh_are_asked_for_again(visit: Visit, shop: Api) -> None:
