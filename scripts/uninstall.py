@@ -41,6 +41,30 @@ OUR_LOCKERS = """
 """
 
 
+# Rights on what other databases share with this one, which DROP OWNED takes away too: of our roles,
+# and those that they gave to others.
+SHARED_RIGHTS = """
+    SELECT format(
+        'GRANT %%s ON %%s TO %%s%%s', granted.privilege_type, object.identity,
+        CASE granted.grantee WHEN 0 THEN 'public' ELSE quote_ident(grantee.rolname) END,
+        CASE WHEN granted.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+    ), grantee.rolname::text
+    FROM (
+        SELECT format('DATABASE %%I', datname), datacl FROM pg_database
+        WHERE datname <> current_database()
+        UNION ALL
+        SELECT format('TABLESPACE %%I', spcname), spcacl FROM pg_tablespace
+        UNION ALL
+        SELECT format('PARAMETER %%I', parname), paracl FROM pg_parameter_acl
+    ) AS object (identity, acl)
+    CROSS JOIN LATERAL aclexplode(object.acl) AS granted
+    LEFT JOIN pg_roles AS grantee ON grantee.oid = granted.grantee
+    LEFT JOIN pg_roles AS grantor ON grantor.oid = granted.grantor
+    WHERE grantee.rolname = ANY (%(roles)s) OR grantor.rolname = ANY (%(roles)s)
+    ORDER BY 1
+"""
+
+
 def refuse_foreign_objects(connection: psycopg.Connection) -> None:
     """Stop where one of our roles owns what is not ours: that is not for us to drop."""
     rows = connection.execute(
@@ -123,6 +147,19 @@ def drop_objects(connection: psycopg.Connection) -> None:
         except psycopg.errors.InsufficientPrivilege:
             if role == OWNER:
                 raise
+
+
+def shared_rights(connection: psycopg.Connection) -> dict[str, str | None]:
+    """Return the rights on what databases share, as statements, and whose each is."""
+    return dict(connection.execute(SHARED_RIGHTS, {"roles": list(ROLES)}).fetchall())
+
+
+def give_back(connection: psycopg.Connection, before: dict[str, str | None]) -> None:
+    """Grant again what roles that stay have lost: another database needs it."""
+    now = shared_rights(connection)
+    for statement, grantee in before.items():
+        if statement not in now and (grantee is None or role_exists(connection, grantee)):
+            connection.execute(statement.encode())
 
 
 def drop_triggers_and_objects(connection: psycopg.Connection) -> int:
@@ -293,6 +330,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
             return None
         joined = let_act_as_roles(connection)
         refuse_foreign_objects(connection)
+        rights = shared_rights(connection)
         if is_installed:
             with acting_as(connection):
                 # A refresh that is running ends first.
@@ -309,7 +347,12 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
                     connection, "SELECT pg_cron_created FROM kpi_engine.installation"
                 )
             lost, stays = farewell.losses(connection), farewell.leftovers(connection)
-            done.append(f"{cron.unschedule(connection)} scheduled job(s)")
+            jobs = cron.unschedule(connection)
+            if jobs < len(cron.JOBS):
+                altered, hidden = cron.unschedule_altered(connection)
+                jobs += altered
+                stays += hidden
+            done.append(f"{jobs} scheduled job(s)")
             if created_cron:
                 done += drop_pg_cron(connection)
         restore_search_path(connection, is_installed, default_path)
@@ -325,6 +368,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
                 )
         done.append(f"schemas {', '.join(SCHEMAS)}, all rights of their roles")
         kept = drop_roles(connection)
+        give_back(connection, rights)
         for role in joined:
             if role_exists(connection, role):
                 connection.execute(

@@ -296,3 +296,24 @@ def unschedule(connection: psycopg.Connection) -> int:
             role,
         )
         return 0
+
+
+def unschedule_altered(connection: psycopg.Connection) -> tuple[int, list[str]]:
+    """Remove jobs of ours that somebody gave another name or role: they would fail each minute.
+
+    Returns how many there were, and for who sees only his own jobs what a superuser has to run.
+    """
+    if not has_extension(connection):
+        return 0, []
+    ours = sql.SQL("database = {} AND nodeport = {} AND command = ANY ({})").format(
+        database_name(connection),
+        int(str(scalar(connection, "SELECT current_setting('port')"))),
+        list(JOBS.values()),
+    )
+    if is_superuser(connection):
+        removal = sql.SQL("SELECT cron.unschedule(jobid) FROM cron.job WHERE {}").format(ours)
+        return len(connection.execute(removal).fetchall()), []
+    return 0, [
+        "jobs of pg_cron that somebody gave another name or role, if there are any: have a "
+        f"superuser run DELETE FROM cron.job WHERE {ours.as_string(connection)};"
+    ]

@@ -60,6 +60,67 @@ def test_databases_of_a_cluster_migrated_at_once_share_the_roles(role_server: Se
         assert databases[0].rows("SELECT to_regrole('analytics_owner')") == [(None,)]
 
 
+@pytest.mark.parametrize("user", ["superuser", "plain owner"])
+def test_uninstall_in_one_database_leaves_the_rights_that_another_one_needs(
+    plain_owner: tuple[Database, str], role_server: Server, user: str
+) -> None:
+    database, url = plain_owner
+    person = role_server.new_name("ana")
+    for other in fresh_database(role_server):
+        load_source_schema(other.url)
+        for name in (database.name, other.name):
+            database.execute(f"REVOKE ALL ON DATABASE {name} FROM public")
+        database.execute(f"CREATE ROLE {person}")
+        try:
+            assert migrate(database.url if user == "superuser" else url)
+            assert migrate(other.url)
+            database.execute(
+                f"GRANT CONNECT ON DATABASE {other.name} TO analytics_lector WITH GRANT OPTION",
+                f"SET ROLE analytics_lector; GRANT CONNECT ON DATABASE {other.name} TO {person}; "
+                "RESET ROLE",
+                "GRANT CREATE ON TABLESPACE pg_default TO analytics_owner",
+                "GRANT SET ON PARAMETER session_replication_role TO analytics_owner",
+                f"GRANT analytics_lector TO {person}",
+            )
+            before = rights_of_all(other)
+            assert len(before) > 8
+            kept = uninstall(database.url if user == "superuser" else url)
+            assert len(kept or []) == len(ROLES)
+            assert rights_of_all(other) == before
+            assert migrate(other.url) == []
+            # With the last database the roles go, and so their rights.
+            assert uninstall(other.url) == []
+            assert len(rights_of_all(other)) <= 1
+        finally:
+            uninstall(other.url)
+            database.execute(f"DROP OWNED BY {person}", f"DROP ROLE {person}")
+
+
+def rights_of_all(other: Database) -> list[tuple[object, ...]]:
+    """What our roles, and members of them, may do with this database and the whole server."""
+    return other.rows(
+        """
+        SELECT object.name, grantee.rolname, granted.privilege_type, granted.is_grantable
+        FROM (
+            SELECT datname::text, datacl FROM pg_database WHERE datname = current_database()
+            UNION ALL SELECT spcname::text, spcacl FROM pg_tablespace
+            UNION ALL SELECT parname, paracl FROM pg_parameter_acl
+        ) AS object (name, acl)
+        CROSS JOIN LATERAL aclexplode(object.acl) AS granted
+        INNER JOIN pg_roles AS grantee ON grantee.oid = granted.grantee
+        WHERE NOT grantee.rolsuper
+        UNION ALL
+        SELECT 'member', member.rolname || ' of ' || granted.rolname, '', false
+        FROM pg_auth_members
+        INNER JOIN pg_roles AS granted ON granted.oid = pg_auth_members.roleid
+        INNER JOIN pg_roles AS member ON member.oid = pg_auth_members.member
+        WHERE granted.rolname LIKE 'analytics%'
+        AND member.rolname NOT LIKE 'migrator%' AND member.rolname <> 'postgres'
+        ORDER BY 1, 2, 3
+        """
+    )
+
+
 def test_role_that_is_no_superuser_but_owns_the_database_can_do_it_all(
     plain_owner: tuple[Database, str],
 ) -> None:

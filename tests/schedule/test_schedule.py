@@ -360,6 +360,24 @@ def test_uninstall_takes_the_jobs_and_the_extension_away(cron_database: Database
 
 
 @pytest.mark.system_only("pg_cron")
+def test_jobs_that_somebody_altered_go_too(cron_database: Database) -> None:
+    cron_database.execute(
+        "UPDATE cron.job SET username = 'postgres' WHERE command LIKE '%tick%'",
+        "UPDATE cron.job SET jobname = 'kpis' WHERE command LIKE '%work%'",
+        "SELECT cron.schedule('theirs', '0 0 1 1 *', 'SELECT 1')",
+        "SELECT cron.schedule_in_database('t', '0 0 1 1 *', 'CALL analytics.tick()', 'template1')",
+    )
+    uninstall(cron_database.url)
+    try:
+        assert cron_database.rows("SELECT jobname FROM cron.job ORDER BY 1") == [
+            ("t",),
+            ("theirs",),
+        ]
+    finally:
+        cron_database.execute("DROP EXTENSION pg_cron")
+
+
+@pytest.mark.system_only("pg_cron")
 def test_extension_that_was_there_before_and_other_jobs_stay(cron_database: Database) -> None:
     uninstall(cron_database.url)
     cron_database.execute(
