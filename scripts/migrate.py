@@ -38,6 +38,7 @@ from database.sql_files import (
     dependency_order,
     load_migrations,
     load_objects,
+    made_by,
     providers,
     rules_of,
     rules_of_views,
@@ -176,6 +177,8 @@ class Migration:
         self.changed_functions: list[str] = []
         # src_ views that read another table or column than the one that has the name now.
         self.moved: set[str] = set()
+        # By name; read once.
+        self.described: dict[str, int] | None = None
         self.migrator = ""
 
     # -- what there is ---------------------------------------------------------------------
@@ -214,6 +217,7 @@ class Migration:
                     f"sql/{name} was edited after it was applied; nothing was changed",
                     "Put it back as it was (git checkout) and write a new migration instead.",
                 )
+        self.refuse_lost_tables(applied)
         for migration in self.pending_migrations():
             if applied and migration.name < applied[-1]:
                 raise UserError(
@@ -221,6 +225,25 @@ class Migration:
                     "was applied; nothing was changed",
                     "Give the new migration the next number.",
                 )
+
+    def refuse_lost_tables(self, applied: list[str]) -> None:
+        """Stop where something is gone that a migration made: none runs a second time."""
+        lost = [
+            name
+            for (name,) in self.connection.execute(
+                "SELECT name FROM unnest(%s::text[]) AS name "
+                "WHERE to_regclass(name) IS NULL AND to_regtype(name) IS NULL",
+                [made_by(item for item in self.migrations if item.name in applied)],
+            ).fetchall()
+        ]
+        if lost:
+            raise UserError(
+                f"{', '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone, and make migrate "
+                "can't make it again: a migration runs once; nothing was changed",
+                "Restore the database from a backup. Or take all away and install anew, which "
+                "loses the history of the KPIs: make uninstall; make migrate; then "
+                "SELECT * FROM refresh_all_mv();",
+            )
 
     def pending_migrations(self) -> list[SqlFile]:
         """Return the migrations that were not applied yet."""
@@ -415,6 +438,34 @@ class Migration:
             return
         self.write_ledger(item)
 
+    def lacks_comments(self, item: SqlFile) -> bool:
+        """Tell whether an object has fewer comments than its file gives it.
+
+        A restore may leave them out (pg_restore --no-comments). The catalogue and the gate read
+        those of the KPI views.
+        """
+        if self.described is None:
+            rows = self.connection.execute(
+                """
+                SELECT
+                    CASE WHEN nspname <> %s THEN nspname || '.' ELSE '' END || object.name,
+                    count(*)
+                FROM (
+                    SELECT 'pg_class'::regclass, oid, relnamespace, relname FROM pg_class
+                    UNION ALL
+                    SELECT 'pg_proc'::regclass, oid, pronamespace, proname FROM pg_proc
+                ) AS object (classoid, objoid, namespace, name)
+                INNER JOIN pg_namespace ON pg_namespace.oid = namespace
+                INNER JOIN pg_description USING (classoid, objoid)
+                WHERE nspname = ANY (%s)
+                GROUP BY 1
+                """,
+                [SCHEMA, list(SCHEMAS)],
+            ).fetchall()
+            self.described = dict(rows)
+        given = [text for text in item.comments() if not text.startswith("COMMENT ON TRIGGER ")]
+        return self.described.get(item.object_name, 0) < len(given)
+
     def forget_comments(self, item: SqlFile) -> None:
         """Take the comments of an object away: its file says again what it still says."""
         if item.kind == "migration":
@@ -469,7 +520,14 @@ class Migration:
 
     def apply_migrations(self) -> None:
         """Run the versioned files that were not run yet."""
-        reworded = False
+        # Or none is there any more.
+        reworded = bool(self.ledger) and bool(
+            scalar(
+                self.connection,
+                "SELECT obj_description(to_regnamespace(%s), 'pg_namespace') IS NULL",
+                ENGINE_SCHEMA,
+            )
+        )
         if self.makes_tables():
             prerequisites.refuse_broad_publications(self.connection)
         for migration in self.migrations:
@@ -830,7 +888,7 @@ class Migration:
     def apply_object(self, item: SqlFile) -> None:
         """Apply one object where it is pending."""
         if not self.is_pending(item):
-            self.note_text(item)
+            self.note_text(item, comment=self.lacks_comments(item))
             return
         started = time.monotonic()
         if item.kind == "function":
@@ -1130,6 +1188,11 @@ class Migration:
             default_path,
         )
         with acting_as(connection):
+            self.changes += prerequisites.meet(
+                connection,
+                prerequisites.requirements(connection, "usage of schemas"),
+                "the use of its schemas",
+            )
             self.read_ledger()
             if self.ledger and self.changes_relations():
                 # Before it locks one: a refresh writes to all of them, and people read them.

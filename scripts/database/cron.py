@@ -310,10 +310,10 @@ def unschedule_altered(connection: psycopg.Connection) -> tuple[int, list[str]]:
         int(str(scalar(connection, "SELECT current_setting('port')"))),
         list(JOBS.values()),
     )
+    removal = sql.SQL("SELECT cron.unschedule(jobid) FROM cron.job WHERE {}").format(ours)
     if is_superuser(connection):
-        removal = sql.SQL("SELECT cron.unschedule(jobid) FROM cron.job WHERE {}").format(ours)
         return len(connection.execute(removal).fetchall()), []
     return 0, [
         "jobs of pg_cron that somebody gave another name or role, if there are any: have a "
-        f"superuser run DELETE FROM cron.job WHERE {ours.as_string(connection)};"
+        f"superuser run {removal.as_string(connection)};"
     ]

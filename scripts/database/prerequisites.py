@@ -28,6 +28,9 @@ ROLES = {str(role): str(words) for _, role, words, _, _ in literal_rows("package
 API_ROLES = {
     str(role): limit for _, role, _, limit, _ in literal_rows("package_roles") if limit is not None
 }
+# The doctor of an older version lists sequences too that follow their tables: psql goes on.
+GIVE_BACK = """\
+    SELECT statement FROM analytics.doctor('installation') WHERE check_name = 'owners' \\gexec"""
 # Of the database that was looked at last: name, function, owner.
 _event_triggers: list[tuple[str, str, str]] = []
 # What statements of the tools rely on, whatever the database and the role have as defaults.
@@ -262,7 +265,7 @@ def refuse_broad_publications(connection: psycopg.Connection) -> None:
 
 
 def requirements(connection: psycopg.Connection, purpose: str) -> list[Requirement]:
-    """Return what the package needs for a purpose: roles, schemas, cancel or usage."""
+    """Return what the package needs for a purpose, as package_needs.sql names it."""
     needs = query("package_needs")
     return [
         _requirement(needs, statement)
@@ -401,8 +404,27 @@ def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
     return done
 
 
+def refuse_lost_owners(connection: psycopg.Connection) -> None:
+    """Stop where our objects are there and belong to somebody else, as a restore may leave them."""
+    owner = scalar(
+        connection,
+        "SELECT pg_get_userbyid(nspowner) FROM pg_class "
+        "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname = %s AND relname = 'migration_ledger'",
+        ENGINE_SCHEMA,
+    )
+    if owner not in (None, OWNER):
+        raise UserError(
+            f"teloo-analytics was restored without its owners (pg_restore --no-owner): its objects "
+            f"belong to {owner}; nothing was changed",
+            "Restore it with its owners. Or give them back, in psql, as a superuser, then try "
+            f"again:\n\n{GIVE_BACK}",
+        )
+
+
 def set_up_schema(connection: psycopg.Connection) -> list[str]:
     """Create our schemas and give their owner the rights on the database that it needs."""
+    refuse_lost_owners(connection)
     for schema in SCHEMAS:
         owner = scalar(
             connection,

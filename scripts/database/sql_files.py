@@ -30,6 +30,17 @@ _TOKEN = re.compile(
     r"""(?P<blank>(?:--[^\n]*|/\*.*?\*/|\s)+)|'(?:[^']|'')*'|"[^"]*"|[^'"/\s-]+|.""", re.DOTALL
 )
 _COMMENT_ON = re.compile(r"^COMMENT ON [^;']*? IS\s+(?:'(?:[^']|'')*'\s*)+;", re.MULTILINE)
+# The same, and one with a word for the linter. The checksums of migrations count that one as code.
+_COMMENT_TO_RUN = re.compile(
+    r"^COMMENT ON [^;']*? IS(?: --[^\n]*)?\s+(?:'(?:[^']|'')*'\s*)+;", re.MULTILINE
+)
+# What a migration makes, and takes away or renames.
+_MADE = re.compile(
+    r"^CREATE (?:UNLOGGED )?(?:TABLE|SEQUENCE|DOMAIN|TYPE) (?:IF NOT EXISTS )?"
+    r'(?P<name>\w+\.(?:\w+|"[^"]+"))'
+    r"|^DROP [^;]*;|^ALTER [A-Z ]+ \S+ (?:RENAME|SET SCHEMA) [^;]*;",
+    re.MULTILINE,
+)
 # How the file of a view declares the derived table that it defines.
 _DECLARATION = re.compile(
     r"^SELECT\s+kpi_engine\.declare_derived_table\(\s*(?:p_table_name\s*=>\s*)?'(\w+)'.*?\)\s*;",
@@ -90,7 +101,7 @@ class SqlFile:
 
     def comments(self) -> list[str]:
         """Return the COMMENT statements of the text."""
-        return [found[0] for found in _COMMENT_ON.finditer(self.sql)]
+        return [found[0] for found in _COMMENT_TO_RUN.finditer(self.sql)]
 
     def references(self) -> set[str]:
         """Return the names of objects that must exist before this one can."""
@@ -160,6 +171,19 @@ def load_migrations(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
         if versions.count(version) > 1:
             raise UserError(f"two files in {directory / 'migrations'} have number {version:04d}")
     return migrations
+
+
+def made_by(migrations: Iterable[SqlFile]) -> list[str]:
+    """Return the tables, sequences and types that migrations make and none takes away again."""
+    made: dict[str, None] = {}
+    for migration in migrations:
+        for statement in _MADE.finditer(migration.sql):
+            if statement["name"]:
+                made[statement["name"]] = None
+            else:
+                gone = [name for name in made if re.search(rf"{re.escape(name)}\b", statement[0])]
+                made = {name: None for name in made if name not in gone}
+    return list(made)
 
 
 def split_name(object_name: str) -> tuple[str, str]:

@@ -17,6 +17,22 @@ BEGIN
         RAISE WARNING '%', v_problem.message;
     END LOOP;
     FOR v_problem IN
+        SELECT pg_get_userbyid(pg_namespace.nspowner) AS owner
+        FROM pg_class
+        INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+        WHERE
+            pg_namespace.nspname = 'kpi_engine'
+            AND pg_class.relname = 'migration_ledger'
+            AND pg_get_userbyid(pg_namespace.nspowner) <> 'analytics_owner'
+    LOOP
+        RAISE EXCEPTION 'teloo-analytics was restored without its owners (pg_restore --no-owner): its objects belong to %; nothing was changed',
+            v_problem.owner
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Restore it with its owners. Or give them back, in psql, as a superuser: '
+                      'SELECT statement FROM analytics.doctor(''installation'') '
+                      'WHERE check_name = ''owners'' \gexec';
+    END LOOP;
+    FOR v_problem IN
         SELECT pg_namespace.nspname, pg_get_userbyid(pg_namespace.nspowner) AS owner
         FROM pg_namespace
         INNER JOIN kpi_engine.package_schemas() AS schema

@@ -20,6 +20,7 @@ BEGIN
     PERFORM pg_temp.release_meet('schemas', false);
 
     PERFORM set_config('role', 'analytics_owner', true);
+    PERFORM pg_temp.release_meet('usage of schemas', false);
     PERFORM pg_temp.release_read_ledger();
     IF pg_temp.release_changes_relations() THEN
         -- Before it locks one: a refresh writes to all of them, and people read them.

@@ -13,7 +13,10 @@ DECLARE
     v_refused text[];
 BEGIN
     SELECT * INTO STRICT v_run FROM pg_temp.release_run;
-    PERFORM set_config('role', v_run.migrator, true);
+    -- What a schema needs, its owner may give.
+    PERFORM set_config('role', CASE p_purpose
+        WHEN 'usage of schemas' THEN 'analytics_owner' ELSE v_run.migrator
+    END, true);
     FOREACH v_statement IN ARRAY ARRAY(
         SELECT needs.statement FROM pg_temp.release_needs(p_purpose, p_schema, p_tables) AS needs
         WHERE NOT needs.is_met

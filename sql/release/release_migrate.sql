@@ -8,7 +8,8 @@ DECLARE
     v_name text;
     v_text_checksum text;
     v_started_at timestamptz;
-    v_is_reworded boolean := false;
+    -- A restore may have left the comments out.
+    v_is_reworded boolean := obj_description('kpi_engine'::regnamespace, 'pg_namespace') IS NULL;
     v_is_applied boolean;
     v_is_validated boolean;
     v_missing text[];

@@ -221,6 +221,31 @@ def test_a_restore_without_our_data_is_recognised_and_installed_anew(
         assert view_differences(database, NOW) == []
 
 
+def test_a_restore_without_owners_is_recognised_and_the_doctor_gives_them_back(
+    working: Database, server: Server
+) -> None:
+    path = dump(working, working.url)
+    with restored(working, server, path, "--exit-on-error", "--no-owner") as database:
+        for command in (migrate, uninstall):
+            with pytest.raises(UserError, match="restored without its owners") as told:
+                command(database.url)
+            assert "\\gexec" in told.value.hint
+        rows = "FROM analytics.doctor('installation') WHERE check_name = 'owners'"
+        assert database.rows(
+            f"SELECT count(*) {rows} AND status = 'wrong' AND message LIKE '%of a superuser%'"
+        ) == database.rows(
+            "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace IN ("
+            "'analytics'::regnamespace, 'kpi_engine'::regnamespace, 'api'::regnamespace)"
+        )
+        # Each of them can be run.
+        database.execute(*(str(text) for (text,) in database.rows(f"SELECT statement {rows}")))
+        assert database.rows(f"SELECT status {rows}") == [("ok",)]
+        migrate(database.url)
+        assert migrate(database.url) == []
+        refresh(database, NOW)
+        assert view_differences(database, NOW) == []
+
+
 @pytest.mark.parametrize(
     "table",
     ["solicitud_facts_*", "month_*", "historica_facts_*", "*_facts_[ab]", "asesor_totals_*"],

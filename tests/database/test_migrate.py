@@ -19,9 +19,10 @@ import migrate as migrate_module
 import uninstall as uninstall_module
 from commandline.console import UserError
 from conftest import KPI_VIEWS, Database, Server
-from database.prerequisites import path_elements
+from database.prerequisites import ROLES, path_elements
 from database.sql_files import SQL_DIRECTORY, dependency_order, load_objects
 from development.demo_source import load_source_schema
+from doctor import diagnose
 from marketplace import load_schema_b
 from migrate import migrate
 from oracle_views import NINE
@@ -773,6 +774,76 @@ def test_uninstall_leaves_no_trace_and_the_source_as_it_was(source: Database) ->
     assert source.rows(grants_query) == grants
     assert uninstall(source.url) is None
     assert uninstall_module.main(["--database-url", source.url]) == 0
+
+
+def test_comments_and_the_use_of_schemas_that_a_restore_left_out_come_back(
+    source: Database,
+) -> None:
+    """As after pg_restore --no-comments --no-privileges."""
+    migrate(source.url)
+    with_comments = [row for row in catalog(source) if row[0] != "schema"]
+    grants = (
+        "SELECT nspname, grantee::regrole::text, privilege_type "
+        "FROM pg_namespace CROSS JOIN aclexplode(nspacl) WHERE nspname IN "
+        "('analytics', 'kpi_engine', 'api') ORDER BY 1, 2, 3"
+    )
+    with_grants = source.rows(grants)
+    lose(source)
+    assert source.rows("SELECT view_name FROM kpi_engine.declared_totals()") == []
+    for check in ("objects", "what they need"):
+        ((status, fixes),) = source.rows(
+            "SELECT status, array_agg(fix) "
+            f"FROM kpi_engine.doctor_check('{check}'), unnest(fixes) AS fix GROUP BY 1"
+        )
+        assert status == "wrong"
+        expected = "-- $ make migrate" if check == "objects" else "GRANT USAGE ON SCHEMA"
+        assert str(fixes).count(expected) == (1 if check == "objects" else 11)
+    changes = migrate(source.url)
+    assert "GRANT USAGE ON SCHEMA analytics TO analytics_lector" in changes
+    assert [row for row in catalog(source) if row[0] != "schema"] == with_comments
+    assert source.rows(grants) == with_grants
+    assert migrate(source.url) == []
+
+
+def lose(database: Database) -> None:
+    """Take all comments of our schemas away, and the rights of our roles to use them."""
+    schemas = "analytics, kpi_engine, api"
+    roles = ", ".join(role for role in ROLES if role != "analytics_owner")
+    database.execute(
+        f"REVOKE USAGE ON SCHEMA {schemas} FROM {roles}",
+        "SET allow_system_table_mods = on; DELETE FROM pg_description WHERE objoid IN ("
+        f"{OURS.format(schemas=schemas)}); RESET allow_system_table_mods",
+    )
+
+
+OURS = """
+    SELECT oid FROM pg_class WHERE relnamespace::regnamespace::text = ANY ('{{{schemas}}}')
+    UNION ALL
+    SELECT oid FROM pg_proc WHERE pronamespace::regnamespace::text = ANY ('{{{schemas}}}')
+    UNION ALL
+    SELECT oid FROM pg_namespace WHERE nspname = ANY ('{{{schemas}}}')
+"""
+
+
+def test_what_only_a_migration_makes_is_named_when_it_is_gone(source: Database) -> None:
+    migrate(source.url)
+    source.execute("DROP SCHEMA api CASCADE", "DROP TABLE kpi_engine.notes CASCADE")
+    before = catalog(source)
+    with pytest.raises(
+        UserError, match=r'^api\."text/plain", .*, kpi_engine\.notes are gone'
+    ) as refused:
+        migrate(source.url)
+    assert "make uninstall; make migrate" in refused.value.hint
+    assert catalog(source) == before
+    (files,) = [
+        found
+        for check, _, found in diagnose(source.url, with_counts=False, timeout=60)
+        if check.name == "files"
+    ]
+    assert any("kpi_engine.notes" in finding.message for finding in files)
+    assert any("make uninstall" in fix.command for finding in files for fix in finding.fixes)
+    assert uninstall(source.url) is not None
+    assert migrate(source.url)
 
 
 def test_uninstall_refuses_to_drop_what_is_not_ours(source: Database) -> None:

@@ -21,6 +21,7 @@ DECLARE
     v_path constant text := coalesce(kpi_engine.database_search_path(), p_default_path);
     v_moves text[];
     v_older text;
+    v_is_well boolean;
 BEGIN
     CASE p_check
         WHEN 'data' THEN
@@ -67,7 +68,32 @@ BEGIN
                         ELSE to_regclass(ledger.full_name) IS NULL
                     END
                 ORDER BY ledger.full_name;
-            IF NOT FOUND THEN
+            v_is_well := NOT FOUND;
+            RETURN QUERY
+                SELECT
+                    'wrong',
+                    format(
+                        '%s view(s) have no COMMENT, such as %s (a restore without comments?): the '
+                        'catalogue and the gate read those of the KPI views',
+                        count(*), min(silent.identity)
+                    ),
+                    ARRAY['-- $ make migrate']
+                FROM (
+                    SELECT pg_class.oid::regclass::text AS identity
+                    FROM pg_class
+                    INNER JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+                    INNER JOIN kpi_engine.package_schemas() AS ours
+                        ON ours.schema_name = pg_namespace.nspname
+                    INNER JOIN analytics.migration_ledger AS ledger
+                        ON ledger.name IN (
+                            pg_class.relname, format('%s.%s', pg_namespace.nspname, pg_class.relname)
+                        )
+                    WHERE
+                        pg_class.relkind IN ('v', 'm')
+                        AND obj_description(pg_class.oid, 'pg_class') IS NULL
+                ) AS silent
+                HAVING count(*) > 0;
+            IF v_is_well AND NOT FOUND THEN
                 RETURN QUERY
                     SELECT
                         'ok',
@@ -107,11 +133,17 @@ BEGIN
                 SELECT
                     CASE
                         WHEN object.kind IN ('MATERIALIZED VIEW', 'SCHEMA') THEN 'wrong'
+                        WHEN object.is_definer AND pg_roles.rolsuper THEN 'wrong'
                         ELSE 'warning'
                     END,
                     format(
-                        '%s %s belongs to %s: analytics_owner can''t refresh or change it',
-                        lower(object.kind), object.identity, pg_get_userbyid(object.owner)
+                        '%s %s belongs to %s: %s',
+                        lower(object.kind), object.identity, pg_get_userbyid(object.owner),
+                        CASE
+                            WHEN object.is_definer AND pg_roles.rolsuper
+                                THEN 'it runs with the rights of a superuser, whoever calls it'
+                            ELSE 'analytics_owner can''t refresh or change it'
+                        END
                     ),
                     ARRAY[format(
                         'ALTER %s %s OWNER TO analytics_owner;', object.kind, object.identity
@@ -127,27 +159,51 @@ BEGIN
                         END AS kind,
                         pg_class.oid::regclass::text AS identity,
                         pg_class.relowner AS owner,
-                        pg_class.relnamespace AS schema
+                        pg_class.relnamespace AS schema,
+                        false AS is_definer
                     FROM pg_class
-                    WHERE pg_class.relkind IN ('m', 'v', 'S', 'f', 'r', 'p')
+                    WHERE
+                        pg_class.relkind IN ('m', 'v', 'S', 'f', 'r', 'p')
+                        -- A sequence of a column follows its table.
+                        AND NOT EXISTS (
+                            SELECT FROM pg_depend
+                            WHERE
+                                pg_class.relkind = 'S'
+                                AND pg_depend.objid = pg_class.oid
+                                AND pg_depend.classid = 'pg_class'::regclass
+                                AND pg_depend.deptype IN ('a', 'i')
+                        )
+                    UNION ALL
+                    SELECT
+                        'TYPE',
+                        pg_type.oid::regtype::text,
+                        pg_type.typowner,
+                        pg_type.typnamespace,
+                        false
+                    FROM pg_type
+                    LEFT JOIN pg_class ON pg_class.oid = pg_type.typrelid
+                    WHERE pg_type.typtype IN ('d', 'e', 'r') OR pg_class.relkind = 'c'
                     UNION ALL
                     SELECT
                         'ROUTINE',
                         pg_proc.oid::regprocedure::text,
                         pg_proc.proowner,
-                        pg_proc.pronamespace
+                        pg_proc.pronamespace,
+                        pg_proc.prosecdef
                     FROM pg_proc
                     UNION ALL
                     SELECT
                         'SCHEMA',
                         quote_ident(pg_namespace.nspname),
                         pg_namespace.nspowner,
-                        pg_namespace.oid
+                        pg_namespace.oid,
+                        false
                     FROM pg_namespace
                 ) AS object
                 INNER JOIN pg_namespace ON pg_namespace.oid = object.schema
                 INNER JOIN kpi_engine.package_schemas() AS ours
                     ON ours.schema_name = pg_namespace.nspname
+                LEFT JOIN pg_roles ON pg_roles.oid = object.owner
                 WHERE pg_get_userbyid(object.owner) <> 'analytics_owner'
                 ORDER BY object.kind, object.identity;
         WHEN 'derived tables' THEN
@@ -179,7 +235,7 @@ $doctor_installation$;
 COMMENT ON FUNCTION kpi_engine.doctor_installation(text, text) IS
 'Makes one check of group installation of analytics.doctor(): status, message, fixes. The checks:
 data: our own tables have their rows; a restore may have left them empty
-objects: each object that make migrate created exists
+objects: each object that make migrate created exists, and each view has its COMMENT
 search_path: the database finds schema analytics, and no older object has one of our names
 owners: our objects belong to analytics_owner
 derived tables: something reads each table of totals

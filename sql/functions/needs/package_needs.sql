@@ -1,9 +1,10 @@
 -- Lists what the roles and schemas of the package need, and whether they have it.
 --
 -- Invariant: one row for each need, met or not, in an order in which the statements can run. roles
--- and schemas: nothing works without them. cancel: a tick can cancel each refresh over its maximum
--- time. usage: calls of the HTTP API are counted. migrate runs this query from the file before
--- anything is installed, so a missing role or schema is an unmet need.
+-- and schemas: nothing works without them. usage of schemas: migrations gave it; a restore without
+-- rights loses it. cancel: a tick can cancel each refresh over its maximum time. usage: calls of
+-- the HTTP API are counted. migrate runs this query from the file before anything is installed, so
+-- a missing role or schema is an unmet need.
 
 CREATE OR REPLACE FUNCTION kpi_engine.package_needs()
 RETURNS TABLE (purpose text, is_met boolean, statement text)
@@ -83,6 +84,39 @@ AS $package_needs$
         UNION ALL
         SELECT
             5,
+            wanted.place,
+            'usage of schemas',
+            coalesce(has_schema_privilege(
+                to_regrole(wanted.role_name)::oid, pg_namespace.oid, 'USAGE'
+            ), false),
+            format('GRANT USAGE ON SCHEMA %I TO %I', pg_namespace.nspname, wanted.role_name)
+        FROM (
+            VALUES
+            (1, 'analytics', 'analytics_owner'),
+            (2, 'analytics', 'analytics_lector'),
+            (3, 'analytics', 'analytics_operador'),
+            (4, 'analytics', 'analytics_scheduler'),
+            (5, 'analytics', 'analytics_anon'),
+            (6, 'kpi_engine', 'analytics_owner'),
+            (7, 'kpi_engine', 'analytics_operador'),
+            (8, 'kpi_engine', 'analytics_scheduler'),
+            (9, 'kpi_engine', 'analytics_hub'),
+            (10, 'api', 'analytics_owner'),
+            (11, 'api', 'analytics_anon'),
+            (12, 'api', 'analytics_lector'),
+            (13, 'api', 'analytics_operador'),
+            (14, 'api', 'analytics_authenticator')
+        ) AS wanted (place, schema_name, role_name)
+        INNER JOIN pg_namespace ON pg_namespace.nspname = wanted.schema_name
+        WHERE EXISTS (
+            SELECT FROM pg_class
+            WHERE
+                pg_class.relname = 'migration_ledger'
+                AND pg_class.relnamespace = to_regnamespace('kpi_engine')
+        )
+        UNION ALL
+        SELECT
+            6,
             1,
             'cancel',
             coalesce(
@@ -91,7 +125,7 @@ AS $package_needs$
             'GRANT pg_signal_backend TO analytics_owner'
         UNION ALL
         SELECT
-            6,
+            7,
             1,
             'usage',
             EXISTS (
@@ -113,7 +147,7 @@ AS $package_needs$
 $package_needs$;
 
 COMMENT ON FUNCTION kpi_engine.package_needs() IS
-'What the package needs around its objects, by purpose (roles, schemas, cancel, usage): whether '
-'it is met, and the statement that meets it. Internal to the doctor and migrate.';
+'What the package needs around its objects, by purpose (roles, schemas, usage of schemas, cancel, '
+'usage): whether it is met, and the statement that meets it. Internal to the doctor and migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.package_needs() FROM public;

@@ -21,9 +21,11 @@ BEGIN
     IF v_file.kind <> 'migration' THEN
         PERFORM pg_temp.release_forget_comments(p_name, v_file.kind);
     END IF;
+    -- What was written here: nobody has noted where its COMMENTs are. The code is the same.
     IF v_file.kind = 'api view' THEN
-        -- It was written here: nobody has noted where its COMMENTs are. The code is the same.
         PERFORM pg_temp.release_execute(p_name);
+    ELSIF v_file.kind = 'source view' THEN
+        EXECUTE substring(v_file.contents FROM $text$COMMENT ON [^']* IS '(?:[^']|'')*';$text$);
     END IF;
     PERFORM set_config('search_path', 'analytics, pg_catalog, pg_temp', true);
     FOR v_place IN 1 .. cardinality(v_file.comment_starts) LOOP
