@@ -228,8 +228,15 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
     (
         "owners",
         ["ALTER FUNCTION analytics.explain_refresh() OWNER TO postgres"],
+        "wrong",
+        "belongs to postgres: it runs with the rights of a superuser",
+        [],
+    ),
+    (
+        "owners",
+        ["ALTER FUNCTION analytics.city_key(text) OWNER TO postgres"],
         "warning",
-        "belongs to postgres",
+        "belongs to postgres: analytics_owner can't",
         [],
     ),
     ("attributes", ["ALTER ROLE analytics_owner LOGIN"], "wrong", "may log in", []),
@@ -246,6 +253,20 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
         "has expired",
         [],
     ),
+    (
+        "attributes",
+        ["ALTER ROLE analytics_scheduler SET statement_timeout = '1ms'"],
+        "warning",
+        "has statement_timeout=1ms",
+        ["ALTER ROLE analytics_scheduler RESET statement_timeout"],
+    ),
+    (
+        "attributes",
+        ["ALTER ROLE analytics_scheduler IN DATABASE clinic SET statement_timeout = 5000"],
+        "warning",
+        "has statement_timeout=5000",
+        ["ALTER ROLE analytics_scheduler IN DATABASE clinic RESET ALL"],
+    ),
     ("memberships", ["GRANT analytics_owner TO analytics_lector"], "wrong", "analytics_owner", []),
     ("memberships", ["GRANT pg_read_all_data TO analytics_scheduler"], "wrong", "read_all", []),
     (
@@ -253,6 +274,20 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
         ["REVOKE analytics_anon FROM analytics_authenticator"],
         "wrong",
         "GRANT",
+        [],
+    ),
+    (
+        "what they need",
+        ["REVOKE USAGE ON SCHEMA analytics FROM analytics_lector, analytics_anon"],
+        "wrong",
+        "GRANT USAGE ON SCHEMA analytics",
+        [],
+    ),
+    (
+        "objects",
+        ["COMMENT ON MATERIALIZED VIEW analytics.mv_ranking_asesores IS NULL"],
+        "wrong",
+        "1 view(s) have no COMMENT",
         [],
     ),
     (
@@ -660,6 +695,13 @@ def test_failed_view_and_its_error_are_shown(patient: Database) -> None:
     report = examine(patient)
     assert "division by zero (SQLSTATE 22012)" in report.findings("last runs")[0]["message"]
     assert any("refresh_failed" in found["message"] for found in report.findings("health"))
+    # What the gate holds, another refresh holds again.
+    held = "UPDATE kpi_engine.refresh_log SET error_sqlstate = '{}' WHERE error_sqlstate = '{}'"
+    patient.execute(held.format("TA001", "22012"))
+    [finding] = findings_of(patient, "last runs")
+    assert finding["status"] == "warning"
+    assert [fix["run"] for fix in finding["fixes"]] == ["advice"]
+    patient.execute(held.format("22012", "TA001"))
     patient.execute("DROP MATERIALIZED VIEW analytics.mv_rota")
     mend(patient, "last runs", report)
     assert examine(patient).code == 0
@@ -1084,6 +1126,28 @@ def test_jobs_are_seen_by_who_may_act_as_their_role_and_is_no_superuser(
         cron_clinic.execute(
             "SELECT cron.alter_job(jobid, active := true) FROM cron.job", "DROP ROLE duena"
         )
+
+
+@pytest.mark.system_only("pg_cron")
+def test_missing_ticks_are_explained_as_far_as_the_caller_sees(cron_clinic: Database) -> None:
+    cron_clinic.execute("CALL analytics.tick()")
+    wait_for_no_findings(cron_clinic, "pg_cron")
+    with cron_clinic.connect(autocommit=False) as keeper:
+        keeper.execute("LOCK TABLE kpi_engine.tick_lock IN EXCLUSIVE MODE")
+        cron_clinic.execute(
+            "UPDATE kpi_engine.scheduler_state SET last_tick_at = now() - interval '10 minutes'"
+        )
+        [finding] = findings_of(cron_clinic, "pg_cron")
+        assert "no tick for 3 minutes: job" in finding["message"]
+        [health] = [
+            found
+            for found in findings_of(cron_clinic, "health")
+            if "scheduler_down" in found["message"]
+        ]
+    assert health["message"].endswith(": see check pg_cron")
+    assert [fix["run"] for fix in health["fixes"]] == ["sql"]
+    cron_clinic.execute("CALL analytics.tick()")
+    wait_for_no_findings(cron_clinic, "pg_cron")
 
 
 @pytest.mark.system_only("pg_cron")

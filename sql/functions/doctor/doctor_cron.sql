@@ -20,6 +20,8 @@ DECLARE
     v_role_before constant text := current_setting('role');
     v_role text;
     v_ticks boolean;
+    v_is_down boolean;
+    v_reason text;
     v_home text;
     v_elsewhere text[];
 BEGIN
@@ -28,7 +30,8 @@ BEGIN
         RETURN;
     END IF;
     SELECT installation.cron_role INTO v_role FROM kpi_engine.installation;
-    SELECT kpi_engine.scheduler_is_running() AND scheduler_state.last_tick_at IS NOT NULL INTO v_ticks
+    v_is_down := NOT kpi_engine.scheduler_is_running();
+    SELECT NOT v_is_down AND scheduler_state.last_tick_at IS NOT NULL INTO v_ticks
     FROM analytics.scheduler_state;
     BEGIN
         v_home := coalesce(current_setting('cron.database_name', true), current_database());
@@ -40,9 +43,27 @@ BEGIN
         IF NOT v_is_superuser AND to_regrole(quote_ident(v_role)) IS NOT NULL THEN
             PERFORM set_config('role', v_role, true);
         END IF;
+        IF v_is_down
+            AND has_function_privilege('analytics.scheduler_down_reason()', 'EXECUTE') THEN
+            v_reason := analytics.scheduler_down_reason();
+        END IF;
         RETURN QUERY
             SELECT found.*
             FROM kpi_engine.cron_problems(current_database(), v_role, v_ticks) AS found;
+        -- The jobs may look well, and yet no tick comes.
+        RETURN QUERY
+            SELECT
+                'wrong',
+                'no tick for 3 minutes: ' || v_reason,
+                ARRAY[
+                    'TABLE cron.job_run_details ORDER BY runid DESC LIMIT 10;  -- the last runs'
+                ]
+            WHERE
+                v_reason IS NOT NULL
+                AND NOT EXISTS (
+                    SELECT FROM kpi_engine.cron_problems(current_database(), v_role, v_ticks) AS found
+                    WHERE found.status <> 'ok'
+                );
         PERFORM set_config('role', v_role_before, true);
         RETURN;
     END IF;

@@ -32,17 +32,26 @@ BEGIN
             RETURN QUERY
                 SELECT
                     CASE health.severity WHEN 'unhealthy' THEN 'wrong' ELSE 'warning' END,
-                    format('%s: %s', health.problem, health.message),
+                    format(
+                        '%s: %s', health.problem,
+                        -- analytics_owner sees nothing of pg_cron. The caller may see more.
+                        regexp_replace(
+                            health.message, ': role \S+ (may not look into|sees no job of) pg_cron.*',
+                            ': see check pg_cron'
+                        )
+                    ),
                     CASE
                         WHEN health.problem IN (
                             'never_populated', 'stale', 'aging', 'refresh_failed', 'missed_slot',
                             'drift'
                         ) THEN ARRAY[c_refresh]
-                        WHEN health.problem = 'scheduler_down' THEN ARRAY[
+                        WHEN health.problem <> 'scheduler_down' THEN ARRAY[]::text[]
+                        WHEN EXISTS (SELECT FROM pg_extension WHERE pg_extension.extname = 'pg_cron')
+                            THEN ARRAY['SELECT * FROM analytics.doctor(''schedule'');']
+                        ELSE ARRAY[
                             '-- $ make scheduler  # where there is no pg_cron, as a service; else '
                             || 'see check pg_cron'
                         ]
-                        ELSE ARRAY[]::text[]
                     END
                 FROM analytics.health_problems() AS health
                 -- These have a check of their own, which says more.
@@ -58,18 +67,38 @@ BEGIN
             LIMIT 1;
             RETURN QUERY
                 SELECT
-                    'wrong',
+                    CASE
+                        WHEN refresh_log.error_sqlstate = 'TA001' THEN 'warning'
+                        ELSE 'wrong'
+                    END,
                     format(
                         '%s failed in run %s: %s (SQLSTATE %s)',
                         coalesce(refresh_log.view_name, 'the run'), v_run.run_id,
                         refresh_log.error_message, refresh_log.error_sqlstate
                     ),
-                    ARRAY[c_refresh]
+                    CASE
+                        WHEN refresh_log.error_sqlstate = 'TA001' THEN ARRAY[
+                            '-- The gate would hold it again. Mend the data, or accept it: check '
+                            || 'health has the statement. Then refresh.'
+                        ]
+                        ELSE ARRAY[c_refresh]
+                    END
                 FROM analytics.refresh_log
                 WHERE
                     v_run.refresh_status = 'ERROR'
                     AND refresh_log.run_id = v_run.run_id
                     AND refresh_log.refresh_status = 'ERROR'
+                    -- A failed view says more than its run.
+                    AND (
+                        refresh_log.view_name IS NOT NULL
+                        OR NOT EXISTS (
+                            SELECT FROM analytics.refresh_log AS failed
+                            WHERE
+                                failed.run_id = v_run.run_id
+                                AND failed.view_name IS NOT NULL
+                                AND failed.refresh_status = 'ERROR'
+                        )
+                    )
                 ORDER BY refresh_log.log_id;
             RETURN QUERY
                 SELECT

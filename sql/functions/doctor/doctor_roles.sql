@@ -86,6 +86,38 @@ BEGIN
                 WHERE problem.is_there
                 ORDER BY wanted.place, problem.place;
             RETURN QUERY
+                SELECT
+                    'warning',
+                    format(
+                        'role analytics_scheduler has %s: a tick or a refresh of pg_cron that takes '
+                        'longer is cancelled, each time again', limits.setting
+                    ),
+                    ARRAY[format(
+                        'ALTER ROLE analytics_scheduler%s SET %s = 0;',
+                        ' IN DATABASE ' || quote_ident(pg_database.datname),
+                        split_part(limits.setting, '=', 1)
+                    )]
+                FROM pg_db_role_setting
+                LEFT JOIN pg_database ON pg_database.oid = pg_db_role_setting.setdatabase
+                CROSS JOIN unnest(pg_db_role_setting.setconfig) AS limits (setting)
+                CROSS JOIN LATERAL (
+                    -- A number alone is of milliseconds.
+                    SELECT regexp_replace(
+                        split_part(limits.setting, '=', 2), '^(\d+)$', '\1ms'
+                    )::interval AS value
+                    WHERE
+                        limits.setting ~ '^(statement|transaction|idle_in_transaction_session)_timeout='
+                ) AS time
+                WHERE
+                    pg_db_role_setting.setrole = to_regrole('analytics_scheduler')
+                    AND (
+                        pg_database.oid IS NULL OR pg_database.datname = current_database()
+                    )
+                    AND time.value > interval '0'
+                    AND time.value < make_interval(
+                        mins => greatest(analytics.setting('refresh_max_minutes')::integer, 1)
+                    );
+            RETURN QUERY
                 SELECT 'ok', format('%s roles', count(*)), ARRAY[]::text[]
                 FROM kpi_engine.package_roles() AS roles
                 INNER JOIN pg_roles ON pg_roles.rolname = roles.role_name;
@@ -128,7 +160,9 @@ BEGIN
                     'not in force: ' || need.statement,
                     ARRAY[need.statement || ';']
                 FROM kpi_engine.package_needs() AS need
-                WHERE NOT need.is_met AND need.purpose IN ('roles', 'schemas');
+                WHERE
+                    NOT need.is_met
+                    AND need.purpose IN ('roles', 'schemas', 'usage of schemas');
         WHEN 'right to cancel' THEN
             RETURN QUERY
                 SELECT
@@ -222,7 +256,7 @@ $doctor_roles$;
 
 COMMENT ON FUNCTION kpi_engine.doctor_roles(text) IS
 'Makes one check of group roles of analytics.doctor(): status, message, fixes. The checks:
-attributes: each role has the attributes that it needs, and no others
+attributes: each role has the attributes that it needs, and no others; no limit ends scheduled jobs
 memberships: our roles are members of no other role
 what they need: each right that the package needs is granted
 right to cancel: analytics_owner may cancel a refresh that another role started
