@@ -114,9 +114,11 @@ BEGIN
                         pg_database.oid IS NULL OR pg_database.datname = current_database()
                     )
                     AND time.value > interval '0'
-                    AND time.value < make_interval(
-                        mins => greatest(analytics.setting('refresh_max_minutes')::integer, 1)
-                    );
+                    -- A restore may have left the settings out.
+                    AND time.value < make_interval(mins => greatest(1, (
+                        SELECT settings.value::integer FROM kpi_engine.settings
+                        WHERE settings.name = 'refresh_max_minutes'
+                    )));
             RETURN QUERY
                 SELECT 'ok', format('%s roles', count(*)), ARRAY[]::text[]
                 FROM kpi_engine.package_roles() AS roles
