@@ -554,10 +554,10 @@ def made_once(database: Database, key: str, make: Callable[[Database], object]) 
         MADE[database.cluster.name, key] = template
     copy(database, template)
     if database.rows("SELECT to_regclass('kpi_engine.engine_state') IS NOT NULL") == [(True,)]:
-        # As migrate does in a database that was restored.
+        # As a refresh does in a database that was copied.
         database.execute(
-            "SET ROLE analytics_owner; SELECT kpi_engine.settle_source(); "
-            "SELECT kpi_engine.recognize_database()"
+            "SET ROLE analytics_owner; SELECT kpi_engine.recognize_database(); "
+            "SELECT kpi_engine.settle_source()"
         )
 
 

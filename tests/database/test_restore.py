@@ -1,17 +1,19 @@
-"""Backup and restore: a dump keeps everything working, and nothing is computed again."""
+"""Backup and restore: a dump keeps everything working, and one refresh computes all again."""
 
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from capture import test_capture
 from cluster import Cluster, connection_environment
-from conftest import TEST_SETTINGS, Database, Server, install, made_once
+from conftest import TEST_SETTINGS, Database, Server, copy, install, made_once
 from health.test_problems import RUNBOOK
-from marketplace import change, fill
+from marketplace import SMALL, change, fill
 from migrate import migrate
 from sequences import refresh, view_differences
 from source_indexes import build_missing
@@ -19,6 +21,7 @@ from source_indexes import build_missing
 SERVERS_TAKE_TURNS = True
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
+RESTORED = ("full", "restored from a dump")
 
 
 def program(cluster: Cluster, url: str, name: str, *arguments: str | Path) -> str:
@@ -70,6 +73,9 @@ def make_working(database: Database) -> None:
     writes(database, 9)
 
 
+awards = test_capture.awards
+
+
 @pytest.fixture
 def dump(working: Database) -> Iterator[Path]:
     path = working.cluster.location / f"{working.name}.dump"
@@ -107,11 +113,14 @@ def history(database: Database) -> dict[str, object]:
 
 
 def check_restored(database: Database) -> None:
-    """What waited is applied, later writes are captured, nothing is computed again."""
-    assert database.rows("SELECT DISTINCT mode FROM analytics.explain_refresh()", today=NOW) == [
-        ("incremental",)
-    ]
-    assert refresh(database, NOW)[0] == "incremental"
+    """Everything is computed again once. Later writes are captured."""
+    explained = "SELECT DISTINCT mode, mode_reason FROM analytics.explain_refresh()"
+    assert database.rows(explained, today=NOW) == [RESTORED]
+    assert refresh(database, NOW) == RESTORED
+    check_working(database)
+
+
+def check_working(database: Database) -> None:
     assert view_differences(database, NOW) == []
     writes(database, 10)
     assert refresh(database, NOW)[0] == "incremental"
@@ -154,8 +163,7 @@ def test_over_itself_everything_is_computed_again(working: Database, dump: Path)
     program(working.cluster, working.url, "pg_restore", *options, "-d", working.name, dump)
     assert refresh(working, NOW)[0] == "full"
     assert view_differences(working, NOW) == []
-    writes(working, 12)
-    check_restored(working)
+    check_working(working)
 
 
 def test_into_another_server(working: Database, dump: Path) -> None:
@@ -210,3 +218,150 @@ def test_triggers_made_anew_in_the_same_database_still_mean_a_rebuild(working: D
     working.execute("CALL analytics.apply_change_capture()")
     assert refresh(working, NOW)[0] == "full"
     assert view_differences(working, NOW) == []
+
+
+# -- what happened on the way --------------------------------------------------------------------
+
+UPDATE = "UPDATE public.ofertas SET monto_total = monto_total * 2"
+# Past the triggers of the package, and then as they were.
+PAST_TRIGGERS = f"""
+ALTER TABLE public.ofertas DISABLE TRIGGER USER;
+{UPDATE};
+DO $$
+DECLARE
+    v_trigger text;
+BEGIN
+    FOR v_trigger IN
+        SELECT tgname FROM pg_trigger
+        WHERE tgrelid = 'public.ofertas'::regclass AND NOT tgisinternal
+    LOOP
+        EXECUTE format('ALTER TABLE public.ofertas ENABLE ALWAYS TRIGGER %I', v_trigger);
+    END LOOP;
+END
+$$
+"""
+
+
+@contextmanager
+def new_database(server: Server) -> Iterator[Database]:
+    name = server.new_name("restored")
+    with server.janitor(name):
+        yield Database(server.cluster, name)
+
+
+@contextmanager
+def copied(server: Server, database: Database) -> Iterator[Database]:
+    """A copy of the files, which no refresh or tick has seen yet."""
+    with new_database(server) as made:
+        copy(made, database.name)
+        yield made
+
+
+def test_rows_changed_between_the_sections_of_a_restore(
+    working: Database, dump: Path, server: Server
+) -> None:
+    with new_database(server) as restored:
+        into = ("--exit-on-error", "-d", restored.name, dump)
+        restored.execute("SELECT 1")
+        program(
+            working.cluster,
+            restored.url,
+            "pg_restore",
+            "--section=pre-data",
+            "--section=data",
+            *into,
+        )
+        restored.execute(UPDATE)
+        program(working.cluster, restored.url, "pg_restore", "--section=post-data", *into)
+        check_restored(restored)
+
+
+def test_rows_left_out_by_options_of_the_dump(working: Database, server: Server) -> None:
+    path = working.cluster.location / f"{working.name}.part.dump"
+    table = "--exclude-table-data=public.adjudicaciones_repuesto"
+    program(working.cluster, working.url, "pg_dump", "-Fc", table, "-f", path)
+    with new_database(server) as restored:
+        restored.execute("SELECT 1")
+        program(working.cluster, restored.url, "pg_restore", "-d", restored.name, path)
+        restored.execute("CALL analytics.tick()")
+        assert refresh(restored, NOW) == RESTORED
+        assert view_differences(restored, NOW) == []
+    path.unlink()
+
+
+def test_a_copy_of_the_files_goes_on(working: Database, server: Server) -> None:
+    with copied(server, working) as made:
+        assert refresh(made, NOW)[0] == "incremental"
+        check_working(made)
+
+
+def test_triggers_switched_off_in_a_copy_before_its_first_tick(
+    working: Database, server: Server
+) -> None:
+    with copied(server, working) as made:
+        made.execute(PAST_TRIGGERS, "CALL analytics.tick()")
+        assert refresh(made, NOW)[0] == "full"
+        assert view_differences(made, NOW) == []
+
+
+@pytest.mark.parametrize("where", ["dump", "copy"])
+def test_a_partition_that_went_before_the_next_tick(
+    system_server: Server, awards: Database, where: str
+) -> None:
+    refresh(awards, NOW)
+    detach = "ALTER TABLE public.adjudicaciones_repuesto DETACH PARTITION public.upper"
+    if where == "copy":
+        with copied(system_server, awards) as made:
+            made.execute(detach, "DROP TABLE public.upper", "CALL analytics.tick()")
+            refresh(made, NOW)
+            assert view_differences(made, NOW) == []
+        return
+    path = awards.cluster.location / f"{awards.name}.dump"
+    awards.execute(detach)
+    program(awards.cluster, awards.url, "pg_dump", "-Fc", "-f", path)
+    with new_database(system_server) as restored:
+        restored.execute("SELECT 1")
+        program(awards.cluster, restored.url, "pg_restore", "-d", restored.name, path)
+        restored.execute("CALL analytics.tick()")
+        assert refresh(restored, NOW) == RESTORED
+        assert view_differences(restored, NOW) == []
+    path.unlink()
+
+
+def test_values_renamed_in_a_copy_are_an_error_as_ever(
+    system_server: Server, system_database: Database
+) -> None:
+    install(system_database, "B")
+    with system_database.session() as connection:
+        fill(connection, 7, "B", TODAY, size=SMALL)
+    refresh(system_database, NOW)
+    swap = "ALTER TYPE teloo.estado_oferta RENAME VALUE '{}' TO '{}'"
+    names = ("GANADORA", "NO_SELECCIONADA")
+    with copied(system_server, system_database) as made:
+        made.execute(
+            swap.format(names[0], "x"),
+            swap.format(names[1], names[0]),
+            swap.format("x", names[1]),
+            "CALL analytics.tick()",
+        )
+        with pytest.raises(AssertionError, match="is called 'NO_SELECCIONADA' now"):
+            refresh(made, NOW)
+
+
+def test_a_database_with_another_locale_is_refused(
+    working: Database, dump: Path, server: Server
+) -> None:
+    postgres = Database(server.cluster, "postgres")
+    restored = Database(server.cluster, server.new_name("ascii"))
+    postgres.execute(f"CREATE DATABASE {restored.name} LOCALE 'C' TEMPLATE template0")
+    try:
+        program(working.cluster, restored.url, "pg_restore", "-d", restored.name, dump)
+        restored.execute("CALL analytics.tick()")
+        with restored.session() as connection:
+            rows = connection.execute(
+                "SELECT refresh_status, error_message FROM analytics.refresh_all_mv()"
+            ).fetchall()
+        assert {status for status, _ in rows} == {"ERROR"}
+        assert "CITROËN and citroën would be two brands" in rows[-1][1]
+    finally:
+        postgres.execute(f"DROP DATABASE {restored.name} WITH (FORCE)")

@@ -20,8 +20,8 @@ BEGIN
     END IF;
     PERFORM kpi_engine.note_unnoted_changes();
     IF NOT kpi_engine.is_settled() THEN
-        PERFORM kpi_engine.settle_source();
         PERFORM kpi_engine.recognize_database();
+        PERFORM kpi_engine.settle_source();
         -- This comes before the check: a change during the check shows the next time.
         v_relations := ARRAY(
             SELECT captured_tables.relation FROM kpi_engine.captured_tables()

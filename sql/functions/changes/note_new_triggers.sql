@@ -1,10 +1,9 @@
 -- Notes that triggers of change capture are new on these tables: changes before them were missed.
 --
 -- Invariant: the next refresh computes everything again, also if the database is copied or moved
--- before it. (In another database kpi_engine.recognize_database() takes the triggers that it finds
--- for those of a dump.) It is called in the transaction that creates them, so no write comes in
--- between. Nothing is noted before the first refresh, and nothing for a partition that had no
--- triggers: kpi_engine.settle_capture() notes its rows.
+-- before it. It is called in the transaction that creates them, so no write comes in between.
+-- Nothing is noted before the first refresh, and nothing for a partition that had no triggers:
+-- kpi_engine.settle_capture() notes its rows.
 -- SECURITY DEFINER: the owner of the operational tables may have no right on the log.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_new_triggers(p_relations oid[])

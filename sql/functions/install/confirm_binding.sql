@@ -10,18 +10,10 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $confirm_binding$
 DECLARE
-    v_is_other boolean := false;
+    v_is_other boolean;
 BEGIN
-    IF (
-        SELECT engine_state.database_identity <> kpi_engine.database_identity()
-        FROM kpi_engine.engine_state
-    ) THEN
-        -- Restored from a dump: the tables have other numbers and are the same.
-        PERFORM kpi_engine.settle_source();
-        PERFORM kpi_engine.recognize_database();
-    ELSE
-        v_is_other := kpi_engine.note_source_binding();
-    END IF;
+    PERFORM kpi_engine.recognize_database();
+    v_is_other := kpi_engine.note_source_binding();
     PERFORM kpi_engine.require_source();
     RETURN v_is_other;
 END;

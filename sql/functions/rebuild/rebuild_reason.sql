@@ -31,14 +31,14 @@ BEGIN
     ELSE
         v_capture := v_state.capture_signature;
     END IF;
-    IF v_capture IS NULL
-        OR (
-            v_capture IS DISTINCT FROM v_state.capture_signature
-            -- In another database the triggers are those of a dump (recognize_database).
-            AND coalesce(v_state.database_identity = kpi_engine.database_identity(), true)
-        ) THEN
+    IF v_capture IS NULL OR v_capture IS DISTINCT FROM v_state.capture_signature THEN
         RETURN coalesce(
-            analytics.capture_gap(), 'change capture was missing, disabled or replaced'
+            analytics.capture_gap(),
+            CASE
+                WHEN v_state.database_identity <> kpi_engine.database_identity()
+                    THEN 'restored from a dump'
+                ELSE 'change capture was missing, disabled or replaced'
+            END
         );
     END IF;
     IF p_changed_requests > 1000 THEN

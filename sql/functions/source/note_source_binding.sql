@@ -2,7 +2,7 @@
 --
 -- Invariant: if they are bound to something else than before, everything is computed again.
 
-CREATE OR REPLACE FUNCTION kpi_engine.note_source_binding(p_is_moved boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION kpi_engine.note_source_binding()
 RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -32,16 +32,16 @@ BEGIN
     WHERE
         (engine_state.source_binding, engine_state.source_values)
         IS DISTINCT FROM (v_now.binding, v_now.enum_values);
-    IF v_is_changed AND p_is_moved THEN
+    IF v_is_changed THEN
         PERFORM kpi_engine.note_rebuild_reason('the source tables were bound again');
     END IF;
     RETURN v_is_changed;
 END;
 $note_source_binding$;
 
-COMMENT ON FUNCTION kpi_engine.note_source_binding(boolean) IS
+COMMENT ON FUNCTION kpi_engine.note_source_binding() IS
 'Notes the tables and columns that the src_ views read; true where they are others than before. '
-'Then, with p_is_moved, the next refresh computes everything again. Internal to make migrate, '
+'Then the next refresh computes everything again. Internal to make migrate, '
 'kpi_engine.settle_source() and analytics.bind_source().';
 
-REVOKE ALL ON FUNCTION kpi_engine.note_source_binding(boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.note_source_binding() FROM public;

@@ -15,7 +15,6 @@ AS $settle_source$
 DECLARE
     v_state kpi_engine.engine_state;
     v_now record;
-    v_is_restored boolean;
     v_moved text[];
 BEGIN
     v_now := kpi_engine.source_now();
@@ -25,10 +24,9 @@ BEGIN
         AND v_now.is_readable THEN
         RETURN;
     END IF;
-    v_is_restored := v_state.database_identity <> kpi_engine.database_identity();
     IF v_state.source_binding IS NULL
         OR (
-            (v_is_restored OR v_state.source_binding <> v_now.binding)
+            v_state.source_binding <> v_now.binding
             AND NOT EXISTS (
                 SELECT FROM jsonb_each(v_now.binding) AS fresh
                 WHERE fresh.value ->> 'table' IS DISTINCT FROM fresh.value ->> 'reads'
@@ -39,7 +37,7 @@ BEGIN
             IF cardinality(v_moved) > 0 THEN
                 RAISE EXCEPTION 'moved' USING ERRCODE = 'TL001';
             END IF;
-            PERFORM kpi_engine.note_source_binding(NOT coalesce(v_is_restored, false));
+            PERFORM kpi_engine.note_source_binding();
             RETURN;
         EXCEPTION
             -- This undoes the attempt. The error below says what is wrong.
