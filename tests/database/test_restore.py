@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from capture import test_capture
 from cluster import Cluster, connection_environment
 from conftest import TEST_SETTINGS, Database, Server, copy, install, made_once
 from health.test_problems import RUNBOOK
+from kpis import test_gate
 from marketplace import SMALL, change, fill
 from migrate import migrate
-from sequences import refresh, view_differences
+from sequences import PUBLISHED, refresh, view_differences
 from source_indexes import build_missing
 
 SERVERS_TAKE_TURNS = True
@@ -74,6 +76,7 @@ def make_working(database: Database) -> None:
 
 
 awards = test_capture.awards
+market = test_gate.market
 
 
 @pytest.fixture
@@ -365,3 +368,70 @@ def test_a_database_with_another_locale_is_refused(
         assert "CITROËN and citroën would be two brands" in rows[-1][1]
     finally:
         postgres.execute(f"DROP DATABASE {restored.name} WITH (FORCE)")
+
+
+# -- what the gate refused -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "who"),
+    [("new database", "tick"), ("new database", "migrate"), ("over itself", "refresh")],
+    ids=lambda how: how,
+)
+def test_a_restore_does_not_publish_what_the_gate_refused(
+    market: Database, system_server: Server, where: str, who: str
+) -> None:
+    ((month, requests),) = market.rows(
+        "SELECT mes, solicitudes_creadas FROM analytics.mv_metricas_mensuales "
+        "WHERE mes < '2026-11-01' ORDER BY solicitudes_creadas DESC LIMIT 1"
+    )
+    market.execute(
+        "UPDATE solicitudes SET created_at = created_at - interval '60 years' "
+        f"WHERE created_at >= '{month}'::date + interval '5 hours' "
+        f"AND created_at < '{month}'::date + interval '25 days'"
+    )
+    assert test_gate.refresh(market)["mv_metricas_mensuales"] == "ERROR"
+    held = {view for view, *_ in market.rows(test_gate.HELD)}
+    shown = test_gate.contents(market)
+    path = market.cluster.location / f"{market.name}.dump"
+    program(market.cluster, market.url, "pg_dump", "-Fc", "-f", path)
+    with new_database(system_server) as made:
+        restored = made if where == "new database" else market
+        restored.execute("SELECT 1")
+        options = ("--clean", "--if-exists") if restored is market else ()
+        program(
+            market.cluster, restored.url, "pg_restore", "--exit-on-error", *options,
+            "-d", restored.name, path,
+        )  # fmt: skip
+        assert test_gate.contents(restored) != shown, "pg_restore fills the views"
+        if who == "tick":
+            restored.execute("CALL analytics.tick()")
+        elif who == "migrate":
+            migrate(restored.url)
+        else:
+            test_gate.refresh(restored)
+        for view in held:
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="populated"):
+                restored.rows(f"SELECT * FROM analytics.{view}")
+        test_gate.refresh(restored)
+        messages = [
+            str(message)
+            for (message,) in restored.rows(
+                "SELECT message FROM analytics.health_problems() "
+                "WHERE problem IN ('gate', 'never_populated')",
+                today=test_gate.LATE,
+            )
+        ]
+        for view in held:
+            assert f"view {view} has lost its contents" in " ".join(messages)
+            assert f"view {view} is empty, and the gate holds its publish" in " ".join(messages)
+        for view in set(shown) - held:
+            assert list(restored.rows(PUBLISHED.format(view))) == shown[view]
+        # The word of an operator publishes it.
+        for view in held:
+            restored.execute(f"SELECT analytics.accept_gate('{view}', 'once', 'it is right')")
+        assert set(test_gate.refresh(restored).values()) == {"SUCCESS"}
+        assert restored.rows(
+            f"SELECT solicitudes_creadas FROM analytics.mv_metricas_mensuales WHERE mes = '{month}'"
+        ) != [(requests,)]
+    path.unlink()

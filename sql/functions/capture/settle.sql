@@ -14,6 +14,7 @@ AS $settle$
 DECLARE
     v_relations oid[];
     v_fingerprint text;
+    v_is_clean boolean;
 BEGIN
     IF NOT EXISTS (SELECT FROM kpi_engine.engine_state) THEN
         PERFORM kpi_engine.raise_incomplete_restore();
@@ -22,6 +23,7 @@ BEGIN
     IF NOT kpi_engine.is_settled() THEN
         PERFORM kpi_engine.recognize_database();
         PERFORM kpi_engine.settle_source();
+        v_is_clean := kpi_engine.empty_refilled_views();
         -- This comes before the check: a change during the check shows the next time.
         v_relations := ARRAY(
             SELECT captured_tables.relation FROM kpi_engine.captured_tables()
@@ -41,6 +43,7 @@ BEGIN
         );
         v_fingerprint := kpi_engine.catalog_fingerprint(v_relations);
         IF kpi_engine.settle_capture()
+            AND v_is_clean
             AND NOT EXISTS (SELECT FROM analytics.source_problems())
             AND NOT EXISTS (
                 SELECT FROM kpi_engine.capture_by_table() AS captured WHERE NOT captured.is_working

@@ -98,6 +98,8 @@ BEGIN
             'never_populated', 'unhealthy',
             format('view %s has lost its contents: %s', views.view_name, CASE
                 WHEN views.relation IS NULL THEN 'it is gone; make migrate creates it again'
+                WHEN EXISTS (SELECT FROM kpi_engine.gate_holds WHERE gate_holds.view_name = views.view_name)
+                    THEN 'what it would show is held back; see problem gate'
                 ELSE 'POST /materialized-views/refresh, or SELECT * FROM refresh_all_mv();'
             END),
             NULL
@@ -150,7 +152,10 @@ BEGIN
                 '''the reason''); else set the data right',
                 CASE held.view_name
                     WHEN 'changes' THEN 'no change is applied since ' || held.since
-                    ELSE format('view %s keeps its contents since %s', held.view_name, held.since)
+                    ELSE format('view %s %s since %s', held.view_name, CASE
+                        WHEN held.is_empty THEN 'is empty, and the gate holds its publish'
+                        ELSE 'keeps its contents'
+                    END, held.since)
                 END,
                 held.words, CASE WHEN held.number > 3 THEN format(
                     '; and %s more: SELECT * FROM analytics.gate_holds', held.number - 3) END,
@@ -163,7 +168,13 @@ BEGIN
                 string_agg(listed.words, '; ' ORDER BY listed.place) FILTER (
                     WHERE listed.place <= 3
                 ) AS words,
-                count(*) AS number
+                count(*) AS number,
+                EXISTS (
+                    SELECT FROM pg_class
+                    WHERE
+                        pg_class.oid = to_regclass(format('analytics.%I', listed.view_name))
+                        AND NOT pg_class.relispopulated
+                ) AS is_empty
             FROM (
                 SELECT
                     gate_holds.view_name,

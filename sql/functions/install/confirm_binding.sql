@@ -13,6 +13,8 @@ DECLARE
     v_is_other boolean;
 BEGIN
     PERFORM kpi_engine.recognize_database();
+    -- Before views are built anew: what a restore filled is no new definition.
+    PERFORM kpi_engine.empty_refilled_views();
     v_is_other := kpi_engine.note_source_binding();
     PERFORM kpi_engine.require_source();
     RETURN v_is_other;
