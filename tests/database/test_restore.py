@@ -435,3 +435,15 @@ def test_a_restore_does_not_publish_what_the_gate_refused(
             f"SELECT solicitudes_creadas FROM analytics.mv_metricas_mensuales WHERE mes = '{month}'"
         ) != [(requests,)]
     path.unlink()
+
+
+def test_a_derived_table_that_somebody_dropped_is_filled_again(working: Database) -> None:
+    refresh(working, NOW)
+    ((active,),) = working.rows(
+        "SELECT substring(pg_get_viewdef('kpi_engine.solicitud_facts'::regclass) "
+        "FROM 'solicitud_facts_[ab]')"
+    )
+    working.execute(f"DROP TABLE kpi_engine.{active} CASCADE")
+    migrate(working.url)
+    assert refresh(working, NOW) == ("full", f"table {active} was gone")
+    assert view_differences(working, NOW) == []

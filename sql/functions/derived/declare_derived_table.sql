@@ -4,6 +4,7 @@
 -- of that view ends with this call. The two sets, the view over the active set and the work table
 -- follow from the columns of the definition. Their comments follow too.
 -- The next refresh fills a new column: it computes this table again, and the tables that read it.
+-- A table that somebody dropped is made again, empty: the next refresh computes everything.
 -- A definition that reads several derived tables must add their rows up (UNION ALL). For a join,
 -- the rows that changed in one of them are not enough.
 
@@ -65,6 +66,9 @@ BEGIN
 
     FOREACH v_set IN ARRAY ARRAY['_a', '_b'] LOOP
         CONTINUE WHEN to_regclass(format('kpi_engine.%I', p_table_name || v_set)) IS NOT NULL;
+        IF p_table_name IN (SELECT derived_tables.table_name FROM kpi_engine.derived_tables) THEN
+            PERFORM kpi_engine.note_rebuild_reason(format('table %s was gone', p_table_name || v_set));
+        END IF;
         EXECUTE format(
             'CREATE TABLE kpi_engine.%I WITH (fillfactor = %s) AS SELECT * FROM %s WITH NO DATA',
             p_table_name || v_set, p_fillfactor, v_definition
