@@ -16,14 +16,21 @@ AS $publication_at$
         FROM kpi_engine.publications
         WHERE
             publications.view_name = p_view_name
-            AND publications.published_at <= p_at
+            -- What was published last is shown now, whatever clock stamped it.
+            AND (publications.published_at <= p_at OR p_at >= (SELECT analytics.now()))
             AND publications.keeps_rows
         -- By the stamp: a clock that was behind may have made a later one before.
-        ORDER BY publications.published_at DESC, publications.run_id DESC
+        ORDER BY
+            CASE WHEN p_at >= (SELECT analytics.now()) THEN publications.run_id END DESC,
+            publications.published_at DESC,
+            publications.run_id DESC
         LIMIT 1
     ) AS latest
     WHERE
-        coalesce(latest.shown_until > p_at, true)
+        (
+            latest.shown_until IS NULL
+            OR latest.shown_until > p_at AND p_at < (SELECT analytics.now())
+        )
         -- Not after a restore without the rows of the history.
         AND (
             latest.rows_shown = 0
