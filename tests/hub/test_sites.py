@@ -520,29 +520,57 @@ def test_the_settings_of_a_site_do_not_change_what_it_gives(field: Field) -> Non
     site.execute(f"ALTER DATABASE {site.name} RESET ALL")
 
 
-def test_a_clash_of_ids_is_told_and_a_row_may_move(field: Field) -> None:
-    """A request at two sites is no request twice."""
-    bogota, cali = field.sites["bogota"], field.sites["cali"]
-    with cali.connect() as reader, bogota.connect() as writer:
-        key = reader.execute(
+def copy_request(giver: Database, taker: Database) -> str:
+    """Give a request of one site to another one, too; return its id."""
+    with giver.connect() as reader, taker.connect() as writer:
+        row = reader.execute(
             "SELECT id, to_jsonb(s)::text FROM solicitudes AS s LIMIT 1"
         ).fetchone()
-        assert key
+        assert row
         writer.execute(
             "INSERT INTO solicitudes SELECT copied.* FROM "
             "(SELECT cliente_id FROM solicitudes LIMIT 1) AS one "
             "CROSS JOIN LATERAL jsonb_populate_record(NULL::solicitudes, %s::jsonb "
             "|| jsonb_build_object('cliente_id', one.cliente_id)) AS copied",
-            [key[1]],
+            [row[1]],
         )
+    return str(row[0])
+
+
+def test_a_clash_of_ids_is_told_and_a_row_may_move(field: Field) -> None:
+    """A request at two sites is no request twice."""
+    bogota, cali = field.sites["bogota"], field.sites["cali"]
+    key = copy_request(cali, bogota)
     before = field.shown["bogota"]
     field.refresh_site("bogota")
     now, field.shown["bogota"] = field.shown["bogota"], before
     field.check(bogota="clash")
-    assert f"solicitud_id {key[0]} is at site cali, too" in field.message("bogota")
+    assert f"solicitud_id {key} is at site cali, too" in field.message("bogota")
     field.shown["bogota"] = now
-    cali.execute(f"DELETE FROM solicitudes WHERE id = '{key[0]}'")
+    cali.execute(f"DELETE FROM solicitudes WHERE id = '{key}'")
     field.refresh_site("cali")
+    field.check()
+
+
+def test_rows_that_crossed_need_one_of_both_sites_anew(field: Field) -> None:
+    """Each site waits for the other one to give a row up."""
+    bogota, cali = field.sites["bogota"], field.sites["cali"]
+    before = {name: field.shown[name] for name in ("bogota", "cali")}
+    to_bogota, to_cali = copy_request(cali, bogota), copy_request(bogota, cali)
+    assert to_bogota != to_cali
+    cali.execute(f"DELETE FROM solicitudes WHERE id = '{to_bogota}'")
+    bogota.execute(f"DELETE FROM solicitudes WHERE id = '{to_cali}'")
+    for name in before:
+        field.refresh_site(name)
+    now = {name: field.shown[name] for name in before}
+    field.shown.update(before)
+    field.check(bogota="clash", cali="clash")
+    field.shown.update(now)
+    bogota_now = field.shown.pop("bogota")
+    field.hub.execute("SELECT kpi_engine.remove_hub_site('bogota')")
+    field.check()
+    add_site(field.hub, "bogota", bogota)
+    field.shown["bogota"] = bogota_now
     field.check()
 
 
