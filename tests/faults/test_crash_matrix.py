@@ -165,6 +165,11 @@ POINTS = {
         "transactionid",
         behind=(LOG, MONTHS, HISTORY, RUNS),
         ahead=("kpi_engine.audit_log",),
+        # Its row of a view that shows nothing new is written before the first view.
+        before=(
+            "UPDATE kpi_engine.view_state SET today = today - 1 "
+            "WHERE view_name = 'mv_segmentos_asesores'",
+        ),
     ),
     "refresh, before the log row of the run": Point(
         WORK,
