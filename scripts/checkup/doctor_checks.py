@@ -520,6 +520,12 @@ def where_it_stands(publisher: psycopg.Connection, one: Followed) -> Iterator[Fi
         "WHERE slot_name = %s",
         [one.slot],
     ).fetchone()
+    is_standby, seconds, is_earlier = publisher.execute(
+        "SELECT pg_is_in_recovery(), extract(EPOCH FROM now() - pg_last_xact_replay_timestamp()), "
+        "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END "
+        "< greatest(%s::pg_lsn, %s::pg_lsn)",
+        [one.applied, state and state[1]],
+    ).fetchone() or (False, None, False)
     drop = statement(f"DROP SUBSCRIPTION {one.name}")
     if one.slot is not None and state is None:
         yield wrong(
@@ -537,13 +543,7 @@ def where_it_stands(publisher: psycopg.Connection, one: Followed) -> Iterator[Fi
             drop,
             one.copy_again(),
         )
-    is_standby, seconds, is_earlier = publisher.execute(
-        "SELECT pg_is_in_recovery(), extract(EPOCH FROM now() - pg_last_xact_replay_timestamp()), "
-        "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END "
-        "< greatest(%s::pg_lsn, %s::pg_lsn)",
-        [one.applied, state and state[1]],
-    ).fetchone() or (False, None, False)
-    if is_earlier:
+    elif is_earlier:
         yield wrong(
             f"the publisher of subscription {one.name} is at an earlier place than what came from "
             "it: it was restored from a copy. What it writes until it is there again never comes",

@@ -2,7 +2,6 @@
 
 ALTER TABLE kpi_engine.targets ADD COLUMN first_set_at timestamptz;
 UPDATE kpi_engine.targets SET first_set_at = set_at;
-ALTER TABLE kpi_engine.targets ALTER COLUMN first_set_at SET NOT NULL;
 COMMENT ON COLUMN kpi_engine.targets.first_set_at IS
 'When it was first set (analytics.now()). Periods that were closed by then get no result, unless '
 'the column had another target for them before.';
