@@ -9,6 +9,8 @@ ALTER TABLE kpi_engine.publications ADD COLUMN outside_as_of timestamptz;
 COMMENT ON COLUMN kpi_engine.publications.outside_as_of IS
 'Until when the tables of other services behind the view were complete; NULL where it reads none.';
 
+CREATE INDEX publications_by_instant ON kpi_engine.publications (view_name, published_at);
+
 CREATE TABLE kpi_engine.partial_spans (
     origen text NOT NULL,
     is_site boolean NOT NULL,

@@ -137,7 +137,7 @@ SELECT results_eq(
     AND has_function_privilege('analytics_anon', oid, 'EXECUTE') ORDER BY 1$$,
     $$VALUES
     ('analytics.check_request()' COLLATE "C"), ('api.health()'), ('kpi_engine.answer_probe()'),
-    ('kpi_engine.check_token(text,text)')$$,
+    ('kpi_engine.check_token(text,text)'), ('kpi_engine.mark_view(text)')$$,
     'what may be called without a token'
 );
 SELECT is_empty(

@@ -18,6 +18,18 @@ DECLARE
     v_now constant timestamptz := analytics.now();
     v_latest kpi_engine.publications;
 BEGIN
+    -- Usually the last publish has the last stamp.
+    IF (
+        SELECT max(stamped.published_at) FROM kpi_engine.publications AS stamped
+        WHERE stamped.view_name = p_view_name
+    ) <= least(v_now, (
+        SELECT newest.published_at FROM kpi_engine.publications AS newest
+        WHERE newest.view_name = p_view_name
+        ORDER BY newest.run_id DESC
+        LIMIT 1
+    )) THEN
+        RETURN;
+    END IF;
     SELECT publications.* INTO v_latest
     FROM kpi_engine.publications
     WHERE publications.view_name = p_view_name AND publications.published_at <= v_now
