@@ -503,7 +503,8 @@ def test_a_clock_that_was_ahead_closes_nothing_and_hides_nothing(
     asked = f"SELECT object ->> 'mes' FROM kpi_engine.rows_at_closing('{TABLE}') AS past (object) "
     closed = (
         "SELECT count(*) FROM kpi_engine.closings "
-        "WHERE kpi_engine.closing_counts(closings) AND closed_at > '2026-05-21 10:00:00-05'"
+        "WHERE kpi_engine.closing_counts(closings, analytics.now()) "
+        "AND closed_at > '2026-05-21 10:00:00-05'"
     )
     now = "2026-05-21 10:00:00-05"
     assert database.rows(closed, "2027-05-21 10:00:00-05") != [(0,)]

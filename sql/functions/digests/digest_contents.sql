@@ -52,7 +52,7 @@ BEGIN
                     WHERE closings.view_name = (
                         SELECT shown.view_name
                         FROM kpi_engine.digest_views(p_frequency, p_cities IS NOT NULL) AS shown
-                    ) AND kpi_engine.closing_counts(closings)
+                    ) AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
                 ),
                 (date_trunc('month', analytics.today()::timestamp) - interval '1 month')::date
             )

@@ -97,7 +97,7 @@ BEGIN
                     WHERE
                         closings.view_name = p_view_name
                         AND closings.period = p_period
-                        AND kpi_engine.closing_counts(closings)
+                        AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
                 )
                 AND least(view_state.last_success_at, view_state.counted_until) < kpi_engine.closes_at(
                     p_period, v_view.grain, p_period, 0, analytics.setting('time_zone')

@@ -89,7 +89,7 @@ BEGIN
                 WHERE
                     closings.view_name = refreshed.main_view
                     AND closings.closed_at <= analytics.now()
-                    AND kpi_engine.closing_counts(closings)
+                    AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
                 ORDER BY closings.period DESC
                 LIMIT 1
             ) AS closed

@@ -72,7 +72,7 @@ BEGIN
                 ON closings.view_name = p_view_name
                 AND closings.period = changed.period
                 AND closings.run_id < p_run_id
-                AND kpi_engine.closing_counts(closings)
+                AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
             WHERE
                 changed.view_name = p_view_name
                 AND changed.run_id = p_run_id

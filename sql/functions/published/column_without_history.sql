@@ -22,7 +22,7 @@ AS $column_without_history$
         WHERE
             p_run_id IS NULL
             AND closings.view_name = p_view_name
-            AND kpi_engine.closing_counts(closings)
+            AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
             AND closings.period >= coalesce(p_from, '-infinity')
             AND closings.period <= coalesce(p_to, 'infinity')
     ) AS shown

@@ -56,7 +56,7 @@ BEGIN
         AND ahead.published_at > v_now;
     IF FOUND THEN
         DELETE FROM kpi_engine.closings
-        WHERE closings.view_name = p_view_name AND NOT kpi_engine.closing_counts(closings);
+        WHERE closings.view_name = p_view_name AND NOT kpi_engine.closing_counts(closings, v_now);
         DELETE FROM kpi_engine.restatements
         WHERE restatements.view_name = p_view_name AND restatements.since > v_now;
         DELETE FROM kpi_engine.target_results

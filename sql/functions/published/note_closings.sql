@@ -66,7 +66,7 @@ BEGIN
     END IF;
     SELECT (max(closings.period) + ('1 ' || p_grain)::interval)::date INTO v_from
     FROM kpi_engine.closings
-    WHERE closings.view_name = p_view_name AND kpi_engine.closing_counts(closings);
+    WHERE closings.view_name = p_view_name AND kpi_engine.closing_counts(closings, v_now);
     IF v_from IS NULL THEN
         EXECUTE format(
             'SELECT min(kpi.%1$I) FROM analytics.%2$I AS kpi TABLESAMPLE SYSTEM (100) '
@@ -120,7 +120,7 @@ BEGIN
         closed_at = excluded.closed_at,
         reported_at = excluded.reported_at,
         noted_at = excluded.noted_at
-    WHERE NOT kpi_engine.closing_counts(known);
+    WHERE NOT kpi_engine.closing_counts(known, v_now);
 END;
 $note_closings$;
 

@@ -27,7 +27,7 @@ DECLARE
         kpi_engine.last_closed_period(p_grain),
         (
             SELECT max(closings.period) FROM kpi_engine.closings
-            WHERE closings.view_name = p_view_name AND kpi_engine.closing_counts(closings)
+            WHERE closings.view_name = p_view_name AND kpi_engine.closing_counts(closings, v_now)
         )
     );
     v_numbers text[];
@@ -99,7 +99,7 @@ BEGIN
         closed_at = excluded.closed_at,
         reported_at = excluded.reported_at,
         noted_at = excluded.noted_at
-    WHERE NOT kpi_engine.closing_counts(known);
+    WHERE NOT kpi_engine.closing_counts(known, v_now);
 
     INSERT INTO kpi_engine.restatements (
         view_name, period, column_name, row_key, reported, previous, current, difference,
@@ -137,7 +137,7 @@ BEGIN
         ON closings.view_name = p_view_name
         AND closings.period = changed.period
         AND closings.run_id < p_run_id
-        AND kpi_engine.closing_counts(closings)
+        AND kpi_engine.closing_counts(closings, v_now)
     LEFT JOIN LATERAL (
         SELECT version.contents
         FROM kpi_engine.reported_rows AS version

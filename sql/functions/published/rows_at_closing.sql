@@ -35,7 +35,7 @@ BEGIN
                     ON closings.view_name = p_view_name
                     AND closings.period = published_rows.period
                     AND closings.run_id >= published_rows.run_id
-                    AND kpi_engine.closing_counts(closings)
+                    AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
                 WHERE published_rows.view_name = p_view_name
                 GROUP BY published_rows.row_key, published_rows.period, closings.run_id
             ) AS newest
@@ -53,7 +53,7 @@ BEGIN
          WHERE NOT EXISTS (
              SELECT FROM kpi_engine.closings
              WHERE closings.view_name = $1 AND closings.period = kpi.%2$I
-             AND kpi_engine.closing_counts(closings)
+             AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
          )',
         p_view_name, v_view.time_column
     ) USING p_view_name;

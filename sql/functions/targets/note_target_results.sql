@@ -60,7 +60,7 @@ BEGIN
             ),
             '-infinity'
         )
-        AND kpi_engine.closing_counts(closings)
+        AND kpi_engine.closing_counts(closings, (SELECT analytics.now()))
         -- An operator may change a target between the closing and the refresh that notes it.
         AND closings.closed_at > (
             SELECT min(earlier.first_set_at)
