@@ -220,6 +220,44 @@ def test_refresh_shows_no_half_of_what_was_committed_after_it_took_the_log(
     assert audited(market) == 0
 
 
+FASTER = """
+CREATE OR REPLACE FUNCTION kpi_engine.{function} RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO kpi_engine.change_log (entity, key)
+    SELECT '{entity}', {key} FROM public.solicitudes LIMIT 1;
+    RETURN true;
+END $$
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "entity", "key", "mode"),
+    [
+        (
+            "come_again(p_changes kpi_engine.changed_keys[])",
+            "solicitud",
+            "min(id::text)::uuid",
+            "incremental",
+        ),
+        # A service that empties a table all the time.
+        ("has_moved_on()", "everything", "NULL", "full"),
+    ],
+)
+def test_a_source_that_is_faster_than_a_refresh_is_told(
+    market: Database, function: str, entity: str, key: str, mode: str
+) -> None:
+    """The refresh ends, and health says that it may show a part of what came meanwhile."""
+    drift = "SELECT severity FROM analytics.health_problems() WHERE problem = 'drift'"
+    signature = function.replace("p_changes ", "")
+    ((before,),) = market.rows(f"SELECT pg_get_functiondef('kpi_engine.{signature}'::regprocedure)")
+    market.execute(PRICES, FASTER.format(function=function, entity=entity, key=key))
+    assert refresh(market, NOW)[0] == mode
+    assert market.rows(drift) == [("degraded",)]
+    market.execute(str(before))
+    refresh(market, NOW)
+    assert market.rows(drift) == []
+    assert view_differences(market, NOW) == []
+
+
 @pytest.mark.parametrize("event", ["DELETE", "INSERT"])
 def test_request_deleted_while_a_refresh_is_at_work_on_it_is_gone_after_the_next(
     market: Database, event: str

@@ -285,6 +285,14 @@ BEGIN
         HAVING count(*) > 0
         UNION ALL
         SELECT
+            'drift', 'degraded',
+            'the operational tables changed faster than the last refresh computed them: the views may '
+            'show a part of a transaction: SELECT * FROM refresh_all_mv(); shows all of it',
+            NULL
+        FROM kpi_engine.engine_state
+        WHERE engine_state.is_half_seen
+        UNION ALL
+        SELECT
             'slow', 'degraded',
             format('the last refresh took %s s, over three times the median of the last ones '
                 '(%s s): see what else the database is doing, and analytics.explain_refresh()',

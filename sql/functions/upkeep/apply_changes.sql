@@ -2,10 +2,15 @@
 --
 -- Invariant: after the commit, the derived tables are what the source gave at some moment not
 -- before this call (kpi_engine.apply_later_changes). Each change that was not seen still waits in
--- the log. To compute a row twice gives the same result.
+-- the log. To compute a row twice gives the same result. If the source changes faster than that,
+-- engine_state.is_half_seen says so: it computes twice at most.
 
 CREATE OR REPLACE FUNCTION kpi_engine.apply_changes(
-    p_force boolean, OUT mode text, OUT reason text, OUT requests bigint
+    p_force boolean,
+    p_is_again boolean DEFAULT false,
+    OUT mode text,
+    OUT reason text,
+    OUT requests bigint
 )
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -21,6 +26,8 @@ DECLARE
     v_stale_tables text[];
     v_scans jsonb;
     v_applied record;
+    v_is_half_seen boolean := false;
+    v_has_moved_on boolean;
 BEGIN
     PERFORM kpi_engine.settle();
     PERFORM kpi_engine.note_origins(true);
@@ -50,6 +57,7 @@ BEGIN
         v_changed_tables := kpi_engine.rebuild_in_transaction(v_today, NULL);
         v_applied := kpi_engine.apply_later_changes(NULL, v_today);
         v_changed_tables := v_changed_tables || v_applied.changed_tables;
+        v_is_half_seen := v_applied.is_half_seen;
         SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM kpi_engine.month_totals;
         IF requests <= 100000 THEN
             PERFORM kpi_engine.note_uncountable_rows(true);
@@ -65,6 +73,7 @@ BEGIN
         v_changed_tables := kpi_engine.rebuild_in_transaction(v_known_today, v_stale_tables);
         v_applied := kpi_engine.apply_later_changes(NULL, v_known_today);
         v_changed_tables := v_changed_tables || v_applied.changed_tables;
+        v_is_half_seen := v_applied.is_half_seen;
     END IF;
     IF v_keys = 0 AND v_today = (SELECT engine_state.today FROM kpi_engine.engine_state) THEN
         mode := 'unchanged';
@@ -76,6 +85,7 @@ BEGIN
             coalesce(v_changes, ARRAY[]::kpi_engine.changed_keys[]), v_today
         );
         v_changed_tables := v_changed_tables || v_applied.changed_tables;
+        v_is_half_seen := v_is_half_seen OR v_applied.is_half_seen;
         requests := v_applied.requests;
         reason := CASE
             WHEN v_applied.keys = 0 THEN 'the windows move to another local day'
@@ -102,9 +112,13 @@ BEGIN
         reason := format('the rules of %s changed', array_to_string(v_stale_tables, ', '));
     END IF;
     PERFORM kpi_engine.note_derived_change(v_changed_tables);
-    IF mode <> 'unchanged' AND kpi_engine.has_moved_on() THEN
+    v_has_moved_on := mode <> 'unchanged' AND kpi_engine.has_moved_on();
+    UPDATE kpi_engine.engine_state SET is_half_seen = v_is_half_seen OR v_has_moved_on
+    WHERE engine_state.is_half_seen <> (v_is_half_seen OR v_has_moved_on);
+    -- Once: a service that empties a table all the time would keep this from ever ending.
+    IF v_has_moved_on AND NOT p_is_again THEN
         -- What was read may show a part of it. Now it is noted, or everything is computed again.
-        SELECT applied.* INTO v_applied FROM kpi_engine.apply_changes(false) AS applied;
+        SELECT applied.* INTO v_applied FROM kpi_engine.apply_changes(false, true) AS applied;
         IF v_applied.mode = 'full' THEN
             mode := v_applied.mode;
             reason := v_applied.reason;
@@ -116,9 +130,10 @@ BEGIN
 END;
 $apply_changes$;
 
-COMMENT ON FUNCTION kpi_engine.apply_changes(boolean) IS
+COMMENT ON FUNCTION kpi_engine.apply_changes(boolean, boolean) IS
 'Applies the changes to the derived tables, or computes them again (with p_force, or if '
 'kpi_engine.rebuild_reason() says so). Returns the mode (full, incremental or unchanged), the '
-'reason, and the number of recomputed requests. Internal: the caller holds the refresh lock.';
+'reason, and the number of recomputed requests. p_is_again: it was called just before, in this '
+'refresh. Internal: the caller holds the refresh lock.';
 
-REVOKE ALL ON FUNCTION kpi_engine.apply_changes(boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.apply_changes(boolean, boolean) FROM public;

@@ -12,7 +12,8 @@ CREATE OR REPLACE FUNCTION kpi_engine.apply_later_changes(
     p_today date,
     OUT changed_tables text[],
     OUT keys bigint,
-    OUT requests bigint
+    OUT requests bigint,
+    OUT is_half_seen boolean
 )
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
@@ -28,6 +29,7 @@ BEGIN
     changed_tables := ARRAY[]::text[];
     keys := 0;
     requests := 0;
+    is_half_seen := false;
     LOOP
         IF v_changes IS NULL THEN
             SELECT array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys) INTO v_changes
@@ -63,6 +65,7 @@ BEGIN
         IF v_rounds = 20 THEN
             RAISE WARNING 'teloo-analytics: the same rows change faster than a refresh computes them'
                 USING DETAIL = 'Until the next refresh the KPIs may show a part of a transaction.';
+            is_half_seen := true;
             EXIT;
         END IF;
         v_changes := NULL;
@@ -73,7 +76,8 @@ $apply_later_changes$;
 COMMENT ON FUNCTION kpi_engine.apply_later_changes(kpi_engine.changed_keys[], date) IS
 'Applies these taken changes (NULL: everything was computed again) for windows that end with '
 'p_today, and then takes and applies what came meanwhile, until no row shows a part of it. Returns '
-'the derived tables that changed, and how many keys, and of these how many requests, it applied. '
+'the derived tables that changed, how many keys it applied, and of these how many requests; '
+'is_half_seen: the same rows changed faster, and it gave up. '
 'Internal to kpi_engine.apply_changes().';
 
 REVOKE ALL ON FUNCTION kpi_engine.apply_later_changes(kpi_engine.changed_keys[], date) FROM public;
