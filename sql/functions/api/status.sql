@@ -109,7 +109,7 @@ BEGIN
             pg_get_viewdef(listed.relation) AS definition,
             view_state.published_version,
             view_state.calculated_at,
-            coalesce(kpi_engine.is_stale(view_state), true) AS is_stale
+            coalesce(kpi_engine.is_stale(view_state.last_success_at), true) AS is_stale
         FROM analytics.get_mv_stats() AS stats
         INNER JOIN kpi_engine.materialized_views() AS listed USING (view_name)
         LEFT JOIN kpi_engine.view_state USING (view_name)

@@ -26,7 +26,7 @@ AS $kpi_catalogue$
                 'sources', kpi_engine.kpi_sources(kpi_view.relation),
                 'last_refresh', kpi_engine.iso_instant(view_state.last_success_at),
                 'data_version', view_state.published_version,
-                'stale', coalesce(kpi_engine.is_stale(view_state), true),
+                'stale', coalesce(kpi_engine.is_stale(view_state.last_success_at), true),
                 'has_history', kpi_engine.history_days(kpi_view.view_name) IS DISTINCT FROM 0,
                 'outside_sources', kpi_engine.outside_freshness(kpi_view.view_name)
             )

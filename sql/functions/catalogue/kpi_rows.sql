@@ -316,13 +316,13 @@ BEGIN
                 WHEN v_at < analytics.now() THEN v_publication.outside_as_of
                 ELSE kpi_engine.outside_as_of(v_view.view_name)
             END,
-            false, CASE WHEN v_at < analytics.now() THEN v_at END)
+            false, v_at)
         FROM (
             SELECT
                 CASE
                     WHEN v_confirmed_at <= v_at THEN v_confirmed_at ELSE v_publication.published_at
                 END AS refreshed_at,
-                v_at - v_confirmed_at > interval '26 hours' AS is_stale
+                kpi_engine.is_stale(v_confirmed_at, v_at) AS is_stale
         ) AS known;
     END IF;
     IF v_compare IS NOT NULL THEN

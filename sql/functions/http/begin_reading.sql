@@ -18,13 +18,13 @@ BEGIN
             (extract(EPOCH FROM view_state.calculated_at) * 1000000)::bigint,
             -- make migrate puts another one in its place when its definition changes.
             pg_class.oid,
-            kpi_engine.is_stale(view_state)::integer,
+            kpi_engine.is_stale(view_state.last_success_at)::integer,
             concat('-' || extract(EPOCH FROM outside.as_of), p_variant)
         ),
         view_state.published_version,
         view_state.calculated_at,
         view_state.last_success_at,
-        kpi_engine.is_stale(view_state),
+        kpi_engine.is_stale(view_state.last_success_at),
         outside.as_of
     ), kpi_engine.set_answer_columns(pg_class.oid)
     FROM kpi_engine.view_state

@@ -14,7 +14,7 @@ DECLARE
 BEGIN
     SELECT
         view_state.*,
-        bool_or(coalesce(kpi_engine.is_stale(view_state), true)) OVER () AS is_stale
+        bool_or(coalesce(kpi_engine.is_stale(view_state.last_success_at), true)) OVER () AS is_stale
     INTO v_oldest
     FROM pg_class
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = pg_class.relname

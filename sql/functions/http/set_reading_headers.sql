@@ -34,12 +34,7 @@ BEGIN
         ),
         min(lacking.since) FILTER (WHERE NOT lacking.is_site)
     INTO v_partial, v_partial_since
-    FROM (
-        SELECT now_lacking.* FROM kpi_engine.partial_figures(p_is_live) AS now_lacking WHERE p_at IS NULL
-        UNION ALL
-        SELECT then_lacking.* FROM kpi_engine.partial_figures_at(p_at) AS then_lacking
-        WHERE p_at IS NOT NULL
-    ) AS lacking;
+    FROM kpi_engine.partial_figures(p_is_live, p_at) AS lacking;
     PERFORM set_config('response.headers', json_agg(
         json_build_object(header.name, header.value)
     )::text, true)

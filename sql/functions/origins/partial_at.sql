@@ -15,14 +15,9 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $partial_at$
-DECLARE
-    v_at constant timestamptz := kpi_engine.required_instant(p_at);
 BEGIN
-    IF v_at < analytics.now() THEN
-        RETURN QUERY SELECT * FROM kpi_engine.partial_figures_at(v_at);
-    ELSE
-        RETURN QUERY SELECT * FROM kpi_engine.partial_figures(false);
-    END IF;
+    RETURN QUERY
+        SELECT * FROM kpi_engine.partial_figures(false, kpi_engine.required_instant(p_at));
 END;
 $partial_at$;
 

@@ -1,11 +1,13 @@
--- Lists what the figures lack rows of at this moment, and since when.
+-- Lists what the figures lack rows of, at this moment or at one of the past, and since when.
 --
 -- Invariant: a row for each of several origins that is behind, or was at the last refresh; for the
 -- subscriptions of one origin that was behind then; and for each site of a hub that gave nothing,
 -- or is behind itself. Of figures of this moment, only what is behind now. Each answer of the HTTP
 -- API and each digest asks this. Usually there is none of them.
 
-CREATE OR REPLACE FUNCTION kpi_engine.partial_figures(p_is_live boolean)
+CREATE OR REPLACE FUNCTION kpi_engine.partial_figures(
+    p_is_live boolean, p_at timestamptz DEFAULT NULL
+)
 RETURNS TABLE (origen text, since timestamptz, is_site boolean)
 LANGUAGE plpgsql
 STABLE PARALLEL RESTRICTED
@@ -13,6 +15,13 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $partial_figures$
 BEGIN
+    IF p_at < analytics.now() THEN
+        RETURN QUERY
+            SELECT spans.origen, spans.since, spans.is_site
+            FROM kpi_engine.partial_spans AS spans
+            WHERE spans.noted_at <= p_at AND coalesce(spans.ended_at > p_at, true);
+        RETURN;
+    END IF;
     IF EXISTS (SELECT FROM kpi_engine.origin_marks) THEN
         RETURN QUERY
             SELECT
@@ -49,9 +58,10 @@ BEGIN
 END;
 $partial_figures$;
 
-COMMENT ON FUNCTION kpi_engine.partial_figures(boolean) IS
+COMMENT ON FUNCTION kpi_engine.partial_figures(boolean, timestamptz) IS
 'The origins, subscriptions and sites of which the figures lack rows, each with the instant until '
 'when its changes are counted (NULL: not known). p_is_live: figures of this moment, not those of '
-'the last refresh. No row: the figures are whole. Internal to the header X-Partial and to digests.';
+'the last refresh. p_at: figures of that moment, as ticks and refreshes noted it. No row: the '
+'figures are whole. Internal to the header X-Partial and to digests.';
 
-REVOKE ALL ON FUNCTION kpi_engine.partial_figures(boolean) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.partial_figures(boolean, timestamptz) FROM public;

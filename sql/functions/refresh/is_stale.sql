@@ -2,14 +2,16 @@
 --
 -- The limit is the one of the health rule stale: a daily refresh and two hours of grace.
 
-CREATE OR REPLACE FUNCTION kpi_engine.is_stale(p_state kpi_engine.view_state)
+CREATE OR REPLACE FUNCTION kpi_engine.is_stale(
+    p_last_success timestamptz, p_at timestamptz DEFAULT analytics.now()
+)
 RETURNS boolean
 LANGUAGE sql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
-RETURN analytics.now() - (p_state).last_success_at > interval '26 hours';
+RETURN p_at - p_last_success > interval '26 hours';
 
-COMMENT ON FUNCTION kpi_engine.is_stale(kpi_engine.view_state) IS
-'True if the last success of a view is over 26 hours old. NULL before the first.';
+COMMENT ON FUNCTION kpi_engine.is_stale(timestamptz, timestamptz) IS
+'True if at p_at the last success of a view was over 26 hours ago. NULL before the first.';
 
-REVOKE ALL ON FUNCTION kpi_engine.is_stale(kpi_engine.view_state) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.is_stale(timestamptz, timestamptz) FROM public;
