@@ -441,7 +441,7 @@ def test_the_last_evening_of_a_month_has_the_choices_of_that_month(
 def test_the_choices_are_those_of_the_zone_of_the_figures(
     visit: Visit, shop: Api, zone: str, months_on: int
 ) -> None:
-    """At 20:00 of the last day of a month in Bogota. A zone that no browser knows is UTC."""
+    """At 20:00 of the last day of a month in Bogota. A zone that no browser knows may be any."""
     answer = shop.get("/materialized-views/kpis", LECTOR).json()
     assert answer["timezone"] == "America/Bogota"
     answer["timezone"] = zone
@@ -453,3 +453,20 @@ def test_the_choices_are_those_of_the_zone_of_the_figures(
     visit.page.wait_for_url("**desde=**")
     first = parse_qs(urlsplit(visit.page.url).query)["desde"]
     assert first == [("2025-11", "2025-12")[months_on]]
+
+
+def test_the_month_of_the_last_refresh_is_that_of_the_zone(visit: Visit, shop: Api) -> None:
+    """The last refresh was in the last evening of a month, and the next month has rows."""
+    last_month, month_before = (
+        row["mes"] for row in kpi(shop, "mv_finanzas_mensuales", limit=2, fill="true")
+    )
+    answer = shop.get("/materialized-views/kpis", LECTOR).json()
+    evening = date.fromisoformat(last_month) - timedelta(days=1)
+    for entry in answer["kpis"]:
+        entry["last_refresh"] = f"{evening}T23:00:00-05:00"
+    visit.page.route("**/materialized-views/kpis", lambda route: route.fulfill(json=answer))
+    visit.go("finanzas")
+    months = [row["mes"] for row in visit.csv("finanzas-valores")]
+    assert (months[0], len(months)) == (month_before, 13)
+    visit.go("ciudades")
+    assert visit.text("h2 .joined") == month_name(month_before)

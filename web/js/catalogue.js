@@ -35,40 +35,45 @@ export function catalogue() {
     return kpis;
 }
 
-/**
- * The newest month that the figures know, as YYYY-MM: the month of the last refresh in their zone,
- * wherever the reader is. Before the first refresh: the month of now.
- */
-export function newestMonth() {
-    const last = Math.max(...kpis.map((kpi) => Date.parse(kpi.last_refresh ?? "") || 0), 0);
-    const parts = monthFormat().formatToParts(last || Date.now());
-    /** @param {string} type */
-    const part = (type) => parts.find((one) => one.type === type)?.value;
-    return `${part("year")}-${part("month")}`;
-}
-
-function monthFormat() {
-    const form = /** @type {const} */ ({ year: "numeric", month: "2-digit" });
-    try {
-        return new Intl.DateTimeFormat("en", { ...form, timeZone: zone });
-    } catch {
-        // A zone that this browser does not know.
-        return new Intl.DateTimeFormat("en", { ...form, timeZone: "UTC" });
-    }
-}
-
 // No zone is further ahead of UTC.
 const MOST_AHEAD = 14 * 3600000;
 
 /**
- * The day of a view's last refresh, in the zone where it is the latest: no time of the view that
- * begins later has begun. Waits for the catalogue.
+ * The day of a moment in the zone of the figures, as YYYY-MM-DD, wherever the reader is. If this
+ * browser does not know the zone: the day in the zone where it is the latest.
+ * @param {number} moment
+ */
+function dayOf(moment) {
+    /** @type {Intl.DateTimeFormatPart[]} */
+    let parts;
+    try {
+        const form = /** @type {const} */ ({ year: "numeric", month: "2-digit", day: "2-digit" });
+        parts = new Intl.DateTimeFormat("en", { ...form, timeZone: zone }).formatToParts(moment);
+    } catch {
+        return new Date(moment + MOST_AHEAD).toISOString().slice(0, 10);
+    }
+    /** @param {string} type */
+    const part = (type) => parts.find((one) => one.type === type)?.value;
+    return `${part("year")}-${part("month")}-${part("day")}`;
+}
+
+/**
+ * The newest month that the figures know, as YYYY-MM: the month of the last refresh. Before the
+ * first refresh: the month of now.
+ */
+export function newestMonth() {
+    const last = Math.max(...kpis.map((kpi) => Date.parse(kpi.last_refresh ?? "") || 0), 0);
+    return dayOf(last || Date.now()).slice(0, 7);
+}
+
+/**
+ * The day of a view's last refresh: no time of the view that begins later has begun. Waits for the
+ * catalogue.
  * @param {string} view
  */
 export async function dayOfRefresh(view) {
     await loading;
-    const last = Date.parse(kpiOf(view)?.last_refresh ?? "") || Date.now();
-    return new Date(last + MOST_AHEAD).toISOString().slice(0, 10);
+    return dayOf(Date.parse(kpiOf(view)?.last_refresh ?? "") || Date.now());
 }
 
 /** @param {string} view */

@@ -44,7 +44,8 @@ export async function upToRefresh(view, time, ask) {
     if (hasta || desde > last.slice(0, 7)) return all;
     const isAhead = all.length > 0 && all[0][time] > last;
     const known = isAhead ? await ask({ to: time === "mes" ? last.slice(0, 7) : last }) : all;
-    // The zone may be one where the next period has not begun: the older of two open ones runs.
+    // If the browser does not know the zone, the last day may be one too late: the older of two open
+    // periods runs.
     const running = known.filter((row) => row.incompleto).pop();
     return running ? known.filter((row) => row[time] <= running[time]) : known;
 }
