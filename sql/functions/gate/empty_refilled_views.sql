@@ -2,8 +2,8 @@
 --
 -- Invariant: afterwards no view shows what the gate held back, or data that were never published,
 -- only because pg_restore filled it from the derived tables. Its readers get an error (55000, over
--- HTTP 503) until a refresh publishes it. kpi_engine.view_state has the view that the last publish
--- filled, by its number. A view in use for long is left for the next tick: this returns false then.
+-- HTTP 503) until a refresh publishes it. A view in use for long is left for the next tick: this
+-- returns false then.
 
 CREATE OR REPLACE FUNCTION kpi_engine.empty_refilled_views()
 RETURNS boolean
@@ -17,29 +17,14 @@ DECLARE
     v_relation regclass;
     v_is_done boolean := true;
 BEGIN
-    -- Usually all are those that were published.
-    IF NOT EXISTS (
-        SELECT FROM kpi_engine.view_state
-        WHERE
-            view_state.noted_relation
-            IS DISTINCT FROM to_regclass(format('analytics.%I', view_state.view_name))::oid
-    ) THEN
-        RETURN true;
-    END IF;
     FOR v_relation IN
-        SELECT listed.relation
-        FROM kpi_engine.materialized_views() AS listed
-        INNER JOIN kpi_engine.view_state ON view_state.view_name = listed.view_name
+        SELECT refilled.relation
+        FROM kpi_engine.views_not_noted() AS refilled
         WHERE
-            listed.is_populated
-            AND view_state.last_success_at IS NOT NULL
-            AND view_state.noted_relation IS DISTINCT FROM listed.relation::oid
-            AND (
-                listed.needed_version > coalesce(view_state.published_version, -1)
-                OR EXISTS (
-                    SELECT FROM kpi_engine.gate_holds
-                    WHERE gate_holds.view_name = listed.view_name
-                )
+            refilled.is_behind
+            OR EXISTS (
+                SELECT FROM kpi_engine.gate_holds
+                WHERE gate_holds.view_name = refilled.view_name
             )
     LOOP
         BEGIN

@@ -17,15 +17,7 @@ DECLARE
     v_run_id bigint;
     v_changed bigint;
 BEGIN
-    v_views := ARRAY(
-        SELECT view_state.view_name
-        FROM kpi_engine.materialized_views() AS listed
-        INNER JOIN kpi_engine.view_state ON view_state.view_name = listed.view_name
-        WHERE
-            listed.is_populated
-            AND view_state.last_success_at IS NOT NULL
-            AND view_state.noted_relation IS DISTINCT FROM listed.relation::oid
-    );
+    v_views := ARRAY(SELECT refilled.view_name FROM kpi_engine.views_not_noted() AS refilled);
     FOREACH v_view IN ARRAY v_views LOOP
         v_run_id := nextval('kpi_engine.refresh_run_id_seq');
         v_changed := coalesce(v_changed, 0)

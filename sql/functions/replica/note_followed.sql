@@ -39,20 +39,30 @@ BEGIN
             AND pg_subscription_rel.srrelid = incomplete.relation
             AND pg_subscription_rel.srsublsn IS NOT DISTINCT FROM incomplete.copied_lsn
     );
-    -- The worker sets it back to 0/0 when it has skipped the transaction.
+    -- The worker sets subskiplsn back to 0/0 when it has skipped the transaction. From PostgreSQL 18
+    -- on, it counts updates of rows that are not here.
     INSERT INTO kpi_engine.incomplete_tables (subscription_id, relation, copied_lsn, reason)
-    SELECT pg_subscription_rel.srsubid, pg_subscription_rel.srrelid, pg_subscription_rel.srsublsn, 'skipped'
-    FROM pg_subscription
-    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = pg_subscription.oid
-    WHERE
-        pg_subscription.subskiplsn <> '0/0'
-        AND NOT EXISTS (
-            SELECT FROM kpi_engine.incomplete_tables AS incomplete
-            WHERE
-                incomplete.subscription_id = pg_subscription_rel.srsubid
-                AND incomplete.relation = pg_subscription_rel.srrelid
-                AND incomplete.reason = 'skipped'
-        );
+    SELECT
+        pg_subscription_rel.srsubid, pg_subscription_rel.srrelid, pg_subscription_rel.srsublsn,
+        found.reason
+    FROM (
+        SELECT pg_subscription.oid, 'skipped'
+        FROM pg_subscription
+        WHERE pg_subscription.subskiplsn <> '0/0'
+        UNION ALL
+        SELECT known.subscription_id, 'missed'
+        FROM kpi_engine.subscription_marks AS known
+        INNER JOIN pg_stat_subscription_stats AS stats ON stats.subid = known.subscription_id
+        WHERE (to_jsonb(stats) ->> 'confl_update_missing')::bigint > known.updates_missed
+    ) AS found (subscription_id, reason)
+    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = found.subscription_id
+    WHERE NOT EXISTS (
+        SELECT FROM kpi_engine.incomplete_tables AS incomplete
+        WHERE
+            incomplete.subscription_id = pg_subscription_rel.srsubid
+            AND incomplete.relation = pg_subscription_rel.srrelid
+            AND incomplete.reason = found.reason
+    );
     WITH followed AS MATERIALIZED (
         SELECT * FROM kpi_engine.followed()
     ),
@@ -96,23 +106,6 @@ BEGIN
         AND NOT EXISTS (
             SELECT FROM kpi_engine.subscription_marks AS other
             WHERE other.subscription = pg_subscription.subname
-        );
-    -- From PostgreSQL 18 on, it counts updates of rows that are not here.
-    INSERT INTO kpi_engine.incomplete_tables (subscription_id, relation, copied_lsn, reason)
-    SELECT
-        pg_subscription_rel.srsubid, pg_subscription_rel.srrelid, pg_subscription_rel.srsublsn,
-        'missed'
-    FROM kpi_engine.subscription_marks AS known
-    INNER JOIN pg_stat_subscription_stats AS stats ON stats.subid = known.subscription_id
-    INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = known.subscription_id
-    WHERE
-        (to_jsonb(stats) ->> 'confl_update_missing')::bigint > known.updates_missed
-        AND NOT EXISTS (
-            SELECT FROM kpi_engine.incomplete_tables AS incomplete
-            WHERE
-                incomplete.subscription_id = pg_subscription_rel.srsubid
-                AND incomplete.relation = pg_subscription_rel.srrelid
-                AND incomplete.reason = 'missed'
         );
     INSERT INTO kpi_engine.subscription_marks AS known (
         subscription, subscription_id, as_of, apply_errors, worker_pid, first_word_at,
