@@ -256,7 +256,7 @@ def test_a_monthly_preview_says_that_the_month_is_not_whole(market: Database) ->
     assert [target["is_missed"] for target in section["targets"]] == [True]
 
 
-def view_of(columns: str, words: dict[str, str]) -> str:
+def view_of(columns: str, words: dict[str, str], key: str = "mes") -> str:
     """Return the statements that make a KPI view over public.told anew."""
     comments = ";".join(
         f"COMMENT ON COLUMN analytics.mv_told.{column} IS 'Una [{kind}]\nes: Una.\nen: One.'"
@@ -265,7 +265,7 @@ def view_of(columns: str, words: dict[str, str]) -> str:
     return (
         "SET ROLE analytics_owner; DROP MATERIALIZED VIEW IF EXISTS analytics.mv_told;"
         f"CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT {columns} FROM public.told;"
-        "CREATE UNIQUE INDEX mv_told_key ON analytics.mv_told (mes);"
+        f"CREATE UNIQUE INDEX mv_told_key ON analytics.mv_told ({key});"
         "GRANT SELECT ON analytics.mv_told TO analytics_lector;"
         "COMMENT ON MATERIALIZED VIEW analytics.mv_told IS 'Una / One\nes: Una.\nen: One.';"
         f"{comments}; RESET ROLE"
@@ -294,6 +294,69 @@ def test_a_filter_by_a_column_that_the_history_does_not_have_is_refused(market: 
     ):
         with pytest.raises(psycopg.Error, match="parameter town must be left out"):
             kpi(market, now, "mv_told", "town=Cali", *asked)
+
+
+def test_a_key_that_the_history_does_not_have_makes_no_zeros(market: Database) -> None:
+    """A row without it belongs to no group, and fill=true would write 0 in its place."""
+    market.execute(
+        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 'Cali' AS town, 'N1' AS level,"
+        " 7 AS value",
+        "GRANT SELECT ON public.told TO analytics_owner",
+    )
+    words = {"mes": "fecha, none", "value": "conteo, up"}
+    town = words | {"town": "texto, none, city"}
+    for day, (key, new_key, column, new_words, wrong) in enumerate(
+        (
+            ("town", "city", "town AS city", words, {"fill": ("fill=true",)}),
+            ("town", "town, kind", "town, 'new' AS kind", town, {"fill": ("fill=true",)}),
+            (
+                *("level", "level", "substr(level, 2)::integer AS level", words),
+                {"fill": ("fill=true",), "level": ("level=1",)},
+            ),
+            (
+                *("town", "town_key", "town, upper(town) AS town_key", town),
+                {"fill": ("town=Cali", "fill=true"), "town": ("town=Cali",)},
+            ),
+        ),
+        21,
+    ):
+        market.execute(
+            "SELECT kpi_engine.forget_history('mv_told', false)",
+            view_of(f"mes, {key}, value", town if key == "town" else words, f"mes, {key}"),
+        )
+        assert not refresh(market, f"2026-05-{day} 01:00:00-05")
+        market.execute(view_of(f"mes, {column}, value", new_words, f"mes, {new_key}"))
+        assert not refresh(market, f"2026-05-{day} 02:00:00-05")
+        now = f"2026-05-{day} 10:00:00-05"
+        for moment in (f"as_of=2026-05-{day}T01:30", "reported=true"):
+            assert [row["value"] for row in kpi(market, now, "mv_told", moment)] == [7]
+            for name, asked in wrong.items():
+                with pytest.raises(psycopg.Error, match=f"parameter {name} must be left out"):
+                    kpi(market, now, "mv_told", moment, *asked)
+        for asked in wrong.values():
+            rows = kpi(market, now, "mv_told", f"as_of=2026-05-{day}", "to=2026-03", *asked)
+            assert [row["value"] for row in rows] == [7]
+
+
+def test_a_published_number_is_never_rounded(market: Database) -> None:
+    """The column has a type of fewer digits now."""
+    market.execute(
+        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 123456789.25 AS value, 7 AS n,"
+        " '2026-03-01 10:00Z'::timestamptz AS latest",
+        "GRANT SELECT ON public.told TO analytics_owner",
+    )
+    words = {"mes": "fecha, none", "value": "COP, up", "n": "conteo, up"}
+    for day, kind in (("21", "numeric(12,2)"), ("22", "numeric(12,0)"), ("23", "real")):
+        market.execute(view_of(f"mes, value::{kind} AS value, n, latest", words))
+        assert not refresh(market, f"2026-05-{day} 01:00:00-05")
+        now = f"2026-05-{day} 10:00:00-05"
+        for moment in ("as_of=2026-05-21", "reported=true"):
+            [row] = kpi(market, now, "mv_told", moment)
+            assert (row["value"], row["n"]) == (123456789.25 if day == "21" else None, 7)
+        [row] = kpi(market, now, "mv_told", f"as_of=2026-05-{day}")
+        assert row["value"] is not None
+    past = "SELECT object ->> 'value' FROM analytics.as_reported('mv_told', '2026-05-21') AS p (object)"
+    assert one(market, now, past) == "123456789.25"
 
 
 OWN = "mv_creadas_mensuales"

@@ -226,23 +226,33 @@ BEGIN
         );
         PERFORM kpi_engine.raise_bad_parameter(
             asked.name, v_given ->> asked.name,
-            format('left out: the view did not have column %s then', lacking.name))
+            format(
+                'left out: the view did not have column %s then, or with other values', lacking.name
+            ))
         FROM kpi_engine.column_without_history(
             v_view.view_name,
             ARRAY(
-                SELECT kpi.column_name
+                SELECT unnest(CASE kpi.city_key
+                    WHEN quote_ident(kpi.column_name || '_key')
+                        THEN ARRAY[kpi.column_name, kpi.column_name || '_key']
+                    ELSE ARRAY[kpi.column_name]
+                END)
                 FROM kpi_engine.kpi_columns(v_view.relation) AS kpi
                 WHERE
                     kpi.is_dimension AND v_given ? kpi.column_name
                     OR v_cities IS NOT NULL AND kpi.city_key IS NOT NULL
                     OR kpi.column_name = v_view.time_column AND v_of_time IS NOT NULL
+                    -- Rows without it belong to no group.
+                    OR kpi.column_name = ANY (v_view.key_columns) AND v_fill
             ),
             v_publication.run_id, v_from, v_to
         ) AS lacking (name)
         CROSS JOIN LATERAL (
-            SELECT CASE lacking.name
-                WHEN v_view.time_column THEN v_of_time
-                ELSE lacking.name
+            SELECT CASE
+                WHEN lacking.name = v_view.time_column THEN v_of_time
+                WHEN v_fill AND NOT v_given ? lacking.name THEN 'fill'
+                WHEN v_given ? lacking.name THEN lacking.name
+                ELSE regexp_replace(lacking.name, '_key$', '')
             END
         ) AS asked (name)
         WHERE lacking.name IS NOT NULL;

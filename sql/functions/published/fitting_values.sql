@@ -1,7 +1,8 @@
 -- Leaves out of a row of the history what does not fit the type that its column has now.
 --
--- Invariant: jsonb_populate_record(p_row, …) of the result does not fail. A value that is left out
--- is NULL there. Usually all of them fit, and the row is returned as it is.
+-- Invariant: jsonb_populate_record(p_row, …) of the result does not fail, and rounds no number: what
+-- would be another number there is left out, too, and is NULL. Usually all of them fit, and the row
+-- is returned as it is.
 
 CREATE OR REPLACE FUNCTION kpi_engine.fitting_values(p_row anyelement, p_contents jsonb)
 RETURNS jsonb
@@ -11,17 +12,32 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $fitting_values$
 DECLARE
+    v_row jsonb;
     v_fitting jsonb := '{}';
     v_name text;
     v_value jsonb;
 BEGIN
-    PERFORM jsonb_populate_record(p_row, p_contents);
-    RETURN p_contents;
+    v_row := to_jsonb(jsonb_populate_record(p_row, p_contents));
+    IF v_row @> p_contents THEN
+        RETURN p_contents;
+    END IF;
+    RETURN p_contents - ARRAY(
+        SELECT published.key
+        FROM jsonb_each(p_contents) AS published
+        WHERE
+            jsonb_typeof(published.value) = 'number'
+            AND jsonb_typeof(v_row -> published.key) = 'number'
+            AND v_row -> published.key <> published.value
+    );
 EXCEPTION WHEN data_exception THEN
     FOR v_name, v_value IN SELECT * FROM jsonb_each(p_contents) LOOP
         BEGIN
-            PERFORM jsonb_populate_record(p_row, jsonb_build_object(v_name, v_value));
-            v_fitting := v_fitting || jsonb_build_object(v_name, v_value);
+            v_row := to_jsonb(jsonb_populate_record(p_row, jsonb_build_object(v_name, v_value)));
+            IF jsonb_typeof(v_value) <> 'number'
+                OR jsonb_typeof(v_row -> v_name) IS DISTINCT FROM 'number'
+                OR v_row -> v_name = v_value THEN
+                v_fitting := v_fitting || jsonb_build_object(v_name, v_value);
+            END IF;
         EXCEPTION WHEN data_exception THEN
             -- It is left out.
             NULL;
