@@ -1,6 +1,7 @@
 """The gate and the breaker: nonsense is not published, and an operator has the word."""
 
 import re
+from contextlib import suppress
 from datetime import date
 
 import psycopg
@@ -465,6 +466,39 @@ def test_the_hint_of_a_rebuild_that_is_held_is_its_cure(market: Database) -> Non
         for statement in accept_views:
             connection.execute(statement.encode())
         assert {row[1] for row in connection.execute(go_on.encode())} == {"SUCCESS"}
+
+
+@pytest.mark.parametrize(
+    "everything", ["SELECT * FROM refresh_all_mv(force => true)", "CALL analytics.rebuild()"]
+)
+def test_what_only_a_full_computation_found_is_not_forgotten(
+    market: Database, everything: str
+) -> None:
+    """No change is noted any more. Until now the next ordinary refresh ended the hold."""
+    market.execute(
+        "CREATE TABLE public.kept AS SELECT id, created_at FROM solicitudes",
+        "UPDATE solicitudes SET created_at = created_at + interval '3 days'",
+        "DELETE FROM kpi_engine.change_log",
+    )
+    with market.session() as connection:
+        connection.execute(f"SELECT set_config('analytics.now', '{LATE}', false)")
+        with suppress(psycopg.Error):
+            connection.execute(everything.encode())
+    held = [("changes", "breaker", None, None, 324, 320)]
+    assert market.rows(HELD) == held
+    market.execute(ADD.format(day="03").replace("2026-04", "2026-12"))
+    assert set(refresh(market).values()) == {"ERROR"}
+    assert market.rows(HELD) == held
+    # It is set right, and no change is noted again.
+    market.execute(
+        "UPDATE solicitudes SET created_at = kept.created_at FROM public.kept "
+        "WHERE kept.id = solicitudes.id",
+        "DELETE FROM kpi_engine.change_log",
+    )
+    assert set(refresh(market).values()) == {"SUCCESS"}
+    assert market.rows(HELD) == []
+    assert market.rows("SELECT analytics.audit()", LATE) == [(0,)]
+    assert market.rows("SELECT kpi_engine.next_rebuild_reason()", LATE) == [(None,)]
 
 
 @pytest.mark.parametrize("by", ["work", "rebuild"])

@@ -44,6 +44,10 @@ BEGIN
             nextval('kpi_engine.refresh_run_id_seq'),
             kpi_engine.breaker_findings(kpi_engine.requests_moved())
         );
+        -- A refresh of what changed would not find it again. The batches stay good.
+        UPDATE kpi_engine.engine_state SET
+            rebuild_reason = coalesce(
+                engine_state.rebuild_reason, 'the breaker holds what a rebuild found');
         RETURN 0;
     ELSIF p_batch IS NOT NULL THEN
         RETURN kpi_engine.run_rebuild_batch(p_batch);

@@ -125,6 +125,11 @@ BEGIN
         v_run.mode := 'none';
         IF v_run.error_sqlstate = 'TA001' THEN
             PERFORM kpi_engine.note_holds('changes', v_run.run_id, v_detail::jsonb);
+            IF p_force THEN
+                -- A refresh of what changed would not find it again.
+                PERFORM kpi_engine.note_rebuild_reason(
+                    'the breaker holds what a forced refresh found');
+            END IF;
         END IF;
         RAISE WARNING 'teloo-analytics: ERROR in refresh % while applying changes: % (SQLSTATE %)',
             v_run.run_id, v_run.error_message, v_run.error_sqlstate
