@@ -501,6 +501,20 @@ def test_what_only_a_full_computation_found_is_not_forgotten(
     assert market.rows("SELECT kpi_engine.next_rebuild_reason()", LATE) == [(None,)]
 
 
+def test_a_hold_ends_when_its_cause_is_gone_without_a_publish(market: Database) -> None:
+    """The view reads a setting, which is set back."""
+    market.execute(
+        "SET ROLE analytics_owner; CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT id FROM "
+        "generate_series(1, (SELECT value::integer FROM kpi_engine.settings WHERE name = "
+        "'segment_active_offers')) AS told (id); CREATE UNIQUE INDEX ON analytics.mv_told (id)"
+    )
+    for offers, result in (("50", "SUCCESS"), ("5", "ERROR"), ("50", "SUCCESS")):
+        market.execute(f"SELECT analytics.set_setting('segment_active_offers', '{offers}')")
+        assert refresh(market)["mv_told"] == result
+    assert market.rows(HELD) == []
+    assert market.rows(GATE, LATE) == []
+
+
 @pytest.mark.parametrize("by", ["work", "rebuild"])
 @pytest.mark.parametrize("seen", [True, False])
 def test_the_breaker_holds_although_the_rows_cannot_be_compared(

@@ -153,6 +153,9 @@ BEGIN
             -- These show this version already: the gate compares the others with them.
             UPDATE kpi_engine.view_state SET published_version = v_run.data_version
             WHERE view_state.view_name = ANY (v_view.fresh_views);
+            -- Such as by a setting that was set back: nothing is held any more.
+            DELETE FROM kpi_engine.gate_holds
+            WHERE gate_holds.view_name = ANY (v_view.fresh_views);
         END IF;
         v_result := NULL;
         v_result.run_id := v_run.run_id;
