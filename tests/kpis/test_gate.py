@@ -245,6 +245,24 @@ def delete_requests(database: Database, share: str, condition: str = "true") -> 
     )
 
 
+def test_a_new_column_turns_nothing_null(market: Database) -> None:
+    """Most of its rows may have no value yet. From then on it is a column as each other."""
+    for query, result in (
+        ("1 AS n", "SUCCESS"),
+        ("1 AS n, CASE WHEN id < 3 THEN 1 END AS m", "SUCCESS"),
+        ("1 AS n, NULL::integer AS m", "SUCCESS"),
+        ("CASE WHEN id < 3 THEN 1 END AS n, 1 AS m", "ERROR"),
+        ("1 AS n, 1 AS m", "SUCCESS"),
+        ("1 AS n, CASE WHEN id < 3 THEN 1 END AS m", "ERROR"),
+    ):
+        market.execute(
+            "SET ROLE analytics_owner; DROP MATERIALIZED VIEW IF EXISTS analytics.mv_told; "
+            f"CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT id, {query} "
+            "FROM generate_series(1, 20) AS told (id); CREATE UNIQUE INDEX ON analytics.mv_told (id)"
+        )
+        assert refresh(market)["mv_told"] == result, query
+
+
 def test_the_gate_is_not_switched_off_by_the_loss_that_it_looks_for(market: Database) -> None:
     """Before it there were enough requests, after it there are too few."""
     ((number,),) = market.rows("SELECT sum(requests) FROM kpi_engine.month_totals")

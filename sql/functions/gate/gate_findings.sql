@@ -9,7 +9,7 @@
 --               gate_least_count, and money of periods with fewer, move by large shares every day:
 --               they do not count
 --   lost_rows   the view loses more than the setting gate_lost_rows_pct of its rows
---   null_share  the share of NULLs in a column rises by more than the setting gate_null_points
+--   null_share  the share of NULLs in a known column rises by more than the setting gate_null_points
 --   total       a sum over another view differs (kpi_engine.declared_totals); only where both views
 --               show the same data version
 --
@@ -178,7 +178,20 @@ BEGIN
                 nulls.value::numeric * 100 / nullif(v_now.rows_shown, 0) AS after
             FROM jsonb_each_text(v_now.null_counts) AS nulls
         ) AS share
-        WHERE v_before.rows_shown >= 10 AND share.after - share.before > v_null_points;
+        WHERE
+            v_before.rows_shown >= 10
+            AND share.after - share.before > v_null_points
+            -- A new column turns nothing NULL. Without a history nobody knows which are new.
+            AND coalesce(
+                (
+                    SELECT share.column_name = ANY (layout.column_names)
+                    FROM kpi_engine.published_layouts AS layout
+                    WHERE layout.view_name = p_view_name AND layout.run_id <= v_before.run_id
+                    ORDER BY layout.run_id DESC
+                    LIMIT 1
+                ),
+                true
+            );
 
     -- One statement for all sums over one view.
     FOR v_total IN
