@@ -338,6 +338,52 @@ def test_a_key_that_the_history_does_not_have_makes_no_zeros(market: Database) -
             assert [row["value"] for row in rows] == [7]
 
 
+def test_another_key_restates_nothing(market: Database) -> None:
+    """The figures are the same: in another order of the key, and in rows of another kind."""
+    market.execute(
+        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, town, kind, 10 AS value FROM "
+        "unnest('{Cali,Leticia}'::text[]) AS town, unnest('{new,used}'::text[]) AS kind",
+        "GRANT SELECT ON public.told TO analytics_owner",
+        "SELECT analytics.set_setting('gate_closed_pct', '60')",
+    )
+    words = {"mes": "fecha, none", "value": "conteo, up", "town": "texto, none"}
+
+    def shown(hour: int, columns: str, key: str, more: dict[str, str]) -> None:
+        view = view_of(columns, words | more, key)
+        market.execute(view.replace("public.told;", f"public.told GROUP BY {key};"))
+        assert not refresh(market, f"2026-05-21 {hour:02}:00:00-05")
+
+    restated = (
+        "SELECT row_key ->> 'town', row_key ->> 'kind', reported::integer, previous::integer, "
+        "current::integer FROM analytics.restatements WHERE view_name = 'mv_told' "
+        "ORDER BY restatement_id"
+    )
+    whole = "mes, town, sum(value)::integer AS value"
+    shown(1, whole, "mes, town", {})
+    shown(2, whole, "town, mes", {})
+    assert market.rows(restated) == []
+    market.execute("UPDATE public.told SET value = 15 WHERE (town, kind) = ('Cali', 'new')")
+    shown(3, whole, "town, mes", {})
+    found = [("Cali", None, 20, 20, 25)]
+    assert market.rows(restated) == found
+    parts = "town, mes, kind, sum(value)::integer AS value"
+    shown(4, parts, "kind, mes, town", {"kind": "texto, none"})
+    assert market.rows(restated) == found
+    market.execute("UPDATE public.told SET value = 11 WHERE (town, kind) = ('Leticia', 'used')")
+    shown(5, parts, "kind, mes, town", {"kind": "texto, none"})
+    # What the row was at closing is not known: it was not there.
+    assert market.rows(restated) == [*found, ("Leticia", "used", None, 10, 11)]
+    now = "2026-05-22 10:00:00-05"
+    for asked, figures in (
+        ("reported=true", [20, 20]),
+        ("as_of=2026-05-21T03:30", [20, 25]),
+        ("as_of=2026-05-21T04:30", [10, 10, 10, 15]),
+        ("as_of=2026-05-21", [10, 10, 11, 15]),
+        ("limit=9", [10, 10, 11, 15]),
+    ):
+        assert sorted(row["value"] for row in kpi(market, now, "mv_told", asked)) == figures, asked
+
+
 def test_a_published_number_is_never_rounded(market: Database) -> None:
     """The column has a type of fewer digits now."""
     market.execute(

@@ -16,7 +16,10 @@ AS $note_publication$
 DECLARE
     v_now constant timestamptz := analytics.now();
     v_relation constant regclass := format('analytics.%I', p_view_name)::regclass;
-    v_key constant text[] := kpi_engine.key_columns(v_relation);
+    v_key text[] := kpi_engine.key_columns(v_relation);
+    -- The key of the last publish; NULL before versions that noted it.
+    v_known_key text[];
+    v_has_known_key boolean := true;
     v_view record;
     -- Where in the key its time is, from 0; NULL without a time.
     v_place integer;
@@ -38,7 +41,6 @@ BEGIN
     END IF;
     PERFORM kpi_engine.heal_publications(p_view_name);
     SELECT * INTO v_view FROM kpi_engine.kpi_views(p_view_name);
-    v_place := array_position(v_view.key_columns, v_view.time_column) - 1;
     -- After a restore without the rows of the history, or without the names of their columns.
     IF v_keeps_rows
         AND EXISTS (
@@ -57,6 +59,25 @@ BEGIN
         PERFORM kpi_engine.forget_history(p_view_name, false);
     END IF;
     IF v_keeps_rows THEN
+        v_known_key := (
+            SELECT layout.key_columns
+            FROM kpi_engine.published_layouts AS layout
+            WHERE layout.view_name = p_view_name
+            ORDER BY layout.run_id DESC
+            LIMIT 1
+        );
+        IF v_known_key @> v_key AND v_known_key <@ v_key THEN
+            -- In another order it is the same key.
+            v_key := v_known_key;
+        ELSIF v_known_key IS NOT NULL THEN
+            -- Each row goes, and comes back by its new key, also if its values are the same.
+            v_has_known_key := false;
+            UPDATE kpi_engine.published_hashes SET
+                row_hashes = array_fill(0::bigint, ARRAY[cardinality(published_hashes.row_hashes)])
+            WHERE
+                published_hashes.view_name = p_view_name
+                AND cardinality(published_hashes.row_hashes) > 0;
+        END IF;
         -- Rows were not kept until now: the history begins.
         DELETE FROM kpi_engine.publications
         WHERE publications.view_name = p_view_name AND NOT publications.keeps_rows;
@@ -89,6 +110,7 @@ BEGIN
     ELSE
         PERFORM kpi_engine.forget_history(p_view_name, true);
     END IF;
+    v_place := array_position(v_key, v_view.time_column) - 1;
 
     SELECT noted.* INTO v_shown, v_changed, v_first_period, v_nulls
     FROM kpi_engine.note_rows(
@@ -167,7 +189,7 @@ BEGIN
         coalesce(engine_state.time_zone, analytics.setting('time_zone'))
     FROM kpi_engine.engine_state
     LEFT JOIN kpi_engine.view_state ON view_state.view_name = p_view_name;
-    IF v_changed > 0 AND v_place IS NOT NULL AND v_had_time THEN
+    IF v_changed > 0 AND v_place IS NOT NULL AND v_had_time AND v_has_known_key THEN
         PERFORM kpi_engine.note_restatements(
             p_view_name, p_run_id, p_requests, v_key, v_view.grain, v_first_period,
             v_counted_until);

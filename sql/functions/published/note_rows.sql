@@ -84,11 +84,11 @@ BEGIN
     ) AS listed;
     IF p_keeps_rows THEN
         INSERT INTO kpi_engine.published_layouts AS layout (
-            view_name, run_id, column_names, column_kinds
+            view_name, run_id, column_names, column_kinds, key_columns
         )
-        SELECT p_view_name, p_run_id, v_columns, v_kinds
-        WHERE (v_columns, v_kinds) IS DISTINCT FROM (
-            SELECT (known.column_names, known.column_kinds)
+        SELECT p_view_name, p_run_id, v_columns, v_kinds, p_key
+        WHERE (v_columns, v_kinds, p_key) IS DISTINCT FROM (
+            SELECT (known.column_names, known.column_kinds, known.key_columns)
             FROM kpi_engine.published_layouts AS known
             WHERE known.view_name = p_view_name
             ORDER BY known.run_id DESC
@@ -135,11 +135,18 @@ BEGIN
             SELECT
                 coalesce(after.row_key, before.row_key) AS row_key,
                 CASE
-                    WHEN
-                        after.row_key IS NOT NULL
-                        -- In the key of a row that is gone this may be no date: it had another type.
-                        OR before.row_key ->> $4 ~ $date$^(\d{4,}-[01]\d-[0-3]\d|-?infinity)$$date$
-                        THEN (coalesce(after.row_key, before.row_key) ->> $4)::date
+                    WHEN after.row_key IS NOT NULL THEN (after.row_key ->> $4)::date
+                    -- In the key of a row that is gone the time may have another place, or type.
+                    ELSE (
+                        SELECT known.period
+                        FROM kpi_engine.published_rows AS known
+                        WHERE
+                            known.view_name = $1
+                            AND known.row_key = before.row_key
+                            AND known.period IS NOT NULL
+                        ORDER BY known.run_id DESC
+                        LIMIT 1
+                    )
                 END AS period,
                 -- A row keeps its bucket: the hash may be another one on another machine.
                 coalesce(before.bucket, jsonb_hash(after.row_key) & 255) AS bucket,
