@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(21);
+SELECT plan(22);
 
 SELECT is_empty(
     $$SELECT view_name, problem FROM kpi_engine.materialized_views()
@@ -227,7 +227,13 @@ SELECT results_eq(
     'a name that compare needs, and a text that is whole'
 );
 COMMENT ON COLUMN public.mv_prueba."limit" IS E'Límite [texto, none]\nes: Límite.\nen: Limit.';
-ALTER MATERIALIZED VIEW public.mv_prueba RENAME COLUMN tasa_anterior TO otra;
+ALTER MATERIALIZED VIEW public.mv_prueba RENAME COLUMN tasa_anterior TO kpi;
+SELECT results_eq(
+    'SELECT pg_temp.problems()',
+    $$VALUES ('column kpi of mv_prueba has a name that statements give to its rows')$$,
+    'a name by which an answer would have this column alone'
+);
+ALTER MATERIALIZED VIEW public.mv_prueba RENAME COLUMN kpi TO otra;
 ALTER MATERIALIZED VIEW public.mv_prueba
 RENAME COLUMN tasa TO tasa_de_aceptacion_de_las_solicitudes_de_los_talleres_pct;
 SELECT results_eq(

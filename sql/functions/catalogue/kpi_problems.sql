@@ -137,6 +137,16 @@ AS $kpi_problems$
     UNION ALL
     SELECT
         format(
+            'column %s of %s has a name that statements give to its rows',
+            the_columns.column_name, the_view.name
+        ),
+        'Give it another name.'
+    FROM the_view
+    CROSS JOIN the_columns
+    WHERE the_columns.column_name IN ('kpi', 'shown')
+    UNION ALL
+    SELECT
+        format(
             'column %s of %s has a name that compare gives to another column',
             the_columns.column_name, the_view.name
         ),
