@@ -130,6 +130,28 @@ def test_a_restated_month_by_sql(april: tuple[Database, int]) -> None:
     ) == [(0,)]
 
 
+def test_restatements_and_results_are_for_readers_of_the_view(
+    april: tuple[Database, int],
+) -> None:
+    """As the history of the view is, and as the API says it."""
+    database, _ = april
+    database.execute(
+        "INSERT INTO kpi_engine.target_results (view_name, column_name, period, target, better, "
+        f"figure, is_missed, is_alert, run_id, noted_at) SELECT '{TABLE}', 'ofertas_totales', "
+        f"'{APRIL}', 1, 'up', 2, false, false, 1, now()",
+        f"REVOKE SELECT ON analytics.{TABLE} FROM analytics_lector",
+    )
+    with database.session() as connection:
+        for role, is_shown in (("lector", False), ("operador", True), ("owner", True)):
+            connection.execute(f"SET ROLE analytics_{role}")
+            for records in ("restatements", "target_results"):
+                found = connection.execute(
+                    f"SELECT bool_or(view_name = '{TABLE}') FROM analytics.{records}"
+                ).fetchone()
+                assert found == (is_shown or (None if records == "target_results" else False),)
+            connection.execute("RESET ROLE")
+
+
 def test_fewer_closing_days_do_not_reach_back_behind_a_publish(
     system_database: Database,
 ) -> None:

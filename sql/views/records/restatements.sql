@@ -1,8 +1,9 @@
 -- What changed in closed periods.
 --
 -- Shows kpi_engine.restatements. Comments come from there: make migrate copies them.
+-- Invariant: of a KPI view only to who may read that view.
 
-CREATE OR REPLACE VIEW analytics.restatements AS
+CREATE OR REPLACE VIEW analytics.restatements WITH (security_barrier) AS
 SELECT
     restatements.restatement_id,
     restatements.view_name,
@@ -18,7 +19,10 @@ SELECT
     restatements.since,
     restatements.run_id,
     restatements.requests_changed
-FROM kpi_engine.restatements;
+FROM kpi_engine.restatements
+WHERE has_table_privilege(
+    to_regclass(format('analytics.%I', restatements.view_name)), 'SELECT'
+) IS NOT FALSE;
 
 REVOKE ALL ON analytics.restatements FROM public;
 GRANT SELECT ON analytics.restatements TO analytics_lector, analytics_operador;
