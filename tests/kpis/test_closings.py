@@ -299,8 +299,8 @@ def test_a_filter_by_a_column_that_the_history_does_not_have_is_refused(market: 
 def test_a_key_that_the_history_does_not_have_makes_no_zeros(market: Database) -> None:
     """A row without it belongs to no group, and fill=true would write 0 in its place."""
     market.execute(
-        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 'Cali' AS town, 'N1' AS level,"
-        " 7 AS value",
+        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 'Cali' AS town, "
+        "'N1' AS level, 7 AS value",
         "GRANT SELECT ON public.told TO analytics_owner",
     )
     words = {"mes": "fecha, none", "value": "conteo, up"}
@@ -387,8 +387,8 @@ def test_another_key_restates_nothing(market: Database) -> None:
 def test_a_published_number_is_never_rounded(market: Database) -> None:
     """The column has a type of fewer digits now."""
     market.execute(
-        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 123456789.25 AS value, 7 AS n,"
-        " '2026-03-01 10:00Z'::timestamptz AS latest",
+        "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 123456789.25 AS value, "
+        "7 AS n, '2026-03-01 10:00Z'::timestamptz AS latest",
         "GRANT SELECT ON public.told TO analytics_owner",
     )
     words = {"mes": "fecha, none", "value": "COP, up", "n": "conteo, up"}
@@ -401,7 +401,7 @@ def test_a_published_number_is_never_rounded(market: Database) -> None:
             assert (row["value"], row["n"]) == (123456789.25 if day == "21" else None, 7)
         [row] = kpi(market, now, "mv_told", f"as_of=2026-05-{day}")
         assert row["value"] is not None
-    past = "SELECT object ->> 'value' FROM analytics.as_reported('mv_told', '2026-05-21') AS p (object)"
+    past = "SELECT object ->> 'value' FROM analytics.as_reported('mv_told', '2026-05-21') AS object"
     assert one(market, now, past) == "123456789.25"
 
 

@@ -258,7 +258,8 @@ def test_a_new_column_turns_nothing_null(market: Database) -> None:
         market.execute(
             "SET ROLE analytics_owner; DROP MATERIALIZED VIEW IF EXISTS analytics.mv_told; "
             f"CREATE MATERIALIZED VIEW analytics.mv_told AS SELECT id, {query} "
-            "FROM generate_series(1, 20) AS told (id); CREATE UNIQUE INDEX ON analytics.mv_told (id)"
+            "FROM generate_series(1, 20) AS told (id); "
+            "CREATE UNIQUE INDEX ON analytics.mv_told (id)"
         )
         assert refresh(market)["mv_told"] == result, query
 

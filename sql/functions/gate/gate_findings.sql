@@ -9,7 +9,7 @@
 --               gate_least_count, and money of periods with fewer, move by large shares every day:
 --               they do not count
 --   lost_rows   the view loses more than the setting gate_lost_rows_pct of its rows
---   null_share  the share of NULLs in a known column rises by more than the setting gate_null_points
+--   null_share  the share of NULLs in a column of before rises by more than gate_null_points
 --   total       a sum over another view differs (kpi_engine.declared_totals); only where both views
 --               show the same data version
 --

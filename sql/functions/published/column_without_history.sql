@@ -53,8 +53,8 @@ $column_without_history$;
 
 COMMENT ON FUNCTION kpi_engine.column_without_history(text, text[], bigint, date, date) IS
 'One of these columns of a view that it did not have, or had with values of another kind, at the '
-'publish p_run_id, or, where that is NULL, when a period from p_from to p_to closed. NULL: there is '
-'none. Internal to kpi_engine.kpi_rows().';
+'publish p_run_id, or, where that is NULL, when a period from p_from to p_to closed. NULL: there '
+'is none. Internal to kpi_engine.kpi_rows().';
 
 REVOKE ALL ON FUNCTION kpi_engine.column_without_history(text, text[], bigint, date, date)
 FROM public;

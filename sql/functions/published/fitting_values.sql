@@ -1,7 +1,7 @@
 -- Leaves out of a row of the history what does not fit the type that its column has now.
 --
--- Invariant: jsonb_populate_record(p_row, …) of the result does not fail, and rounds no number: what
--- would be another number there is left out, too, and is NULL. Usually all of them fit, and the row
+-- Invariant: jsonb_populate_record(p_row, …) of the result does not fail, and rounds no number.
+-- What would be another number there is left out, too, and is NULL. Usually all of them fit, and the row
 -- is returned as it is.
 
 CREATE OR REPLACE FUNCTION kpi_engine.fitting_values(p_row anyelement, p_contents jsonb)
