@@ -388,19 +388,26 @@ def test_a_published_number_is_never_rounded(market: Database) -> None:
     """The column has a type of fewer digits now."""
     market.execute(
         "CREATE TABLE public.told AS SELECT date '2026-03-01' AS mes, 123456789.25 AS value, "
-        "7 AS n, '2026-03-01 10:00Z'::timestamptz AS latest",
+        "'seven' AS n, '2026-03-01 02:00Z'::timestamptz AS latest, 3 AS seen",
         "GRANT SELECT ON public.told TO analytics_owner",
     )
-    words = {"mes": "fecha, none", "value": "COP, up", "n": "conteo, up"}
-    for day, kind in (("21", "numeric(12,2)"), ("22", "numeric(12,0)"), ("23", "real")):
-        market.execute(view_of(f"mes, value::{kind} AS value, n, latest", words))
+    words = {"mes": "fecha, none", "value": "COP, up", "seen": "conteo, up"}
+    for day, kind, latest, n in (
+        ("21", "numeric(12,2)", "latest", "n"),
+        ("22", "numeric(12,0)", "latest::date AS latest", "n"),
+        ("23", "real", "latest", "7 AS n"),
+    ):
+        market.execute(view_of(f"mes, value::{kind} AS value, {n}, {latest}, seen", words))
         assert not refresh(market, f"2026-05-{day} 01:00:00-05")
         now = f"2026-05-{day} 10:00:00-05"
         for moment in ("as_of=2026-05-21", "reported=true"):
             [row] = kpi(market, now, "mv_told", moment)
-            assert (row["value"], row["n"]) == (123456789.25 if day == "21" else None, 7)
+            assert row["value"] == (123456789.25 if day == "21" else None)
+            assert row["n"] == ("seven" if n == "n" else None)
+            assert (row["latest"] is None) == ("date" in latest)
+            assert row["seen"] == 3
         [row] = kpi(market, now, "mv_told", f"as_of=2026-05-{day}")
-        assert row["value"] is not None
+        assert None not in row.values()
     past = "SELECT object ->> 'value' FROM analytics.as_reported('mv_told', '2026-05-21') AS object"
     assert one(market, now, past) == "123456789.25"
 

@@ -1,8 +1,8 @@
 -- Leaves out of a row of the history what does not fit the type that its column has now.
 --
--- Invariant: jsonb_populate_record(p_row, …) of the result does not fail, and rounds no number.
--- What would be another number there is left out, too, and is NULL. Usually all of them fit, and the row
--- is returned as it is.
+-- Invariant: jsonb_populate_record(p_row, …) of the result does not fail. It rounds no number and
+-- makes no day of an instant: what would be another value there is left out, too, and is NULL.
+-- Usually all of them fit, and the row is returned as it is.
 
 CREATE OR REPLACE FUNCTION kpi_engine.fitting_values(p_row anyelement, p_contents jsonb)
 RETURNS jsonb
@@ -25,25 +25,25 @@ BEGIN
         SELECT published.key
         FROM jsonb_each(p_contents) AS published
         WHERE
-            jsonb_typeof(published.value) = 'number'
-            AND jsonb_typeof(v_row -> published.key) = 'number'
-            AND v_row -> published.key <> published.value
+            jsonb_typeof(published.value) = jsonb_typeof(v_row -> published.key)
+            AND CASE jsonb_typeof(published.value)
+                WHEN 'number' THEN v_row -> published.key <> published.value
+                -- An instant in another zone has the same length.
+                WHEN 'string'
+                    THEN length(v_row ->> published.key) < length(published.value #>> '{}')
+            END
     );
 EXCEPTION WHEN data_exception THEN
     FOR v_name, v_value IN SELECT * FROM jsonb_each(p_contents) LOOP
         BEGIN
-            v_row := to_jsonb(jsonb_populate_record(p_row, jsonb_build_object(v_name, v_value)));
-            IF jsonb_typeof(v_value) <> 'number'
-                OR jsonb_typeof(v_row -> v_name) IS DISTINCT FROM 'number'
-                OR v_row -> v_name = v_value THEN
-                v_fitting := v_fitting || jsonb_build_object(v_name, v_value);
-            END IF;
+            PERFORM jsonb_populate_record(p_row, jsonb_build_object(v_name, v_value));
+            v_fitting := v_fitting || jsonb_build_object(v_name, v_value);
         EXCEPTION WHEN data_exception THEN
             -- It is left out.
             NULL;
         END;
     END LOOP;
-    RETURN v_fitting;
+    RETURN kpi_engine.fitting_values(p_row, v_fitting);
 END;
 $fitting_values$;
 
