@@ -251,6 +251,48 @@ def test_infinite_numbers_count_as_null(system_database: Database) -> None:
     trial.check(NOWS[0], "infinite numbers")
 
 
+@pytest.mark.parametrize("kind", ["real", "double precision"])
+def test_binary_numbers_count_with_all_digits_that_they_show(
+    system_database: Database, kind: str
+) -> None:
+    """A cast to numeric would keep 6 or 15 of them: 1234567 pesos would be 1234570."""
+    trial = Trial(system_database, "A", BASE_SEED + 465)
+    trial.prepare(
+        *(
+            f"ALTER TABLE public.{table} ALTER {column} TYPE {kind}"
+            for table, column in (
+                ("asesores", "confianza"),
+                ("asesores", "actividad_reciente_pct"),
+                ("ofertas_detalle", "precio_unitario"),
+                ("ofertas_historicas", "monto_total"),
+                ("auditorias_tiendas", "puntaje_confianza"),
+            )
+        ),
+        "ALTER DATABASE {database} SET extra_float_digits = 0",
+    )
+    trial.fill(NOWS[0])
+    system_database.execute(
+        "ALTER DATABASE " + system_database.name + " RESET extra_float_digits",
+        "UPDATE public.ofertas_historicas SET monto_total = monto_total / 3 WHERE id::text < '8'",
+        "UPDATE public.ofertas_detalle SET precio_unitario = 1234567 WHERE id::text < '4'",
+        "UPDATE public.asesores SET actividad_reciente_pct = 200.0 / 3",
+    )
+    trial.check(NOWS[0], kind)
+    ((lowest,),) = system_database.rows(
+        "SELECT count(*) FROM analytics.mv_metricas_mensuales WHERE precio_minimo_ofertas = 1234567"
+    )
+    assert int(str(lowest)) > 0
+    system_database.execute(
+        "ALTER DATABASE " + system_database.name + " SET extra_float_digits = -15"
+    )
+    assert system_database.rows("SELECT analytics.audit()") == [(0,)]
+    with system_database.session() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [NOWS[0]])
+        connection.execute("CALL analytics.rebuild(true)")
+    system_database.execute("ALTER DATABASE " + system_database.name + " RESET extra_float_digits")
+    trial.check(NOWS[0], f"{kind}, rebuilt")
+
+
 @pytest.mark.parametrize("generation", ["A", "B"])
 def test_requests_of_a_whole_century_give_1200_months(
     system_database: Database, generation: Generation

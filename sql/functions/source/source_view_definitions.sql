@@ -54,17 +54,22 @@ AS $source_view_definitions$
                                 THEN 'source.%I AT TIME ZONE ''UTC'''
                             ELSE 'source.%I'
                         END, source_columns.column_name)
-                -- NaN is greater than all numbers.
+                -- NaN is greater than all numbers. A cast of real to numeric keeps 6 digits, one of
+                -- double precision 15; the text has all of them, with the extra_float_digits of
+                -- whatever reads the source.
                 WHEN source_columns.found_type IN (
                     'real', 'double precision', 'numeric', 'bigint'
                 )
                     THEN format(
                         'CASE WHEN source.%1$I > ''-1e15''::%2$s AND source.%1$I < ''1e15''::%2$s '
-                        'THEN source.%1$I::numeric END',
+                        'THEN source.%1$I%3$s::numeric END',
                         source_columns.column_name,
                         CASE source_columns.found_type
                             WHEN 'bigint' THEN 'numeric'
                             ELSE source_columns.found_type
+                        END,
+                        CASE WHEN source_columns.found_type IN ('real', 'double precision')
+                            THEN '::text'
                         END)
                 WHEN source_columns.value_kind = 'numeric'
                     THEN format('source.%I::numeric', source_columns.column_name)
