@@ -294,6 +294,54 @@ def test_binary_numbers_count_with_all_digits_that_they_show(
 
 
 @pytest.mark.parametrize("generation", ["A", "B"])
+def test_columns_with_domains_for_types_give_the_same(
+    system_database: Database, generation: Generation
+) -> None:
+    """Also keys: nothing of ours has such a type, so the source may drop or change it."""
+    domains = {
+        "uuid": "uuid",
+        "boolean": "boolean",
+        "timestamptz": "timestamp with time zone",
+        "date": "date",
+        "integer": "integer",
+        "numeric": "numeric",
+        "varchar": "character varying",
+    }
+    schema = schema_of(generation)
+    trial = Trial(system_database, generation, BASE_SEED + 468)
+    trial.prepare(
+        *(f"CREATE DOMAIN {schema}.own_{kind} AS {kind}" for kind in domains),
+        # Constraints and defaults stand in the way of other types.
+        f"""DO $$ DECLARE statement text; BEGIN
+            FOR statement IN
+                SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+                FROM pg_constraint
+                WHERE connamespace = '{schema}'::regnamespace AND contype IN ('f', 'c')
+            LOOP EXECUTE statement; END LOOP;
+            FOR statement IN
+                SELECT format(
+                    'ALTER TABLE {schema}.%I ALTER %I TYPE {schema}.own_%s',
+                    table_name, column_name, kinds.own)
+                FROM information_schema.columns
+                INNER JOIN (VALUES {", ".join(map(str, domains.items()))}) AS kinds (own, shown)
+                    ON kinds.shown = data_type
+                WHERE table_schema = '{schema}'
+            LOOP EXECUTE statement; END LOOP;
+        END $$""",
+    )
+    trial.fill(NOWS[0])
+    trial.check(NOWS[0], "domains")
+    trial.change(NOWS[0], 1)
+    trial.check(NOWS[0], "domains, changed")
+    assert system_database.rows(
+        "SELECT count(*) FROM pg_attribute INNER JOIN pg_type ON pg_type.oid = atttypid "
+        "INNER JOIN pg_class ON pg_class.oid = attrelid "
+        "WHERE typtype = 'd' AND relnamespace IN ('kpi_engine'::regnamespace, "
+        "'analytics'::regnamespace)"
+    ) == [(0,)]
+
+
+@pytest.mark.parametrize("generation", ["A", "B"])
 def test_requests_of_a_whole_century_give_1200_months(
     system_database: Database, generation: Generation
 ) -> None:

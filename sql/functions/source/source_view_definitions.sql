@@ -19,19 +19,14 @@ AS $source_view_definitions$
     WITH columns AS (
         SELECT
             source_columns.*,
+            shape.*,
             source_columns.column_name || CASE source_columns.value_kind
                 WHEN 'instant as stored' THEN '_as_stored'
                 ELSE ''
             END AS output_name,
             CASE
-                WHEN source_columns.found_type IS NULL THEN format('NULL::%s', CASE
-                    source_columns.value_kind
-                    WHEN 'integer' THEN 'bigint'
-                    WHEN 'instant' THEN 'timestamptz'
-                    WHEN 'instant as stored' THEN 'timestamptz'
-                    WHEN 'day' THEN 'date'
-                    ELSE source_columns.value_kind
-                END)
+                WHEN source_columns.found_type IS NULL
+                    THEN format('NULL::%s', shape.type_name)
                 -- No index of a source is on these. No index of ours takes more than 2,700 bytes.
                 WHEN longest.bytes IS NOT NULL
                     THEN format(
@@ -119,6 +114,36 @@ AS $source_view_definitions$
         FROM kpi_engine.source_columns(p_schema, p_generation)
         CROSS JOIN LATERAL (
             SELECT
+                CASE source_columns.value_kind
+                    WHEN 'integer' THEN 'bigint'
+                    WHEN 'instant' THEN 'timestamptz'
+                    WHEN 'instant as stored' THEN 'timestamptz'
+                    WHEN 'day' THEN 'date'
+                    ELSE source_columns.value_kind
+                END AS type_name,
+                EXISTS (
+                    SELECT FROM pg_namespace
+                    INNER JOIN pg_class ON pg_class.relnamespace = pg_namespace.oid
+                    INNER JOIN pg_attribute ON pg_attribute.attrelid = pg_class.oid
+                    INNER JOIN pg_type ON pg_type.oid = pg_attribute.atttypid
+                    WHERE
+                        pg_namespace.nspname = p_schema
+                        AND pg_class.relname = source_columns.table_name
+                        AND pg_attribute.attname = source_columns.column_name
+                        AND pg_type.typtype = 'd'
+                        -- A table of an earlier version may have it, and keeps it.
+                        AND NOT EXISTS (
+                            SELECT FROM pg_attribute AS kept
+                            INNER JOIN pg_class AS ours ON ours.oid = kept.attrelid
+                            WHERE
+                                kept.atttypid = pg_type.oid
+                                AND ours.relnamespace = 'kpi_engine'::regnamespace
+                                AND ours.relkind = 'r'
+                        )
+                ) AS is_domain
+        ) AS shape
+        CROSS JOIN LATERAL (
+            SELECT
                 CASE
                     -- States are compared and not shown; an enum has names of 63 bytes.
                     WHEN
@@ -144,7 +169,16 @@ AS $source_view_definitions$
             'COMMENT ON VIEW kpi_engine.%1$I IS %5$L;\nREVOKE ALL ON kpi_engine.%1$I FROM public;',
             p_prefix || substr(columns.view_name, 5),
             string_agg(
-                format('    %s AS %I', columns.expression, columns.output_name), E',\n'
+                format(
+                    '    %s AS %I',
+                    -- Nothing of ours has a type of the source: its owner may drop or alter a domain.
+                    CASE
+                        WHEN columns.is_domain AND columns.value_kind <> 'text'
+                            THEN format('(%s)::%s', columns.expression, columns.type_name)
+                        ELSE columns.expression
+                    END,
+                    columns.output_name
+                ), E',\n'
                 ORDER BY columns.column_position
             ),
             p_schema,
