@@ -220,6 +220,42 @@ def test_a_401_tells_to_send_a_token_and_where_one_comes_from(api: Api, path: st
     assert "error_description" in answers[3].headers["www-authenticate"]
 
 
+# -- what others create in public ---------------------------------------------------------------
+
+# For these arguments better matches than PostgreSQL's json_agg(anyelement), which PostgREST calls.
+TRAPS = """
+CREATE FUNCTION public.evil(text, {0}) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN RETURN current_user || current_setting('request.headers'); END $$;
+CREATE OR REPLACE FUNCTION public.evil(text) RETURNS json LANGUAGE sql AS 'SELECT json_build_array($1)';
+CREATE AGGREGATE public.json_agg({0}) (SFUNC = public.evil, STYPE = text, FINALFUNC = public.evil)
+"""
+
+
+def test_no_request_runs_what_others_create_in_public(api: Api) -> None:
+    # A statement that PostgREST has prepared keeps its functions: so nobody has sent these.
+    paths = (
+        f"{MONTHS}?limit=1&mes=gt.2020-02-02",
+        "/rest/rpc/kpi?view=mv_salud_marketplace&consulta=limit=1",
+        "/materialized-views/advisor-rankings?ciudad=Cali&limit=2",
+    )
+    api.database.execute(*(TRAPS.format(kind) for kind in ("record", "json")))
+    try:
+        answers = [api.get(path, LECTOR) for path in paths]
+    finally:
+        api.database.execute(
+            *(
+                f"DROP AGGREGATE public.json_agg({kind}); DROP FUNCTION public.evil(text, {kind})"
+                for kind in ("record", "json")
+            ),
+            "DROP FUNCTION public.evil(text)",
+        )
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    for answer in answers:
+        assert "analytics_lector" not in answer.body
+        assert "authorization" not in answer.body
+        assert len(answer.json()) in {1, 2}
+
+
 # -- tokens in queries -------------------------------------------------------------------------
 
 
