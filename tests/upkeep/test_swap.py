@@ -161,6 +161,32 @@ def test_steps_do_nothing_without_the_refresh_lock(
     assert market.rows("SELECT * FROM analytics.refresh_jobs") == jobs
 
 
+def test_no_rebuild_is_completed_without_all_its_batches(market: Database) -> None:
+    """Else the requests of the others would be gone from all figures, and nothing would say so."""
+    complete = "SELECT kpi_engine.continue_rebuild()"
+    market.execute("SELECT analytics.set_setting('rebuild_batch_requests', '100')")
+    before = market.rows("SELECT count(*) FROM kpi_engine.solicitud_facts")
+    with market.connect() as operator:
+        operator.execute("SET ROLE analytics_operador")
+        operator.execute("SELECT pg_advisory_lock(kpi_engine.refresh_lock_key())")
+        with pytest.raises(
+            psycopg.errors.ObjectNotInPrerequisiteState, match="batches are missing"
+        ):
+            operator.execute(complete)
+        rows = operator.execute("SELECT unnest(kpi_engine.begin_rebuild(true))").fetchall()
+        for batch in rows[1:]:
+            operator.execute("SELECT kpi_engine.continue_rebuild(%s)", batch)
+        with pytest.raises(
+            psycopg.errors.ObjectNotInPrerequisiteState, match="batches are missing"
+        ):
+            operator.execute(complete)
+        assert market.rows("SELECT count(*) FROM kpi_engine.solicitud_facts") == before
+        operator.execute("SELECT kpi_engine.continue_rebuild(%s)", rows[0])
+        operator.execute(complete)
+    assert len(rows) > 1
+    assert differences(market) == []
+
+
 def test_scheduler_can_not_end_the_job_of_another_session(
     market: Database, scheduler: psycopg.Connection
 ) -> None:

@@ -52,6 +52,17 @@ BEGIN
     ELSIF p_batch IS NOT NULL THEN
         RETURN kpi_engine.run_rebuild_batch(p_batch);
     END IF;
+    -- An operator may call it with any number, in any order.
+    IF NOT EXISTS (SELECT FROM kpi_engine.rebuild_batches)
+        OR EXISTS (
+            SELECT FROM kpi_engine.rebuild_batches WHERE rebuild_batches.finished_at IS NULL
+        ) THEN
+        RAISE EXCEPTION 'no rebuild is ready to be completed: batches are missing'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Without them requests would be missing in the figures; nothing was '
+                           'changed.',
+                  HINT = 'CALL analytics.rebuild();';
+    END IF;
     PERFORM kpi_engine.complete_rebuild(v_today);
     PERFORM kpi_engine.check_breaker(kpi_engine.requests_moved());
     PERFORM kpi_engine.note_derived_change(
@@ -83,7 +94,8 @@ $continue_rebuild$;
 COMMENT ON FUNCTION kpi_engine.continue_rebuild(integer) IS
 'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
 'set and makes it the one that is read; 0 empties the other one; -1 notes what the breaker held '
-'back. Errors: TA003 if a definition gives a wrong key. Internal to analytics.rebuild().';
+'back. Errors: 55000 without the refresh lock, or if batches are missing; TA003 if a definition '
+'gives a wrong key. Internal to analytics.rebuild().';
 
 REVOKE ALL ON FUNCTION kpi_engine.continue_rebuild(integer) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.continue_rebuild(integer)
