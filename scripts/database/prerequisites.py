@@ -315,14 +315,15 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
                 ),
                 *requirements(connection, "cancel"),
                 *requirements(connection, "usage"),
+                *requirements(connection, "log"),
             ],
         )
         raise refusal(connection, more, "the roles and what they need") from error
     done += _let_owner_cancel(connection)
     for requirement in scheduler_requirements():
         done += _meet_where_allowed(connection, requirement)
-    # Without it there is a little less advice; the doctor says so.
-    for requirement in requirements(connection, "usage"):
+    # Without them there is a little less advice, or a log that may show tokens: the doctor says so.
+    for requirement in (*requirements(connection, "usage"), *requirements(connection, "log")):
         done += _meet_where_allowed(connection, requirement)
     return done
 

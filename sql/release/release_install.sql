@@ -17,6 +17,7 @@ BEGIN
     PERFORM pg_temp.release_meet('cancel', true);
     PERFORM pg_temp.release_meet('limits', true);
     PERFORM pg_temp.release_meet('usage', true);
+    PERFORM pg_temp.release_meet('log', true);
     PERFORM pg_temp.release_meet('schemas', false);
 
     PERFORM set_config('role', 'analytics_owner', true);

@@ -51,8 +51,9 @@ BEGIN
     IF p_purpose = 'roles' THEN
         v_refused := v_refused || ARRAY(
             SELECT needs.statement || ';'
-            FROM unnest(ARRAY['create', 'schemas', 'source', 'search_path', 'cancel', 'usage'])
-                WITH ORDINALITY AS later (purpose, place)
+            FROM unnest(ARRAY[
+                'create', 'schemas', 'source', 'search_path', 'cancel', 'usage', 'log'
+            ]) WITH ORDINALITY AS later (purpose, place)
             CROSS JOIN unnest(CASE later.purpose
                 WHEN 'source' THEN coalesce(v_run.asked_schemas, ARRAY['public', 'teloo'])
                 ELSE ARRAY['']

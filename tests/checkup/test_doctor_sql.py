@@ -26,7 +26,8 @@ FAULTS = {
     "owners": "ALTER FUNCTION analytics.explain_refresh() OWNER TO postgres",
     "attributes": "ALTER ROLE analytics_anon CREATEDB",
     "memberships": "GRANT pg_read_all_data TO analytics_scheduler",
-    "what they need": "ALTER ROLE analytics_lector RESET statement_timeout",
+    "what they need": "ALTER ROLE analytics_lector RESET statement_timeout; "
+    "ALTER ROLE analytics_authenticator RESET log_parameter_max_length",
     "right to cancel": "REVOKE pg_signal_backend FROM analytics_owner",
     "nothing for PUBLIC": "GRANT SELECT ON analytics.settings TO public",
     "values": "UPDATE analytics.settings SET value = '25:00' WHERE name = 'schedule_time'",

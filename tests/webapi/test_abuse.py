@@ -226,7 +226,8 @@ def test_a_401_tells_to_send_a_token_and_where_one_comes_from(api: Api, path: st
 TRAPS = """
 CREATE FUNCTION public.evil(text, {0}) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN RETURN current_user || current_setting('request.headers'); END $$;
-CREATE OR REPLACE FUNCTION public.evil(text) RETURNS json LANGUAGE sql AS 'SELECT json_build_array($1)';
+CREATE OR REPLACE FUNCTION public.evil(text) RETURNS json LANGUAGE sql
+AS 'SELECT json_build_array($1)';
 CREATE AGGREGATE public.json_agg({0}) (SFUNC = public.evil, STYPE = text, FINALFUNC = public.evil)
 """
 
@@ -287,6 +288,26 @@ def test_an_encoded_token_in_a_query_is_in_no_log(api: Api) -> None:
         text = log.read_text(encoding="utf-8")
         for secret in wanted:
             assert secret not in text, log
+
+
+def test_a_server_that_logs_each_statement_logs_no_token(api: Api) -> None:
+    role = "ALTER ROLE analytics_authenticator {} log_statement"
+    api.database.execute(role.format("SET") + " = 'all'")
+    try:
+        api.gateway.restart("postgrest")
+        token = api.token(LECTOR)
+        assert api.get(f"{MONTHS}?limit=7", token=token).status == 200
+        # A role that is none fails with all parameters.
+        stranger = api.mint({"role": "nobody", "aud": AUDIENCE, "exp": int(time.time()) + 300})
+        assert api.get(f"{MONTHS}?limit=7", token=stranger).status == 401
+    finally:
+        api.database.execute(role.format("RESET"))
+        api.gateway.restart("postgrest")
+    log = api.database.cluster.log.read_text(encoding="utf-8", errors="replace")
+    assert "analytics_authenticator@" in log
+    assert "set_config" in log
+    for secret in (token, stranger):
+        assert secret.rpartition(".")[2] not in log
 
 
 # -- CSV ---------------------------------------------------------------------------------------

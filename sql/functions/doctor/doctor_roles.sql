@@ -164,7 +164,16 @@ BEGIN
                 FROM kpi_engine.package_needs() AS need
                 WHERE
                     NOT need.is_met
-                    AND need.purpose IN ('roles', 'schemas', 'usage of schemas');
+                    AND need.purpose IN ('roles', 'schemas', 'usage of schemas')
+                UNION ALL
+                SELECT
+                    'warning',
+                    'if the server logs statements with their parameters, its log has the tokens of '
+                    || 'the HTTP API',
+                    array_agg(need.statement || ';  -- as a superuser; then restart PostgREST')
+                FROM kpi_engine.package_needs() AS need
+                WHERE NOT need.is_met AND need.purpose = 'log'
+                HAVING count(*) > 0;
         WHEN 'right to cancel' THEN
             RETURN QUERY
                 SELECT

@@ -3,8 +3,9 @@
 -- Invariant: one row for each need, met or not, in an order in which the statements can run. roles
 -- and schemas: nothing works without them. usage of schemas: migrations gave it; a restore without
 -- rights loses it. cancel: a tick can cancel each refresh over its maximum time. usage: calls of
--- the HTTP API are counted. migrate runs this query from the file before anything is installed, so
--- a missing role or schema is an unmet need.
+-- the HTTP API are counted. log: a server that logs statements logs no token, which PostgREST hands
+-- over as a parameter. migrate runs this query from the file before anything is installed, so a
+-- missing role or schema is an unmet need.
 
 CREATE OR REPLACE FUNCTION kpi_engine.package_needs()
 RETURNS TABLE (purpose text, is_met boolean, statement text)
@@ -136,6 +137,25 @@ AS $package_needs$
                     AND starts_with(given.setting, 'track_functions=')
             ),
             'ALTER ROLE analytics_authenticator SET track_functions = ''pl'''
+        UNION ALL
+        SELECT
+            8,
+            wanted.place,
+            'log',
+            -- A value of somebody else stays.
+            EXISTS (
+                SELECT FROM pg_roles
+                CROSS JOIN unnest(pg_roles.rolconfig) AS given (setting)
+                WHERE
+                    pg_roles.rolname = 'analytics_authenticator'
+                    AND starts_with(given.setting, wanted.setting || '=')
+            ),
+            format('ALTER ROLE analytics_authenticator SET %s = 0', wanted.setting)
+        FROM (
+            VALUES
+            (1, 'log_parameter_max_length'),
+            (2, 'log_parameter_max_length_on_error')
+        ) AS wanted (place, setting)
     )
 
     SELECT
@@ -148,6 +168,7 @@ $package_needs$;
 
 COMMENT ON FUNCTION kpi_engine.package_needs() IS
 'What the package needs around its objects, by purpose (roles, schemas, usage of schemas, cancel, '
-'usage): whether it is met, and the statement that meets it. Internal to the doctor and migrate.';
+'usage, log): whether it is met, and the statement that meets it. Internal to the doctor and '
+'migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.package_needs() FROM public;
