@@ -461,6 +461,7 @@ def of_views(parameter: JsonObject, catalogue: Iterable[JsonObject]) -> JsonObje
 
 def document(connection: psycopg.Connection) -> JsonObject:
     """Return the OpenAPI document of an installation. Raises UserError where it has no API."""
+    prerequisites.pin_settings(connection)
     catalogue: Any = prerequisites.scalar(connection, "SELECT kpi_engine.kpi_catalogue()")
     schemas = {
         "error": ERROR,

@@ -33,7 +33,9 @@ def show_progress(url: str, table: str, name: str, done: threading.Event) -> Non
     with suppress(psycopg.Error), prerequisites.connect(url, "indexes") as connection:
         connection.autocommit = True
         while not done.wait(1.0):
-            row = connection.execute(PROGRESS, [table]).fetchone()
+            with connection.transaction():
+                prerequisites.pin_settings(connection)
+                row = connection.execute(PROGRESS, [table]).fetchone()
             if row is not None and row != before:
                 LOGGER.info("%s: %s, %d %% of blocks", name, row[0], row[1])
                 before = row
@@ -43,13 +45,15 @@ def build(url: str, name: str, table: str, statement: str) -> None:
     """Build one index CONCURRENTLY, showing its progress; a half-built one is dropped first."""
     with prerequisites.connect(url, "indexes") as connection:
         connection.autocommit = True
-        invalid = connection.execute(
-            "SELECT nspname, relname FROM pg_index "
-            "INNER JOIN pg_class ON pg_class.oid = indexrelid "
-            "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-            "WHERE indrelid = %s::regclass AND relname = %s AND NOT indisvalid",
-            [table, name],
-        ).fetchone()
+        with connection.transaction():
+            prerequisites.pin_settings(connection)
+            invalid = connection.execute(
+                "SELECT nspname, relname FROM pg_index "
+                "INNER JOIN pg_class ON pg_class.oid = indexrelid "
+                "INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+                "WHERE indrelid = %s::regclass AND relname = %s AND NOT indisvalid",
+                [table, name],
+            ).fetchone()
         if invalid is not None:
             LOGGER.info("dropping %s, whose build was interrupted", name)
             connection.execute(

@@ -433,6 +433,7 @@ def look_at_publications(patient: Patient) -> Iterator[Finding]:
             there = psycopg.conninfo.make_conninfo(one.address, connect_timeout=10)
             with prerequisites.connect(there, "doctor") as publisher:
                 publisher.read_only = True
+                prerequisites.pin_settings(publisher)
                 found = [*what_is_sent(publisher, one), *where_it_stands(publisher, one)]
         except (psycopg.Error, UserError) as error:
             reason = str(error).strip().splitlines()[-1]

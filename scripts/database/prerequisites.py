@@ -124,14 +124,18 @@ def role_exists(connection: psycopg.Connection, role: str) -> bool:
 
 
 def refuse_standby(connection: psycopg.Connection) -> None:
-    """Stop on a server that is a standby: everything there is read-only."""
+    """Stop on a server that is a standby: everything there is read-only.
+
+    It may be asked before the search_path is pinned: so no operator, and each name with its schema.
+    """
     if not scalar(connection, "SELECT pg_is_in_recovery()"):
         return
     try:
         with connection.transaction():
             primary = scalar(
                 connection,
-                "SELECT sender_host || coalesce(':' || sender_port, '') FROM pg_stat_wal_receiver",
+                "SELECT pg_catalog.concat_ws(':', sender_host, sender_port) "
+                "FROM pg_catalog.pg_stat_wal_receiver",
             )
     except psycopg.Error:
         primary = None

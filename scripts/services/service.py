@@ -54,13 +54,13 @@ def check(url: str, functions: list[str]) -> None:
             refuse_standby(connection)
             has_package, user = connection.execute(
                 "SELECT bool_and(to_regprocedure(name) IS NOT NULL), current_user "
-                "FROM unnest(%s::text[]) AS name",
+                "FROM pg_catalog.unnest(%s::text[]) AS name",
                 [functions],
             ).fetchone() or (False, "")
             may_call = has_package and connection.execute(
                 "SELECT bool_and(has_schema_privilege(split_part(name, '.', 1), 'USAGE') "
                 "AND has_function_privilege(name, 'EXECUTE')) "
-                "FROM unnest(%s::text[]) AS name",
+                "FROM pg_catalog.unnest(%s::text[]) AS name",
                 [functions],
             ).fetchone() == (True,)
     except psycopg.errors.InsufficientPrivilege:

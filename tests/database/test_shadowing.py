@@ -5,14 +5,17 @@ functions, types and tables with the names of those of PostgreSQL and of ours, f
 search_path and in pg_temp. Each trap notes who runs it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import psycopg
 import pytest
 
 from conftest import Database, Server, fresh_database
+from openapi import document
 from sequences import small_marketplace
+from services.service import check
+from source_indexes import build
 
 SYSTEM_SERVER_IS_ENOUGH = True
 CALLERS = (
@@ -183,6 +186,65 @@ def test_no_definer_runs_what_its_caller_made(shadowed: Database, role: str) -> 
             assert sprung(connection, role, functions) == ""
     finally:
         make_room(shadowed)
+
+
+# Better matches than those of PostgreSQL for arguments that tools have; what they return.
+PUBLIC_TRAPS = {
+    "format(pg_catalog.text, pg_catalog.text)": ("pg_catalog.text", " NULL"),
+    "unnest(pg_catalog.text[])": ("pg_catalog.text", " NULL"),
+    "pg_sleep(pg_catalog.numeric)": ("pg_catalog.void", ""),
+    "sprung(pg_catalog.oid, pg_catalog.regclass)": ("pg_catalog.bool", " NULL"),
+}
+
+
+def test_no_tool_runs_what_others_create_in_public(shadowed: Database) -> None:
+    """A tool is run by a superuser or the owner of the tables, and public is on his search_path."""
+
+    def describe() -> None:
+        with shadowed.connect(autocommit=False) as connection:
+            document(connection)
+
+    def capture() -> None:
+        with shadowed.connect(autocommit=False) as writer, shadowed.connect() as connection:
+            writer.execute("LOCK TABLE public.ofertas IN ROW EXCLUSIVE MODE")
+            connection.execute("CALL analytics.apply_change_capture('0.3 s')")
+
+    tools: dict[str, Callable[[], object]] = {
+        "source_indexes": lambda: build(shadowed.url, "unbuilt", "public.ofertas", "SELECT 1"),
+        "openapi": describe,
+        "a service": lambda: check(shadowed.url, ["analytics.tick()"]),
+        "apply_change_capture": capture,
+    }
+    shadowed.execute(
+        "CREATE SEQUENCE public.traps",
+        *(
+            f"CREATE FUNCTION public.{name} RETURNS {kind} LANGUAGE plpgsql AS "
+            f"$$ BEGIN PERFORM nextval('public.traps'); RETURN{value}; END $$"
+            for name, (kind, value) in PUBLIC_TRAPS.items()
+        ),
+        "CREATE OPERATOR public.= (FUNCTION = public.sprung, LEFTARG = oid, RIGHTARG = regclass)",
+        "SELECT analytics.set_setting('change_capture', 'off')",
+        "CREATE INDEX unbuilt ON public.ofertas (id); SET allow_system_table_mods = on; "
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'public.unbuilt'::regclass::oid",
+    )
+    sprung = []
+    try:
+        for name, tool in tools.items():
+            # With a trap's answer it may fail, and with a writer's lock it has to.
+            with suppress(Exception):
+                tool()
+            if shadowed.rows("SELECT is_called FROM public.traps") != [(False,)]:
+                sprung.append(name)
+            shadowed.execute("SELECT setval('public.traps', 1, false)")
+    finally:
+        shadowed.execute(
+            "SELECT analytics.set_setting('change_capture', 'on')",
+            "DROP OPERATOR public.= (oid, regclass)",
+            *(f"DROP FUNCTION public.{name}" for name in PUBLIC_TRAPS),
+            "DROP SEQUENCE public.traps",
+            "DROP INDEX IF EXISTS public.unbuilt",
+        )
+    assert sprung == []
 
 
 def test_a_definer_without_a_search_path_would_spring_the_traps(shadowed: Database) -> None:

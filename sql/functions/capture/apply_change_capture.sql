@@ -40,7 +40,8 @@ BEGIN
                       HINT = 'Try again when these transactions are done: '
                              'CALL analytics.apply_change_capture();';
         END IF;
-        PERFORM pg_sleep(0.2);
+        -- The COMMIT took the search_path away: a pg_sleep(numeric) of the caller's path would match.
+        PERFORM pg_catalog.pg_sleep(0.2);
     END LOOP;
     IF v_changed > 0 THEN
         RAISE NOTICE 'teloo-analytics: % trigger(s) of change capture created or dropped', v_changed;
