@@ -859,14 +859,25 @@ def test_uninstall_refuses_to_drop_what_is_not_ours(source: Database) -> None:
     uninstall(source.url)
 
 
-def test_database_whose_locale_knows_ascii_only_is_refused(server: Server) -> None:
-    name = server.new_name("ascii")
+@pytest.mark.parametrize(
+    ("locale", "brands"),
+    [
+        ("LOCALE 'C'", "CITROËN and citroën"),
+        ("LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' LOCALE 'C.UTF-8'", "KIA and kia"),
+    ],
+    ids=["ASCII only", "Turkish"],
+)
+def test_database_whose_locale_tells_spellings_apart_is_refused(
+    system_server: Server, locale: str, brands: str
+) -> None:
+    server = system_server
+    name = server.new_name("locale")
     with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} LOCALE 'C' TEMPLATE template0")
+        connection.execute(f"CREATE DATABASE {name} {locale} TEMPLATE template0 ENCODING 'UTF8'")
     database = Database(server.cluster, name)
     try:
         load_source_schema(database.url)
-        with pytest.raises(UserError, match="CITROËN and citroën would be two brands"):
+        with pytest.raises(UserError, match=f"{brands} would be two brands"):
             migrate(database.url)
     finally:
         with psycopg.connect(server.cluster.url("postgres"), autocommit=True) as connection:

@@ -50,6 +50,13 @@ AS $server_problems$
             'in this database upper(''ë'') is not ''Ë'', so CITROËN and citroën would be two brands',
             'Its locale (LC_CTYPE) knows ASCII only. Move it to a database made with a UTF-8 locale, '
             || 'such as LOCALE ''C.UTF-8'' TEMPLATE template0.'
+        ),
+        (
+            upper('i') <> 'I',
+            true,
+            'in this database upper(''i'') is not ''I'', so KIA and kia would be two brands',
+            'Its locale is that of Turkish or Azeri. Move it to a database made with another UTF-8 '
+            || 'locale, such as LOCALE ''C.UTF-8'' TEMPLATE template0.'
         )
     ) AS problem (is_there, is_fatal, message, hint)
     WHERE problem.is_there;
