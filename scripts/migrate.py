@@ -707,11 +707,16 @@ class Migration:
         self.changes += [f"built index {name} anew" for (name,) in names]
 
     def hold_refreshes(self) -> None:
-        """Let a refresh that is running end first. One that comes now is told to wait."""
+        """Let a refresh and a tick that are running end first.
+
+        A refresh that comes now is told to wait. A tick returns at once: else the two could wait
+        for each other.
+        """
         locks.take(self.connection, locks.REFRESH_LOCK, "a refresh", by_refreshes=True)
-        # Which shows that this is no stranger (analytics.lock_holders).
-        if scalar(self.connection, "SELECT to_regclass('kpi_engine.refresh_lock') IS NOT NULL"):
-            self.connection.execute("LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE")
+        # The first shows that this is no stranger (analytics.lock_holders).
+        for table in ("kpi_engine.refresh_lock", "kpi_engine.tick_lock"):
+            if scalar(self.connection, "SELECT to_regclass(%s) IS NOT NULL", table):
+                self.connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE".encode())
 
     def stage(self, item: SqlFile) -> None:
         """Build a materialized view aside, populated where the present one is."""

@@ -1,4 +1,7 @@
--- Lets a refresh that is running end first. One that comes now is told to wait.
+-- Lets a refresh and a tick that are running end first.
+--
+-- Invariant: a refresh that comes now is told to wait, a tick returns at once. Else one of them and
+-- this file could wait for each other.
 
 CREATE FUNCTION pg_temp.release_hold_refreshes()
 RETURNS void
@@ -9,6 +12,9 @@ BEGIN
     -- Which shows that this is no stranger (analytics.lock_holders).
     IF to_regclass('kpi_engine.refresh_lock') IS NOT NULL THEN
         LOCK TABLE kpi_engine.refresh_lock IN EXCLUSIVE MODE;
+    END IF;
+    IF to_regclass('kpi_engine.tick_lock') IS NOT NULL THEN
+        LOCK TABLE kpi_engine.tick_lock IN EXCLUSIVE MODE;
     END IF;
 END;
 $release_hold_refreshes$;

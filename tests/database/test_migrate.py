@@ -585,7 +585,7 @@ def wait_for_lock(connection: psycopg.Connection, application_name: str) -> None
 
 
 @pytest.mark.parametrize("work", [migrate, uninstall])
-def test_migrate_and_uninstall_wait_for_another_and_for_a_refresh(
+def test_migrate_and_uninstall_wait_for_another_for_a_refresh_and_for_a_tick(
     source: Database, sql_copy: Path, work: Callable[[str], object]
 ) -> None:
     migrate(source.url)
@@ -598,6 +598,7 @@ def test_migrate_and_uninstall_wait_for_another_and_for_a_refresh(
     for lock in (
         "SELECT pg_advisory_xact_lock(hashtextextended('teloo-analytics migrate', 0))",
         "SELECT * FROM refresh_all_mv()",
+        "SELECT kpi_engine.begin_tick()",
     ):
         with (
             source.connect(autocommit=False) as holder,

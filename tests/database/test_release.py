@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -519,6 +520,27 @@ def test_a_failed_upgrade_leaves_all_as_it_was(
         said = refused(database, present)
         assert "other objects read what has to be replaced; nothing was changed" in said
         assert "theirs" in said
+
+
+def test_an_upgrade_lets_a_tick_end_first(own_server: Server, present: Path, earlier: Path) -> None:
+    """Else the two can wait for each other."""
+    with database_of(own_server) as database:
+        apply(database, earlier)
+        with database.connect(autocommit=False) as ticking, ThreadPoolExecutor(1) as pool:
+            ticking.execute("SELECT kpi_engine.begin_tick()")
+            upgrading = pool.submit(psql, database, present)
+            database.wait_until(
+                "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted "
+                "AND relation = 'kpi_engine.tick_lock'::regclass"
+            )
+            assert database.rows(
+                "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' "
+                "AND relation IN (SELECT oid FROM pg_class WHERE relkind = 'r' "
+                "AND relnamespace = 'kpi_engine'::regnamespace)"
+            ) == [(0,)]
+            ticking.commit()
+            ran = upgrading.result(timeout=120)
+        assert ran.returncode == 0, ran.stderr
 
 
 def test_a_database_that_the_file_does_not_continue_is_refused(
