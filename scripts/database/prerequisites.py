@@ -33,6 +33,8 @@ GIVE_BACK = """\
     SELECT statement FROM analytics.doctor('installation') WHERE check_name = 'owners' \\gexec"""
 # Of the database that was looked at last: name, function, owner.
 _event_triggers: list[tuple[str, str, str]] = []
+# What the present transaction did about the roles. An error takes it back.
+_made_roles: list[str] = []
 # What statements of the tools rely on, whatever the database and the role have as defaults.
 PINNED_SETTINGS = {
     "quote_all_identifiers": "off",
@@ -245,12 +247,15 @@ def database_name(connection: psycopg.Connection) -> str:
 
 
 def refusal(connection: psycopg.Connection, statements: Iterable[str], what: str) -> UserError:
-    """Return the error that lists the statements that this role may not run."""
+    """Return the error that lists the statements that this role may not run.
+
+    They may be about roles that this transaction made. These are gone with it, so they come first.
+    """
     user = scalar(connection, "SELECT session_user")
     return UserError(
         f"role {user} lacks rights for {what}; nothing was changed",
         "Have a role that may (such as a superuser) run this, then try again:\n\n"
-        + "\n".join(f"    {statement};" for statement in statements),
+        + "\n".join(f"    {statement};" for statement in [*_made_roles, *statements]),
     )
 
 
@@ -323,6 +328,8 @@ def set_up_roles(connection: psycopg.Connection, others: Iterable[Requirement] =
             ],
         )
         raise refusal(connection, more, "the roles and what they need") from error
+    if any(statement.startswith("CREATE ROLE ") for statement in done):
+        _made_roles[:] = done
     done += _let_owner_cancel(connection)
     for requirement in scheduler_requirements():
         done += _meet_where_allowed(connection, requirement)
@@ -570,6 +577,7 @@ def connect(url: str, purpose: str) -> psycopg.Connection:
     Leaves nothing in a session that a pool gives to others: statements are not prepared, and what
     is set is set for a transaction.
     """
+    _made_roles.clear()
     connection = psycopg.connect(
         url,
         application_name=f"teloo-analytics {purpose}",

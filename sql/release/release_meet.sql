@@ -64,6 +64,15 @@ BEGIN
             WHERE NOT needs.is_met
             ORDER BY later.place, schema_name, needs.number
         );
+    ELSIF EXISTS (
+        SELECT FROM pg_temp.release_changes WHERE release_changes.change LIKE 'CREATE ROLE %'
+    ) THEN
+        -- The error takes the roles of this transaction back, and the statements name them.
+        v_refused := ARRAY(
+            SELECT release_changes.change || ';' FROM pg_temp.release_changes
+            WHERE release_changes.change ~ '^(CREATE ROLE|ALTER ROLE|GRANT analytics_\w+ TO) '
+            ORDER BY release_changes.place
+        ) || v_refused;
     END IF;
     RAISE EXCEPTION 'role % lacks rights for teloo-analytics (%); nothing was changed',
         session_user, p_purpose

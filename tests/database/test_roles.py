@@ -1,10 +1,13 @@
 """Migrating as a role that is no superuser, and roles that databases of a server share."""
 
 import logging
+import re
 import secrets
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,7 +16,9 @@ from cluster import system_binaries
 from commandline.console import UserError
 from conftest import KPI_VIEWS, SERVERS, Database, Server, fresh_database, server_of_kind
 from database.prerequisites import ROLES
+from database.release_file import release_text
 from database.test_migrate import catalog
+from database.version import package_version
 from development.demo_source import load_source_schema
 from migrate import main, migrate
 from uninstall import uninstall
@@ -203,6 +208,25 @@ def test_role_without_createrole_is_told_which_statements_to_run(
     assert migrate(url) == []
 
 
+def test_languages_that_public_may_not_use_are_named(plain_owner: tuple[Database, str]) -> None:
+    database, url = plain_owner
+    user = psycopg.conninfo.conninfo_to_dict(url)["user"]
+    database.execute(
+        "REVOKE USAGE ON LANGUAGE plpgsql, sql FROM public",
+        f"GRANT USAGE ON LANGUAGE plpgsql TO {user}",
+    )
+    with pytest.raises(UserError) as refused:
+        migrate(url)
+    statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
+    assert [line.strip() for line in statements if "LANGUAGE" in line] == [
+        "GRANT USAGE ON LANGUAGE plpgsql TO analytics_owner;",
+        "GRANT USAGE ON LANGUAGE sql TO analytics_owner;",
+    ]
+    database.execute(*statements)
+    assert migrate(url)
+    assert migrate(url) == []
+
+
 def test_role_that_may_not_read_the_source_is_told_the_grants(
     plain_owner: tuple[Database, str],
 ) -> None:
@@ -212,6 +236,27 @@ def test_role_that_may_not_read_the_source_is_told_the_grants(
         migrate(url)
     assert "GRANT SELECT ON public.ofertas TO analytics_owner;" in refused.value.hint
     assert database.rows("SELECT to_regnamespace('analytics')") == [(None,)]
+    # Whose roles the refusal took back.
+    database.execute(*(line for line in refused.value.hint.splitlines() if line.startswith("    ")))
+    with pytest.raises(UserError, match="change capture is as before"):
+        migrate(url)
+
+
+def test_the_file_tells_a_role_that_may_not_read_the_source_the_grants(
+    plain_owner: tuple[Database, str], tmp_path: Path
+) -> None:
+    database, url = plain_owner
+    database.execute("ALTER TABLE public.ofertas OWNER TO CURRENT_USER")
+    file = tmp_path / "release.sql"
+    file.write_text(release_text(package_version()), encoding="utf-8")
+    command = ["psql", "-X", "-1", "-f", str(file), url]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 3
+    found = re.search(r"^DETAIL:  (.*?)^HINT:", ran.stderr, re.MULTILINE | re.DOTALL)
+    assert found
+    assert "GRANT SELECT ON public.ofertas TO analytics_owner;" in found[1].splitlines()
+    database.execute(*filter(None, found[1].splitlines()))
+    subprocess.run(command, capture_output=True, check=True)
 
 
 @pytest.mark.system_only("pg_cron")

@@ -84,6 +84,18 @@ AS $package_needs$
         ) AS wanted (place, role_name, privilege)
         UNION ALL
         SELECT
+            4,
+            3 + row_number() OVER (ORDER BY pg_language.lanname)::integer,
+            'schemas',
+            has_language_privilege('public', pg_language.oid, 'USAGE')
+            OR coalesce(has_language_privilege(
+                to_regrole('analytics_owner')::oid, pg_language.oid, 'USAGE'
+            ), false),
+            format('GRANT USAGE ON LANGUAGE %I TO analytics_owner', pg_language.lanname)
+        FROM pg_language
+        WHERE pg_language.lanname IN ('plpgsql', 'sql')
+        UNION ALL
+        SELECT
             5,
             wanted.place,
             'usage of schemas',
