@@ -19,6 +19,7 @@ from commandline.console import (
     set_up_logging,
 )
 from database import prerequisites
+from database.prerequisites import scalar
 
 PROGRESS = """
 SELECT phase, coalesce(round(100.0 * blocks_done / nullif(blocks_total, 0)), 0)::integer
@@ -75,6 +76,12 @@ def needed_indexes(url: str) -> list[tuple[str, str, str, bool, str, str]]:
     """Return the indexes the engine needs: table, column, purpose, is it there, name, statement."""
     with prerequisites.connect(url, "indexes") as connection:
         prerequisites.pin_settings(connection)
+        if scalar(connection, "SELECT to_regnamespace(%s) IS NULL", prerequisites.ENGINE_SCHEMA):
+            raise UserError(
+                "teloo-analytics is not installed in database "
+                f"{prerequisites.database_name(connection)}; nothing was changed",
+                "Install it: make migrate",
+            )
         with prerequisites.acting_as(connection):
             return connection.execute(
                 "SELECT table_name, column_name, purpose, is_present, index_name, statement "

@@ -51,6 +51,15 @@ def run(database: Database, *arguments: str) -> int:
     return source_indexes.main(["--database-url", database.url, *arguments])
 
 
+def test_without_the_package_it_says_so(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(database) == 1
+    assert f"teloo-analytics is not installed in database {database.name}" in (
+        capsys.readouterr().err
+    )
+
+
 def test_dropped_indexes_are_listed_as_missing_and_built(
     migrated: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
