@@ -429,8 +429,8 @@ def refuse_lost_owners(connection: psycopg.Connection) -> None:
         raise UserError(
             f"teloo-analytics was restored without its owners (pg_restore --no-owner): its objects "
             f"belong to {owner}; nothing was changed",
-            "Restore it with its owners. Or give them back, in psql, as a superuser, then try "
-            f"again:\n\n{GIVE_BACK}",
+            "Restore it with its owners. Or give them back, in psql, as a superuser, or as their "
+            f"owner if it may act as {OWNER}, then try again:\n\n{GIVE_BACK}",
         )
 
 

@@ -28,7 +28,8 @@ BEGIN
         RAISE EXCEPTION 'teloo-analytics was restored without its owners (pg_restore --no-owner): its objects belong to %; nothing was changed',
             v_problem.owner
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Restore it with its owners. Or give them back, in psql, as a superuser: '
+                  HINT = 'Restore it with its owners. Or give them back, in psql, as a superuser, '
+                      'or as their owner if it may act as analytics_owner: '
                       'SELECT statement FROM analytics.doctor(''installation'') '
                       'WHERE check_name = ''owners'' \gexec';
     END LOOP;

@@ -237,9 +237,23 @@ def test_a_restore_without_owners_is_recognised_and_the_doctor_gives_them_back(
             "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace IN ("
             "'analytics'::regnamespace, 'kpi_engine'::regnamespace, 'api'::regnamespace)"
         )
-        # Each of them can be run.
-        database.execute(*(str(text) for (text,) in database.rows(f"SELECT statement {rows}")))
+        # Each of them can be run: by a superuser, and by a plain owner in their order.
+        role, password = server.new_name("restorer"), secrets.token_hex(8)
+        database.execute(
+            f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE analytics_owner",
+            f"ALTER DATABASE {database.name} OWNER TO {role}",
+            *(
+                str(text).replace("TO analytics_owner", f"TO {role}")
+                for (text,) in database.rows(f"SELECT statement {rows}")
+            ),
+        )
+        with database.connect(database.url_as(role, password)) as session:
+            for (text,) in session.execute(f"SELECT statement {rows}").fetchall():
+                session.execute(text)
         assert database.rows(f"SELECT status {rows}") == [("ok",)]
+        database.execute(
+            f"ALTER DATABASE {database.name} OWNER TO CURRENT_USER", f"DROP ROLE {role}"
+        )
         migrate(database.url)
         assert migrate(database.url) == []
         refresh(database, NOW)

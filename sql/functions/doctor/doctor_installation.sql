@@ -205,7 +205,9 @@ BEGIN
                     ON ours.schema_name = pg_namespace.nspname
                 LEFT JOIN pg_roles ON pg_roles.oid = object.owner
                 WHERE pg_get_userbyid(object.owner) <> 'analytics_owner'
-                ORDER BY object.kind, object.identity;
+                -- Schemas first: who is no superuser may give a view only to a role that may create
+                -- in its schema.
+                ORDER BY object.kind <> 'SCHEMA', object.kind, object.identity;
         WHEN 'derived tables' THEN
             RETURN QUERY
                 SELECT
