@@ -254,7 +254,16 @@ def test_missing_indexes(patient: Patient) -> None:
         "WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = index_name::regclass)"
     )
     patient.run(f"DROP INDEX {index}")
-    seen_and_gone(patient, "missing_indexes", lambda: build_missing(patient.database.url))
+
+    def mend() -> None:
+        """As the message says, with psql alone."""
+        ((message,),) = patient.database.rows(
+            "SELECT message FROM analytics.alerts WHERE cleared_at IS NULL"
+        )
+        (query,) = re.findall(r"SELECT [^;]+", str(message))
+        patient.database.execute(*(str(row[0]) for row in patient.database.rows(query)))
+
+    seen_and_gone(patient, "missing_indexes", mend)
 
 
 def test_row_drop(patient: Patient) -> None:

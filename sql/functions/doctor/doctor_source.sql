@@ -297,7 +297,11 @@ BEGIN
                         '%s missing, refreshes are slower: %s', count(*),
                         string_agg(needed.name, ', ' ORDER BY needed.name)
                     ),
-                    ARRAY['-- $ make indexes']
+                    ARRAY[
+                        '-- $ make indexes',
+                        '-- Or in psql, as the owner of the tables: SELECT statement '
+                        'FROM analytics.source_indexes() WHERE NOT is_present \gexec'
+                    ]
                 FROM needed
                 WHERE NOT needed.is_present
                 HAVING count(*) > 0

@@ -306,7 +306,8 @@ BEGIN
         SELECT
             'missing_indexes', 'degraded',
             format('%s index(es) on the operational tables are missing, refreshes are slower: '
-                'make indexes', count(*)),
+                'make indexes, or the statements that this shows: '
+                'SELECT statement FROM analytics.source_indexes() WHERE NOT is_present;', count(*)),
             NULL
         FROM analytics.source_indexes() AS source_index
         WHERE NOT source_index.is_present
