@@ -601,6 +601,10 @@ def test_the_tool(
     assert tool.main(["remove", "cali"]) in (0, 1)
     assert tool.main(command) == 0
     assert tool.main(command) == 1
+    tool.main(["check", "cali"])
+    told = capsys.readouterr()
+    assert "it has nothing yet: the next refresh takes all" in told.out
+    assert PASSWORD not in told.out + told.err
     log = field.hub.cluster.as_server_user("cat", field.hub.cluster.log).stdout
     assert "dblink_fdw" in log and PASSWORD not in log
     field.hub.execute(f"ALTER DATABASE {field.hub.name} RESET ALL")

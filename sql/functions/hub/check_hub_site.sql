@@ -39,7 +39,10 @@ BEGIN
     IF (v_offer.version, v_offer.mark) IS DISTINCT FROM (v_site.version, v_site.mark) THEN
         subject := 'the mirror';
         is_right := NULL;
-        answer := format('it has version %s: the next refresh takes what changed', v_site.version);
+        answer := CASE
+            WHEN v_site.version IS NULL THEN 'it has nothing yet: the next refresh takes all'
+            ELSE format('it has version %s: the next refresh takes what changed', v_site.version)
+        END;
         RETURN NEXT;
     ELSE
         PERFORM kpi_engine.send_to_site(p_site, 'SELECT * FROM kpi_engine.facts_checksums()');
