@@ -13,6 +13,7 @@ import pytest
 from cluster import PROJECT
 from conftest import Database
 from gateway_testing import Api, Rendered, render_environment, running
+from health.test_problems import PROBLEM_NAMES
 from health.test_prometheus import promtool
 from webapi.test_endpoints import copy_of_the_project, run
 
@@ -125,6 +126,24 @@ def test_each_task_is_there_and_touches_few_files() -> None:
         assert len(files[title]) <= most, title
         link = title.lower().replace(" ", "-")
         assert f"(#{link}) | {len(files[title])} |" in PAGE, title
+
+
+def test_each_file_that_has_all_problems_is_named() -> None:
+    """Whoever adds one has to write into all of them."""
+    files = [
+        path
+        for folder in ("config", "scripts", "sql", "tests", "web")
+        for path in sorted((PROJECT / folder).rglob("*"))
+        if path.suffix in {".js", ".py", ".sql", ".yaml"}
+    ]
+    found = [
+        str(path.relative_to(PROJECT))
+        for path in files
+        for text in [path.read_text(encoding="utf-8")]
+        if all(name in text for name in PROBLEM_NAMES)
+    ]
+    assert len(found) > 6
+    assert [path for path in found if path not in PAGE] == []
 
 
 def test_the_changed_tree_passes_the_linter_and_the_tests_of_the_alerts(tmp_path: Path) -> None:

@@ -498,7 +498,8 @@ def test_every_problem_has_general_words(migrated: Database) -> None:
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:
-    assert len(set(PROBLEM_NAMES)) == 24
+    # The patterns still find them.
+    assert len(set(PROBLEM_NAMES)) >= 24
     source = Path(__file__).read_text(encoding="utf-8")
     for name in PROBLEM_NAMES:
         assert f'"raised {name}"' in source or f'"{name}",' in source
