@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from services import digest_format as form
-from services.digest_texts import TEXTS, label, text
+from services.digest_texts import label, text
 from services.mail import one_line
 
 NAMED_CITIES = 3
@@ -237,7 +237,7 @@ def _partial(contents: dict[str, Any], language: str) -> list[str]:
 
 def _problems(contents: dict[str, Any], language: str) -> list[str]:
     words = [
-        TEXTS[language].get(f"problem.{found['problem']}", found["in_short"])
+        (language == "es" and found.get("in_spanish")) or found["in_short"]
         for found in contents["problems"] or []
     ]
     if not words and not contents["partial"]:

@@ -510,6 +510,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         outside_sources=rows(OUTSIDE_SOURCE),
                     )
                 ),
+                problems=rows(
+                    record(
+                        name=text("stale"),
+                        label_es=nullable(text("las cifras tienen más de 26 horas")),
+                        label_en=text("the figures are over 26 hours old"),
+                        cure_es=nullable(text("Mire si la última actualización falló.")),
+                    )
+                ),
                 timezone=text("America/Bogota"),
                 checked_at=instant(CHECKED),
             )

@@ -493,8 +493,10 @@ def test_migrate_again_raises_nothing(patient: Patient) -> None:
 
 
 def test_every_problem_has_general_words(migrated: Database) -> None:
-    known = migrated.rows("SELECT problem FROM kpi_engine.known_problems()")
-    assert {name for (name,) in known} == set(PROBLEM_NAMES)
+    known = migrated.rows("SELECT * FROM kpi_engine.known_problems()")
+    assert {name for name, *_ in known} == set(PROBLEM_NAMES)
+    for name, english, spanish, cure in known:
+        assert english and spanish and str(cure).endswith("."), name
 
 
 def test_every_problem_is_provoked_and_in_the_runbook() -> None:

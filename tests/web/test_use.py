@@ -10,7 +10,6 @@ from playwright.sync_api import Browser
 
 from cluster import PROJECT
 from gateway_testing import Api
-from services.digest_texts import TEXTS as TEXTS_OF_THE_DIGEST
 from web_testing import (
     KPIS,
     LECTOR,
@@ -300,18 +299,6 @@ def test_both_languages_have_the_same_texts() -> None:
     spanish, english = keys_of("es"), keys_of("en")
     assert len(spanish) > 200 and len(set(spanish)) == len(spanish)
     assert english == spanish
-
-
-def test_problems_have_the_words_of_the_digest() -> None:
-    for language, texts in TEXTS_OF_THE_DIGEST.items():
-        expected = {key: text for key, text in texts.items() if key.startswith("problem.")}
-        text = (TEXTS / f"{language}.js").read_text(encoding="utf-8")
-        assert dict(re.findall(r'^    "(problem\.\w+)": "(.*)",$', text, re.MULTILINE)) == expected
-
-
-def test_each_problem_has_what_to_do_in_spanish() -> None:
-    problems = {key[8:] for key in keys_of("es") if key.startswith("problem.")}
-    assert set(keys_of("cures-es")) == problems
 
 
 def test_every_column_has_an_english_label(shop: Api) -> None:

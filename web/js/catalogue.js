@@ -9,6 +9,8 @@ import { labelOf, spoken } from "./texts.js";
 
 /** @type {Kpi[]} */
 let kpis = [];
+/** Words for the problems of health. @type {{name: string, label_es: string | null, label_en: string, cure_es: string | null}[]} */
+let problems = [];
 /** The time zone of the figures. Before the catalogue is here: that of most installations. */
 let zone = "America/Bogota";
 /** The request for it that was made last. @type {Promise<boolean>} */
@@ -27,6 +29,7 @@ async function load() {
     const answer = await product("kpis");
     const before = kpis.map((kpi) => `${kpi.data_version} ${kpi.last_refresh}`).join();
     kpis = answer.data.kpis;
+    problems = answer.data.problems;
     zone = answer.data.timezone;
     return answer.isNew && before !== kpis.map((k) => `${k.data_version} ${k.last_refresh}`).join();
 }
@@ -79,6 +82,17 @@ export async function dayOfRefresh(view) {
 /** @param {string} view */
 export function kpiOf(view) {
     return kpis.find((kpi) => kpi.view === view);
+}
+
+/**
+ * General words for a problem of health, and what to do. In English the API itself says what to do.
+ * @param {string} name
+ */
+export function problemOf(name) {
+    const known = problems.find((problem) => problem.name === name);
+    return spoken() === "en"
+        ? { words: known?.label_en, cure: null }
+        : { words: known?.label_es ?? known?.label_en, cure: known?.cure_es };
 }
 
 /** Whether rows of the tab are of another refresh than the catalogue. */

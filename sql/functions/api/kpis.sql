@@ -17,6 +17,7 @@ SET search_path = pg_catalog, pg_temp
 AS $kpis$
 DECLARE
     v_kpis json;
+    v_problems json;
     v_time_zone text;
 BEGIN
     v_time_zone := coalesce(
@@ -27,9 +28,21 @@ BEGIN
         ),
         analytics.setting('time_zone'));
     v_kpis := kpi_engine.kpi_catalogue();
-    PERFORM kpi_engine.begin_reading_all(md5(concat(v_kpis, v_time_zone)));
+    SELECT
+        json_agg(
+            json_build_object(
+                'name', known.problem,
+                'label_es', known.in_spanish,
+                'label_en', known.in_short,
+                'cure_es', known.cure_in_spanish
+            )
+        )
+    INTO v_problems
+    FROM kpi_engine.known_problems() AS known;
+    PERFORM kpi_engine.begin_reading_all(md5(concat(v_kpis, v_problems, v_time_zone)));
     RETURN json_build_object(
         'kpis', v_kpis,
+        'problems', v_problems,
         'timezone', v_time_zone,
         'checked_at', kpi_engine.iso_instant(analytics.now())
     );
@@ -48,8 +61,8 @@ $kpis$;
 COMMENT ON FUNCTION api.kpis() IS
 'The catalogue of the KPI views. For each view: the key, the dimensions, the operational tables '
 'behind it, and how fresh it is. For each column: a Spanish label, a Spanish and an English '
-'description with the rule, the unit, and whether more is better. timezone: the zone of all days, '
-'weeks and months.';
+'description with the rule, the unit, and whether more is better. problems: words for the '
+'problems of health. timezone: the zone of all days, weeks and months.';
 
 REVOKE ALL ON FUNCTION api.kpis() FROM public;
 GRANT EXECUTE ON FUNCTION api.kpis() TO analytics_lector, analytics_operador;

@@ -147,13 +147,15 @@ BEGIN
             SELECT json_agg(
                 json_build_object(
                     'problem', found.problem,
-                    'in_short', kpi_engine.problem_in_short(found.problem)
+                    'in_short', kpi_engine.problem_in_short(found.problem),
+                    'in_spanish', known.in_spanish
                 )
                 ORDER BY found.problem
             )
             FROM (
                 SELECT DISTINCT health.problem FROM analytics.health_problems() AS health
             ) AS found
+            LEFT JOIN kpi_engine.known_problems() AS known ON known.problem = found.problem
         ) END
     );
 END;

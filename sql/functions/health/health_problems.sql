@@ -449,30 +449,79 @@ $health_problems$;
 COMMENT ON FUNCTION analytics.health_problems() IS
 'What is wrong with the installation. One row for each problem: its name, its severity '
 '(unhealthy or degraded), a text that says what to do, and the time after which it is an alert '
-'(NULL: the setting alert_after_minutes). No row: healthy. The problems:
+'(NULL: the setting alert_after_minutes). No row: healthy. The problems, each with words in '
+'English and Spanish, and with what to do in Spanish:
 never_populated: a view has no data yet
+es: una vista aún no tiene datos
+hacer: Actualice una vez: «Actualizar ahora», abajo.
 old_rules: a view may still show figures of earlier rules
+es: una vista aún puede mostrar cifras de reglas anteriores
+hacer: Actualice, o espere a la próxima actualización diaria.
 stale: the figures are over 26 hours old
+es: las cifras tienen más de 26 horas
+hacer: Mire si la última actualización falló y si el programador funciona. Después actualice.
 aging: the figures are over 25 hours old
+es: las cifras tienen más de 25 horas
+hacer: Nada, si la actualización de hoy aún no empieza. Si no, mire la última actualización.
 refresh_failed: the last refresh failed
+es: la última actualización falló
+hacer: Corrija la causa que dice el mensaje. Después actualice.
 gate: a refresh holds back figures that look wrong until somebody accepts them
+es: hay cifras retenidas hasta que alguien las acepte
+hacer: Mire si las cifras son correctas. Si lo son, un operador las acepta con su motivo.
 restated: figures of closed periods changed
+es: cambiaron cifras de períodos cerrados
+hacer: Avise a quien recibió las cifras anteriores. Nada está dañado.
 target_missed: a figure of a closed period misses its target
+es: un período cerrado no cumple su meta
+hacer: Avise a quien responde por la cifra. Si la meta es errónea, cámbiela abajo.
 scheduler_down: the scheduler does not run
+es: el programador de actualizaciones no corre
+hacer: Pida a quien administra el servidor que arranque el programador.
 drift: some figures differ from the operational tables
+es: algunas cifras difieren de las tablas operativas
+hacer: Actualice. Si vuelve, pida a quien administra la base que reconstruya las cifras.
 slow: the last refresh was slow
+es: la última actualización fue lenta
+hacer: Nada, si hubo más cambios de lo usual. Si no, mire qué más carga la base de datos.
 missing_indexes: refreshes are slower than they need to be
+es: las actualizaciones son más lentas de lo necesario
+hacer: Pida a quien administra la base que cree los índices: make indexes.
 row_drop: a view lost half of its rows
+es: una vista perdió la mitad de sus filas
+hacer: Mire si alguien borró datos de la plataforma. Si fue un error, restáurelos.
 missed_slot: a daily refresh did not start in time
+es: una actualización diaria no empezó a tiempo
+hacer: Nada: la próxima actualización recupera lo perdido. Si se repite, avise.
 lagging: changes wait for longer than they should
+es: los cambios esperan más de lo debido
+hacer: Mire si una actualización está en curso o falló. Las cifras son correctas.
 replica_lag: the copy of the operational tables is behind or stands still
+es: la copia de las tablas operativas está atrasada o detenida
+hacer: Pida a quien administra la base que revise la copia de la plataforma.
 outside_source: a view can not follow the tables of another service
+es: una vista no puede seguir las tablas de otro servicio
+hacer: Pida a quien administra el otro servicio que revise lo que envía.
 hub_site: a site of this hub gives nothing new
+es: una sede de este hub no entrega nada nuevo
+hacer: Pregunte a esa sede si su base de datos y la conexión funcionan.
 clock: the clock of the server was wrong or is wrong
+es: el reloj del servidor estuvo o está mal
+hacer: Pida a quien administra el servidor que corrija su reloj.
 lock_blocked: a session holds a lock that stops refreshes
+es: una sesión bloquea las actualizaciones
+hacer: Pida a quien administra la base que termine la sesión que nombra el mensaje.
 uncountable_rows: rows hold values that can not be counted
+es: hay filas con valores que no se pueden contar
+hacer: Pida a quien opera la plataforma que corrija las filas.
 capture_gap: changes are not noted
+es: no se anotan los cambios
+hacer: Pida a quien administra la base que active la captura de cambios.
 source_moved: the operational tables changed and have to be bound again
-source_hidden: the operational tables can not be read in full';
+es: las tablas operativas cambiaron y hay que enlazarlas de nuevo
+hacer: Pida a quien administra la base que ejecute make migrate.
+source_hidden: the operational tables can not be read in full
+es: las tablas operativas no se pueden leer completas
+hacer: Pida a quien administra la base el permiso que nombra el mensaje.';
 
 REVOKE ALL ON FUNCTION analytics.health_problems() FROM public;

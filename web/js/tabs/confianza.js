@@ -1,13 +1,13 @@
 // Can the numbers be trusted: what is wrong right now, and what changed after it was published.
 
 import { product } from "../api.js";
-import { catalogue, columnOf, kpiOf, label, title } from "../catalogue.js";
+import { catalogue, columnOf, kpiOf, label, problemOf, title } from "../catalogue.js";
 import { h } from "../dom.js";
 import { format, period } from "../format.js";
 import { section } from "../parts.js";
 import { linkProps } from "../state.js";
 import { table } from "../table.js";
-import { named, spoken, t } from "../texts.js";
+import { t } from "../texts.js";
 import { cities } from "../token.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -16,32 +16,21 @@ import { cities } from "../token.js";
 const LIMIT = 100;
 
 /**
- * What to do about some problems, by their names. In English the API itself says it.
- * @param {string[]} list
- * @returns {Promise<Record<string, string>>}
- */
-export async function curesOf(list) {
-    if (!list.length || spoken() === "en") return {};
-    return (await import("../../texts/cures-es.js")).default;
-}
-
-/**
- * Problems by their general words, each with what to do and what the API says of it.
+ * Problems by their general words, each with what the API says of it.
  * @param {string[]} list as name: text
- * @param {Record<string, string>} [cures]
+ * @param {boolean} [isWithCures] whether to say what to do
  */
-export function problemList(list, cures = {}) {
+export function problemList(list, isWithCures = false) {
     return h(
         "ul",
         { class: "problems" },
         list.map((text) => {
-            const name = text.split(":", 1)[0];
-            const words = named("problem", name);
+            const { words, cure } = problemOf(text.split(":", 1)[0]);
             return h(
                 "li",
                 {},
-                words !== name && h("b", {}, words[0].toUpperCase() + words.slice(1)),
-                cures[name] && h("span", { class: "cure" }, cures[name]),
+                words && h("b", {}, words[0].toUpperCase() + words.slice(1)),
+                isWithCures && cure && h("span", { class: "cure" }, cure),
                 h("span", { class: "note" }, text),
             );
         }),

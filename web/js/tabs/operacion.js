@@ -6,7 +6,7 @@ import { h } from "../dom.js";
 import { format, instant, number } from "../format.js";
 import { isOperator } from "../token.js";
 import { table } from "../table.js";
-import { curesOf, problemList } from "./confianza.js";
+import { problemList } from "./confianza.js";
 import { copies } from "./copias.js";
 import { marks } from "./marcas.js";
 import { named, t } from "../texts.js";
@@ -144,18 +144,15 @@ function actions(scheduler) {
     );
 }
 
-/**
- * @param {Row} health
- * @param {Record<string, string>} cures
- */
-function problems(health, cures) {
+/** @param {Row} health */
+function problems(health) {
     return h(
         "section",
         { class: `panel health ${health.status}` },
         h("h2", {}, t("problems.title")),
         h("p", {}, h("b", {}, named("status", health.status))),
         health.problems.length
-            ? problemList(health.problems, cures)
+            ? problemList(health.problems, true)
             : h("p", {}, "✓ ", t("problems.none")),
     );
 }
@@ -175,7 +172,7 @@ export default async function operacion(needed) {
     });
     const jobs = /** @type {Row[]} */ (scheduler.recent_jobs);
     return [
-        problems(health, await curesOf(health.problems)),
+        problems(health),
         actions(scheduler),
         marks(),
         h(
