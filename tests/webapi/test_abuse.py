@@ -257,6 +257,16 @@ def test_no_request_runs_what_others_create_in_public(api: Api) -> None:
         assert len(answer.json()) in {1, 2}
 
 
+def test_a_postgrest_of_an_older_configuration_runs_none_of_it_either(api: Api) -> None:
+    with api.database.session() as connection:
+        connection.execute("SET search_path = api, public")
+        connection.execute("BEGIN")
+        connection.execute("SELECT analytics.check_request()")
+        assert connection.execute("SHOW search_path").fetchone() == ("api, pg_temp",)
+        connection.execute("COMMIT")
+        assert connection.execute("SHOW search_path").fetchone() == ("api, public",)
+
+
 # -- tokens in queries -------------------------------------------------------------------------
 
 

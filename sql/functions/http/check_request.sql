@@ -7,6 +7,8 @@
 -- request's id into application_name, so that it is in pg_stat_activity and in the server's log.
 -- kpi_engine.check_token handles claims that jsonb might refuse (an escaped NUL, a number beyond
 -- numeric, deep nesting). A cast here would end as 400 or 413, but such a token is 401.
+-- It takes public off the search_path, whatever the configuration of PostgREST says: who may create
+-- there could put functions of his own into the queries of PostgREST.
 -- A view that PostgREST reads itself gets the headers of freshness (kpi_engine.mark_view).
 -- It is one expression, so that PostgreSQL puts it into PostgREST's prepared statement. Each
 -- request pays for it.
@@ -17,7 +19,8 @@ LANGUAGE sql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 RETURN CASE
-    -- Never NULL. It is called for its effect.
+    -- Never NULL. Both are called for their effect.
+    WHEN set_config('search_path', 'api, pg_temp', true) IS NULL THEN NULL
     WHEN
         set_config(
             'application_name',
