@@ -241,8 +241,8 @@ def test_when_the_source_moves_refreshes_fail_by_name_until_migrate_binds_it_aga
             connection.execute(statement)
     check_fails_by_name(market, *words)
     market.execute(*cure)
-    # What came back under its name is what it was.
-    is_back = bool(cure) and not cure[0].startswith("CREATE TABLE")
+    # What came back under its name is what it was. An altered column is read anew.
+    is_back = bool(cure) and not cure[0].startswith("CREATE TABLE") and "COLUMN" not in cure[0]
     check_rebound(market, mode="unchanged" if is_back else "full")
 
 
