@@ -1,7 +1,8 @@
 -- The live KPIs of the local day and month, computed at this moment.
 --
 -- Invariant: offers count by their own created_at, amounts by the month of their request. An offer
--- without a request counts nowhere.
+-- without solicitud_id counts nowhere. One whose request is not there counts in ofertas_hoy and
+-- ofertas_mes_actual alone: to look each of the month up would cost more than all the rest.
 -- SECURITY DEFINER: readers get sums, never a source table.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpis_en_vivo()
