@@ -358,7 +358,9 @@ def alert_rules() -> list[dict[str, str]]:
 
 def problems(connection: psycopg.Connection) -> str:
     """Return the page of the problems of health and of the alert rules."""
-    known = connection.execute("SELECT * FROM kpi_engine.known_problems()").fetchall()
+    known = connection.execute(
+        "SELECT problem, in_short FROM kpi_engine.known_problems()"
+    ).fetchall()
     rules = alert_rules()
     rows = []
     for name, words in known:
