@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
+import demo
 import oracle
 from conftest import Database, Server, fresh_database
 from development.demo_source import load_source_schema
@@ -1533,3 +1534,48 @@ def test_tick_does_not_wait_for_a_refresh(market: Database) -> None:
         assert market.rows("SELECT count(*) FROM kpi_engine.pending_changes") == [(0,)]
         refresher.commit()
     assert market.rows("SELECT count(*) FROM kpi_engine.change_log") == [(0,)]
+
+
+def test_tables_that_were_emptied_and_filled_again_are_compared_in_time(
+    system_database: Database,
+) -> None:
+    """Their statistics say that they are empty: so to compare each row with each seems cheap."""
+    empty, now = system_database, "2026-11-23 12:00:00-05"
+    moment = datetime.fromisoformat("2026-11-23T12:00:00-05:00")
+    demo.load(empty.url, "small", demo.DEFAULT_SEED, moment, demo.Scale(4_000, 300))
+    migrate(empty.url)
+    refresh(empty, now)
+    empty.execute("SELECT analytics.set_setting('breaker_pct', '100')")
+    tables = [
+        str(name)
+        for (name,) in empty.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    ]
+    empty.execute(
+        f"CREATE SCHEMA kept; ALTER DATABASE {empty.name} SET statement_timeout = '15s'",
+        *(f"CREATE TABLE kept.{table} AS TABLE public.{table}" for table in tables),
+    )
+    with empty.connect() as writer:
+        writer.execute("SET session_replication_role = replica")
+        for table in tables:
+            writer.execute(f"DELETE FROM public.{table}")
+        writer.execute("INSERT INTO kpi_engine.change_log SELECT 'oferta', id FROM kept.ofertas")
+        writer.execute("DELETE FROM kpi_engine.change_log")
+        writer.execute("VACUUM (TRUNCATE off)")
+        for table in tables:
+            writer.execute(f"INSERT INTO public.{table} TABLE kept.{table}")
+        writer.execute("INSERT INTO kpi_engine.change_log SELECT 'oferta', id FROM kept.ofertas")
+    assert empty.rows(
+        "SELECT reltuples, relpages > 0 FROM pg_class WHERE oid = 'public.ofertas'::regclass"
+    ) == [(0, True)]
+    empty.execute("CALL analytics.tick()")
+    assert refresh(empty, now)[0] == "full"
+    empty.execute(
+        "INSERT INTO kpi_engine.change_log SELECT 'oferta', id FROM public.ofertas "
+        "WHERE solicitud_id::text < '6'"
+    )
+    assert refresh(empty, now)[0] == "incremental"
+    assert audited(empty) == 0
+    with empty.session() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
+        connection.execute("CALL analytics.rebuild(true)")
+    assert audited(empty) == 0

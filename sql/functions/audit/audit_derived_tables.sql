@@ -13,6 +13,7 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 SET row_security = off
+SET enable_nestloop = on
 AS $audit_derived_tables$
 DECLARE
     v_by_days constant boolean := p_from IS NOT NULL;
@@ -24,6 +25,7 @@ DECLARE
     v_found bigint;
     v_cells bigint := 0;
 BEGIN
+    PERFORM kpi_engine.distrust_statistics();
     IF v_by_days THEN
         v_ids := ARRAY(
             SELECT audited.solicitud_id

@@ -77,10 +77,16 @@ BEGIN
         FROM distinct_key
         WHERE distinct_key.entity <> 'oferta'
         UNION
-        SELECT 'solicitud', src_ofertas.solicitud_id
+        SELECT 'solicitud', offer.solicitud_id
         FROM distinct_key
-        INNER JOIN kpi_engine.src_ofertas ON src_ofertas.id = distinct_key.key
-        WHERE distinct_key.entity = 'oferta' AND src_ofertas.solicitud_id IS NOT NULL
+        CROSS JOIN LATERAL (
+            SELECT src_ofertas.solicitud_id
+            FROM kpi_engine.src_ofertas
+            WHERE src_ofertas.id = distinct_key.key AND src_ofertas.solicitud_id IS NOT NULL
+            -- As in kpi_engine.compact_change_log(): each is looked up by the index.
+            OFFSET 0
+        ) AS offer
+        WHERE distinct_key.entity = 'oferta'
     )
 
     SELECT resolved.entity, array_agg(resolved.key) FROM resolved GROUP BY resolved.entity;

@@ -19,14 +19,19 @@ AS $waiting_requests$
     FROM kpi_engine.change_log
     WHERE change_log.entity = 'solicitud'
     UNION
-    SELECT src_ofertas.solicitud_id
+    SELECT offer.solicitud_id
     FROM (
         SELECT DISTINCT change_log.key
         FROM kpi_engine.change_log
         WHERE change_log.entity = 'oferta'
     ) AS changed
-    INNER JOIN kpi_engine.src_ofertas ON src_ofertas.id = changed.key
-    WHERE src_ofertas.solicitud_id IS NOT NULL;
+    CROSS JOIN LATERAL (
+        SELECT src_ofertas.solicitud_id
+        FROM kpi_engine.src_ofertas
+        WHERE src_ofertas.id = changed.key AND src_ofertas.solicitud_id IS NOT NULL
+        -- As in kpi_engine.compact_change_log(): each is looked up by the index.
+        OFFSET 0
+    ) AS offer;
 $waiting_requests$;
 
 COMMENT ON FUNCTION kpi_engine.waiting_requests() IS

@@ -12,6 +12,7 @@ SET search_path = pg_catalog, pg_temp
 SET row_security = off
 SET random_page_cost = 1.1
 SET enable_mergejoin = off
+SET enable_nestloop = on
 SET jit = off
 AS $run_rebuild_batch$
 DECLARE
@@ -21,6 +22,7 @@ DECLARE
     v_requests bigint := 0;
     v_table kpi_engine.derived_tables;
 BEGIN
+    PERFORM kpi_engine.distrust_statistics();
     SELECT rebuild_batches.* INTO STRICT v_batch
     FROM kpi_engine.rebuild_batches
     WHERE rebuild_batches.batch = p_batch;

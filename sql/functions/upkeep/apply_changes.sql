@@ -16,6 +16,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = on
 AS $apply_changes$
 DECLARE
     v_today date;
@@ -52,6 +53,9 @@ BEGIN
         WHEN p_force THEN 'it was forced'
         ELSE coalesce(reason, kpi_engine.rebuild_reason(requests))
     END;
+    IF reason IS NOT NULL OR v_keys > 1000 THEN
+        PERFORM kpi_engine.distrust_statistics();
+    END IF;
     IF reason IS NOT NULL THEN
         mode := 'full';
         v_changed_tables := kpi_engine.rebuild_in_transaction(v_today, NULL);
