@@ -7,6 +7,7 @@ each moment (make test-long does 25).
 
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -931,6 +932,31 @@ def test_a_copy_that_fails_is_no_copy_that_goes_on(pair: Pair) -> None:
     severity, message = problems(subscriber)["replica_lag"]
     assert severity == "unhealthy"
     assert f"subscription {pair.name} can't copy public." in message
+
+
+def test_a_copy_of_a_table_that_no_figure_reads_fails_with_a_word(pair: Pair) -> None:
+    """Its slot at the publisher keeps WAL, and nobody else says so."""
+    publisher, subscriber = pair.publisher, pair.subscriber
+    for database in (publisher, subscriber):
+        database.execute(
+            "CREATE TABLE public.otros (id integer PRIMARY KEY)",
+            "INSERT INTO public.otros VALUES (1)",
+        )
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION")
+    subscriber.wait_until(
+        "SELECT bool_or(sync_error_count > 0) FROM pg_stat_subscription_stats "
+        f"WHERE subname = '{pair.name}'"
+    )
+    severity, message = problems(subscriber)["replica_lag"]
+    assert severity == "degraded"
+    assert f"subscription {pair.name} can't copy public.otros: it was tried" in message
+    (cure,) = re.findall(r"SET session_replication_role[^(]*;", message)
+    with subscriber.connect() as superuser:
+        superuser.execute(cure)
+    subscriber.wait_until(
+        "SELECT srsubstate = 'r' FROM pg_subscription_rel WHERE srrelid = 'public.otros'::regclass"
+    )
+    assert problems(subscriber) == {}
 
 
 def test_health_says_that_the_publisher_is_away(system_server: Server) -> None:

@@ -13,6 +13,7 @@ AS $replica_problem$
 DECLARE
     v_setting constant text := analytics.setting('replica_lag');
     v_followed record;
+    v_uncopied text[];
 BEGIN
     IF v_setting = 'off' THEN
         RETURN;
@@ -21,6 +22,17 @@ BEGIN
         SELECT behind.*, quote_ident(behind.subscription) AS name
         FROM analytics.replication() AS behind
     LOOP
+        -- Also tables that the figures do not read: a key of theirs, or their slot at the publisher,
+        -- stands in the way of others.
+        v_uncopied := ARRAY(
+            SELECT pg_subscription_rel.srrelid::regclass::text
+            FROM pg_subscription
+            INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = pg_subscription.oid
+            WHERE
+                pg_subscription.subname = v_followed.subscription
+                AND pg_subscription_rel.srsubstate NOT IN ('r', 's')
+            ORDER BY 1
+        );
         IF v_followed.lost <> ARRAY[]::text[] THEN
             severity := 'unhealthy';
             message := kpi_engine.lost_tables(v_followed.subscription);
@@ -43,16 +55,19 @@ BEGIN
                 'or a change can''t be applied and fails each time. The log of this server says which; '
                 'the figures have what came before', v_followed.name)
                 || kpi_engine.shared_tables_hint(v_followed.subscription);
-        ELSIF v_followed.copying <> ARRAY[]::text[] AND EXISTS (
+        ELSIF v_uncopied <> ARRAY[]::text[] AND EXISTS (
             SELECT FROM pg_stat_subscription_stats AS stats
             WHERE stats.subname = v_followed.subscription AND stats.sync_error_count > 0
         ) THEN
-            severity := 'unhealthy';
+            severity := CASE
+                WHEN v_followed.copying = ARRAY[]::text[] THEN 'degraded'
+                ELSE 'unhealthy'
+            END;
             message := format(
                 'subscription %s can''t copy %s: it was tried and failed. The log of this server says '
                 'why. Often rows are here already: %s', v_followed.name,
-                array_to_string(v_followed.copying, ', '),
-                kpi_engine.copy_again(v_followed.subscription, v_followed.copying));
+                array_to_string(v_uncopied, ', '),
+                kpi_engine.copy_again(v_followed.subscription, v_uncopied));
         ELSIF v_followed.copying <> ARRAY[]::text[] THEN
             severity := 'degraded';
             message := format(
