@@ -305,21 +305,16 @@ def test_a_key_that_the_history_does_not_have_makes_no_zeros(market: Database) -
     )
     words = {"mes": "fecha, none", "value": "conteo, up"}
     town = words | {"town": "texto, none, city"}
-    for day, (key, new_key, column, new_words, wrong) in enumerate(
-        (
-            ("town", "city", "town AS city", words, {"fill": ("fill=true",)}),
-            ("town", "town, kind", "town, 'new' AS kind", town, {"fill": ("fill=true",)}),
-            (
-                *("level", "level", "substr(level, 2)::integer AS level", words),
-                {"fill": ("fill=true",), "level": ("level=1",)},
-            ),
-            (
-                *("town", "town_key", "town, upper(town) AS town_key", town),
-                {"fill": ("town=Cali", "fill=true"), "town": ("town=Cali",)},
-            ),
-        ),
-        21,
-    ):
+    retyped = "substr(level, 2)::integer AS level"
+    spelled = "town, upper(town) AS town_key"
+    fill = ("fill=true",)
+    cases: list[tuple[str, str, str, dict[str, str], dict[str, tuple[str, ...]]]] = [
+        ("town", "city", "town AS city", words, {"fill": fill}),
+        ("town", "town, kind", "town, 'new' AS kind", town, {"fill": fill}),
+        ("level", "level", retyped, words, {"fill": fill, "level": ("level=1",)}),
+        ("town", "town_key", spelled, town, {"fill": ("town=Cali", *fill), "town": ("town=Cali",)}),
+    ]
+    for day, (key, new_key, column, new_words, wrong) in enumerate(cases, 21):
         market.execute(
             "SELECT kpi_engine.forget_history('mv_told', false)",
             view_of(f"mes, {key}, value", town if key == "town" else words, f"mes, {key}"),
