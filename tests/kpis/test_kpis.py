@@ -477,7 +477,10 @@ def test_the_catalogue_says_how_to_ask(extended: Extended) -> None:
     answer = extended.api.get(KPIS, LECTOR)
     assert answer.status == 200
     body = answer.json()
-    assert body.keys() == {"kpis", "timezone", "checked_at"}
+    assert body.keys() == {"kpis", "problems", "timezone", "checked_at"}
+    (gate,) = (one for one in body["problems"] if one["name"] == "gate")
+    assert gate.keys() == {"name", "label_es", "label_en", "cure_es"}
+    assert gate["label_es"] == "hay cifras retenidas hasta que alguien las acepte"
     assert body["timezone"] == "America/Bogota"
     assert {kpi["has_history"] for kpi in body["kpis"]} == {True}
     found = {

@@ -29,7 +29,7 @@ async function load() {
     const answer = await product("kpis");
     const before = kpis.map((kpi) => `${kpi.data_version} ${kpi.last_refresh}`).join();
     kpis = answer.data.kpis;
-    problems = answer.data.problems;
+    problems = answer.data.problems ?? [];
     zone = answer.data.timezone;
     return answer.isNew && before !== kpis.map((k) => `${k.data_version} ${k.last_refresh}`).join();
 }
