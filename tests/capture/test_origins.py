@@ -498,7 +498,7 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
             )
         pairs["bogota"].catch_up()
         database.wait_until(
-            f"SELECT as_of > '{since}' FROM analytics.replication() "
+            f"SELECT date_trunc('milliseconds', as_of) > '{since}' FROM analytics.replication() "
             f"WHERE subscription = '{pairs['bogota'].name}'"
         )
         assert refresh(database, NOW)[0] == "incremental"
