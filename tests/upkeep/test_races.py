@@ -227,8 +227,19 @@ CREATE OR REPLACE FUNCTION kpi_engine.{function} RETURNS boolean LANGUAGE plpgsq
     RETURN true;
 END $$
 """
+# A change that comes after a batch was computed.
+DURING_A_REBUILD = """
+CREATE FUNCTION kpi_engine.write_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO kpi_engine.change_log (entity, key) SELECT 'solicitud', min(id::text)::uuid
+    FROM public.solicitudes;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER write_once AFTER UPDATE ON kpi_engine.rebuild_batches
+EXECUTE FUNCTION kpi_engine.write_once()
+"""
 
 
+@pytest.mark.parametrize("is_forced", [False, True])
 @pytest.mark.parametrize(
     ("function", "entity", "key", "mode"),
     [
@@ -243,16 +254,23 @@ END $$
     ],
 )
 def test_a_source_that_is_faster_than_a_refresh_is_told(
-    market: Database, function: str, entity: str, key: str, mode: str
+    market: Database, function: str, entity: str, key: str, mode: str, is_forced: bool
 ) -> None:
     """The refresh ends, and health says that it may show a part of what came meanwhile."""
     drift = "SELECT severity FROM analytics.health_problems() WHERE problem = 'drift'"
     signature = function.replace("p_changes ", "")
     ((before,),) = market.rows(f"SELECT pg_get_functiondef('kpi_engine.{signature}'::regprocedure)")
     market.execute(PRICES, FASTER.format(function=function, entity=entity, key=key))
-    assert refresh(market, NOW)[0] == mode
+    if is_forced:
+        market.execute(DURING_A_REBUILD)
+        with refresher_of(market) as refresher:
+            rows = refresher.execute("SELECT * FROM refresh_all_mv(true)").fetchall()
+        assert {row[1] for row in rows} == {"SUCCESS"}
+        assert last_run_of(market)[0] == "full"
+    else:
+        assert refresh(market, NOW)[0] == mode
     assert market.rows(drift) == [("degraded",)]
-    market.execute(str(before))
+    market.execute(str(before), "DROP FUNCTION IF EXISTS kpi_engine.write_once() CASCADE")
     refresh(market, NOW)
     assert market.rows(drift) == []
     assert view_differences(market, NOW) == []

@@ -20,10 +20,12 @@ SET enable_nestloop = on
 AS $apply_changes$
 DECLARE
     v_today date;
-    v_known_today date;
+    -- With which day the windows of the tables end that are computed again.
+    v_rebuilt_to date;
     v_changes kpi_engine.changed_keys[];
     v_keys bigint;
     v_changed_tables text[] := ARRAY[]::text[];
+    -- NULL: all are computed again.
     v_stale_tables text[];
     v_scans jsonb;
     v_applied record;
@@ -35,6 +37,7 @@ BEGIN
     PERFORM kpi_engine.hold_time_zone(NULL);
     -- It may have waited for another zone.
     v_today := analytics.today();
+    v_rebuilt_to := v_today;
     PERFORM kpi_engine.note_hub_changes(ARRAY[]::text[], false);
     SELECT
         array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
@@ -56,30 +59,24 @@ BEGIN
     IF reason IS NOT NULL OR v_keys > 1000 THEN
         PERFORM kpi_engine.distrust_statistics();
     END IF;
-    IF reason IS NOT NULL THEN
-        mode := 'full';
-        v_changed_tables := kpi_engine.rebuild_in_transaction(v_today, NULL);
-        v_applied := kpi_engine.apply_later_changes(NULL, v_today);
+    IF reason IS NULL THEN
+        -- First the tables of changed rules, for the day of the last refresh. Then the changes.
+        v_stale_tables := kpi_engine.stale_derived_tables();
+        v_rebuilt_to := (SELECT engine_state.today FROM kpi_engine.engine_state);
+    END IF;
+    IF reason IS NOT NULL OR v_stale_tables <> ARRAY[]::text[] THEN
+        v_changed_tables := kpi_engine.rebuild_in_transaction(v_rebuilt_to, v_stale_tables);
+        v_applied := kpi_engine.apply_later_changes(NULL, v_rebuilt_to);
         v_changed_tables := v_changed_tables || v_applied.changed_tables;
         v_is_half_seen := v_applied.is_half_seen;
+    END IF;
+    IF reason IS NOT NULL THEN
+        mode := 'full';
         SELECT coalesce(sum(month_totals.requests), 0) INTO requests FROM kpi_engine.month_totals;
         IF requests <= 100000 THEN
             PERFORM kpi_engine.note_uncountable_rows(true);
         END IF;
-        PERFORM kpi_engine.note_derived_change(v_changed_tables);
-        RETURN;
-    END IF;
-
-    v_stale_tables := kpi_engine.stale_derived_tables();
-    IF v_stale_tables <> ARRAY[]::text[] THEN
-        -- First the tables of changed rules, for the day of the last refresh. Then the changes.
-        v_known_today := (SELECT engine_state.today FROM kpi_engine.engine_state);
-        v_changed_tables := kpi_engine.rebuild_in_transaction(v_known_today, v_stale_tables);
-        v_applied := kpi_engine.apply_later_changes(NULL, v_known_today);
-        v_changed_tables := v_changed_tables || v_applied.changed_tables;
-        v_is_half_seen := v_applied.is_half_seen;
-    END IF;
-    IF v_keys = 0 AND v_today = (SELECT engine_state.today FROM kpi_engine.engine_state) THEN
+    ELSIF v_keys = 0 AND v_today = (SELECT engine_state.today FROM kpi_engine.engine_state) THEN
         mode := 'unchanged';
         reason := 'nothing changed';
     ELSE
