@@ -918,6 +918,15 @@ def test_the_doctor_says_that_it_could_not_ask(pair: Pair) -> None:
         )
 
 
+def failed_copy(pair: Pair) -> tuple[str, str]:
+    """Wait until a copy has failed; return what health says then: severity and text."""
+    pair.subscriber.wait_until(
+        "SELECT bool_or(sync_error_count > 0) FROM pg_stat_subscription_stats "
+        f"WHERE subname = '{pair.name}'"
+    )
+    return problems(pair.subscriber)["replica_lag"]
+
+
 def test_a_copy_that_fails_is_no_copy_that_goes_on(pair: Pair) -> None:
     """The rows are here already."""
     subscriber = pair.subscriber
@@ -925,11 +934,7 @@ def test_a_copy_that_fails_is_no_copy_that_goes_on(pair: Pair) -> None:
     subscriber.execute(
         f"CREATE SUBSCRIPTION {pair.name} CONNECTION '{pair.publisher.url}' PUBLICATION operational"
     )
-    subscriber.wait_until(
-        "SELECT bool_or(sync_error_count > 0) FROM pg_stat_subscription_stats "
-        f"WHERE subname = '{pair.name}'"
-    )
-    severity, message = problems(subscriber)["replica_lag"]
+    severity, message = failed_copy(pair)
     assert severity == "unhealthy"
     assert f"subscription {pair.name} can't copy public." in message
 
@@ -943,11 +948,7 @@ def test_a_copy_of_a_table_that_no_figure_reads_fails_with_a_word(pair: Pair) ->
             "INSERT INTO public.otros VALUES (1)",
         )
     subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION")
-    subscriber.wait_until(
-        "SELECT bool_or(sync_error_count > 0) FROM pg_stat_subscription_stats "
-        f"WHERE subname = '{pair.name}'"
-    )
-    severity, message = problems(subscriber)["replica_lag"]
+    severity, message = failed_copy(pair)
     assert severity == "degraded"
     assert f"subscription {pair.name} can't copy public.otros: it was tried" in message
     (cure,) = re.findall(r"SET session_replication_role[^(]*;", message)

@@ -227,7 +227,8 @@ BEGIN
         PERFORM kpi_engine.raise_bad_parameter(
             asked.name, v_given ->> asked.name,
             format(
-                'left out: the view did not have column %s then, or with other values', lacking.name
+                'left out: the view did not have column %s then, or had other values in it',
+                lacking.name
             ))
         FROM kpi_engine.column_without_history(
             v_view.view_name,

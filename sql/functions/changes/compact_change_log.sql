@@ -68,17 +68,10 @@ BEGIN
             FROM distinct_key
             WHERE distinct_key.entity <> 'oferta'
             UNION
-            SELECT 'solicitud', offer.solicitud_id
-            FROM distinct_key
-            CROSS JOIN LATERAL (
-                SELECT src_ofertas.solicitud_id
-                FROM kpi_engine.src_ofertas
-                WHERE src_ofertas.id = distinct_key.key AND src_ofertas.solicitud_id IS NOT NULL
-                -- Each is looked up by the index. A planner that takes a table which was just
-                -- emptied and filled for an empty one would compare each key with each offer.
-                OFFSET 0
-            ) AS offer
-            WHERE distinct_key.entity = 'oferta'
+            SELECT 'solicitud', offers.request
+            FROM kpi_engine.requests_of_offers(ARRAY(
+                SELECT distinct_key.key FROM distinct_key WHERE distinct_key.entity = 'oferta'
+            )) AS offers (request)
         ) AS resolved
         CROSS JOIN kpi_engine.engine_state
         ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false

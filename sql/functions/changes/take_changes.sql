@@ -77,16 +77,10 @@ BEGIN
         FROM distinct_key
         WHERE distinct_key.entity <> 'oferta'
         UNION
-        SELECT 'solicitud', offer.solicitud_id
-        FROM distinct_key
-        CROSS JOIN LATERAL (
-            SELECT src_ofertas.solicitud_id
-            FROM kpi_engine.src_ofertas
-            WHERE src_ofertas.id = distinct_key.key AND src_ofertas.solicitud_id IS NOT NULL
-            -- As in kpi_engine.compact_change_log(): each is looked up by the index.
-            OFFSET 0
-        ) AS offer
-        WHERE distinct_key.entity = 'oferta'
+        SELECT 'solicitud', offers.request
+        FROM kpi_engine.requests_of_offers(ARRAY(
+            SELECT distinct_key.key FROM distinct_key WHERE distinct_key.entity = 'oferta'
+        )) AS offers (request)
     )
 
     SELECT resolved.entity, array_agg(resolved.key) FROM resolved GROUP BY resolved.entity;

@@ -19,19 +19,12 @@ AS $waiting_requests$
     FROM kpi_engine.change_log
     WHERE change_log.entity = 'solicitud'
     UNION
-    SELECT offer.solicitud_id
-    FROM (
+    SELECT offers.request
+    FROM kpi_engine.requests_of_offers(ARRAY(
         SELECT DISTINCT change_log.key
         FROM kpi_engine.change_log
         WHERE change_log.entity = 'oferta'
-    ) AS changed
-    CROSS JOIN LATERAL (
-        SELECT src_ofertas.solicitud_id
-        FROM kpi_engine.src_ofertas
-        WHERE src_ofertas.id = changed.key AND src_ofertas.solicitud_id IS NOT NULL
-        -- As in kpi_engine.compact_change_log(): each is looked up by the index.
-        OFFSET 0
-    ) AS offer;
+    )) AS offers (request);
 $waiting_requests$;
 
 COMMENT ON FUNCTION kpi_engine.waiting_requests() IS

@@ -138,22 +138,9 @@ AS $package_needs$
             'GRANT pg_signal_backend TO analytics_owner'
         UNION ALL
         SELECT
-            7,
-            1,
-            'usage',
-            EXISTS (
-                SELECT FROM pg_roles
-                CROSS JOIN unnest(pg_roles.rolconfig) AS given (setting)
-                WHERE
-                    pg_roles.rolname = 'analytics_authenticator'
-                    AND starts_with(given.setting, 'track_functions=')
-            ),
-            'ALTER ROLE analytics_authenticator SET track_functions = ''pl'''
-        UNION ALL
-        SELECT
-            8,
+            wanted.step,
             wanted.place,
-            'log',
+            wanted.purpose,
             -- A value of somebody else stays.
             EXISTS (
                 SELECT FROM pg_roles
@@ -162,12 +149,13 @@ AS $package_needs$
                     pg_roles.rolname = 'analytics_authenticator'
                     AND starts_with(given.setting, wanted.setting || '=')
             ),
-            format('ALTER ROLE analytics_authenticator SET %s = 0', wanted.setting)
+            format('ALTER ROLE analytics_authenticator SET %s = %s', wanted.setting, wanted.value)
         FROM (
             VALUES
-            (1, 'log_parameter_max_length'),
-            (2, 'log_parameter_max_length_on_error')
-        ) AS wanted (place, setting)
+            (7, 1, 'usage', 'track_functions', '''pl'''),
+            (8, 1, 'log', 'log_parameter_max_length', '0'),
+            (8, 2, 'log', 'log_parameter_max_length_on_error', '0')
+        ) AS wanted (step, place, purpose, setting, value)
     )
 
     SELECT

@@ -116,8 +116,9 @@ BEGIN
     v_has_moved_on := mode <> 'unchanged' AND kpi_engine.has_moved_on();
     UPDATE kpi_engine.engine_state SET is_half_seen = v_is_half_seen OR v_has_moved_on
     WHERE engine_state.is_half_seen <> (v_is_half_seen OR v_has_moved_on);
-    -- Once: a service that empties a table all the time would keep this from ever ending.
-    IF v_has_moved_on AND NOT p_is_again THEN
+    -- Once: a service that empties a table all the time would keep this from ever ending. After
+    -- everything was computed, the next refresh does it again: health says so until then.
+    IF v_has_moved_on AND NOT p_is_again AND v_stale_tables IS NOT NULL THEN
         -- What was read may show a part of it. Now it is noted, or everything is computed again.
         SELECT applied.* INTO v_applied FROM kpi_engine.apply_changes(false, true) AS applied;
         IF v_applied.mode = 'full' THEN
