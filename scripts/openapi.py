@@ -189,6 +189,7 @@ def kpi_schema(connection: psycopg.Connection, kpi: JsonObject) -> JsonObject:
     for column in kpi["columns"]:
         schema["properties"][column["name"]] |= {
             "title": column["label_es"],
+            "x-title-en": column["label_en"],
             "description": column["description_en"],
             "x-description-es": column["description_es"],
             "x-unit": column["unit"],

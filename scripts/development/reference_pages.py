@@ -191,7 +191,7 @@ def kpis(connection: psycopg.Connection) -> str:
                 (
                     (
                         code(column["name"]),
-                        column["label_es"],
+                        " / ".join(filter(None, (column["label_es"], column["label_en"]))),
                         column["unit"],
                         column["better"],
                         "yes" if column["partial"] else "",

@@ -1,11 +1,7 @@
 """The words of a digest, in Spanish and English; the catalogue has those of the figures."""
 
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
-
-LABELS_EN = Path(__file__).parents[2] / "web" / "texts" / "labels-en.js"
 
 TEXTS: dict[str, dict[str, str]] = {
     "es": {
@@ -101,17 +97,9 @@ def text(language: str, key: str, **values: object) -> str:
     return TEXTS[language][key].format(**values)
 
 
-@cache
-def labels_en() -> dict[str, str]:
-    """Return the English labels of the catalogue's columns, which the page has."""
-    pairs = re.findall(
-        r'^ {4}(\w+):\s*"((?:[^"\\]|\\.)*)"', LABELS_EN.read_text("utf-8"), re.MULTILINE
-    )
-    return {name: re.sub(r"\\(.)", r"\1", label) for name, label in pairs}
-
-
 def label(language: str, figure: dict[str, Any]) -> str:
     """Return the label of a figure, without what it says in brackets."""
-    spanish = figure["label_es"] or figure["column"]
-    words = labels_en().get(figure["column"], spanish) if language == "en" else spanish
+    # A view of another team may have no English labels, and an older database sends none.
+    english = figure.get("label_en") if language == "en" else None
+    words = english or figure["label_es"] or figure["column"]
     return re.sub(r" \(.*\)$", "", words)

@@ -497,6 +497,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                                     )
                                 ),
                                 label_es=text("Solicitudes creadas"),
+                                label_en=nullable(text("Requests created")),
                                 description_es=text("Solicitudes que los clientes crearon."),
                                 description_en=text("Requests created in the month."),
                                 partial=flag(True),

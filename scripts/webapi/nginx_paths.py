@@ -66,8 +66,11 @@ def lines(entries: Iterable[str]) -> str:
 
 
 def pattern(path: str, segment: str = SEGMENT) -> str:
-    """Return the regular expression that a path with a variable part matches."""
-    return f"~^{alternative(path, segment)}$"
+    r"""Return the regular expression that a path with a variable part matches.
+
+    ``\z``, since ``$`` is before a line feed at the end, too.
+    """
+    return rf"~^{alternative(path, segment)}\z"
 
 
 def alternative(path: str, segment: str = SEGMENT) -> str:

@@ -229,7 +229,9 @@ def test_a_new_view_shows_the_right_numbers_everywhere(changed: Api, view: str) 
     check()
     catalogue = changed.get("/materialized-views/kpis", LECTOR).json()["kpis"]
     (entry,) = [kpi for kpi in catalogue if kpi["view"] == view]
-    assert entry["title_es"] and all(column["label_es"] for column in entry["columns"])
+    assert entry["title_es"] and all(
+        column["label_es"] and column["label_en"] for column in entry["columns"]
+    )
     assert "solicitudes" in entry["sources"]
     # A day of work: the view follows, by difference or by group.
     changed.database.execute(

@@ -307,6 +307,15 @@ def test_a_refresh_names_the_event_trigger_that_fails_it(migrated: Database) -> 
     assert all("no_ddl_today()" in str(message) for _, message in rows)
 
 
+def test_a_rebuild_names_the_event_trigger_that_fails_it(migrated: Database) -> None:
+    """At its end the views of the derived tables are made again."""
+    forbid(migrated, "'CREATE VIEW'")
+    with migrated.session() as connection:
+        connection.execute("SET ROLE analytics_operador")
+        with pytest.raises(psycopg.Error, match=r"raised by event trigger night_freeze.*no_ddl_t"):
+            connection.execute("CALL analytics.rebuild()")
+
+
 # -- rights ------------------------------------------------------------------------------------
 
 

@@ -341,6 +341,47 @@ def test_a_hold_says_since_when_the_view_is_held(market: Database) -> None:
     assert market.rows(since.format("2026-12-20 14:00:00-05")) == [(True,)]
 
 
+def test_figures_of_a_view_that_is_for_operators_are_for_operators(market: Database) -> None:
+    """Readers see health, the refresh log, and what the gate holds of their own views."""
+    market.execute(
+        "REVOKE SELECT ON analytics.mv_metricas_mensuales FROM analytics_lector",
+        "SELECT analytics.set_setting('gate_lost_rows_pct', '100')",
+        "DELETE FROM solicitudes WHERE created_at BETWEEN '2026-02-01' AND '2026-12-01'",
+        "SELECT analytics.set_setting('breaker_pct', 'off')",
+    )
+    assert refresh(market)["mv_metricas_mensuales"] == "ERROR"
+    held = market.rows(HELD)
+    hidden = [row for row in held if row[0] == "mv_metricas_mensuales" and float(str(row[4])) > 9]
+    shown = {str(row[0]) for row in held} - {"mv_metricas_mensuales"}
+    assert hidden and shown
+    told = str(
+        [row for row in market.rows(GATE) if "view mv_metricas_mensuales" in str(row[1])]
+        + market.rows(
+            "SELECT error_message FROM analytics.refresh_log "
+            "WHERE view_name = 'mv_metricas_mensuales' AND error_sqlstate = 'TA001'"
+        )
+    )
+    assert "closed_sum: solicitudes_creadas of 2026-" in told
+    assert "operators see the figures in analytics.gate_holds" in told
+    for row in hidden:
+        assert (
+            f"the sum of {row[2]} of the closed period {row[3]} would go from {row[4]}" not in told
+        )
+    market.execute(
+        "SELECT analytics.accept_gate(view_name, 'once', 'meant') FROM (SELECT DISTINCT "
+        "view_name FROM analytics.gate_holds) AS held"
+    )
+    views = (
+        "SELECT DISTINCT view_name FROM analytics.gate_holds "
+        "UNION ALL SELECT DISTINCT view_name FROM analytics.gate_acceptances"
+    )
+    for role, seen in (("lector", shown), ("operador", {*shown, "mv_metricas_mensuales"})):
+        with market.session() as connection:
+            connection.execute(f"SET ROLE analytics_{role}")
+            rows = connection.execute(views).fetchall()
+        assert sorted(str(view) for (view,) in rows) == sorted([*seen, *seen])
+
+
 def test_the_word_of_an_operator_is_checked(market: Database) -> None:
     for call, message in (
         ("'mv_ranking_asesores', 'once', 'x'", "p_view_name must be a view that the gate holds"),
@@ -452,6 +493,24 @@ def test_an_acceptance_is_withdrawn(market: Database) -> None:
         market.execute(withdraw.format(used, "'x'"))
 
 
+def test_an_acceptance_ends_with_the_hold_that_it_accepts(market: Database) -> None:
+    """A second word comes while the refresh that ends the hold still runs."""
+    mass = "UPDATE solicitudes SET created_at = created_at - interval '1 day'"
+    accept = "SELECT analytics.accept_gate('changes', 'once', 'it was meant')"
+    market.execute("SELECT analytics.set_setting('gate', 'off')", mass)
+    assert set(refresh(market).values()) == {"ERROR"}
+    market.execute(accept)
+    with market.session() as running, running.transaction():
+        running.execute(f"SELECT set_config('analytics.now', '{LATE}', true)")
+        result = running.execute("SELECT refresh_status FROM analytics.refresh_all_mv()").fetchall()
+        assert set(result) == {("SUCCESS",)}
+        market.execute(accept)
+    market.execute(mass)
+    assert set(refresh(market, "2026-12-20 13:00:00-05").values()) == {"ERROR"}
+    market.execute(accept)
+    assert set(refresh(market, "2026-12-20 14:00:00-05").values()) == {"SUCCESS"}
+
+
 def test_the_breaker_has_no_new_normal(market: Database) -> None:
     """Not even one of before: it let each later mass change pass."""
     market.execute(
@@ -527,11 +586,21 @@ def test_a_hold_ends_when_its_cause_is_gone_without_a_publish(market: Database) 
         "generate_series(1, (SELECT value::integer FROM kpi_engine.settings WHERE name = "
         "'segment_active_offers')) AS told (id); CREATE UNIQUE INDEX ON analytics.mv_told (id)"
     )
-    for offers, result in (("50", "SUCCESS"), ("5", "ERROR"), ("50", "SUCCESS")):
+    for hour, offers, result in (
+        (12, "50", "SUCCESS"),
+        (13, "5", "ERROR"),
+        (14, "50", "SUCCESS"),
+        (15, "5", "ERROR"),
+    ):
+        now = f"2026-12-20 {hour}:00:00-05"
         market.execute(f"SELECT analytics.set_setting('segment_active_offers', '{offers}')")
-        assert refresh(market)["mv_told"] == result
-    assert market.rows(HELD) == []
-    assert market.rows(GATE, LATE) == []
+        assert refresh(market, now)["mv_told"] == result
+        if hour == 13:
+            # It ends with the hold, too.
+            market.execute("SELECT analytics.accept_gate('mv_told', 'once', 'it was meant')")
+        if hour == 14:
+            assert market.rows(HELD) == []
+            assert market.rows(GATE, now) == []
 
 
 @pytest.mark.parametrize("by", ["work", "rebuild"])

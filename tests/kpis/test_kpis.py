@@ -269,6 +269,7 @@ def test_new_view_is_one_file_with_all_that_follows(extended: Extended) -> None:
         "better": "up",
         "bands": None,
         "label_es": "Tasa de aceptación",
+        "label_en": None,
         "description_es": "De cada 100, cuántas.",
         "description_en": "100 × accepted / created; it's 0 over none.",
         "partial": True,
@@ -372,13 +373,13 @@ def test_reworded_comment_reaches_the_api_without_a_rebuild(
             "'Solicitudes creadas [conteo, up]\n",
             "'Solicitudes creadas\n",
             f"column solicitudes_creadas of {SHARE} has a COMMENT of another form",
-            f"COMMENT ON COLUMN {SHARE}.solicitudes_creadas IS\n'Solicitudes creadas [conteo, up]",
+            f"COMMENT ON COLUMN {SHARE}.solicitudes_creadas IS\n'Solicitudes creadas / Requests ",
         ),
         (
             "'Mes [fecha, none]\n",
             "'Mes [fecha,none]\n",
             f"column mes of {SHARE} has a COMMENT without a space after a comma in its brackets",
-            f"COMMENT ON COLUMN {SHARE}.mes IS\n'Solicitudes creadas [conteo, up]",
+            f"COMMENT ON COLUMN {SHARE}.mes IS\n'Solicitudes creadas / Requests created ",
         ),
         (
             f"COMMENT ON COLUMN {SHARE}.mes IS\n'Mes [fecha, none]\n"
@@ -461,7 +462,9 @@ def test_comment_that_is_spoilt_later_is_refused_too(migrated: Database, tmp_pat
     directory = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
     (file,) = directory.rglob(f"views/**/{MONTHS}.sql")
     file.write_text(
-        file.read_text().replace("'Solicitudes creadas [conteo, up", "'Solicitudes (conteo")
+        file.read_text().replace(
+            "'Solicitudes creadas / Requests created [conteo, up", "'Solicitudes (conteo"
+        )
     )
     with pytest.raises(UserError, match="column solicitudes_creadas of"):
         migrate(migrated.url, directory=directory)

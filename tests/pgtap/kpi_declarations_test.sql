@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(22);
+SELECT plan(23);
 
 SELECT is_empty(
     $$SELECT view_name, problem FROM kpi_engine.materialized_views()
@@ -139,14 +139,22 @@ SELECT results_eq(
         E'Tasa (90 días) [pct, up, null]\nes: De cada 100:\ncuántas.\nen: 100 × a / b; 0.'
     )$$,
     $$VALUES (
-        'Tasa (90 días)', '{pct, up, "null"}'::text[], 'De cada 100: cuántas.', '100 × a / b; 0.'
+        'Tasa (90 días)', NULL, '{pct, up, "null"}'::text[], 'De cada 100: cuántas.',
+        '100 × a / b; 0.'
     )$$,
-    'a COMMENT is read: label, words, descriptions of several lines'
+    'a COMMENT is read: name, words, descriptions of several lines'
 );
 SELECT results_eq(
-    $$SELECT title, words FROM kpi_engine.kpi_comment(E'Meses / Months\nes: Uno.\nen: One.')$$,
-    $$VALUES ('Meses / Months', NULL::text[])$$,
+    $$SELECT name_es, name_en, words
+    FROM kpi_engine.kpi_comment(E'Meses / Months\nes: Uno.\nen: One.')$$,
+    $$VALUES ('Meses', 'Months', NULL::text[])$$,
     'of a view, too'
+);
+SELECT results_eq(
+    $$SELECT name_es, name_en, words
+    FROM kpi_engine.kpi_comment(E'Uno\n/ One (1) [pct, up]\nes: Uno / dos.\nen: One / two.')$$,
+    $$VALUES ('Uno', 'One (1)', '{pct, up}'::text[])$$,
+    'the English name may have a line of its own'
 );
 SELECT is_empty(
     $$SELECT comment.* FROM (VALUES
@@ -154,7 +162,9 @@ SELECT is_empty(
         (E'Mes [fecha, none]\nen: Month.'),
         (E'Mes [fecha, none]\nen: Month.\nes: Mes.'), (E'Mes [fecha, none]\nes:\nen: Month.'),
         (E'Mes [fecha none]]\nes: Mes.\nen: Month.'), (E'[fecha, none]\nes: Mes.\nen: Month.'),
-        (E' Mes [fecha, none]\nes: Mes.\nen: Month.'), (E'Mes []\nes: Mes.\nen: Month.')
+        (E' Mes [fecha, none]\nes: Mes.\nen: Month.'), (E'Mes []\nes: Mes.\nen: Month.'),
+        (E'Mes\nMonth [fecha, none]\nes: Mes.\nen: Month.'),
+        (E'Mes\n/ Month\n/ Mois [fecha, none]\nes: Mes.\nen: Month.')
     ) AS malformed (text)
     CROSS JOIN LATERAL kpi_engine.kpi_comment(malformed.text) AS comment$$,
     'another form is none'

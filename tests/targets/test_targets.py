@@ -279,6 +279,25 @@ def test_a_closed_period_that_misses_is_one_alert_and_later_ones_are_others(
     assert len(market.rows(ALERTS)) == len(expected) + len(may)
 
 
+def test_a_miss_of_a_view_that_is_for_operators_is_told_without_its_figure(
+    market: Database,
+) -> None:
+    setting(market, "all")
+    figure = april(market)
+    set_target(market, MONTHS, "solicitudes_creadas", "2026-01-01", 987654, now=MARCH)
+    close_april(market)
+    market.execute(f"REVOKE SELECT ON analytics.{MONTHS} FROM analytics_lector")
+    told = "\n".join(
+        str(message)
+        for (message,) in market.rows(
+            "SELECT message FROM analytics.health_problems() WHERE problem = 'target_missed'",
+            APRIL_CLOSED,
+        )
+    )
+    assert "Solicitudes creadas: another figure in the closed month 2026-04" in told
+    assert str(figure) not in told
+
+
 def test_a_restatement_changes_no_result(market: Database) -> None:
     setting(market, "all")
     figure = april(market)

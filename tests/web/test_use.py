@@ -303,8 +303,13 @@ def test_both_languages_have_the_same_texts() -> None:
 
 def test_every_column_has_an_english_label(shop: Api) -> None:
     kpis = shop.get(KPIS, LECTOR).json()["kpis"]
-    columns = {column["name"] for entry in kpis for column in entry["columns"]}
-    assert sorted(columns) == sorted(keys_of("labels-en"))
+    without = [
+        (entry["view"], column["name"])
+        for entry in kpis
+        for column in entry["columns"]
+        if not column["label_en"] or column["label_en"] == column["label_es"]
+    ]
+    assert without == []
 
 
 def test_the_switch_of_language_changes_every_text(visit: Visit) -> None:

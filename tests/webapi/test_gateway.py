@@ -84,6 +84,10 @@ def test_nginx_has_no_advice_for_its_configuration_when_it_starts(edge: Api) -> 
         "/rpc/status",
         "/nope.html",
         "/materialized-views/status.json",
+        "/health%0A",
+        "/materialized-views/status%0A",
+        "/materialized-views/kpis/mv_ranking_asesores%0A",
+        "/rest/mv_ranking_asesores%0A",
     ],
 )
 def test_unknown_path_is_404(api: Api, path: str) -> None:

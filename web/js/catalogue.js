@@ -1,10 +1,10 @@
 // The catalogue of the API: what each column means. Labels, units and bands come from here.
 
 import { hasOthers, product, viewsShown } from "./api.js";
-import { labelOf, spoken } from "./texts.js";
+import { spoken } from "./texts.js";
 
 /** @typedef {{bad_below: number | null, good_above: number | null, good_from: number | null, good_to: number | null, bad_above: number | null}} Bands */
-/** @typedef {{name: string, type: string, unit: string, better: "up" | "down" | "none", bands: Bands | null, label_es: string, description_es: string, description_en: string, partial: boolean}} Column */
+/** @typedef {{name: string, type: string, unit: string, better: "up" | "down" | "none", bands: Bands | null, label_es: string, label_en?: string | null, description_es: string, description_en: string, partial: boolean}} Column */
 /** @typedef {{view: string, title_es: string, title_en: string, description_es: string, description_en: string, key: string[], time_column: "mes" | "semana" | "dia" | null, grain: string, dimensions: string[], columns: Column[], sources: string[], last_refresh: string | null, data_version: number | null, stale: boolean, has_history: boolean}} Kpi */
 
 /** @type {Kpi[]} */
@@ -129,7 +129,9 @@ export function columnOf(view, name) {
  * @param {string} name
  */
 export function label(view, name) {
-    return labelOf(name, columnOf(view, name).label_es);
+    const column = columnOf(view, name);
+    // A view of another team may have no English labels, and an older database sends none.
+    return (spoken() === "en" && column.label_en) || column.label_es;
 }
 
 /** @param {Column} column */

@@ -5,8 +5,6 @@
 
 /** @type {Record<string, string>} */
 let texts = {};
-/** @type {Record<string, string>} */
-let labels = {};
 /** @type {Language} */
 let language = "es";
 
@@ -16,15 +14,9 @@ let language = "es";
  */
 export async function speak(wanted) {
     if (wanted === "en") {
-        const [loaded, columns] = await Promise.all([
-            import("../texts/en.js"),
-            import("../texts/labels-en.js"),
-        ]);
-        texts = loaded.default;
-        labels = columns.default;
+        texts = (await import("../texts/en.js")).default;
     } else {
         texts = (await import("../texts/es.js")).default;
-        labels = {};
     }
     language = wanted;
     document.documentElement.lang = wanted;
@@ -53,13 +45,4 @@ export function t(key, values = {}) {
  */
 export function named(prefix, value) {
     return texts[`${prefix}.${value}`] ?? String(value ?? "");
-}
-
-/**
- * The label of a column: in English from a list of our own, the catalogue has Spanish ones.
- * @param {string} column
- * @param {string} spanish
- */
-export function labelOf(column, spanish) {
-    return labels[column] ?? spanish;
 }

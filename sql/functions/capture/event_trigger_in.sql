@@ -29,6 +29,8 @@ $event_trigger_in$;
 
 COMMENT ON FUNCTION kpi_engine.event_trigger_in(text) IS
 'Words about the event trigger whose function is in the context of an error, to be appended to its '
-'message; NULL where there is none. Internal to the refresh.';
+'message; NULL where there is none. Internal to the refresh and the rebuild.';
 
 REVOKE ALL ON FUNCTION kpi_engine.event_trigger_in(text) FROM public;
+GRANT EXECUTE ON FUNCTION kpi_engine.event_trigger_in(text)
+TO analytics_operador, analytics_scheduler;

@@ -49,6 +49,7 @@ AS $kpi_catalogue$
                 'better', kpi.better,
                 'bands', kpi_engine.kpi_bands(pg_description.description),
                 'label_es', kpi.label_es,
+                'label_en', kpi.label_en,
                 'description_es', kpi.description_es,
                 'description_en', kpi.description_en,
                 'partial', kpi.is_number AND NOT kpi.is_whole AND parts.can_be_had

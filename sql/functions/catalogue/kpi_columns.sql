@@ -32,6 +32,7 @@ RETURNS TABLE (
     is_number boolean,
     is_whole boolean,
     label_es text,
+    label_en text,
     description_es text,
     description_en text
 )
@@ -101,7 +102,8 @@ BEGIN
                 false
             ),
             coalesce('whole' = ANY (listed.words), false),
-            listed.title,
+            listed.name_es,
+            listed.name_en,
             listed.description_es,
             listed.description_en
         FROM listed
@@ -113,6 +115,6 @@ COMMENT ON FUNCTION kpi_engine.kpi_columns(regclass) IS
 'Columns of a KPI view in their order: type, unit, better, whether the API filters by it '
 '(is_dimension), by which expression (city_key, of a city), what fill=true writes for a period '
 'without a row (over_nothing), whether compare compares it (is_number), and not for a part of a '
-'period (is_whole), Spanish label, descriptions.';
+'period (is_whole), labels (the English one is NULL without one), descriptions.';
 
 REVOKE ALL ON FUNCTION kpi_engine.kpi_columns(regclass) FROM public;

@@ -13,7 +13,7 @@ AS $kpi_compared_columns$
     SELECT array_agg(added.name ORDER BY kpi.position, added.position) || 'incompleto'::text
     FROM kpi_engine.kpi_columns(p_relation) WITH ORDINALITY AS kpi (
         column_name, column_type, unit, better, is_dimension, city_key, over_nothing, is_number,
-        is_whole, label_es, description_es, description_en, position
+        is_whole, label_es, label_en, description_es, description_en, position
     )
     CROSS JOIN LATERAL (
         VALUES (kpi.column_name || '_anterior', 1), (kpi.column_name || '_dif_pct', 2)

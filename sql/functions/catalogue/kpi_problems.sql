@@ -60,7 +60,7 @@ AS $kpi_problems$
     FROM the_view
     WHERE NOT EXISTS (
         SELECT FROM kpi_engine.kpi_comment(the_view.comment) AS parsed
-        WHERE parsed.title LIKE '_% / _%' AND parsed.words IS NULL
+        WHERE parsed.name_en IS NOT NULL AND parsed.words IS NULL
     )
     UNION ALL
     SELECT
@@ -71,7 +71,7 @@ AS $kpi_problems$
             ELSE 'a COMMENT of another form'
         END),
         format(
-            E'COMMENT ON COLUMN %s.%s IS\n''Solicitudes creadas [conteo, up]\n'
+            E'COMMENT ON COLUMN %s.%s IS\n''Solicitudes creadas / Requests created [conteo, up]\n'
             'es: Solicitudes que los clientes crearon.\nen: Requests created.'';\n'
             'In the brackets: COP, segundos, dias, meses, pct, conteo, razon, fecha, instante or '
             'texto; up, down or none; then, where it is so, dimension, city, null, zero, whole, or bands such as '

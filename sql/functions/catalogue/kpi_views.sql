@@ -30,8 +30,8 @@ BEGIN
         SELECT
             pg_class.relname::text,
             pg_class.oid::regclass,
-            split_part(comment.title, ' / ', 1),
-            split_part(comment.title, ' / ', 2),
+            comment.name_es,
+            comment.name_en,
             comment.description_es,
             comment.description_en,
             key.columns,
@@ -66,7 +66,7 @@ BEGIN
             AND pg_description.objoid = pg_class.oid
             AND pg_description.objsubid = 0
         INNER JOIN LATERAL kpi_engine.kpi_comment(pg_description.description)
-            AS comment ON comment.title LIKE '_% / _%'
+            AS comment ON comment.name_en IS NOT NULL
         INNER JOIN LATERAL kpi_engine.key_columns(pg_class.oid)
             AS key (columns) ON key.columns IS NOT NULL
         LEFT JOIN LATERAL (

@@ -19,10 +19,16 @@ AS $force_requests$
 DECLARE
     v_marked bigint;
 BEGIN
-    IF p_from IS NULL OR p_until IS NULL OR p_from > p_until THEN
-        RAISE EXCEPTION 'p_from and p_until must be two days, p_from not after p_until'
+    IF
+        (p_from <= p_until) IS NOT TRUE
+        -- No timestamp is outside, with the days around that kpi_engine.requests_of_days() adds.
+        OR isfinite(p_from) AND p_from < '4712-01-01 BC'
+        OR isfinite(p_until) AND p_until > '294275-12-31' THEN
+        RAISE EXCEPTION 'p_from and p_until must be days from 4712 BC to 294275, p_from not after '
+            'p_until'
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Got %s and %s.', p_from, p_until),
+                  DETAIL = format('Got %s and %s.', coalesce(p_from::text, 'NULL'), coalesce(
+                      p_until::text, 'NULL')),
                   HINT = 'SELECT analytics.force_requests(''2026-01-01'', ''2026-01-31'');';
     END IF;
     PERFORM kpi_engine.require_source();

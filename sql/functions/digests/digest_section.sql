@@ -131,6 +131,7 @@ BEGIN
                 json_build_object(
                     'column', wanted.name,
                     'label_es', kpi.label_es,
+                    'label_en', kpi.label_en,
                     'unit', kpi.unit,
                     'better', kpi.better,
                     'value', v_now -> wanted.name,
@@ -176,6 +177,7 @@ BEGIN
                 json_build_object(
                     'column', target.column_name,
                     'label_es', target.label_es,
+                    'label_en', kpi.label_en,
                     'unit', kpi.unit,
                     'better', target.better,
                     'target', trim_scale(target.value),

@@ -17,11 +17,11 @@ AS $accept_holds$
 
     accepted AS (
         INSERT INTO kpi_engine.gate_acceptances (
-            view_name, rule, column_name, period, before, after, how, reason, accepted_by
+            view_name, rule, column_name, period, before, after, how, reason, accepted_by, held_at
         )
         SELECT
             held.view_name, held.rule, held.column_name, held.period, held.before, held.after,
-            p_how, p_reason, kpi_engine.requester()
+            p_how, p_reason, kpi_engine.requester(), held.held_at
         FROM held
         RETURNING gate_acceptances.acceptance_id
     )
@@ -30,7 +30,8 @@ AS $accept_holds$
         (SELECT array_agg(accepted.acceptance_id) FROM accepted),
         (
             SELECT array_agg(kpi_engine.gate_words(
-                held.rule, held.column_name, held.period, held.before, held.after, held.allowed
+                NULL, held.rule, held.column_name, held.period, held.before, held.after,
+                held.allowed
             ) ORDER BY held.hold_id)
             FROM held
         );

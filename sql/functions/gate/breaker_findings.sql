@@ -21,13 +21,10 @@ BEGIN
     IF v_known < analytics.setting('gate_least_requests')::numeric
         OR p_changed * 100 <= v_limit::numeric * v_known
         OR EXISTS (
-            SELECT FROM kpi_engine.gate_acceptances AS accepted
+            SELECT FROM kpi_engine.acceptances_that_count('changes') AS accepted
             WHERE
-                accepted.view_name = 'changes'
                 -- Older versions took normal too: it let each later mass change pass.
-                AND accepted.how = 'once'
-                AND accepted.used_by_run IS NULL
-                AND accepted.withdrawn_at IS NULL
+                accepted.how = 'once'
                 -- Ordinary changes come on top while the refresh waits.
                 AND (p_changed - accepted.after) * 100 <= v_limit::numeric * v_known
         ) THEN

@@ -12,7 +12,7 @@ DECLARE
 BEGIN
     IF v_findings IS NOT NULL THEN
         RAISE EXCEPTION 'gate: %', kpi_engine.gate_words(
-            'breaker', NULL, NULL, (v_findings -> 0 ->> 'before')::numeric, p_changed,
+            NULL, 'breaker', NULL, NULL, (v_findings -> 0 ->> 'before')::numeric, p_changed,
             v_findings -> 0 ->> 'allowed'
         )
             USING ERRCODE = 'TA001',

@@ -18,8 +18,8 @@ BEGIN
         SELECT
             jsonb_agg(to_jsonb(finding) ORDER BY finding.rule, finding.period, finding.column_name),
             string_agg(kpi_engine.gate_words(
-                finding.rule, finding.column_name, finding.period, finding.before, finding.after,
-                finding.allowed
+                p_view_name, finding.rule, finding.column_name, finding.period, finding.before,
+                finding.after, finding.allowed
             ), '; ' ORDER BY finding.rule, finding.period, finding.column_name)
         INTO v_findings, v_text
         FROM kpi_engine.gate_findings(p_view_name, p_run_id) AS finding

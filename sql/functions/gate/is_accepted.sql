@@ -1,7 +1,4 @@
 -- Tells whether the word of an operator lets a finding of the gate pass.
---
--- Invariant: an acceptance for once counts until a publish has used it, and each one until it is
--- withdrawn.
 
 CREATE OR REPLACE FUNCTION kpi_engine.is_accepted(
     p_view_name text,
@@ -18,14 +15,11 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $is_accepted$
     SELECT EXISTS (
-        SELECT FROM kpi_engine.gate_acceptances AS accepted
+        SELECT FROM kpi_engine.acceptances_that_count(p_view_name) AS accepted
         WHERE
-            accepted.view_name = p_view_name
-            AND accepted.rule = p_rule
+            accepted.rule = p_rule
             AND accepted.column_name IS NOT DISTINCT FROM p_column_name
             AND accepted.period IS NOT DISTINCT FROM p_period
-            AND (accepted.how = 'normal' OR accepted.used_by_run IS NULL)
-            AND accepted.withdrawn_at IS NULL
             AND kpi_engine.gate_accepts(
                 p_rule, accepted.before, accepted.after, p_before, p_after)
     );

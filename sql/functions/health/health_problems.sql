@@ -180,8 +180,8 @@ BEGIN
                     gate_holds.view_name,
                     gate_holds.held_at,
                     kpi_engine.gate_words(
-                        gate_holds.rule, gate_holds.column_name, gate_holds.period,
-                        gate_holds.before, gate_holds.after, gate_holds.allowed
+                        gate_holds.view_name, gate_holds.rule, gate_holds.column_name,
+                        gate_holds.period, gate_holds.before, gate_holds.after, gate_holds.allowed
                     ) AS words,
                     row_number() OVER (
                         PARTITION BY gate_holds.view_name ORDER BY gate_holds.hold_id

@@ -15,11 +15,15 @@ DECLARE
     v_batches integer[];
     v_batch integer;
     v_done integer := 0;
+    v_context text;
 BEGIN
     BEGIN
         v_batches := kpi_engine.begin_rebuild(p_restart, p_job_id);
     EXCEPTION WHEN query_canceled OR OTHERS THEN
-        GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
+        GET STACKED DIAGNOSTICS
+            p_message := MESSAGE_TEXT,
+            p_sqlstate := RETURNED_SQLSTATE,
+            v_context := PG_EXCEPTION_CONTEXT;
     END;
     COMMIT;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
@@ -31,7 +35,10 @@ BEGIN
         BEGIN
             PERFORM kpi_engine.continue_rebuild(v_batch);
         EXCEPTION WHEN query_canceled OR OTHERS THEN
-            GET STACKED DIAGNOSTICS p_message := MESSAGE_TEXT, p_sqlstate := RETURNED_SQLSTATE;
+            GET STACKED DIAGNOSTICS
+                p_message := MESSAGE_TEXT,
+                p_sqlstate := RETURNED_SQLSTATE,
+                v_context := PG_EXCEPTION_CONTEXT;
         END;
         IF p_sqlstate = 'TA001' THEN
             PERFORM kpi_engine.continue_rebuild(-1);
@@ -46,6 +53,7 @@ BEGIN
                 cardinality(v_batches);
         END IF;
     END LOOP;
+    p_message := p_message || coalesce(kpi_engine.event_trigger_in(v_context), '');
 END;
 $run_rebuild_steps$;
 

@@ -1,6 +1,7 @@
 -- The missed targets that are alerts now, one row for each closed period.
 --
--- Invariant: the subject of a period is always the same, whatever the words of its message.
+-- Invariant: the subject of a period is always the same, whatever the words of its message. They
+-- have no figures of a view that only operators may read.
 
 CREATE OR REPLACE FUNCTION kpi_engine.missed_targets()
 RETURNS TABLE (subject text, message text)
@@ -21,7 +22,11 @@ BEGIN
                 '%s: %s in the closed %s, the target is %s or %s (%s.%s). SELECT * FROM '
                 'analytics.target_results WHERE is_missed; lists what was missed',
                 coalesce(kpi_column.label_es, missed.column_name),
-                trim_scale(missed.figure),
+                CASE
+                    WHEN kpi_engine.is_for_readers(missed.view_name)
+                        THEN trim_scale(missed.figure)::text
+                    ELSE 'another figure'
+                END,
                 CASE kpi.grain
                     WHEN 'month' THEN 'month ' || to_char(missed.period, 'YYYY-MM')
                     WHEN 'week' THEN 'week of ' || missed.period

@@ -32,57 +32,58 @@ es: Qué se pidió en cada mes y ciudad, y cómo se atendió. Las solicitudes si
 en: What was asked for in each local month and city of the request, and how it was served.
 Requests without a city are left out; where the source has no ciudad_origen there is no row.';
 COMMENT ON COLUMN mv_demanda_ciudades.mes IS
-'Mes [fecha, none]
+'Mes / Month [fecha, none]
 es: Primer día del mes, en hora local.
 en: First day of the local month (zone of the setting time_zone) of solicitudes.created_at.';
 COMMENT ON COLUMN mv_demanda_ciudades.ciudad_key IS
-'Clave de la ciudad [texto, none]
+'Clave de la ciudad / City key [texto, none]
 es: La ciudad sin tildes y en mayúsculas: todas sus formas de escribirla son una.
 en: City key of solicitudes.ciudad_origen: analytics.city_key().';
 COMMENT ON COLUMN mv_demanda_ciudades.ciudad IS
-'Ciudad [texto, none, city]
+'Ciudad / City [texto, none, city]
 es: La forma más frecuente de escribir la ciudad entre las solicitudes.
 en: The most frequent spelling of ciudad_origen, as stored; of equally frequent ones the first in
 byte order.';
 COMMENT ON COLUMN mv_demanda_ciudades.solicitudes IS
-'Solicitudes creadas [conteo, up]
+'Solicitudes creadas / Requests created [conteo, up]
 es: Solicitudes del mes en la ciudad.
 en: Requests of the month in the city.';
 COMMENT ON COLUMN mv_demanda_ciudades.solicitudes_con_ofertas IS
-'Solicitudes con ofertas [conteo, up]
+'Solicitudes con ofertas / Requests with offers [conteo, up]
 es: Solicitudes que recibieron al menos una oferta.
 en: Requests with a row in ofertas, whatever its state.';
 COMMENT ON COLUMN mv_demanda_ciudades.solicitudes_aceptadas IS
-'Solicitudes aceptadas [conteo, up]
+'Solicitudes aceptadas / Accepted requests [conteo, up]
 es: Solicitudes en las que el cliente aceptó al menos una oferta.
 en: Requests with cliente_acepto true; where it is NULL, estado OFERTAS_ACEPTADAS or ACEPTADA.';
 COMMENT ON COLUMN mv_demanda_ciudades.ofertas IS
-'Ofertas [conteo, up]
+'Ofertas / Offers [conteo, up]
 es: Ofertas que los asesores hicieron a estas solicitudes.
 en: Offers for these requests, whenever they were made.';
 COMMENT ON COLUMN mv_demanda_ciudades.asesores_activos IS
-'Asesores activos (con al menos una oferta) [conteo, up]
+'Asesores activos (con al menos una oferta) / Active advisors (with an offer or more) [conteo, up]
 es: Asesores distintos que ofertaron a estas solicitudes.
 en: Distinct advisors with an offer for these requests.';
 COMMENT ON COLUMN mv_demanda_ciudades.conversion_oferta_pct IS
-'De creada a con ofertas [pct, up]
+'De creada a con ofertas / From created to with offers [pct, up]
 es: De cada 100 solicitudes, cuántas recibieron ofertas.
 en: 100 × solicitudes_con_ofertas / solicitudes.';
 COMMENT ON COLUMN mv_demanda_ciudades.tasa_aceptacion_pct IS
-'Tasa de aceptación [pct, up]
+'Tasa de aceptación / Acceptance rate [pct, up]
 es: De cada 100 solicitudes, cuántas aceptó el cliente.
 en: 100 × solicitudes_aceptadas / solicitudes.';
 COMMENT ON COLUMN mv_demanda_ciudades.ofertas_por_solicitud IS
-'Ofertas por solicitud [razon, up]
+'Ofertas por solicitud / Offers per request [razon, up]
 es: Ofertas que recibe una solicitud, en promedio.
 en: ofertas / solicitudes.';
 COMMENT ON COLUMN mv_demanda_ciudades.valor_bruto_aceptado IS
-'Valor bruto aceptado [COP, up]
+'Valor bruto aceptado / Accepted value [COP, up]
 es: Valor de los repuestos adjudicados que el cliente aceptó.
 en: Sum of precio_unitario × cantidad over the awarded lines of offers in estado ACEPTADA, in
 pesos, exact.';
 COMMENT ON COLUMN mv_demanda_ciudades.ttfo_mediana_seg IS
-'Tiempo hasta la primera oferta (TTFO), mediana [segundos, down]
+'Tiempo hasta la primera oferta (TTFO), mediana
+/ Time until the first offer (TTFO), median [segundos, down]
 es: La mitad de las solicitudes con ofertas tardó menos que esto en recibir la primera.
 en: Exact median of the seconds from created_at to the earliest created_at of its offers. NULL
 over none.';

@@ -29,35 +29,36 @@ solicitudes sin nivel no cuentan.
 en: How many requests of each local month and level of escalation got no offer. Requests without a
 level are left out.';
 COMMENT ON COLUMN mv_embudo_niveles.mes IS
-'Mes [fecha, none]
+'Mes / Month [fecha, none]
 es: Primer día del mes, en hora local.
 en: First day of the local month (zone of the setting time_zone) of solicitudes.created_at.';
 COMMENT ON COLUMN mv_embudo_niveles.nivel IS
-'Nivel de escalamiento [conteo, none]
+'Nivel de escalamiento / Level of escalation [conteo, none]
 es: Nivel de asesores al que llegó la solicitud.
 en: solicitudes.nivel_actual.';
 COMMENT ON COLUMN mv_embudo_niveles.solicitudes IS
-'Solicitudes creadas [conteo, up]
+'Solicitudes creadas / Requests created [conteo, up]
 es: Solicitudes del mes que están en este nivel.
 en: Requests of the month at this level.';
 COMMENT ON COLUMN mv_embudo_niveles.solicitudes_con_ofertas IS
-'Solicitudes con ofertas [conteo, up]
+'Solicitudes con ofertas / Requests with offers [conteo, up]
 es: Solicitudes que recibieron al menos una oferta.
 en: Requests with a row in ofertas, whatever its state.';
 COMMENT ON COLUMN mv_embudo_niveles.solicitudes_aceptadas IS
-'Solicitudes aceptadas [conteo, up]
+'Solicitudes aceptadas / Accepted requests [conteo, up]
 es: Solicitudes en las que el cliente aceptó al menos una oferta.
 en: Requests with cliente_acepto true; where it is NULL, estado OFERTAS_ACEPTADAS or ACEPTADA.';
 COMMENT ON COLUMN mv_embudo_niveles.tasa_fallo_pct IS
-'Tasa de fallo (sin ofertas) [pct, down]
+'Tasa de fallo (sin ofertas) / Failure rate (no offers) [pct, down]
 es: De cada 100 solicitudes, cuántas no recibieron ofertas.
 en: 100 × (solicitudes − solicitudes_con_ofertas) / solicitudes.';
 COMMENT ON COLUMN mv_embudo_niveles.tasa_aceptacion_pct IS
-'Tasa de aceptación [pct, up]
+'Tasa de aceptación / Acceptance rate [pct, up]
 es: De cada 100 solicitudes, cuántas aceptó el cliente.
 en: 100 × solicitudes_aceptadas / solicitudes.';
 COMMENT ON COLUMN mv_embudo_niveles.ttfo_mediana_seg IS
-'Tiempo hasta la primera oferta (TTFO), mediana [segundos, down]
+'Tiempo hasta la primera oferta (TTFO), mediana
+/ Time until the first offer (TTFO), median [segundos, down]
 es: La mitad de las solicitudes con ofertas tardó menos que esto en recibir la primera.
 en: Exact median of the seconds from created_at to the earliest created_at of its offers. NULL
 over none.';

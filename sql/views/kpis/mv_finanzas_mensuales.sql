@@ -61,45 +61,47 @@ de su solicitud.
 en: Money of each local month: offered, awarded, accepted. Offers belong to the month of their
 request. One row for each month from the first to the last with a request.';
 COMMENT ON COLUMN mv_finanzas_mensuales.mes IS
-'Mes [fecha, none]
+'Mes / Month [fecha, none]
 es: Primer día del mes, en hora local.
 en: First day of the local month (zone of the setting time_zone) of solicitudes.created_at.';
 COMMENT ON COLUMN mv_finanzas_mensuales.valor_bruto_ofertado IS
-'Valor bruto ofertado (GOV) [COP, up]
+'Valor bruto ofertado (GOV) / Offered value [COP, up]
 es: Valor de todos los repuestos ofertados.
 en: Sum of precio_unitario × cantidad over all offer lines, in pesos, exact.';
 COMMENT ON COLUMN mv_finanzas_mensuales.valor_bruto_adjudicado IS
-'Valor bruto adjudicado [COP, up]
+'Valor bruto adjudicado / Awarded value [COP, up]
 es: Valor de los repuestos que se adjudicaron.
 en: Over the awarded lines: those whose part was awarded to their offer; of an offer without any
 row in adjudicaciones_repuesto, all where its estado is GANADORA or ACEPTADA.';
 COMMENT ON COLUMN mv_finanzas_mensuales.valor_bruto_aceptado IS
-'Valor bruto aceptado [COP, up]
+'Valor bruto aceptado / Accepted value [COP, up]
 es: Valor de los repuestos adjudicados que el cliente aceptó.
 en: Sum over the awarded lines of offers in estado ACEPTADA.';
 COMMENT ON COLUMN mv_finanzas_mensuales.solicitudes_aceptadas IS
-'Solicitudes aceptadas [conteo, up, sum mv_embudo_operativo.solicitudes_aceptadas]
+'Solicitudes aceptadas
+/ Accepted requests [conteo, up, sum mv_embudo_operativo.solicitudes_aceptadas]
 es: Solicitudes en las que el cliente aceptó al menos una oferta.
 en: Requests with cliente_acepto true; where it is NULL, estado OFERTAS_ACEPTADAS or ACEPTADA.';
 COMMENT ON COLUMN mv_finanzas_mensuales.ticket_promedio IS
-'Ticket promedio por solicitud aceptada [COP, up, null]
+'Ticket promedio por solicitud aceptada / Average value of an accepted request [COP, up, null]
 es: Valor aceptado por cada solicitud aceptada, en promedio.
 en: valor_bruto_aceptado / solicitudes_aceptadas; NULL over none.';
 COMMENT ON COLUMN mv_finanzas_mensuales.tasa_adjudicacion_valor_pct IS
-'Valor adjudicado sobre ofertado [pct, up]
+'Valor adjudicado sobre ofertado / Awarded value of the offered [pct, up]
 es: De cada 100 pesos ofertados, cuántos se adjudicaron.
 en: 100 × valor_bruto_adjudicado / valor_bruto_ofertado; 0 over none.';
 COMMENT ON COLUMN mv_finanzas_mensuales.tasa_fuga_valor_pct IS
-'Fuga de valor (adjudicado que el cliente no aceptó) [pct, down]
+'Fuga de valor (adjudicado que el cliente no aceptó)
+/ Lost value (awarded, but not accepted) [pct, down]
 es: De cada 100 pesos adjudicados, cuántos no aceptó el cliente.
 en: 100 × (valor_bruto_adjudicado − valor_bruto_aceptado) / valor_bruto_adjudicado; 0 over none.';
 COMMENT ON COLUMN mv_finanzas_mensuales.crecimiento_mensual_pct IS
-'Crecimiento frente al mes anterior [pct, up, null, whole]
+'Crecimiento frente al mes anterior / Growth over the month before [pct, up, null, whole]
 es: Cuánto creció el valor aceptado frente al mes anterior.
 en: 100 × (valor_bruto_aceptado − that of the month before) / that of the month before; NULL in
 the first month and where that is 0.';
 COMMENT ON COLUMN mv_finanzas_mensuales.acumulado_anual IS
-'Acumulado del año [COP, up, null, whole]
+'Acumulado del año / Total of the year so far [COP, up, null, whole]
 es: Valor aceptado desde enero de ese año hasta este mes.
 en: Sum of valor_bruto_aceptado from January of that year to this month.';
 

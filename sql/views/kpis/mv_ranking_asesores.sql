@@ -87,138 +87,139 @@ cuentan 90 días.
 en: Ranking of the active advisors by what they did in the last 30 local days (audits: 90).
 Refreshed by refresh_all_mv(). Names and e-mails are personal data.';
 COMMENT ON COLUMN mv_ranking_asesores.asesor_id IS
-'Identificador del asesor [texto, none]
+'Identificador del asesor / Advisor id [texto, none]
 es: Identificador único del asesor en la plataforma.
 en: Advisor. One row for each advisor with estado ACTIVO and a row in usuarios.';
 COMMENT ON COLUMN mv_ranking_asesores.asesor_nombre IS
-'Asesor [texto, none]
+'Asesor / Advisor [texto, none]
 es: Nombre y apellido del asesor. Dato personal.
 en: nombre and apellido of the advisor''s user, joined by one space; an empty or NULL part is
 skipped. Personal data.';
 COMMENT ON COLUMN mv_ranking_asesores.asesor_email IS
-'Correo [texto, none]
+'Correo / E-mail [texto, none]
 es: Correo electrónico del asesor. Dato personal.
 en: E-mail of the advisor''s user; may be NULL. Personal data.';
 COMMENT ON COLUMN mv_ranking_asesores.ciudad IS
-'Ciudad [texto, none, city]
+'Ciudad / City [texto, none, city]
 es: Ciudad del asesor, como él la escribió.
 en: City, in the advisor''s own spelling; group and filter by analytics.city_key(ciudad).';
 COMMENT ON COLUMN mv_ranking_asesores.departamento IS
-'Departamento [texto, none, dimension]
+'Departamento / Department [texto, none, dimension]
 es: Departamento del asesor.
 en: Department, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.punto_venta IS
-'Punto de venta [texto, none]
+'Punto de venta / Shop [texto, none]
 es: Punto de venta del asesor.
 en: Point of sale, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.confianza IS
-'Confianza [razon, up]
+'Confianza / Trust [razon, up]
 es: Calificación de confianza del asesor, de 1 a 5.
 en: Trust score of the advisor, 1 to 5.';
 COMMENT ON COLUMN mv_ranking_asesores.nivel_actual IS
-'Nivel del asesor [conteo, none]
+'Nivel del asesor / Level of the advisor [conteo, none]
 es: Nivel del asesor, de 1 a 5.
 en: Level of the advisor, 1 to 5; NULL where the source has no such column.';
 COMMENT ON COLUMN mv_ranking_asesores.estado_asesor IS
-'Estado [texto, none]
+'Estado / State of the advisor [texto, none]
 es: Estado del asesor: ACTIVO.
 en: State of the advisor: ACTIVO.';
 COMMENT ON COLUMN mv_ranking_asesores.actividad_reciente_pct IS
-'Actividad reciente [pct, up]
+'Actividad reciente / Recent activity [pct, up]
 es: Actividad reciente del asesor, como la calcula la plataforma.
 en: Recent activity, in percent, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.desempeno_historico_pct IS
-'Desempeño histórico [pct, up]
+'Desempeño histórico / Past performance [pct, up]
 es: Desempeño histórico del asesor, como lo calcula la plataforma.
 en: Historical performance, in percent, as stored.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_historicas_total IS
-'Ofertas en los últimos 30 días [conteo, up]
+'Ofertas en los últimos 30 días / Offers of the last 30 days [conteo, up]
 es: Ofertas del asesor en los últimos 30 días, hoy incluido.
 en: Rows of ofertas_historicas by fecha in the last 30 local days, today included.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_ganadoras IS
-'Ofertas ganadoras en los últimos 30 días [conteo, up]
+'Ofertas ganadoras en los últimos 30 días / Winning offers [conteo, up]
 es: Ofertas de los últimos 30 días que fueron seleccionadas.
 en: Of the rows of ofertas_historicas_total, adjudicada.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_aceptadas_cliente IS
-'Aceptadas por el cliente, 30 días [conteo, up]
+'Aceptadas por el cliente, 30 días / Offers that clients accepted (30 days) [conteo, up]
 es: Ofertas de los últimos 30 días que el cliente aceptó.
 en: Of the rows of ofertas_historicas_total, aceptada_cliente.';
 COMMENT ON COLUMN mv_ranking_asesores.entregas_exitosas IS
-'Entregas exitosas, 30 días [conteo, up]
+'Entregas exitosas, 30 días / Successful deliveries [conteo, up]
 es: Ofertas de los últimos 30 días que se entregaron bien.
 en: Of the rows of ofertas_historicas_total, entrega_exitosa.';
 COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_seg IS
-'Tiempo promedio de respuesta con oferta [segundos, down]
+'Tiempo promedio de respuesta con oferta / Average response time with an offer [segundos, down]
 es: Tiempo que tarda el asesor en responder con una oferta, en promedio.
 en: Average tiempo_respuesta_seg of the rows of ofertas_historicas_total, in seconds; 0 means
 unknown and is ignored. NULL over none.';
 COMMENT ON COLUMN mv_ranking_asesores.monto_promedio_ofertas IS
-'Monto promedio de sus ofertas, 30 días [COP, up, null]
+'Monto promedio de sus ofertas, 30 días / Average amount of an offer [COP, up, null]
 es: Monto de una oferta del asesor, en promedio.
 en: Average monto_total of the rows of ofertas_historicas_total, in pesos. NULL over none.';
 COMMENT ON COLUMN mv_ranking_asesores.volumen_total_ofertas IS
-'Monto total de sus ofertas, 30 días [COP, up]
+'Monto total de sus ofertas, 30 días / Total amount of the offers [COP, up]
 es: Suma de los montos de las ofertas del asesor.
 en: Sum of monto_total of the rows of ofertas_historicas_total, in pesos, exact.';
 COMMENT ON COLUMN mv_ranking_asesores.confianza_auditada IS
-'Confianza auditada (últimos 90 días) [razon, up]
+'Confianza auditada (últimos 90 días) / Audited trust (last 90 days) [razon, up]
 es: Puntaje promedio de las auditorías de los últimos 90 días; sin auditorías, la confianza.
 en: Average puntaje_confianza of the audits of the last 90 local days, else confianza.';
 COMMENT ON COLUMN mv_ranking_asesores.auditorias_realizadas IS
-'Auditorías (90 días) [conteo, none]
+'Auditorías (90 días) / Audits (90 days) [conteo, none]
 es: Auditorías al asesor en los últimos 90 días.
 en: Audits of the last 90 local days, today included.';
 COMMENT ON COLUMN mv_ranking_asesores.ultima_auditoria IS
-'Última auditoría [instante, none]
+'Última auditoría / Last audit [instante, none]
 es: Fecha y hora de la última auditoría.
 en: Latest fecha_revision not after today, of all time; NULL where there is none.';
 COMMENT ON COLUMN mv_ranking_asesores.notificaciones_recibidas IS
-'Notificaciones recibidas (30 días) [conteo, up]
+'Notificaciones recibidas (30 días) / Notifications received [conteo, up]
 es: Avisos de solicitudes que recibió el asesor.
 en: Rows of historial_respuestas_ofertas by local day of fecha_envio in the last 30 days, today
 included.';
 COMMENT ON COLUMN mv_ranking_asesores.notificaciones_respondidas IS
-'Notificaciones respondidas (30 días) [conteo, up]
+'Notificaciones respondidas (30 días) / Notifications answered [conteo, up]
 es: Avisos de solicitudes que respondió el asesor.
 en: Of the rows of notificaciones_recibidas, respondio.';
 COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_notif_seg IS
-'Tiempo promedio de respuesta a notificaciones [segundos, down]
+'Tiempo promedio de respuesta a notificaciones
+/ Average response time to notifications [segundos, down]
 es: Tiempo que tarda el asesor en responder un aviso, en promedio.
 en: Average tiempo_respuesta_seg of the answered notifications, in seconds; 0 counts as 0. NULL
 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_respuesta_pct IS
-'Tasa de respuesta [pct, up, bands 60 over 75]
+'Tasa de respuesta / Response rate [pct, up, bands 60 over 75]
 es: De cada 100 avisos recibidos, cuántos respondió el asesor.
 en: 100 × notificaciones_respondidas / notificaciones_recibidas; 0 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_conversion_ofertas_pct IS
-'Ofertas que ganan, 30 días [pct, up]
+'Ofertas que ganan, 30 días / Offers that win [pct, up]
 es: De cada 100 ofertas del asesor, cuántas fueron seleccionadas.
 en: 100 × ofertas_ganadoras / ofertas_historicas_total; 0 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_exito_completo_pct IS
-'Éxito completo (ganada, aceptada y entregada) [pct, up]
+'Éxito completo (ganada, aceptada y entregada) / Full success (won, accepted, delivered) [pct, up]
 es: De cada 100 ofertas del asesor, cuántas fueron seleccionadas, aceptadas y entregadas bien.
 en: 100 × (adjudicada and aceptada_cliente and entrega_exitosa) / ofertas_historicas_total; 0
 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.ranking_ciudad IS
-'Puesto en su ciudad [conteo, down]
+'Puesto en su ciudad / Rank in the city [conteo, down]
 es: Puesto del asesor entre los de su ciudad; el 1 es el mejor.
 en: Rank within the city key by ofertas_ganadoras desc, tiempo_promedio_respuesta_seg asc nulls
 last, confianza desc nulls last; ties share it.';
 COMMENT ON COLUMN mv_ranking_asesores.ranking_nacional IS
-'Puesto nacional [conteo, down]
+'Puesto nacional / Rank nationwide [conteo, down]
 es: Puesto del asesor entre todos; el 1 es el mejor.
 en: Rank over all advisors, by the order of ranking_ciudad.';
 COMMENT ON COLUMN mv_ranking_asesores.percentil_ofertas_ganadoras_ciudad IS
-'Percentil en su ciudad [pct, up]
+'Percentil en su ciudad / Percentile in the city [pct, up]
 es: Porcentaje de los asesores de su ciudad con menos ofertas ganadoras; el mejor está cerca de
 100.
 en: 100 × percent rank of ofertas_ganadoras within the city key; the best advisor is near 100.';
 COMMENT ON COLUMN mv_ranking_asesores.percentil_ofertas_ganadoras_nacional IS
-'Percentil nacional [pct, up]
+'Percentil nacional / Percentile nationwide [pct, up]
 es: Porcentaje de todos los asesores con menos ofertas ganadoras; el mejor está cerca de 100.
 en: 100 × percent rank of ofertas_ganadoras over all advisors; the best advisor is near 100.';
 COMMENT ON COLUMN mv_ranking_asesores.calculado_at IS
-'Calculado [instante, none]
+'Calculado / Computed at [instante, none]
 es: Momento en que se calcularon estos datos.
 en: The refresh that computed these contents, one value for all rows; it stays when a later
 refresh finds nothing to change.';

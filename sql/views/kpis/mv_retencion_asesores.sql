@@ -56,31 +56,31 @@ una solicitud del mes.
 en: How many advisors stay, come, return and leave in each local month. Active: with an offer for
 a request of the month. One row for each month from the first to the last with a request.';
 COMMENT ON COLUMN mv_retencion_asesores.mes IS
-'Mes [fecha, none]
+'Mes / Month [fecha, none]
 es: Primer día del mes, en hora local.
 en: First day of the local month (zone of the setting time_zone) of solicitudes.created_at.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_activos IS
-'Asesores activos (con al menos una oferta) [conteo, up]
+'Asesores activos (con al menos una oferta) / Active advisors (with an offer or more) [conteo, up]
 es: Asesores distintos que ofertaron a las solicitudes del mes.
 en: Distinct advisors with an offer for a request of the month, as in mv_metricas_mensuales.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_retenidos IS
-'Asesores retenidos [conteo, up, whole]
+'Asesores retenidos / Advisors who stayed [conteo, up, whole]
 es: Asesores activos que también lo estaban el mes anterior.
 en: Of those, also active in the month before.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_nuevos IS
-'Asesores nuevos [conteo, up, whole]
+'Asesores nuevos / New advisors [conteo, up, whole]
 es: Asesores activos por primera vez.
 en: Active in no earlier month.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_reactivados IS
-'Asesores reactivados [conteo, up, whole]
+'Asesores reactivados / Advisors who came back [conteo, up, whole]
 es: Asesores que vuelven después de al menos un mes sin ofertas.
 en: Active in an earlier month, but not in the month before.';
 COMMENT ON COLUMN mv_retencion_asesores.asesores_perdidos IS
-'Asesores perdidos [conteo, down, whole, null]
+'Asesores perdidos / Lost advisors [conteo, down, whole, null]
 es: Asesores activos el mes anterior y no en este.
 en: Active in the month before and not in this one.';
 COMMENT ON COLUMN mv_retencion_asesores.tasa_retencion_pct IS
-'Tasa de retención [pct, up, whole, bands 60 over 85]
+'Tasa de retención / Retention rate [pct, up, whole, bands 60 over 85]
 es: De cada 100 asesores activos el mes anterior, cuántos siguen activos.
 en: 100 × asesores_retenidos / active in the month before; 0 over none.';
 

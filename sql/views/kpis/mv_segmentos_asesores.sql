@@ -77,54 +77,54 @@ saber qué hacer con cada uno.
 en: The active advisors by recency, frequency and value, and a segment to act on. Names are
 personal data.';
 COMMENT ON COLUMN mv_segmentos_asesores.asesor_id IS
-'Identificador del asesor [texto, none]
+'Identificador del asesor / Advisor id [texto, none]
 es: Identificador único del asesor en la plataforma.
 en: Advisor. One row for each advisor with estado ACTIVO and a row in usuarios, as in
 mv_ranking_asesores.';
 COMMENT ON COLUMN mv_segmentos_asesores.asesor_nombre IS
-'Asesor [texto, none]
+'Asesor / Advisor [texto, none]
 es: Nombre y apellido del asesor. Dato personal.
 en: nombre and apellido of the advisor''s user, joined by one space; an empty or NULL part is
 skipped. Personal data.';
 COMMENT ON COLUMN mv_segmentos_asesores.ciudad IS
-'Ciudad [texto, none, city]
+'Ciudad / City [texto, none, city]
 es: Ciudad del asesor, como él la escribió.
 en: City, in the advisor''s own spelling; group and filter by analytics.city_key(ciudad).';
 COMMENT ON COLUMN mv_segmentos_asesores.recencia_dias IS
-'Días desde la última oferta [dias, down]
+'Días desde la última oferta / Days since the last offer [dias, down]
 es: Días desde su última oferta de los últimos 90 días; sin dato si no hay ninguna.
 en: Today minus the latest ofertas_historicas.fecha of the last 90 local days; NULL where there is
 none.';
 COMMENT ON COLUMN mv_segmentos_asesores.frecuencia_30d IS
-'Ofertas en los últimos 30 días [conteo, up]
+'Ofertas en los últimos 30 días / Offers of the last 30 days [conteo, up]
 es: Ofertas del asesor en los últimos 30 días, hoy incluido.
 en: Rows of ofertas_historicas by fecha in the last 30 local days, today included.';
 COMMENT ON COLUMN mv_segmentos_asesores.frecuencia_previa_30d IS
-'Ofertas en los 30 días anteriores [conteo, none]
+'Ofertas en los 30 días anteriores / Offers of the 30 days before [conteo, none]
 es: Ofertas del asesor en los 30 días anteriores a los últimos 30.
 en: Rows of ofertas_historicas by fecha in the 30 local days before the last 30.';
 COMMENT ON COLUMN mv_segmentos_asesores.valor_90d IS
-'Valor aceptado en 90 días [COP, up]
+'Valor aceptado en 90 días / Accepted value in 90 days [COP, up]
 es: Valor de sus ofertas de los últimos 90 días que el cliente aceptó.
 en: Sum of monto_total of the rows of ofertas_historicas with aceptada_cliente in the last 90
 local days, in pesos.';
 COMMENT ON COLUMN mv_segmentos_asesores.valor_historico IS
-'Valor aceptado histórico [COP, up]
+'Valor aceptado histórico / Accepted value in all time [COP, up]
 es: Valor de todas sus ofertas que el cliente aceptó, de siempre.
 en: Sum of precio_unitario × cantidad over all lines of the offers in estado ACEPTADA whose
 request has a month, in pesos, of all time.';
 COMMENT ON COLUMN mv_segmentos_asesores.antiguedad_dias IS
-'Días en la plataforma [dias, none]
+'Días en la plataforma / Days on the platform [dias, none]
 es: Días desde que el asesor se registró.
 en: Today minus the local day of asesores.created_at; NULL where that is not known.';
 COMMENT ON COLUMN mv_segmentos_asesores.segmento IS
-'Segmento [texto, none, dimension]
+'Segmento / Segment [texto, none, dimension]
 es: Grupo del asesor: NUEVO, ESTRELLA, GIGANTE_DORMIDO, INACTIVO, EN_RIESGO, EN_ASCENSO,
 CONSISTENTE u OCASIONAL.
 en: NUEVO, ESTRELLA, GIGANTE_DORMIDO, INACTIVO, EN_RIESGO, EN_ASCENSO, CONSISTENTE or OCASIONAL:
 the first whose rule holds, by the settings segment_….';
 COMMENT ON COLUMN mv_segmentos_asesores.calculado_at IS
-'Calculado [instante, none]
+'Calculado / Computed at [instante, none]
 es: Momento en que se calcularon estos datos.
 en: The refresh that computed these contents, one value for all rows; it stays when a later
 refresh finds nothing to change.';

@@ -1,8 +1,9 @@
 -- What operators let pass the gate.
 --
 -- Shows kpi_engine.gate_acceptances. Comments come from there: make migrate copies them.
+-- Invariant: of a KPI view only to who may read that view.
 
-CREATE OR REPLACE VIEW analytics.gate_acceptances AS
+CREATE OR REPLACE VIEW analytics.gate_acceptances WITH (security_barrier) AS
 SELECT
     gate_acceptances.acceptance_id,
     gate_acceptances.view_name,
@@ -18,8 +19,12 @@ SELECT
     gate_acceptances.used_by_run,
     gate_acceptances.withdrawn_at,
     gate_acceptances.withdrawn_by,
-    gate_acceptances.withdrawn_reason
-FROM kpi_engine.gate_acceptances;
+    gate_acceptances.withdrawn_reason,
+    gate_acceptances.held_at
+FROM kpi_engine.gate_acceptances
+WHERE has_table_privilege(
+    to_regclass(format('analytics.%I', gate_acceptances.view_name)), 'SELECT'
+) IS NOT FALSE;
 
 REVOKE ALL ON analytics.gate_acceptances FROM public;
 GRANT SELECT ON analytics.gate_acceptances TO analytics_lector, analytics_operador;
