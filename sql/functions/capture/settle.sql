@@ -5,7 +5,7 @@
 -- have missed something. This looks closely only if the catalog shows a change.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settle()
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -55,15 +55,16 @@ BEGIN
             UPDATE kpi_engine.engine_state SET catalog_fingerprint = NULL
             WHERE engine_state.catalog_fingerprint IS NOT NULL;
         END IF;
-    ELSE
-        PERFORM kpi_engine.recognize_database();
+        RETURN false;
     END IF;
+    PERFORM kpi_engine.recognize_database();
+    RETURN true;
 END;
 $settle$;
 
 COMMENT ON FUNCTION kpi_engine.settle() IS
 'Checks the source binding and notes what partitions that came or went have changed; costs next to '
-'nothing where nothing was done to the operational tables. Errors: 55000 where the operational '
-'tables moved or can''t be read. Internal to the refresh and the tick.';
+'nothing where nothing was done to the operational tables: then it returns true. Errors: 55000 '
+'where the operational tables moved or can''t be read. Internal to the refresh and the tick.';
 
 REVOKE ALL ON FUNCTION kpi_engine.settle() FROM public;

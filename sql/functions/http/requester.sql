@@ -4,21 +4,24 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.requester()
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $requester$
-    SELECT coalesce(
-        CASE WHEN session_user = 'analytics_authenticator' THEN (
-            SELECT format('%s (%s)', left(coalesce(claims ->> 'sub', 'HTTP'), 100), claims ->> 'role')
-            FROM (
-                SELECT nullif(current_setting('request.jwt.claims', true), '')::json AS claims
-            ) AS request
-            WHERE claims ->> 'role' IS NOT NULL
-        ) END,
-        session_user::text
-    );
+DECLARE
+    v_claims json;
+BEGIN
+    -- PL/pgSQL keeps the plan: each refresh calls this.
+    IF session_user = 'analytics_authenticator' THEN
+        v_claims := nullif(current_setting('request.jwt.claims', true), '')::json;
+    END IF;
+    RETURN CASE
+        WHEN v_claims ->> 'role' IS NOT NULL
+            THEN format('%s (%s)', left(coalesce(v_claims ->> 'sub', 'HTTP'), 100), v_claims ->> 'role')
+        ELSE session_user::text
+    END;
+END;
 $requester$;
 
 COMMENT ON FUNCTION kpi_engine.requester() IS

@@ -2,21 +2,26 @@
 
 CREATE OR REPLACE FUNCTION kpi_engine.counted_sites()
 RETURNS TABLE (site text, counted_until timestamptz, is_partial boolean)
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $counted_sites$
-    SELECT
-        hub_sites.site,
-        CASE
-            WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
-            -- least() skips NULL, and nobody knows until when these figures are whole.
-            WHEN hub_sites.counted_as_of IS NOT NULL
-                THEN least(hub_sites.as_of, hub_sites.counted_as_of)
-        END,
-        hub_sites.state <> 'ok' OR hub_sites.behind IS NOT NULL
-    FROM kpi_engine.hub_sites;
+#variable_conflict use_column
+BEGIN
+    -- PL/pgSQL keeps the plan: each refresh and each tick calls this.
+    RETURN QUERY
+        SELECT
+            hub_sites.site,
+            CASE
+                WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
+                -- least() skips NULL, and nobody knows until when these figures are whole.
+                WHEN hub_sites.counted_as_of IS NOT NULL
+                    THEN least(hub_sites.as_of, hub_sites.counted_as_of)
+            END,
+            hub_sites.state <> 'ok' OR hub_sites.behind IS NOT NULL
+        FROM kpi_engine.hub_sites;
+END;
 $counted_sites$;
 
 COMMENT ON FUNCTION kpi_engine.counted_sites() IS

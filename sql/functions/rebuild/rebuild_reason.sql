@@ -3,7 +3,9 @@
 -- Invariant: NULL means that the pending changes give the same result as a recomputation. The
 -- refresh and analytics.explain_refresh() both decide here.
 
-CREATE OR REPLACE FUNCTION kpi_engine.rebuild_reason(p_changed_requests bigint)
+CREATE OR REPLACE FUNCTION kpi_engine.rebuild_reason(
+    p_changed_requests bigint, p_is_settled boolean DEFAULT false
+)
 RETURNS text
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -26,11 +28,10 @@ BEGIN
     ELSIF analytics.setting('change_capture') = 'off' THEN
         RETURN 'the setting change_capture is off';
     END IF;
-    IF NOT kpi_engine.is_settled() THEN
-        v_capture := kpi_engine.capture_signature();
-    ELSE
-        v_capture := v_state.capture_signature;
-    END IF;
+    v_capture := CASE
+        WHEN p_is_settled OR kpi_engine.is_settled() THEN v_state.capture_signature
+        ELSE kpi_engine.capture_signature()
+    END;
     IF v_capture IS NULL OR v_capture IS DISTINCT FROM v_state.capture_signature THEN
         RETURN coalesce(
             analytics.capture_gap(),
@@ -55,8 +56,9 @@ BEGIN
 END;
 $rebuild_reason$;
 
-COMMENT ON FUNCTION kpi_engine.rebuild_reason(bigint) IS
+COMMENT ON FUNCTION kpi_engine.rebuild_reason(bigint, boolean) IS
 'Why everything has to be computed again from the source when so many requests have changed; '
-'NULL when applying the changes is right and cheaper. Internal to the refresh and its explanation.';
+'NULL when applying the changes is right and cheaper. p_is_settled: kpi_engine.settle() just found '
+'nothing new. Internal to the refresh and its explanation.';
 
-REVOKE ALL ON FUNCTION kpi_engine.rebuild_reason(bigint) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.rebuild_reason(bigint, boolean) FROM public;

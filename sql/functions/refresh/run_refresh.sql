@@ -233,14 +233,14 @@ BEGIN
                     published_version = v_run.data_version,
                     is_void = false
                 WHERE view_state.view_name = v_view.view_name;
-                -- What was noted in this run was counted.
+                -- The publish of what it shows counted its rows, in this run or before.
                 v_result.rows_affected := coalesce(
                     (
-                        SELECT publications.rows_shown
-                        FROM kpi_engine.publications
-                        WHERE
-                            publications.view_name = v_view.view_name
-                            AND publications.run_id = v_run.run_id
+                        SELECT latest.rows_shown
+                        FROM kpi_engine.publications AS latest
+                        WHERE latest.view_name = v_view.view_name
+                        ORDER BY latest.run_id DESC
+                        LIMIT 1
                     ),
                     kpi_engine.count_rows(v_view.view_name)
                 );

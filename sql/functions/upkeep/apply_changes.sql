@@ -19,6 +19,7 @@ SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = on
 AS $apply_changes$
 DECLARE
+    v_is_settled boolean;
     v_today date;
     -- With which day the windows of the tables end that are computed again.
     v_rebuilt_to date;
@@ -32,7 +33,7 @@ DECLARE
     v_is_half_seen boolean := false;
     v_has_moved_on boolean;
 BEGIN
-    PERFORM kpi_engine.settle();
+    v_is_settled := kpi_engine.settle();
     PERFORM kpi_engine.note_origins(true);
     PERFORM kpi_engine.hold_time_zone(NULL);
     -- It may have waited for another zone.
@@ -54,7 +55,7 @@ BEGIN
     END IF;
     reason := CASE
         WHEN p_force THEN 'it was forced'
-        ELSE coalesce(reason, kpi_engine.rebuild_reason(requests))
+        ELSE coalesce(reason, kpi_engine.rebuild_reason(requests, v_is_settled))
     END;
     IF reason IS NOT NULL OR v_keys > 1000 THEN
         PERFORM kpi_engine.distrust_statistics();
