@@ -88,7 +88,7 @@ def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
         refresh(site, NOW)
         refresh(hub, NOW)
         assert partial_header(hub) == "bogota=2026-11-23T17:00:00.000Z"
-        assert "site bogota: its own figures lack rows: subscription" in told(hub)
+        assert "site bogota: its own figures are not whole: subscription" in told(hub)
         assert "its publishers are counted until 20" in told(hub)
         monkeypatch.setenv("DATABASE_URL", hub.url)
         assert tool.main(["list"]) == 3
@@ -97,10 +97,66 @@ def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
         pair.catch_up()
         site.wait_until("SELECT NOT EXISTS (SELECT FROM kpi_engine.replica_problem())")
         refresh(hub, NOW)
-        assert "its own figures lack rows" in told(hub)
+        assert "its own figures are not whole" in told(hub)
         refresh(site, NOW)
         refresh(hub, NOW)
         assert (partial_header(hub), told(hub)) == (None, "")
+
+
+def test_a_site_whose_gate_holds_views_is_partial_at_the_hub(hub: Database, site: Database) -> None:
+    """The hub takes its facts, which are those that the gate there refuses."""
+    for name in ("gate_least_requests", "gate_least_count"):
+        site.execute(f"SELECT analytics.set_setting('{name}', '1')")
+    refresh(site, NOW)
+    add_site(hub, "bogota", site)
+    refresh(hub, NOW)
+    assert (partial_header(hub), told(hub)) == (None, "")
+    site.execute(
+        "SELECT analytics.set_setting('breaker_pct', 'off')",
+        "UPDATE solicitudes SET created_at = created_at - interval '60 years' "
+        "WHERE created_at < '2026-06-01'",
+    )
+    site.rows("SELECT * FROM analytics.refresh_all_mv()", NOW)
+    assert site.rows("SELECT count(*) > 0 FROM analytics.gate_holds") == [(True,)]
+    refresh(hub, NOW)
+    assert partial_header(hub) == "bogota"
+    assert "site bogota: its own figures are not whole: its gate holds back mv_" in told(hub)
+    site.execute(
+        "SELECT analytics.accept_gate(view_name, 'once', 'meant') "
+        "FROM (SELECT DISTINCT view_name FROM analytics.gate_holds) AS held"
+    )
+    refresh(site, NOW)
+    refresh(hub, NOW)
+    assert (partial_header(hub), told(hub)) == (None, "")
+
+
+def test_figures_of_a_site_with_other_rules_report_no_period(hub: Database, site: Database) -> None:
+    """The hub was upgraded first: what the site gave may lack columns that its figures need now."""
+    first = "2026-11-03 12:00:00-05"
+    refresh(site, first)
+    add_site(hub, "bogota", site)
+    refresh(hub, first)
+    closed = (
+        "SELECT period::text FROM kpi_engine.closings "
+        "WHERE period = '2026-10-01' AND view_name = 'mv_metricas_mensuales'"
+    )
+    hub.execute("UPDATE kpi_engine.installation SET facts_version = 'newer'")
+    refresh(hub, NOW)
+    assert "it computes its facts by other rules" in told(hub)
+    assert partial_header(hub) == "bogota"
+    assert hub.rows(closed) == []
+    hub.execute(
+        "UPDATE kpi_engine.installation SET facts_version = "
+        f"'{site.rows('SELECT facts_version FROM kpi_engine.installation')[0][0]}'"
+    )
+    site.execute(
+        "UPDATE solicitudes SET created_at = created_at - interval '60 days' "
+        "WHERE created_at >= '2026-11-01'"
+    )
+    refresh(site, LATER)
+    refresh(hub, LATER)
+    assert partial_header(hub) is None
+    assert hub.rows(closed) == [("2026-10-01",)]
 
 
 def test_a_site_that_can_not_say_whether_its_figures_lack_rows_is_taken(

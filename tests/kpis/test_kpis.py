@@ -899,7 +899,11 @@ REFUSALS = [
     (MONTHS, ["to=2026-13"], f"parameter to must be {MONTH}"),
     (MONTHS, ["from=2026-01-01"], f"parameter from must be {MONTH}"),
     (MONTHS, ["from="], f"parameter from must be {MONTH}"),
-    (MONTHS, ["from=2026-02", "to=2026-01"], "parameter from must be not after to (2026-01)"),
+    (
+        MONTHS,
+        ["from=2026-02", "to=2026-01"],
+        "parameter from must be a month that is not after to (2026-01)",
+    ),
     (DAYS, ["from=2026-01"], f"parameter from must be {DAY}"),
     (DAYS, ["to=2026-02-30"], f"parameter to must be {DAY}"),
     (DAYS, ["to=2026-02-29"], f"parameter to must be {DAY}"),
@@ -909,7 +913,7 @@ REFUSALS = [
     (
         WEEKS,
         ["from=2026-01-02", "to=2026-01-01"],
-        "parameter from must be not after to (2026-01-01)",
+        "parameter from must be a week that is not after to (2026-01-01)",
     ),
     (RANKING, ["from=2026-01"], NO_TIME),
     (RANKING, ["to=x"], NO_TIME),

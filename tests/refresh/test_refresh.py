@@ -201,6 +201,26 @@ def test_bare_refresh_by_a_dba_changes_nothing(migrated: Database) -> None:
     assert migrated.rows("SELECT * FROM mv_ranking_asesores") == before
 
 
+def test_bare_refresh_under_a_setting_that_was_set_back_is_published_again(
+    migrated: Database,
+) -> None:
+    """The view reads the settings."""
+    now = "2026-03-15 12:00:00-05"
+    migrated.execute(ADVISOR, "UPDATE public.asesores SET created_at = '2026-01-02'")
+    migrated.rows("SELECT * FROM refresh_all_mv()", today=now)
+    segment = "SELECT segmento FROM analytics.mv_segmentos_asesores"
+    before = migrated.rows(segment)
+    (days,) = migrated.rows("SELECT analytics.setting('segment_new_days')")
+    migrated.execute(
+        "SELECT analytics.set_setting('segment_new_days', '99999')",
+        "REFRESH MATERIALIZED VIEW CONCURRENTLY analytics.mv_segmentos_asesores",
+    )
+    assert migrated.rows(segment) != before
+    migrated.execute(f"SELECT analytics.set_setting('segment_new_days', '{days[0]}')")
+    migrated.rows("SELECT * FROM refresh_all_mv()", today=now)
+    assert migrated.rows(segment) == before
+
+
 def test_refresh_does_not_depend_on_the_callers_settings(migrated: Database) -> None:
     migrated.execute(ADVISOR)
     with migrated.session() as connection:

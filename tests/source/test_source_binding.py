@@ -571,6 +571,22 @@ def test_writers_pass_a_foreign_part(market: Database, remote: Database, above: 
     assert problems(market) == {}
 
 
+def test_equal_rows_of_offers_count_each(market: Database) -> None:
+    """The key of ofertas is gone, and a row came twice."""
+    shown = "SELECT sum(ofertas_totales) FROM analytics.mv_metricas_mensuales"
+    ((before,),) = market.rows(shown)
+    market.execute(
+        "ALTER TABLE public.ofertas DROP CONSTRAINT ofertas_pkey CASCADE",
+        "CREATE INDEX ON public.ofertas (id)",
+        "INSERT INTO public.ofertas SELECT ofertas.* FROM public.ofertas "
+        "INNER JOIN public.solicitudes ON solicitudes.id = ofertas.solicitud_id "
+        "WHERE solicitudes.created_at >= '2020-01-01' ORDER BY ofertas.id LIMIT 1",
+    )
+    refresh(market, NOW)
+    assert market.rows(shown) == [(int(str(before)) + 1,)]
+    assert market.rows("SELECT analytics.audit()") == [(0,)]
+
+
 def test_two_rows_with_one_id_are_named(market: Database) -> None:
     market.execute(
         "ALTER TABLE public.solicitudes DROP CONSTRAINT solicitudes_pkey CASCADE",

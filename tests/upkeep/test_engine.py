@@ -507,6 +507,29 @@ def test_a_gap_that_a_tick_sees_during_a_rebuild_is_computed_again_after_it(
     assert differences(market) == []
 
 
+def test_other_rules_of_the_zone_compute_everything_again(market: Database) -> None:
+    """As after an update of the server's time zone data."""
+    assert refresh(market, NOW)[0] == "unchanged"
+    # As if the days of the facts had begun at other instants.
+    market.execute(
+        "UPDATE kpi_engine.engine_state SET zone_rules = "
+        "kpi_engine.zone_rules('Africa/Casablanca', zone_from, zone_until)"
+    )
+    # It looks once a day.
+    assert refresh(market, NOW)[0] == "unchanged"
+    assert refresh(market, "2026-11-24 12:00:00-05") == (
+        "full",
+        "the server has other rules of the zone America/Bogota than before",
+    )
+    assert refresh(market, "2026-11-25 12:00:00-05")[0] == "incremental"
+    assert market.rows(
+        "SELECT zone_from < min(mes), zone_until > '2026-12-25', zone_rules = "
+        "kpi_engine.zone_rules('America/Bogota', zone_from, zone_until) "
+        "FROM kpi_engine.engine_state, kpi_engine.month_totals WHERE isfinite(mes) "
+        "GROUP BY 2, 3, zone_from"
+    ) == [(True, True, True)]
+
+
 def test_refresh_that_waits_for_another_time_zone_computes_the_windows_of_its_day(
     market: Database,
 ) -> None:

@@ -570,6 +570,25 @@ def restated(api: Api) -> Restated:
     return Restated(str(month), path, before)
 
 
+def test_restatements_follow_the_rights_of_the_caller(api: Api, restated: Restated) -> None:
+    """No 304 for what another role got, or the same role before."""
+    view = "mv_metricas_mensuales"
+    first = api.get(RESTATEMENTS, LECTOR)
+    tag = {"If-None-Match": first.headers["etag"]}
+    assert view in {row["view"] for row in first.json()}
+    assert api.get(RESTATEMENTS, LECTOR, headers=tag).status == 304
+    api.database.execute(f"REVOKE SELECT ON analytics.{view} FROM analytics_lector")
+    try:
+        api.forget_cache()
+        again = api.get(RESTATEMENTS, LECTOR, headers=tag)
+        assert again.status == 200
+        assert view not in {row["view"] for row in again.json()}
+    finally:
+        api.database.execute(f"GRANT SELECT ON analytics.{view} TO analytics_lector")
+        api.forget_cache()
+    assert api.get(RESTATEMENTS, LECTOR, headers=tag).status == 304
+
+
 def test_a_restated_month_end_to_end(api: Api, restated: Restated) -> None:
     created = restated.before[0]["solicitudes_creadas"]
     assert api.get(restated.path, LECTOR).json()[0]["solicitudes_creadas"] == created - 1

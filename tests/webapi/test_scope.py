@@ -345,6 +345,8 @@ def test_restatements_are_those_of_the_cities(api: Api) -> None:
         rows = seen(api, asked).json()
         assert {row["view"] for row in rows} == {"mv_demanda_ciudades"}
         assert {row["key"]["ciudad_key"] for row in rows} == visible
+        # It counts the requests of all cities.
+        assert {row["requests_changed"] for row in rows} == {None}
     refused(seen(api, f"{RESTATEMENTS}?view=mv_metricas_mensuales"), 403)
 
 

@@ -64,14 +64,17 @@ BEGIN
         date_trunc(kpi.grain, v_period::timestamp)::date <> v_period
         OR kpi.grain <> 'month' AND length(restatements.period) < 10;
     v_limit := kpi_engine.integer_parameter('limit', limite, 1, 1000, 100);
-    PERFORM kpi_engine.begin_reading_all(format('restatements-%s', (
-        -- A restored database may give a number a second time.
-        SELECT concat(
-            max(changed.restatement_id),
-            '-' || (extract(EPOCH FROM max(changed.since)) * 1000000)::bigint
+    -- A caller may be allowed to read more or fewer views than before.
+    PERFORM kpi_engine.begin_reading_all(format(
+        'restatements-%s-%s', md5(array_to_string(v_views, ',')), (
+            -- A restored database may give a number a second time.
+            SELECT concat(
+                max(changed.restatement_id),
+                '-' || (extract(EPOCH FROM max(changed.since)) * 1000000)::bigint
+            )
+            FROM kpi_engine.restatements AS changed
         )
-        FROM kpi_engine.restatements AS changed
-    )));
+    ));
     IF kpi_engine.csv_is_wanted() THEN
         PERFORM set_config(
             'analytics.answer_columns',
@@ -93,7 +96,8 @@ BEGIN
             kpi_engine.iso_instant(changed.reported_at) AS reported_at,
             kpi_engine.iso_instant(changed.since) AS since,
             changed.run_id,
-            changed.requests_changed,
+            -- It counts the requests of all cities.
+            CASE WHEN v_cities IS NULL THEN changed.requests_changed END AS requests_changed,
             changed.previous,
             changed.row_key AS key
         FROM kpi_engine.restatements AS changed
@@ -133,7 +137,8 @@ $restatements$;
 COMMENT ON FUNCTION api.restatements(text, text, text) IS
 'Changes of figures of closed periods, newest first: what was reported at closing, what is shown '
 'since this change, by which refresh. view: a KPI view with a time; period: YYYY-MM, or the first '
-'day as YYYY-MM-DD; limit: 1 to 1000, default 100.';
+'day as YYYY-MM-DD; limit: 1 to 1000, default 100. requests_changed counts all cities: it is NULL '
+'for a token of some.';
 
 REVOKE ALL ON FUNCTION api.restatements(text, text, text) FROM public;
 GRANT EXECUTE ON FUNCTION api.restatements(text, text, text)

@@ -78,7 +78,8 @@ BEGIN
     END IF;
     IF v_from > v_to THEN
         PERFORM kpi_engine.raise_bad_parameter(
-            'from', v_given ->> 'from', format('not after to (%s)', v_given ->> 'to'));
+            'from', v_given ->> 'from',
+            format('a %s that is not after to (%s)', v_view.grain, v_given ->> 'to'));
     END IF;
     IF v_from IS NOT NULL THEN
         -- A day also means the week that contains it.

@@ -25,7 +25,8 @@ DECLARE
     v_last_day date;
     v_sections json[] := '{}';
     v_csv jsonb := '[]';
-    v_rows json[];
+    -- Of one view: a section for each city.
+    v_of_cities json[];
     v_shown record;
     v_city text;
     v_section json;
@@ -70,12 +71,12 @@ BEGIN
                   HINT = 'A digest has the figures of whole periods.';
     END IF;
     FOR v_shown IN
-        SELECT shown.*, kpi.grain, kpi.relation
+        SELECT shown.*, kpi.grain, kpi.relation, kpi.time_column
         FROM kpi_engine.digest_views(p_frequency, p_cities IS NOT NULL) AS shown
         CROSS JOIN LATERAL kpi_engine.kpi_views(shown.view_name) AS kpi
         ORDER BY shown.place
     LOOP
-        v_rows := '{}';
+        v_of_cities := '{}';
         FOREACH v_city IN ARRAY v_keys LOOP
             v_section := kpi_engine.digest_section(
                 v_shown.view_name,
@@ -88,22 +89,37 @@ BEGIN
                 p_frequency = 'monthly'
                 AND kpi_engine.history_days(v_shown.view_name) IS DISTINCT FROM 0
             );
-            v_rows := v_rows || (v_section -> 'rows');
-            v_sections := v_sections || v_section;
+            v_of_cities := v_of_cities || v_section;
         END LOOP;
+        v_sections := v_sections || v_of_cities;
         v_csv := v_csv || jsonb_build_object(
             'name', v_shown.view_name,
             'text', (
                 SELECT kpi_engine.csv_lines(
-                    coalesce(json_agg(row.item ORDER BY listed.place, row.place), '[]'),
+                    coalesce(json_agg(marked.item ORDER BY listed.place, row.place), '[]'),
                     (
-                        SELECT json_agg(kpi.column_name)
+                        SELECT (jsonb_agg(kpi.column_name) || '["incompleto"]')::json
                         FROM kpi_engine.kpi_columns(v_shown.relation) AS kpi
                     )
                 )
-                FROM unnest(v_rows) WITH ORDINALITY AS listed (items, place)
-                CROSS JOIN LATERAL json_array_elements(listed.items)
+                FROM unnest(v_of_cities) WITH ORDINALITY AS listed (section, place)
+                CROSS JOIN LATERAL json_array_elements(listed.section -> 'rows')
                     WITH ORDINALITY AS row (item, place)
+                CROSS JOIN LATERAL (
+                    SELECT json_object_agg(cell.name, cell.content ORDER BY cell.place)
+                    FROM (
+                        SELECT shown.name, shown.content, shown.place
+                        FROM json_each(row.item) WITH ORDINALITY AS shown (name, content, place)
+                        UNION ALL
+                        SELECT
+                            'incompleto',
+                            to_json(
+                                (listed.section ->> 'is_incomplete')::boolean
+                                AND row.item ->> v_shown.time_column = listed.section ->> 'period'
+                            ),
+                            2000
+                    ) AS cell
+                ) AS marked (item)
             )
         );
     END LOOP;

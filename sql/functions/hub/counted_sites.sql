@@ -14,6 +14,8 @@ BEGIN
         SELECT
             hub_sites.site,
             CASE
+                -- Its rules may be others: what it gave may lack columns that the figures need now.
+                WHEN hub_sites.state = 'refused' THEN NULL
                 WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
                 -- least() skips NULL, and nobody knows until when these figures are whole.
                 WHEN hub_sites.counted_as_of IS NOT NULL

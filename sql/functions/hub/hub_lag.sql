@@ -1,8 +1,9 @@
 -- At a site: says to a hub whether the facts here lack rows, because the source is behind its
--- publishers.
+-- publishers, or are such that the gate here refuses them.
 --
 -- Invariant: behind is NULL only if the source kept up at the refresh that the facts are of, and
--- keeps up now. It is a function of its own: a hub also asks sites that do not have it yet.
+-- keeps up now, and the gate holds nothing. It is a function of its own: a hub also asks sites that
+-- do not have it yet.
 -- SECURITY DEFINER: the role of a hub reads no other table of ours.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hub_lag()
@@ -22,18 +23,35 @@ AS $hub_lag$
 BEGIN
     RETURN QUERY
         SELECT
-            coalesce(
-                engine_state.facts_behind,
-                (SELECT string_agg(problem.message, '; ') FROM kpi_engine.replica_problem() AS problem)
+            nullif(
+                concat_ws(
+                    '; ',
+                    coalesce(engine_state.facts_behind, (
+                        SELECT string_agg(problem.message, '; ')
+                        FROM kpi_engine.replica_problem() AS problem
+                    )),
+                    held.words
+                ),
+                ''
             ),
-            engine_state.facts_counted_as_of
-        FROM kpi_engine.engine_state;
+            -- Held views show older facts than these. What the breaker holds is not in the facts.
+            CASE WHEN held.has_view IS NOT TRUE THEN engine_state.facts_counted_as_of END
+        FROM kpi_engine.engine_state
+        LEFT JOIN (
+            SELECT
+                format('its gate holds back %s since %s', string_agg(
+                    DISTINCT gate_holds.view_name, ', '), kpi_engine.iso_instant(min(gate_holds.held_at))
+                ) AS words,
+                bool_or(gate_holds.view_name <> 'changes') AS has_view
+            FROM kpi_engine.gate_holds
+            HAVING count(*) > 0
+        ) AS held ON true;
 END;
 $hub_lag$;
 
 COMMENT ON FUNCTION kpi_engine.hub_lag() IS
-'Why the figures of this site lack rows (NULL: they do not), and until when the changes of all its '
-'publishers are counted.';
+'Why the figures of this site lack rows or are held back by its gate (NULL: neither), and until '
+'when the changes of all its publishers are counted.';
 
 REVOKE ALL ON FUNCTION kpi_engine.hub_lag() FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.hub_lag() TO analytics_hub;

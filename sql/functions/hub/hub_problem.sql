@@ -19,7 +19,7 @@ BEGIN
                 CASE
                     WHEN hub_sites.state = 'new' THEN 'it was not tried yet: SELECT * FROM refresh_all_mv();'
                     WHEN hub_sites.behind IS NOT NULL
-                        THEN format('its own figures lack rows: %s', hub_sites.behind)
+                        THEN format('its own figures are not whole: %s', hub_sites.behind)
                     ELSE 'its own last successful refresh is over 26 hours old'
                 END
             ), coalesce('as of ' || kpi_engine.iso_instant(hub_sites.as_of), 'never') || CASE

@@ -25,6 +25,7 @@ BEGIN
             END,
             database_identity = kpi_engine.database_identity(),
             today = p_today,
+            zone_rules = NULL,
             -- A later reason stays.
             rebuild_reason = CASE
                 WHEN batch.reasons_noted = engine_state.reasons_noted THEN NULL

@@ -1,7 +1,8 @@
 -- Tells whether a setting is another one than before.
 --
 -- Invariant: a view that reads settings and was published under the same checksum shows them as
--- they are.
+-- they are. A value that was set back counts as another one (xmin): meanwhile somebody may have
+-- refreshed the view by hand.
 
 CREATE OR REPLACE FUNCTION kpi_engine.settings_checksum()
 RETURNS text
@@ -14,7 +15,7 @@ BEGIN
     -- PL/pgSQL keeps the plan: each tick calls this.
     RETURN (
         SELECT md5(string_agg(
-            settings.name || '=' || settings.value, ',' ORDER BY settings.name COLLATE "C"
+            concat(settings.name, '=', settings.value, ' ', settings.xmin), ',' ORDER BY settings.name COLLATE "C"
         ))
         FROM kpi_engine.settings
     );
@@ -22,6 +23,6 @@ END;
 $settings_checksum$;
 
 COMMENT ON FUNCTION kpi_engine.settings_checksum() IS
-'Checksum of the values of all settings. Internal to the refresh.';
+'Checksum of all settings and of when they were set. Internal to the refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.settings_checksum() FROM public;

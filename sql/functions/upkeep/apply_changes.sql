@@ -21,6 +21,7 @@ AS $apply_changes$
 DECLARE
     v_is_settled boolean;
     v_today date;
+    v_today_before date;
     -- With which day the windows of the tables end that are computed again.
     v_rebuilt_to date;
     v_changes kpi_engine.changed_keys[];
@@ -39,6 +40,7 @@ BEGIN
     -- It may have waited for another zone.
     v_today := analytics.today();
     v_rebuilt_to := v_today;
+    v_today_before := (SELECT engine_state.today FROM kpi_engine.engine_state);
     PERFORM kpi_engine.note_hub_changes(ARRAY[]::text[], false);
     SELECT
         array_agg(ROW(taken.entity, taken.keys)::kpi_engine.changed_keys),
@@ -63,7 +65,7 @@ BEGIN
     IF reason IS NULL THEN
         -- First the tables of changed rules, for the day of the last refresh. Then the changes.
         v_stale_tables := kpi_engine.stale_derived_tables();
-        v_rebuilt_to := (SELECT engine_state.today FROM kpi_engine.engine_state);
+        v_rebuilt_to := v_today_before;
     END IF;
     IF reason IS NOT NULL OR v_stale_tables <> ARRAY[]::text[] THEN
         v_changed_tables := kpi_engine.rebuild_in_transaction(v_rebuilt_to, v_stale_tables);
@@ -77,7 +79,7 @@ BEGIN
         IF requests <= 100000 THEN
             PERFORM kpi_engine.note_uncountable_rows(true);
         END IF;
-    ELSIF v_keys = 0 AND v_today = (SELECT engine_state.today FROM kpi_engine.engine_state) THEN
+    ELSIF v_keys = 0 AND v_today = v_today_before THEN
         mode := 'unchanged';
         reason := 'nothing changed';
     ELSE
@@ -114,6 +116,12 @@ BEGIN
         reason := format('the rules of %s changed', array_to_string(v_stale_tables, ', '));
     END IF;
     PERFORM kpi_engine.note_derived_change(v_changed_tables);
+    IF EXISTS (
+        SELECT FROM kpi_engine.engine_state
+        WHERE engine_state.zone_rules IS NULL OR v_today IS DISTINCT FROM v_today_before
+    ) THEN
+        PERFORM kpi_engine.note_zone_rules();
+    END IF;
     v_has_moved_on := mode <> 'unchanged' AND kpi_engine.has_moved_on();
     UPDATE kpi_engine.engine_state SET is_half_seen = v_is_half_seen OR v_has_moved_on
     WHERE engine_state.is_half_seen <> (v_is_half_seen OR v_has_moved_on);

@@ -24,8 +24,10 @@ WITH request AS MATERIALIZED (
     FROM kpi_engine.src_solicitudes
 ),
 
+-- If the key of ofertas is gone, two rows with one id are two offers, also if they are equal.
 offer AS MATERIALIZED (
     SELECT
+        row_number() OVER () AS number,
         src_ofertas.id,
         src_ofertas.solicitud_id,
         src_ofertas.asesor_id,
@@ -56,6 +58,7 @@ judged_offer AS MATERIALIZED (
     LEFT JOIN kpi_engine.src_adjudicaciones_repuesto
         ON src_adjudicaciones_repuesto.oferta_id = offer.id
     GROUP BY
+        offer.number,
         offer.id,
         offer.solicitud_id,
         offer.asesor_id,

@@ -136,7 +136,7 @@ COMMENT ON COLUMN mv_ranking_asesores.ofertas_historicas_total IS
 es: Ofertas del asesor en los últimos 30 días, hoy incluido.
 en: Rows of ofertas_historicas by fecha in the last 30 local days, today included.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_ganadoras IS
-'Ofertas ganadoras en los últimos 30 días / Winning offers [conteo, up]
+'Ofertas ganadoras en los últimos 30 días / Winning offers, 30 days [conteo, up]
 es: Ofertas de los últimos 30 días que fueron seleccionadas.
 en: Of the rows of ofertas_historicas_total, adjudicada.';
 COMMENT ON COLUMN mv_ranking_asesores.ofertas_aceptadas_cliente IS
@@ -144,7 +144,7 @@ COMMENT ON COLUMN mv_ranking_asesores.ofertas_aceptadas_cliente IS
 es: Ofertas de los últimos 30 días que el cliente aceptó.
 en: Of the rows of ofertas_historicas_total, aceptada_cliente.';
 COMMENT ON COLUMN mv_ranking_asesores.entregas_exitosas IS
-'Entregas exitosas, 30 días / Successful deliveries [conteo, up]
+'Entregas exitosas, 30 días / Successful deliveries, 30 days [conteo, up]
 es: Ofertas de los últimos 30 días que se entregaron bien.
 en: Of the rows of ofertas_historicas_total, entrega_exitosa.';
 COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_seg IS
@@ -153,11 +153,11 @@ es: Tiempo que tarda el asesor en responder con una oferta, en promedio.
 en: Average tiempo_respuesta_seg of the rows of ofertas_historicas_total, in seconds; 0 means
 unknown and is ignored. NULL over none.';
 COMMENT ON COLUMN mv_ranking_asesores.monto_promedio_ofertas IS
-'Monto promedio de sus ofertas, 30 días / Average amount of an offer [COP, up, null]
+'Monto promedio de sus ofertas, 30 días / Average amount of an offer, 30 days [COP, up, null]
 es: Monto de una oferta del asesor, en promedio.
 en: Average monto_total of the rows of ofertas_historicas_total, in pesos. NULL over none.';
 COMMENT ON COLUMN mv_ranking_asesores.volumen_total_ofertas IS
-'Monto total de sus ofertas, 30 días / Total amount of the offers [COP, up]
+'Monto total de sus ofertas, 30 días / Total amount of the offers, 30 days [COP, up]
 es: Suma de los montos de las ofertas del asesor.
 en: Sum of monto_total of the rows of ofertas_historicas_total, in pesos, exact.';
 COMMENT ON COLUMN mv_ranking_asesores.confianza_auditada IS
@@ -173,12 +173,12 @@ COMMENT ON COLUMN mv_ranking_asesores.ultima_auditoria IS
 es: Fecha y hora de la última auditoría.
 en: Latest fecha_revision not after today, of all time; NULL where there is none.';
 COMMENT ON COLUMN mv_ranking_asesores.notificaciones_recibidas IS
-'Notificaciones recibidas (30 días) / Notifications received [conteo, up]
+'Notificaciones recibidas (30 días) / Notifications received, 30 days [conteo, up]
 es: Avisos de solicitudes que recibió el asesor.
 en: Rows of historial_respuestas_ofertas by local day of fecha_envio in the last 30 days, today
 included.';
 COMMENT ON COLUMN mv_ranking_asesores.notificaciones_respondidas IS
-'Notificaciones respondidas (30 días) / Notifications answered [conteo, up]
+'Notificaciones respondidas (30 días) / Notifications answered, 30 days [conteo, up]
 es: Avisos de solicitudes que respondió el asesor.
 en: Of the rows of notificaciones_recibidas, respondio.';
 COMMENT ON COLUMN mv_ranking_asesores.tiempo_promedio_respuesta_notif_seg IS
@@ -192,7 +192,7 @@ COMMENT ON COLUMN mv_ranking_asesores.tasa_respuesta_pct IS
 es: De cada 100 avisos recibidos, cuántos respondió el asesor.
 en: 100 × notificaciones_respondidas / notificaciones_recibidas; 0 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_conversion_ofertas_pct IS
-'Ofertas que ganan, 30 días / Offers that win [pct, up]
+'Ofertas que ganan, 30 días / Offers that win, 30 days [pct, up]
 es: De cada 100 ofertas del asesor, cuántas fueron seleccionadas.
 en: 100 × ofertas_ganadoras / ofertas_historicas_total; 0 over none.';
 COMMENT ON COLUMN mv_ranking_asesores.tasa_exito_completo_pct IS
