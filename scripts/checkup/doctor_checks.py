@@ -444,6 +444,35 @@ def look_at_publications(patient: Patient) -> Iterator[Finding]:
             yield ok(f"subscription {one.name} gets all that is read here")
 
 
+def what_is_hidden(publisher: psycopg.Connection, one: Followed) -> Iterator[Finding]:
+    """Find policies that would leave rows out of the first copy of a table, without a word."""
+    options = psycopg.conninfo.conninfo_to_dict(one.address).get("options") or ""
+    if re.search(r"row_security\s*=\s*(off|false|no|0)\b", str(options)):
+        return
+    hidden = [
+        table
+        for (table,) in publisher.execute(
+            "SELECT DISTINCT schemaname || '.' || tablename AS name FROM pg_publication_tables "
+            "INNER JOIN pg_namespace ON nspname = schemaname "
+            "INNER JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = tablename "
+            "WHERE pubname = ANY (%s) AND row_security_active(pg_class.oid) ORDER BY name",
+            [one.publications],
+        ).fetchall()
+        if table in one.tables
+    ]
+    if hidden:
+        (role,) = publisher.execute("SELECT quote_ident(current_user)").fetchone() or ("",)
+        yield wrong(
+            f"policies at the publisher hide rows of {', '.join(hidden)} from role {role}, with "
+            f"which subscription {one.name} copies: a copy lacks these rows",
+            statement(f"ALTER ROLE {role} BYPASSRLS", "at the publisher, as a superuser"),
+            advice(
+                "Then copy these tables again (docs/runbook.md, replica_lag). With "
+                "options=-crow_security=off in its CONNECTION, such a copy fails instead."
+            ),
+        )
+
+
 def what_is_sent(publisher: psycopg.Connection, one: Followed) -> Iterator[Finding]:
     """Compare what a publisher sends to a subscription with what is read here."""
     known = publisher.execute(
@@ -495,6 +524,7 @@ def what_is_sent(publisher: psycopg.Connection, one: Followed) -> Iterator[Findi
             "them",
             advice(f"At the publisher: ALTER PUBLICATION {one.publications[0]} ADD TABLE …"),
         )
+    yield from what_is_hidden(publisher, one)
     filtered = [table for table, is_filtered, _ in sent if is_filtered and table in one.tables]
     if filtered:
         yield wrong(

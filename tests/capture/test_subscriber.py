@@ -18,6 +18,7 @@ from functools import partial
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 import oracle
 from capture.origins import differences
@@ -882,6 +883,28 @@ def test_the_doctor_asks_the_publisher_what_it_sends(pair: Pair, change: str, wo
     publisher.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
 
+def test_the_doctor_sees_policies_that_hide_rows_from_the_copy(pair: Pair) -> None:
+    """A role that may read the tables, and is neither their owner nor above policies."""
+    publisher, subscriber = pair.publisher, pair.subscriber
+    publisher.execute(
+        "CREATE ROLE copies LOGIN REPLICATION PASSWORD 'copies'",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO copies",
+        "ALTER TABLE public.ofertas ENABLE ROW LEVEL SECURITY",
+    )
+    address = publisher.url_as("copies", "copies")
+    connect = f"ALTER SUBSCRIPTION {pair.name} CONNECTION '{{}}'"
+    subscriber.execute(connect.format(address))
+    (finding,) = findings_of(subscriber, "publications")
+    assert finding["status"] == "wrong", finding
+    assert "hide rows of public.ofertas from role copies" in finding["message"]
+    # Then the copy itself fails, and health names the table.
+    subscriber.execute(connect.format(make_conninfo(address, options="-crow_security=off")))
+    assert findings_of(subscriber, "publications") == []
+    subscriber.execute(connect.format(address))
+    publisher.execute("ALTER ROLE copies BYPASSRLS")
+    assert findings_of(subscriber, "publications") == []
+
+
 def test_the_doctor_sees_a_publisher_that_was_restored_to_an_earlier_place(pair: Pair) -> None:
     """What it writes until it is where it was, its subscriber takes for old."""
     publisher, subscriber = pair.publisher, pair.subscriber
@@ -1306,6 +1329,8 @@ def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
             pair.catch_up()
             ((written,),) = first.rows("SELECT pg_current_wal_lsn()")
             promoted.wait_until(f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+            # The workers run at the primary.
+            assert "replica_lag" not in problems(promoted)
             home.stop("immediate")
             pair.publisher.execute("DELETE FROM public.ofertas_detalle")
             promoted.execute("SELECT pg_promote()")
