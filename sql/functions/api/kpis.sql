@@ -60,9 +60,10 @@ $kpis$;
 
 COMMENT ON FUNCTION api.kpis() IS
 'The catalogue of the KPI views. For each view: the key, the dimensions, the operational tables '
-'behind it, and how fresh it is. For each column: a Spanish label, a Spanish and an English '
-'description with the rule, the unit, and whether more is better. problems: words for the '
-'problems of health. timezone: the zone of all days, weeks and months.';
+'behind it, and how fresh it is. For each column: a Spanish and, if its COMMENT has one, an '
+'English label; descriptions in both languages with the rule; the unit, and whether more is '
+'better. problems: words for the problems of health. timezone: the zone of all days, weeks and '
+'months.';
 
 REVOKE ALL ON FUNCTION api.kpis() FROM public;
 GRANT EXECUTE ON FUNCTION api.kpis() TO analytics_lector, analytics_operador;

@@ -108,12 +108,12 @@ END;
 $audit$;
 
 COMMENT ON FUNCTION analytics.audit(integer, integer) IS
-'Compares facts, months, reference counts and advisors'' totals with the source, and the KPI views '
-'that are up to date with their definitions: everything, or part p_part of p_parts. Heals the '
-'derived tables, lists the differences in analytics.audit_log by day and column, and returns their '
-'number: 0 is good. is_healed becomes true with the next refresh, when the views show the right '
-'cells. Pending changes are no differences. Errors: 22023 if there is no such part, 55P03 while a '
-'refresh runs, 40001 at REPEATABLE READ if a source table was rewritten after the snapshot.';
+'Compares the derived tables with the source, and the KPI views that are up to date with their '
+'definitions: everything, or part p_part of p_parts. Heals the derived tables, lists the '
+'differences in analytics.audit_log by day and column, and returns their number: 0 is good. '
+'is_healed becomes true with the next refresh, when the views show the right cells. Pending '
+'changes are no differences. Errors: 22023 if there is no such part, 55P03 while a refresh runs, '
+'40001 at REPEATABLE READ if a source table was rewritten after the snapshot.';
 
 REVOKE ALL ON FUNCTION analytics.audit(integer, integer) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.audit(integer, integer) TO analytics_operador;

@@ -1,7 +1,7 @@
 -- Lists the operational tables whose changes are noted, and which key of a row is noted.
 --
--- Invariant: this is the only list. Triggers, clashes of ids and the check of declarations follow
--- it.
+-- Invariant: triggers, clashes of ids and the check of declarations follow this list. The columns
+-- that are read are in kpi_engine.source_contract().
 
 CREATE OR REPLACE FUNCTION kpi_engine.noted_tables()
 RETURNS TABLE (

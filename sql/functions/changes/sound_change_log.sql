@@ -2,6 +2,7 @@
 --
 -- Invariant: no row, if an INSERT of right types could fail, fire something or wait. That is so
 -- after somebody put a constraint, a trigger, a rule, an index, a policy or a column on the log.
+-- kpi_engine.capture_obstacle() has the same conditions, and says which one is broken.
 -- It has no SET clause, and has RETURNS TABLE. So the planner puts it into the triggers'
 -- statements.
 

@@ -50,7 +50,7 @@ $wrong_subscription$;
 
 COMMENT ON FUNCTION kpi_engine.wrong_subscription(text, text, text, text[]) IS
 'The first parameter of a subscription to digests that is wrong, what was given, and which values '
-'are right; no row for a right one. Internal to analytics.subscribe_digest() and '
-'kpi_engine.digest_contents().';
+'are right; no row for a right one. Internal to '
+'kpi_engine.raise_wrong_subscription().';
 
 REVOKE ALL ON FUNCTION kpi_engine.wrong_subscription(text, text, text, text[]) FROM public;

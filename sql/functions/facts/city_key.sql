@@ -1,7 +1,8 @@
 -- Two spellings of a city are the same city when their keys are equal.
 --
 -- Invariant: trim white space, collapse inner white space to one space, decompose
--- (NFD), drop combining marks U+0300 to U+036F, upper-case; in this order.
+-- (NFD), drop combining marks U+0300 to U+036F, upper-case; in this order. White space is what
+-- kpi_engine.trim_white_space() trims.
 
 CREATE OR REPLACE FUNCTION analytics.city_key(p_ciudad text)
 RETURNS text

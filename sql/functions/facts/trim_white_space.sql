@@ -1,5 +1,6 @@
 -- Trims white space at both ends: space, tab, line breaks (LF, VT, FF, CR, NEL, LS, PS)
--- and the no-break space, which PostgreSQL's \s does not match.
+-- and the no-break space, which PostgreSQL's \s does not match. analytics.city_key() collapses the
+-- same characters inside a text.
 
 CREATE OR REPLACE FUNCTION kpi_engine.trim_white_space(p_text text)
 RETURNS text

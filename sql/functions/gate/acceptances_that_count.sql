@@ -1,8 +1,8 @@
 -- Gives the words of operators that let something of a view pass.
 --
--- Invariant: each counts until it is withdrawn. One for once counts until a publish has used it,
--- and only as long as the hold lasts that it accepts: who accepts while the refresh that ends this
--- hold still runs accepts nothing of what comes later.
+-- Invariant: each counts until it is withdrawn. An acceptance for one publish (how = once) counts
+-- until a publish has used it, or until its hold ends. If an operator accepts while the refresh
+-- that ends the hold still runs, the acceptance lets nothing pass later.
 
 CREATE OR REPLACE FUNCTION kpi_engine.acceptances_that_count(p_view_name text)
 RETURNS SETOF kpi_engine.gate_acceptances

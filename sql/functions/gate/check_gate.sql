@@ -40,6 +40,7 @@ $check_gate$;
 
 COMMENT ON FUNCTION kpi_engine.check_gate(text, bigint) IS
 'Raises SQLSTATE TA001 if a publish that was just noted breaks a rule of the gate and no operator '
-'accepted that. DETAIL has the findings as a JSON array. Internal to kpi_engine.run_refresh().';
+'accepted that. DETAIL has the findings as a JSON array. Internal to '
+'kpi_engine.run_refresh() and note_new_views().';
 
 REVOKE ALL ON FUNCTION kpi_engine.check_gate(text, bigint) FROM public;

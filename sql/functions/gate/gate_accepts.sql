@@ -53,7 +53,7 @@ $gate_accepts$;
 
 COMMENT ON FUNCTION kpi_engine.gate_accepts(text, numeric, numeric, numeric, numeric) IS
 'True if an operator''s acceptance (of p_accepted_after in place of p_accepted_before) covers a '
-'finding of the rule (p_after in place of p_before). Internal to kpi_engine.check_gate().';
+'finding of the rule (p_after in place of p_before). Internal to kpi_engine.is_accepted().';
 
 REVOKE ALL ON FUNCTION kpi_engine.gate_accepts(text, numeric, numeric, numeric, numeric)
 FROM public;

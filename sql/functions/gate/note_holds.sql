@@ -41,6 +41,6 @@ $note_holds$;
 COMMENT ON FUNCTION kpi_engine.note_holds(text, bigint, jsonb) IS
 'Replaces the rows of a view in kpi_engine.gate_holds by these findings, which keep the instant of '
 'the first hold; NULL: there are none. '
-'Internal to kpi_engine.run_refresh().';
+'Internal to kpi_engine.run_refresh() and continue_rebuild().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_holds(text, bigint, jsonb) FROM public;

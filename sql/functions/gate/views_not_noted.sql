@@ -35,6 +35,7 @@ $views_not_noted$;
 
 COMMENT ON FUNCTION kpi_engine.views_not_noted() IS
 'Filled materialized views that are others than at their last publish, and whether that publish '
-'lacks changes that the facts have (is_behind). Internal to make migrate and kpi_engine.settle().';
+'lacks changes that the facts have (is_behind). Internal to kpi_engine.empty_refilled_views() and '
+'note_new_views().';
 
 REVOKE ALL ON FUNCTION kpi_engine.views_not_noted() FROM public;

@@ -67,6 +67,6 @@ $query_over_facts$;
 COMMENT ON FUNCTION kpi_engine.query_over_facts(regclass, text, text, text) IS
 'The query of a KPI view, its rows as objects, over the facts for which p_condition is true. With '
 'p_column, facts without such a column are read in full. p_what says what is computed, for '
-'errors. Internal to kpi_engine.rows_of_part() and analytics.rows_of_origin().';
+'errors. Internal to kpi_engine.rows_of_part() and rows_of_facts().';
 
 REVOKE ALL ON FUNCTION kpi_engine.query_over_facts(regclass, text, text, text) FROM public;

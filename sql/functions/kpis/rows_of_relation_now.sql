@@ -128,6 +128,6 @@ $rows_of_relation_now$;
 
 COMMENT ON FUNCTION kpi_engine.rows_of_relation_now(regclass) IS
 'Rows, as objects, of a KPI view or derived table with the pending changes. The cost follows '
-'these changes. Internal to analytics.rows_now() and kpis_en_vivo().';
+'these changes. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.rows_of_relation_now(regclass) FROM public;

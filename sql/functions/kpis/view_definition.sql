@@ -22,7 +22,6 @@ END;
 $view_definition$;
 
 COMMENT ON FUNCTION kpi_engine.view_definition(regclass) IS
-'Text of a view or materialized view, without a lock that stays. Internal to '
-'kpi_engine.rows_of_relation_now().';
+'Text of a view or materialized view, without a lock that stays. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.view_definition(regclass) FROM public;

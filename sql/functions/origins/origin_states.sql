@@ -88,6 +88,7 @@ $origin_states$;
 COMMENT ON FUNCTION kpi_engine.origin_states() IS
 'Each of several origins at this moment: the subscriptions that bring it, why it is behind '
 '(gone, disabled, no worker, failing, copying, late; NULL: it is not, or replica_lag is off), and '
-'until when its changes are here. Internal to analytics.origins().';
+'until when its changes are here. Internal to analytics.origins() and '
+'kpi_engine.note_origins().';
 
 REVOKE ALL ON FUNCTION kpi_engine.origin_states() FROM public;

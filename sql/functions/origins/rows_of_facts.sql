@@ -21,6 +21,7 @@ $rows_of_facts$;
 
 COMMENT ON FUNCTION kpi_engine.rows_of_facts(regclass, text) IS
 'Rows, as objects, of a KPI view from the facts of one origin, of several. The cost follows the '
-'facts of the origin. Internal to analytics.rows_of_origin().';
+'facts of the origin. Internal to analytics.rows_of_origin() and '
+'kpi_engine.kpi_rows().';
 
 REVOKE ALL ON FUNCTION kpi_engine.rows_of_facts(regclass, text) FROM public;

@@ -39,7 +39,7 @@ $sources$;
 
 COMMENT ON FUNCTION kpi_engine.sources() IS
 'The schemas of the operational tables: the name of the origin (NULL if there is one schema), the '
-'schema, its generation, its number, and with what the names of the views over its tables begin: '
+'schema, its generation, its number, and the beginning of the names of the views over its tables: '
 'src_ over one schema, src_<number>_ over several. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.sources() FROM public;

@@ -132,7 +132,7 @@ COMMENT ON FUNCTION kpi_engine.note_closings(
 'whole. p_time_column and p_grain (day, week, month): the time of the view. p_counted_until: the '
 'publish that comes now has all rows until then; a later period stays open. p_had_time: whether '
 'the last publish had p_time_column. '
-'Internal to kpi_engine.note_publication().';
+'Internal to kpi_engine.note_publication() and retire_view().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_closings(
     text, bigint, text, text, timestamptz, boolean

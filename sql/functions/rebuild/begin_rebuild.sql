@@ -69,7 +69,7 @@ COMMENT ON FUNCTION kpi_engine.begin_rebuild(boolean, bigint) IS
 'Begins a rebuild, or goes on with an interrupted one that is still right; returns the numbers of '
 'the batches that are left. p_restart: true never goes on; NULL, only with one of the last hour; '
 'p_job_id instead: the job for which it is, which, if forced, goes on with its own only. Internal '
-'to analytics.rebuild() and work().';
+'to kpi_engine.run_rebuild_steps().';
 
 REVOKE ALL ON FUNCTION kpi_engine.begin_rebuild(boolean, bigint) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.begin_rebuild(boolean, bigint)

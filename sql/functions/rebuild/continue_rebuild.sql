@@ -95,7 +95,7 @@ COMMENT ON FUNCTION kpi_engine.continue_rebuild(integer) IS
 'Computes one batch of a rebuild and returns its requests; without a batch completes the rebuilt '
 'set and makes it the one that is read; 0 empties the other one; -1 notes what the breaker held '
 'back. Errors: 55000 without the refresh lock, or if batches are missing; TA003 if a definition '
-'gives a wrong key. Internal to analytics.rebuild().';
+'gives a wrong key. Internal to kpi_engine.run_rebuild_steps().';
 
 REVOKE ALL ON FUNCTION kpi_engine.continue_rebuild(integer) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.continue_rebuild(integer)

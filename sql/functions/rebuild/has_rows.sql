@@ -30,6 +30,6 @@ AS $has_rows$
 $has_rows$;
 
 COMMENT ON FUNCTION kpi_engine.has_rows(oid) IS
-'Whether a table or one of its partitions may hold a row. Internal to change capture.';
+'Whether a table or one of its partitions may hold a row. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.has_rows(oid) FROM public;

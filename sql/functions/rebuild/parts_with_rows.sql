@@ -14,6 +14,6 @@ $parts_with_rows$;
 
 COMMENT ON FUNCTION kpi_engine.parts_with_rows(jsonb) IS
 'Of the tables in a value of kpi_engine.capture_signature(), the partitions without triggers that '
-'may hold a row now. Internal to change capture.';
+'may hold a row now. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.parts_with_rows(jsonb) FROM public;

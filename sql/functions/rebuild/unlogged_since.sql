@@ -21,6 +21,6 @@ $unlogged_since$;
 
 COMMENT ON FUNCTION kpi_engine.unlogged_since() IS
 'Another value after each crash or restart of the server: a crash empties unlogged tables, and no '
-'trigger fires. Internal to change capture.';
+'trigger fires. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.unlogged_since() FROM public;

@@ -21,6 +21,6 @@ $hold_refresh_lock$;
 
 COMMENT ON FUNCTION kpi_engine.hold_refresh_lock() IS
 'Takes the refresh lock for the transaction, and shows its start. Errors: 55P03 while another '
-'session holds it. Internal to kpi_engine.run_refresh() and audit().';
+'session holds it. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.hold_refresh_lock() FROM public;

@@ -1,4 +1,4 @@
--- Returns the end of the last refresh in which each view succeeded.
+-- Returns when the last refresh in which every view succeeded ended.
 --
 -- Invariant: one refresh runs at a time, so the last line written is the last to end. Only that
 -- line is read, because the log may be long. A line in the future is void: a clock was wrong.

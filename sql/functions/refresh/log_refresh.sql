@@ -42,6 +42,7 @@ $log_refresh$;
 COMMENT ON FUNCTION kpi_engine.log_refresh(kpi_engine.refresh_log) IS
 'Stores one line of analytics.refresh_log, numbered and with its duration in milliseconds. '
 'The line of a run is also sent on channel teloo_analytics_refresh when it is committed, as '
-'JSON {run_id, status, mode, data_version, finished_at}. Internal to kpi_engine.run_refresh().';
+'JSON {run_id, status, mode, data_version, finished_at}. Internal to kpi_engine.run_refresh() '
+'and log_broken_job().';
 
 REVOKE ALL ON FUNCTION kpi_engine.log_refresh(kpi_engine.refresh_log) FROM public;

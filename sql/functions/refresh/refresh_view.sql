@@ -80,6 +80,7 @@ $refresh_view$;
 
 COMMENT ON FUNCTION kpi_engine.refresh_view(record, boolean) IS
 'Refreshes one materialized view, a row of kpi_engine.view_staleness(). Returns false if its '
-'contents were right already and it was not published again. Internal to kpi_engine.run_refresh().';
+'contents were right already and it was not published again. Internal to kpi_engine.run_refresh() '
+'and refresh_outside_view().';
 
 REVOKE ALL ON FUNCTION kpi_engine.refresh_view(record, boolean) FROM public;

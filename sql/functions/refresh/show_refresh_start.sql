@@ -29,7 +29,7 @@ $show_refresh_start$;
 COMMENT ON FUNCTION kpi_engine.show_refresh_start(boolean) IS
 'Shows the start of a refresh to other sessions. Returns the second key of the lock that shows '
 'it: a caller that holds it for its session has to unlock it. Internal to '
-'kpi_engine.run_refresh(), rebuild() and audit().';
+'kpi_engine.hold_refresh_lock() and analytics.rebuild().';
 
 REVOKE ALL ON FUNCTION kpi_engine.show_refresh_start(boolean) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.show_refresh_start(boolean) TO analytics_operador;

@@ -137,6 +137,6 @@ COMMENT ON FUNCTION kpi_engine.followed() IS
 'Operational tables that subscriptions of this database bring, with the state of '
 'pg_subscription_rel and where their copy ended; and why rows of a table may be missing that '
 'replication does not bring (lacks: gone, uncopied, absent, emptied, missed, skipped; NULL: none). '
-'Internal to analytics.replication().';
+'Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.followed() FROM public;

@@ -84,7 +84,6 @@ COMMENT ON FUNCTION kpi_engine.worker_state(oid) IS
 'Whether the worker of a subscription runs and has heard from the publisher; whether it has '
 'applied all that the publisher had when it said so last, and when that was (as_of; NULL while it '
 'has work left, or that is not known); bytes that it got and has not confirmed; its process; the '
-'word of the publisher that does not count, because it may be its first. Internal to '
-'analytics.replication().';
+'word of the publisher that does not count, because it may be its first. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.worker_state(oid) FROM public;

@@ -43,7 +43,7 @@ BEGIN
     END IF;
     SELECT scheduler_state.refresh_cancelled_at >= v_running.started_at IS TRUE INTO v_is_cancelled
     FROM kpi_engine.scheduler_state;
-    RAISE WARNING 'teloo-analytics: the refresh of process % runs since %, over % minutes: %',
+    RAISE WARNING 'teloo-analytics: the refresh of process % has run since %, for more than % minutes: %',
         v_running.pid, v_running.started_at, v_max_minutes,
         CASE WHEN v_is_cancelled THEN 'its session is ended' ELSE 'cancelled' END;
     IF v_is_cancelled THEN

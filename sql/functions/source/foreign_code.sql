@@ -40,7 +40,7 @@ AS $foreign_code$
         FROM source
         INNER JOIN pg_statistic_ext ON pg_statistic_ext.stxrelid = source.relation
         UNION ALL
-        -- Partition keys depend from the table itself.
+        -- The expressions of a partition key are the table's own dependencies.
         SELECT source.relation, 'pg_class'::regclass, source.relation FROM source
         UNION ALL
         SELECT source.relation, 'pg_rewrite'::regclass, pg_rewrite.oid

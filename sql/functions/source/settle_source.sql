@@ -47,7 +47,8 @@ BEGIN
         END;
     END IF;
     PERFORM kpi_engine.require_source(true);
-    -- An enum value that no rule names, or the expression of a generated column.
+    -- Somebody renamed an enum value that no rule names, or changed the expression of a generated
+    -- column.
     IF v_state.source_values <> v_now.enum_values
         AND NOT kpi_engine.same_values(v_state.source_values, v_now.enum_values) THEN
         PERFORM kpi_engine.note_rebuild_reason('values of the source got other names');

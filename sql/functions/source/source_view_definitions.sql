@@ -205,7 +205,7 @@ $source_view_definitions$;
 
 COMMENT ON FUNCTION kpi_engine.source_view_definitions(text, text, text) IS
 'The statements that create the src_ views over the operational tables of one schema and '
-'generation. p_prefix: with what the names of the views begin. Internal to '
+'generation. p_prefix: the beginning of the names of the views. Internal to '
 'kpi_engine.source_definitions().';
 
 REVOKE ALL ON FUNCTION kpi_engine.source_view_definitions(text, text, text) FROM public;

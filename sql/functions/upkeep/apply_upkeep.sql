@@ -69,6 +69,6 @@ $apply_upkeep$;
 COMMENT ON FUNCTION kpi_engine.apply_upkeep(kpi_engine.changed_keys[], date) IS
 'Recomputes the rows of these keys from the source, moves everything that follows from them, and '
 'moves the windows to p_today (not before the day with which they end). Returns the derived '
-'tables that changed. Internal to kpi_engine.apply_changes().';
+'tables that changed. Internal to kpi_engine.apply_later_changes().';
 
 REVOKE ALL ON FUNCTION kpi_engine.apply_upkeep(kpi_engine.changed_keys[], date) FROM public;

@@ -92,6 +92,6 @@ $changes_by_difference$;
 
 COMMENT ON FUNCTION kpi_engine.changes_by_difference(kpi_engine.derived_tables) IS
 'WITH queries fresh and known of a table that is kept by difference. Internal to '
-'kpi_engine.upkeep_statement().';
+'kpi_engine.changes_of().';
 
 REVOKE ALL ON FUNCTION kpi_engine.changes_by_difference(kpi_engine.derived_tables) FROM public;

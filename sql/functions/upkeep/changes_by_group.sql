@@ -30,6 +30,6 @@ $changes_by_group$;
 
 COMMENT ON FUNCTION kpi_engine.changes_by_group(kpi_engine.derived_tables) IS
 'WITH queries fresh and known of a table that is kept by group. Internal to '
-'kpi_engine.upkeep_statement().';
+'kpi_engine.changes_of().';
 
 REVOKE ALL ON FUNCTION kpi_engine.changes_by_group(kpi_engine.derived_tables) FROM public;

@@ -29,6 +29,6 @@ $changes_by_key$;
 
 COMMENT ON FUNCTION kpi_engine.changes_by_key(kpi_engine.derived_tables) IS
 'WITH queries fresh and known of a table that is kept by key, for the keys $1. Internal to '
-'kpi_engine.upkeep_statement().';
+'kpi_engine.changes_of().';
 
 REVOKE ALL ON FUNCTION kpi_engine.changes_by_key(kpi_engine.derived_tables) FROM public;

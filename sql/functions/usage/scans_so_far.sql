@@ -22,6 +22,6 @@ $scans_so_far$;
 
 COMMENT ON FUNCTION kpi_engine.scans_so_far(oid) IS
 'Scans of a table or materialized view and through its indexes by this session that the '
-'statistics do not show yet. Internal to kpi_engine.refresh_view().';
+'statistics do not show yet. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.scans_so_far(oid) FROM public;
