@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
@@ -167,11 +167,19 @@ def visit(url: str, *, with_counts: bool = True) -> Iterator[Patient]:
 
 
 def diagnose(
-    url: str, *, with_counts: bool, timeout: int, only: str | None = None
-) -> Iterator[Result]:
-    """Run all checks, or one; yield each with its status and its findings. Changes nothing."""
+    url: str,
+    *,
+    with_counts: bool,
+    timeout: int,
+    only: str | None = None,
+    show: Callable[[Iterator[Result]], list[Result]] = list,
+) -> list[Result]:
+    """Run all checks, or one, and find their causes. Changes nothing.
+
+    ``show`` gets each result as soon as it is there, and returns those that count.
+    """
     with visit(url, with_counts=with_counts) as patient:
-        yield from make_checks(patient, timeout, only)
+        return with_causes(show(make_checks(patient, timeout, only)), patient)
 
 
 def make_checks(patient: Patient, timeout: int, only: str | None) -> Iterator[Result]:
@@ -359,7 +367,7 @@ def main(arguments: list[str] | None = None) -> int:
         "2 wrong usage, or the database can't be reached. "
         "ENVIRONMENT=production also checks what only matters there.",
     )
-    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_database_url()
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--strict", action="store_true", help="a warning is a failure, too")
     parser.add_argument(
@@ -376,10 +384,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         environment()
         url = database_url(options.database_url)
-        with visit(url, with_counts=not options.no_counts) as patient:
-            results = make_checks(patient, options.timeout, options.only)
-            done = list(results) if options.json else print_report(results)
-            done = with_causes(done, patient)
+        done = diagnose(
+            url,
+            with_counts=not options.no_counts,
+            timeout=options.timeout,
+            only=options.only,
+            show=list if options.json else print_report,
+        )
         if options.json:
             print(as_json(done, str(psycopg.conninfo.conninfo_to_dict(url).get("dbname", ""))))
         elif not is_missing(done[0][2]):

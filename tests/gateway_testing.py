@@ -21,7 +21,7 @@ import jwt
 
 from cluster import SERVER_USER_UNDER_ROOT, free_port
 from conftest import Database, Server
-from database.prerequisites import API_ROLES
+from database.sql_files import literal_rows
 from demo import Scale, load
 from gateway import (
     CONFIG,
@@ -40,6 +40,10 @@ from webapi.endpoints import Endpoint
 FEW = Scale(4_000, 400)
 INSTALLED = "/var/lib/teloo-analytics"
 ERROR_KEYS = {"code", "message", "details", "hint"}
+# Whom PostgREST answers as, and how long one statement of theirs may take.
+API_ROLES = {
+    str(role): limit for _, role, _, limit, _ in literal_rows("package_roles") if limit is not None
+}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from conftest import Database, install
 from database import prerequisites
-from marketplace import Generation
 from migrate import migrate
 from oracle import Source
 
@@ -15,9 +14,9 @@ PASSWORD = "a-password-of-the-hub"  # noqa: S105
 ROLE = "reader_of_the_hub"
 
 
-def make_site(database: Database, generation: Generation = "A") -> None:
+def make_site(database: Database) -> None:
     """Make an empty database a site: a migrated source that notes its changes for a hub."""
-    install(database, generation)
+    install(database, "A")
     serve(database)
 
 

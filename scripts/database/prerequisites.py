@@ -24,10 +24,6 @@ SCHEDULER = "analytics_scheduler"
 AUTHENTICATOR = "analytics_authenticator"
 # Each with its attributes.
 ROLES = {str(role): str(words) for _, role, words, _, _ in literal_rows("package_roles")}
-# Whom PostgREST answers as, and how long one statement of theirs may take.
-API_ROLES = {
-    str(role): limit for _, role, _, limit, _ in literal_rows("package_roles") if limit is not None
-}
 # The doctor of an older version lists sequences too that follow their tables: psql goes on.
 GIVE_BACK = """\
     SELECT statement FROM analytics.doctor('installation') WHERE check_name = 'owners' \\gexec"""

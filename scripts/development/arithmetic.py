@@ -41,9 +41,8 @@ SITES = 4
 # How long the history keeps a row by default (publication_history), after a year.
 RANKING_DAYS = 90
 SEGMENTS_DAYS = 365
-# Of scripts/bench.py --only replica, in docs/scaling.md: rows of one transaction, and transactions
-# of one row, that the worker applies in a second, with change capture.
-APPLIED_ROWS_A_SECOND = 100_000 / 2.537
+# Of scripts/bench.py --only replica, in docs/scaling.md: transactions of one row that the worker
+# applies in a second, with change capture.
 APPLIED_TRANSACTIONS_A_SECOND = 5_000 / 0.395
 # The rows that one transaction of insert_request.pgbench inserts.
 INSERTED_ROWS = 11
@@ -112,11 +111,11 @@ class Model:
         """Return a measured number."""
         return self.measured[measure, scale].value
 
-    def slope(self, cost: str, scale: str = "medium") -> float:
-        """Return what one changed request more costs: of two sizes of days at one scale."""
+    def slope(self, cost: str) -> float:
+        """Return what one changed request more costs: of two sizes of days at medium scale."""
         few, many = "a day: ", "a day of 8 days' work: "
-        return (self.at(many + cost, scale) - self.at(few + cost, scale)) / (
-            self.at(f"{many}changed", scale) - self.at(f"{few}changed", scale)
+        return (self.at(many + cost) - self.at(few + cost)) / (
+            self.at(f"{many}changed") - self.at(f"{few}changed")
         )
 
     def rest(self, cost: str, scale: str) -> float:

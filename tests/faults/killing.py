@@ -25,9 +25,9 @@ POINTS_OF_A_REFRESH = {
 }
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], what: str) -> None:
     """Wait until it is true, also while the server is away."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + 60
     while True:
         with suppress(psycopg.OperationalError):
             if condition():

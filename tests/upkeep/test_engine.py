@@ -277,7 +277,7 @@ def test_interrupted_rebuild_goes_on_where_it_ended(market: Database, how: str) 
 def test_rebuild_interrupted_before_the_swap_goes_on(market: Database) -> None:
     # One reader of the facts for a moment is waited for; the swap is cancelled meanwhile, however
     # late that is.
-    market.rewrite("kpi_engine.publish_set(interval)", "'00:00:05'::interval", "'1 hour'::interval")
+    market.rewrite("kpi_engine.publish_set()", "interval '5 seconds'", "interval '1 hour'")
     with (
         market.connect(autocommit=False) as reader,
         session(market) as rebuilder,

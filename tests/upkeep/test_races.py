@@ -91,7 +91,7 @@ def hurried(database: Database) -> psycopg.Connection:
 
 @contextmanager
 def held_refresh(
-    database: Database, event: str, table: str = "changed_solicitud_facts"
+    database: Database, event: str
 ) -> Iterator[tuple[Future[Refreshed], psycopg.Connection]]:
     """Start a refresh and hold it at a point.
 
@@ -100,7 +100,7 @@ def held_refresh(
     database.execute(
         "CREATE OR REPLACE FUNCTION public.wait_at_the_gate() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock({GATE}); RETURN NULL; END $$",
-        f"CREATE TRIGGER gate BEFORE {event} ON kpi_engine.{table} "
+        f"CREATE TRIGGER gate BEFORE {event} ON kpi_engine.changed_solicitud_facts "
         "FOR EACH STATEMENT EXECUTE FUNCTION public.wait_at_the_gate()",
     )
     with (
@@ -116,7 +116,7 @@ def held_refresh(
         finally:
             keeper.execute("SELECT pg_advisory_unlock_all()")
             result.result(timeout=120)
-    database.execute(f"DROP TRIGGER gate ON kpi_engine.{table}")
+    database.execute("DROP TRIGGER gate ON kpi_engine.changed_solicitud_facts")
 
 
 def open_gate(held: tuple[Future[Refreshed], psycopg.Connection]) -> Refreshed:

@@ -18,10 +18,9 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from conftest import KPI_VIEWS, Database
-from database.prerequisites import API_ROLES
 from database.sql_files import SQL_DIRECTORY
 from gateway import Settings, wait_until
-from gateway_testing import ERROR_KEYS, Api, Response, path_of, started
+from gateway_testing import API_ROLES, ERROR_KEYS, Api, Response, path_of, started
 from health.test_problems import PROBLEM_NAMES
 from marketplace import fill
 from migrate import migrate

@@ -35,15 +35,15 @@ def made_at(api: Api, token: str, path: str = STATUS) -> str:
     return str(answer.json()["checked_at"])
 
 
-def in_one_second(ask: Callable[[], str], times: int = 2) -> list[str]:
-    """Ask some times within one second, on a busy machine by trying again; return the answers."""
+def in_one_second(ask: Callable[[], str]) -> list[str]:
+    """Ask twice within one second, on a busy machine by trying again; return the answers."""
     for _ in range(60):
         at_the_beginning_of_a_second()
         second = int(time.time())
-        answers = [ask() for _ in range(times)]
+        answers = [ask() for _ in range(2)]
         if int(time.time()) == second:
             return answers
-    pytest.fail(f"{times} requests never were in one second")
+    pytest.fail("two requests never were in one second")
 
 
 def test_an_answer_is_kept_for_a_second_at_most(api: Api) -> None:

@@ -3,7 +3,7 @@
 -- Invariant: after as many calls as the setting audit_rotation says, all of history was audited.
 
 CREATE OR REPLACE FUNCTION kpi_engine.audit_next_part()
-RETURNS bigint
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -14,16 +14,16 @@ DECLARE
     v_position integer;
 BEGIN
     IF v_rotation = 'off' THEN
-        RETURN 0;
+        RETURN;
     END IF;
     UPDATE kpi_engine.engine_state SET audit_position = audit_position % v_rotation::integer + 1
     RETURNING engine_state.audit_position INTO v_position;
-    RETURN analytics.audit(v_position, v_rotation::integer);
+    PERFORM analytics.audit(v_position, v_rotation::integer);
 END;
 $audit_next_part$;
 
 COMMENT ON FUNCTION kpi_engine.audit_next_part() IS
-'Audits one part of history, the next one each time; returns how many cells differed and were '
-'set right. Internal to the scheduled refresh.';
+'Audits one part of history, the next one each time, and sets cells that differ right. '
+'Internal to the scheduled refresh.';
 
 REVOKE ALL ON FUNCTION kpi_engine.audit_next_part() FROM public;

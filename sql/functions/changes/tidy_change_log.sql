@@ -6,7 +6,7 @@
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.tidy_change_log()
-RETURNS bigint
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
@@ -24,19 +24,19 @@ BEGIN
     -- The rows are counted, because the file keeps its size.
     IF NOT EXISTS (SELECT FROM kpi_engine.change_log OFFSET 10000)
         OR NOT kpi_engine.hold_change_log(false) THEN
-        RETURN 0;
+        RETURN;
     END IF;
     IF EXISTS (SELECT FROM analytics.source_problems(true) AS problems WHERE problems.is_fatal) THEN
         -- Offers can't be resolved to their requests in another table. Everything is computed again
         -- when the source is bound again.
-        RETURN 0;
+        RETURN;
     END IF;
-    RETURN kpi_engine.compact_change_log();
+    PERFORM kpi_engine.compact_change_log();
 END;
 $tidy_change_log$;
 
 COMMENT ON FUNCTION kpi_engine.tidy_change_log() IS
-'Moves a change log of more than 10,000 rows into kpi_engine.pending_changes, each key once; '
-'returns how many rows it took. Internal to analytics.tick().';
+'Moves a change log of more than 10,000 rows into kpi_engine.pending_changes, each key once. '
+'Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.tidy_change_log() FROM public;

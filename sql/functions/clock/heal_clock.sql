@@ -6,7 +6,7 @@
 -- went by; then the slot is free again. analytics.scheduler_state says what was found.
 
 CREATE OR REPLACE FUNCTION kpi_engine.heal_clock()
-RETURNS text
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -126,7 +126,7 @@ BEGIN
         END,
         clock_fault = coalesce(nullif(v_found, ''), clock_fault);
     IF v_found = '' THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     IF coalesce(v_state.clock_fault_at NOT BETWEEN v_now - interval '1 hour' AND v_latest, true) THEN
         RAISE WARNING 'teloo-analytics: the clock was or is wrong: at % these were in the future: %',
@@ -137,12 +137,11 @@ BEGIN
             PERFORM kpi_engine.queue_refresh(false, 'analytics.tick()');
         END IF;
     END IF;
-    RETURN v_found;
 END;
 $heal_clock$;
 
 COMMENT ON FUNCTION kpi_engine.heal_clock() IS
 'Stamps the tick, and makes void what is stamped with a later time than now: slots, ticks, '
-'successes, retries, alerts. Returns what it found, or NULL. Internal to analytics.tick().';
+'successes, retries, alerts. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.heal_clock() FROM public;

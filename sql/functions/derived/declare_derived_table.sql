@@ -30,7 +30,6 @@ DECLARE
         := format('kpi_engine.%I', 'recomputed_' || p_table_name)::regclass;
     v_reads text[];
     v_columns text[];
-    v_column record;
     v_set text;
     v_index text;
 BEGIN

@@ -8,7 +8,7 @@
 -- SECURITY DEFINER: the scheduler's role writes nothing by itself.
 
 CREATE OR REPLACE FUNCTION kpi_engine.queue_lag_refresh()
-RETURNS bigint
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
@@ -30,9 +30,9 @@ BEGIN
     SELECT * INTO v_wait FROM kpi_engine.change_wait();
     IF NOT v_wait.is_waiting THEN
         UPDATE kpi_engine.scheduler_state SET no_changes_at = v_now;
-        RETURN NULL;
+        RETURN;
     ELSIF v_target IS NULL THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     SELECT refresh_log.refresh_time_ms * interval '1 millisecond' INTO v_duration
     FROM kpi_engine.refresh_log
@@ -47,7 +47,7 @@ BEGIN
     IF (
         v_wait.waited + interval '1 minute' + coalesce(v_duration, interval '0') >= v_target
     ) IS NOT TRUE THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     -- One session at a time decides, as for the daily slot.
     PERFORM FROM kpi_engine.scheduler_state FOR UPDATE;
@@ -56,20 +56,18 @@ BEGIN
     )
         OR EXISTS (SELECT FROM analytics.lock_holders())
         OR v_now < kpi_engine.lag_pause_end() THEN
-        RETURN NULL;
+        RETURN;
     END IF;
     INSERT INTO kpi_engine.refresh_jobs (triggered_by) VALUES ('lag')
     RETURNING refresh_jobs.job_id INTO v_job_id;
     RAISE LOG 'teloo-analytics: refresh job % is queued: changes have waited for up to % s (setting '
         'target_lag: %)',
         v_job_id, round(extract(EPOCH FROM v_wait.waited)), analytics.setting('target_lag');
-    RETURN v_job_id;
 END;
 $queue_lag_refresh$;
 
 COMMENT ON FUNCTION kpi_engine.queue_lag_refresh() IS
-'Queues a refresh when changes have waited for as long as the setting target_lag allows; returns '
-'the job, or NULL. Notes in analytics.scheduler_state when no change is pending. Internal to '
-'analytics.tick().';
+'Queues a refresh when changes have waited for as long as the setting target_lag allows. Notes in '
+'analytics.scheduler_state when no change is pending. Internal to analytics.tick().';
 
 REVOKE ALL ON FUNCTION kpi_engine.queue_lag_refresh() FROM public;

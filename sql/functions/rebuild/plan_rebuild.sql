@@ -4,7 +4,7 @@
 -- later. Later changes carry the new epoch, and are applied after the swap.
 
 CREATE OR REPLACE FUNCTION kpi_engine.plan_rebuild(p_table_names text[] DEFAULT NULL)
-RETURNS integer
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -16,7 +16,6 @@ DECLARE
     v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
     v_capture constant jsonb := kpi_engine.capture_signature();
     v_planned_at constant timestamptz := clock_timestamp();
-    v_batches integer;
 BEGIN
     PERFORM kpi_engine.compact_change_log();
     PERFORM kpi_engine.empty_other_sets();
@@ -83,8 +82,7 @@ BEGIN
     FROM bounded
     CROSS JOIN kpi_engine.engine_state
     WINDOW ordered AS (ORDER BY bounded.created_until);
-    GET DIAGNOSTICS v_batches := ROW_COUNT;
-    IF v_batches = 0 THEN
+    IF NOT FOUND THEN
         INSERT INTO kpi_engine.rebuild_batches (
             batch, requests, epoch, time_zone, rules_checksum, capture_signature, reasons_noted,
             planned_at
@@ -93,14 +91,12 @@ BEGIN
             1, 0, engine_state.epoch, analytics.setting('time_zone'), kpi_engine.rules_checksum(),
             v_capture, engine_state.reasons_noted, v_planned_at
         FROM kpi_engine.engine_state;
-        v_batches := 1;
     END IF;
-    RETURN v_batches;
 END;
 $plan_rebuild$;
 
 COMMENT ON FUNCTION kpi_engine.plan_rebuild(text[]) IS
-'Begins a rebuild of these derived tables, or of all (NULL), and returns into how many batches it '
-'was cut; an unfinished one is given up. Internal: the caller holds the refresh lock.';
+'Begins a rebuild of these derived tables, or of all (NULL), and cuts it into batches; an '
+'unfinished one is given up. Internal: the caller holds the refresh lock.';
 
 REVOKE ALL ON FUNCTION kpi_engine.plan_rebuild(text[]) FROM public;

@@ -2,18 +2,19 @@
 --
 -- Invariant: its time is bounded. To let the views show another set, it waits for sessions that
 -- have read one of them in an open transaction, 50 ms at a time. Nobody else waits longer. If a
--- session stays for p_wait, a warning names it. Then the rows that differ are written into the set
+-- session stays for 5 s, a warning names it. Then the rows that differ are written into the set
 -- that this session reads. That needs no waiting.
 
-CREATE OR REPLACE FUNCTION kpi_engine.publish_set(p_wait interval DEFAULT interval '5 seconds')
-RETURNS text[]
+CREATE OR REPLACE FUNCTION kpi_engine.publish_set()
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $publish_set$
 DECLARE
-    v_deadline constant timestamptz := clock_timestamp() + p_wait;
+    v_wait constant interval := interval '5 seconds';
+    v_deadline constant timestamptz := clock_timestamp() + v_wait;
     v_lock_timeout constant text := current_setting('lock_timeout');
     v_readers text;
 BEGIN
@@ -22,10 +23,7 @@ BEGIN
         BEGIN
             PERFORM kpi_engine.activate_set();
             PERFORM set_config('lock_timeout', v_lock_timeout, true);
-            RETURN ARRAY(
-                SELECT derived_tables.table_name FROM kpi_engine.derived_tables
-                WHERE derived_tables.rebuilding_by IS NOT NULL
-            );
+            RETURN;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
             EXIT WHEN clock_timestamp() > v_deadline;
         END;
@@ -52,16 +50,16 @@ BEGIN
         WHERE held.granted AND held.pid <> pg_backend_pid()
     ) AS reader;
     RAISE WARNING 'teloo-analytics: % read the derived tables for over %; the rows that '
-        'differ are written one by one', coalesce(v_readers, 'a session that is gone'), p_wait
+        'differ are written one by one', coalesce(v_readers, 'a session that is gone'), v_wait
         USING HINT = 'Nothing is lost. An open transaction also keeps dead rows on disk: end it, '
             'or SELECT pg_terminate_backend(pid);';
-    RETURN kpi_engine.merge_set();
+    PERFORM kpi_engine.merge_set();
 END;
 $publish_set$;
 
-COMMENT ON FUNCTION kpi_engine.publish_set(interval) IS
+COMMENT ON FUNCTION kpi_engine.publish_set() IS
 'Makes the complete sets of a rebuild the ones that are read; where somebody reads the views for '
-'longer than p_wait, writes the differences into the active sets, with a warning that names him. '
-'Returns the derived tables that changed. Internal to the rebuild.';
+'longer than 5 s, writes the differences into the active sets, with a warning that names him. '
+'Internal to the rebuild.';
 
-REVOKE ALL ON FUNCTION kpi_engine.publish_set(interval) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.publish_set() FROM public;

@@ -18,8 +18,7 @@ RETURNS TABLE (
     reads_today boolean,
     reads_settings boolean,
     reads_else boolean,
-    reads_outside boolean,
-    depth integer
+    reads_outside boolean
 )
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -150,8 +149,7 @@ BEGIN
             view_reads.reads_today,
             view_reads.reads_settings,
             view_reads.reads_else,
-            view_reads.view_oid = ANY (v_outside_views),
-            view_reads.depth
+            view_reads.view_oid = ANY (v_outside_views)
         FROM view_reads
         INNER JOIN pg_class ON pg_class.oid = view_reads.view_oid
         ORDER BY view_reads.follows_outside, view_reads.depth, pg_class.relname;
