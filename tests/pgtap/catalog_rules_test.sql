@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(17);
+SELECT plan(19);
 
 SELECT is_empty(
     $$SELECT oid::regprocedure FROM pg_proc
@@ -146,6 +146,25 @@ SELECT is_empty(
     AND relkind IN ('r', 'p', 'v', 'm')
     AND has_any_column_privilege('analytics_anon', oid, 'SELECT')$$,
     'nothing can be read without a token but what a function shows'
+);
+
+-- They are copies but for the column. note_changed_id alone differs: an id is never NULL.
+SELECT is_empty(
+    $$SELECT copies.kind, array_agg(copies.proname) FROM (
+        SELECT proname, substring(proname FROM '^note_(?:changed|row)_') AS kind,
+            regexp_replace(prosrc, '\m' || substring(proname FROM '^note_(?:changed|row)_(.*)$') || '\M', 'key', 'g') AS body
+        FROM pg_proc
+        WHERE pronamespace = 'kpi_engine'::regnamespace
+        AND proname ~ '^note_(changed|row)_' AND proname <> 'note_changed_id'
+    ) AS copies
+    GROUP BY copies.kind HAVING count(*) < 2 OR count(DISTINCT copies.body) > 1$$,
+    'the trigger functions of change capture differ by their column alone'
+);
+SELECT results_eq(
+    $$SELECT proname FROM pg_proc
+    WHERE pronamespace = 'kpi_engine'::regnamespace AND proname ~ '^note_(changed|row)_|^note_truncate$' ORDER BY 1$$,
+    $$SELECT name FROM unnest(kpi_engine.noting_functions()) AS name ORDER BY 1$$,
+    'the list of the trigger functions of change capture has all of them'
 );
 
 SELECT * FROM finish(); -- noqa: AM04

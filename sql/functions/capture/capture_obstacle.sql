@@ -1,7 +1,8 @@
 -- Says why existing triggers of change capture can't note changes by key.
 --
 -- Invariant: NULL if and only if a trigger that fires finds its column, the log and the right to
--- write to it, as migrate made them.
+-- write to it, as migrate made them. kpi_engine.sound_change_log() has the same conditions of the
+-- log, for the triggers.
 
 CREATE OR REPLACE FUNCTION kpi_engine.capture_obstacle()
 RETURNS text
@@ -50,10 +51,7 @@ BEGIN
         FROM pg_proc
         WHERE
             pg_proc.pronamespace = 'kpi_engine'::regnamespace
-            AND pg_proc.proname IN (
-                'note_changed_id', 'note_changed_solicitud_id', 'note_changed_oferta_id',
-                'note_row_id', 'note_row_solicitud_id', 'note_row_oferta_id', 'note_truncate'
-            )
+            AND pg_proc.proname = ANY (kpi_engine.noting_functions())
     )
 
     SELECT string_agg(DISTINCT obstacle.text, '; ' ORDER BY obstacle.text) INTO v_obstacle

@@ -32,10 +32,7 @@ BEGIN
             FROM pg_proc
             WHERE
                 pg_proc.pronamespace = 'kpi_engine'::regnamespace
-                AND pg_proc.proname IN (
-                    'note_changed_id', 'note_changed_solicitud_id', 'note_changed_oferta_id',
-                    'note_row_id', 'note_row_solicitud_id', 'note_row_oferta_id', 'note_truncate'
-                )
+                AND pg_proc.proname = ANY (kpi_engine.noting_functions())
         ) AS part (kind, name, row_version)
     );
 END;

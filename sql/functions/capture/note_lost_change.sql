@@ -25,6 +25,7 @@ BEGIN
         VALUES (p_relation::regclass::text, p_message, p_sqlstate);
     EXCEPTION WHEN OTHERS THEN
         BEGIN
+            -- The key is kpi_engine.lost_key().
             INSERT INTO kpi_engine.change_log (entity, key)
             VALUES ('everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
         EXCEPTION WHEN OTHERS THEN

@@ -74,11 +74,8 @@ BEGIN
         SELECT
             captured.relation,
             captured.entity,
-            CASE captured.function_name
-                WHEN 'note_changed_id' THEN 'id'
-                WHEN 'note_changed_solicitud_id' THEN 'solicitud_id'
-                WHEN 'note_changed_oferta_id' THEN 'oferta_id'
-            END AS key_column,
+            -- NULL for note_truncate.
+            substring(captured.function_name FROM '^note_changed_(.*)$') AS key_column,
             root.relation AS root
         FROM kpi_engine.captured_tables() AS captured
         INNER JOIN kpi_engine.captured_tables() AS root

@@ -6,7 +6,7 @@
 -- session that takes from the log.
 
 CREATE OR REPLACE FUNCTION kpi_engine.compact_change_log()
-RETURNS bigint
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -15,13 +15,11 @@ SET row_security = off
 SET random_page_cost = 1.1
 SET jit = off
 AS $compact_change_log$
-DECLARE
-    v_taken bigint;
 BEGIN
     PERFORM kpi_engine.hold_change_log();
     IF NOT EXISTS (SELECT FROM kpi_engine.change_log)
         AND NOT EXISTS (SELECT FROM kpi_engine.lost_changes) THEN
-        RETURN 0;
+        RETURN;
     END IF;
     WITH logged AS (
         DELETE FROM kpi_engine.change_log
@@ -36,13 +34,11 @@ BEGIN
     taken AS (
         SELECT logged.entity, logged.key FROM logged
         UNION ALL
-        SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM lost
+        SELECT 'everything', kpi_engine.lost_key() FROM lost
     ),
 
     distinct_key AS MATERIALIZED (
-        SELECT taken.entity, taken.key, count(*) AS times
-        FROM taken
-        GROUP BY taken.entity, taken.key
+        SELECT DISTINCT taken.entity, taken.key FROM taken
     ),
 
     unknown AS (
@@ -54,36 +50,31 @@ BEGIN
                 SELECT FROM distinct_key
                 WHERE
                     distinct_key.entity = 'everything'
-                    AND distinct_key.key = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                    AND distinct_key.key = kpi_engine.lost_key()
             )
-    ),
-
-    noted AS (
-        INSERT INTO kpi_engine.pending_changes AS pending (entity, key, epoch)
-        SELECT resolved.entity, resolved.key, engine_state.epoch
-        FROM (
-            SELECT
-                distinct_key.entity,
-                coalesce(distinct_key.key, '00000000-0000-0000-0000-000000000000') AS key
-            FROM distinct_key
-            WHERE distinct_key.entity <> 'oferta'
-            UNION
-            SELECT 'solicitud', offers.request
-            FROM kpi_engine.requests_of_offers(ARRAY(
-                SELECT distinct_key.key FROM distinct_key WHERE distinct_key.entity = 'oferta'
-            )) AS offers (request)
-        ) AS resolved
-        CROSS JOIN kpi_engine.engine_state
-        ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false
     )
 
-    SELECT coalesce(sum(distinct_key.times), 0) INTO v_taken FROM distinct_key;
-    RETURN v_taken;
+    INSERT INTO kpi_engine.pending_changes AS pending (entity, key, epoch)
+    SELECT resolved.entity, resolved.key, engine_state.epoch
+    FROM (
+        SELECT
+            distinct_key.entity,
+            coalesce(distinct_key.key, '00000000-0000-0000-0000-000000000000') AS key
+        FROM distinct_key
+        WHERE distinct_key.entity <> 'oferta'
+        UNION
+        SELECT 'solicitud', offers.request
+        FROM kpi_engine.requests_of_offers(ARRAY(
+            SELECT distinct_key.key FROM distinct_key WHERE distinct_key.entity = 'oferta'
+        )) AS offers (request)
+    ) AS resolved
+    CROSS JOIN kpi_engine.engine_state
+    ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false;
 END;
 $compact_change_log$;
 
 COMMENT ON FUNCTION kpi_engine.compact_change_log() IS
 'Moves what writers have committed to kpi_engine.change_log into kpi_engine.pending_changes, each '
-'key once; returns how many rows of the log it took. Internal.';
+'key once. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.compact_change_log() FROM public;

@@ -1,7 +1,7 @@
 -- Says why everything has to be computed again, if a lost change was noted.
 --
--- The key says which: f for a change without a key (its table may be another service's), e for new
--- triggers, 0 for TRUNCATE and for tables with rows of several kinds.
+-- The key says which: kpi_engine.lost_key(), kpi_engine.new_triggers_key(), or none: 0 for TRUNCATE
+-- and for tables with rows of several kinds.
 
 CREATE OR REPLACE FUNCTION kpi_engine.everything_reason(p_keys uuid[])
 RETURNS text
@@ -9,9 +9,9 @@ LANGUAGE sql
 IMMUTABLE PARALLEL SAFE
 SECURITY INVOKER
 RETURN CASE
-    WHEN p_keys @> ARRAY['ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid]
+    WHEN p_keys @> ARRAY[kpi_engine.lost_key()]
         THEN 'a change of a source table could not be noted by key'
-    WHEN p_keys @> ARRAY['eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee'::uuid]
+    WHEN p_keys @> ARRAY[kpi_engine.new_triggers_key()]
         THEN 'change capture was missing, disabled or replaced'
     WHEN cardinality(p_keys) > 0
         THEN 'a source table was truncated, or one above several was written to'

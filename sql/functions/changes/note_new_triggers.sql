@@ -34,7 +34,7 @@ BEGIN
     END IF;
     BEGIN
         INSERT INTO kpi_engine.change_log (entity, key)
-        SELECT 'everything', 'eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee'
+        SELECT 'everything', kpi_engine.new_triggers_key()
         FROM kpi_engine.sound_change_log();
         IF FOUND THEN
             RETURN;

@@ -21,7 +21,7 @@ BEGIN
     -- A tick that comes meanwhile passes by (kpi_engine.watch_change_capture).
     PERFORM FROM kpi_engine.engine_state FOR UPDATE;
     INSERT INTO kpi_engine.pending_changes AS pending (entity, key, epoch)
-    SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff', engine_state.epoch
+    SELECT 'everything', kpi_engine.lost_key(), engine_state.epoch
     FROM kpi_engine.engine_state
     ON CONFLICT (entity, key) DO UPDATE SET epoch = excluded.epoch, is_applied = false;
     -- It may have been a table of another service. A rebuild does not read these.

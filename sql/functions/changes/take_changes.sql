@@ -54,7 +54,7 @@ BEGIN
             coalesce(logged.key, '00000000-0000-0000-0000-000000000000') AS key
         FROM logged
         UNION
-        SELECT 'everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM lost
+        SELECT 'everything', kpi_engine.lost_key() FROM lost
         UNION
         SELECT waiting.entity, waiting.key FROM waiting
     ),
@@ -68,7 +68,7 @@ BEGIN
                 SELECT FROM distinct_key
                 WHERE
                     distinct_key.entity = 'everything'
-                    AND distinct_key.key = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                    AND distinct_key.key = kpi_engine.lost_key()
             )
     ),
 

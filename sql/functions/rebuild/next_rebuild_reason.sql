@@ -17,9 +17,9 @@ AS $next_rebuild_reason$
                 SELECT pending_changes.key FROM kpi_engine.pending_changes
                 WHERE pending_changes.entity = 'everything' AND NOT pending_changes.is_applied
                 UNION
-                SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff' FROM kpi_engine.lost_changes
+                SELECT kpi_engine.lost_key() FROM kpi_engine.lost_changes
                 UNION
-                SELECT 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                SELECT kpi_engine.lost_key()
                 WHERE kpi_engine.has_unnoted_changes()
             )
         ),
