@@ -96,6 +96,12 @@ def test_views_are_right_over_origins_of_both_generations(
         with database.session() as connection:
             fill(connection, BASE_SEED, generation, TODAY, size=SMALL)
         assert schema
+    audits = ("public.auditorias_tiendas", "teloo.auditoria_tiendas")
+    database.execute(
+        *(f"ALTER TABLE {table} ALTER puntaje_confianza TYPE numeric" for table in audits),
+        "ALTER TABLE teloo.auditoria_tiendas "
+        "DROP CONSTRAINT auditoria_tiendas_puntaje_confianza_check",
+    )
     migrate(database.url, source_schema=",".join(schemas))
     assert refresh(database, NOW)[0] == "full"
     assert origin_differences(database, tuple(schemas), TODAY) == []
@@ -107,6 +113,12 @@ def test_views_are_right_over_origins_of_both_generations(
         assert origin_differences(database, tuple(schemas), TODAY) == []
         assert audited(database) == 0
     assert migrate(database.url) == []
+    # A row that can't be counted is named by the table of its own origin.
+    database.execute(*(f"UPDATE {table} SET puntaje_confianza = 1e15" for table in audits))
+    assert database.rows(
+        "SELECT table_name, bool_or(id IS NOT NULL) FROM kpi_engine.uncountable_in_source(true) "
+        "LEFT JOIN public.auditorias_tiendas ON id = row_id GROUP BY table_name ORDER BY table_name"
+    ) == [("auditoria_tiendas", False), ("auditorias_tiendas", True)]
 
 
 def test_views_are_right_after_random_sequences_in_two_schemas(

@@ -23,6 +23,8 @@ SET random_page_cost = 1.1
 SET jit = off
 AS $uncountable_in_source$
 #variable_conflict use_column
+DECLARE
+    v_origin record;
 BEGIN
     IF p_everything OR cardinality(p_solicitud_ids) > 0 THEN
         RETURN QUERY
@@ -91,19 +93,21 @@ BEGIN
                 AND source.uncountable IS NOT NULL;
     END IF;
     IF p_everything OR cardinality(p_auditoria_ids) > 0 THEN
-        RETURN QUERY
-            SELECT
-                CASE installation.source_generation
+        -- Two origins may have other names for this table.
+        FOR v_origin IN SELECT * FROM kpi_engine.sources() LOOP
+            RETURN QUERY EXECUTE format(
+                'SELECT $1, source.id, source.uncountable
+                 FROM kpi_engine.%I AS source
+                 WHERE ($2 OR source.id = ANY ($3)) AND source.uncountable IS NOT NULL',
+                v_origin.view_prefix || 'auditorias_tiendas'
+            ) USING
+                CASE v_origin.source_generation
                     WHEN 'B' THEN 'auditoria_tiendas'
                     ELSE 'auditorias_tiendas'
                 END,
-                source.id,
-                source.uncountable
-            FROM kpi_engine.src_auditorias_tiendas AS source
-            CROSS JOIN kpi_engine.installation
-            WHERE
-                (p_everything OR source.id = ANY (p_auditoria_ids))
-                AND source.uncountable IS NOT NULL;
+                p_everything,
+                p_auditoria_ids;
+        END LOOP;
     END IF;
 END;
 $uncountable_in_source$;
