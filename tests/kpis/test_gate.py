@@ -234,11 +234,10 @@ def test_a_share_of_nulls_that_jumps_is_held(market: Database) -> None:
     assert market.rows(HELD) == []
 
 
-def delete_requests(database: Database, share: str, condition: str = "true") -> None:
+def delete_requests(database: Database, share: str) -> None:
     """Delete a share of the requests, and all that belongs to them."""
     database.execute(
-        "CREATE TABLE doomed AS SELECT id FROM solicitudes "
-        f"WHERE {condition} ORDER BY created_at, id "
+        "CREATE TABLE doomed AS SELECT id FROM solicitudes ORDER BY created_at, id "
         f"LIMIT (SELECT {share} * count(*) FROM solicitudes)",
         "DELETE FROM solicitudes WHERE id IN (SELECT id FROM doomed)",
         "DROP TABLE doomed",
@@ -505,9 +504,19 @@ def test_an_acceptance_ends_with_the_hold_that_it_accepts(market: Database) -> N
         result = running.execute("SELECT refresh_status FROM analytics.refresh_all_mv()").fetchall()
         assert set(result) == {("SUCCESS",)}
         market.execute(accept)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="that counts") as caught:
+        market.execute(
+            "SELECT analytics.withdraw_gate_acceptance(max(acceptance_id), 'too late') "
+            "FROM analytics.gate_acceptances"
+        )
+    assert str(caught.value.diag.message_hint).startswith("None counts now: ")
     market.execute(mass)
     assert set(refresh(market, "2026-12-20 13:00:00-05").values()) == {"ERROR"}
     market.execute(accept)
+    ((counting,),) = market.rows("SELECT max(acceptance_id) FROM analytics.gate_acceptances")
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="that counts") as caught:
+        market.execute("SELECT analytics.withdraw_gate_acceptance(0, 'no such one')")
+    assert caught.value.diag.message_hint == f"One of {counting}."
     assert set(refresh(market, "2026-12-20 14:00:00-05").values()) == {"SUCCESS"}
 
 

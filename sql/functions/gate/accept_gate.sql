@@ -35,7 +35,13 @@ BEGIN
                          'analytics.set_setting(''breaker_pct'', ''80'');';
     ELSIF coalesce(btrim(p_reason), '') = '' OR length(p_reason) > 1000 THEN
         RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
-            USING ERRCODE = 'invalid_parameter_value';
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', CASE
+                      WHEN length(p_reason) > 1000
+                          THEN format('%s characters', length(p_reason))
+                      ELSE coalesce(quote_literal(p_reason), 'NULL')
+                  END),
+                  HINT = 'Whoever looks later reads it in analytics.gate_acceptances.';
     END IF;
     v_accepted := kpi_engine.accept_holds(p_view_name, p_how, p_reason);
     IF v_accepted.acceptance_ids IS NULL THEN

@@ -20,22 +20,46 @@ AS $withdraw_gate_acceptance$
 BEGIN
     IF coalesce(btrim(p_reason), '') = '' OR length(p_reason) > 1000 THEN
         RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
-            USING ERRCODE = 'invalid_parameter_value';
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', CASE
+                      WHEN length(p_reason) > 1000
+                          THEN format('%s characters', length(p_reason))
+                      ELSE coalesce(quote_literal(p_reason), 'NULL')
+                  END),
+                  HINT = 'Whoever looks later reads it in analytics.gate_acceptances.';
     END IF;
-    UPDATE kpi_engine.gate_acceptances SET
+    UPDATE kpi_engine.gate_acceptances AS accepted SET
         withdrawn_at = clock_timestamp(),
         withdrawn_by = kpi_engine.requester(),
         withdrawn_reason = p_reason
     WHERE
-        gate_acceptances.acceptance_id = p_acceptance_id
-        AND (gate_acceptances.how = 'normal' OR gate_acceptances.used_by_run IS NULL)
-        AND gate_acceptances.withdrawn_at IS NULL;
+        accepted.acceptance_id = p_acceptance_id
+        AND EXISTS (
+            SELECT FROM kpi_engine.acceptances_that_count(accepted.view_name) AS counting
+            WHERE counting.acceptance_id = p_acceptance_id
+        );
     IF NOT FOUND THEN
         RAISE EXCEPTION 'p_acceptance_id must be an acceptance that counts'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('Got %s.', coalesce(p_acceptance_id::text, 'NULL')),
-                  HINT = 'SELECT * FROM analytics.gate_acceptances WHERE withdrawn_at IS NULL '
-                         'AND (how = ''normal'' OR used_by_run IS NULL);';
+                  HINT = coalesce(
+                      (
+                          SELECT format(
+                              'One of %s.',
+                              string_agg(
+                                  counting.acceptance_id::text, ', '
+                                  ORDER BY counting.acceptance_id
+                              )
+                          )
+                          FROM (
+                              SELECT DISTINCT gate_acceptances.view_name
+                              FROM kpi_engine.gate_acceptances
+                          ) AS known
+                          CROSS JOIN LATERAL
+                              kpi_engine.acceptances_that_count(known.view_name) AS counting
+                          HAVING count(*) > 0
+                      ),
+                      'None counts now: SELECT * FROM analytics.gate_acceptances;');
     END IF;
 END;
 $withdraw_gate_acceptance$;
@@ -43,7 +67,8 @@ $withdraw_gate_acceptance$;
 COMMENT ON FUNCTION analytics.withdraw_gate_acceptance(bigint, text) IS
 'Takes back an acceptance (acceptance_id of analytics.gate_acceptances): from the next refresh on '
 'it lets nothing pass. p_reason is kept with the caller''s name. What is published stays. Error: '
-'22023 if the acceptance is used, withdrawn or not there, or p_reason is missing.';
+'22023 if the acceptance is used, withdrawn or not there, if its hold has ended, or if p_reason '
+'is missing.';
 
 REVOKE ALL ON FUNCTION analytics.withdraw_gate_acceptance(bigint, text) FROM public;
 GRANT EXECUTE ON FUNCTION analytics.withdraw_gate_acceptance(bigint, text) TO analytics_operador;
