@@ -92,13 +92,10 @@ BEGIN
                 WHEN listed.words[1] IN ('conteo', 'COP') OR 'zero' = ANY (listed.words) THEN '0'
             END,
             coalesce(
-                listed.words[1] IN ('COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon')
+                listed.words[1] = ANY (kpi_engine.number_units())
                 AND NOT 'dimension' = ANY (listed.words)
                 AND NOT listed.is_key
-                AND listed.type_oid = ANY (
-                    ARRAY['smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision']
-                    ::regtype []
-                ),
+                AND listed.type_oid = ANY (kpi_engine.number_types()),
                 false
             ),
             coalesce('whole' = ANY (listed.words), false),

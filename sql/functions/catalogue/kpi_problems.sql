@@ -73,18 +73,18 @@ AS $kpi_problems$
         format(
             E'COMMENT ON COLUMN %s.%s IS\n''Solicitudes creadas / Requests created [conteo, up]\n'
             'es: Solicitudes que los clientes crearon.\nen: Requests created.'';\n'
-            'In the brackets: COP, segundos, dias, meses, pct, conteo, razon, fecha, instante or '
+            'In the brackets: %s, fecha, instante or '
             'texto; up, down or none; then, where it is so, dimension, city, null, zero, whole, or bands such as '
             'bands 50 over 70.',
-            the_view.name, the_columns.column_name
+            the_view.name, the_columns.column_name,
+            array_to_string(kpi_engine.number_units(), ', ')
         )
     FROM the_view
     CROSS JOIN the_columns
     WHERE
         the_columns.unit IS NULL
-        OR the_columns.unit NOT IN (
-            'COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon', 'fecha', 'instante',
-            'texto'
+        OR the_columns.unit <> ALL (
+            kpi_engine.number_units() || ARRAY['fecha', 'instante', 'texto']
         )
         OR EXISTS (
             SELECT FROM unnest(the_columns.words[3:]) AS word (text)
@@ -183,8 +183,8 @@ AS $kpi_problems$
         WHEN the_columns.unit = 'fecha' THEN ARRAY['date']
         WHEN the_columns.unit = 'instante' THEN ARRAY['timestamp with time zone']
         WHEN the_columns.unit = 'texto' THEN ARRAY['text', 'character varying', 'uuid', 'boolean']
-        WHEN the_columns.unit IN ('COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon')
-            THEN ARRAY['smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision']
+        WHEN the_columns.unit = ANY (kpi_engine.number_units())
+            THEN kpi_engine.number_types()::text[]
     END)
     UNION ALL
     SELECT

@@ -22,8 +22,7 @@ SET row_security = off
 AS $doctor_source$
 #variable_conflict use_column
 DECLARE
-    c_capture constant text := 'CALL analytics.apply_change_capture();  -- as the owner of the '
-        || 'operational tables, outside a transaction block';
+    c_capture constant text := kpi_engine.capture_call();
     v_is_on boolean;
     v_gap text;
     v_requests bigint;

@@ -11,8 +11,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $capture_cure$
 DECLARE
-    c_capture constant text := 'CALL analytics.apply_change_capture();  -- as the owner of the '
-        || 'operational tables, outside a transaction block';
+    c_capture constant text := kpi_engine.capture_call();
     c_in_words constant text := 'CALL analytics.apply_change_capture(); as the owner of the '
         || 'operational tables';
     v_without_triggers constant text := (

@@ -123,7 +123,7 @@ BEGIN
                 'last runs', views.view_name, round(extract(EPOCH FROM views.age) / 3600)),
             NULL
         FROM views
-        WHERE views.age > interval '26 hours'
+        WHERE kpi_engine.is_stale(views.last_success_at)
         UNION ALL
         SELECT
             'aging', 'degraded',
@@ -132,7 +132,7 @@ BEGIN
             -- When clocks go back, a day has 25 hours, and the refresh is running.
             interval '15 minutes'
         FROM views
-        WHERE views.age > interval '25 hours' AND views.age <= interval '26 hours'
+        WHERE views.age > interval '25 hours' AND NOT kpi_engine.is_stale(views.last_success_at)
         UNION ALL
         SELECT
             'refresh_failed', 'unhealthy',

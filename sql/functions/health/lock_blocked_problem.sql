@@ -9,7 +9,7 @@
 CREATE OR REPLACE FUNCTION analytics.lock_blocked_problem(
     p_wait interval DEFAULT interval '1 minute'
 )
-RETURNS TABLE (severity text, message text)
+RETURNS TABLE (severity text, message text, blocks_ticks boolean)
 LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
@@ -19,6 +19,7 @@ DECLARE
     v_holder record;
     v_blocker record;
 BEGIN
+    blocks_ticks := false;
     FOR v_holder IN
         SELECT holders.*, scheduler_state.lock_holder_since
         FROM analytics.lock_holders() AS holders
@@ -93,6 +94,7 @@ BEGIN
             LIMIT 1
         LOOP
             severity := 'unhealthy';
+            blocks_ticks := true;
             message := format(
                 'process %s (role %I, application %L) keeps ticks from beginning: '
                 'SELECT pg_terminate_backend(%s);',
@@ -106,6 +108,6 @@ $lock_blocked_problem$;
 COMMENT ON FUNCTION analytics.lock_blocked_problem(interval) IS
 'Severity and text of the problem lock_blocked: which session holds the refresh lock without '
 'refreshing, which lock a refresh has waited for longer than p_wait, which session keeps ticks '
-'from beginning. No row: no problem.';
+'from beginning (blocks_ticks). No row: no problem.';
 
 REVOKE ALL ON FUNCTION analytics.lock_blocked_problem(interval) FROM public;

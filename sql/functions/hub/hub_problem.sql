@@ -35,7 +35,7 @@ BEGIN
         WHERE
             hub_sites.state <> 'ok'
             OR hub_sites.behind IS NOT NULL
-            OR hub_sites.as_of < analytics.now() - interval '26 hours'
+            OR kpi_engine.is_stale(hub_sites.as_of)
     );
 END;
 $hub_problem$;

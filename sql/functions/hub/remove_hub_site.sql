@@ -14,17 +14,12 @@ DECLARE
 BEGIN
     PERFORM kpi_engine.hold_refresh_lock();
     FOR v_table IN
-        SELECT
-            derived_tables.table_name,
-            entity.key AS entity
-        FROM kpi_engine.derived_tables
-        CROSS JOIN LATERAL jsonb_each_text(derived_tables.entities) AS entity
-        WHERE derived_tables.upkeep = 'key' AND entity.value = derived_tables.key_columns[1]
+        SELECT mirrored.mirror, mirrored.entity FROM kpi_engine.mirrored_tables() AS mirrored
     LOOP
         EXECUTE format(
-            'WITH gone AS (DELETE FROM kpi_engine.%I AS known WHERE known.site = $1 RETURNING known.id)
+            'WITH gone AS (DELETE FROM kpi_engine.%s AS known WHERE known.site = $1 RETURNING known.id)
              INSERT INTO kpi_engine.change_log (entity, key) SELECT $2, gone.id FROM gone',
-            'hub_' || v_table.table_name
+            v_table.mirror
         ) USING p_site, v_table.entity;
     END LOOP;
     DELETE FROM kpi_engine.hub_sites WHERE hub_sites.site = p_site;

@@ -45,10 +45,7 @@ BEGIN
             ) AS run
         ) AS last_ones
         WHERE last_ones.is_failed;
-        RETURN v_run.finished_at
-            + analytics.setting('refresh_retry_minutes')::integer
-            * least(2.0 ^ (v_failures - 1), 1000000)
-            * interval '1 minute';
+        RETURN v_run.finished_at + kpi_engine.refresh_retry_wait(v_failures);
     ELSIF v_run.mode = 'full' THEN
         RETURN v_run.finished_at + 9 * v_run.refresh_time_ms * interval '1 millisecond';
     END IF;

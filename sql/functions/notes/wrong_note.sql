@@ -29,9 +29,7 @@ BEGIN
         WHERE has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
     ) THEN
         RETURN QUERY
-            SELECT 'view', p_view_name, 'left out, or one of ' || string_agg(kpi.view_name, ', ')
-            FROM kpi_engine.kpi_views() AS kpi
-            WHERE has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT');
+            SELECT 'view', p_view_name, 'left out, or one of ' || kpi_engine.readable_kpi_views();
     END IF;
 END;
 $wrong_note$;

@@ -42,7 +42,7 @@ BEGIN
         SELECT kpi.column_name
         FROM kpi_engine.kpi_columns(format('analytics.%I', p_view_name)::regclass) AS kpi
         WHERE
-            kpi.unit IN ('COP', 'segundos', 'dias', 'meses', 'pct', 'conteo', 'razon')
+            kpi.unit = ANY (kpi_engine.number_units())
             AND kpi.column_name <> ALL (p_key)
     );
 

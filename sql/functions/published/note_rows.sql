@@ -65,10 +65,7 @@ BEGIN
             pg_attribute.attname,
             pg_attribute.attnum,
             CASE
-                WHEN pg_attribute.atttypid IN (
-                    'int2'::regtype, 'int4'::regtype, 'int8'::regtype,
-                    'numeric'::regtype, 'float4'::regtype, 'float8'::regtype
-                ) THEN 'number'
+                WHEN pg_attribute.atttypid = ANY (kpi_engine.number_types()) THEN 'number'
                 WHEN pg_attribute.atttypid = 'bool'::regtype THEN 'boolean'
                 WHEN pg_attribute.atttypid IN (
                     'text'::regtype, 'varchar'::regtype, 'uuid'::regtype, 'date'::regtype

@@ -41,29 +41,20 @@ DECLARE
     v_view record;
     v_outlook record;
     v_requests bigint;
-    v_advisor_keys bigint;
+    v_other_keys bigint;
 BEGIN
     PERFORM kpi_engine.require_source();
-    SELECT coalesce(jsonb_object_agg(waiting.entity, waiting.keys), '{}') INTO v_waiting
-    FROM (
-        SELECT keys.entity, count(*) AS keys
-        FROM (
-            SELECT change_log.entity, change_log.key FROM kpi_engine.change_log
-            WHERE change_log.entity NOT IN ('solicitud', 'oferta', 'everything')
-            UNION
-            SELECT pending_changes.entity, pending_changes.key FROM kpi_engine.pending_changes
-            WHERE
-                pending_changes.entity NOT IN ('solicitud', 'everything')
-                AND NOT pending_changes.is_applied
-        ) AS keys
-        GROUP BY keys.entity
-    ) AS waiting;
-    SELECT count(*) INTO v_requests FROM kpi_engine.waiting_requests();
-    SELECT coalesce(sum(waiting.value::bigint), 0) INTO v_advisor_keys
-    FROM jsonb_each_text(v_waiting) AS waiting;
+    SELECT
+        coalesce(sum(cardinality(waiting.keys)) FILTER (WHERE waiting.entity = 'solicitud'), 0),
+        coalesce(sum(cardinality(waiting.keys)) FILTER (WHERE waiting.entity <> 'solicitud'), 0),
+        jsonb_object_agg(waiting.entity, cardinality(waiting.keys)) FILTER (
+            WHERE waiting.entity <> 'solicitud'
+        )
+    INTO v_requests, v_other_keys, v_waiting
+    FROM unnest(kpi_engine.waiting_changes()) AS waiting;
 
     mode_reason := kpi_engine.next_rebuild_reason();
-    changed_keys := v_requests + v_advisor_keys;
+    changed_keys := v_requests + v_other_keys;
     requests_to_recompute := v_requests;
     mode := 'incremental';
     IF mode_reason IS NOT NULL THEN
@@ -129,7 +120,7 @@ BEGIN
                     THEN format('%s requests changed', v_requests)
                 WHEN NOT v_view.derived_tables <@ v_request_tables THEN
                     CASE
-                        WHEN v_advisor_keys > 0
+                        WHEN v_other_keys > 0
                             THEN format('changed since: %s', v_waiting)
                         WHEN v_new_day THEN 'the windows move to another local day'
                     END

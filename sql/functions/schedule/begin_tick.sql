@@ -32,7 +32,7 @@ EXCEPTION WHEN lock_not_available THEN
     IF NOT kpi_engine.scheduler_is_running() THEN
         SELECT problem.message INTO v_message
         FROM analytics.lock_blocked_problem() AS problem
-        WHERE problem.message LIKE '%keeps ticks from beginning%';
+        WHERE problem.blocks_ticks;
         RAISE EXCEPTION 'no tick can begin, and none did for 3 minutes%',
             coalesce(': ' || v_message, '')
             USING ERRCODE = 'lock_not_available',

@@ -23,10 +23,7 @@ BEGIN
     -- PL/pgSQL keeps the plan: each tick calls this.
     UPDATE kpi_engine.refresh_jobs SET
         state = 'QUEUED',
-        run_after = refresh_jobs.finished_at
-        + analytics.setting('refresh_retry_minutes')::integer
-        * least(2.0 ^ (refresh_jobs.attempts - 1), 1000000)
-        * interval '1 minute'
+        run_after = refresh_jobs.finished_at + kpi_engine.refresh_retry_wait(refresh_jobs.attempts)
     WHERE
         refresh_jobs.slot_at = (
             SELECT max(latest.slot_at)

@@ -99,7 +99,7 @@ AS $setting_problem$
         WHEN p_name = 'closing_days' THEN
             CASE WHEN p_value !~ '^([0-9]|[1-9][0-9]|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
             THEN 'Take a whole number from 0 to 366.' END
-        WHEN p_name IN ('gate_closed_pct', 'hub_timeout_seconds') THEN
+        WHEN p_name IN ('gate_closed_pct', 'hub_timeout_seconds', 'alert_expiry_hours') THEN
             CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
             THEN 'Take a whole number from 1 to 100000.' END
         WHEN p_name = 'breaker_pct' THEN
@@ -124,9 +124,6 @@ AS $setting_problem$
                             WHERE kpi.key_columns = ARRAY[kpi.time_column]
                         ) || '.'
             END
-        WHEN p_name = 'alert_expiry_hours' THEN
-            CASE WHEN p_value !~ '^([1-9][0-9]{0,4}|100000)$'
-            THEN 'Take a whole number from 1 to 100000.' END
         WHEN p_name = 'usage_advice_days' THEN
             CASE WHEN p_value !~ '^([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])$'
             THEN 'Take a whole number from 1 to 366.' END

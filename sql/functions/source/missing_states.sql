@@ -12,19 +12,7 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $missing_states$
     SELECT string_agg(needed.label, ', ' ORDER BY needed.label)
-    FROM (VALUES
-        ('asesores', 'AB', 'ACTIVO'),
-        ('ofertas', 'AB', 'ENVIADA'),
-        ('ofertas', 'AB', 'GANADORA'),
-        ('ofertas', 'AB', 'ACEPTADA'),
-        ('solicitudes', 'AB', 'ABIERTA'),
-        ('solicitudes', 'AB', 'CERRADA_SIN_OFERTAS'),
-        ('solicitudes', 'A', 'OFERTAS_ACEPTADAS'),
-        ('solicitudes', 'A', 'OFERTAS_RECHAZADAS'),
-        ('solicitudes', 'B', 'ACEPTADA'),
-        ('solicitudes', 'B', 'RECHAZADA'),
-        ('solicitudes', 'B', 'EXPIRADA')
-    ) AS needed (table_name, generations, label)
+    FROM kpi_engine.counted_states() AS needed
     WHERE
         p_column_name = 'estado'
         AND needed.table_name = p_table_name

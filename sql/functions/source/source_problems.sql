@@ -186,7 +186,9 @@ BEGIN
         INNER JOIN pg_enum ON pg_enum.oid = label.number
         WHERE
             label.label <> label.known_label
-            AND label.known_label = ANY (kpi_engine.counted_states())
+            AND label.known_label IN (
+                SELECT counted.label FROM kpi_engine.counted_states() AS counted
+            )
         UNION ALL
         SELECT
             'source_moved', false, source.view_name,

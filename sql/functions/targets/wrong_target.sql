@@ -20,10 +20,7 @@ BEGIN
     FROM kpi_engine.kpi_views(coalesce(p_view_name, '')) AS kpi
     WHERE has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT');
     IF NOT FOUND THEN
-        RETURN QUERY
-            SELECT 'view', p_view_name, 'one of ' || string_agg(kpi.view_name, ', ')
-            FROM kpi_engine.kpi_views() AS kpi
-            WHERE has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT');
+        RETURN QUERY SELECT 'view', p_view_name, 'one of ' || kpi_engine.readable_kpi_views();
         RETURN;
     END IF;
     SELECT kpi.* INTO v_column
