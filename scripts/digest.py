@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="preview")
     preview = commands.add_parser("preview", help="show a digest, and send nothing")
-    preview.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    preview.add_database_url()
     preview.add_argument("--frequency", required=True, choices=("daily", "weekly", "monthly"))
     preview.add_argument("--language", default="es", choices=("es", "en"), help="default: es")
     preview.add_argument("--cities", help="such as Bogotá,Cali; default: the whole country")

@@ -1348,7 +1348,11 @@ def print_status(url: str, directory: Path = SQL_DIRECTORY) -> int:
             "(SELECT max(applied_at) FROM kpi_engine.migration_ledger) FROM kpi_engine.installation"
         ).fetchone()
         if row is None:
-            raise UserError("kpi_engine.installation has lost its row")
+            raise UserError(
+                "kpi_engine.installation has lost its row",
+                "Restore the database from a backup. Or take all away and install anew, which "
+                "loses the history of the KPIs: make uninstall; make migrate",
+            )
         print(f"database      {prerequisites.database_name(connection)}")
         print(f"version       {row[1]} ({row[2]} files, the last at {row[3]:%Y-%m-%d %H:%M:%S %Z})")
         if [schema for schema, _ in sources] == [ENGINE_SCHEMA]:
@@ -1389,7 +1393,7 @@ def main(arguments: list[str] | None = None) -> int:
         default="apply",
         help="apply (default), or status: what is applied and what is pending",
     )
-    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_database_url()
     parser.add_argument(
         "--source-schema",
         default=os.environ.get("SOURCE_SCHEMA") or None,

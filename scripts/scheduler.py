@@ -110,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Exit codes: 0 stopped by SIGTERM or SIGINT (--once: both calls went well), "
         "1 something failed, 2 wrong usage.",
     )
-    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_database_url()
     parser.add_argument(
         "--interval", type=float, default=60, help="seconds between calls; default: 60"
     )

@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         "what changed, and builds the missing ones without blocking writers.",
         epilog="Exit codes: 0 all are there, 1 failed, 2 wrong usage, 3 --list: some are missing.",
     )
-    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_database_url()
     parser.add_argument("--list", action="store_true", help="only list them")
     options = parser.parse_args(arguments)
     set_up_logging()

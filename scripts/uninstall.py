@@ -365,7 +365,9 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
         for schema in (SCHEMA, ENGINE_SCHEMA):
             if scalar(connection, "SELECT true FROM pg_namespace WHERE nspname = %s", schema):
                 raise UserError(
-                    f"schema {schema} belongs to somebody else by now; nothing was changed"
+                    f"schema {schema} belongs to somebody else by now; nothing was changed",
+                    "If it is still that of this package, run this as a superuser, then make "
+                    f"uninstall:\n    ALTER SCHEMA {schema} OWNER TO {OWNER};",
                 )
         done.append(f"schemas {', '.join(SCHEMAS)}, all rights of their roles")
         kept = drop_roles(connection)
@@ -395,7 +397,7 @@ def main(arguments: list[str] | None = None) -> int:
         "rights, and the roles that no other database uses. Touches no source table.",
         epilog="Exit codes: 0 removed or not there, 1 failed with nothing changed, 2 wrong usage.",
     )
-    parser.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+    parser.add_database_url()
     parser.add_argument("--dry-run", action="store_true", help="do it and roll back")
     options = parser.parse_args(arguments)
     set_up_logging()

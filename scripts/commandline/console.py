@@ -216,6 +216,10 @@ class Parser(argparse.ArgumentParser):
         self.given = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
+    def add_database_url(self) -> None:
+        """Declare --database-url, which database_url() takes."""
+        self.add_argument("--database-url", help="connection string; default: DATABASE_URL")
+
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print as it does, but let run_tool() know that nobody reads."""
         if message:

@@ -7,6 +7,7 @@ import heapq
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from commandline.console import UserError
@@ -166,10 +167,12 @@ def load_migrations(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
                 version=int(match[1]),
             )
         )
-    versions = [migration.version for migration in migrations]
-    for version in versions:
-        if versions.count(version) > 1:
-            raise UserError(f"two files in {directory / 'migrations'} have number {version:04d}")
+    for one, other in pairwise(migrations):
+        if one.version == other.version:
+            raise UserError(
+                f"{directory / one.file} and {directory / other.file} have the same number",
+                "Give the one that was not released the next free number.",
+            )
     return migrations
 
 

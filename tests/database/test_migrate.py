@@ -20,7 +20,7 @@ import uninstall as uninstall_module
 from commandline.console import UserError
 from conftest import KPI_VIEWS, Database, Server
 from database.prerequisites import ROLES, path_elements
-from database.sql_files import SQL_DIRECTORY, dependency_order, load_objects
+from database.sql_files import SQL_DIRECTORY, dependency_order, load_migrations, load_objects
 from development.demo_source import load_source_schema
 from doctor import diagnose
 from marketplace import load_schema_b
@@ -171,6 +171,13 @@ def test_database_that_is_newer_than_the_files_is_refused(source: Database, sql_
     newer.unlink()
     with pytest.raises(UserError, match="0999_newer"):
         migrate(source.url, directory=sql_copy)
+
+
+def test_two_migrations_with_one_number_are_refused_by_name(sql_copy: Path) -> None:
+    (sql_copy / "migrations" / "0002_again.sql").write_text("SELECT 1;\n")
+    with pytest.raises(UserError, match=r"/0002_again\.sql and .*/0002_\w+\.sql have") as refused:
+        load_migrations(sql_copy)
+    assert "the next free number" in refused.value.hint
 
 
 def test_migration_numbered_before_an_applied_one_is_refused(

@@ -26,7 +26,9 @@ BEGIN
     IF v_publication.run_id IS NULL THEN
         RAISE EXCEPTION 'the history of view % does not reach back to %', p_view_name, v_at
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = kpi_engine.history_around(p_view_name, v_at);
+                  DETAIL = kpi_engine.history_around(p_view_name, v_at),
+                  HINT = 'Take a later p_at. The setting publication_history says how long the '
+                         'history of each view is kept.';
     END IF;
     RETURN QUERY
         SELECT * FROM kpi_engine.rows_as_reported(p_view_name, v_publication.run_id);

@@ -25,7 +25,9 @@ BEGIN
         kpi_engine.api_caller(), format('analytics.%I', p_view_name), 'SELECT'
     ) THEN
         RAISE EXCEPTION 'permission denied for materialized view %', p_view_name
-            USING ERRCODE = 'insufficient_privilege';
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = format('GRANT SELECT ON analytics.%I TO %I;', p_view_name,
+                                kpi_engine.api_caller());
     END IF;
 END;
 $require_readable_view$;

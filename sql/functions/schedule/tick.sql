@@ -64,7 +64,9 @@ BEGIN
         COMMIT;
         RAISE EXCEPTION 'kpi_engine.%() failed: %', v_failed_step, v_message
             USING ERRCODE = v_sqlstate,
-                  DETAIL = 'The other steps of this tick are done.';
+                  DETAIL = 'The other steps of this tick are done.',
+                  HINT = 'The next tick tries again. SELECT * FROM analytics.health_problems(); says '
+                         'what else is wrong.';
     END IF;
 END;
 $tick$;
