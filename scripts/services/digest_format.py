@@ -10,6 +10,8 @@ from services.digest_texts import text
 
 DASH = "—"
 DAY, HOUR, MINUTE = 86400, 3600, 60
+# A target has no more decimals.
+MOST_DIGITS = 6
 Figure = Decimal | int
 
 
@@ -51,16 +53,18 @@ def digits_needed(value: Figure, language: str) -> str:
 
 
 def plural(word: str, value: Figure, language: str) -> str:
-    """Return the word for one or for many."""
-    return text(language, f"{word}.{'one' if value == 1 else 'many'}")
+    """Return the word for one or for many, by what digits_needed() shows."""
+    is_one = digits_needed(value, language) == "1"
+    return text(language, f"{word}.{'one' if is_one else 'many'}")
 
 
-def duration(seconds: Figure, language: str) -> str:
-    """Return a duration in its two largest units: 3 h 12 min, 2 días 4 h."""
-    whole = int(abs(Decimal(seconds)).quantize(Decimal(1), ROUND_HALF_UP))
-    days, rest = divmod(whole, DAY)
-    hours, rest = divmod(rest, HOUR)
-    minutes, rest = divmod(rest, MINUTE)
+def spelled(seconds: Figure, step: Decimal, language: str) -> str:
+    """Return a duration in all its units that are not 0, rounded to a step of seconds."""
+    steps = (abs(Decimal(seconds)) / step).quantize(Decimal(1), ROUND_HALF_UP)
+    days, rest = divmod(steps * step, Decimal(DAY))
+    hours, rest = divmod(rest, Decimal(HOUR))
+    minutes, rest = divmod(rest, Decimal(MINUTE))
+    digits = max(0, -int(step.as_tuple().exponent))
     parts = []
     if days:
         parts.append(f"{number(days, language)} {plural('day', days, language)}")
@@ -68,9 +72,49 @@ def duration(seconds: Figure, language: str) -> str:
         parts.append(f"{hours} h")
     if minutes:
         parts.append(f"{minutes} min")
-    if not days and not hours and (rest or not minutes):
-        parts.append(f"{rest} s")
-    return ("−" if seconds < 0 and whole else "") + " ".join(parts[:2])
+    if rest or not parts:
+        parts.append(f"{number(rest, language, digits)} s")
+    return ("−" if seconds < 0 and steps else "") + " ".join(parts)
+
+
+def duration(seconds: Figure, language: str) -> str:
+    """Return a duration in its two largest units, rounded: 3 h 12 min, 2 días 4 h."""
+    size = abs(Decimal(seconds))
+    step = HOUR if size >= DAY else MINUTE if size >= HOUR else 1
+    return spelled(seconds, Decimal(step), language)
+
+
+def exact(value: Figure, unit: str, language: str, digits: int) -> str:
+    """Return a value in its unit with so many decimals; a duration in all its units."""
+    shown = number(value, language, digits)
+    match unit:
+        case "COP":
+            return f"−$ {shown[1:]}" if shown.startswith("−") else f"$ {shown}"
+        case "segundos":
+            return spelled(value, Decimal(1).scaleb(-digits), language)
+        case "pct":
+            return f"{shown} %"
+        case "dias":
+            return f"{shown} {text(language, 'day.many')}"
+        case "meses":
+            return f"{shown} {text(language, 'month.many')}"
+        case _:
+            return shown
+
+
+def pair(one: Figure | None, other: Figure | None, unit: str, language: str) -> tuple[str, str]:
+    """Return two values beside each other.
+
+    If they differ and would read the same, both have more detail.
+    """
+    shown = (figure(one, unit, language), figure(other, unit, language))
+    if one is None or other is None:
+        return shown
+    for digits in range(0 if unit == "segundos" else 2, MOST_DIGITS + 1):
+        if one == other or shown[0] != shown[1]:
+            break
+        shown = (exact(one, unit, language, digits), exact(other, unit, language, digits))
+    return shown
 
 
 def day(value: date, language: str) -> str:

@@ -187,17 +187,14 @@ def _change(figure: dict[str, Any], section: dict[str, Any], by: str, language: 
             ),
             "",
         )
-    than = text(language, "same_days" if section["is_incomplete"] else "whole", period=named)
+    whole = "whole.week" if section["grain"] == "week" else "whole"
+    than = text(language, "same_days" if section["is_incomplete"] else whole, period=named)
     change = form.change(percent, language)
-    if change.startswith("="):
-        verdict, word = "", text(language, "same")
-    elif figure["better"] == "none":
-        verdict = word = ""
-    else:
-        verdict = "better" if (percent > 0) == (figure["better"] == "up") else "worse"
-        word = text(language, verdict)
-    key = "change" if word else "change.plain"
-    return Change(text(language, key, change=change, word=word, than=than), verdict)
+    if change.startswith("=") or figure["better"] == "none":
+        return Change(text(language, "change.plain", change=change, than=than), "")
+    verdict = "better" if (percent > 0) == (figure["better"] == "up") else "worse"
+    word = text(language, verdict)
+    return Change(text(language, "change", change=change, word=word, than=than), verdict)
 
 
 def _targets(contents: dict[str, Any], language: str) -> list[str]:
@@ -207,13 +204,14 @@ def _targets(contents: dict[str, Any], language: str) -> list[str]:
         named = form.period(first_day, section["grain"], language)
         for target in section["targets"] or []:
             key = {True: "missed", False: "met", None: "open"}[target["is_missed"]]
+            value, wanted = form.pair(target["value"], target["target"], target["unit"], language)
             lines.append(
                 text(
                     language,
                     f"target.{key}",
                     label=f"{label(language, target)}, {named}",
-                    value=form.figure(target["value"], target["unit"], language),
-                    target=form.figure(target["target"], target["unit"], language),
+                    value=value,
+                    target=wanted,
                 )
             )
     return lines

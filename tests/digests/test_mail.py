@@ -140,6 +140,11 @@ def test_each_column_has_words_in_both_languages(filled: Database) -> None:
         (Decimal("11520.40"), "segundos", "3 h 12 min", "3 h 12 min"),
         (Decimal(187200), "segundos", "2 días 4 h", "2 days 4 h"),
         (Decimal(86400), "segundos", "1 día", "1 day"),
+        (Decimal(117960), "segundos", "1 día 9 h", "1 day 9 h"),
+        (Decimal(86380), "segundos", "1 día", "1 day"),
+        (Decimal("86369.9"), "segundos", "23 h 59 min", "23 h 59 min"),
+        (Decimal(172799), "segundos", "2 días", "2 days"),
+        (Decimal("3599.5"), "segundos", "1 h", "1 h"),
         (Decimal("-59.6"), "segundos", "−1 min", "−1 min"),
         (Decimal("0.4"), "segundos", "0 s", "0 s"),
         (Decimal("36.24"), "dias", "36,2 días", "36.2 days"),
@@ -187,18 +192,83 @@ def test_the_subject_says_the_period_and_the_requests() -> None:
 def test_a_difference_has_its_direction_in_words() -> None:
     [card] = page().blocks[0].cards
     assert [change.words for change in card.changes] == [
-        "▲ 10,0 % mejor que 25 nov 2026",
+        "▲ 10,0 %: mejor frente a 25 nov 2026",
         "26 nov 2025: — (sin dato)",
     ]
     [card] = page("en", better="down").blocks[0].cards
     assert (card.changes[0].words, card.changes[0].verdict) == (
-        "▲ 10.0 % worse than 25 Nov 2026",
+        "▲ 10.0 %: worse compared with 25 Nov 2026",
         "worse",
     )
     [card] = page(better="none").blocks[0].cards
-    assert (card.changes[0].words, card.changes[0].verdict) == ("▲ 10,0 % que 25 nov 2026", "")
+    assert (card.changes[0].words, card.changes[0].verdict) == (
+        "▲ 10,0 % frente a 25 nov 2026",
+        "",
+    )
     [card] = page(previous_pct=Decimal("0.04")).blocks[0].cards
-    assert card.changes[0].words == "= 0,0 % igual que 25 nov 2026"
+    assert card.changes[0].words == "= 0,0 % frente a 25 nov 2026"
+    [card] = page("en", previous_pct=Decimal("0.04")).blocks[0].cards
+    assert card.changes[0].words == "= 0.0 % compared with 25 Nov 2026"
+
+
+@pytest.mark.parametrize(
+    ("language", "grain", "is_incomplete", "words"),
+    [
+        ("es", "week", False, "▲ 10,0 %: mejor frente a la semana del 16 nov 2026"),
+        ("en", "week", False, "▲ 10.0 %: better compared with the week of 16 Nov 2026"),
+        ("es", "month", True, "▲ 10,0 %: mejor frente a los mismos días de oct 2026"),
+        ("en", "month", True, "▲ 10.0 %: better compared with the same days of Oct 2026"),
+    ],
+)
+def test_a_difference_names_the_earlier_period(
+    language: str, grain: str, is_incomplete: bool, words: str
+) -> None:
+    answer = copy.deepcopy(CONTENTS)
+    first_day = "2026-11-23" if grain == "week" else "2026-11-01"
+    answer["sections"][0] |= {"grain": grain, "period": first_day, "is_incomplete": is_incomplete}
+    [card] = page_of(answer, language).blocks[0].cards
+    assert card.changes[0].words == words
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "target", "spanish"),
+    [
+        ("pct", "58.79", "58.80", "58,79 %, no cumple la meta de 58,80 %"),
+        ("pct", "58.7999", "58.80", "58,7999 %, no cumple la meta de 58,8000 %"),
+        ("pct", "58.80", "58.8", "58,8 %, no cumple la meta de 58,8 %"),
+        ("pct", "57", "58.80", "57,0 %, no cumple la meta de 58,8 %"),
+        (
+            "segundos",
+            "117000",
+            "117120.5",
+            "1 día 8 h 30 min, no cumple la meta de 1 día 8 h 32 min 1 s",
+        ),
+        ("segundos", "90.4", "90.2", "1 min 30,4 s, no cumple la meta de 1 min 30,2 s"),
+        ("COP", "100.4", "100.2", "$ 100,40, no cumple la meta de $ 100,20"),
+        ("razon", "2.331", "2.334", "2,331, no cumple la meta de 2,334"),
+        ("dias", "1.04", "1", "1,04 días, no cumple la meta de 1,00 días"),
+        ("conteo", "41", "42", "41, no cumple la meta de 42"),
+    ],
+)
+def test_a_verdict_shows_figures_that_differ(
+    unit: str, value: str, target: str, spanish: str
+) -> None:
+    answer = copy.deepcopy(CONTENTS)
+    answer["sections"][0]["targets"] = [
+        {
+            "column": "x",
+            "label_es": "Cifra",
+            "unit": unit,
+            "value": Decimal(value),
+            "target": Decimal(target),
+            "is_missed": True,
+        }
+    ]
+    [targets] = [one for one in page_of(answer, "es").lists if one.title == "Metas"]
+    assert targets.lines == [f"✕ Cifra, 26 nov 2026: {spanish}"]
+    assert "Cifra, 26 Nov 2026" in " ".join(
+        line for one in page_of(answer, "en").lists for line in one.lines
+    )
 
 
 @pytest.mark.parametrize(
