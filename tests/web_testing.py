@@ -70,17 +70,24 @@ def rounded(value: object, digits: int) -> str:
 
 
 def duration(seconds: object) -> str:
-    """Return a time by its two largest units."""
-    whole = int(Decimal(str(seconds)).quantize(Decimal(1), ROUND_HALF_UP))
-    if whole < 0:
-        return f"−{duration(-whole)}"
-    minutes, rest = divmod(whole, 60)
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    parts = [(days, "día" if days == 1 else "días"), (hours, "h"), (minutes, "min")]
-    words = [f"{rounded(count, 0)} {unit}" for count, unit in parts if count]
-    if not days and not hours and (rest or not minutes):
-        words.append(f"{rest} s")
-    return " ".join(words[:2])
+    """Return a time by its two largest units, rounded to the smaller one."""
+    exact = Decimal(str(seconds))
+    if exact < 0:
+        return f"−{duration(-exact)}"
+    smallest = "h" if exact >= 86400 else "min" if exact >= 3600 else "s"
+    return whole_duration(exact, smallest)
+
+
+def whole_duration(seconds: Decimal, smallest: str = "s") -> str:
+    """Return a time in all units from days to the smallest one, to which it is rounded."""
+    sizes = {"día": 86400, "h": 3600, "min": 60, "s": 1}
+    left = int((seconds / sizes[smallest]).quantize(Decimal(1), ROUND_HALF_UP)) * sizes[smallest]
+    words = []
+    for unit, size in sizes.items():
+        count, left = divmod(left, size)
+        if count:
+            words.append(f"{rounded(count, 0)} {'días' if unit == 'día' and count > 1 else unit}")
+    return " ".join(words) or "0 s"
 
 
 def shown(value: object, unit: str) -> str:
@@ -102,6 +109,19 @@ def shown(value: object, unit: str) -> str:
         day = date.fromisoformat(str(value))
         return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
     return rounded(value, 0) if unit == "conteo" else str(value)
+
+
+def shown_pair(one: object, other: object, unit: str) -> list[str]:
+    """Return two values beside each other: with more detail if they would read the same."""
+    both = [one, other]
+    words = [shown(value, unit) for value in both]
+    if None in both or one == other or words[0] != words[1]:
+        return words
+    if unit == "segundos":
+        return [whole_duration(Decimal(str(value))) for value in both]
+    if unit == "pct":
+        return [f"{rounded(value, 2)} %" for value in both]
+    return [f"$ {rounded(value, 2)}" for value in both] if unit == "COP" else words
 
 
 def shown_short(value: object, unit: str) -> str:

@@ -25,6 +25,7 @@ from web_testing import (
     plain,
     rounded,
     shown,
+    shown_pair,
     shown_short,
     without_tag,
 )
@@ -105,15 +106,16 @@ def test_resumen_shows_six_numbers_with_their_differences(
         for row, kind in ((now, "previous"), (year, "year")):
             percent = row[f"{name}_dif_pct"]
             delta = visit.text(f"{card} [data-compare={kind}]")
+            before, unit = row[f"{name}_anterior"], columns[name]["unit"]
             if percent is None:
-                assert delta.startswith("Sin comparación")
+                assert re.match(r"los mismos días de \w+ \d+: ", delta)
+                known = shown_short(before, unit) if before is not None else "— (sin dato)"
+                assert delta.endswith(f": {known}")
                 continue
             assert visit.text(f"{card} [data-compare={kind}] b") == arrow(percent)
             better = columns[name]["better"] == ("up" if percent > 0 else "down")
-            if round(percent * 10):
-                assert f" {'mejor' if better else 'peor'} " in f" {delta} "
-            assert "que los mismos días de " in delta
-            before, unit = row[f"{name}_anterior"], columns[name]["unit"]
+            word = f"{'mejor' if better else 'peor'} " if round(percent * 10) else ""
+            assert f" {word}frente a los mismos días de " in delta
             assert delta.endswith(f"({shown_short(before, unit)})")
     better = sum(
         columns[name]["better"] == ("up" if year[f"{name}_dif_pct"] > 0 else "down")
@@ -224,10 +226,7 @@ def test_resumen_lists_what_changed_in_closed_periods(visit: Visit, shop: Api) -
     page.click("#restated summary")
     columns = catalogue(shop)
     assert [row[3:] for row in visit.table("restated-list")] == [
-        [
-            shown(row[at], columns[row["view"]][row["column"]]["unit"])
-            for at in ("reported", "current")
-        ]
+        shown_pair(row["reported"], row["current"], columns[row["view"]][row["column"]]["unit"])
         for row in listed
     ]
 
@@ -269,7 +268,9 @@ def test_a_figure_that_changed_again_is_listed_once_with_what_it_is_now(
     visit.go("finanzas")
     visit.go()
     assert same not in visit.text("#trust")
-    assert "De los últimos 100 cambios." in visit.text("#trust")
+    assert (
+        "✓ Las cifras que cambiaron son otra vez las publicadas. De los últimos 100 cambios."
+    ) in visit.text("#trust")
     del answer[50:]
 
     # Where nothing is kept, nothing is promised.
@@ -286,6 +287,66 @@ def test_a_figure_that_changed_again_is_listed_once_with_what_it_is_now(
     visit.go("finanzas")
     visit.go()
     assert same not in visit.text("#trust")
+
+
+def test_what_was_published_and_what_is_now_never_read_alike(visit: Visit) -> None:
+    def change(column: str, reported: float, current: float) -> Row:
+        return {
+            "view": MONTHLY,
+            "period": "2026-04-01",
+            "column": column,
+            "key": {"mes": "2026-04-01"},
+            "reported": reported,
+            "current": current,
+        }
+
+    answer = [
+        change("tiempo_promedio_cierre_seg", 117000, 117120.4),
+        change("tasa_aceptacion_pct", 58.79, 58.8),
+        change("volumen_transaccional_total", 1000000.4, 1000000.2),
+        change("ofertas_promedio_por_solicitud", 2.331, 2.334),
+        change("asesores_activos", 41, 42),
+    ]
+    visit.page.route("**/restatements*", lambda route: route.fulfill(json=answer))
+    visit.go()
+    visit.page.click("#restated summary")
+    assert [row[3:] for row in visit.table("restated-list")] == [
+        ["1 día 8 h 30 min", "1 día 8 h 32 min"],
+        ["58,79 %", "58,80 %"],
+        ["$ 1.000.000,40", "$ 1.000.000,20"],
+        ["2,331", "2,334"],
+        ["41", "42"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (117960, "1 día 9 h"),
+        (86380, "1 día"),
+        (86369, "23 h 59 min"),
+        (172799, "2 días"),
+        (3599.5, "1 h"),
+        (11520.4, "3 h 12 min"),
+        (59.4, "59 s"),
+        (0, "0 s"),
+    ],
+)
+@pytest.mark.takes_turns(2)
+def test_a_time_is_rounded_to_its_smaller_unit(visit: Visit, seconds: float, words: str) -> None:
+    visit.go()
+    assert (
+        visit.page.evaluate(
+            """async (seconds) => {
+            const script = document.querySelector("script[type=module]").src;
+            const format = await import(new URL("format.js", script).href);
+            return format.duration(seconds);
+        }""",
+            seconds,
+        )
+        == words
+    )
+    assert shown(seconds, "segundos") == words
 
 
 @pytest.mark.parametrize(("status", "shows"), [(500, True), (504, True), (404, False)])
@@ -518,7 +579,7 @@ def test_a_number_that_is_rounded_to_zero_has_no_sign(visit: Visit) -> None:
     assert [plain(text) for text in texts] == ["0,0 %", "0,0 %", "-0,1 %", "-1,0 %"]
 
 
-@pytest.mark.parametrize(("percent", "words"), [(-0.05, "peor"), (0.05, "mejor"), (-0.04, "")])
+@pytest.mark.parametrize(("percent", "words"), [(-0.05, ": peor"), (0.05, ": mejor"), (-0.04, "")])
 def test_a_difference_that_is_shown_is_better_or_worse(
     visit: Visit, percent: float, words: str
 ) -> None:
@@ -530,7 +591,7 @@ def test_a_difference_that_is_shown_is_better_or_worse(
     visit.page.route("**/kpis/mv_metricas_mensuales?*compare=previous*", changed)
     visit.go()
     delta = visit.text(".card[data-column=solicitudes_creadas] [data-compare=previous]")
-    assert delta.startswith(f"{arrow(percent)} {words} que ".replace("  ", " "))
+    assert delta.startswith(f"{arrow(percent)}{words} frente a ")
 
 
 def test_ciudades_has_a_row_for_each_city_and_its_thirteen_months(visit: Visit, shop: Api) -> None:
@@ -678,6 +739,103 @@ def test_asesores_shows_ranking_segments_and_retention(visit: Visit, shop: Api, 
     assert without_tag(visit.open_table("asesores-retencion")) == cells(
         months, [*parts, "tasa_retencion_pct"], columns["mv_retencion_asesores"], "mes"
     )
+
+
+NEEDS_COUNTRY = {
+    "asesores": ["Retención de asesores por mes"],
+    "resumen": [
+        "En este momento",
+        "Salud del último período completo",
+        "¿Puedo confiar en estas cifras?",
+    ],
+}
+
+
+@pytest.mark.parametrize("tab", NEEDS_COUNTRY)
+def test_a_panel_that_no_city_narrows_says_so_itself(visit: Visit, tab: str) -> None:
+    words = "Estas cifras son de todo el país: no existen por ciudad."
+    visit.go(tab, ciudad=NASTY_CITY)
+    panels = visit.texts("#content .panel")
+    said = {
+        title: [words in panel for panel in panels if panel.startswith(title)]
+        for title in NEEDS_COUNTRY[tab]
+    }
+    assert said == {title: [True] for title in NEEDS_COUNTRY[tab]}
+    assert sum(words in panel for panel in panels) == len(said)
+    visit.go(tab)
+    assert words not in visit.text("#content")
+
+
+def first_of(api: Api, view: str, column: str, way: str, where: str = "true") -> list[Row]:
+    """Return the 50 first rows of a view in the order of the database."""
+    key = "asesor_id"
+    return [
+        {"asesor_nombre": plain(str(name)), column: value}
+        for name, value in api.database.rows(
+            f"SELECT asesor_nombre, {column}::float FROM analytics.{view} WHERE {where} "
+            f"ORDER BY {column} {way} NULLS LAST, {key} LIMIT 50"
+        )
+    ]
+
+
+def test_a_ranking_is_sorted_over_all_its_advisors(visit: Visit, shop: Api) -> None:
+    columns = catalogue(shop)["mv_ranking_asesores"]
+    (count,) = shop.database.rows("SELECT count(*) FROM analytics.mv_ranking_asesores")[0]
+    assert int(str(count)) > 50
+    page = visit.go("asesores")
+    column = "ofertas_historicas_total"
+    at = 3 + RANKED.index(column)
+    head = f"th:has(#asesores-lista-by-{column})"
+    for way, order in (("DESC", "descending"), ("ASC", "ascending")):
+        with page.expect_response("**/mv_ranking_asesores?*"):
+            page.click(f"#asesores-lista-by-{column}")
+        page.locator(f"{head}[aria-sort={order}]").wait_for()
+        expected = [
+            [one["asesor_nombre"], shown(one[column], columns[column]["unit"])]
+            for one in first_of(shop, "mv_ranking_asesores", column, way)
+        ]
+        assert [[row[0], row[at]] for row in visit.table("asesores-lista")] == expected
+        assert page.evaluate("document.activeElement.id") == f"asesores-lista-by-{column}"
+    # The order stays when the tab is shown again.
+    page.click("#tab-resumen")
+    page.wait_for_selector(".card")
+    page.click("#tab-asesores")
+    page.locator(f"{head}[aria-sort=ascending]").wait_for()
+    assert [[row[0], row[at]] for row in visit.table("asesores-lista")] == expected
+    # Nobody can sort all that were found: the names alone are here.
+    page.fill("#asesores-busca", "ar")
+    page.locator(".bar-line [role=status]", has_text="Los primeros 50 de ").wait_for()
+    assert page.locator("#asesores-lista thead button[id^=asesores-lista-by]").count() == 0
+    page.fill("#asesores-busca", "")
+    page.locator(f"{head}[aria-sort=ascending]").wait_for()
+    assert [[row[0], row[at]] for row in visit.table("asesores-lista")] == expected
+
+
+def test_a_segment_is_sorted_over_all_its_advisors(visit: Visit, shop: Api) -> None:
+    columns = catalogue(shop)["mv_segmentos_asesores"]
+    segment, count = shop.database.rows(
+        "SELECT segmento, count(*) FROM analytics.mv_segmentos_asesores "
+        "GROUP BY segmento ORDER BY count(*) DESC LIMIT 1"
+    )[0]
+    assert int(str(count)) > 50
+    page = visit.go("asesores")
+    page.click(f"#segmento-{segment}")
+    page.wait_for_selector("#segmento-asesores")
+    label = columns["valor_historico"]["label_es"]
+    assert f"los primeros 50 por «{label}»" in visit.text("#segmento-asesores caption")
+    column = "recencia_dias"
+    for way, order in (("DESC", "descending"), ("ASC", "ascending")):
+        page.click(f"#segmento-asesores-by-{column}")
+        page.locator(f"th:has(#segmento-asesores-by-{column})[aria-sort={order}]").wait_for()
+        expected = [
+            [one["asesor_nombre"], shown(one[column], columns[column]["unit"])]
+            for one in first_of(
+                shop, "mv_segmentos_asesores", column, way, f"segmento = '{segment}'"
+            )
+        ]
+        assert [[row[0], row[2]] for row in visit.table("segmento-asesores")] == expected
+        label = columns[column]["label_es"]
+        assert f"los primeros 50 por «{label}»" in visit.text("#segmento-asesores caption")
 
 
 def test_indicadores_explains_each_column_of_the_catalogue(visit: Visit, shop: Api) -> None:

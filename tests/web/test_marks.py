@@ -5,14 +5,18 @@ from playwright.sync_api import Browser
 
 from gateway_testing import Api
 from web_testing import (
+    KPIS,
     LECTOR,
     MONTHS,
     NASTY_NAME,
     OPERADOR,
     Visit,
+    catalogue,
     kpi,
     plain,
+    rounded,
     shown,
+    shown_pair,
     violations,
     visited,
 )
@@ -94,12 +98,16 @@ def test_a_target_shows_as_a_line_and_in_words(visit: Visit, shop: Api) -> None:
     assert page.locator(lines).count() == 1
     assert page.locator("#finanzas-valores-chart [stroke-dasharray='8 4'] line").count() == 0
     words = plain(page.locator("#finanzas-ticket_promedio .target").inner_text())
-    assert shown(value, "COP") in words and words.startswith("Meta de ")
+    # A figure of which the target differs by cents.
+    figure, wanted = shown_pair(months[1]["ticket_promedio"], value, "COP")
+    assert f": {wanted} desde" in words and words.startswith("Meta de ")
     # Whether the last month that is over met it: by a sign, a word and a colour.
     is_met = months[1]["ticket_promedio"] >= value
     year, month = months[1]["mes"].split("-")[:2]
     said = "cumplida" if is_met else "no alcanzada"
-    assert words.endswith(f"{'✓' if is_met else '✕'} {MONTHS[int(month) - 1]} {year}: {said}")
+    assert words.endswith(
+        f"{'✓' if is_met else '✕'} {MONTHS[int(month) - 1]} {year}: {said} ({figure})"
+    )
     stroke = page.locator("#finanzas-ticket_promedio-chart [stroke-dasharray='8 4']").first
     assert stroke.get_attribute("stroke") == f"var(--{'good' if is_met else 'bad'})"
 
@@ -197,3 +205,117 @@ def test_resumen_says_whether_a_month_that_is_over_met_its_target(
     words = plain(page.locator(card).inner_text())
     mark, said = ("✓", "cumplida") if is_met else ("✕", "no alcanzada")
     assert words == f"{mark} Meta {shown(value, 'conteo')}: {said}"
+
+
+def set_target(shop: Api, view: str, column: str, first: str, value: object) -> None:
+    """Set a target over HTTP."""
+    answer = shop.request(
+        "POST", f"{TARGETS}?view={view}&column={column}&from={first}&value={value}", OPERADOR
+    )
+    assert answer.status < 300, answer.body
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_a_figure_and_the_target_that_it_misses_never_read_alike(visit: Visit, shop: Api) -> None:
+    over = kpi(shop, "mv_metricas_mensuales", limit=2, fill="true")[1]
+    figure = over["tasa_aceptacion_pct"]
+    wanted = f"{figure + 0.004:.3f}"
+    set_target(shop, "mv_metricas_mensuales", "tasa_aceptacion_pct", over["mes"][:7], wanted)
+    visit.go(hasta=over["mes"][:7])
+    card = ".card[data-column=tasa_aceptacion_pct]"
+    assert visit.text(f"{card} .big") == f"{rounded(figure, 3)} %"
+    assert visit.text(f"{card} .target") == f"✕ Meta {rounded(wanted, 3)} %: no alcanzada"
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_targets_and_notes_name_their_view(visit: Visit, shop: Api) -> None:
+    titles = {kpi["view"]: kpi["title_es"] for kpi in shop.get(KPIS, LECTOR).json()["kpis"]}
+    views = ("mv_metricas_mensuales", "mv_demanda_ciudades")
+    for view in views:
+        set_target(shop, view, "tasa_aceptacion_pct", "2026-07", 60)
+        shop.request("POST", f"{NOTES}?day=2026-07-01&text=x&view={view}", OPERADOR)
+    page = visit.go("operacion", OPERADOR)
+    for kind in ("target", "note"):
+        buttons = page.locator(f"#marks [id^=remove-{kind}-]")
+        lines = [plain(button.locator("..").inner_text()) for button in buttons.all()]
+        names = [str(button.get_attribute("aria-label")) for button in buttons.all()]
+        assert len(lines) == len(set(lines)) == len(set(names)) == 2
+        for view in views:
+            assert sum(titles[view] in line for line in lines) == 1
+            assert sum(titles[view] in name for name in names) == 1
+
+
+@pytest.mark.usefixtures("nothing_marked")
+@pytest.mark.parametrize(
+    ("column", "spanish", "english"),
+    [
+        ("tiempo_promedio_cierre_seg", "segundos", "seconds"),
+        ("tasa_aceptacion_pct", "porcentaje", "percentage"),
+        ("solicitudes_creadas", "cantidad", "count"),
+    ],
+)
+def test_the_form_of_a_target_says_the_unit(
+    visit: Visit, column: str, spanish: str, english: str
+) -> None:
+    for language, unit in (("es", spanish), ("en", english)):
+        page = visit.go("operacion", OPERADOR, lang=language)
+        page.select_option("#target-figure", f"mv_metricas_mensuales {column}")
+        assert visit.text("#target-unit") == unit
+        assert page.get_attribute("#target-value", "aria-describedby") == "target-unit"
+
+
+@pytest.mark.usefixtures("nothing_marked")
+@pytest.mark.parametrize("is_met", [True, False])
+def test_a_target_of_each_level_is_drawn_once(visit: Visit, shop: Api, is_met: bool) -> None:
+    view, column = "mv_embudo_niveles", "tasa_fallo_pct"
+    assert catalogue(shop)[view][column]["better"] == "down"
+    rows = kpi(shop, view, compare="previous", limit=100)
+    month = max(row["mes"] for row in rows if not row["incompleto"])
+    values = {
+        row["nivel"]: row[column] for row in rows if row["mes"] == month and row[column] is not None
+    }
+    worst = max(values, key=lambda level: values[level])
+    others = [value for value in values.values() if value != values[worst]]
+    wanted = 100 if is_met else (values[worst] + max(others)) / 2
+    set_target(shop, view, column, month[:7], wanted)
+    page = visit.go("embudo")
+    lines = "#embudo-niveles-chart [stroke-dasharray='8 4'] line"
+    page.wait_for_selector(lines, state="attached")
+    assert page.locator(lines).count() == 1
+    words = visit.text("#embudo-niveles .target")
+    if is_met:
+        assert "✓" in words and words.count("Nivel ") == len(values)
+        assert "cumplida (Nivel " in words
+    else:
+        figure, _ = shown_pair(values[worst], wanted, "pct")
+        assert words.endswith(f": no alcanzada (Nivel {worst}: {figure})")
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_a_note_about_a_view_without_a_chart_stands_below_its_figures(
+    visit: Visit, shop: Api
+) -> None:
+    month = kpi(shop, "mv_metricas_mensuales", limit=3, fill="true")[2]["mes"]
+    for view in ("mv_metricas_mensuales", "mv_demanda_ciudades", FINANCE):
+        shop.request("POST", f"{NOTES}?day={month[:8]}12&text=de_{view}&view={view}", OPERADOR)
+    for tab, city, view in (
+        ("resumen", "", "mv_metricas_mensuales"),
+        ("resumen", "Bogotá", "mv_demanda_ciudades"),
+        ("ciudades", "", "mv_demanda_ciudades"),
+    ):
+        visit.go(tab, **({"ciudad": city} if city else {}))
+        (line,) = visit.texts(".noted")
+        assert f": de_{view} — " in line
+        assert shown(f"{month[:8]}12", "fecha") in line
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_two_notes_at_one_place_have_both_numbers(visit: Visit, shop: Api) -> None:
+    month = kpi(shop, FINANCE, limit=3)[2]["mes"]
+    for text in ("uno", "dos"):
+        shop.request("POST", f"{NOTES}?day={month[:8]}12&text={text}", OPERADOR)
+    page = visit.go("finanzas")
+    for chart in ("finanzas-valores", "finanzas-acumulado_anual"):
+        texts = page.locator(f"#{chart}-chart svg [font-weight=bold] text").all_text_contents()
+        assert texts == ["1, 2"]
+        assert len(visit.texts(f"#{chart} .noted")) == 2

@@ -148,7 +148,7 @@ def test_a_target_is_not_missed_by_a_running_period_without_a_row(visit: Visit, 
             assert answer.status in (200, 201), answer.body
         visit.go("mercado")
         words = visit.text("#mercado-densidad_ofertas .marks .target")
-        assert words.endswith(f"✕ Semana del {shown(monday, 'fecha')}: no alcanzada")
+        assert words.endswith(f"✕ Semana del {shown(monday, 'fecha')}: no alcanzada (0,00)")
         visit.go()
         card = ".card[data-column=solicitudes_creadas]"
         assert visit.text(f"{card} .target") == "Meta del mes: 1"
@@ -168,8 +168,8 @@ def test_resumen_shows_the_running_month_also_without_a_row(
     visit.go(**query)
     assert visit.text(".top h2") == month_name(month) + "incompleto"
     assert visit.text(f".card[data-column={count}] .big") == "0"
-    assert "que los mismos días de " in visit.text(f".card[data-column={count}]")
-    assert "que los mismos días de " in visit.text(".cards")
+    assert "frente a los mismos días de " in visit.text(f".card[data-column={count}]")
+    assert "frente a los mismos días de " in visit.text(".cards")
     assert visit.page.locator(".card .spark path.running").count() == 6
     first, second = visit.open_table("resumen-meses")[:2]
     assert first[:2] == [f"{shown(month, 'fecha')} incompleto", "0"]
@@ -274,6 +274,25 @@ def test_a_period_before_the_first_data_is_empty_and_not_judged(visit: Visit, sh
     assert month_name(first["mes"]) in visit.text("#asesores-retencion .latest")
     visit.go("asesores")
     assert visit.page.locator("#asesores-retencion .latest .band").count() == 1
+
+
+@pytest.mark.parametrize(("lost", "bands"), [(None, 1), (3, 1), (0, 0)])
+def test_a_month_without_requests_after_an_active_one_is_judged(
+    visit: Visit, lost: int | None, bands: int
+) -> None:
+    """The API fills such a month: nobody stayed, and nobody counted who was lost."""
+
+    def quiet(route: Route) -> None:
+        answer = route.fetch()
+        rows = answer.json()
+        for row in rows:
+            row |= {"asesores_retenidos": 0, "asesores_perdidos": lost, "tasa_retencion_pct": 0}
+        route.fulfill(response=answer, json=rows)
+
+    visit.page.route("**/kpis/mv_retencion_asesores*", quiet)
+    visit.go("asesores")
+    assert "0,0 %" in visit.text("#asesores-retencion .latest")
+    assert visit.page.locator("#asesores-retencion .latest .band").count() == bands
 
 
 def all_days(shop: Api, first: str) -> list[Row]:

@@ -2,7 +2,7 @@
 
 import { columnOf, label } from "./catalogue.js";
 import { h } from "./dom.js";
-import { format, period } from "./format.js";
+import { format, pair, period } from "./format.js";
 import { isMet, notesIn, targetsIn } from "./marks.js";
 import { dateOf, lastDay } from "./periods.js";
 import { Plot } from "./plot.js";
@@ -11,26 +11,70 @@ import { t } from "./texts.js";
 /** @typedef {import("./table.js").Field} Field */
 /** @typedef {{view: string, time: Field, series: Field[], days: string[], divide: number, isBand: boolean, over?: import("./api.js").Row}} About over: the newest period that is over */
 
+/** The column that a field shows. @param {Field} field */
+const columnShown = (field) => field.column ?? field.key;
+
 /**
  * The targets that a chart shows: lines do, bars stand on each other.
  * @param {About} about
  */
 export function aims({ view, series, days, isBand }) {
-    const columns = series.map((field) => field.key);
+    const columns = series.map(columnShown);
     return isBand || !days.length ? [] : targetsIn(view, columns, days[0], days[days.length - 1]);
 }
 
 /**
- * Whether the newest period that is over met a target.
+ * Whether the newest period that is over met a target, and the fields that did or did not. A column
+ * has more than one field if the rows of a dimension stand side by side: all must meet it.
  * @param {About} about
  * @param {import("./marks.js").Target} target
- * @returns {"met" | "missed" | null} nothing if the target is not for that period
+ * @returns {{kind: "met" | "missed", fields: Field[]} | null} nothing if the target is not for that period
  */
-function verdict({ over, time }, target) {
+function verdict({ over, time, series }, target) {
     const day = over?.[time.key];
-    if (!over || over[target.column] == null || day < target.from) return null;
-    if (target.next_from && day >= target.next_from) return null;
-    return isMet(target, over[target.column]) ? "met" : "missed";
+    if (!over || day < target.from || (target.next_from && day >= target.next_from)) return null;
+    const known = series
+        .filter((field) => columnShown(field) === target.column)
+        .filter((field) => over[field.key] != null);
+    const missed = known.filter((field) => !isMet(target, over[field.key]));
+    if (!known.length) return null;
+    return missed.length ? { kind: "missed", fields: missed } : { kind: "met", fields: known };
+}
+
+/**
+ * A target, and whether the newest period that is over met it.
+ * @param {About} about
+ * @param {import("./marks.js").Target} target
+ */
+function targetLine(about, target) {
+    const { view, time, over } = about;
+    const { unit } = columnOf(view, target.column);
+    const found = verdict(about, target);
+    const pairs = (found?.fields ?? []).map((field) => pair(over?.[field.key], target.value, unit));
+    const usual = format(target.value, unit);
+    const isOne = about.series.filter((one) => columnShown(one) === target.column).length === 1;
+    const figures = pairs.map(([value], index) =>
+        isOne ? value : `${found?.fields[index].label}: ${value}`,
+    );
+    return h(
+        "li",
+        { class: `target ${found?.kind ?? ""}` },
+        t("target.line", {
+            label: label(view, target.column),
+            value: pairs.map(([, value]) => value).find((value) => value !== usual) ?? usual,
+            from: period(target.from, time.key),
+        }),
+        found &&
+            h(
+                "b",
+                {},
+                found.kind === "met" ? " ✓ " : " ✕ ",
+                t(`target.was.${found.kind}`, {
+                    period: period(over?.[time.key], time.key),
+                    figures: figures.join(", "),
+                }),
+            ),
+    );
 }
 
 const COLOURS = { met: "var(--good)", missed: "var(--bad)" };
@@ -55,11 +99,20 @@ export function annotations(about) {
     };
     /** @param {import("./marks.js").Target} target */
     const stroke = (target) => {
-        const kind = verdict(about, target);
-        if (series.length > 1)
-            return `var(--s${series.findIndex((field) => field.key === target.column) + 1})`;
-        return kind ? COLOURS[kind] : "var(--muted)";
+        const found = verdict(about, target);
+        const own = series.findIndex((field) => field.key === target.column);
+        if (series.length > 1 && own >= 0) return `var(--s${own + 1})`;
+        return found ? COLOURS[found.kind] : "var(--muted)";
     };
+    /** The notes of each place, by their numbers. @type {Map<string, {at: string | Date, numbers: number[]}>} */
+    const places = new Map();
+    for (const [index, note] of notes.entries()) {
+        const at = place(note.day);
+        const one = places.get(String(at)) ?? { at, numbers: [] };
+        places.set(String(at), one);
+        one.numbers.push(index + 1);
+    }
+    const noted = [...places.values()];
     return {
         marks: [
             ...targets.map((target) => {
@@ -73,14 +126,14 @@ export function annotations(about) {
                     strokeDasharray: "8 4",
                 });
             }),
-            Plot.ruleX(notes, {
-                x: (note) => place(note.day),
+            Plot.ruleX(noted, {
+                x: "at",
                 stroke: "var(--muted)",
                 strokeDasharray: "1 3",
             }),
-            Plot.text(notes, {
-                x: (note) => place(note.day),
-                text: (_, index) => String(index + 1),
+            Plot.text(noted, {
+                x: "at",
+                text: ({ numbers }) => numbers.join(", "),
                 frameAnchor: "top",
                 dy: -10,
                 fill: "var(--text)",
@@ -90,27 +143,7 @@ export function annotations(about) {
         words: h(
             "ul",
             { class: "marks" },
-            targets.map((target) => {
-                const kind = verdict(about, target);
-                return h(
-                    "li",
-                    { class: `target ${kind ?? ""}` },
-                    t("target.line", {
-                        label: label(view, target.column),
-                        value: format(target.value, columnOf(view, target.column).unit),
-                        from: period(target.from, time.key),
-                    }),
-                    kind &&
-                        h(
-                            "b",
-                            {},
-                            kind === "met" ? " ✓ " : " ✕ ",
-                            t(`target.was.${kind}`, {
-                                period: period(about.over?.[time.key], time.key),
-                            }),
-                        ),
-                );
-            }),
+            targets.map((target) => targetLine(about, target)),
             notes.map((note, index) =>
                 h(
                     "li",

@@ -37,30 +37,44 @@ export function read(text) {
     return wanted.replaceAll(group, "").replace(mark, ".").replace("−", "-");
 }
 
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86400;
+
 /**
- * A duration of its two largest units: 3 h 12 min, 2 días 4 h.
+ * A duration in all its units that are not 0, rounded to a step.
+ * @param {number} seconds
+ * @param {number} step in units of the last decimal
+ * @param {number} [digits] decimals of a second
+ */
+function spelled(seconds, step, digits = 0) {
+    const scale = 10 ** digits;
+    const all = Math.round((Math.abs(seconds) * scale) / step) * step;
+    const whole = Math.floor(all / scale);
+    const days = Math.floor(whole / DAY);
+    const rest = (all % (MINUTE * scale)) / scale;
+    /** @type {[number, string, number?][]} */
+    const parts = [
+        [days, t(days === 1 ? "unit.day" : "unit.days")],
+        [Math.floor((whole % DAY) / HOUR), "h"],
+        [Math.floor((whole % HOUR) / MINUTE), "min"],
+        [rest, "s", digits],
+    ];
+    const words = parts
+        .filter(([n]) => n)
+        .map(([n, unit, decimals]) => `${number(n, decimals)} ${unit}`);
+    return (seconds < 0 && all ? "−" : "") + (words.join(" ") || `${number(0, digits)} s`);
+}
+
+/**
+ * A duration of its two largest units, rounded to the smaller one: 3 h 12 min, 2 días 4 h.
  * @param {number} seconds
  * @param {boolean} [short] one unit alone
  */
 export function duration(seconds, short = false) {
-    const whole = Math.round(Math.abs(seconds));
-    const sign = seconds < 0 && whole ? "−" : "";
-    /** @type {[number, string][]} */
-    const parts = [];
-    const days = Math.floor(whole / 86400);
-    const hours = Math.floor((whole % 86400) / 3600);
-    const minutes = Math.floor((whole % 3600) / 60);
-    if (days) parts.push([days, days === 1 ? t("unit.day") : t("unit.days")]);
-    if (hours) parts.push([hours, "h"]);
-    if (minutes) parts.push([minutes, "min"]);
-    if (!days && !hours && (whole % 60 || !minutes)) parts.push([whole % 60, "s"]);
-    return (
-        sign +
-        parts
-            .slice(0, short ? 1 : 2)
-            .map(([n, unit]) => `${number(n)} ${unit}`)
-            .join(" ")
-    );
+    const steps = short ? [DAY, HOUR, MINUTE, 1] : [HOUR, MINUTE, 1, 1];
+    const all = Math.abs(seconds);
+    return spelled(seconds, steps[[DAY, HOUR, MINUTE, 0].findIndex((unit) => all >= unit)]);
 }
 
 /**
@@ -84,9 +98,9 @@ export function format(value, unit, short = false) {
         case "pct":
             return `${number(n, short && Number.isInteger(n) ? 0 : 1)} %`;
         case "dias":
-            return `${digitsNeeded(n)} ${n === 1 ? t("unit.day") : t("unit.days")}`;
+            return `${digitsNeeded(n)} ${t(digitsNeeded(n) === "1" ? "unit.day" : "unit.days")}`;
         case "meses":
-            return `${digitsNeeded(n)} ${n === 1 ? t("unit.month") : t("unit.months")}`;
+            return `${digitsNeeded(n)} ${t(digitsNeeded(n) === "1" ? "unit.month" : "unit.months")}`;
         case "razon":
             return short ? digitsNeeded(n) : number(n, 2);
         default:
@@ -94,10 +108,52 @@ export function format(value, unit, short = false) {
     }
 }
 
-/** @param {number} n */
-function pesos(n) {
-    const text = number(Math.abs(n));
-    return `${n < 0 && text !== "0" ? "−" : ""}$ ${text}`;
+/** @param {number} n @param {number} [digits] */
+function pesos(n, digits = 0) {
+    const text = number(Math.abs(n), digits);
+    return `${n < 0 && /[1-9]/.test(text) ? "−" : ""}$ ${text}`;
+}
+
+/**
+ * A number in its unit with so many decimals; a duration in all its units.
+ * @param {number} n
+ * @param {string} unit
+ * @param {number} digits
+ */
+function exact(n, unit, digits) {
+    switch (unit) {
+        case "COP":
+            return pesos(n, digits);
+        case "segundos":
+            return spelled(n, 1, digits);
+        case "pct":
+            return `${number(n, digits)} %`;
+        case "dias":
+            return `${number(n, digits)} ${t("unit.days")}`;
+        case "meses":
+            return `${number(n, digits)} ${t("unit.months")}`;
+        default:
+            return number(n, digits);
+    }
+}
+
+/**
+ * Two values beside each other. If they differ and would read the same, both have more detail.
+ * @param {unknown} one
+ * @param {unknown} other
+ * @param {string} unit
+ * @returns {[string, string]}
+ */
+export function pair(one, other, unit) {
+    /** @type {[string, string]} */
+    let shown = [format(one, unit), format(other, unit)];
+    const [a, b] = [Number(one), Number(other)];
+    if (one == null || other == null || !Number.isFinite(a) || !Number.isFinite(b)) return shown;
+    for (const digits of unit === "segundos" ? [0, 1, 2, 3, 4, 5, 6] : [2, 3, 4, 5, 6]) {
+        if (a === b || shown[0] !== shown[1]) break;
+        shown = [exact(a, unit, digits), exact(b, unit, digits)];
+    }
+    return shown;
 }
 
 /** Hundreds of millions need no decimals. @param {number} n */

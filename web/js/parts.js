@@ -2,8 +2,11 @@
 
 import { bandOf, columnOf, label, meaning } from "./catalogue.js";
 import { h, svg } from "./dom.js";
-import { ago, format, instant, number } from "./format.js";
+import { ago, format, instant, number, period } from "./format.js";
 import { explain } from "./explain.js";
+import { notesIn } from "./marks.js";
+import { lastDay } from "./periods.js";
+import { state } from "./state.js";
 import { t } from "./texts.js";
 
 /** @typedef {import("./api.js").Row} Row */
@@ -60,14 +63,16 @@ export function band(view, column, value) {
 
 /**
  * The band of a row's value. Of nobody nobody can stay: such a retention, as that of the first
- * month of all, is not judged.
+ * month of all, is not judged. In a month that the API filled nobody counted who was lost.
  * @param {string} view
  * @param {string} column
  * @param {Row} row
  */
 export function bandOfRow(view, column, row) {
     const isOfNobody =
-        column === "tasa_retencion_pct" && !row.asesores_retenidos && !row.asesores_perdidos;
+        column === "tasa_retencion_pct" &&
+        row.asesores_retenidos === 0 &&
+        row.asesores_perdidos === 0;
     return isOfNobody ? null : band(view, column, row[column]);
 }
 
@@ -182,9 +187,31 @@ export function missingText({ origins, since }) {
         : t("fresh.partial_ever", { origins });
 }
 
-/** Says that a tab's figures are of the whole country although a city is chosen. */
+/**
+ * The notes about a view that has no chart.
+ * @param {string} view
+ * @param {string} first its first month, as YYYY-MM-DD
+ * @param {string} last
+ */
+export function notesOf(view, first, last) {
+    const list = notesIn(view, first, lastDay(last, "mes")).filter((note) => note.view === view);
+    if (!list.length) return null;
+    return h(
+        "ul",
+        { class: "marks" },
+        list.map((note) =>
+            h(
+                "li",
+                { class: "noted" },
+                `${period(note.day, "dia")}: ${note.text} — ${note.author}`,
+            ),
+        ),
+    );
+}
+
+/** Says that figures are of the whole country, if a city is chosen. */
 export function wholeCountry() {
-    return h("p", { class: "note" }, t("city.whole"));
+    return state().ciudad ? h("p", { class: "note" }, t("city.whole")) : null;
 }
 
 /**

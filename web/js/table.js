@@ -6,10 +6,22 @@ import { t } from "./texts.js";
 
 /** @typedef {import("./api.js").Row} Row */
 /** @typedef {import("./dom.js").Child} Child */
-/** @typedef {{key: string, label: string, unit: string, cell?: (row: Row) => Child, note?: Child, plain?: boolean}} Field */
+/** @typedef {{key: string, label: string, unit: string, cell?: (row: Row) => Child, note?: Child, plain?: boolean, column?: string}} Field column: that of the view, if the key is another one */
 
 /** How each sortable table is sorted: survives a refresh. @type {Map<string, {key: string, down: boolean}>} */
 const sorting = new Map();
+
+/**
+ * How a table is sorted, also as the API's parameter `order` says it.
+ * @param {string} id
+ * @param {{key: string, down: boolean}} first how it is sorted at first
+ * @param {string[]} keys of its columns: a city has others than the country
+ */
+export function orderOf(id, first, keys) {
+    const chosen = sorting.get(id);
+    const { key, down } = chosen && keys.includes(chosen.key) ? chosen : first;
+    return { key, down, order: down ? `-${key}` : key };
+}
 
 /**
  * @param {Row[]} rows
@@ -45,14 +57,16 @@ export function cellText(field, row) {
 }
 
 /**
- * @param {{id: string, caption: string, fields: Field[], rows: Row[], sort?: {key: string, down: boolean}, titled?: boolean}} table
- *     sort: sortable, and by what at first; titled: a heading says what it is already
+ * @param {{id: string, caption: string, fields: Field[], rows: Row[], sort?: {key: string, down: boolean}, onsort?: () => Promise<unknown>, titled?: boolean}} table
+ *     sort: sortable, and by what at first; onsort: the rows are the first of more, in the order of
+ *     orderOf(): shows those of another order; titled: a heading says what it is already
  * @returns {HTMLElement}
  */
-export function table({ id, caption, fields, rows, sort, titled }) {
+export function table({ id, caption, fields, rows, sort, onsort, titled }) {
     const body = h("tbody");
     // A table that is not over time says in its title that its period is not over.
     const isOverTime = isTime(fields[0].unit);
+    const keys = fields.map((field) => field.key);
     const heads = fields.map((field) => {
         const kind = kindOf(field.unit);
         if (!sort || field.plain)
@@ -67,16 +81,22 @@ export function table({ id, caption, fields, rows, sort, titled }) {
     });
 
     /** @param {Field} field */
-    function by(field) {
-        const now = sorting.get(id) ?? sort;
+    async function by(field) {
+        const now = sort && orderOf(id, sort, keys);
         const down = now?.key === field.key ? !now.down : !isText(field.unit);
         sorting.set(id, { key: field.key, down });
-        fill();
+        if (!onsort) return fill();
+        const { activeElement } = document;
+        await onsort();
+        // The button is another one now.
+        const isThere = [activeElement, document.body].includes(document.activeElement);
+        if (isThere) document.getElementById(`${id}-by-${field.key}`)?.focus();
+        return undefined;
     }
 
     function fill() {
-        const now = sort && (sorting.get(id) ?? sort);
-        const shown = now ? sorted(rows, now.key, now.down) : rows;
+        const now = sort && orderOf(id, sort, keys);
+        const shown = now && !onsort ? sorted(rows, now.key, now.down) : rows;
         body.replaceChildren(
             ...shown.map((row) =>
                 h(

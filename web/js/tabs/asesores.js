@@ -6,10 +6,19 @@ import { folded, h } from "../dom.js";
 import { figure, tools } from "../figure.js";
 import { period } from "../format.js";
 import { trouble } from "../notices.js";
-import { band, bandOfRow, banded, empty, info, joined, missingNote } from "../parts.js";
+import {
+    band,
+    bandOfRow,
+    banded,
+    empty,
+    info,
+    joined,
+    missingNote,
+    wholeCountry,
+} from "../parts.js";
 import { counts, segments } from "./segmentos.js";
 import { state } from "../state.js";
-import { table } from "../table.js";
+import { orderOf, table } from "../table.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -18,6 +27,7 @@ const RANKING = "mv_ranking_asesores";
 const RETENTION = "mv_retencion_asesores";
 const ORDER = "ranking_nacional.asc,asesor_id.asc";
 const SHOWN = 50;
+const LIST = "asesores-lista";
 const IN_RANKING = [
     "ofertas_ganadoras",
     "ofertas_historicas_total",
@@ -30,6 +40,18 @@ const IN_RANKING = [
 
 // What was searched for: survives a refresh.
 let searched = "";
+
+/** The column of the place, which is the order at first. */
+const placeOf = () => (state().ciudad ? "ranking_ciudad" : "ranking_nacional");
+
+/** The columns of the list. */
+const columns = () => ["asesor_nombre", placeOf(), "ciudad", ...IN_RANKING];
+
+/** The order that was chosen. */
+const ordered = () => orderOf(LIST, { key: placeOf(), down: false }, columns()).order;
+
+/** @param {string} order */
+const first = (order) => rows(RANKING, { ciudad: state().ciudad, limit: SHOWN, order });
 
 /**
  * The names of all advisors in their order, of a city with all columns. Names are compared here:
@@ -55,27 +77,30 @@ async function whole(found) {
     return (await get(`rest/${RANKING}`, { asesor_id: `in.(${ids})`, order: ORDER })).data;
 }
 
-/** @param {Row[]} list */
-function ranking(list) {
-    const { ciudad } = state();
-    const place = ciudad ? "ranking_ciudad" : "ranking_nacional";
-    const fields = [
-        field(RANKING, "asesor_nombre"),
-        field(RANKING, place, { note: info(RANKING, place) }),
-        field(RANKING, "ciudad"),
-        ...IN_RANKING.map((column) => field(RANKING, column, { note: info(RANKING, column) })),
-    ].map((one) =>
-        one.key !== "tasa_respuesta_pct"
-            ? one
-            : {
-                  ...one,
-                  cell: (/** @type {Row} */ row) => [
-                      band(RANKING, one.key, row[one.key]),
-                      " ",
-                      banded(RANKING, one.key, row[one.key]),
-                  ],
-              },
-    );
+/**
+ * @param {Row[]} list the first advisors
+ * @param {string} listed their order
+ */
+function ranking(list, listed) {
+    const place = placeOf();
+    const fields = columns()
+        .map((column) =>
+            ["asesor_nombre", "ciudad"].includes(column)
+                ? field(RANKING, column)
+                : field(RANKING, column, { note: info(RANKING, column) }),
+        )
+        .map((one) =>
+            one.key !== "tasa_respuesta_pct"
+                ? one
+                : {
+                      ...one,
+                      cell: (/** @type {Row} */ row) => [
+                          band(RANKING, one.key, row[one.key]),
+                          " ",
+                          banded(RANKING, one.key, row[one.key]),
+                      ],
+                  },
+        );
     const list_ = h("div");
     /** The names to search in, from the first search on. @type {Promise<Row[]> | null} */
     let names = null;
@@ -94,6 +119,8 @@ function ranking(list) {
      * @param {Row[]} shown the first of them
      */
     function fill(found, shown) {
+        const isTop = found === list;
+        const isCut = isTop ? list.length === SHOWN : found.length > SHOWN;
         const { download } = tools("asesores-ranking", t("advisors.ranking"), fields, shown);
         list_.replaceChildren(
             h(
@@ -102,26 +129,45 @@ function ranking(list) {
                 h(
                     "p",
                     { class: "note", role: "status" },
-                    found === list && list.length === SHOWN
-                        ? t("advisors.top", { n: SHOWN })
-                        : found.length > SHOWN
-                          ? t("advisors.first", { n: SHOWN, of: found.length })
-                          : t("advisors.shown", { n: found.length }),
+                    isCut
+                        ? t(isTop ? "advisors.top" : "advisors.first", {
+                              n: SHOWN,
+                              of: found.length,
+                          })
+                        : t("advisors.shown", { n: found.length }),
                 ),
                 download,
             ),
             found.length
                 ? table({
-                      id: "asesores-lista",
+                      id: LIST,
                       caption: t("advisors.ranking"),
                       titled: true,
                       fields,
                       rows: shown,
-                      sort: { key: place, down: false },
+                      // The API can't sort what was found by its names.
+                      sort: isCut && !isTop ? undefined : { key: place, down: false },
+                      onsort: isCut ? resort : undefined,
                   })
                 : empty(searched ? t("advisors.nobody") : t("empty.rows")),
             ...[missingNote(RANKING, shown, IN_RANKING)].filter((note) => note != null),
         );
+    }
+
+    /** The first advisors in the order that was chosen. */
+    async function resort() {
+        const order = ordered();
+        const typed = box.value;
+        // Somebody may have typed, or chosen another order meanwhile.
+        const isLate = () => box.value !== typed || ordered() !== order;
+        try {
+            const sorted = await first(order);
+            if (isLate()) return;
+            [list, listed] = [sorted, order];
+            fill(list, list);
+        } catch (error) {
+            if (!isLate()) list_.replaceChildren(trouble(error, resort));
+        }
     }
 
     async function find() {
@@ -129,7 +175,7 @@ function ranking(list) {
         const [typed, wanted] = [searched, folded(searched).trim()];
         // Somebody may have typed on meanwhile.
         const isLate = () => box.value !== typed;
-        if (wanted.length < 2) return fill(list, list);
+        if (wanted.length < 2) return listed === ordered() ? fill(list, list) : resort();
         try {
             names ??= everybody();
             const found = (await names).filter((row) =>
@@ -159,11 +205,8 @@ function ranking(list) {
 /** @param {Promise<unknown>} needed the catalogue and the marks, which come meanwhile */
 export default async function asesores(needed) {
     const { ciudad } = state();
-    const ranked = rows(RANKING, {
-        ciudad,
-        limit: SHOWN,
-        order: ciudad ? "ranking_ciudad" : "ranking_nacional",
-    });
+    const order = ordered();
+    const ranked = first(order);
     const [list, bySegment, months, { bars }] = await Promise.all([
         ranked,
         // After rows that bear their version: what comes without one is not older.
@@ -176,7 +219,7 @@ export default async function asesores(needed) {
         bySegment.length
             ? segments(bySegment)
             : empty(t(ciudad ? "empty.city" : "empty.rows", { city: ciudad })),
-        ranking(list),
+        ranking(list, order),
     ];
     if (!months) return lists;
     const time = timeField("mes");
@@ -209,17 +252,19 @@ export default async function asesores(needed) {
                     },
                     width,
                 ),
-            lead:
+            lead: [
+                wholeCountry(),
                 over &&
-                h(
-                    "p",
-                    { class: "latest", "data-column": rate.key },
-                    `${rate.label}: `,
-                    h("b", {}, banded(RETENTION, rate.key, over[rate.key])),
-                    " ",
-                    bandOfRow(RETENTION, rate.key, over),
-                    h("span", { class: "note" }, period(over.mes, "mes")),
-                ),
+                    h(
+                        "p",
+                        { class: "latest", "data-column": rate.key },
+                        `${rate.label}: `,
+                        h("b", {}, banded(RETENTION, rate.key, over[rate.key])),
+                        " ",
+                        bandOfRow(RETENTION, rate.key, over),
+                        h("span", { class: "note" }, period(over.mes, "mes")),
+                    ),
+            ],
             notes: missingNote(
                 RETENTION,
                 months,

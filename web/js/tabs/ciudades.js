@@ -6,7 +6,7 @@ import { field, upToRefresh } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { difference, format, period } from "../format.js";
-import { empty, info, missingNote, spark, sparkWords } from "../parts.js";
+import { empty, info, missingNote, notesOf, spark, sparkWords } from "../parts.js";
 import { addMonths } from "../periods.js";
 import { linkProps, state } from "../state.js";
 import { table } from "../table.js";
@@ -180,6 +180,7 @@ export default async function ciudades(needed) {
                 ],
             }),
             missingNote(VIEW, shown, COLUMNS),
+            notesOf(VIEW, months[0], newest.mes),
             panel,
         ),
     ];

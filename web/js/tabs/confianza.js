@@ -3,8 +3,8 @@
 import { product } from "../api.js";
 import { catalogue, columnOf, kpiOf, label, problemOf, title } from "../catalogue.js";
 import { h } from "../dom.js";
-import { format, period } from "../format.js";
-import { section } from "../parts.js";
+import { pair, period } from "../format.js";
+import { section, wholeCountry } from "../parts.js";
 import { linkProps } from "../state.js";
 import { table } from "../table.js";
 import { t } from "../texts.js";
@@ -93,12 +93,12 @@ function changes(list) {
             { key: "name", label: t("trust.figure"), unit: "texto" },
             { key: "where", label: t("trust.where"), unit: "texto" },
             { key: "when", label: t("filter.period"), unit: "texto" },
-            ...["reported", "current"].map((key) => ({
+            ...["reported", "current"].map((key, index) => ({
                 key,
                 label: t(/** @type {import("../texts.js").Key} */ (`trust.${key}`)),
                 unit: "razon",
                 cell: (/** @type {Row} */ row) =>
-                    format(row[key], columnOf(row.view, row.column).unit),
+                    pair(row.reported, row.current, columnOf(row.view, row.column).unit)[index],
             })),
         ],
     });
@@ -115,6 +115,8 @@ export async function restated(needed) {
     const unkept = closing.filter((kpi) => !kpi.has_history);
     const panel = section(
         t("trust.title"),
+        // A token for some cities sees the changes of these alone.
+        !cities().length && wholeCountry(),
         list.length
             ? h(
                   "details",
@@ -123,8 +125,8 @@ export async function restated(needed) {
                   changes(list),
               )
             : unkept.length < closing.length &&
-                  data.length < LIMIT &&
-                  h("p", {}, "✓ ", t("trust.same")),
+                  // Of older changes nothing is known here.
+                  h("p", {}, "✓ ", t(data.length < LIMIT ? "trust.same" : "trust.again")),
         data.length === LIMIT && h("p", { class: "note" }, t("trust.limit", { n: LIMIT })),
         unkept.length > 0 &&
             h("p", { class: "note" }, t("trust.unkept", { views: unkept.map(title).join(", ") })),

@@ -117,6 +117,7 @@ function levels(all) {
         rows: state().desde ? rows : rows.slice(-USUAL.mes),
         fields: keys.map((key) => ({
             key,
+            column: "tasa_fallo_pct",
             label: t("level.n", { n: key.replace("nivel_", "") }),
             unit: columnOf(LEVELS, "tasa_fallo_pct").unit,
         })),
@@ -136,7 +137,7 @@ export default async function embudo(needed) {
     const dia = timeField("dia");
     const counts = STEPS.map(([column]) => field(DAYS, column));
     return [
-        state().ciudad && wholeCountry(),
+        wholeCountry(),
         funnel(days),
         figure({
             id: "embudo-dias",

@@ -6,7 +6,6 @@ import { h } from "../dom.js";
 import { figure } from "../figure.js";
 import { empty, info, missingNote, wholeCountry } from "../parts.js";
 import { inWords } from "../periods.js";
-import { state } from "../state.js";
 import { t } from "../texts.js";
 
 const VIEW = "mv_finanzas_mensuales";
@@ -53,7 +52,7 @@ export default async function finanzas(needed) {
         });
     };
     return [
-        state().ciudad && wholeCountry(),
+        wholeCountry(),
         h("p", { class: "note" }, inWords("mes")),
         chart("finanzas-valores", t("finance.values"), VALUES, "lines", true),
         h(

@@ -5,7 +5,7 @@ import { label } from "../catalogue.js";
 import { upToRefresh } from "../data.js";
 import { h } from "../dom.js";
 import { period } from "../format.js";
-import { bandOfRow, banded, info, joined, section } from "../parts.js";
+import { bandOfRow, banded, info, joined, section, wholeCountry } from "../parts.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -45,6 +45,7 @@ export async function lights(needed) {
     if (!shown.length) return null;
     return section(
         t("lights.title"),
+        wholeCountry(),
         h(
             "ul",
             { class: "lights" },

@@ -1,12 +1,12 @@
 // Targets and notes, in Operación: everybody reads them, an operator writes and removes them.
 
 import { ApiError, change } from "../api.js";
-import { catalogue, columnOf, label, title } from "../catalogue.js";
+import { catalogue, columnOf, kpiOf, label, title } from "../catalogue.js";
 import { h } from "../dom.js";
 import { format, number, period, read } from "../format.js";
 import { allNotes, allTargets, MOST } from "../marks.js";
 import { isOperator } from "../token.js";
-import { t } from "../texts.js";
+import { named, t } from "../texts.js";
 
 /** @typedef {import("../marks.js").Target} Target */
 /** @typedef {import("../marks.js").Note} Note */
@@ -66,9 +66,16 @@ function removal(id, name, onclick) {
     );
 }
 
+/** The title of a view, or its name if it is gone. @param {string} view */
+function titleOf(view) {
+    const kpi = kpiOf(view);
+    return kpi ? title(kpi) : view;
+}
+
 /** @param {Note} note */
 function noteLine(note) {
-    const words = `${period(note.day, "dia")}: ${note.text}`;
+    const about = note.view == null ? "" : ` · ${titleOf(note.view)}`;
+    const words = `${period(note.day, "dia")}${about}: ${note.text}`;
     return h(
         "li",
         {},
@@ -80,9 +87,9 @@ function noteLine(note) {
 /** @param {Target} target */
 function targetLine(target) {
     const { view, column, from, value, stale } = target;
-    const time = catalogue().find((kpi) => kpi.view === view)?.time_column ?? "dia";
+    const time = kpiOf(view)?.time_column ?? "dia";
     const words = t("target.line", {
-        label: label(view, column),
+        label: `${label(view, column)} · ${titleOf(view)}`,
         value: format(value, columnOf(view, column).unit),
         from: period(from, time),
     });
@@ -102,10 +109,12 @@ function targetLine(target) {
  * @param {string} id
  * @param {string} name
  * @param {HTMLElement} input
+ * @param {Node} [after] what stands beside the field
  */
-function labelled(id, name, input) {
+function labelled(id, name, input, after) {
     input.id = id;
-    return h("span", { class: "labelled" }, h("label", { for: id }, name), input);
+    const both = after ? h("span", {}, input, " ", after) : input;
+    return h("span", { class: "labelled" }, h("label", { for: id }, name), both);
 }
 
 function noteForm() {
@@ -148,7 +157,21 @@ function targetForm() {
         ),
     );
     const from = h("input", { type: "date", required: true });
-    const value = h("input", { type: "text", inputmode: "decimal", required: true, size: 12 });
+    const value = h("input", {
+        type: "text",
+        inputmode: "decimal",
+        required: true,
+        size: 12,
+        "aria-describedby": "target-unit",
+    });
+    const unit = h("span", { class: "note", id: "target-unit" });
+    const showUnit = () => {
+        const [view, column] = figure.value.split(" ");
+        const wanted = columnOf(view, column).unit;
+        unit.textContent = wanted === "segundos" ? t("unit.seconds") : named("unit", wanted);
+    };
+    figure.addEventListener("change", showUnit);
+    showUnit();
     const better = h(
         "select",
         {},
@@ -178,7 +201,7 @@ function targetForm() {
         { class: "fields", onsubmit },
         labelled("target-figure", t("marks.figure"), figure),
         labelled("target-from", t("marks.from"), from),
-        labelled("target-value", t("marks.value"), value),
+        labelled("target-value", t("marks.value"), value, unit),
         labelled("target-better", t("marks.better"), better),
         h("button", { type: "submit", id: "target-set" }, t("marks.set")),
     );

@@ -8,7 +8,6 @@ import { period } from "../format.js";
 import { band, banded, empty, info, missingNote, wholeCountry } from "../parts.js";
 import { inWords } from "../periods.js";
 import { bandWords } from "../explain.js";
-import { state } from "../state.js";
 import { t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
@@ -53,7 +52,7 @@ export default async function mercado(needed) {
     const over = [...weeks].reverse().find((row) => !row.incompleto);
     const demand = [field(VIEW, "solicitudes_creadas"), field(VIEW, "solicitudes_con_ofertas")];
     return [
-        state().ciudad && wholeCountry(),
+        wholeCountry(),
         h("p", { class: "note" }, inWords("semana")),
         h(
             "div",

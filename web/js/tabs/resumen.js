@@ -6,7 +6,7 @@ import { field, timeField, upToRefresh } from "../data.js";
 import { h } from "../dom.js";
 import { tools } from "../figure.js";
 import { isMet, targetOf } from "../marks.js";
-import { difference, format, period } from "../format.js";
+import { difference, format, pair, period } from "../format.js";
 import {
     age,
     band,
@@ -15,9 +15,11 @@ import {
     info,
     joined,
     missingText,
+    notesOf,
     section,
     spark,
     sparkWords,
+    wholeCountry,
 } from "../parts.js";
 import { addMonths } from "../periods.js";
 import { state } from "../state.js";
@@ -65,26 +67,30 @@ function verdict(better, percent) {
  * @param {Row | undefined} row
  * @param {string} column
  * @param {string} better
- * @param {string} than
+ * @param {string} earlier the earlier period, as words
  * @param {string} unit
  * @param {string} kind
  */
-function delta(row, column, better, than, unit, kind) {
+function delta(row, column, better, earlier, unit, kind) {
     const percent = row?.[`${column}_dif_pct`];
     const before = row?.[`${column}_anterior`];
+    const value = format(before, unit, unit === "COP");
     if (percent == null) {
-        return h("p", { class: "delta", "data-compare": kind }, t("delta.none", { than }));
+        return h(
+            "p",
+            { class: "delta", "data-compare": kind },
+            t(before == null ? "delta.none" : "delta.before", { earlier, value }),
+        );
     }
     const kindOf = verdict(better, percent);
     return h(
         "p",
         { class: `delta ${kindOf}`, "data-compare": kind },
         h("b", {}, difference(percent)),
+        kindOf === "none" ? " " : [": ", h("span", { class: "word" }, t(`delta.${kindOf}`)), " "],
+        t("delta.than", { earlier }),
         " ",
-        kindOf !== "none" && [h("span", { class: "word" }, t(`delta.${kindOf}`)), " "],
-        than,
-        " ",
-        h("span", { class: "before" }, `(${format(before, unit, unit === "COP")})`),
+        h("span", { class: "before" }, `(${value})`),
     );
 }
 
@@ -97,37 +103,38 @@ function delta(row, column, better, than, unit, kind) {
  */
 function card(view, column, months, now, lastYear) {
     const { unit, better } = columnOf(view, column);
+    const aim = targetOf(view, column, now.mes);
+    // The value beside its target.
+    const [figure, wanted] = pair(now[column], aim?.value, unit);
+    const isUsual = figure === format(now[column], unit);
     const values = months.map((row) => row[column]);
-    const last = t(now.incompleto ? "delta.same_days" : "delta.whole", {
-        period: period(`${addMonths(now.mes, -1)}-01`, "mes"),
-    });
-    const year = t(now.incompleto ? "delta.same_days" : "delta.whole", {
-        period: period(`${addMonths(now.mes, -12)}-01`, "mes"),
-    });
+    /** @param {number} months */
+    const earlier = (months) => {
+        const name = period(`${addMonths(now.mes, -months)}-01`, "mes");
+        return now.incompleto ? t("delta.same_days", { period: name }) : name;
+    };
     return h(
         "article",
         { class: "card", "data-column": column },
         h("h3", {}, joined(label(view, column).replace(/ \(.*\)$/, ""), info(view, column))),
-        h("p", { class: "big" }, banded(view, column, now[column])),
+        h("p", { class: "big" }, isUsual ? banded(view, column, now[column]) : figure),
         now[column] == null && h("p", { class: "note" }, t("missing.one")),
         band(view, column, now[column]),
-        target(view, column, now),
-        delta(now, column, better, last, unit, "previous"),
-        delta(lastYear, column, better, year, unit, "year"),
+        aim && target(aim, column, now, wanted),
+        delta(now, column, better, earlier(1), unit, "previous"),
+        delta(lastYear, column, better, earlier(12), unit, "year"),
         spark(values, sparkWords(values, unit), Boolean(now.incompleto), 260),
     );
 }
 
 /**
  * The target of the month: met or missed once the month is over.
- * @param {string} view
+ * @param {import("../marks.js").Target} aim
  * @param {string} column
  * @param {Row} now
+ * @param {string} value its value in words
  */
-function target(view, column, now) {
-    const aim = targetOf(view, column, now.mes);
-    if (!aim) return null;
-    const value = format(aim.value, columnOf(view, column).unit);
+function target(aim, column, now, value) {
     if (now.incompleto || now[column] == null) {
         return h("p", { class: "target", "data-target": column }, t("target.month", { value }));
     }
@@ -177,6 +184,7 @@ async function live(needed) {
     ]);
     return section(
         t("live.title"),
+        wholeCountry(),
         h(
             "dl",
             { class: "live" },
@@ -270,6 +278,7 @@ export default async function resumen(needed) {
                 { class: "cards" },
                 columns.map((column) => card(view, column, months, current, lastYear)),
             ),
+            notesOf(view, months[0].mes, current.mes),
             panel,
         ),
         h("div", { class: "pair" }, !isWrong && wrong, trust),

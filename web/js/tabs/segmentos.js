@@ -9,13 +9,16 @@ import { format, number } from "../format.js";
 import { trouble } from "../notices.js";
 import { info, joined } from "../parts.js";
 import { state } from "../state.js";
-import { table } from "../table.js";
+import { orderOf, table } from "../table.js";
 import { named, t } from "../texts.js";
 
 /** @typedef {import("../api.js").Row} Row */
 
 const SEGMENTS = "mv_segmentos_asesores";
 const SHOWN = 50;
+// The table of a segment, and how it is sorted at first.
+const LIST = "segmento-asesores";
+const BY_VALUE = { key: "valor_historico", down: true };
 const ORDER = [
     "ESTRELLA",
     "EN_ASCENSO",
@@ -33,6 +36,8 @@ const IN_SEGMENT = [
     "valor_90d",
     "valor_historico",
 ];
+const NAMES = ["asesor_nombre", "ciudad"];
+const COLUMNS = [...NAMES, ...IN_SEGMENT];
 
 // Which block is open: survives a refresh.
 let openSegment = "";
@@ -93,7 +98,7 @@ export function segments(list) {
         ),
     );
 
-    /** @param {string} segmento */
+    /** @param {string} segmento @returns {Promise<void>} */
     async function open(segmento) {
         openSegment = segmento;
         for (const block of blocks) {
@@ -101,6 +106,10 @@ export function segments(list) {
         }
         if (!segmento) return place.replaceChildren();
         const { ciudad } = state();
+        const sorted = () => orderOf(LIST, BY_VALUE, COLUMNS);
+        const { key, order } = sorted();
+        // Somebody may have chosen another segment or order meanwhile.
+        const isLate = () => openSegment !== segmento || sorted().order !== order;
         /** @type {Row[]} */
         let inside;
         try {
@@ -108,15 +117,15 @@ export function segments(list) {
                 segmento,
                 ciudad,
                 limit: SHOWN,
-                order: "-valor_historico",
+                order,
             });
         } catch (error) {
-            if (openSegment !== segmento) return undefined;
+            if (isLate()) return undefined;
             return place.replaceChildren(trouble(error, () => open(segmento)));
         }
-        if (openSegment !== segmento) return undefined;
+        if (isLate()) return undefined;
         const fields = [
-            ...["asesor_nombre", "ciudad"].map((column) => field(SEGMENTS, column)),
+            ...NAMES.map((column) => field(SEGMENTS, column)),
             ...IN_SEGMENT.map((column) =>
                 field(SEGMENTS, column, { note: info(SEGMENTS, column) }),
             ),
@@ -126,11 +135,16 @@ export function segments(list) {
         return place.replaceChildren(
             h("div", { class: "bar-line" }, h("h3", {}, name), data.download),
             table({
-                id: "segmento-asesores",
-                caption: t("segments.caption", { segment: name, n: inside.length }),
+                id: LIST,
+                caption: t("segments.caption", {
+                    segment: name,
+                    n: inside.length,
+                    column: label(SEGMENTS, key),
+                }),
                 fields,
                 rows: inside,
-                sort: { key: "valor_historico", down: true },
+                sort: BY_VALUE,
+                onsort: () => open(segmento),
             }),
         );
     }
