@@ -262,6 +262,10 @@ def test_the_form_of_a_target_says_the_unit(
         page.select_option("#target-figure", f"mv_metricas_mensuales {column}")
         assert visit.text("#target-unit") == unit
         assert page.get_attribute("#target-value", "aria-describedby") == "target-unit"
+        field, beside = (
+            page.locator(one).bounding_box() for one in ("#target-value", "#target-unit")
+        )
+        assert field and beside and field["y"] < beside["y"] < field["y"] + field["height"]
 
 
 @pytest.mark.usefixtures("nothing_marked")

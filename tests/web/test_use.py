@@ -450,6 +450,9 @@ def test_a_token_for_some_cities_shows_what_these_have(visit: Visit, shop: Api) 
     assert visit.text("h1") == "Resumen · Bogotá"
     (now,) = kpi(shop, "mv_demanda_ciudades", ciudad="Bogotá", limit=1, fill="true")
     assert visit.texts(".big")[0] == rounded(now["solicitudes"], 0)
+    # The changes of closed periods are those of these cities.
+    assert visit.page.locator("#trust").count() == 1
+    assert "todo el país" not in visit.text("#content")
     assert visit.texts("nav a") == ["Resumen", "Ciudades", "Asesores", "Indicadores"]
     page.click("#tab-asesores")
     page.wait_for_selector("#asesores-lista")

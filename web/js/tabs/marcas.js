@@ -113,7 +113,7 @@ function targetLine(target) {
  */
 function labelled(id, name, input, after) {
     input.id = id;
-    const both = after ? h("span", {}, input, " ", after) : input;
+    const both = after ? h("span", { class: "with-unit" }, input, after) : input;
     return h("span", { class: "labelled" }, h("label", { for: id }, name), both);
 }
 
