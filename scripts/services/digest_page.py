@@ -220,6 +220,7 @@ def _targets(contents: dict[str, Any], language: str) -> list[str]:
 def _notes(contents: dict[str, Any], language: str) -> list[str]:
     return [
         f"{form.day(date.fromisoformat(note['day']), language)}: {note['text']}"
+        + (f" ({title})" if (title := note.get(f"title_{language}")) else "")
         for note in contents["notes"] or []
     ]
 

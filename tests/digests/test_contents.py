@@ -221,7 +221,7 @@ def test_targets_notes_and_problems_of_the_period(filled: Database) -> None:
         "SELECT analytics.set_target('mv_metricas_mensuales', 'asesores_activos', "
         "'2026-11-01', 1000)",
         "SELECT analytics.add_note('2026-11-19', 'antes')",
-        "SELECT analytics.add_note('2026-11-20', 'nuevos precios')",
+        "SELECT analytics.add_note('2026-11-20', 'nuevos precios', 'mv_metricas_mensuales')",
         "SELECT analytics.add_note('2026-11-21', 'después')",
     )
     answer = contents(filled, "daily", day="2026-11-20")
@@ -234,7 +234,13 @@ def test_targets_notes_and_problems_of_the_period(filled: Database) -> None:
     assert [(one["column"], one["is_missed"]) for one in month["targets"]] == [
         ("asesores_activos", None)
     ]
-    assert answer["notes"] == [{"day": "2026-11-20", "text": "nuevos precios"}]
+    (note,) = answer["notes"]
+    assert (note["day"], note["text"]) == ("2026-11-20", "nuevos precios")
+    (title,) = filled.rows(
+        "SELECT title_es, title_en FROM kpi_engine.notes "
+        "LEFT JOIN kpi_engine.kpi_views() USING (view_name) WHERE note = 'nuevos precios'"
+    )
+    assert (note["title_es"], note["title_en"]) == title
     found = filled.rows("SELECT DISTINCT problem FROM analytics.health_problems() ORDER BY 1", NOW)
     assert [one["problem"] for one in answer["problems"]] == [problem for (problem,) in found]
     assert found

@@ -336,7 +336,10 @@ def nasty_places(answer: dict[str, Any]) -> None:
             "is_missed": False,
         }
     ]
-    answer["notes"] = [{"day": "2026-11-26", "text": NASTY}]
+    answer["notes"] = [
+        {"day": "2026-11-26", "text": NASTY, "title_es": NASTY, "title_en": NASTY},
+        {"day": "2026-11-26", "text": "x", "title_es": None, "title_en": None},
+    ]
     answer["problems"] = [{"problem": "unknown", "in_short": NASTY}]
     answer["partial"] = [
         {"origen": NASTY, "since": None},

@@ -153,10 +153,16 @@ BEGIN
         'csv', v_csv,
         'notes', CASE WHEN p_cities IS NULL THEN (
             SELECT json_agg(
-                json_build_object('day', notes.day, 'text', notes.note)
+                json_build_object(
+                    'day', notes.day,
+                    'text', notes.note,
+                    'title_es', kpi.title_es,
+                    'title_en', kpi.title_en
+                )
                 ORDER BY notes.day, notes.note_id
             )
             FROM kpi_engine.notes
+            LEFT JOIN kpi_engine.kpi_views() AS kpi ON kpi.view_name = notes.view_name
             WHERE notes.day BETWEEN v_period AND v_last_day
         ) END,
         'problems', CASE WHEN p_cities IS NULL THEN (
