@@ -3,7 +3,8 @@
 -- Invariant: the next refresh computes everything again. Each transaction notes this once. A
 -- rollback to a savepoint removes the mark of the transaction. A refresh in the transaction takes
 -- the note, and removes the mark. On a full disk, or if no lock is free, no row can be written:
--- then a sequence moves (kpi_engine.note_unnoted_changes).
+-- then a sequence moves (kpi_engine.note_unnoted_changes). The key of the note is
+-- kpi_engine.lost_key(), as a literal: a note calls as little as it can.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_lost_change(
     p_relation oid, p_message text, p_sqlstate text
@@ -25,7 +26,6 @@ BEGIN
         VALUES (p_relation::regclass::text, p_message, p_sqlstate);
     EXCEPTION WHEN OTHERS THEN
         BEGIN
-            -- The key is kpi_engine.lost_key().
             INSERT INTO kpi_engine.change_log (entity, key)
             VALUES ('everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
         EXCEPTION WHEN OTHERS THEN

@@ -29,19 +29,20 @@ AS $foreign_code$
     ),
 
     planned AS (
+        -- The table itself depends on what the expressions of its partition key call.
         SELECT
             source.relation,
             'pg_class'::regclass::oid AS class,
-            pg_index.indexrelid AS object
+            source.relation AS object
+        FROM source
+        UNION ALL
+        SELECT source.relation, 'pg_class'::regclass, pg_index.indexrelid
         FROM source
         INNER JOIN pg_index ON pg_index.indrelid = source.relation
         UNION ALL
         SELECT source.relation, 'pg_statistic_ext'::regclass, pg_statistic_ext.oid
         FROM source
         INNER JOIN pg_statistic_ext ON pg_statistic_ext.stxrelid = source.relation
-        UNION ALL
-        -- The expressions of a partition key are the table's own dependencies.
-        SELECT source.relation, 'pg_class'::regclass, source.relation FROM source
         UNION ALL
         SELECT source.relation, 'pg_rewrite'::regclass, pg_rewrite.oid
         FROM source
@@ -74,6 +75,6 @@ $foreign_code$;
 COMMENT ON FUNCTION kpi_engine.foreign_code() IS
 'Functions of others, not superusers, in the expressions of indexes, statistics, partition keys, '
 'views and policies of the source tables: PostgreSQL may run them with the rights of '
-'analytics_owner. No row: none. For the doctor.';
+'analytics_owner. No row: there are none. Internal to the doctor.';
 
 REVOKE ALL ON FUNCTION kpi_engine.foreign_code() FROM public;

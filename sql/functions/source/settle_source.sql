@@ -47,14 +47,14 @@ BEGIN
         END;
     END IF;
     PERFORM kpi_engine.require_source(true);
-    -- Somebody renamed an enum value that no rule names, or changed the expression of a generated
-    -- column.
-    IF v_state.source_values <> v_now.enum_values
-        AND NOT kpi_engine.same_values(v_state.source_values, v_now.enum_values) THEN
-        PERFORM kpi_engine.note_rebuild_reason('values of the source got other names');
+    IF v_state.source_values <> v_now.enum_values THEN
+        -- Somebody renamed an enum value that no rule names, or changed the expression of a
+        -- generated column.
+        IF NOT kpi_engine.same_values(v_state.source_values, v_now.enum_values) THEN
+            PERFORM kpi_engine.note_rebuild_reason('values of the source got other names');
+        END IF;
+        UPDATE kpi_engine.engine_state SET source_values = v_now.enum_values;
     END IF;
-    UPDATE kpi_engine.engine_state SET source_values = v_now.enum_values
-    WHERE engine_state.source_values <> v_now.enum_values;
 END;
 $settle_source$;
 
