@@ -114,6 +114,8 @@ CALLABLE = {
     "kpi_engine.take_digest()",
     "kpi_engine.report_digest(bigint,text)",
     "kpi_engine.digest_contents(text,text[],date)",
+    # Names whose event trigger stopped a rebuild.
+    "kpi_engine.event_trigger_in(text)",
 }
 
 
