@@ -33,16 +33,8 @@ BEGIN
                   DETAIL = 'Got normal. What the breaker waits for is accepted each time.',
                   HINT = 'To let larger changes pass each time: SELECT '
                          'analytics.set_setting(''breaker_pct'', ''80'');';
-    ELSIF coalesce(btrim(p_reason), '') = '' OR length(p_reason) > 1000 THEN
-        RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Got %s.', CASE
-                      WHEN length(p_reason) > 1000
-                          THEN format('%s characters', length(p_reason))
-                      ELSE coalesce(quote_literal(p_reason), 'NULL')
-                  END),
-                  HINT = 'Whoever looks later reads it in analytics.gate_acceptances.';
     END IF;
+    PERFORM kpi_engine.require_reason(p_reason);
     v_accepted := kpi_engine.accept_holds(p_view_name, p_how, p_reason);
     IF v_accepted.acceptance_ids IS NULL THEN
         RAISE EXCEPTION 'p_view_name must be a view that the gate holds back'

@@ -18,16 +18,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $withdraw_gate_acceptance$
 BEGIN
-    IF coalesce(btrim(p_reason), '') = '' OR length(p_reason) > 1000 THEN
-        RAISE EXCEPTION 'p_reason must say why, in 1 to 1000 characters'
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Got %s.', CASE
-                      WHEN length(p_reason) > 1000
-                          THEN format('%s characters', length(p_reason))
-                      ELSE coalesce(quote_literal(p_reason), 'NULL')
-                  END),
-                  HINT = 'Whoever looks later reads it in analytics.gate_acceptances.';
-    END IF;
+    PERFORM kpi_engine.require_reason(p_reason);
     UPDATE kpi_engine.gate_acceptances AS accepted SET
         withdrawn_at = clock_timestamp(),
         withdrawn_by = kpi_engine.requester(),
