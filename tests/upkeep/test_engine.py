@@ -507,7 +507,11 @@ def test_a_gap_that_a_tick_sees_during_a_rebuild_is_computed_again_after_it(
     assert differences(market) == []
 
 
-def test_other_rules_of_the_zone_compute_everything_again(market: Database) -> None:
+@pytest.mark.parametrize("now", [NOW, "2026-11-24 12:00:00-05"], ids=["the same day", "a new day"])
+@pytest.mark.parametrize("change", ["", ONE_CHANGE], ids=["nothing", "a request"])
+def test_other_rules_of_the_zone_compute_everything_again(
+    market: Database, change: str, now: str
+) -> None:
     """As after an update of the server's time zone data."""
     assert refresh(market, NOW)[0] == "unchanged"
     # As if the days of the facts had begun at other instants.
@@ -515,12 +519,13 @@ def test_other_rules_of_the_zone_compute_everything_again(market: Database) -> N
         "UPDATE kpi_engine.engine_state SET zone_rules = "
         "kpi_engine.zone_rules('Africa/Casablanca', zone_from, zone_until)"
     )
-    # It looks once a day.
-    assert refresh(market, NOW)[0] == "unchanged"
-    assert refresh(market, "2026-11-24 12:00:00-05") == (
-        "full",
-        "the server has other rules of the zone America/Bogota than before",
-    )
+    if change:
+        market.execute(change)
+    predicted = check_prediction(market, now)
+    assert {row[2:4] for row in predicted} == {
+        ("full", "the server has other rules of the zone America/Bogota than before")
+    }
+    assert refresh(market, now)[0] == "unchanged"
     assert refresh(market, "2026-11-25 12:00:00-05")[0] == "incremental"
     assert market.rows(
         "SELECT zone_from < min(mes), zone_until > '2026-12-25', zone_rules = "

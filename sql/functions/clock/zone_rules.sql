@@ -12,13 +12,13 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $zone_rules$
 BEGIN
-    -- PL/pgSQL keeps the plan: each day asks.
+    -- PL/pgSQL keeps the plan: each refresh asks.
     RETURN (
         SELECT sum(hashint8extended(
-            extract(EPOCH FROM (p_from + listed.day)::timestamp AT TIME ZONE p_time_zone)::bigint,
-            listed.day
+            extract(EPOCH FROM (p_from + days.day)::timestamp AT TIME ZONE p_time_zone)::bigint,
+            days.day
         ))::text
-        FROM generate_series(0, p_until - p_from) AS listed (day)
+        FROM generate_series(0, p_until - p_from) AS days (day)
     );
 END;
 $zone_rules$;

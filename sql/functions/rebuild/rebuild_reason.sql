@@ -24,10 +24,8 @@ BEGIN
     ELSIF v_state.time_zone IS DISTINCT FROM analytics.setting('time_zone') THEN
         RETURN format('the setting time_zone changed from %s', v_state.time_zone);
     ELSIF
-        v_state.today <> analytics.today()
-        AND v_state.zone_rules <> kpi_engine.zone_rules(
-            v_state.time_zone, v_state.zone_from, v_state.zone_until)
-    THEN
+        v_state.zone_rules <> kpi_engine.zone_rules(
+            v_state.time_zone, v_state.zone_from, v_state.zone_until) THEN
         RETURN format('the server has other rules of the zone %s than before', v_state.time_zone);
     ELSIF analytics.today() < v_state.today THEN
         RETURN format('the local day went back from %s', v_state.today);
