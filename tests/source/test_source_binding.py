@@ -829,3 +829,94 @@ def test_the_doctor_names_optional_columns_that_are_missing(migrated: Database) 
     ((after,),) = migrated.rows(query)
     assert "without " in str(after)
     assert "solicitudes.ciudad_origen" in str(after)
+
+
+# -- an update of the operating system changes the order of letters --------------------------------
+
+CURE = (
+    "REINDEX DATABASE CONCURRENTLY {name}",
+    "ALTER DATABASE {name} REFRESH COLLATION VERSION",
+)
+
+
+@pytest.fixture
+def spanish(system_server: Server) -> Iterator[Database]:
+    """The golden data in a database that orders text as Spanish does, refreshed."""
+    postgres = Database(system_server.cluster, "postgres")
+    database = Database(system_server.cluster, system_server.new_name("spanish"))
+    postgres.execute(
+        f"CREATE DATABASE {database.name} LOCALE_PROVIDER icu ICU_LOCALE 'es' LOCALE 'C.UTF-8' "
+        "TEMPLATE template0 ENCODING 'UTF8'"
+    )
+    try:
+        yield golden(database, "A")
+    finally:
+        postgres.execute(f"DROP DATABASE {database.name} WITH (FORCE)")
+
+
+def made_with(database: Database, version: str) -> str:
+    """Let the indexes look as if another version of the collation had made them; return it."""
+    database.execute(
+        f"UPDATE pg_database SET datcollversion = '{version}' WHERE datname = '{database.name}'"
+    )
+    ((now,),) = database.rows(
+        "SELECT pg_database_collation_actual_version(oid) FROM pg_database "
+        f"WHERE datname = '{database.name}'"
+    )
+    return str(now)
+
+
+def test_without_new_indexes_refreshes_fail_by_name(spanish: Database) -> None:
+    assert refresh(spanish, NOW)[0] == "unchanged"
+    now = made_with(spanish, "1.2")
+    spanish.execute("UPDATE public.ofertas SET monto_total = monto_total + 1")
+    check_fails_by_name(
+        spanish,
+        "version 1.2 of its collation",
+        f"has version {now} now",
+        problem="source_hidden",
+    )
+    ((_, message),) = problems(spanish).values()
+    for statement in CURE:
+        assert statement.format(name=spanish.name) in message
+    spanish.execute(*(statement.format(name=spanish.name) for statement in CURE))
+    assert problems(spanish) == {}
+    assert refresh(spanish, NOW)[0] == "incremental"
+    assert view_differences(spanish, NOW) == []
+    assert refresh(spanish, NOW)[0] == "unchanged"
+
+
+@pytest.mark.parametrize("who", ["refresh", "tick"])
+def test_another_version_makes_everything_anew(spanish: Database, who: str) -> None:
+    """Keys of cities and brands are upper-cased text."""
+    assert refresh(spanish, NOW)[0] == "unchanged"
+    # As if the last look had been on another server.
+    spanish.execute(
+        "UPDATE kpi_engine.engine_state SET collation_version = '1.2', catalog_fingerprint = '1.2'"
+    )
+    now = made_with(spanish, "1.3")
+    check_fails_by_name(spanish, "version 1.3", problem="source_hidden")
+    spanish.execute(f"ALTER DATABASE {spanish.name} REFRESH COLLATION VERSION")
+    if who == "tick":
+        spanish.execute("CALL analytics.tick()")
+    mode, reason, *_ = spanish.rows(
+        "SELECT mode, reason FROM analytics.explain_refresh()", today=NOW
+    )[0]
+    assert (mode, reason) == (
+        "full",
+        f"the server has version {now} of the collation, and before it had 1.2",
+    )
+    assert refresh(spanish, NOW)[0] == "full"
+    assert view_differences(spanish, NOW) == []
+    assert refresh(spanish, NOW)[0] == "unchanged"
+
+
+def test_a_collation_without_a_version_is_never_at_fault(spanish: Database) -> None:
+    """Such as C.UTF-8, which orders by code points."""
+    spanish.execute(
+        f"UPDATE pg_database SET datcollversion = NULL WHERE datname = '{spanish.name}'"
+    )
+    assert problems(spanish) == {}
+    assert refresh(spanish, NOW)[0] == "unchanged"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        spanish.execute("SET ROLE analytics_lector; SELECT kpi_engine.collation_fault()")

@@ -2,10 +2,10 @@
 --
 -- Invariant: each change to one of these tables or views, to its columns, triggers, rules, rights,
 -- policies or partitions, or to the role that reads them, writes a row of the catalog, and so makes
--- another value. (Two changes in one transaction have one xmin, but each its ctid.) So does
--- a crash of the server, if one of them is unlogged: it is empty then. The same value twice means
--- that nothing was done. It looks only at the given relations, by index. A name can mean another
--- table only after it was taken from one of these.
+-- another value. (Two changes in one transaction have one xmin, but each its ctid.) So does another
+-- version of the collation, and a crash of the server, if one of them is unlogged: it is empty then.
+-- The same value twice means that nothing was done. It looks only at the given relations, by index.
+-- A name can mean another table only after it was taken from one of these.
 -- PL/pgSQL keeps the plan: each refresh and each tick asks.
 
 CREATE OR REPLACE FUNCTION kpi_engine.catalog_fingerprint(p_relations oid[])
@@ -22,7 +22,14 @@ AS $catalog_fingerprint$
 BEGIN
     RETURN md5(concat_ws(
         '/',
-        (SELECT pg_database.oid FROM pg_database WHERE pg_database.datname = current_database()),
+        (
+            SELECT concat_ws(
+                ' ', pg_database.oid, pg_database.datcollversion,
+                pg_database_collation_actual_version(pg_database.oid)
+            )
+            FROM pg_database
+            WHERE pg_database.datname = current_database()
+        ),
         (
             SELECT string_agg(
                 concat(pg_class.oid, ' ', pg_class.xmin, pg_class.ctid), ',' ORDER BY pg_class.oid

@@ -23,6 +23,7 @@ BEGIN
     IF NOT kpi_engine.is_settled() THEN
         PERFORM kpi_engine.recognize_database();
         PERFORM kpi_engine.settle_source();
+        PERFORM kpi_engine.note_collation();
         v_is_clean := kpi_engine.empty_refilled_views();
         -- This comes before the check: a change during the check shows the next time.
         v_relations := ARRAY(

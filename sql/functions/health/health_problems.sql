@@ -522,6 +522,6 @@ es: las tablas operativas cambiaron y hay que enlazarlas de nuevo
 hacer: Pida a quien administra la base que ejecute make migrate.
 source_hidden: the operational tables can not be read in full
 es: las tablas operativas no se pueden leer completas
-hacer: Pida a quien administra la base el permiso que nombra el mensaje.';
+hacer: Pida a quien administra la base lo que nombra el mensaje.';
 
 REVOKE ALL ON FUNCTION analytics.health_problems() FROM public;

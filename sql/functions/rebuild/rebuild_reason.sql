@@ -17,10 +17,14 @@ DECLARE
     v_capture jsonb;
     v_known_requests bigint;
     v_threshold constant numeric := analytics.setting('rebuild_threshold_pct')::numeric;
+    v_collation_change text;
 BEGIN
     SELECT engine_state.* INTO STRICT v_state FROM kpi_engine.engine_state;
-    IF v_state.rebuild_reason IS NOT NULL THEN
-        RETURN v_state.rebuild_reason;
+    IF NOT p_is_settled THEN
+        v_collation_change := kpi_engine.collation_change();
+    END IF;
+    IF coalesce(v_state.rebuild_reason, v_collation_change) IS NOT NULL THEN
+        RETURN coalesce(v_state.rebuild_reason, v_collation_change);
     ELSIF v_state.time_zone IS DISTINCT FROM analytics.setting('time_zone') THEN
         RETURN format('the setting time_zone changed from %s', v_state.time_zone);
     ELSIF

@@ -17,6 +17,9 @@ DECLARE
     v_now record;
     v_moved text[];
 BEGIN
+    IF kpi_engine.collation_fault() IS NOT NULL THEN
+        PERFORM kpi_engine.require_source(true);
+    END IF;
     v_now := kpi_engine.source_now();
     SELECT engine_state.* INTO STRICT v_state FROM kpi_engine.engine_state;
     IF v_state.source_binding = v_now.binding

@@ -1,9 +1,9 @@
 -- Lists where the operational tables are no longer what the src_ views read.
 --
 -- Invariant: no row if and only if each src_ view reads, in full, the table and the columns that
--- have the names of the contract now. A row with is_fatal means that numbers can't be computed.
--- Other rows mean that the views leave something out that the contract would use.
--- A refresh, the tick, health, the doctor and migrate all use this one check.
+-- have the names of the contract now, and lookups by index find all rows. A row with is_fatal means
+-- that numbers can't be computed. Other rows mean that the views leave something out that the
+-- contract would use. A refresh, the tick, health, the doctor and migrate all use this one check.
 
 CREATE OR REPLACE FUNCTION analytics.source_problems(p_even_restored boolean DEFAULT false)
 RETURNS TABLE (problem text, is_fatal boolean, view_name text, message text, remedy text)
@@ -18,9 +18,19 @@ AS $source_problems$
 DECLARE
     v_state kpi_engine.engine_state;
     v_now record;
+    v_collation_fault text;
 BEGIN
     IF kpi_engine.is_settled() THEN
         RETURN;
+    END IF;
+    v_collation_fault := kpi_engine.collation_fault();
+    IF v_collation_fault IS NOT NULL THEN
+        RETURN QUERY VALUES (
+            'source_hidden', true, NULL::text, v_collation_fault,
+            format(
+                'REINDEX DATABASE CONCURRENTLY %1$I; then ALTER DATABASE %1$I REFRESH COLLATION '
+                'VERSION; as its owner', current_database())
+        );
     END IF;
     SELECT engine_state.* INTO v_state FROM kpi_engine.engine_state;
     v_now := kpi_engine.source_now();
@@ -275,7 +285,7 @@ $source_problems$;
 COMMENT ON FUNCTION analytics.source_problems(boolean) IS
 'Where the operational tables and the src_ views do not fit together: source_moved (a table, '
 'column or enum value was swapped, moved, renamed, dropped, or is new), source_hidden (rows or '
-'columns can''t be read); is_fatal if a refresh refuses to run; what is wrong; what mends it. No '
-'row: nothing has changed since the tables were bound.';
+'columns can''t be read, or an index may miss them); is_fatal if a refresh refuses to run; what is '
+'wrong; what mends it. No row: nothing has changed since the tables were bound.';
 
 REVOKE ALL ON FUNCTION analytics.source_problems(boolean) FROM public;
