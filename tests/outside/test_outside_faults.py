@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -469,9 +470,13 @@ def test_a_part_on_another_server_is_refused(
 # -- a table here that a subscription brings ---------------------------------------------------
 
 
-def test_a_table_whose_subscription_stands_still_is_as_old_as_that(local: Service) -> None:
+AS_OF = "SELECT as_of FROM analytics.outside_sources"
+
+
+@contextmanager
+def replicated(local: Service) -> Iterator[Database]:
+    """Let a subscription bring the complaints from the database that this returns."""
     here = local.here
-    as_of = "SELECT as_of FROM analytics.outside_sources"
     with publishing_cluster() as home:
         home.make_database("soporte")
         support = Database(home, "soporte")
@@ -491,16 +496,67 @@ def test_a_table_whose_subscription_stands_still_is_as_old_as_that(local: Servic
                 "SELECT as_of IS NOT NULL FROM kpi_engine.feeding('soporte.reclamos'::regclass)"
             )
             here.execute("CALL analytics.tick()", "SELECT analytics.refresh_all_mv()")
-            ((before,),) = here.rows(as_of)
-            assert before is not None
-            assert local.problem() is None
-            here.execute("ALTER SUBSCRIPTION feed DISABLE")
-            here.wait_until("SELECT bool_and(pid IS NULL) FROM pg_stat_subscription")
-            ((until,),) = here.rows("SELECT clock_timestamp()")
-            here.execute("SELECT analytics.refresh_all_mv(true)")
-            assert "subscription feed, which brings table soporte.reclamos" in str(local.problem())
-            assert here.rows(
-                f"SELECT as_of BETWEEN '{before}' AND '{until}' FROM ({as_of}) AS t"
-            ) == [(True,)]
+            yield support
         finally:
-            here.execute("DROP SUBSCRIPTION feed")
+            here.execute("DROP SUBSCRIPTION IF EXISTS feed")
+
+
+def stands_still(made: Service, *words: str) -> None:
+    """Health says what is missing, and the view is as old as the table was when it was whole."""
+    before = made.here.rows(AS_OF)
+    for look in ("CALL analytics.tick()", "SELECT analytics.refresh_all_mv(true)"):
+        made.here.execute(look)
+        for word in words:
+            assert word in str(made.problem())
+        assert made.here.rows(AS_OF) == before
+
+
+def is_meant(made: Service) -> None:
+    """Somebody says that nothing is missing: the view is current again."""
+    assert made.here.rows("SELECT analytics.forget_subscription('feed')") == [(1,)]
+    assert made.problem() is None
+
+
+def test_a_table_that_a_subscription_brings_is_as_old_as_its_rows(local: Service) -> None:
+    here = local.here
+    with replicated(local) as support:
+        ((before,),) = here.rows(AS_OF)
+        assert before is not None
+        assert local.problem() is None
+        assert here.rows("SELECT subscription FROM analytics.replication()") == []
+        here.execute("TRUNCATE soporte.reclamos")
+        stands_still(local, "brings table soporte.reclamos", "was emptied by TRUNCATE")
+        is_meant(local)
+
+        support.execute("ALTER PUBLICATION reclamos DROP TABLE soporte.reclamos")
+        here.execute("ALTER SUBSCRIPTION feed REFRESH PUBLICATION")
+        stands_still(local, "does not bring soporte.reclamos any more")
+        support.execute("ALTER PUBLICATION reclamos ADD TABLE soporte.reclamos")
+        here.execute("ALTER SUBSCRIPTION feed REFRESH PUBLICATION WITH (copy_data = false)")
+        stands_still(local, "brings soporte.reclamos again, without a copy")
+        is_meant(local)
+        here.execute("CALL analytics.tick()")
+        assert local.problem() is None
+
+        here.execute("ALTER SUBSCRIPTION feed DISABLE")
+        here.wait_until("SELECT bool_and(pid IS NULL) FROM pg_stat_subscription")
+        ((until,),) = here.rows("SELECT clock_timestamp()")
+        here.execute("SELECT analytics.refresh_all_mv(true)")
+        assert "feed, which brings table soporte.reclamos" in str(local.problem())
+        assert "is disabled" in str(local.problem())
+        assert here.rows(f"SELECT as_of BETWEEN '{before}' AND '{until}' FROM ({AS_OF}) AS t") == [
+            (True,)
+        ]
+
+        here.execute("DROP SUBSCRIPTION feed", "TRUNCATE soporte.reclamos")
+        stands_still(local, "does not bring soporte.reclamos any more: it was dropped")
+        here.execute(f"CREATE SUBSCRIPTION feed CONNECTION '{support.url}' PUBLICATION reclamos")
+        here.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+        assert local.problem() is None
+        here.execute("CALL analytics.tick()", "DROP SUBSCRIPTION feed")
+        stands_still(local, "does not bring soporte.reclamos any more: it was dropped")
+        is_meant(local)
+        here.execute("SELECT analytics.refresh_all_mv()")
+        assert here.rows(f"SELECT as_of > now() - interval '1 minute' FROM ({AS_OF}) AS t") == [
+            (True,)
+        ]

@@ -28,7 +28,7 @@ BEGIN
             SELECT DISTINCT followed.source_schema, behind.*
             FROM analytics.replication() AS behind
             INNER JOIN kpi_engine.followed() AS followed
-                ON followed.subscription = behind.subscription
+                ON followed.subscription = behind.subscription AND followed.outside_of IS NULL
         ),
 
         told AS (

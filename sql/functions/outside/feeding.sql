@@ -19,7 +19,9 @@ DECLARE
     v_limit text;
 BEGIN
     -- Usually there is no subscription.
-    IF p_source IS NULL OR NOT EXISTS (SELECT FROM pg_subscription_rel) THEN
+    IF p_source IS NULL
+        OR NOT EXISTS (SELECT FROM pg_subscription_rel)
+        AND NOT EXISTS (SELECT FROM kpi_engine.followed_tables) THEN
         RETURN;
     END IF;
     v_limit := analytics.setting('replica_lag');
@@ -29,16 +31,20 @@ BEGIN
             found.subscription_id,
             found.cause,
             CASE found.cause
+                WHEN 'does not bring all of its rows'
+                    THEN kpi_engine.lost_tables(found.subscription, p_source)
                 WHEN 'is disabled' THEN format('ALTER SUBSCRIPTION %I ENABLE;', found.subscription)
                 ELSE 'the log of this server says why, see replica_lag in the runbook'
             END,
             found.as_of
         FROM (
             SELECT
-                pg_subscription.subname::text AS subscription,
-                pg_subscription.oid AS subscription_id,
+                its.subscription,
+                its.subscription_id,
                 CASE
-                    WHEN v_limit = 'off' OR pg_is_in_recovery() THEN NULL
+                    WHEN v_limit = 'off' THEN NULL
+                    WHEN its.lacks_rows THEN 'does not bring all of its rows'
+                    WHEN pg_is_in_recovery() THEN NULL
                     WHEN NOT pg_subscription.subenabled THEN 'is disabled'
                     WHEN NOT worker.is_running THEN 'has no worker'
                     WHEN NOT its.is_copied THEN 'still copies it'
@@ -47,25 +53,24 @@ BEGIN
                         < clock_timestamp() - nullif(v_limit, 'off')::interval
                         THEN 'is behind its publisher'
                 END AS cause,
-                CASE WHEN its.is_copied THEN coalesce(worker.as_of, known.as_of) END AS as_of
+                CASE
+                    WHEN its.is_copied AND NOT its.lacks_rows
+                        THEN coalesce(worker.as_of, known.as_of)
+                END AS as_of
             FROM (
                 SELECT
-                    pg_subscription_rel.srsubid,
-                    bool_and(pg_subscription_rel.srsubstate IN ('s', 'r')) AS is_copied
-                FROM pg_subscription_rel
-                WHERE
-                    pg_subscription_rel.srrelid = p_source
-                    OR pg_subscription_rel.srrelid IN (
-                        SELECT part.relid FROM pg_partition_tree(p_source) AS part
-                        UNION ALL
-                        SELECT parent.relid FROM pg_partition_ancestors(p_source) AS parent (relid)
-                    )
-                GROUP BY pg_subscription_rel.srsubid
+                    followed.subscription,
+                    max(followed.subscription_id) AS subscription_id,
+                    bool_and(followed.state IN ('s', 'r')) AS is_copied,
+                    bool_or(followed.lacks IS NOT NULL) AS lacks_rows
+                FROM kpi_engine.followed() AS followed
+                WHERE followed.outside_of = p_source
+                GROUP BY followed.subscription
             ) AS its
-            INNER JOIN pg_subscription ON pg_subscription.oid = its.srsubid
-            CROSS JOIN LATERAL kpi_engine.worker_state(pg_subscription.oid) AS worker
+            LEFT JOIN pg_subscription ON pg_subscription.oid = its.subscription_id
+            CROSS JOIN LATERAL kpi_engine.worker_state(its.subscription_id) AS worker
             LEFT JOIN kpi_engine.feeding_marks AS known
-                ON known.subscription_id = pg_subscription.oid
+                ON known.subscription_id = its.subscription_id
         ) AS found;
 END;
 $feeding$;

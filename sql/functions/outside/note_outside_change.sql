@@ -20,6 +20,9 @@ DECLARE
     v_message text;
     v_sqlstate text;
 BEGIN
+    IF tg_op = 'TRUNCATE' THEN
+        PERFORM kpi_engine.note_emptied(tg_relid);
+    END IF;
     IF split_part(v_noted, ':', 1) <> v_transaction THEN
         v_noted := v_transaction || ':';
     ELSIF strpos(v_noted, format(':%s:', tg_relid)) > 0 THEN

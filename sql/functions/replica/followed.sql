@@ -1,5 +1,6 @@
 -- Lists the operational tables that subscriptions bring, those that they brought once, and those
--- that they leave out.
+-- that they leave out. For tables of other services that KPI views read, outside_of is the table
+-- that was declared: the same one, or one that it is a partition of.
 --
 -- Invariant: lacks is not NULL if rows of the table may be missing, and replication does not bring
 -- them by itself. Such a table is whole again when a subscription has copied it: then srsublsn of
@@ -8,7 +9,7 @@
 --   gone: a tick or a refresh has seen the subscription bring the table, and it does not any more:
 --     it was dropped, or the table left its publication.
 --   uncopied: it was gone, or its subscription was another one, and it came back without a copy.
---   absent: no subscription brings it, and this one brings other tables of its schema.
+--   absent: no subscription brings it, and this one brings other operational tables of its schema.
 --   emptied, missed, skipped: kpi_engine.incomplete_tables.
 -- A table that is gone itself, or is no source table any more, is not in the list.
 
@@ -21,7 +22,8 @@ RETURNS TABLE (
     relation oid,
     state char,
     copied_lsn pg_lsn,
-    lacks text
+    lacks text,
+    outside_of oid
 )
 LANGUAGE plpgsql
 STABLE PARALLEL SAFE
@@ -38,7 +40,10 @@ BEGIN
     END IF;
     RETURN QUERY
         WITH source AS MATERIALIZED (
-            SELECT * FROM kpi_engine.tables_below()
+            SELECT below.*, NULL::oid AS outside_of
+            FROM kpi_engine.tables_below() AS below
+            UNION ALL
+            SELECT * FROM kpi_engine.outside_tables()
         ),
 
         brought AS (
@@ -49,6 +54,7 @@ BEGIN
                 source.schema_id,
                 source.table_name,
                 source.relation,
+                source.outside_of,
                 pg_subscription_rel.srsubstate AS state,
                 pg_subscription_rel.srsublsn AS copied_lsn
             FROM pg_subscription_rel
@@ -79,12 +85,13 @@ BEGIN
                         AND incomplete.relation = brought.relation
                         AND incomplete.copied_lsn IS NOT DISTINCT FROM brought.copied_lsn
                 )
-            END
+            END,
+            brought.outside_of
         FROM brought
         UNION ALL
         SELECT
             known.subscription, known.subscription_id, known.source_schema, known.table_name,
-            source.relation, NULL, known.copied_lsn, 'gone'
+            source.relation, NULL, known.copied_lsn, 'gone', source.outside_of
         FROM kpi_engine.followed_tables AS known
         INNER JOIN source
             ON source.table_name = known.table_name AND source.source_schema = known.source_schema
@@ -100,19 +107,21 @@ BEGIN
         UNION ALL
         SELECT
             beside.subscription, beside.subscription_id, source.source_schema, source.table_name,
-            source.relation, NULL, NULL, 'absent'
+            source.relation, NULL, NULL, 'absent', NULL
         FROM source
         CROSS JOIN LATERAL (
             SELECT brought.subscription, brought.subscription_id
             FROM brought
             WHERE
-                brought.schema_id = source.schema_id
+                brought.outside_of IS NULL
+                AND brought.schema_id = source.schema_id
                 AND brought.source_schema = source.source_schema
             ORDER BY brought.subscription
             LIMIT 1
         ) AS beside
         WHERE
-            source.relation_kind = 'r'
+            source.outside_of IS NULL
+            AND source.relation_kind = 'r'
             AND source.is_part
             AND NOT EXISTS (
                 SELECT FROM pg_subscription_rel
@@ -134,7 +143,8 @@ END;
 $followed$;
 
 COMMENT ON FUNCTION kpi_engine.followed() IS
-'Operational tables that subscriptions of this database bring, with the state of '
+'Operational tables, and tables of other services that KPI views read (outside_of: the declared '
+'table), that subscriptions of this database bring, with the state of '
 'pg_subscription_rel and where their copy ended; and why rows of a table may be missing that '
 'replication does not bring (lacks: gone, uncopied, absent, emptied, missed, skipped; NULL: none). '
 'Internal.';

@@ -57,7 +57,7 @@ END;
 $forget_subscription$;
 
 COMMENT ON FUNCTION analytics.forget_subscription(text) IS
-'Says that it is meant that a subscription does not bring operational tables or rows, such as '
+'Says that it is meant that a subscription does not bring tables of the figures, or rows, such as '
 'one that was dropped because the service writes here now, or a table that is written here: health '
 'does not miss them from then on. Returns how many tables. Errors: 22023 if it misses none of this '
 'subscription.';

@@ -1,6 +1,9 @@
--- Says which tables of a subscription lack rows that it does not bring by itself, and what to do.
+-- Says which tables of a subscription lack rows that it does not bring by itself, and what to do:
+-- the operational ones, or those of p_outside, a table of another service.
 
-CREATE OR REPLACE FUNCTION kpi_engine.lost_tables(p_subscription text)
+CREATE OR REPLACE FUNCTION kpi_engine.lost_tables(
+    p_subscription text, p_outside oid DEFAULT NULL
+)
 RETURNS text
 LANGUAGE sql
 STABLE PARALLEL SAFE
@@ -50,13 +53,17 @@ AS $lost_tables$
             followed.lacks,
             string_agg(followed.table_name, ', ' ORDER BY followed.table_name) AS tables
         FROM kpi_engine.followed() AS followed
-        WHERE followed.subscription = p_subscription AND followed.lacks IS NOT NULL
+        WHERE
+            followed.subscription = p_subscription
+            AND followed.lacks IS NOT NULL
+            AND followed.outside_of IS NOT DISTINCT FROM p_outside
         GROUP BY followed.lacks
     ) AS lost;
 $lost_tables$;
 
-COMMENT ON FUNCTION kpi_engine.lost_tables(text) IS
+COMMENT ON FUNCTION kpi_engine.lost_tables(text, oid) IS
 'Which tables of a subscription lack rows that it does not bring by itself, why, and what to do; '
-'NULL: none. Internal to kpi_engine.replica_problem().';
+'NULL: none. The operational ones, or those of p_outside, a declared table of another service. '
+'Internal to kpi_engine.replica_problem() and feeding().';
 
-REVOKE ALL ON FUNCTION kpi_engine.lost_tables(text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.lost_tables(text, oid) FROM public;

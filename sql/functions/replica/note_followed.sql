@@ -1,4 +1,5 @@
--- Notes which operational tables subscriptions bring, and how far each subscription is.
+-- Notes which tables of the figures subscriptions bring, operational ones and those of other
+-- services, and how far each subscription is.
 --
 -- Invariant: it forgets nothing but the old name of a subscription. So a subscription that is
 -- dropped is missed (kpi_engine.followed) until somebody says that it is meant. A table that came
@@ -49,9 +50,15 @@ BEGIN
         SELECT pg_subscription.oid, 'skipped'
         FROM pg_subscription
         WHERE pg_subscription.subskiplsn <> '0/0'
-        UNION ALL
+        UNION
         SELECT known.subscription_id, 'missed'
-        FROM kpi_engine.subscription_marks AS known
+        FROM (
+            SELECT marks.subscription_id, marks.updates_missed
+            FROM kpi_engine.subscription_marks AS marks
+            UNION ALL
+            SELECT marks.subscription_id, marks.updates_missed
+            FROM kpi_engine.feeding_marks AS marks
+        ) AS known
         INNER JOIN pg_stat_subscription_stats AS stats ON stats.subid = known.subscription_id
         WHERE (to_jsonb(stats) ->> 'confl_update_missing')::bigint > known.updates_missed
     ) AS found (subscription_id, reason)
@@ -118,7 +125,7 @@ BEGIN
     FROM (
         SELECT DISTINCT tables.subscription, tables.subscription_id
         FROM kpi_engine.followed() AS tables
-        WHERE tables.state IS NOT NULL
+        WHERE tables.state IS NOT NULL AND tables.outside_of IS NULL
     ) AS followed
     LEFT JOIN pg_stat_subscription_stats AS stats ON stats.subid = followed.subscription_id
     CROSS JOIN LATERAL kpi_engine.worker_state(followed.subscription_id) AS worker
@@ -135,20 +142,22 @@ BEGIN
         END;
     IF EXISTS (SELECT FROM kpi_engine.outside_sources) THEN
         INSERT INTO kpi_engine.feeding_marks AS known (
-            subscription_id, as_of, worker_pid, first_word_at
+            subscription_id, as_of, worker_pid, first_word_at, updates_missed
         )
-        SELECT feeding.subscription_id, worker.as_of, worker.worker_pid, worker.first_word_at
+        SELECT
+            feeding.subscription_id, worker.as_of, worker.worker_pid, worker.first_word_at,
+            (to_jsonb(stats) ->> 'confl_update_missing')::bigint
         FROM (
-            SELECT DISTINCT its.subscription_id
-            FROM kpi_engine.outside_sources
-            CROSS JOIN LATERAL kpi_engine.feeding(
-                kpi_engine.outside_relation(outside_sources.source_name)
-            ) AS its
+            SELECT DISTINCT tables.subscription_id
+            FROM kpi_engine.followed() AS tables
+            WHERE tables.state IS NOT NULL AND tables.outside_of IS NOT NULL
         ) AS feeding
+        LEFT JOIN pg_stat_subscription_stats AS stats ON stats.subid = feeding.subscription_id
         CROSS JOIN LATERAL kpi_engine.worker_state(feeding.subscription_id) AS worker
         ON CONFLICT (subscription_id) DO UPDATE SET
             worker_pid = excluded.worker_pid,
             first_word_at = excluded.first_word_at,
+            updates_missed = excluded.updates_missed,
             as_of = coalesce(excluded.as_of, known.as_of);
         DELETE FROM kpi_engine.feeding_marks AS known
         WHERE known.subscription_id NOT IN (SELECT pg_subscription.oid FROM pg_subscription);

@@ -75,6 +75,7 @@ BEGIN
                     ARRAY[]::text []
                 ) AS lost
             FROM kpi_engine.followed() AS tables
+            WHERE tables.outside_of IS NULL
             GROUP BY tables.subscription
         ) AS followed
         LEFT JOIN pg_subscription ON pg_subscription.oid = followed.subscription_id
