@@ -3,7 +3,7 @@
 -- Invariant: each change to one of these tables or views, to its columns, triggers, rules, rights,
 -- policies or partitions, or to the role that reads them, writes a row of the catalog, and so makes
 -- another value. (Two changes in one transaction have one xmin, but each its ctid.) So does another
--- version of the collation, and a crash of the server, if one of them is unlogged: it is empty then.
+-- version of the collation, and a crash of the server if one of them is unlogged: it is empty then.
 -- The same value twice means that nothing was done. It looks only at the given relations, by index.
 -- A name can mean another table only after it was taken from one of these.
 -- PL/pgSQL keeps the plan: each refresh and each tick asks.

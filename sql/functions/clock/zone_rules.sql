@@ -12,14 +12,16 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $zone_rules$
 BEGIN
-    -- PL/pgSQL keeps the plan: each refresh asks.
-    RETURN (
-        SELECT sum(hashint8extended(
-            extract(EPOCH FROM (p_from + days.day)::timestamp AT TIME ZONE p_time_zone)::bigint,
-            days.day
-        ))::text
-        FROM generate_series(0, p_until - p_from) AS days (day)
-    );
+    -- PL/pgSQL keeps the plan: each refresh asks. One hash of them all is the fastest.
+    RETURN CASE WHEN p_from <= p_until THEN hash_array_extended(
+        ARRAY(
+            SELECT days.day AT TIME ZONE p_time_zone
+            FROM generate_series(
+                p_from::timestamp, p_until::timestamp, interval '1 day'
+            ) AS days (day)
+        ),
+        0
+    )::text END;
 END;
 $zone_rules$;
 

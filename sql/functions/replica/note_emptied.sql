@@ -1,7 +1,8 @@
 -- Notes that a table was emptied, for each subscription that copied it and whose worker is not the
 -- one that empties: it does not copy the table again.
 --
--- Invariant: it never fails the writer.
+-- Invariant: it never fails the writer. kpi_engine.note_truncate() does the same by its own
+-- statement: any change of a function that notes makes each installation compute everything again.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_emptied(p_relation oid)
 RETURNS void
@@ -37,6 +38,6 @@ $note_emptied$;
 
 COMMENT ON FUNCTION kpi_engine.note_emptied(oid) IS
 'Notes a TRUNCATE of a table that subscriptions copied (kpi_engine.incomplete_tables). Internal to '
-'kpi_engine.note_truncate() and note_outside_change().';
+'kpi_engine.note_outside_change().';
 
 REVOKE ALL ON FUNCTION kpi_engine.note_emptied(oid) FROM public;
