@@ -224,10 +224,12 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             schema: JsonObject = {"type": "string", "format": "uuid"}
             found.append(parameter(name, f"{label}.", schema, COLUMN_EXAMPLES["asesor_id"]))
         elif JSON_TYPES.get(kind) == "integer":
-            found.append(parameter(name, f"{label}.", whole(0, 32767), 1))
+            greatest = 32767 if kind == "smallint" else 999999999
+            found.append(parameter(name, f"{label}.", whole(0, greatest), 1))
         else:
             schema = {"type": "string", "pattern": r"^[^\x00]*$"}
             found.append(parameter(name, f"{label}.", schema, "…"))
+    has_several = bool(kpi["time_column"]) and len(kpi["key"]) > 1
     orders = [*columns, *(f"-{name}" for name in columns)]
     default = prerequisites.scalar(
         connection, "SELECT kpi_engine.kpi_default_limit(%s)", kpi["grain"]
@@ -240,7 +242,7 @@ def kpi_parameters(connection: psycopg.Connection, kpi: JsonObject) -> list[Json
             {"type": "string", "enum": orders},
             orders[-1],
         ),
-        limit(1000, int(str(default))),
+        limit(1000, int(str(default)), periods=kpi["grain"] if has_several else None),
         parameter("offset", "Rows to skip first.", whole(0, 100000, 0), 0),
         parameter(
             "as_of",

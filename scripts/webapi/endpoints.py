@@ -333,9 +333,15 @@ def city(path: str) -> JsonObject:
     )
 
 
-def limit(greatest: int, default: int) -> JsonObject:
-    """Return the parameter limit."""
-    return parameter("limit", "At most so many rows.", whole(1, greatest, default), default)
+def limit(greatest: int, default: int, *, periods: str | None = None) -> JsonObject:
+    """Return the parameter limit. Without it come so many rows, or so many ``periods``."""
+    if periods is None:
+        return parameter("limit", "At most so many rows.", whole(1, greatest, default), default)
+    words = (
+        f"At most so many rows. Without limit, offset and order: the rows of the newest {default} "
+        f"{periods}s, or of as many of them as fit into {greatest} rows."
+    )
+    return parameter("limit", words, whole(1, greatest), greatest)
 
 
 def day(name: str, description: str, example: str, *, required: bool = False) -> JsonObject:

@@ -52,6 +52,7 @@ SERVERS_TAKE_TURNS = True
 SEQUENCES = int(os.environ.get("TELOO_ORIGIN_SEQUENCES", "4"))
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
+BELOW = "/materialized-views"
 
 
 def fill_origin(database: Database, schema: str, seed: int) -> None:
@@ -473,13 +474,13 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
     followed: tuple[Database, dict[str, Pair]], browser: Browser
 ) -> None:
     database, pairs = followed
-    path = "/materialized-views/kpis/mv_metricas_mensuales"
+    path = f"{BELOW}/kpis/mv_metricas_mensuales"
     away = pairs["medellin"]
     whole = [("bogota", False, None, False), ("medellin", False, None, False)]
     assert behind(database) == whole
     with started(database, "origins", Settings(rate=100000, burst=10000)) as api:
 
-        def told() -> tuple[str | None, str | None]:
+        def told(path: str = path) -> tuple[str | None, str | None]:
             api.forget_cache()
             answer = api.get(path, "analytics_lector")
             assert answer.status == 200
@@ -492,6 +493,9 @@ def test_an_origin_that_is_away_makes_figures_partial_until_it_is_counted_again(
         assert behind(database) == [whole[0], ("medellin", True, "disabled", True)]
         origin, since = told()
         assert (origin, bool(since)) == ("medellin", True)
+        # What has its figures, and what has not.
+        assert told(f"{path}?origen=medellin") == (origin, since)
+        assert told(f"{path}?origen=bogota") == (None, None)
         answer = api.get(path, "analytics_lector", headers={"If-None-Match": etag})
         assert answer.status == 200
         assert on_the_page(browser, api).startswith("Faltan datos de medellin desde ")

@@ -590,8 +590,6 @@ def test_nobody_without_a_token_reads_a_kpi(api: Api) -> None:
         (SHARE, "ORDER BY mes DESC LIMIT 12"),
         (DAYS, "ORDER BY dia DESC LIMIT 90"),
         (WEEKS, "ORDER BY semana DESC LIMIT 26"),
-        (LEVELS, "ORDER BY mes DESC, nivel LIMIT 12"),
-        (CITIES, "ORDER BY mes DESC, ciudad_key LIMIT 12"),
         (RANKING, "ORDER BY asesor_id LIMIT 50"),
     ],
 )
@@ -709,6 +707,36 @@ def test_pages_join_without_a_gap_and_end(extended: Extended) -> None:
     ]
     assert [row for page in pages for row in page][:1000] == whole[:1000]
     assert call(extended.database, DAYS, "offset=100000") == []
+
+
+@pytest.mark.parametrize("view", [LEVELS, CITIES, "mv_demanda_ciudades"])
+def test_without_a_limit_a_month_of_several_rows_is_whole(extended: Extended, view: str) -> None:
+    whole = call(extended.database, view, "limit=1000")
+    newest = sorted({row["mes"] for row in whole}, reverse=True)[:12]
+    expected = [row for row in whole if row["mes"] in newest]
+    assert len(expected) > len(newest) > 5
+    assert call(extended.database, view) == expected
+    assert call(extended.database, view, f"to={newest[3][:7]}") == [
+        row for row in whole if row["mes"] in sorted({r["mes"] for r in whole}, reverse=True)[3:15]
+    ]
+    # Somebody who sorts or turns pages asks for rows.
+    assert len(call(extended.database, view, "order=-mes")) == 12
+    assert call(extended.database, view, "offset=0") == whole[:12]
+
+
+@pytest.mark.parametrize(
+    ("each", "rows"), [(1, 12), (80, 960), (90, 990), (600, 600), (1000, 1000), (1500, 1000)]
+)
+def test_whole_periods_up_to_a_thousand_rows(migrated: Database, each: int, rows: int) -> None:
+    query = (
+        f"SELECT date '2026-01-01' - n / {each} * 7 AS semana, n "
+        f"FROM generate_series(0, {each * 30 - 1}) AS n"
+    )
+    ((newest,),) = migrated.rows(
+        f"SELECT kpi_engine.kpi_newest_query({query!r}, 'semana', 'kpi.n')".replace('"', "$q$")
+    )
+    found = migrated.rows(str(newest).replace("$4", "12"))
+    assert [n for _, n in found] == list(range(rows))
 
 
 def test_parts_that_say_nothing_are_left_out(extended: Extended) -> None:
@@ -939,6 +967,7 @@ REFUSALS = [
         for order in ("", "-", "--mes", "-nope", "mes DESC", "mes;SELECT 1", "ctid", "xmin", "MES")
     ),
     (LEVELS, ["ciudad=Cali"], "parameter ciudad is unknown"),
+    (RANKING, ["nivel=1"], "parameter nivel is unknown"),
     (CITIES, ["ciudad_key=CALI"], "parameter ciudad_key is unknown"),
     (MONTHS, ["format=csv"], "parameter format is unknown"),
     (RANKING, ["compare=previous"], NO_TIME),
@@ -959,6 +988,10 @@ REFUSALS = [
 ]  # fmt: skip
 
 
+OF_TIME = "from, to, order, limit, offset, fill, compare, as_of, reported."
+TIMELESS = "order, limit, offset, as_of."
+
+
 @pytest.mark.parametrize(
     ("view", "parts", "message"), REFUSALS, ids=[f"{view} {parts}" for view, parts, _ in REFUSALS]
 )
@@ -969,9 +1002,7 @@ def test_wrong_parameters_are_told(
     assert (status, told["code"], told["message"]) == (400, "TELOO400", message)
     if "unknown" in message:
         assert told["hint"].startswith("The parameters of this path: ")
-        assert told["hint"].endswith(
-            "from, to, order, limit, offset, fill, compare, as_of, reported, origen."
-        )
+        assert told["hint"].endswith(TIMELESS if view == RANKING else OF_TIME)
 
 
 @pytest.mark.parametrize("view", [None, "", "mv_nope", "MV_DIAS", "v_kpis_en_vivo", "settings"])
@@ -985,16 +1016,13 @@ def test_views_that_are_none_are_404(extended: Extended, view: str | None) -> No
 
 
 def test_the_right_dimensions_are_told(extended: Extended) -> None:
-    for view, dimensions in (
-        (RANKING, "asesor_id, ciudad, departamento, "),
-        (CITIES, "ciudad, "),
-        (WEEKS, ""),
+    for view, names in (
+        (RANKING, f"asesor_id, ciudad, departamento, {TIMELESS}"),
+        (CITIES, f"ciudad, {OF_TIME}"),
+        (WEEKS, OF_TIME),
     ):
         _, told = error(extended.database, view, "nope=1")
-        assert told["hint"] == (
-            f"The parameters of this path: {dimensions}from, to, order, limit, offset, fill, "
-            "compare, as_of, reported, origen."
-        )
+        assert told["hint"] == f"The parameters of this path: {names}"
 
 
 # -- through HTTP ------------------------------------------------------------------------------
@@ -1024,10 +1052,13 @@ def test_native_calls_by_get_and_post(extended: Extended) -> None:
     )
     assert (answer.status, read_json(answer.body)) == (200, expected)
     headers = {"Content-Type": "application/json"}
-    for consulta, rows in ((["ciudad=Bogotá", "limit=5"], 5), ([], 12), (None, 12)):
+    usual = len(call(extended.database, CITIES))
+    for consulta, rows in ((["ciudad=Bogotá", "limit=5"], 5), ([], usual), (None, usual)):
         body = json.dumps({"view": CITIES, "consulta": consulta})
         posted = api.request("POST", "/rest/rpc/kpi", LECTOR, headers=headers, body=body)
         assert (posted.status, len(posted.json())) == (200, rows)
+    # PostgREST looks for a function by the names of its parameters.
+    assert len(api.get(f"/rest/rpc/kpi?view={CITIES}&consulta=", LECTOR).json()) == usual
     body = json.dumps({"view": None, "consulta": []})
     refused(api.request("POST", "/rest/rpc/kpi", LECTOR, headers=headers, body=body), 404)
     refused(api.get(f"/rest/rpc/kpi?view={CITIES}&consulta=limit=x", LECTOR), 400)

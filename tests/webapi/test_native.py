@@ -130,6 +130,31 @@ def test_statuses_are_as_documented(api: Api, row: str) -> None:
         checked(api, case)
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/rest/rpc/monthly_metrics?limit=2", {}),
+        ("/rest/rpc/advisor_rankings?ciudad=Cali&offset=5", {}),
+        ("/rest/rpc/advisor_rankings?limit=0&ciudad=Cali", {}),
+        ("/rest/rpc/monthly_metrics", {"Range": "5-9"}),
+        ("/rest/rpc/monthly_metrics?limite=3", {"Range": "5-9"}),
+    ],
+)
+def test_pages_of_a_function_are_refused(api: Api, path: str, headers: dict[str, str]) -> None:
+    """PostgREST would take a page of the one value that it gives: all of it, or null."""
+    for method in ("GET", "HEAD", "POST"):
+        answer = api.request(method, path, LECTOR, headers=headers)
+        assert answer.status == 400
+        if method != "HEAD":
+            assert answer.json()["message"] == "limit, offset and Range are not for functions"
+            assert "limite" in answer.json()["hint"]
+    # A number that is none is told first.
+    answer = api.get("/rest/rpc/monthly_metrics?limit=1e9", LECTOR)
+    assert (answer.status, "10 digits" in answer.json()["message"]) == (400, True)
+    assert api.get(f"{MONTHS}?limit=2&offset=1", LECTOR).status == 200
+    assert len(api.get(MONTHS, LECTOR, headers={"Range": "0-1"}).json()) == 2
+
+
 def test_every_row_of_the_table_has_a_test() -> None:
     assert documented().keys() == CASES.keys() | OTHERS
 

@@ -114,7 +114,15 @@ BEGIN
                 cardinality(v_values), v_column.column_type);
         END LOOP;
         PERFORM kpi_engine.raise_unknown_parameter(
-            other.name, v_dimensions || kpi_engine.kpi_parameters())
+            other.name, v_dimensions || ARRAY(
+                SELECT known.name
+                FROM unnest(kpi_engine.kpi_parameters()) AS known (name)
+                WHERE
+                    (v_view.time_column IS NOT NULL OR known.name NOT IN (
+                        'from', 'to', 'fill', 'compare', 'reported'
+                    ))
+                    AND (known.name <> 'origen' OR EXISTS (SELECT FROM analytics.origins()))
+            ))
         FROM jsonb_object_keys(v_others) AS other (name);
     END IF;
 
@@ -207,7 +215,7 @@ BEGIN
         ELSIF v_compare IS NOT NULL OR v_is_reported OR v_at IS NOT NULL THEN
             PERFORM kpi_engine.raise_http_error(
                 400, 'parameter origen excludes compare, as_of and reported',
-                'The history has the figures of all origins together.');
+                'What is compared, and the history, have the figures of all origins together.');
         ELSIF kpi_engine.facts_are_ahead(v_view.view_name) THEN
             PERFORM kpi_engine.raise_http_error(
                 503, format('view %s was not published with the facts and rules of now',
@@ -302,7 +310,12 @@ BEGIN
             v_view.relation, v_view.key_columns, v_view.time_column, v_view.grain, v_query,
             v_from IS NOT NULL));
     END IF;
-    v_query := format('%s ORDER BY %s LIMIT $4 OFFSET $5', v_query, v_order);
+    v_query := CASE
+        WHEN NOT v_given ?| ARRAY['order', 'limit', 'offset'] AND cardinality(v_view.key_columns) > 1
+            AND v_view.time_column IS NOT NULL
+            THEN kpi_engine.kpi_newest_query(v_query, v_view.time_column, v_order)
+        ELSE format('%s ORDER BY %s LIMIT $4 OFFSET $5', v_query, v_order)
+    END;
     PERFORM kpi_engine.begin_reading(v_view.view_name, concat(
         '-' || v_last_day,
         CASE WHEN v_is_reported THEN '-reported' END,
@@ -311,7 +324,7 @@ BEGIN
         CASE WHEN v_compare IS NOT NULL OR v_origen IS NOT NULL THEN (
             SELECT '-' || engine_state.data_version FROM kpi_engine.engine_state
         ) END
-    ));
+    ), CASE WHEN v_origen IS NOT NULL THEN ARRAY[v_origen] END);
     IF v_at IS NOT NULL THEN
         -- Where a later refresh confirmed it, it was not stale. The instant of that refresh is not
         -- shown: nobody could know it then.

@@ -4,7 +4,9 @@
 -- p_variant. It raises 503 instead of answering from a view that was never populated. It sets the
 -- header line of CSV without rows.
 
-CREATE OR REPLACE FUNCTION kpi_engine.begin_reading(p_view_name text, p_variant text DEFAULT '')
+CREATE OR REPLACE FUNCTION kpi_engine.begin_reading(
+    p_view_name text, p_variant text DEFAULT '', p_origins text[] DEFAULT NULL
+)
 RETURNS void
 LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
@@ -25,7 +27,8 @@ BEGIN
         view_state.calculated_at,
         view_state.last_success_at,
         kpi_engine.is_stale(view_state.last_success_at),
-        outside.as_of
+        outside.as_of,
+        p_origins => p_origins
     ), kpi_engine.set_answer_columns(pg_class.oid)
     FROM kpi_engine.view_state
     INNER JOIN pg_class
@@ -45,10 +48,10 @@ BEGIN
 END;
 $begin_reading$;
 
-COMMENT ON FUNCTION kpi_engine.begin_reading(text, text) IS
+COMMENT ON FUNCTION kpi_engine.begin_reading(text, text, text[]) IS
 'Headers of a reading answer: ETag and X-Data-Version by data version, X-Calculated-At, '
 'X-Refreshed-At, X-Stale, and X-As-Of if the view reads tables of other services. p_variant tells '
-'apart what changes by more than the data. Error: status '
-'503 where the view was never populated.';
+'apart what changes by more than the data. p_origins: those whose figures it has; NULL: all. '
+'Error: status 503 where the view was never populated.';
 
-REVOKE ALL ON FUNCTION kpi_engine.begin_reading(text, text) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.begin_reading(text, text, text[]) FROM public;
