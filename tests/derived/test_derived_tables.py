@@ -473,6 +473,11 @@ REFUSED = {
     ),
     "its query has LIMIT, OFFSET or DISTINCT ON": ("GROUP BY 1;", "GROUP BY 1 LIMIT 5;"),
     "its query has a window function": ("count(*) AS", "sum(count(*)) OVER ()::bigint AS"),
+    "has array_agg() or the like without": (
+        "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds)",
+        "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds) AS median,\n"
+        "    string_agg(solicitud_facts.estado, ' ORDER BY (')",
+    ),
     "has array_agg() or the like without ORDER BY": (
         "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds)",
         "(array_agg(solicitud_facts.closing_seconds))[1]",
@@ -491,6 +496,87 @@ REFUSED = {
     "column dia of its key is not the day of local_day": (
         "::date AS semana",
         "::date AS dia",
+    ),
+    "column mes of its key is not the month of local_day in each": (
+        "date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana",
+        "(date_trunc('month', solicitud_facts.local_day::timestamp) "
+        "+ interval '1 month - 1 day')::date AS mes",
+    ),
+    "column dia of its key is not the day of local_day in each": (
+        "date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana",
+        "(solicitud_facts.local_day + 1) AS semana",
+    ),
+    "column dia of its key is not the day of local_day in each of its parts": (
+        "date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,\n"
+        "    count(*) AS requests,\n    percentile_disc(0.5) WITHIN GROUP (ORDER BY "
+        "solicitud_facts.closing_seconds) AS closing_median\nFROM kpi_engine.solicitud_facts\n",
+        "solicitud_facts.semana, count(*) AS requests, max(solicitud_facts.closing_seconds) AS "
+        "closing_median\nFROM (SELECT local_day, closing_seconds, local_day AS semana FROM "
+        "kpi_engine.solicitud_facts UNION ALL SELECT local_day, closing_seconds, local_day + 1 "
+        "FROM "
+        "kpi_engine.solicitud_facts) AS solicitud_facts\n",
+    ),
+    "column dia of its key is not the day of local_day in": (
+        "date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,\n"
+        "    count(*) AS requests,\n    percentile_disc(0.5) WITHIN GROUP (ORDER BY "
+        "solicitud_facts.closing_seconds) AS closing_median\nFROM kpi_engine.solicitud_facts\n"
+        "WHERE isfinite(solicitud_facts.local_day)",
+        "listed.semana, count(*) AS requests, max(listed.seconds) AS closing_median\nFROM (SELECT "
+        "local_day + 1, closing_seconds FROM kpi_engine.solicitud_facts) "
+        "AS listed (semana, seconds)",
+    ),
+    "column closing_median is json, and two of its values can not be compared": (
+        "percentile_disc(0.5) WITHIN GROUP (ORDER BY solicitud_facts.closing_seconds)",
+        "json_agg(solicitud_facts.estado ORDER BY solicitud_facts.estado)",
+    ),
+    "column is_new has a name that the engine uses itself": ("requests", "is_new"),
+    "its windows are conditions of local_day alone": (
+        "count(*) AS requests,\n    percentile_disc(0.5) WITHIN GROUP (ORDER BY "
+        "solicitud_facts.closing_seconds) AS closing_median\nFROM kpi_engine.solicitud_facts\n"
+        "WHERE",
+        "count(*) AS requests, min(window_end.today - solicitud_facts.local_day) "
+        "AS closing_median\n"
+        "FROM kpi_engine.solicitud_facts CROSS JOIN kpi_engine.window_end\n"
+        "WHERE solicitud_facts.local_day >= window_end.today - 29 AND",
+    ),
+    "its windows are conditions of local_day": (
+        "FROM kpi_engine.solicitud_facts\nWHERE",
+        "FROM kpi_engine.solicitud_facts CROSS JOIN kpi_engine.window_end\nWHERE "
+        "solicitud_facts.local_day >= date_trunc('month', window_end.today::timestamp)::date AND",
+    ),
+    "its windows are conditions of": (
+        "FROM kpi_engine.solicitud_facts\nWHERE",
+        "FROM kpi_engine.solicitud_facts CROSS JOIN kpi_engine.window_end\nWHERE "
+        "solicitud_facts.mes BETWEEN window_end.today - 29 AND window_end.today AND",
+    ),
+    "has windows of 1, 7 days": (
+        "FROM kpi_engine.solicitud_facts\nWHERE",
+        "FROM kpi_engine.solicitud_facts CROSS JOIN kpi_engine.window_end\nWHERE "
+        "solicitud_facts.local_day > window_end.today - 7 "
+        "AND solicitud_facts.local_day < window_end.today AND",
+    ),
+    "it has windows, and what it reads (asesor_facts) has no local_day": (
+        "date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,\n"
+        "    count(*) AS requests,\n    percentile_disc(0.5) WITHIN GROUP (ORDER BY "
+        "solicitud_facts.closing_seconds) AS closing_median\nFROM kpi_engine.solicitud_facts\n"
+        "WHERE isfinite(solicitud_facts.local_day)",
+        "solicitud_facts.local_day AS semana, count(*) AS requests, count(*) AS closing_median\n"
+        "FROM (SELECT registered_on AS local_day FROM kpi_engine.asesor_facts) AS solicitud_facts "
+        "CROSS JOIN kpi_engine.window_end WHERE solicitud_facts.local_day >= window_end.today - 29",
+    ),
+    "it gives window_end another name": (
+        "FROM kpi_engine.solicitud_facts\nWHERE",
+        "FROM kpi_engine.solicitud_facts CROSS JOIN kpi_engine.window_end AS the_end\nWHERE "
+        "solicitud_facts.local_day >= the_end.today - 29 AND",
+    ),
+    "notificacion_facts keeps 30 days, and a window of this table is longer": (
+        "date_trunc('week', solicitud_facts.local_day::timestamp)::date AS semana,\n"
+        "    count(*) AS requests,\n    percentile_disc(0.5) WITHIN GROUP (ORDER BY "
+        "solicitud_facts.closing_seconds) AS closing_median\nFROM kpi_engine.solicitud_facts\n"
+        "WHERE isfinite(solicitud_facts.local_day)",
+        "notificacion_facts.asesor_id AS semana, count(*) AS requests, count(*) AS closing_median\n"
+        "FROM kpi_engine.notificacion_facts CROSS JOIN kpi_engine.window_end "
+        "WHERE notificacion_facts.local_day >= window_end.today - 44",
     ),
     "its query has random(…): what comes by chance": (
         "count(*) AS",
@@ -527,6 +613,9 @@ NOT_ADDITIVE = {
     "sum(solicitud_facts.offers)": "a sum over nothing is 0: write coalesce(sum(…), 0)",
     "max(solicitud_facts.offers)": "p_extremes must name it",
     "coalesce(sum(solicitud_facts.offers), 0)::real": "sums of this type drift: make it numeric",
+    "coalesce(sum(solicitud_facts.price_sum), 0)::bigint": "it rounds a sum: keep the sum here",
+    "coalesce(sum(solicitud_facts.price_sum)::integer, 0)": "it rounds a sum: keep the sum here",
+    "coalesce(sum(solicitud_facts.price_sum), 0)::numeric(12, 1)": "it rounds a sum",
 }
 ADDITIVE = (
     "coalesce(sum(solicitud_facts.offers), 0)",
@@ -689,8 +778,11 @@ def test_a_declaration_that_could_not_be_kept_right_is_refused(
     old, new = REFUSED[message]
     assert old in NEW_TABLES["week_closings"]
     text = NEW_TABLES["week_closings"].replace(old, new)
-    if "windows" in message:
-        text = text.replace("ARRAY['semana']\n", "ARRAY['semana'], p_window_days => ARRAY[30]\n")
+    if "window" in message and "function" not in message:
+        days = 45 if "keeps 30 days" in message else 30
+        text = text.replace(
+            "ARRAY['semana']\n", f"ARRAY['semana'], p_window_days => ARRAY[{days}]\n"
+        )
     if "of its key" in message:
         text = re.sub(r"\bsemana\b", "mes" if "mes" in message else "dia", text)
     if "by difference" in message or "add up" in message:
@@ -750,6 +842,70 @@ def test_a_row_of_the_contract_that_nothing_understands_is_refused(
     assert old in path.read_text(encoding="utf-8")
     path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     with pytest.raises(UserError, match=f"column ciudad_origen of solicitudes .*{said}"):
+        migrate(unchanged_market.url, directory=tree)
+    assert migrate(unchanged_market.url) == []
+
+
+def test_an_instant_means_the_same_day_in_each_session(market: Database, tree: Path) -> None:
+    text = NEW_TABLES["week_closings"]
+    text = text.replace("count(*) AS requests", "count(*) FILTER (WHERE {}) AS requests").replace(
+        "{}", "to_char(solicitud_facts.local_day::timestamptz, 'TZ') = 'UTC'"
+    )
+    (tree / "views" / "recomputed_week_closings.sql").write_text(text)
+    migrate(market.url, directory=tree)
+    for zone in ("Asia/Tokyo", "America/Bogota"):
+        market.execute("UPDATE public.solicitudes SET updated_at = now()")
+        with market.session() as connection:
+            connection.execute("SELECT set_config('analytics.now', %s, false)", [NOW])
+            connection.execute(f"SET timezone = '{zone}'")
+            connection.execute("SELECT * FROM analytics.refresh_all_mv(true)")
+            row = connection.execute(
+                "SELECT sum(requests) = (SELECT count(*) FROM kpi_engine.solicitud_facts "
+                "WHERE isfinite(local_day)) FROM kpi_engine.week_closings"
+            ).fetchone()
+            assert row == (True,)
+            assert connection.execute("SELECT analytics.audit()").fetchone() == (0,)
+
+
+OFERTA_FACTS = """-- What a KPI needs to know of each offer.
+
+CREATE OR REPLACE VIEW kpi_engine.recomputed_oferta_facts AS
+SELECT
+    src_ofertas.id AS oferta_id,
+    src_ofertas.solicitud_id,
+    src_ofertas.asesor_id
+FROM kpi_engine.src_ofertas;
+
+COMMENT ON VIEW kpi_engine.recomputed_oferta_facts IS 'Offers.';
+COMMENT ON COLUMN kpi_engine.recomputed_oferta_facts.oferta_id IS 'The offer.';
+COMMENT ON COLUMN kpi_engine.recomputed_oferta_facts.solicitud_id IS 'Its request.';
+COMMENT ON COLUMN kpi_engine.recomputed_oferta_facts.asesor_id IS 'Its advisor.';
+
+REVOKE ALL ON kpi_engine.recomputed_oferta_facts FROM public;
+
+SELECT kpi_engine.declare_derived_table(
+    'oferta_facts', 'key', ARRAY['oferta_id'],
+    p_source_view => 'src_ofertas',
+    p_entities => '{"solicitud": "solicitud_id"}'
+);
+"""
+
+
+def test_facts_whose_key_is_not_noted_are_refused(unchanged_market: Database, tree: Path) -> None:
+    """A new row would never get into the table, and the audit would not miss it."""
+    (tree / "views" / "facts" / "recomputed_oferta_facts.sql").write_text(OFERTA_FACTS)
+    with pytest.raises(UserError, match="its key oferta_id must be what is noted of src_ofertas"):
+        migrate(unchanged_market.url, directory=tree)
+    assert migrate(unchanged_market.url) == []
+
+
+@pytest.mark.parametrize("name", ["t_" + "x" * 51, "Hola", "año"])
+def test_a_name_that_postgresql_would_cut_is_refused(
+    unchanged_market: Database, tree: Path, name: str
+) -> None:
+    text = NEW_TABLES["week_closings"].replace("week_closings", name)
+    (tree / "views" / f"recomputed_{name}.sql").write_text(text)
+    with pytest.raises(UserError):
         migrate(unchanged_market.url, directory=tree)
     assert migrate(unchanged_market.url) == []
 

@@ -1,7 +1,8 @@
 -- Builds the query of the newest periods of a view that has several rows in a period.
 --
--- Invariant: a period comes with all of its rows, or not at all: what a caller adds up is whole. Only
--- the newest period alone may have more than 1000 rows; then it is cut, as by the parameter limit.
+-- Invariant: a period comes with all of its rows, or not at all: what a caller adds up is whole.
+-- Only the newest period alone may have more than 1000 rows; then it is cut, as by the parameter
+-- limit.
 
 CREATE OR REPLACE FUNCTION kpi_engine.kpi_newest_query(
     p_query text, p_time_column text, p_order text

@@ -32,6 +32,9 @@ DECLARE
     v_problem text;
 BEGIN
     v_problem := CASE
+        -- recomputed_, and _a or _b, are put to it.
+        WHEN octet_length(p_table_name) > 52 OR p_table_name !~ '^[a-z][a-z0-9_]*$'
+            THEN 'its name must be of small letters, digits and _, 52 at most'
         WHEN p_upkeep NOT IN ('key', 'difference', 'group')
             THEN format('p_upkeep must be key, difference or group, not %s', p_upkeep)
         WHEN cardinality(p_key_columns) = 0 OR NOT p_key_columns <@ p_columns
@@ -47,6 +50,19 @@ BEGIN
             THEN 'a table that is kept by key needs p_source_view and p_entities'
         WHEN p_upkeep = 'key' AND cardinality(p_key_columns) <> 1
             THEN 'a table that is kept by key has one key column'
+        -- A row that comes is not here yet to be found by another column.
+        WHEN p_upkeep = 'key' AND NOT kpi_engine.is_hub() AND NOT EXISTS (
+            SELECT FROM kpi_engine.noted_tables() AS noted
+            WHERE
+                'src_' || noted.view_suffix = p_source_view
+                AND p_entities ->> noted.fact_entity = p_key_columns[1]
+        )
+            THEN format('its key %s must be what is noted of %s%s: by another key it would never get '
+                'a new row', p_key_columns[1], p_source_view, coalesce((
+                    SELECT format(' (p_entities: {"%s": "%s"})', noted.fact_entity, p_key_columns[1])
+                    FROM kpi_engine.noted_tables() AS noted
+                    WHERE 'src_' || noted.view_suffix = p_source_view
+                ), ', and nothing is'))
         WHEN p_upkeep = 'key' AND p_reads <> ARRAY[]::text[]
             THEN format('a table that is kept by key reads the source, not %s', p_reads)
         WHEN p_upkeep = 'key' AND (
@@ -72,6 +88,9 @@ BEGIN
         WHEN (v_definition ~ '\mwindow_end\M') <> (p_window_days IS NOT NULL)
             THEN 'a definition that reads window_end needs p_window_days, and no other one does: the '
                 'lengths of its windows in days, as in p_window_days => ARRAY[30]'
+        WHEN p_upkeep <> 'key' AND p_window_days IS NOT NULL
+            AND kpi_engine.window_problem(v_definition, p_window_days, p_reads) IS NOT NULL
+            THEN kpi_engine.window_problem(v_definition, p_window_days, p_reads)
         WHEN NOT v_window_days <@ coalesce(p_window_days, ARRAY[]::integer[])
             THEN format('its definition has windows of %s days (window_end.today - n is the first day '
                 'of a window of n + 1): name them in p_window_days',
@@ -85,7 +104,7 @@ BEGIN
         )
             THEN format('p_extremes (%s) must say min or max', p_extremes)
         ELSE kpi_engine.definition_problem(
-            p_table_name, p_upkeep, p_key_columns, p_entities, p_extremes
+            p_table_name, p_upkeep, p_key_columns, p_entities, p_extremes, p_reads
         )
     END;
     IF v_problem IS NOT NULL THEN

@@ -8,7 +8,12 @@
 -- operators and casts in brackets. From PostgreSQL 16 on, columns of an only table stand alone.
 
 CREATE OR REPLACE FUNCTION kpi_engine.definition_problem(
-    p_table_name text, p_upkeep text, p_key_columns text[], p_entities jsonb, p_extremes jsonb
+    p_table_name text,
+    p_upkeep text,
+    p_key_columns text[],
+    p_entities jsonb,
+    p_extremes jsonb,
+    p_reads text[]
 )
 RETURNS text
 LANGUAGE plpgsql
@@ -24,6 +29,9 @@ DECLARE
         SELECT pg_rewrite.ev_action::text FROM pg_rewrite WHERE pg_rewrite.ev_class = v_view
     );
     v_counts_rows boolean := false;
+    v_place integer := 0;
+    -- Of the columns besides the key, in their order: by difference each has one.
+    v_aggregates oid[];
     v_column record;
     v_unwatched constant text := kpi_engine.unwatched_function(v_view);
     v_problem text;
@@ -38,6 +46,31 @@ BEGIN
     IF v_unwatched IS NOT NULL THEN
         RETURN format('its query calls %s, which is not IMMUTABLE: what it reads is not watched',
             v_unwatched);
+    END IF;
+    SELECT CASE
+        WHEN
+            pg_attribute.attname
+            ~ '^(sign|is_new|is_gone|is_extra|is_missing|audited_day|fresh|known|target|known_\d+)$'
+            THEN format('column %I has a name that the engine uses itself: give it another one',
+                pg_attribute.attname)
+        ELSE format(
+            'column %I is %s, and two of its values can not be compared: make it text or jsonb', pg_attribute.attname, format_type(pg_attribute.atttypid, NULL))
+    END
+    INTO v_problem
+    FROM pg_attribute
+    WHERE
+        pg_attribute.attrelid = v_view
+        AND pg_attribute.attnum > 0
+        AND (
+            pg_attribute.attname
+            ~ '^(sign|is_new|is_gone|is_extra|is_missing|audited_day|fresh|known|target|known_\d+)$'
+            OR format_type(pg_attribute.atttypid, NULL)
+            ~ '^(json|xml|point|line|lseg|box|path|polygon|circle)(\[\])?$'
+        )
+    ORDER BY pg_attribute.attnum
+    LIMIT 1;
+    IF v_problem IS NOT NULL THEN
+        RETURN v_problem;
     END IF;
     SELECT CASE
         WHEN p_upkeep <> 'key' AND NOT seen.is_derived
@@ -101,10 +134,7 @@ BEGIN
             THEN 'has a window function: compute it in the KPI view'
         WHEN v_tree ~ ':limit(Count|Offset) \{' OR v_tree ~ ':hasDistinctOn true'
             THEN 'has LIMIT, OFFSET or DISTINCT ON: leave rows out in the KPI view'
-        WHEN (
-            SELECT count(*)
-            FROM regexp_matches(v_definition, '\m(array_agg|string_agg|jsonb?_agg)\(', 'g')
-        ) > (SELECT count(*) FROM regexp_matches(v_definition, 'ORDER BY', 'g'))
+        WHEN kpi_engine.has_unordered_aggregate(v_definition)
             THEN 'has array_agg() or the like without ORDER BY, so that its order is chance'
     END;
     IF v_problem IS NOT NULL THEN
@@ -115,44 +145,26 @@ BEGIN
     IF v_problem IS NOT NULL THEN
         RETURN 'its query ' || v_problem;
     END IF;
-    IF p_upkeep = 'group' THEN
-        -- rows_of_groups() reads only the facts of these days.
-        RETURN (
-            SELECT format('column %1$s of its key is not the %2$s of local_day, and by that name the '
-                'engine reads only the facts of that %2$s: give it another name, or write %3$s',
-                period.column_name, period.grain, period.right_form)
-            FROM (VALUES
-                ('dia', 'day', 'local_day'),
-                ('semana', 'week', 'date_trunc(''week'', local_day::timestamp)::date'),
-                ('mes', 'month', 'date_trunc(''month'', local_day::timestamp)::date')
-            ) AS period (column_name, grain, right_form)
-            WHERE
-                period.column_name = ANY (p_key_columns)
-                -- Its own column of that name, or the expression; in parts of the query, too.
-                AND v_definition !~ format(
-                    CASE period.grain
-                        WHEN 'day' THEN '\mlocal_day AS %1$s\M|(?:\.|\n +|SELECT )%1$s,'
-                        ELSE 'date_trunc\(''%2$s''::text, \(?(?:\w+\.)?local_day\)?::timestamp[^,]*'
-                             '\)\)::date AS %1$s\M|(?:\.|\n +|SELECT )%1$s,'
-                    END,
-                    period.column_name, period.grain
-                )
-                AND EXISTS (
-                    SELECT FROM kpi_engine.derived_tables
-                    WHERE
-                        'local_day' = ANY (derived_tables.value_columns)
-                        AND v_definition ~ format('\m%s\M', derived_tables.table_name)
-                )
-            LIMIT 1
-        );
+    IF p_upkeep = 'group' OR p_extremes <> '{}' THEN
+        v_problem := kpi_engine.period_problem(v_definition, p_key_columns, p_reads);
+    END IF;
+    IF v_problem IS NOT NULL OR p_upkeep = 'group' THEN
+        RETURN v_problem;
     END IF;
 
+    v_aggregates := ARRAY(
+        SELECT parts.number::oid
+        FROM kpi_engine.query_parts(v_view) WITH ORDINALITY AS parts
+        WHERE parts.fact = 'aggregate' AND parts.part = 1
+        ORDER BY parts.ordinality
+    );
     FOR v_column IN
         SELECT
             named.name,
             regexp_replace(named.text, ' AS ("[^"]+"|\w+)$', '') AS expression,
             p_extremes ->> named.name AS extreme,
-            format_type(pg_attribute.atttypid, NULL) AS type
+            format_type(pg_attribute.atttypid, NULL) AS type,
+            pg_attribute.atttypmod AS type_modifier
         FROM (
             SELECT
                 item.text,
@@ -169,6 +181,7 @@ BEGIN
             ON pg_attribute.attrelid = v_view AND pg_attribute.attname = named.name
         WHERE named.name <> ALL (p_key_columns)
     LOOP
+        v_place := v_place + 1;
         v_problem := CASE
             WHEN v_column.extreme IS NOT NULL AND v_column.expression ~ format(
                 '^%s\(.*\)( FILTER \(WHERE .*\))?$', v_column.extreme
@@ -180,6 +193,12 @@ BEGIN
                 THEN 'p_extremes must name it'
             WHEN v_column.type IN ('real', 'double precision')
                 THEN 'sums of this type drift: make it numeric'
+            -- Rounded differences do not add up to the rounded sum.
+            WHEN
+                v_column.type IN ('smallint', 'integer', 'bigint')
+                AND v_aggregates[v_place] = 'sum(numeric)'::regprocedure
+                OR v_column.type = 'numeric' AND v_column.type_modifier <> -1
+                THEN 'it rounds a sum: keep the sum here, and round in the KPI view'
             -- One sum or count, and nothing around it.
             WHEN
                 v_column.expression !~ '\m(sum|count)\(DISTINCT |\) OVER \('
@@ -215,8 +234,11 @@ BEGIN
 END;
 $definition_problem$;
 
-COMMENT ON FUNCTION kpi_engine.definition_problem(text, text, text[], jsonb, jsonb) IS
+COMMENT ON FUNCTION kpi_engine.definition_problem(text, text, text[], jsonb, jsonb, text[]) IS
 'What is wrong with the query of the derived table p_table_name, declared with this way of upkeep, '
-'key, entities and extremes; NULL if nothing is. Internal to kpi_engine.check_declaration().';
+'key, entities, extremes and the derived tables that it reads; NULL if nothing is. Internal to '
+'kpi_engine.check_declaration().';
 
-REVOKE ALL ON FUNCTION kpi_engine.definition_problem(text, text, text[], jsonb, jsonb) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.definition_problem(
+    text, text, text[], jsonb, jsonb, text[]
+) FROM public;

@@ -10,6 +10,8 @@ LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+-- As in a refresh.
+SET timezone = 'UTC'
 SET jit = off
 AS $rows_of_facts$
 BEGIN
