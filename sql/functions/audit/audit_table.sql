@@ -19,6 +19,8 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+-- A definition that casts an instant to a day or a text means the same in each session.
+SET timezone = 'UTC'
 SET random_page_cost = 1.1
 SET enable_mergejoin = off
 SET jit = off

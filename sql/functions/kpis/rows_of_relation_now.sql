@@ -13,8 +13,6 @@ LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
--- A definition that casts an instant to a day or a text means the same in each session.
-SET timezone = 'UTC'
 SET row_security = off
 SET random_page_cost = 1.1
 SET enable_mergejoin = off
@@ -22,6 +20,7 @@ SET jit = off
 AS $rows_of_relation_now$
 DECLARE
     v_today constant date := analytics.today();
+    v_zone constant text := current_setting('timezone');
     v_today_before constant date := (SELECT engine_state.today FROM kpi_engine.engine_state);
     v_everything boolean;
     v_waiting kpi_engine.changed_keys[];
@@ -123,7 +122,10 @@ BEGIN
             v_query, format('\mkpi_engine\.%s\M', v_name),
             'kpi_engine.' || kpi_engine.set_of(v_name, false), 'g');
     END LOOP;
+    -- As in a refresh. Above, the clock may be pinned by the session's own zone.
+    PERFORM set_config('timezone', 'UTC', true);
     RETURN QUERY EXECUTE v_query USING NULL::uuid[], v_today_before, v_today, v_keys;
+    PERFORM set_config('timezone', v_zone, true);
     PERFORM kpi_engine.refuse_rewritten_source();
 END;
 $rows_of_relation_now$;

@@ -8,6 +8,8 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+-- A definition that casts an instant to a day or a text means the same in each session.
+SET timezone = 'UTC'
 SET row_security = off
 SET jit = off
 AS $complete_rebuild$

@@ -20,8 +20,6 @@ SET extra_float_digits = 1
 SET bytea_output = hex
 SET constraint_exclusion = off
 SET search_path = pg_catalog, pg_temp
--- A definition that casts an instant to a day or a text means the same in each session.
-SET timezone = 'UTC'
 SET jit = off
 SET row_security = off
 AS $continue_rebuild$

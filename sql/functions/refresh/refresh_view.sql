@@ -20,6 +20,7 @@ DECLARE
     v_changed boolean := true;
     v_scans bigint;
     v_lock_timeout text;
+    v_zone text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_class WHERE pg_class.oid = p_view.relation) THEN
         RAISE EXCEPTION 'materialized view analytics.% is gone', quote_ident(p_view.view_name)
@@ -55,6 +56,10 @@ BEGIN
     IF v_changed THEN
         UPDATE kpi_engine.view_state SET calculated_at = analytics.now()
         WHERE view_state.view_name = p_view.view_name;
+        -- A definition that casts an instant to a day or a text means the same in each session. The
+        -- clock above may be pinned by the zone of this one.
+        v_zone := current_setting('timezone');
+        PERFORM set_config('timezone', 'UTC', true);
         IF p_view.is_populated AND p_view.has_unique_index THEN
             EXECUTE format('REFRESH MATERIALIZED VIEW CONCURRENTLY %s', p_view.relation);
         ELSE
@@ -69,6 +74,7 @@ BEGIN
             EXECUTE format('REFRESH MATERIALIZED VIEW %s', p_view.relation);
             PERFORM set_config('lock_timeout', v_lock_timeout, true);
         END IF;
+        PERFORM set_config('timezone', v_zone, true);
     END IF;
     INSERT INTO kpi_engine.own_scans (relation, scans)
     SELECT p_view.relation, own.scans

@@ -12,8 +12,6 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
--- A definition that casts an instant to a day or a text means the same in each session.
-SET timezone = 'UTC'
 SET jit = off
 -- A daily refresh has a new session, where each statement would be planned at its first five uses.
 -- What depends on the values (the statements of derived tables) is planned each time anyway.

@@ -11,6 +11,8 @@ LANGUAGE plpgsql
 STABLE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+-- A definition that casts an instant to a day or a text means the same in each session.
+SET timezone = 'UTC'
 SET jit = off
 AS $view_differs$
 DECLARE
