@@ -702,3 +702,21 @@ def test_the_breaker_counts_requests_that_are_gone_in_another_zone(market: Datab
         connection.execute("CALL analytics.rebuild()")
     assert contents(market) == before
     assert [row[:2] for row in market.rows(HELD)] == [("changes", "breaker")]
+
+
+def test_a_held_view_asks_for_its_columns_once_and_not_for_each_row(market: Database) -> None:
+    """It is compared again by each refresh, although nothing changes."""
+    market.execute("DELETE FROM ofertas WHERE id::text < '4'")
+    held = [view for view, status in refresh(market).items() if view and status == "ERROR"]
+    assert held
+    calls = "SELECT coalesce(pg_stat_get_function_calls('kpi_engine.kpi_columns'::regproc), 0)"
+    ((before,),) = market.rows(calls)
+    with market.connect() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [LATE])
+        connection.execute("SET track_functions = 'all'")
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    ((after,),) = market.rows(calls)
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    assert 0 < after - before <= 4 * len(held)

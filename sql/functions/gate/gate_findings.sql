@@ -78,7 +78,8 @@ BEGIN
                 AND changed.run_id = p_run_id
         ),
 
-        additive AS (
+        -- Else its place in the plan may compute it once for each row.
+        additive AS MATERIALIZED (
             SELECT kpi.column_name, kpi.unit
             FROM kpi_engine.kpi_views(p_view_name) AS the_view
             CROSS JOIN LATERAL kpi_engine.kpi_columns(the_view.relation) AS kpi
