@@ -506,13 +506,16 @@ class Migration:
             if item.kind != "migration":
                 raise
 
-    def execute_file(self, item: SqlFile) -> None:
-        """Run the statements of a file; name the file when one fails."""
+    def execute_file(self, item: SqlFile, *, replaces: bool = False) -> None:
+        """Run the statements of a file; name the file when one fails.
+
+        With ``replaces``, the caller can move what can't be replaced out of the way.
+        """
         try:
             self.connection.execute(item.sql)
-        except CANNOT_REPLACE:
-            raise
         except psycopg.Error as error:
+            if replaces and isinstance(error, CANNOT_REPLACE):
+                raise
             told = failed(item, error)
             if isinstance(error, WORTH_ANOTHER_TRY):
                 raise HinderedError(str(told), told.hint) from error
@@ -674,7 +677,7 @@ class Migration:
         before = self.functions_now(name)
         try:
             with self.connection.transaction():
-                self.execute_file(item)
+                self.execute_file(item, replaces=True)
             self.changed_functions.append(name)
         except CANNOT_REPLACE:
             for identity in before:
@@ -692,11 +695,14 @@ class Migration:
         if before == "VIEW":
             self.withdraw_grants(quoted(item.object_name))
             self.forget_comments(item)
+        if before is None:
+            self.execute_file(item)
+            return
         try:
             with self.connection.transaction():
-                self.execute_file(item)
+                self.execute_file(item, replaces=True)
         except CANNOT_REPLACE:
-            self.set_aside(str(before), quoted(item.object_name), item.object_name)
+            self.set_aside(before, quoted(item.object_name), item.object_name)
             self.execute_file(item)
 
     def reindex_changed_functions(self) -> None:
@@ -779,24 +785,31 @@ class Migration:
     def refuse_taken_indexes(self, item: SqlFile) -> None:
         """Refuse a view whose indexes another relation has, such as the view renamed by hand."""
         taken = self.connection.execute(
-            "SELECT format('%%I.%%I', %s::text, holder.relname), string_agg(format('%%I.%%I', "
-            "%s::text, index.relname), ', ' ORDER BY index.relname), bool_or(holder.relkind = 'm') "
+            "SELECT holder.relname, format('%%I.%%I', %s::text, holder.relname), "
+            "array_agg(index.relname::text ORDER BY index.relname), bool_or(holder.relkind = 'm') "
             "FROM pg_index INNER JOIN pg_class AS index ON index.oid = pg_index.indexrelid "
             "INNER JOIN pg_class AS holder ON holder.oid = pg_index.indrelid "
             "WHERE index.relnamespace = to_regnamespace(%s) AND index.relname = ANY (%s) "
             "AND holder.relname <> %s GROUP BY holder.relname ORDER BY holder.relname LIMIT 1",
-            [SCHEMA, SCHEMA, SCHEMA, item.index_names(), item.object_name],
+            [SCHEMA, SCHEMA, item.index_names(), item.object_name],
         ).fetchone()
         if taken is None:
             return
-        holder, indexes, is_view = taken
+        name, holder, indexes, is_view = taken
+        if name in {view.object_name for view in self.kpi_views()}:
+            right = [f"{item.object_name}_{index.removeprefix(f'{name}_')}" for index in indexes]
+            raise UserError(
+                f"{item.path} makes index {', '.join(indexes)}, which view {name} has already; "
+                "nothing was changed",
+                f"Give it another name in {item.path}, such as {', '.join(right)}.",
+            )
         kind = "MATERIALIZED VIEW" if is_view else "TABLE"
         cures = [f"DROP {kind} {holder};"]
         if is_view and not self.relation_kind(item.object_name):
             cures.insert(0, f"ALTER {kind} {holder} RENAME TO {item.object_name};")
         raise UserError(
-            f"{item.path} can't be applied, because {holder} has its indexes {indexes}; nothing "
-            "was changed",
+            f"{item.path} can't be applied, because {holder} has its indexes "
+            f"{', '.join(f'{SCHEMA}.{index}' for index in indexes)}; nothing was changed",
             f"Run {' or '.join(cures)} Then run migrate again.",
         )
 

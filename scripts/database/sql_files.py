@@ -5,6 +5,7 @@ import graphlib
 import hashlib
 import heapq
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +15,8 @@ from commandline.console import UserError
 
 # A materialized view for users, and a view that defines a derived table.
 KPI_VIEW_PREFIX = "mv_"
+# The letters of a path of the HTTP API; PostgreSQL puts one more before the name of the row type.
+KPI_VIEW_NAME = re.compile(r"mv_[a-z0-9_]{1,59}")
 DEFINITION_PREFIX = "kpi_engine.recomputed_"
 SQL_DIRECTORY = Path(__file__).resolve().parents[2] / "sql"
 
@@ -235,6 +238,7 @@ def object_of(file: str, text: str) -> SqlFile:
             "in a KPI view.",
         )
     refuse_wrong_schema(file, kind, schema, name)
+    refuse_wrong_name(file, kind, name)
     object_name = name if schema in (None, "analytics") else f"{schema}.{name}"
     item = SqlFile(
         name=object_name,
@@ -264,6 +268,22 @@ def refuse_wrong_schema(file: str, kind: str, schema: str | None, name: str) -> 
             f"sql/{file} makes {name} without a schema; nothing was changed",
             f"Write CREATE OR REPLACE {kind} with the schema: analytics.{name} for people, "
             f"kpi_engine.{name} for the engine, api.{name} for PostgREST.",
+        )
+
+
+def refuse_wrong_name(file: str, kind: str, name: str) -> None:
+    """Refuse the name of a KPI view that the HTTP API or PostgreSQL can't take."""
+    if (
+        kind == "MATERIALIZED VIEW"
+        and name.startswith(KPI_VIEW_PREFIX)
+        and not KPI_VIEW_NAME.fullmatch(name)
+    ):
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        right = plain[:62] if KPI_VIEW_NAME.fullmatch(plain[:62]) else "mv_ventas"
+        raise UserError(
+            f"sql/{file}: the name of a KPI view has only a to z, 0 to 9 and _, and at most 62 "
+            f"characters; {name} has {len(name)}; nothing was changed",
+            f"Name view and file {right}, for example.",
         )
 
 

@@ -740,6 +740,37 @@ def test_renamed_kpi_view_stops_it_with_a_cure(source: Database) -> None:
     assert catalog(source) == before
 
 
+def test_an_index_name_of_another_kpi_view_is_to_be_changed_in_the_new_file(
+    source: Database, sql_copy: Path
+) -> None:
+    """As in a file that was copied: the view that has the index has a file of its own."""
+    migrate(source.url, directory=sql_copy)
+    before = catalog(source)
+    new = sql_copy / "views" / "kpis" / "mv_hb_ix.sql"
+    for index, right in (
+        ("mv_metricas_mensuales_mes", "mv_hb_ix_mes"),
+        ("mv_ranking_asesores_nacional", "mv_hb_ix_nacional"),
+    ):
+        new.write_text(
+            "CREATE MATERIALIZED VIEW mv_hb_ix AS\n"
+            "SELECT mes FROM kpi_engine.month_totals WITH NO DATA;\n"
+            f"CREATE UNIQUE INDEX {index} ON mv_hb_ix (mes);\n" + words("mv_hb_ix", "mes", "fecha")
+        )
+        with pytest.raises(UserError) as refused:
+            migrate(source.url, directory=sql_copy)
+        view = index.rpartition("_")[0]
+        assert str(refused.value) == (
+            f"sql/views/kpis/mv_hb_ix.sql makes index {index}, which view {view} has already; "
+            "nothing was changed"
+        )
+        assert refused.value.hint == (
+            f"Give it another name in sql/views/kpis/mv_hb_ix.sql, such as {right}."
+        )
+        assert catalog(source) == before
+    new.write_text(new.read_text().replace(index, right))
+    assert migrate(source.url, directory=sql_copy)
+
+
 def test_prepared_transaction_that_read_a_view_is_named_with_its_end(
     source: Database, sql_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -713,6 +713,21 @@ def test_a_declaration_that_no_file_is_known_to_make_is_refused(
     assert migrate(unchanged_market.url) == []
 
 
+@pytest.mark.parametrize("table", ["settings", "day_totals_a"])
+def test_a_derived_table_with_the_name_of_another_relation_is_refused_by_its_file(
+    unchanged_market: Database, tree: Path, table: str
+) -> None:
+    text = NEW_TABLES["week_closings"].replace("week_closings", table)
+    (tree / "views" / f"recomputed_{table}.sql").write_text(text)
+    with pytest.raises(UserError) as refused:
+        migrate(unchanged_market.url, directory=tree)
+    assert str(refused.value) == (
+        f'views/recomputed_{table}.sql failed; nothing was changed: "{table}" is not a view '
+        "(SQLSTATE 42809)"
+    )
+    assert migrate(unchanged_market.url) == []
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -748,12 +763,41 @@ def test_a_declaration_that_no_file_is_known_to_make_is_refused(
             "sql/views/mv_x.sql must be CREATE MATERIALIZED VIEW mv_x, without a schema",
         ),
         ("v_x", "CREATE VIEW v_x AS SELECT 1 AS a;", "sql/views/v_x.sql makes v_x without a"),
+        # The path of the first is 404 over HTTP. PostgreSQL makes the second in small letters.
+        *(
+            (
+                name,
+                f"CREATE MATERIALIZED VIEW {name} AS SELECT 1 AS a WITH NO DATA;",
+                f"sql/views/{name}.sql: the name of a KPI view has only a to z, 0 to 9 and _",
+            )
+            for name in ("mv_hb_año", "mv_Ventas", "mv_", "mv_" + "a" * 60)
+        ),
     ],
 )
 def test_a_file_of_a_wrong_form_is_refused(tree: Path, name: str, text: str, message: str) -> None:
     (tree / "views" / f"{name}.sql").write_text(text)
     with pytest.raises(UserError, match=f"^{re.escape(message)}.*; nothing was changed$"):
         load_objects(tree)
+
+
+def test_a_long_name_of_a_kpi_view_leaves_room_for_those_that_follow_from_it(
+    market: Database, tree: Path
+) -> None:
+    """62 characters are the most; two names may differ in the last one alone."""
+    for last in "ab":
+        name = "mv_" + "a" * 58 + last
+        (tree / "views" / f"{name}.sql").write_text(
+            f"CREATE MATERIALIZED VIEW {name} AS\n"
+            "SELECT mes FROM kpi_engine.month_totals WITH NO DATA;\n"
+            f"CREATE UNIQUE INDEX mv_long_{last} ON {name} (mes);\n"
+            f"COMMENT ON MATERIALIZED VIEW {name} IS 'Una / One\nes: Una.\nen: One.';\n"
+            f"COMMENT ON COLUMN {name}.mes IS 'Mes [fecha, none]\nes: Mes.\nen: Month.';\n"
+            f"GRANT SELECT ON {name} TO analytics_lector;\n"
+        )
+    migrate(market.url, directory=tree)
+    refresh(market, NOW)
+    assert market.rows(f"SELECT count(*) > 1 FROM analytics.{name}") == [(True,)]
+    migrate(market.url)
 
 
 def test_a_comment_that_a_file_lost_is_missed(market: Database, tree: Path) -> None:
