@@ -2,7 +2,7 @@
 
 BEGIN;
 SET LOCAL search_path = public, pg_temp;
-SELECT plan(23);
+SELECT plan(24);
 
 SELECT is_empty(
     $$SELECT view_name, problem FROM kpi_engine.materialized_views()
@@ -293,6 +293,37 @@ SELECT set_eq(
     ('column meses of mv_reloj says sum mv_metricas_mensuales.mese, and there is no such column')$$,
     'a text that is a number, a reader without a right, the clock, a parameter of the gateway, a '
     'view of this moment, a sum of nothing'
+);
+
+-- A rebuild empties one set of a derived table, and a refresh the work table.
+CREATE VIEW public.v_conjunto AS SELECT month_totals_b.mes FROM kpi_engine.month_totals_b;
+CREATE MATERIALIZED VIEW public.mv_conjunto AS
+SELECT month_totals_a.mes
+FROM kpi_engine.month_totals_a
+INNER JOIN kpi_engine.month_totals ON month_totals.mes = month_totals_a.mes
+INNER JOIN kpi_engine.changed_day_totals ON changed_day_totals.dia = month_totals_a.mes
+INNER JOIN public.v_conjunto ON v_conjunto.mes = month_totals_a.mes
+WITH NO DATA;
+CREATE UNIQUE INDEX ON public.mv_conjunto (mes);
+COMMENT ON MATERIALIZED VIEW public.mv_conjunto IS E'Conjunto / Set\nes: Uno.\nen: One.';
+COMMENT ON COLUMN public.mv_conjunto.mes IS E'Mes [fecha, none]\nes: Mes.\nen: Month.';
+GRANT SELECT ON public.mv_conjunto TO analytics_lector;
+SELECT set_eq(
+    $$SELECT problem, right_form FROM kpi_engine.kpi_problems('public.mv_conjunto')$$,
+    $$VALUES (
+        'mv_conjunto reads kpi_engine.month_totals_a, a table behind derived table month_totals: '
+        'a rebuild may leave it empty',
+        'Read kpi_engine.month_totals.'
+    ), (
+        'mv_conjunto reads kpi_engine.changed_day_totals, a table behind derived table day_totals: '
+        'a rebuild may leave it empty',
+        'Read kpi_engine.day_totals.'
+    ), (
+        'mv_conjunto reads kpi_engine.month_totals_b through view public.v_conjunto, a table behind '
+        'derived table month_totals: a rebuild may leave it empty',
+        'Read kpi_engine.month_totals.'
+    )$$,
+    'a set of a derived table, its work table, and a set behind a view'
 );
 
 SELECT * FROM finish(); -- noqa: AM04

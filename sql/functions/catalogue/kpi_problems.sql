@@ -10,7 +10,7 @@ STABLE PARALLEL SAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $kpi_problems$
-    WITH the_view AS (
+    WITH RECURSIVE the_view AS (
         SELECT
             pg_class.relname AS name,
             kpi_engine.key_columns(pg_class.oid) AS key_columns,
@@ -40,6 +40,30 @@ AS $kpi_problems$
         LEFT JOIN LATERAL kpi_engine.kpi_comment(
             col_description(p_relation, pg_attribute.attnum)
         ) AS parsed ON true
+    ),
+
+    -- What it reads, by itself or through plain views. The view of a derived table is an end: it
+    -- always shows the active set.
+    behind AS (
+        SELECT NULL::oid AS reader, p_relation::oid AS relation
+        UNION
+        SELECT behind.relation, pg_depend.refobjid
+        FROM behind
+        INNER JOIN pg_class ON pg_class.oid = behind.relation
+        INNER JOIN pg_rewrite ON pg_rewrite.ev_class = pg_class.oid
+        INNER JOIN pg_depend
+            ON pg_depend.classid = 'pg_rewrite'::regclass
+            AND pg_depend.objid = pg_rewrite.oid
+            AND pg_depend.refclassid = 'pg_class'::regclass
+            AND pg_depend.refobjid <> pg_rewrite.ev_class
+        WHERE
+            (behind.reader IS NULL OR pg_class.relkind = 'v')
+            AND NOT (
+                pg_class.relnamespace = 'kpi_engine'::regnamespace
+                AND pg_class.relname IN (
+                    SELECT derived_tables.table_name FROM kpi_engine.derived_tables
+                )
+            )
     )
 
     SELECT
@@ -222,6 +246,37 @@ AS $kpi_problems$
         SELECT kpi_engine.unwatched_function(p_relation) AS function
     ) AS called
     WHERE called.function IS NOT NULL
+    UNION ALL
+    SELECT
+        format(
+            '%s reads %s%s, a table behind derived table %s: a rebuild may leave it empty',
+            the_view.name,
+            read.relation,
+            CASE
+                WHEN read.reader <> p_relation THEN format(' through view %s', read.reader)
+                ELSE ''
+            END,
+            read.table_name
+        ),
+        format('Read kpi_engine.%I.', read.table_name)
+    FROM the_view
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT
+            behind.relation::regclass AS relation,
+            behind.reader::regclass AS reader,
+            derived_tables.table_name
+        FROM behind
+        INNER JOIN pg_class
+            ON pg_class.oid = behind.relation AND pg_class.relnamespace = 'kpi_engine'::regnamespace
+        INNER JOIN kpi_engine.derived_tables
+            ON pg_class.relname IN (
+                derived_tables.table_name || '_a',
+                derived_tables.table_name || '_b',
+                'changed_' || derived_tables.table_name
+            )
+        WHERE pg_class.relkind = 'r'
+        ORDER BY derived_tables.table_name, relation, reader
+    ) AS read
     UNION ALL
     SELECT
         format(
