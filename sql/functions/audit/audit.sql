@@ -35,7 +35,7 @@ BEGIN
                   DETAIL = format('Got part %s of %s.', p_part, p_parts),
                   HINT = 'Omit both for everything; else 1 <= p_part <= p_parts.';
     END IF;
-    PERFORM kpi_engine.refuse_serializable('an audit', 'SELECT analytics.audit()');
+    PERFORM kpi_engine.refuse_unfit_transaction('an audit', 'SELECT analytics.audit()');
     PERFORM kpi_engine.hold_refresh_lock();
     PERFORM kpi_engine.require_source();
     IF kpi_engine.next_rebuild_reason() IS NOT NULL THEN
@@ -113,6 +113,7 @@ COMMENT ON FUNCTION analytics.audit(integer, integer) IS
 'differences in analytics.audit_log by day and column, and returns their number: 0 is good. '
 'is_healed becomes true with the next refresh, when the views show the right cells. Pending '
 'changes are no differences. Errors: 22023 if there is no such part, 55P03 while a refresh runs, '
+'25006 in a read-only transaction and at a standby, 55000 in a serializable one, '
 '40001 at REPEATABLE READ if a source table was rewritten after the snapshot.';
 
 REVOKE ALL ON FUNCTION analytics.audit(integer, integer) FROM public;

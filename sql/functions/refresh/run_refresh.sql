@@ -35,21 +35,7 @@ BEGIN
                   DETAIL = 'Got NULL.',
                   HINT = 'Omit it for an ordinary refresh.';
     END IF;
-    PERFORM kpi_engine.refuse_serializable('a refresh', 'SELECT * FROM refresh_all_mv()');
-    IF pg_is_in_recovery() THEN
-        RAISE EXCEPTION 'a refresh must run at the primary: this server is a standby'
-            USING ERRCODE = 'read_only_sql_transaction',
-                  DETAIL = 'Nothing was changed. A standby shows what its primary published.',
-                  HINT = 'Connect to the primary (primary_conninfo of this server names it), or '
-                         'promote this server.';
-    END IF;
-    IF current_setting('transaction_read_only') = 'on' THEN
-        RAISE EXCEPTION 'a refresh must not run in a read-only transaction'
-            USING ERRCODE = 'read_only_sql_transaction',
-                  DETAIL = 'Nothing was changed.',
-                  HINT = kpi_engine.setting_origin('default_transaction_read_only', 'off')
-                         || 'BEGIN READ WRITE; SELECT * FROM refresh_all_mv(); COMMIT;';
-    END IF;
+    PERFORM kpi_engine.refuse_unfit_transaction('a refresh', 'SELECT * FROM refresh_all_mv()');
     -- It would be stamped with the start of the statement, and readers saw other figures until now.
     -- Or it would count by an old snapshot, and its figures would pass for new ones.
     IF NOT kpi_engine.clock_is_pinned()
@@ -143,7 +129,8 @@ COMMENT ON FUNCTION kpi_engine.run_refresh(text, text, boolean) IS
 'One refresh: applies what changed, and publishes the materialized views that show it. Returns '
 'its rows of analytics.refresh_log: the views in dependency order, then the run (view_name NULL). '
 'p_force computes everything again from the source. Errors: 55P03 while another one runs, 55000 '
-'in a serializable transaction and minutes after the statement began. Internal to '
+'in a serializable transaction and minutes after the statement began, 25006 in a read-only '
+'transaction and at a standby. Internal to '
 'refresh_all_mv() and the scheduler.';
 
 REVOKE ALL ON FUNCTION kpi_engine.run_refresh(text, text, boolean) FROM public;
