@@ -1190,6 +1190,7 @@ class Migration:
         prerequisites.check_server(connection)
         prerequisites.note_event_triggers(connection)
         locks.take(connection, MIGRATE_LOCK, "a migrate", by_refreshes=False)
+        prerequisites.refuse_renamed_owner(connection)
         self.changes += prerequisites.set_up_roles(
             connection,
             prerequisites.early_requirements(

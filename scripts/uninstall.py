@@ -328,6 +328,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
         is_installed = is_installed_here(connection)
         if not is_installed and not has_leftovers(connection):
             return None
+        prerequisites.refuse_renamed_owner(connection)
         prerequisites.refuse_lost_owners(connection)
         joined = let_act_as_roles(connection)
         refuse_foreign_objects(connection)

@@ -412,6 +412,15 @@ def _let_owner_cancel(connection: psycopg.Connection) -> list[str]:
     return done
 
 
+def refuse_renamed_owner(connection: psycopg.Connection) -> None:
+    """Stop where our owner has another name; to be asked before our roles are made."""
+    for role, statement in ask(connection, "renamed_owner"):
+        raise UserError(
+            f"role {OWNER} was renamed to {role}; nothing was changed",
+            f"Give it its name back, as a superuser, then try again:\n\n    {statement};",
+        )
+
+
 def refuse_lost_owners(connection: psycopg.Connection) -> None:
     """Stop where our objects are there and belong to somebody else, as a restore may leave them."""
     owner = scalar(

@@ -16,6 +16,12 @@ BEGIN
         END IF;
         RAISE WARNING '%', v_problem.message;
     END LOOP;
+    FOR v_problem IN SELECT renamed.* FROM kpi_engine.renamed_owner() AS renamed LOOP
+        RAISE EXCEPTION 'role analytics_owner was renamed to %; nothing was changed',
+            v_problem.role_name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('Give it its name back: %s;', v_problem.statement);
+    END LOOP;
     FOR v_problem IN
         SELECT pg_get_userbyid(pg_namespace.nspowner) AS owner
         FROM pg_class

@@ -14,10 +14,12 @@ import doctor
 from checkup import doctor_checks
 from checkup.test_doctor import SETTINGS, SETTLE, TRIGGER_OFF, TRIGGER_ON, examine
 from cluster import Cluster, embedded_binaries, system_binaries
+from commandline.console import UserError
 from conftest import SERVERS, TEST_SETTINGS, Database
 from database import prerequisites
 from development.demo_source import load_source_schema
 from migrate import migrate
+from uninstall import uninstall
 
 SERVERS_TAKE_TURNS = True
 DOCTOR = "SELECT * FROM analytics.doctor()"
@@ -213,6 +215,27 @@ def test_cause_comes_first_and_what_follows_from_it_directly_after(patient: Data
     assert {row["cause"] for row in followers} == {f"right to read: {first['message']}"}
     assert found[1 : 1 + len(followers)] == followers
     assert "failed" in {row["status"] for row in followers}
+
+
+def test_an_owner_that_was_renamed_gets_its_name_back(patient: Database) -> None:
+    cure = "ALTER ROLE datos RENAME TO analytics_owner;"
+    patient.execute("ALTER ROLE analytics_owner RENAME TO datos")
+    try:
+        for command in (migrate, uninstall):
+            with pytest.raises(UserError, match="analytics_owner was renamed to datos") as refused:
+                command(patient.url)
+            assert f"    {cure}" in refused.value.hint
+        with patient.session() as connection:
+            found = findings(connection)
+    finally:
+        patient.execute(cure)
+    first, *others = found
+    assert (first["check_name"], first["status"]) == ("attributes", "wrong")
+    assert first["message"] == "role analytics_owner is missing: it was renamed to datos"
+    assert (first["statement"], first["cause"]) == (cure, None)
+    wrong = [row for row in others if row["status"] != "warning"]
+    assert {row["cause"] for row in wrong} == {f"attributes: {first['message']}"}
+    assert findings(patient.connect()) == []
 
 
 def test_owner_who_is_no_superuser_sees_all_but_the_sessions_of_others(ill: Database) -> None:

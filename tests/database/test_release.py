@@ -697,6 +697,27 @@ def test_a_role_without_rights_is_told_all_statements_at_once(
         database.execute("DROP OWNED BY nadie")
 
 
+def test_the_file_says_how_an_owner_that_was_renamed_gets_its_name_back(
+    own_server: Server, present: Path
+) -> None:
+    with database_of(own_server) as database:
+        migrate(database.url)
+        database.execute("ALTER ROLE analytics_owner RENAME TO datos")
+        try:
+            ran = subprocess.run(
+                ["psql", "-X", "-1", "-f", str(present), url(database)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            database.execute("ALTER ROLE datos RENAME TO analytics_owner")
+        assert ran.returncode == 3
+        assert "role analytics_owner was renamed to datos; nothing was changed" in ran.stderr
+        assert "ALTER ROLE datos RENAME TO analytics_owner;" in ran.stderr
+        assert migrate(database.url) == []
+
+
 def test_make_release_checks_everything_first_and_says_what_it_did(tree: Tree) -> None:
     def files() -> dict[str, bytes]:
         return {

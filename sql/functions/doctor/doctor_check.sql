@@ -46,7 +46,9 @@ BEGIN
                   DETAIL = format('Got %L.', p_check),
                   HINT = 'SELECT check_name FROM kpi_engine.doctor_checks(); lists them.';
     END IF;
-    v_is_owners := v_check.is_owners AND pg_has_role('analytics_owner', 'USAGE');
+    -- There is no such role if somebody renamed it: check attributes says so.
+    v_is_owners := v_check.is_owners
+    AND coalesce(pg_has_role(to_regrole('analytics_owner')::oid, 'USAGE'), false);
     BEGIN
         CASE
             WHEN v_check.check_name = 'pg_cron' THEN

@@ -204,7 +204,14 @@ BEGIN
                 INNER JOIN kpi_engine.package_schemas() AS ours
                     ON ours.schema_name = pg_namespace.nspname
                 LEFT JOIN pg_roles ON pg_roles.oid = object.owner
-                WHERE pg_get_userbyid(object.owner) <> 'analytics_owner'
+                WHERE
+                    pg_get_userbyid(object.owner)
+                    -- Objects of an owner that was renamed have the right owner: check attributes
+                    -- says which name it has to get back.
+                    <> coalesce(
+                        (SELECT renamed.role_name FROM kpi_engine.renamed_owner() AS renamed),
+                        'analytics_owner'
+                    )
                 -- Schemas first: who is no superuser may give a view only to a role that may create
                 -- in its schema.
                 ORDER BY object.kind <> 'SCHEMA', object.kind, object.identity;

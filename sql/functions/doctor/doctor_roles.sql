@@ -23,8 +23,10 @@ BEGIN
             RETURN QUERY
                 SELECT
                     'wrong',
-                    format('role %s %s', wanted.role_name, problem.message),
+                    format('role %s %s', wanted.role_name, problem.message)
+                    || coalesce(format(': it was renamed to %s', renamed.role_name), ''),
                     ARRAY[CASE
+                        WHEN renamed.role_name IS NOT NULL THEN renamed.statement || ';'
                         WHEN problem.change = 'CREATE' THEN '-- $ make migrate'
                         ELSE format('ALTER ROLE %I %s;', wanted.role_name, problem.change)
                     END]
@@ -35,6 +37,8 @@ BEGIN
                     FROM kpi_engine.package_roles() AS roles
                 ) AS wanted
                 LEFT JOIN pg_roles AS role ON role.rolname = wanted.role_name
+                LEFT JOIN kpi_engine.renamed_owner() AS renamed
+                    ON wanted.role_name = 'analytics_owner'
                 CROSS JOIN LATERAL (
                     VALUES
                     (1, role.rolname IS NULL, 'is missing', 'CREATE'),
