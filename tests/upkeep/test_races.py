@@ -186,7 +186,13 @@ NEW_NAME = (
             "asesor_facts",
             "incremental",
         ),
-        (NEW_OFFER, "TRUNCATE public.ofertas_detalle", "solicitud_facts", "full"),
+        # What can't be noted by key. (A TRUNCATE waits for a refresh that has taken the log.)
+        (
+            NEW_OFFER,
+            PRICES + "; INSERT INTO kpi_engine.change_log (entity) VALUES ('everything')",
+            "solicitud_facts",
+            "full",
+        ),
         (
             NEW_OFFER,
             "ALTER TABLE public.ofertas_detalle DISABLE TRIGGER USER; "
@@ -644,3 +650,156 @@ def test_truncate_and_fill_in_one_transaction_is_one_full_refresh(market: Databa
     )
     assert view_differences(market, NOW) == []
     assert refresh(market, NOW)[0] == "unchanged"
+
+
+# -- DDL of several tables in one transaction -----------------------------------------------------
+
+# All tables of the contract are read.
+WRITES = (
+    PRICES,
+    NEW_NOTICE,
+    NEW_AUDIT,
+    NEW_NAME,
+    "UPDATE public.ofertas_historicas SET monto_total = 5",
+)
+JOB = "SELECT kpi_engine.queue_refresh(false, 'test')"
+AT_WORK = {
+    "refresh": ((*WRITES,), "SELECT * FROM analytics.refresh_all_mv()"),
+    "forced": ((*WRITES,), "SELECT * FROM analytics.refresh_all_mv(true)"),
+    "job": ((*WRITES, JOB), "CALL analytics.work()"),
+    "rebuild": ((*WRITES,), "CALL analytics.rebuild()"),
+    "audit": ((), "SELECT analytics.audit()"),
+}
+TABLE_PAIRS = [
+    ("solicitudes", "ofertas"),
+    ("ofertas", "solicitudes"),
+    ("usuarios", "asesores"),
+    ("asesores", "ofertas_historicas"),
+    ("ofertas_detalle", "repuestos_solicitados"),
+    ("historial_respuestas_ofertas", "ofertas"),
+    ("auditorias_tiendas", "solicitudes"),
+]
+
+
+@pytest.mark.parametrize("work", AT_WORK)
+@pytest.mark.parametrize(("first", "then"), TABLE_PAIRS)
+def test_ddl_of_several_tables_meets_no_deadlock(
+    market: Database, work: str, first: str, then: str
+) -> None:
+    """Whatever reads the source gives way, waits for the commit, and sees what was altered."""
+    before, statement = AT_WORK[work]
+    market.execute(*before)
+    with (
+        hurried(market) as altering,
+        refresher_of(market) as refresher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        altering.execute("SET lock_timeout = 0")
+        altering.execute("BEGIN")
+        altering.execute(f"ALTER TABLE public.{first} ADD COLUMN nota1 text")
+        result = pool.submit(refresher.execute, statement)
+        wait_until_blocked(market, pid_of(refresher), pid_of(altering))
+        altering.execute(f"ALTER TABLE public.{then} ADD COLUMN nota2 text")
+        altering.execute("COMMIT")
+        done = result.result(timeout=120)
+        if done.description and work != "audit":
+            assert {row[1] for row in done.fetchall()} == {"SUCCESS"}
+    if work == "job":
+        assert market.rows("SELECT state FROM analytics.refresh_jobs") == [("SUCCESS",)]
+    assert view_differences(market, NOW) == []
+    assert audited(market) == 0
+
+
+def test_all_tables_of_the_source_are_held_and_no_statistics_count_a_scan(
+    database: Database,
+) -> None:
+    market = small_marketplace(database, "A")
+    market.execute("CREATE TABLE public.ofertas_de_antes () INHERITS (public.ofertas)")
+    scans = (
+        "SELECT sum(seq_scan + coalesce(idx_scan, 0)) FROM pg_stat_xact_user_tables "
+        "WHERE schemaname = 'public'"
+    )
+    unheld = (
+        "SELECT captured.relation::regclass FROM kpi_engine.captured_tables() AS captured "
+        "WHERE captured.place <> 'whole' AND NOT EXISTS (SELECT FROM pg_locks WHERE "
+        "pg_locks.pid = pg_backend_pid() AND pg_locks.relation = captured.relation)"
+    )
+    with market.session() as session:
+        # The first plans it, the last uses a kept plan.
+        for _ in range(8):
+            session.execute("BEGIN")
+            session.execute("SELECT kpi_engine.hold_source()")
+            assert session.execute(unheld).fetchall() == []
+            assert session.execute(scans).fetchall() == [(0,)]
+            assert session.execute("SHOW lock_timeout").fetchall() == [("2min",)]
+            session.execute("COMMIT")
+    assert (
+        market.rows(
+            "SELECT DISTINCT source_contract.view_name FROM kpi_engine.source_contract() "
+            "WHERE NOT pg_get_functiondef('kpi_engine.hold_source()'::regprocedure) "
+            "~ format('kpi_engine\\.%s\\M', source_contract.view_name)"
+        )
+        == []
+    )
+
+
+def test_a_lock_timeout_ends_the_wait_for_the_source(market: Database) -> None:
+    market.execute(*WRITES)
+    with market.connect(autocommit=False) as keeper, hurried(market) as waiting:
+        keeper.execute("LOCK TABLE public.usuarios IN ACCESS EXCLUSIVE MODE")
+        for limit in ("50ms", "500ms"):
+            waiting.execute(f"SET lock_timeout = '{limit}'")
+            with pytest.raises(psycopg.errors.LockNotAvailable, match=f"lock timeout .{limit}"):
+                waiting.execute("SELECT kpi_engine.hold_source()")
+            assert waiting.execute("SHOW lock_timeout").fetchall() == [(limit,)]
+        keeper.rollback()
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+
+
+def test_a_refresh_with_nothing_to_do_waits_for_no_source_table(market: Database) -> None:
+    with market.connect(autocommit=False) as keeper:
+        keeper.execute("LOCK TABLE public.solicitudes, public.ofertas IN ACCESS EXCLUSIVE MODE")
+        assert refresh(market, NOW)[0] == "unchanged"
+
+
+def test_a_table_that_was_renamed_while_a_refresh_waited_is_named(market: Database) -> None:
+    market.execute(*WRITES)
+    with (
+        market.session() as altering,
+        refresher_of(market) as refresher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        altering.execute("BEGIN")
+        altering.execute("ALTER TABLE public.ofertas RENAME TO ofertas_viejas")
+        result = pool.submit(run_refresh, refresher)
+        wait_until_blocked(market, pid_of(refresher), pid_of(altering))
+        altering.execute("COMMIT")
+        result.result(timeout=120)
+    ((message,),) = market.rows(
+        "SELECT error_message FROM analytics.refresh_log WHERE view_name IS NULL "
+        "ORDER BY run_id DESC LIMIT 1"
+    )
+    assert "table public.ofertas is gone" in str(message)
+    market.execute("ALTER TABLE public.ofertas_viejas RENAME TO ofertas")
+    assert refresh(market, NOW)[0] == "incremental"
+    assert view_differences(market, NOW) == []
+
+
+def test_how_long_a_refresh_waits_for_the_source_is_told_in_all(market: Database) -> None:
+    """It tries again and again: each attempt is short."""
+    market.execute(*WRITES)
+    told = "SELECT severity FROM analytics.lock_blocked_problem('1 second')"
+    with (
+        market.connect(autocommit=False) as keeper,
+        refresher_of(market) as refresher,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        keeper.execute("LOCK TABLE public.usuarios IN ACCESS EXCLUSIVE MODE")
+        result = pool.submit(run_refresh, refresher)
+        wait_until_blocked(market, pid_of(refresher), pid_of(keeper))
+        assert market.rows(told) == []
+        market.wait_until(f"SELECT EXISTS ({told})")
+        keeper.rollback()
+        assert {row[1] for row in result.result(timeout=120)} == {"SUCCESS"}
+    assert market.rows(told) == []

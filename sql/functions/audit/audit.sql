@@ -38,6 +38,7 @@ BEGIN
     PERFORM kpi_engine.refuse_unfit_transaction('an audit', 'SELECT analytics.audit()');
     PERFORM kpi_engine.hold_refresh_lock();
     PERFORM kpi_engine.require_source();
+    PERFORM kpi_engine.hold_source();
     IF kpi_engine.next_rebuild_reason() IS NOT NULL THEN
         RAISE NOTICE 'teloo-analytics: nothing to audit: the next refresh computes everything again';
         RETURN 0;

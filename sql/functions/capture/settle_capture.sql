@@ -37,6 +37,7 @@ BEGIN
         RETURN false;
     END IF;
 
+    PERFORM kpi_engine.hold_source();
     WITH RECURSIVE come AS (
         SELECT fresh.key::oid AS relation
         FROM jsonb_each(v_now) AS fresh

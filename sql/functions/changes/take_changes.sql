@@ -16,6 +16,7 @@ AS $take_changes$
 BEGIN
     PERFORM kpi_engine.hold_change_log();
     IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
+        PERFORM kpi_engine.hold_source();
         PERFORM kpi_engine.compact_change_log();
         RETURN QUERY
         WITH taken AS (
@@ -32,6 +33,8 @@ BEGIN
         AND NOT EXISTS (SELECT FROM kpi_engine.pending_changes) THEN
         RETURN;
     END IF;
+    -- What is taken is read. Offers are looked up below.
+    PERFORM kpi_engine.hold_source();
     RETURN QUERY
     WITH logged AS (
         DELETE FROM kpi_engine.change_log

@@ -38,7 +38,7 @@ BEGIN
         ELSE
             FOR v_blocker IN
                 SELECT
-                    waiting.waitstart,
+                    least(waiting.waitstart, shown.since) AS waitstart,
                     coalesce(waiting.relation::regclass::text, waiting.locktype) AS what,
                     blocker.pid,
                     pg_get_userbyid(session.usesysid) AS role_name,
@@ -46,10 +46,26 @@ BEGIN
                 FROM pg_locks AS waiting
                 CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocker (pid)
                 LEFT JOIN LATERAL pg_stat_get_activity(blocker.pid) AS session ON true
+                LEFT JOIN LATERAL (
+                    -- It tries again and again (kpi_engine.hold_source).
+                    SELECT
+                        timestamptz '2020-01-01 00:00:00Z'
+                        + max(mark.objid::bigint) * interval '1 second' AS since
+                    FROM pg_locks AS mark
+                    WHERE
+                        mark.locktype = 'advisory'
+                        AND mark.pid = waiting.pid
+                        AND mark.objsubid = 2
+                        AND mark.classid = kpi_engine.source_wait_lock_class()
+                        AND waiting.mode = 'AccessShareLock'
+                        AND waiting.relation IN (
+                            SELECT captured_tables.relation FROM kpi_engine.captured_tables()
+                        )
+                ) AS shown ON true
                 WHERE
                     waiting.pid = v_holder.pid
                     AND NOT waiting.granted
-                    AND waiting.waitstart <= clock_timestamp() - p_wait
+                    AND least(waiting.waitstart, shown.since) <= clock_timestamp() - p_wait
                 LIMIT 1
             LOOP
                 severity := 'degraded';

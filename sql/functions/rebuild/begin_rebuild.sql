@@ -51,6 +51,7 @@ BEGIN
             AND rebuild_batches.time_zone = analytics.setting('time_zone')
             AND rebuild_batches.rules_checksum IS NOT DISTINCT FROM kpi_engine.rules_checksum()
     ) THEN
+        PERFORM kpi_engine.hold_source();
         PERFORM kpi_engine.plan_rebuild();
         RAISE LOG 'teloo-analytics: rebuild begun';
     ELSE

@@ -19,6 +19,7 @@ BEGIN
     PERFORM kpi_engine.hold_time_zone(rebuild_batches.time_zone)
     FROM kpi_engine.rebuild_batches
     WHERE rebuild_batches.batch = 1;
+    PERFORM kpi_engine.hold_source();
     PERFORM kpi_engine.require_own_ids(NULL);
     FOR v_table IN
         SELECT derived_tables.*

@@ -30,6 +30,8 @@ BEGIN
     IF analytics.setting('change_capture') <> 'on' OR kpi_engine.capture_signature() IS NULL THEN
         RETURN false;
     END IF;
+    -- The refresh follows in the same transaction, and what comes here reads offers.
+    PERFORM kpi_engine.hold_source();
     v_stale_tables := kpi_engine.stale_derived_tables();
     RETURN
         EXISTS (

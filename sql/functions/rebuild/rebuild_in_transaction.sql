@@ -20,6 +20,7 @@ DECLARE
     v_changed_tables text[];
     v_batch integer;
 BEGIN
+    PERFORM kpi_engine.hold_source();
     IF v_is_first THEN
         -- Nobody can read anything yet, so the active set itself is filled.
         UPDATE kpi_engine.derived_tables

@@ -29,6 +29,7 @@ BEGIN
     FROM kpi_engine.rebuild_batches
     WHERE rebuild_batches.batch = p_batch;
     PERFORM kpi_engine.hold_time_zone(v_batch.time_zone);
+    PERFORM kpi_engine.hold_source();
     -- If only tables over other derived tables are rebuilt, there is one empty batch.
     EXECUTE format(
         'SELECT array_agg(src_solicitudes.id) FROM kpi_engine.src_solicitudes WHERE %s',

@@ -36,6 +36,9 @@ BEGIN
             )
         ) THEN
         BEGIN
+            IF v_state.source_binding IS NOT NULL THEN
+                PERFORM kpi_engine.hold_source();
+            END IF;
             v_moved := kpi_engine.bind_source_views();
             IF cardinality(v_moved) > 0 THEN
                 RAISE EXCEPTION 'moved' USING ERRCODE = 'TL001';

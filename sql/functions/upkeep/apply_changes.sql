@@ -84,6 +84,8 @@ BEGIN
         reason := 'nothing changed';
     ELSE
         mode := 'incremental';
+        -- For another local day nothing was taken, which holds it.
+        PERFORM kpi_engine.hold_source();
         v_scans := kpi_engine.source_scans();
         v_applied := kpi_engine.apply_later_changes(
             coalesce(v_changes, ARRAY[]::kpi_engine.changed_keys[]), v_today
