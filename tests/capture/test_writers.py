@@ -1,5 +1,6 @@
 """Writers of the operational tables never fail or wait because of change capture."""
 
+import re
 from collections.abc import Iterator
 from datetime import date
 
@@ -10,6 +11,7 @@ from commandline.console import UserError
 from conftest import Database, install
 from migrate import migrate
 from sequences import last_run, refresh, small_marketplace, view_differences
+from uninstall import uninstall
 
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
@@ -458,3 +460,55 @@ def test_writers_succeed_after_a_restore_without_owners_or_rights(
         assert not result.startswith("SUCCESS") or view_differences(restored, NOW) == [], result
     finally:
         market.execute(f"DROP DATABASE {target} WITH (FORCE)", f"DROP ROLE {restorer}")
+
+
+def test_writers_succeed_after_rights_on_functions_were_taken_from_public(
+    market: Database, role: str
+) -> None:
+    """The triggers call functions of PostgreSQL with the rights of analytics_owner."""
+    called = [
+        str(function)
+        for (function,) in market.rows(
+            "SELECT pg_proc.oid::regprocedure FROM pg_proc "
+            "CROSS JOIN aclexplode(pg_proc.proacl) AS granted "
+            "WHERE pronamespace = 'pg_catalog'::regnamespace "
+            "AND granted.grantee = 'analytics_owner'::regrole"
+        )
+    ]
+    names = {function.split("(")[0] for function in called}
+    bodies = market.rows(
+        "SELECT string_agg(prosrc, ' ') FROM pg_proc "
+        "WHERE pronamespace = 'kpi_engine'::regnamespace AND prosrc IS NOT NULL "
+        "AND proname = ANY (kpi_engine.noting_functions() || ARRAY["
+        "'note_lost_change', 'note_outside_change', 'note_emptied', 'is_apply_worker']::name[])"
+    )
+    words = set(re.findall(r"\b([a-z_0-9]+)\(", str(bodies[0][0])))
+    known = {
+        str(name)
+        for (name,) in market.rows(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace"
+        )
+    }
+    assert words & known == names - {"pg_typeof"}, "see kpi_engine.package_needs()"
+    market.execute(*(f"REVOKE EXECUTE ON FUNCTION {function} FROM public" for function in called))
+    with market.session() as connection:
+        connection.execute("BEGIN")
+        connection.execute(f"SET LOCAL ROLE {role}")
+        # A transaction that is older than a millisecond leaves a mark.
+        connection.execute("SELECT pg_sleep(0.01)")
+        connection.execute("UPDATE public.ofertas SET updated_at = updated_at")
+        connection.execute("COMMIT")
+    assert write(market, role) == []
+    assert refresh(market, NOW)[0] in ("incremental", "full")
+    assert view_differences(market, NOW) == []
+
+
+def test_uninstall_takes_back_the_rights_on_functions(market: Database) -> None:
+    granted = (
+        "SELECT count(*) FROM pg_proc CROSS JOIN aclexplode(pg_proc.proacl) AS granted "
+        "WHERE pronamespace = 'pg_catalog'::regnamespace "
+        "AND granted.grantee::regrole::text LIKE 'analytics\\_%'"
+    )
+    assert market.rows(granted) == [(16,)]
+    uninstall(market.url)
+    assert market.rows(granted) == [(0,)]

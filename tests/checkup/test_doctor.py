@@ -278,6 +278,13 @@ PROVOKED: list[tuple[str, list[str], str, str, list[str]]] = [
     ),
     (
         "what they need",
+        ["REVOKE EXECUTE ON FUNCTION pg_current_xact_id() FROM public, analytics_owner"],
+        "wrong",
+        "GRANT EXECUTE ON FUNCTION pg_catalog.clock_timestamp()",
+        ["GRANT EXECUTE ON FUNCTION pg_current_xact_id() TO public"],
+    ),
+    (
+        "what they need",
         ["REVOKE USAGE ON SCHEMA analytics FROM analytics_lector, analytics_anon"],
         "wrong",
         "GRANT USAGE ON SCHEMA analytics",

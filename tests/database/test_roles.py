@@ -227,6 +227,22 @@ def test_languages_that_public_may_not_use_are_named(plain_owner: tuple[Database
     assert migrate(url) == []
 
 
+def test_functions_that_public_may_not_call_are_named(plain_owner: tuple[Database, str]) -> None:
+    """The triggers of change capture call them. With the right of PUBLIC nobody is asked."""
+    database, url = plain_owner
+    database.execute("REVOKE EXECUTE ON FUNCTION pg_current_xact_id() FROM public")
+    with pytest.raises(UserError) as refused:
+        migrate(url)
+    statements = [line for line in refused.value.hint.splitlines() if line.startswith("    ")]
+    assert any(
+        "GRANT EXECUTE ON FUNCTION" in line and "pg_current_xact_id()" in line
+        for line in statements
+    )
+    database.execute(*statements)
+    assert migrate(url)
+    assert migrate(url) == []
+
+
 def test_role_that_may_not_read_the_source_is_told_the_grants(
     plain_owner: tuple[Database, str],
 ) -> None:

@@ -1,11 +1,12 @@
 -- Lists what the roles and schemas of the package need, and whether they have it.
 --
 -- Invariant: one row for each need, met or not, in an order in which the statements can run. roles
--- and schemas: nothing works without them. usage of schemas: migrations gave it; a restore without
--- rights loses it. cancel: a tick can cancel each refresh over its maximum time. usage: calls of
--- the HTTP API are counted. log: a server that logs statements logs no token, which PostgREST hands
--- over as a parameter. migrate runs this query from the file before anything is installed, so a
--- missing role or schema is an unmet need.
+-- and schemas: nothing works without them. The functions are those that the triggers of change
+-- capture call. usage of schemas: migrations gave it; a restore without rights loses it. cancel: a
+-- tick can cancel each refresh over its maximum time. usage: calls of the HTTP API are counted.
+-- log: a server that logs statements logs no token, which PostgREST hands over as a parameter.
+-- migrate runs this query from the file before anything is installed, so a missing role or schema
+-- is an unmet need.
 
 CREATE OR REPLACE FUNCTION kpi_engine.package_needs()
 RETURNS TABLE (purpose text, is_met boolean, statement text)
@@ -94,6 +95,36 @@ AS $package_needs$
             format('GRANT USAGE ON LANGUAGE %I TO analytics_owner', pg_language.lanname)
         FROM pg_language
         WHERE pg_language.lanname IN ('plpgsql', 'sql')
+        UNION ALL
+        SELECT
+            4,
+            10,
+            'schemas',
+            -- The right of PUBLIC may be taken away later, and a writer's trigger would fail. It is
+            -- enough for a role that may not grant.
+            bool_and(
+                EXISTS (
+                    SELECT FROM aclexplode(pg_proc.proacl) AS granted
+                    WHERE granted.grantee = to_regrole('analytics_owner')::oid
+                )
+                OR has_function_privilege('public', pg_proc.oid, 'EXECUTE')
+                AND NOT pg_has_role(pg_proc.proowner, 'USAGE')
+            ),
+            format(
+                'GRANT EXECUTE ON FUNCTION %s TO analytics_owner',
+                string_agg('pg_catalog.' || called.signature, ', ' ORDER BY called.place)
+            )
+        FROM unnest(ARRAY[
+            'clock_timestamp()', 'now()', 'length(text)', 'current_setting(text, boolean)',
+            'set_config(text, text, boolean)', 'pg_current_xact_id()', 'split_part(text, text, integer)',
+            'strpos(text, text)', 'format(text, VARIADIC "any")', 'unnest(anyarray)',
+            'pg_typeof("any")', 'pg_backend_pid()', 'pg_partition_ancestors(regclass)',
+            'pg_stat_get_subscription(oid)', 'pg_stat_get_xact_tuples_inserted(oid)',
+            'nextval(regclass)'
+        ]) WITH ORDINALITY AS called (signature, place)
+        INNER JOIN pg_proc ON pg_proc.oid = to_regprocedure(
+            'pg_catalog.' || replace(called.signature, 'VARIADIC ', '')
+        )
         UNION ALL
         SELECT
             5,
