@@ -14,6 +14,7 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $hold_source$
 DECLARE
     v_limit constant text := current_setting('lock_timeout');
