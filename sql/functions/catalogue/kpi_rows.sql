@@ -324,7 +324,7 @@ BEGIN
         CASE WHEN v_compare IS NOT NULL OR v_origen IS NOT NULL THEN (
             SELECT '-' || engine_state.data_version FROM kpi_engine.engine_state
         ) END
-    ), CASE WHEN v_origen IS NOT NULL THEN ARRAY[v_origen] END);
+    ), v_origen);
     IF v_at IS NOT NULL THEN
         -- Where a later refresh confirmed it, it was not stale. The instant of that refresh is not
         -- shown: nobody could know it then.

@@ -29,6 +29,10 @@ DECLARE
         FROM kpi_engine.derived_tables
         WHERE derived_tables.table_name = p_table_name
     );
+    v_window_problem constant text := CASE
+        WHEN p_upkeep <> 'key' AND p_window_days IS NOT NULL
+            THEN kpi_engine.window_problem(v_definition, p_window_days, p_reads)
+    END;
     v_problem text;
 BEGIN
     v_problem := CASE
@@ -88,9 +92,8 @@ BEGIN
         WHEN (v_definition ~ '\mwindow_end\M') <> (p_window_days IS NOT NULL)
             THEN 'a definition that reads window_end needs p_window_days, and no other one does: the '
                 'lengths of its windows in days, as in p_window_days => ARRAY[30]'
-        WHEN p_upkeep <> 'key' AND p_window_days IS NOT NULL
-            AND kpi_engine.window_problem(v_definition, p_window_days, p_reads) IS NOT NULL
-            THEN kpi_engine.window_problem(v_definition, p_window_days, p_reads)
+        WHEN v_window_problem IS NOT NULL
+            THEN v_window_problem
         WHEN NOT v_window_days <@ coalesce(p_window_days, ARRAY[]::integer[])
             THEN format('its definition has windows of %s days (window_end.today - n is the first day '
                 'of a window of n + 1): name them in p_window_days',

@@ -28,6 +28,9 @@ DECLARE
     v_tree constant text := (
         SELECT pg_rewrite.ev_action::text FROM pg_rewrite WHERE pg_rewrite.ev_class = v_view
     );
+    -- Columns of the engine's own statements.
+    v_own_names constant text :=
+        '^(sign|is_new|is_gone|is_extra|is_missing|audited_day|fresh|known|target|known_\d+)$';
     v_counts_rows boolean := false;
     v_place integer := 0;
     -- Of the columns besides the key, in their order: by difference each has one.
@@ -48,9 +51,7 @@ BEGIN
             v_unwatched);
     END IF;
     SELECT CASE
-        WHEN
-            pg_attribute.attname
-            ~ '^(sign|is_new|is_gone|is_extra|is_missing|audited_day|fresh|known|target|known_\d+)$'
+        WHEN pg_attribute.attname ~ v_own_names
             THEN format('column %I has a name that the engine uses itself: give it another one',
                 pg_attribute.attname)
         ELSE format(
@@ -62,8 +63,7 @@ BEGIN
         pg_attribute.attrelid = v_view
         AND pg_attribute.attnum > 0
         AND (
-            pg_attribute.attname
-            ~ '^(sign|is_new|is_gone|is_extra|is_missing|audited_day|fresh|known|target|known_\d+)$'
+            pg_attribute.attname ~ v_own_names
             OR format_type(pg_attribute.atttypid, NULL)
             ~ '^(json|xml|point|line|lseg|box|path|polygon|circle)(\[\])?$'
         )

@@ -5,7 +5,7 @@
 -- header line of CSV without rows.
 
 CREATE OR REPLACE FUNCTION kpi_engine.begin_reading(
-    p_view_name text, p_variant text DEFAULT '', p_origins text[] DEFAULT NULL
+    p_view_name text, p_variant text DEFAULT '', p_origen text DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -28,7 +28,7 @@ BEGIN
         view_state.last_success_at,
         kpi_engine.is_stale(view_state.last_success_at),
         outside.as_of,
-        p_origins => p_origins
+        p_origen => p_origen
     ), kpi_engine.set_answer_columns(pg_class.oid)
     FROM kpi_engine.view_state
     INNER JOIN pg_class
@@ -48,10 +48,10 @@ BEGIN
 END;
 $begin_reading$;
 
-COMMENT ON FUNCTION kpi_engine.begin_reading(text, text, text[]) IS
+COMMENT ON FUNCTION kpi_engine.begin_reading(text, text, text) IS
 'Headers of a reading answer: ETag and X-Data-Version by data version, X-Calculated-At, '
 'X-Refreshed-At, X-Stale, and X-As-Of if the view reads tables of other services. p_variant tells '
-'apart what changes by more than the data. p_origins: those whose figures it has; NULL: all. '
+'apart what changes by more than the data. p_origen: the one whose figures it has; NULL: all. '
 'Error: status 503 where the view was never populated.';
 
-REVOKE ALL ON FUNCTION kpi_engine.begin_reading(text, text, text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.begin_reading(text, text, text) FROM public;
