@@ -281,7 +281,7 @@ COMMENT ON COLUMN public.mv_reloj.mes IS E'Mes [fecha, none]\nes: Mes.\nen: Mont
 COMMENT ON COLUMN public.mv_reloj.format IS E'Formato [conteo, none]\nes: Forma.\nen: Form.';
 COMMENT ON COLUMN public.mv_reloj.nombre IS E'Nombre [texto, none]\nes: Nombre.\nen: Name.';
 COMMENT ON COLUMN public.mv_reloj.meses IS
-E'Meses [conteo, none, sum mv_metricas_mensuales.mese]\nes: Meses.\nen: Months.';
+E'Meses [conteo, none, sum mv_metricas_30.mes_2]\nes: Meses.\nen: Months.';
 SELECT set_eq(
     $$SELECT problem FROM kpi_engine.kpi_problems('public.mv_reloj')$$,
     $$VALUES ('column format of mv_reloj is a dimension, and a parameter of all KPIs'),
@@ -290,7 +290,7 @@ SELECT set_eq(
     ('mv_reloj reads the clock (CURRENT_DATE)'),
     ('mv_reloj calls analytics.rows_now(text) in analytics.v_metricas_mensuales_tiempo_real, which '
     'is not IMMUTABLE: a change of what it reads would refresh nothing'),
-    ('column meses of mv_reloj says sum mv_metricas_mensuales.mese, and there is no such column')$$,
+    ('column meses of mv_reloj says sum mv_metricas_30.mes_2, and there is no such column')$$,
     'a text that is a number, a reader without a right, the clock, a parameter of the gateway, a '
     'view of this moment, a sum of nothing'
 );

@@ -114,7 +114,7 @@ AS $kpi_problems$
             SELECT FROM unnest(the_columns.words[3:]) AS word (text)
             WHERE
                 word.text <> ALL (ARRAY['dimension', 'city', 'null', 'zero', 'whole'])
-                AND word.text !~ '^sum mv_[a-z_]+\.[a-z_]+$'
+                AND word.text !~ '^sum mv_[a-z0-9_]+\.[a-z0-9_]+$'
                 AND NOT (
                     word.text LIKE 'bands %'
                     AND kpi_engine.kpi_bands(the_columns.comment) IS NOT NULL
@@ -287,7 +287,7 @@ AS $kpi_problems$
     FROM the_view
     CROSS JOIN the_columns
     CROSS JOIN LATERAL unnest(the_columns.words[3:]) AS word (text)
-    CROSS JOIN LATERAL regexp_match(word.text, '^sum (mv_[a-z_]+)\.([a-z_]+)$') AS sum (parts)
+    CROSS JOIN LATERAL regexp_match(word.text, '^sum (mv_[a-z0-9_]+)\.([a-z0-9_]+)$') AS sum (parts)
     WHERE
         sum.parts IS NOT NULL
         AND NOT EXISTS (
