@@ -236,3 +236,88 @@ def test_a_site_whose_server_was_dropped_is_named_and_removed(
     hub.execute("SELECT analytics.set_setting('gate', 'off')")
     refresh(hub, NOW)
     assert told(hub) == ""
+
+
+def partial_of(hub: Database, now: str, call: str) -> str | None:
+    """Return the header X-Partial of an answer; None without it."""
+    with hub.session() as connection, connection.transaction():
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
+        connection.execute(f"SELECT {call}".encode())
+        row = connection.execute(
+            "SELECT item ->> 'X-Partial' FROM json_array_elements("
+            "current_setting('response.headers')::json) AS listed (item) "
+            "WHERE item ->> 'X-Partial' IS NOT NULL"
+        ).fetchone()
+        return str(row[0]) if row else None
+
+
+def test_a_view_that_the_gate_holds_goes_on_to_lack_what_it_lacked(
+    hub: Database, site: Database
+) -> None:
+    """The facts have the rows of the site that came back. The view was not published with them."""
+    for name in ("gate_least_requests", "gate_least_count"):
+        hub.execute(f"SELECT analytics.set_setting('{name}', '1')")
+    hub.execute("SELECT analytics.set_setting('breaker_pct', 'off')")
+    add_site(hub, "bogota", site)
+    refresh(hub, NOW)
+    port = hub.rows("SELECT current_setting('port')")[0][0]
+    hub.execute("ALTER SERVER teloo_site_bogota OPTIONS (SET port '1')")
+    away, back, seen = (f"2026-11-23 {hour}:00:00-05" for hour in (13, 14, 15))
+    refresh(hub, away)
+    held, kept = "mv_metricas_mensuales", "mv_ranking_asesores"
+    lacks = "bogota=2026-11-23T17:00:00.000Z"
+    for view in (held, kept):
+        assert partial_of(hub, away, f"kpi_engine.begin_reading('{view}')") == lacks
+    site.execute("DELETE FROM solicitudes WHERE created_at < '2026-10-01'")
+    site.execute("SELECT analytics.set_setting('gate', 'off')")
+    refresh(site, away)
+    hub.execute(f"ALTER SERVER teloo_site_bogota OPTIONS (SET port '{port}')")
+    hub.rows("SELECT * FROM analytics.refresh_all_mv()", back)
+    views = [view for (view,) in hub.rows("SELECT DISTINCT view_name FROM analytics.gate_holds")]
+    assert held in views
+    assert kept not in views
+    for call, wanted in (
+        (f"kpi_engine.begin_reading('{held}')", lacks),
+        (f"kpi_engine.mark_view('/{held}')", lacks),
+        (f"kpi_engine.kpi_rows('{held}', ARRAY['as_of=2026-11-23T14:30-05'])", lacks),
+        (f"kpi_engine.kpi_rows('{held}', ARRAY['as_of=2026-11-23T12:30-05'])", None),
+        ("kpi_engine.begin_reading_all('tag')", lacks),
+        (f"kpi_engine.begin_reading('{kept}')", None),
+        (f"kpi_engine.kpi_rows('{kept}', ARRAY['as_of=2026-11-23T14:30-05'])", None),
+        ("kpi_engine.set_reading_headers('tag', 1, NULL, NULL, false, p_is_live => true)", None),
+    ):
+        assert (call, partial_of(hub, seen, call)) == (call, wanted)
+    said = "SELECT kpi_engine.digest_contents('{}') -> 'partial' -> 0 ->> 'origen'"
+    assert hub.rows(said.format("monthly"), seen) == [("bogota",)]
+    assert hub.rows("SELECT origen FROM analytics.partial_at('2026-11-23T14:30-05')", seen) == [
+        ("bogota",)
+    ]
+    hub.execute("SELECT analytics.set_setting('gate', 'off')")
+    refresh(hub, seen)
+    assert partial_of(hub, seen, f"kpi_engine.begin_reading('{held}')") is None
+    assert partial_of(hub, seen, "kpi_engine.begin_reading_all('tag')") is None
+    assert hub.rows(said.format("monthly"), seen) == [(None,)]
+    past = f"kpi_engine.kpi_rows('{held}', ARRAY['as_of=2026-11-23T14:30-05'])"
+    assert partial_of(hub, "2026-11-23 16:00:00-05", past) == lacks
+
+
+def test_what_a_hub_said_of_a_site_before_it_was_read_is_known_later(
+    hub: Database, site: Database
+) -> None:
+    """From the moment at which it was added. A refresh a day later ends that."""
+    add_site(hub, "bogota", site)
+    refresh(hub, NOW)
+    with hub.session() as connection:
+        connection.execute("SELECT set_config('analytics.now', '2026-11-23 13:00-05', false)")
+        connection.execute("SET ROLE analytics_owner")
+        for name in ("cali", "pasto"):
+            connection.execute(
+                "SELECT kpi_engine.add_hub_site(%s, '{\"port\": \"1\"}', 'reader', 'word')", [name]
+            )
+        connection.execute("SELECT set_config('analytics.now', '2026-11-23 14:00-05', false)")
+        connection.execute("SELECT kpi_engine.remove_hub_site('pasto')")
+    past = "kpi_engine.kpi_rows('mv_metricas_mensuales', ARRAY['as_of=2026-11-23T{}-05'])"
+    assert [
+        partial_of(hub, "2026-11-23 15:00:00-05", past.format(time))
+        for time in ("12:30", "13:30", "14:30")
+    ] == [None, "cali, pasto", "cali"]

@@ -349,6 +349,45 @@ def test_a_history_of_some_days_or_none(april: tuple[Database, int]) -> None:
         database.rows(none.format("2026-05-21"), later)
 
 
+def test_a_history_that_is_kept_again_begins_with_the_next_refresh(
+    april: tuple[Database, int],
+) -> None:
+    """Also if the view did not change. Until then no figure passes for a reported one."""
+    database, _ = april
+    view = "mv_finanzas_mensuales"
+    setting = "SELECT analytics.set_setting('publication_history', '{}')"
+    reported = f"SELECT kpi_engine.kpi_rows('{view}', ARRAY['reported=true'], 'analytics_owner')"
+    past = "SELECT count(*) FROM analytics.as_reported('mv_finanzas_mensuales', '{}')"
+    has = (
+        "SELECT kpi -> 'has_history' FROM json_array_elements(kpi_engine.kpi_catalogue()) "
+        f"AS listed (kpi) WHERE kpi ->> 'view' = '{view}'"
+    )
+    database.execute(setting.format(f"{view}=none"))
+    refresh(database, "2026-05-21 10:00:00-05", force=True)
+    database.execute(setting.format("*=all"))
+    now = "2026-05-21 11:00:00-05"
+    with pytest.raises(psycopg.Error, match=f"view {view} has no history") as caught:
+        database.rows(reported, now)
+    assert "It begins with the next refresh" in str(caught.value)
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as missing:
+        database.rows(past.format("2026-05-21T10:30"), now)
+    assert str(missing.value.diag.message_detail).startswith("It begins with the next refresh")
+    assert database.rows(has, now) == [(False,)]
+    contents = "SELECT kpi_engine.digest_contents('monthly') IS NOT NULL"
+    assert database.rows(contents, now) == [(True,)]
+    refresh(database, "2026-05-21 12:00:00-05")
+    shown = database.rows(f"SELECT count(*) FROM analytics.{view}")
+    now = "2026-05-21 13:00:00-05"
+    assert database.rows(past.format("2026-05-21T12:30"), now) == shown
+    assert len(database.rows(reported, now)[0][0]) > 0  # type: ignore[arg-type]
+    assert database.rows(has, now) == [(True,)]
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as missing:
+        database.rows(past.format("2026-05-21T10:30"), now)
+    assert missing.value.diag.message_detail == "It begins at 2026-05-21T17:00:00.000Z."
+    begins = "SELECT FROM kpi_engine.view_staleness() WHERE reason = 'its history begins'"
+    assert database.rows(begins) == []
+
+
 def test_a_row_that_is_gone_stays_gone_when_the_history_is_trimmed(
     april: tuple[Database, int],
 ) -> None:

@@ -27,7 +27,7 @@ AS $kpi_catalogue$
                 'last_refresh', kpi_engine.iso_instant(view_state.last_success_at),
                 'data_version', view_state.published_version,
                 'stale', coalesce(kpi_engine.is_stale(view_state.last_success_at), true),
-                'has_history', kpi_engine.history_days(kpi_view.view_name) IS DISTINCT FROM 0,
+                'has_history', kpi_engine.has_history(kpi_view.view_name),
                 'outside_sources', kpi_engine.outside_freshness(kpi_view.view_name)
             )
             ORDER BY kpi_view.view_name

@@ -201,7 +201,7 @@ BEGIN
     ELSIF v_is_reported AND v_view.time_column IS NULL THEN
         PERFORM kpi_engine.raise_http_error(
             400, format('view %s has no time: reported is not for it', v_view.view_name));
-    ELSIF v_is_reported AND kpi_engine.history_days(v_view.view_name) = 0 THEN
+    ELSIF v_is_reported AND NOT kpi_engine.has_history(v_view.view_name) THEN
         PERFORM kpi_engine.raise_http_error(
             400, format('view %s has no history: reported is not for it', v_view.view_name),
             kpi_engine.history_around(v_view.view_name, NULL));
@@ -341,7 +341,7 @@ BEGIN
                 WHEN v_at < analytics.now() THEN v_publication.outside_as_of
                 ELSE kpi_engine.outside_as_of(v_view.view_name)
             END,
-            false, v_at)
+            false, v_at, p_view_name => v_view.view_name)
         FROM (
             SELECT
                 CASE

@@ -87,7 +87,7 @@ BEGIN
                 END,
                 v_city,
                 p_frequency = 'monthly'
-                AND kpi_engine.history_days(v_shown.view_name) IS DISTINCT FROM 0
+                AND kpi_engine.has_history(v_shown.view_name)
             );
             v_of_cities := v_of_cities || v_section;
         END LOOP;
@@ -147,7 +147,14 @@ BEGIN
                 )
                 ORDER BY lacking.origen
             )
-            FROM kpi_engine.partial_figures(false) AS lacking
+            FROM (
+                SELECT
+                    lost.origen,
+                    CASE WHEN count(*) = count(lost.since) THEN min(lost.since) END AS since
+                FROM kpi_engine.digest_views(p_frequency, p_cities IS NOT NULL) AS shown
+                CROSS JOIN LATERAL kpi_engine.partial_views(shown.view_name, NULL) AS lost
+                GROUP BY lost.origen, lost.is_site
+            ) AS lacking
         ),
         'sections', array_to_json(v_sections),
         'csv', v_csv,

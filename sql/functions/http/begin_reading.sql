@@ -28,7 +28,8 @@ BEGIN
         view_state.last_success_at,
         kpi_engine.is_stale(view_state.last_success_at),
         outside.as_of,
-        p_origen => p_origen
+        p_origen => p_origen,
+        p_view_name => p_view_name
     ), kpi_engine.set_answer_columns(pg_class.oid)
     FROM kpi_engine.view_state
     INNER JOIN pg_class

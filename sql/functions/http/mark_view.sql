@@ -22,7 +22,8 @@ BEGIN
     PERFORM kpi_engine.set_reading_headers(
         NULL, view_state.published_version, view_state.calculated_at, view_state.last_success_at,
         coalesce(kpi_engine.is_stale(view_state.last_success_at), true),
-        kpi_engine.outside_as_of(view_state.view_name))
+        kpi_engine.outside_as_of(view_state.view_name),
+        p_view_name => view_state.view_name)
     FROM kpi_engine.view_state
     WHERE view_state.view_name = substr(p_path, 2);
 END;

@@ -13,7 +13,8 @@ CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
     p_as_of timestamptz DEFAULT NULL,
     p_is_live boolean DEFAULT false,
     p_at timestamptz DEFAULT NULL,
-    p_origen text DEFAULT NULL
+    p_origen text DEFAULT NULL,
+    p_view_name text DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -35,7 +36,11 @@ BEGIN
         ),
         min(lacking.since) FILTER (WHERE NOT lacking.is_site)
     INTO v_partial, v_partial_since
-    FROM kpi_engine.partial_figures(p_is_live, p_at) AS lacking
+    FROM (
+        SELECT figures.* FROM kpi_engine.partial_figures(true) AS figures WHERE p_is_live
+        UNION ALL
+        SELECT shown.* FROM kpi_engine.partial_views(p_view_name, p_at) AS shown WHERE NOT p_is_live
+    ) AS lacking
     WHERE p_origen IS NULL OR lacking.origen = p_origen;
     PERFORM set_config('response.headers', json_agg(
         json_build_object(header.name, header.value)
@@ -70,13 +75,14 @@ END;
 $set_reading_headers$;
 
 COMMENT ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean, timestamptz, text
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean, timestamptz, text, text
 ) IS
 'Sets the headers of a reading answer: Cache-Control and ETag by p_tag (NULL: none), '
 'X-Data-Version, X-Calculated-At, X-Refreshed-At, X-Stale, X-As-Of; X-Partial and X-Partial-Since '
 'where figures lack rows of an origin or a subscription, or news of a site. p_at: figures of that '
-'moment. p_origen: the figures are those of this origin alone.';
+'moment. p_origen: the figures are those of this origin alone. p_view_name: they are those of this '
+'view; NULL: of several.';
 
 REVOKE ALL ON FUNCTION kpi_engine.set_reading_headers(
-    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean, timestamptz, text
+    text, bigint, timestamptz, timestamptz, boolean, timestamptz, boolean, timestamptz, text, text
 ) FROM public;

@@ -33,6 +33,8 @@ BEGIN
     EXECUTE format(
         'CREATE USER MAPPING FOR analytics_owner SERVER %I OPTIONS (user %L, password %L)',
         v_server, p_user, p_password);
+    -- From now on the figures lack what it has.
+    PERFORM kpi_engine.note_partial(false);
 END;
 $add_hub_site$;
 

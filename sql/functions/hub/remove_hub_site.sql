@@ -29,6 +29,7 @@ BEGIN
     END IF;
     -- Somebody may have dropped it by hand.
     EXECUTE format('DROP SERVER IF EXISTS %I CASCADE', 'teloo_site_' || p_site);
+    PERFORM kpi_engine.note_partial(false);
 END;
 $remove_hub_site$;
 

@@ -2,6 +2,7 @@
 --
 -- Invariant: a span is open for each row of kpi_engine.partial_figures(), and for nothing else. A
 -- refresh begins another span where the figures have more or less than before; a tick does not.
+-- What a refresh ends may still be missing in a view that it leaves as it was.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_partial(p_is_refresh boolean)
 RETURNS void
@@ -24,7 +25,9 @@ BEGIN
     -- By a clock that was ahead.
     UPDATE kpi_engine.partial_spans SET noted_at = analytics.now()
     WHERE partial_spans.ended_at IS NULL AND partial_spans.noted_at > (SELECT analytics.now());
-    UPDATE kpi_engine.partial_spans SET ended_at = greatest(partial_spans.noted_at, analytics.now())
+    UPDATE kpi_engine.partial_spans SET
+        ended_at = greatest(partial_spans.noted_at, analytics.now()),
+        ended_by_refresh = p_is_refresh
     WHERE
         partial_spans.ended_at IS NULL
         AND NOT EXISTS (

@@ -17,13 +17,13 @@ SET search_path = pg_catalog, pg_temp
 AS $partial_at$
 BEGIN
     RETURN QUERY
-        SELECT * FROM kpi_engine.partial_figures(false, kpi_engine.required_instant(p_at));
+        SELECT * FROM kpi_engine.partial_views(NULL, kpi_engine.required_instant(p_at));
 END;
 $partial_at$;
 
 COMMENT ON FUNCTION analytics.partial_at(text) IS
-'The origins, subscriptions and sites of which the figures lacked rows at p_at (a day or an '
-'instant, as in analytics.as_reported()), each with the instant until when they were counted '
+'The origins, subscriptions and sites of which figures of any view lacked rows at p_at (a day or '
+'an instant, as in analytics.as_reported()), each with the instant until when they were counted '
 '(NULL: not known). No row: the figures were whole. Known since version 0.1.5, for moments of the '
 'past to a minute. Error: 22023 if p_at is no moment of the past.';
 

@@ -2,8 +2,8 @@
 --
 -- Invariant: a row for each of several origins that is behind, or was at the last refresh; for the
 -- subscriptions of one origin that was behind then; and for each site of a hub that gave nothing,
--- or is behind itself. Of figures of this moment, only what is behind now. Each answer of the HTTP
--- API and each digest asks this. Usually there is none of them.
+-- or is behind itself. Of figures of this moment, only what is behind now. Usually there is none of
+-- them. A view that was not published since may lack more (kpi_engine.partial_views).
 
 CREATE OR REPLACE FUNCTION kpi_engine.partial_figures(
     p_is_live boolean, p_at timestamptz DEFAULT NULL
@@ -62,6 +62,7 @@ COMMENT ON FUNCTION kpi_engine.partial_figures(boolean, timestamptz) IS
 'The origins, subscriptions and sites of which the figures lack rows, each with the instant until '
 'when its changes are counted (NULL: not known). p_is_live: figures of this moment, not those of '
 'the last refresh. p_at: figures of that moment, as ticks and refreshes noted it. No row: the '
-'figures are whole. Internal to the header X-Partial and to digests.';
+'figures are whole. Internal to kpi_engine.partial_views(), kpi_engine.note_partial() and live '
+'figures.';
 
 REVOKE ALL ON FUNCTION kpi_engine.partial_figures(boolean, timestamptz) FROM public;

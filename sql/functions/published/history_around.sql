@@ -12,6 +12,9 @@ AS $history_around$
             THEN 'The setting publication_history keeps no history of this view.'
         WHEN known.begins_at IS NULL
             THEN 'It has no publish yet: SELECT * FROM refresh_all_mv();'
+        -- The setting kept none until now.
+        WHEN NOT known.keeps_rows
+            THEN 'It begins with the next refresh: SELECT * FROM refresh_all_mv();'
         WHEN gap.shown_until <= p_at AND gap.ends_at IS NULL
             THEN format(
                 'The view was taken away at %s and shows nothing yet: '
@@ -27,7 +30,9 @@ AS $history_around$
         ELSE format('It begins at %s.', kpi_engine.iso_instant(known.begins_at))
     END
     FROM (
-        SELECT min(publications.published_at) AS begins_at
+        SELECT
+            min(publications.published_at) AS begins_at,
+            bool_and(publications.keeps_rows) AS keeps_rows
         FROM kpi_engine.publications
         WHERE publications.view_name = p_view_name
     ) AS known

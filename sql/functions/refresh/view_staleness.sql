@@ -81,6 +81,15 @@ BEGIN
                 -- Such as after a restore.
                 WHEN view_state.noted_relation IS DISTINCT FROM views.relation::oid
                     THEN 'the history does not have it yet'
+                WHEN
+                    EXISTS (
+                        SELECT FROM kpi_engine.publications AS unkept
+                        WHERE
+                            unkept.view_name = views.view_name
+                            AND NOT unkept.keeps_rows
+                    )
+                    AND kpi_engine.history_days(views.view_name) IS DISTINCT FROM 0
+                    THEN 'its history begins'
             END
         FROM views
         FULL JOIN kpi_engine.view_state ON view_state.view_name = views.view_name
