@@ -637,6 +637,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         subscription=text("operational"),
                         is_enabled=flag(True),
                         is_running=flag(True),
+                        is_failing=flag(False),
+                        is_late=flag(False),
                         copying=rows(text("public.ofertas")),
                         seconds_behind=nullable(number(0.8)),
                         bytes_behind=nullable(count(0)),
@@ -660,6 +662,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
                         site=text("cali"),
                         state=text("away"),
                         message=nullable(text("no answer for 60 seconds")),
+                        is_partial=flag(True),
+                        is_old=nullable(flag(False)),
                         as_of=nullable(instant(CHECKED)),
                         taken_at=nullable(instant(CHECKED)),
                     )

@@ -121,6 +121,11 @@ def test_a_site_whose_gate_holds_views_is_partial_at_the_hub(hub: Database, site
     refresh(hub, NOW)
     assert partial_header(hub) == "bogota"
     assert "site bogota: its own figures are not whole: its gate holds back mv_" in told(hub)
+    assert hub.rows(
+        "SELECT site ->> 'state', site ->> 'is_partial', site ->> 'is_old' "
+        "FROM json_array_elements(api.status() -> 'sites') AS listed (site)",
+        LATER,
+    ) == [("ok", "true", "true")]
     site.execute(
         "SELECT analytics.accept_gate(view_name, 'once', 'meant') "
         "FROM (SELECT DISTINCT view_name FROM analytics.gate_holds) AS held"

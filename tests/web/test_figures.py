@@ -384,6 +384,71 @@ def test_live_figures_that_lack_rows_say_so_themselves(visit: Visit) -> None:
     assert visit.page.locator("#partial").is_hidden()
 
 
+def test_a_tab_says_what_its_own_views_lack(visit: Visit) -> None:
+    """One view goes on to lack what the others have again: the gate holds it."""
+    header = "bogot%C3%A1=2026-11-20T23:00:00.000Z, cali"
+
+    def partial(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "x-partial": header})
+
+    line = visit.page.locator("#partial")
+    visit.page.route("**/kpis/mv_embudo_niveles?*", partial)
+    visit.go("embudo")
+    said = "Faltan datos de cali. Faltan datos de bogotá desde 20 nov 2026, "
+    assert line.inner_text().startswith(said)
+    visit.go("finanzas")
+    assert line.is_hidden()
+
+
+def test_operacion_says_up_to_date_only_of_what_is(visit: Visit) -> None:
+    """Not of a site whose own figures lack rows, nor of a subscription that falls behind."""
+    site = {"state": "ok", "message": None, "as_of": None, "is_partial": False, "is_old": False}
+    copy = {
+        "is_enabled": True,
+        "is_running": True,
+        "is_failing": False,
+        "is_late": False,
+        "copying": [],
+        "lost": [],
+        "seconds_behind": 1,
+        "bytes_behind": 0,
+    }
+
+    def several(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["sites"] = [
+            {**site, "site": "whole"},
+            {**site, "site": "held", "is_partial": True},
+            {**site, "site": "old", "is_old": True},
+            {**site, "site": "gone", "state": "away", "is_partial": True},
+        ]
+        body["replication"] = [
+            {**copy, "subscription": "well"},
+            {**copy, "subscription": "slow", "is_late": True},
+            {**copy, "subscription": "stuck", "is_failing": True, "is_late": True},
+        ]
+        route.fulfill(response=answer, json=body)
+
+    visit.page.route("**/materialized-views/status*", several)
+    visit.go("operacion")
+    rows = visit.page.locator("#copias tbody tr, table#copias tbody tr").all()
+    shown = {
+        row.locator("th, td").nth(0).inner_text(): row.locator("th, td").nth(1).inner_text()
+        for row in rows
+    }
+    assert shown == {
+        "well": "al día",
+        "slow": "atrasado",
+        "stuck": "falla",
+        "whole": "al día",
+        "held": "incompleto",
+        "old": "atrasado",
+        "gone": "no responde",
+    }
+
+
 def test_each_tab_says_that_its_figures_are_late(visit: Visit, shop: Api) -> None:
     shift = (
         "UPDATE kpi_engine.view_state SET last_success_at = last_success_at {} "

@@ -4,7 +4,7 @@ import { t } from "./texts.js";
 import { current } from "./token.js";
 
 /** @typedef {Record<string, any>} Row */
-/** @typedef {{origins: string, since: string}} Partial no origins: the figures are whole */
+/** @typedef {{origins: string, since: string}[]} Partial empty: the figures are whole */
 /** @typedef {{data: any, etag: string, isNew: boolean, partial: Partial}} Answer */
 
 /** An answer that is no success; status 0 where there was none. */
@@ -25,8 +25,8 @@ export class ApiError extends Error {
 const known = new Map();
 /** @type {Map<string, Promise<Answer>>} */
 const asked = new Map();
-/** Of the answer about figures of the last refresh that came last. @type {Partial} */
-let partial = { origins: "", since: "" };
+/** What figures of the last refresh lack, by view; "": of any view. @type {Map<string, Partial>} */
+const partial = new Map();
 /** The views that the tab asked for, and of which refreshes rows came. @type {Map<string, Set<string>>} */
 const views = new Map();
 
@@ -47,11 +47,36 @@ export function hasOthers(view, version, refreshed) {
 
 export function forgetViews() {
     views.clear();
+    partial.clear();
 }
 
-/** @returns {Partial} of the figures of the last refresh */
+/** @returns {Partial} of the figures of the last refresh that came since forgetViews() */
 export function missing() {
-    return partial;
+    const ofViews = [...partial].filter(([view]) => view).map(([, lacking]) => lacking);
+    const all = ofViews.length ? ofViews.flat() : (partial.get("") ?? []);
+    return [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
+}
+
+// A site of a hub has the instant until when it is counted with its name.
+const SITE = /^(.*)=(\d{4}-\d\d-\d\dT[\d:.]+Z)$/;
+
+/**
+ * What an answer says that its figures lack: origins, which share an instant, and sites.
+ * @param {Headers} headers
+ * @returns {Partial}
+ */
+function lackingOf(headers) {
+    const names = headers.get("X-Partial")?.split(", ") ?? [];
+    // A header has ASCII alone.
+    const all = names.map((name) => SITE.exec(name) ?? [name, name, ""]);
+    const sites = all.filter(([, , since]) => since);
+    const origins = all.filter(([, , since]) => !since).map(([, name]) => decodeURIComponent(name));
+    return [
+        ...(origins.length
+            ? [{ origins: origins.join(", "), since: headers.get("X-Partial-Since") ?? "" }]
+            : []),
+        ...sites.map(([, name, since]) => ({ origins: decodeURIComponent(name), since })),
+    ];
 }
 
 /** Forgets all answers: another token may see others. */
@@ -111,13 +136,11 @@ const viewOf = (path) => /(?:kpis|rest)\/(mv_\w+)/.exec(path)?.[1] ?? "";
 async function ask(url, accepted) {
     const before = known.get(url);
     const response = await send("GET", url, before?.etag ? { "If-None-Match": before.etag } : {});
-    const lacking = {
-        // A header has ASCII alone.
-        origins: decodeURIComponent(response.headers.get("X-Partial") ?? ""),
-        since: response.headers.get("X-Partial-Since") ?? "",
-    };
+    const lacking = lackingOf(response.headers);
     // Figures of this moment lack other rows than those of the last refresh.
-    if (response.headers.has("X-Stale") && !url.includes("/live")) partial = lacking;
+    if (response.headers.has("X-Stale") && !url.includes("/live")) {
+        partial.set(viewOf(url), lacking);
+    }
     const [version, refreshed] = ["X-Data-Version", "X-Refreshed-At"].map((name) =>
         response.headers.get(name),
     );

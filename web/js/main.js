@@ -124,10 +124,9 @@ function showDoubts() {
     const about = oldText(viewsShown());
     old.hidden = about === "";
     if (about && old.textContent !== about) old.textContent = about;
-    const { origins, since } = missing();
-    partial.hidden = origins === "";
-    const text = missingText({ origins, since });
-    if (origins && partial.textContent !== text) partial.textContent = text;
+    const text = missingText(missing());
+    partial.hidden = text === "";
+    if (text && partial.textContent !== text) partial.textContent = text;
 }
 
 /**

@@ -181,10 +181,14 @@ export function empty(...children) {
  * Of which origins rows are missing.
  * @param {import("./api.js").Partial} partial
  */
-export function missingText({ origins, since }) {
-    return since
-        ? t("fresh.partial", { origins, instant: instant(since) })
-        : t("fresh.partial_ever", { origins });
+export function missingText(partial) {
+    return partial
+        .map(({ origins, since }) =>
+            since
+                ? t("fresh.partial", { origins, instant: instant(since) })
+                : t("fresh.partial_ever", { origins }),
+        )
+        .join(" ");
 }
 
 /**

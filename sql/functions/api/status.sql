@@ -18,6 +18,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $status$
 DECLARE
+    v_lag constant text := analytics.setting('replica_lag');
     v_waiting bigint;
     v_views json;
     v_row_counts json;
@@ -40,6 +41,8 @@ BEGIN
                     'subscription', behind.subscription,
                     'is_enabled', behind.is_enabled,
                     'is_running', behind.is_running,
+                    'is_failing', behind.is_failing,
+                    'is_late', behind.is_late,
                     'copying', behind.copying,
                     'seconds_behind', behind.seconds_behind,
                     'bytes_behind', behind.bytes_behind,
@@ -51,12 +54,21 @@ BEGIN
         ),
         json_agg(
             json_build_array(
-                behind.subscription, behind.is_enabled, behind.is_running, behind.copying, behind.lost
+                behind.subscription, behind.is_enabled, behind.is_running, behind.copying,
+                behind.lost, behind.is_failing, behind.is_late
             )
             ORDER BY behind.subscription
         )
     INTO v_replication, v_subscriptions
-    FROM analytics.replication() AS behind;
+    FROM (
+        SELECT
+            known.*,
+            v_lag <> 'off' AND coalesce(
+                -- No interval where it is off.
+                known.seconds_behind > extract(EPOCH FROM nullif(v_lag, 'off')::interval), false
+            ) AS is_late
+        FROM analytics.replication() AS known
+    ) AS behind;
     SELECT
         coalesce(
             json_agg(
@@ -87,6 +99,8 @@ BEGIN
                 'site', hub_sites.site,
                 'state', hub_sites.state,
                 'message', coalesce(hub_sites.message, hub_sites.behind),
+                'is_partial', counted.is_partial,
+                'is_old', kpi_engine.is_stale(hub_sites.as_of),
                 'as_of', kpi_engine.iso_instant(hub_sites.as_of),
                 'taken_at', kpi_engine.iso_instant(hub_sites.taken_at)
             )
@@ -95,7 +109,8 @@ BEGIN
         '[]'
     )
     INTO v_sites
-    FROM kpi_engine.hub_sites;
+    FROM kpi_engine.hub_sites
+    INNER JOIN kpi_engine.counted_sites() AS counted ON counted.site = hub_sites.site;
     WITH views AS (
         SELECT
             stats.view_name,

@@ -12,7 +12,16 @@ function stateOf(one) {
     if (one.lost.length) return "gone";
     if (!one.is_enabled) return "disabled";
     if (!one.is_running) return "stopped";
-    return one.copying.length ? "copying" : "ok";
+    if (one.copying.length) return "copying";
+    if (one.is_failing) return "failing";
+    return one.is_late ? "late" : "ok";
+}
+
+/** @param {Row} one a site */
+function stateOfSite(one) {
+    if (one.state !== "ok") return one.state;
+    if (one.is_partial) return "partial";
+    return one.is_old ? "late" : "ok";
 }
 
 /**
@@ -26,7 +35,11 @@ export function copies(status) {
             const origin = origins.find((each) => each.subscriptions.includes(one.subscription));
             return { name: one.subscription, as_of: origin?.as_of, ...one, state: stateOf(one) };
         }),
-        .../** @type {Row[]} */ (status.sites).map((one) => ({ name: one.site, ...one })),
+        .../** @type {Row[]} */ (status.sites).map((one) => ({
+            name: one.site,
+            ...one,
+            state: stateOfSite(one),
+        })),
     ];
     if (!rows.length) return null;
     return h(

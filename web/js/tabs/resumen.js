@@ -197,7 +197,7 @@ async function live(needed) {
                 ),
             ),
         ),
-        partial.origins && h("p", { class: "note" }, missingText(partial)),
+        partial.length > 0 && h("p", { class: "note" }, missingText(partial)),
         h("p", { class: "note" }, t("live.about")),
     );
 }
