@@ -188,7 +188,12 @@ def test_an_id_in_two_origins_is_refused_by_name_until_it_is_gone(
         f"CREATE TEMP TABLE kept AS SELECT * FROM medellin.{table} ORDER BY id LIMIT 1; "
         f"UPDATE medellin.{table} SET id = '{key}' WHERE id = (SELECT id FROM kept)"
     )
-    words = f"rows of different origins have the same id: {table} {key} is in bogota and medellin"
+    # Health has this message alone, so the cure is in it.
+    words = (
+        f"rows of different origins have the same id: {table} {key} is in bogota and medellin. "
+        "Delete the one that does not belong there, or give it another id: "
+        "SELECT * FROM analytics.origin_clashes() lists all"
+    )
     assert failure(origins) == words
     assert failure(origins, "SELECT * FROM analytics.refresh_all_mv(true)") == words
     assert origins.rows("SELECT * FROM analytics.origin_clashes()") == [

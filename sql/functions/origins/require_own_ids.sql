@@ -30,17 +30,18 @@ BEGIN
     IF v_clashes = 0 THEN
         RETURN;
     END IF;
-    RAISE EXCEPTION 'rows of different origins have the same id: %',
+    -- Health and the log of refreshes have the message alone.
+    RAISE EXCEPTION 'rows of different origins have the same id: %. %',
         array_to_string(v_messages[1:3], '; ') || CASE
             WHEN v_clashes > 3 THEN format('; and %s more', v_clashes - 3)
             ELSE ''
-        END
+        END,
+        'Delete the one that does not belong there, or give it another id: SELECT * FROM '
+        'analytics.origin_clashes() lists all'
         USING ERRCODE = 'unique_violation',
               DETAIL = array_to_string(v_messages, E'\n')
                   || E'\nNothing was counted: the views keep their contents.',
-              HINT = 'Delete the row in the schema that it does not belong to, or give one of them '
-                     'another id. Then the next refresh goes on by itself. All of them: SELECT * '
-                     'FROM analytics.origin_clashes();';
+              HINT = 'Then the next refresh goes on by itself.';
 END;
 $require_own_ids$;
 
