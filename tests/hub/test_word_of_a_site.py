@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
 
+import psycopg
 import pytest
 
 import hub as tool
@@ -111,6 +112,8 @@ def test_a_site_whose_gate_holds_views_is_partial_at_the_hub(hub: Database, site
     add_site(hub, "bogota", site)
     refresh(hub, NOW)
     assert (partial_header(hub), told(hub)) == (None, "")
+    with pytest.raises(psycopg.Error, match="it has no figures by site"):
+        hub.rows("SELECT api.kpi('mv_metricas_mensuales', 'origen=bogota')")
     site.execute(
         "SELECT analytics.set_setting('breaker_pct', 'off')",
         "UPDATE solicitudes SET created_at = created_at - interval '60 years' "

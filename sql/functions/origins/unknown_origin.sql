@@ -13,6 +13,8 @@ DECLARE
     );
 BEGIN
     RETURN CASE
+        WHEN kpi_engine.is_hub()
+            THEN 'This is a hub: it has no figures by site. Ask the site.'
         WHEN v_known = ARRAY[]::text[]
             THEN 'All operational tables are in one schema, so no row says where it is from. An '
             'origin is a schema of its own: docs/scaling.md, Several into one.'
