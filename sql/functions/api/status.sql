@@ -18,7 +18,7 @@ SET bytea_output = hex
 SET search_path = pg_catalog, pg_temp
 AS $status$
 DECLARE
-    v_lag constant text := analytics.setting('replica_lag');
+    v_lag text;
     v_waiting bigint;
     v_views json;
     v_row_counts json;
@@ -32,6 +32,7 @@ DECLARE
     v_sites json;
 BEGIN
     -- EXCEPTION does not catch errors of a query in DECLARE.
+    v_lag := analytics.setting('replica_lag');
     v_waiting := kpi_engine.changes_waiting();
     v_outside := kpi_engine.outside_freshness();
     SELECT
