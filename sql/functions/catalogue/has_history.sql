@@ -12,9 +12,15 @@ SET search_path = pg_catalog, pg_temp
 AS $has_history$
     SELECT
         kpi_engine.history_days(p_view_name) IS DISTINCT FROM 0
-        AND NOT EXISTS (
-            SELECT FROM kpi_engine.publications
-            WHERE publications.view_name = p_view_name AND NOT publications.keeps_rows
+        AND coalesce(
+            (
+                SELECT newest.keeps_rows
+                FROM kpi_engine.publications AS newest
+                WHERE newest.view_name = p_view_name
+                ORDER BY newest.run_id DESC
+                LIMIT 1
+            ),
+            true
         );
 $has_history$;
 

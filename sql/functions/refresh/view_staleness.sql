@@ -82,11 +82,12 @@ BEGIN
                 WHEN view_state.noted_relation IS DISTINCT FROM views.relation::oid
                     THEN 'the history does not have it yet'
                 WHEN
-                    EXISTS (
-                        SELECT FROM kpi_engine.publications AS unkept
-                        WHERE
-                            unkept.view_name = views.view_name
-                            AND NOT unkept.keeps_rows
+                    NOT (
+                        SELECT newest.keeps_rows
+                        FROM kpi_engine.publications AS newest
+                        WHERE newest.view_name = views.view_name
+                        ORDER BY newest.run_id DESC
+                        LIMIT 1
                     )
                     AND kpi_engine.history_days(views.view_name) IS DISTINCT FROM 0
                     THEN 'its history begins'
