@@ -255,6 +255,30 @@ def test_a_writer_waits_a_moment_only_for_a_lock_on_the_log(market: Database, ro
     assert view_differences(market, NOW) == []
 
 
+@pytest.mark.parametrize("how", ["open", "prepared"])
+def test_a_change_that_only_the_sequence_notes_counts_when_it_commits_after_a_refresh(
+    market: Database, how: str
+) -> None:
+    """No transaction with a later number has ended: a snapshot does not list the writer."""
+    with market.connect() as writer:
+        with market.session() as stranger, stranger.transaction():
+            stranger.execute(
+                "LOCK TABLE kpi_engine.change_log, kpi_engine.lost_changes IN ACCESS EXCLUSIVE MODE"
+            )
+            writer.execute("BEGIN")
+            writer.execute("UPDATE public.ofertas SET estado = 'RECHAZADA'")
+            if how == "prepared":
+                writer.execute("PREPARE TRANSACTION 'writer'")
+        assert refresh(market, NOW)[0] == "full"
+        market.execute("CALL analytics.tick()")
+        # It has not ended yet, so nobody knows what it will change.
+        assert refresh(market, NOW)[0] == "full"
+        writer.execute("COMMIT PREPARED 'writer'" if how == "prepared" else "COMMIT")
+    assert refresh(market, NOW)[0] == "full"
+    assert view_differences(market, NOW) == []
+    assert refresh(market, NOW)[0] == "unchanged"
+
+
 def test_what_a_savepoint_took_back_does_not_hide_what_is_lost_after_it(
     market: Database, role: str
 ) -> None:

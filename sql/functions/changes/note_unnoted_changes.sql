@@ -4,6 +4,8 @@
 -- Invariant: the writer moved a sequence, and may not have committed yet. So each refresh computes
 -- everything until all transactions have ended that ran when the move was seen. The snapshot of the
 -- caller's transaction may be older than the writer. Then the move stays unseen.
+-- A snapshot lists only transactions older than the last one that ended. So a subtransaction ends
+-- first: it is newer than each writer that may have moved the sequence.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_unnoted_changes()
 RETURNS void
@@ -29,8 +31,14 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RETURN;
     END IF;
-    -- First the value, then a snapshot.
+    -- First the value, then a snapshot that lists each transaction of now.
     SELECT unnoted_changes.last_value INTO STRICT v_moved_to FROM kpi_engine.unnoted_changes;
+    BEGIN
+        UPDATE kpi_engine.engine_state SET unnoted_seen = v_moved_to;
+        RAISE EXCEPTION 'ended' USING ERRCODE = 'TL001';
+    EXCEPTION WHEN SQLSTATE 'TL001' THEN
+        NULL;
+    END;
     UPDATE kpi_engine.engine_state SET
         unnoted_seen = v_moved_to,
         unnoted_until = pg_snapshot_xmax(pg_current_snapshot())
