@@ -1,6 +1,7 @@
 -- Names the source tables whose changes are not noted.
 --
--- Invariant: NULL if and only if each write to each source table and partition is noted.
+-- Invariant: NULL if and only if each write to each source table and partition is noted, and a
+-- crash does not take the notes or what was computed from them.
 
 CREATE OR REPLACE FUNCTION analytics.capture_gap()
 RETURNS text
@@ -20,6 +21,12 @@ BEGIN
                 DISTINCT captured.relation::regclass::text, ', '
             ) FILTER (WHERE NOT captured.is_lossless),
             'change capture can''t note changes: ' || kpi_engine.capture_obstacle(),
+            (
+                SELECT
+                    'a crash of the server empties '
+                    || string_agg(unlogged.name, ', ' ORDER BY unlogged.name) || ' (UNLOGGED)'
+                FROM kpi_engine.unlogged_tables() AS unlogged
+            ),
             (
                 SELECT string_agg(
                     format(
@@ -45,6 +52,7 @@ $capture_gap$;
 
 COMMENT ON FUNCTION analytics.capture_gap() IS
 'Names the source tables and partitions without working change capture, what stops their '
-'triggers, and subscriptions that write past them. NULL if there is no gap.';
+'triggers, subscriptions that write past them, and tables of ours that a crash would empty. NULL '
+'if there is no gap.';
 
 REVOKE ALL ON FUNCTION analytics.capture_gap() FROM public;

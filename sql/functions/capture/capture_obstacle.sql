@@ -21,7 +21,6 @@ BEGIN
             format('kpi_engine.%s', wanted.name) AS full_name,
             pg_class.oid AS relation,
             pg_class.relkind = 'r'
-            AND pg_class.relpersistence = 'p'
             AND pg_class.relnatts = wanted.columns
             AND pg_class.relchecks = 0
             -- The marks of pg_class stay until the next VACUUM.

@@ -15,7 +15,8 @@ SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $capture_signature$
 BEGIN
-    IF kpi_engine.capture_obstacle() IS NOT NULL THEN
+    IF kpi_engine.capture_obstacle() IS NOT NULL
+        OR EXISTS (SELECT FROM kpi_engine.unlogged_tables()) THEN
         RETURN NULL;
     END IF;
     RETURN (
@@ -63,6 +64,7 @@ $capture_signature$;
 COMMENT ON FUNCTION kpi_engine.capture_signature() IS
 'For each table of change capture its src_ view, its place and the versions of its triggers and '
 'of the columns that are read; NULL '
-'where a table is without a working trigger, or a subscription writes past them. Internal.';
+'where a table is without a working trigger, a subscription writes past them, or a table of ours '
+'is UNLOGGED. Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.capture_signature() FROM public;

@@ -3,7 +3,8 @@
 -- Invariant: each change to one of these tables or views, to its columns, triggers, rules, rights,
 -- policies or partitions, or to the role that reads them, writes a row of the catalog, and so makes
 -- another value. (Two changes in one transaction have one xmin, but each its ctid.) So does another
--- version of the collation, and a crash of the server if one of them is unlogged: it is empty then.
+-- version of the collation, and a crash of the server if one of them is unlogged: it is empty then;
+-- and a table of ours that becomes unlogged.
 -- The same value twice means that nothing was done. It looks only at the given relations, by index.
 -- A name can mean another table only after it was taken from one of these.
 -- PL/pgSQL keeps the plan: each refresh and each tick asks.
@@ -121,6 +122,14 @@ BEGIN
                 WHERE pg_class.oid = ANY (p_relations) AND pg_class.relpersistence = 'u'
             ) THEN kpi_engine.unlogged_since()
         END,
+        (
+            -- Our own tables: a crash empties those that somebody makes UNLOGGED.
+            SELECT sum(hashtextextended(pg_class.oid::text, 0))
+            FROM pg_class
+            WHERE
+                pg_class.relnamespace = 'kpi_engine'::regnamespace
+                AND pg_class.relpersistence = 'u'
+        ),
         kpi_engine.log_version()
     ));
 END;
