@@ -32,7 +32,7 @@ from commandline.console import (
 )
 from services.delivery import in_time
 from services.digest_post import DIGEST_FUNCTIONS, DigestPost
-from services.mail import Letter, MailServer, new_message, one_line
+from services.mail import Letter, MailServer, new_message, once, one_line
 from services.service import check, connect, stop_on_signal
 
 FUNCTIONS = [
@@ -131,7 +131,7 @@ class Webhook:
 
     def send(self, notice: Notice, places: list[str]) -> Iterator[tuple[str, Exception | None]]:
         """Send it; anything but a 2xx answer is a failure, a redirect too."""
-        headers = {"Idempotency-Key": f"teloo-analytics-{notice.notice_id}"}
+        headers = {"Idempotency-Key": once(str(notice.notice_id), notice.created_at)}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         # The body of the answer is not read: it may have no end.
@@ -339,7 +339,8 @@ class Notifier:
     def check_health(self, connection: psycopg.Connection) -> bool:
         """Raise and clear alerts; log what fails, which must not keep notices from going out."""
         try:
-            connection.execute("SELECT kpi_engine.update_alerts()")
+            with connection.transaction():
+                connection.execute("SELECT kpi_engine.update_alerts()")
         except psycopg.Error as error:
             if connection.closed:
                 raise
@@ -350,7 +351,7 @@ class Notifier:
     def deliver_next(self, connection: psycopg.Connection) -> bool:
         """Deliver the oldest notice that is due; return whether there was one."""
         self._report(connection)
-        with connection.cursor(row_factory=class_row(Notice)) as cursor:
+        with connection.transaction(), connection.cursor(row_factory=class_row(Notice)) as cursor:
             notice = cursor.execute(TAKE).fetchone()
         if notice is None:
             return False
@@ -394,7 +395,8 @@ class Notifier:
 
     def _report(self, connection: psycopg.Connection) -> None:
         if self._unreported:
-            connection.execute("SELECT kpi_engine.report_notice(%s, %s, %s)", self._unreported)
+            with connection.transaction():
+                connection.execute("SELECT kpi_engine.report_notice(%s, %s, %s)", self._unreported)
             self._unreported = None
 
     def _send(self, notice: Notice, places: list[str]) -> dict[str, Exception | None]:

@@ -63,7 +63,7 @@ class DigestPost:
     def deliver_next(self, connection: psycopg.Connection, seconds: float) -> bool:
         """Send the oldest digest that is due; return whether there was one."""
         self._report(connection)
-        with connection.cursor(row_factory=class_row(Digest)) as cursor:
+        with connection.transaction(), connection.cursor(row_factory=class_row(Digest)) as cursor:
             digest = cursor.execute(TAKE).fetchone()
         if digest is None:
             return False
@@ -106,5 +106,6 @@ class DigestPost:
 
     def _report(self, connection: psycopg.Connection) -> None:
         if self._unreported:
-            connection.execute("SELECT kpi_engine.report_digest(%s, %s)", self._unreported)
+            with connection.transaction():
+                connection.execute("SELECT kpi_engine.report_digest(%s, %s)", self._unreported)
             self._unreported = None

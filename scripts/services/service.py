@@ -30,7 +30,8 @@ def warn(diagnostic: psycopg.errors.Diagnostic) -> None:
 def connect(url: str, name: str) -> psycopg.Connection:
     """Connect, each statement a transaction; what the connection string sets wins over ours.
 
-    Leaves nothing in a session that a pool gives to others.
+    Leaves nothing in a session that a pool gives to others. What writes in a block of
+    transaction() needs no default of the database for it.
     """
     parameters: dict[str, Any] = CONNECTION | conninfo_to_dict(url)
     connection = psycopg.connect(
@@ -39,6 +40,8 @@ def connect(url: str, name: str) -> psycopg.Connection:
         prepare_threshold=None,
         application_name=f"teloo-analytics {name}",
     )
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.read_only = False
     connection.add_notice_handler(warn)
     return connection
 

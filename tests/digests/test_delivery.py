@@ -28,6 +28,7 @@ from health.test_notifier import (
     wait_for,
 )
 from kpis.test_published import refresh
+from services.service import connect
 
 __all__ = ["alerting", "filled", "hook", "mailbox"]
 
@@ -118,6 +119,23 @@ def test_a_refused_recipient_costs_the_others_nothing_and_is_tried_again(
     assert send(due, url).all_arrived
     assert [mail["X-RcptTo"] for mail in box.mails][2:] == ["ana@example.com"]
     assert due.rows(failed) == []
+
+
+def test_a_database_whose_default_is_read_only_sends_digests(
+    due: Database, mailbox: tuple[Mailbox, str]
+) -> None:
+    box, url = mailbox
+    due.execute(f"ALTER DATABASE {due.name} SET default_transaction_read_only = on")
+    one = notifier.Notifier(notifier.ways_of(mail_settings(url)), threading.Event())
+    with connect(due.url, "test") as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [THURSDAY])
+        assert one.deliver_next_digest(connection)
+    due.execute(
+        "BEGIN READ WRITE",
+        f"ALTER DATABASE {due.name} RESET default_transaction_read_only",
+        "COMMIT",
+    )
+    assert [mail["X-RcptTo"] for mail in box.mails] == ["ana@example.com"]
 
 
 def test_a_dead_server_is_noted_and_each_attempt_has_the_same_id(

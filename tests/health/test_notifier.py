@@ -216,6 +216,42 @@ def test_both_ways_say_what_is_wrong_and_that_it_is_over(
     assert alerting.rows(OUTBOX) == [("raised", places, True), ("cleared", places, True)]
 
 
+@pytest.mark.parametrize(
+    ("default", "value"),
+    [("default_transaction_read_only", "on"), ("default_transaction_isolation", "serializable")],
+)
+def test_defaults_of_the_database_stop_no_notice(
+    alerting: Database, hook: Hook, default: str, value: str
+) -> None:
+    break_capture(alerting)
+    alerting.execute(f"ALTER DATABASE {alerting.name} SET {default} = '{value}'")
+    ended, said = once(alerting.url, ALERT_WEBHOOK_URL=hook.url)
+    assert (ended, hook.events) == (0, ["raised"]), said
+    alerting.execute("BEGIN READ WRITE", f"ALTER DATABASE {alerting.name} RESET {default}", "COMMIT")
+    assert alerting.rows(OUTBOX) == [("raised", ["webhook"], True)]
+
+
+def test_the_same_number_after_a_restore_is_another_notice(
+    alerting: Database, hook: Hook, mailbox: tuple[Mailbox, str]
+) -> None:
+    """Receivers drop what they have: a copy or another installation counts from 1, too."""
+    box, url = mailbox
+    settings = mail_settings(url) | {"ALERT_WEBHOOK_URL": hook.url}
+    break_capture(alerting)
+    for _ in range(2):
+        assert once(alerting.url, **settings)[0] == 0
+        # A moment before the alert.
+        alerting.execute(
+            "DELETE FROM kpi_engine.alerts",
+            "ALTER TABLE kpi_engine.alert_outbox ALTER COLUMN notice_id RESTART",
+            "CALL analytics.tick()",
+        )
+    (first, one), (second, other) = hook.posts
+    assert (one["notice_id"], one["problem"]) == (other["notice_id"], other["problem"])
+    assert first["Idempotency-Key"] != second["Idempotency-Key"]
+    assert box.mails[0]["Message-ID"] != box.mails[1]["Message-ID"]
+
+
 def days_pass(database: Database) -> None:
     """Let all notices and alerts be four days older."""
     database.execute(
