@@ -42,6 +42,8 @@ PINNED_SETTINGS = {
     "bytea_output": "hex",
     "array_nulls": "on",
     "transform_null_equals": "off",
+    # pg_cron shows each role its own jobs by a policy.
+    "row_security": "on",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",

@@ -227,7 +227,9 @@ def test_defaults_of_the_database_stop_no_notice(
     alerting.execute(f"ALTER DATABASE {alerting.name} SET {default} = '{value}'")
     ended, said = once(alerting.url, ALERT_WEBHOOK_URL=hook.url)
     assert (ended, hook.events) == (0, ["raised"]), said
-    alerting.execute("BEGIN READ WRITE", f"ALTER DATABASE {alerting.name} RESET {default}", "COMMIT")
+    alerting.execute(
+        "BEGIN READ WRITE", f"ALTER DATABASE {alerting.name} RESET {default}", "COMMIT"
+    )
     assert alerting.rows(OUTBOX) == [("raised", ["webhook"], True)]
 
 

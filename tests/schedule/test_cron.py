@@ -313,3 +313,14 @@ def test_runs_of_other_roles_stay(home: Database) -> None:
         assert labels(home) == before
         assert connection.execute("SELECT analytics.trim_cron_history(7)").fetchone() == (5,)
     assert labels(home) == KEPT
+
+
+def test_row_security_off_by_default_stops_no_migrate(home: Database) -> None:
+    """A policy of pg_cron shows each role its own jobs."""
+    home.execute("ALTER DATABASE cron SET row_security = off")
+    try:
+        home.execute("SELECT cron.unschedule(jobid) FROM cron.job")
+        assert migrate(home.url) == SCHEDULED
+        assert migrate(home.url) == []
+    finally:
+        home.execute("ALTER DATABASE cron RESET row_security")
