@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from capture import test_capture
-from cluster import Cluster, connection_environment
-from conftest import TEST_SETTINGS, Database, Server, copy, install, made_once
+from cluster import Cluster, connection_environment, system_binaries
+from conftest import SERVER_NUMBERS, TEST_SETTINGS, Database, Server, copy, install, made_once
 from health.test_problems import RUNBOOK
 from kpis import test_gate
 from marketplace import SMALL, change, fill
@@ -447,3 +447,104 @@ def test_a_derived_table_that_somebody_dropped_is_filled_again(working: Database
     migrate(working.url)
     assert refresh(working, NOW) == ("full", f"table {active} was gone")
     assert view_differences(working, NOW) == []
+
+
+# -- copies of the files of a whole server ---------------------------------------------------------
+
+
+@pytest.fixture
+def archiving() -> Iterator[Database]:
+    """A refreshed marketplace in a server whose WAL is archived."""
+    cluster = Cluster(
+        f"test-archiving-{os.getpid()}-{next(SERVER_NUMBERS)}",
+        binaries=system_binaries(),
+        database="cron",
+        settings=TEST_SETTINGS + "\nwal_level = replica\nmax_wal_senders = 4\n",
+    )
+    try:
+        cluster.start()
+        archive = cluster.location / "archive"
+        cluster.must("mkdir", "mkdir", archive)
+        database = Database(cluster, "teloo")
+        Database(cluster, "postgres").execute(
+            "ALTER SYSTEM SET archive_mode = 'on'",
+            f"ALTER SYSTEM SET archive_command = 'cp %p {archive}/%f'",
+            f"ALTER SYSTEM SET restore_command = 'cp {archive}/%f %p'",
+        )
+        cluster.stop()
+        cluster.start()
+        cluster.make_database("teloo")
+        make_working(database)
+        yield database
+    finally:
+        cluster.remove()
+
+
+@contextmanager
+def recovered_to(database: Database, base: Path, moment: object) -> Iterator[Database]:
+    """Another server, recovered from a base backup and the archive up to a moment."""
+    source = database.cluster
+    other = Cluster(
+        source.name.replace("archiving", "recovered"), binaries=source.binaries, database="cron"
+    )
+    try:
+        other.make_location()
+        source.must("cp", "cp", "-a", base, other.data)
+        source.must("touch", "touch", other.data / "recovery.signal")
+        (other.home / "binaries").write_text(str(source.binaries), encoding="utf-8")
+        (other.home / "password").write_text(source.password, encoding="utf-8")
+        with (other.data / "teloo.conf").open("a", encoding="utf-8") as file:
+            file.write(f"\nrecovery_target_time = '{moment}'\nrecovery_target_action = promote\n")
+        (other.home / "ready").touch()
+        other.start()
+        recovered = Database(other, "teloo")
+        recovered.wait_until("SELECT NOT pg_is_in_recovery()")
+        yield recovered
+    finally:
+        other.remove()
+
+
+def test_recovered_to_a_moment_it_goes_on_from_there(archiving: Database) -> None:
+    cluster = archiving.cluster
+    base = cluster.location / "base"
+    backup = ("pg_basebackup", cluster.binaries / "pg_basebackup", "-D", base, "-X", "none")
+    cluster.must(*backup, "-c", "fast", "-d", cluster.url("postgres"))
+    assert refresh(archiving, NOW)[0] == "incremental"
+    kept = history(archiving)
+    writes(archiving, 20)
+    ((moment,),) = archiving.rows("SELECT clock_timestamp()")
+    # What came after that moment is gone: a refresh, a table without triggers, and new triggers.
+    assert refresh(archiving, NOW)[0] == "incremental"
+    archiving.execute(PAST_TRIGGERS)
+    assert refresh(archiving, NOW)[0] == "full"
+    archiving.execute("SELECT pg_switch_wal()")
+    archived = "SELECT last_archived_wal >= pg_walfile_name('{}') FROM pg_stat_archiver"
+    ((written,),) = archiving.rows("SELECT pg_current_wal_lsn()")
+    archiving.execute("SELECT txid_current()", "SELECT pg_switch_wal()")
+    archiving.wait_until(archived.format(written))
+    with recovered_to(archiving, base, moment) as recovered:
+        assert history(recovered) == kept
+        assert refresh(recovered, NOW)[0] == "incremental"
+        check_working(recovered)
+
+
+def test_a_copy_of_the_server_beside_it_goes_on(archiving: Database) -> None:
+    cluster = archiving.cluster
+    beside = Cluster(
+        cluster.name.replace("archiving", "beside"), binaries=cluster.binaries, database="cron"
+    )
+    try:
+        beside.make_location()
+        backup = ("pg_basebackup", cluster.binaries / "pg_basebackup", "-D", beside.data)
+        cluster.must(*backup, "-c", "fast", "-d", cluster.url("postgres"))
+        (beside.home / "binaries").write_text(str(cluster.binaries), encoding="utf-8")
+        (beside.home / "password").write_text(cluster.password, encoding="utf-8")
+        (beside.home / "ready").touch()
+        beside.start()
+        made = Database(beside, "teloo")
+        assert refresh(made, NOW)[0] == "incremental"
+        check_working(made)
+    finally:
+        beside.remove()
+    assert refresh(archiving, NOW)[0] == "incremental"
+    assert view_differences(archiving, NOW) == []
