@@ -8,6 +8,7 @@ read-only transaction of its own. scripts/doctor.py reports an error of a check 
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -434,7 +435,11 @@ def look_at_publications(patient: Patient) -> Iterator[Finding]:
             with prerequisites.connect(there, "doctor") as publisher:
                 publisher.read_only = True
                 prerequisites.pin_settings(publisher)
-                found = [*what_is_sent(publisher, one), *where_it_stands(publisher, one)]
+                found = [
+                    *what_is_sent(publisher, one),
+                    *where_it_stands(publisher, one),
+                    *who_reads_its_slot(patient, publisher, one),
+                ]
         except (psycopg.Error, UserError) as error:
             reason = str(error).strip().splitlines()[-1]
             yield unchecked(f"the publisher of subscription {one.name} does not answer: {reason}")
@@ -542,6 +547,42 @@ def what_is_sent(publisher: psycopg.Connection, one: Followed) -> Iterator[Findi
             f"a column list of the publication leaves {', '.join(left_out)} out: NULL here",
             advice("Publish the tables whole: then empty them here and subscribe again."),
         )
+
+
+def who_reads_its_slot(
+    patient: Patient, publisher: psycopg.Connection, one: Followed
+) -> Iterator[Finding]:
+    """Look whether another server takes what is meant for this one.
+
+    A worker that can't have the slot tries for a moment, every few seconds.
+    """
+    with_worker = 0
+    for look in range(5):
+        if look:
+            time.sleep(0.3)
+        is_active = publisher.execute(
+            "SELECT active FROM pg_replication_slots WHERE slot_name = %s", [one.slot]
+        ).fetchone()
+        with_worker += bool(
+            patient.value(
+                "SELECT EXISTS (SELECT FROM pg_stat_subscription WHERE quote_ident(subname) = %s "
+                "AND relid IS NULL AND pid IS NOT NULL)",
+                one.name,
+            )
+        )
+        if is_active != (True,) or with_worker > 1:
+            return
+    yield wrong(
+        f"another server reads slot {one.slot} of subscription {one.name}, such as a copy of this "
+        "one: what it takes never comes here",
+        advice(
+            f"Stop that server, or there: ALTER SUBSCRIPTION {one.name} DISABLE; "
+            f"ALTER SUBSCRIPTION {one.name} SET (slot_name = NONE); "
+            f"DROP SUBSCRIPTION {one.name};"
+        ),
+        statement(f"DROP SUBSCRIPTION {one.name}"),
+        one.copy_again(),
+    )
 
 
 def where_it_stands(publisher: psycopg.Connection, one: Followed) -> Iterator[Finding]:

@@ -1346,6 +1346,29 @@ def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
             standby.remove()
 
 
+def test_a_copy_of_the_subscriber_that_reads_its_slot_is_named() -> None:
+    with pair_of_servers() as (pair, home, _):
+        first = pair.subscriber
+        refresh(first, NOW)
+        copy = standby_of(home, f"{home.name}-copy")
+        copy.as_server_user("rm", copy.data / "standby.signal")
+        try:
+            home.stop()
+            copy.start()
+            pair.publisher.wait_until("SELECT bool_and(active) FROM pg_replication_slots")
+            home.start()
+            first.wait_until("SELECT count(*) = 0 FROM pg_stat_subscription WHERE pid IS NOT NULL")
+            severity, message = problems(first)["replica_lag"]
+            assert severity == "unhealthy"
+            assert "a copy of this server reads it" in message
+            (finding,) = findings_of(first, "publications")
+            assert f"another server reads slot {pair.name}" in finding["message"]
+        finally:
+            copy.remove()
+        with_patience(pair.catch_up)
+        assert findings_of(first, "publications") == []
+
+
 def test_a_promoted_standby_of_the_publisher_lacks_the_slot_and_the_copy_is_made_anew() -> None:
     with pair_of_servers() as (pair, _, shop):
         subscriber = pair.subscriber

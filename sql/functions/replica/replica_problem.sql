@@ -47,9 +47,10 @@ BEGIN
         ELSIF NOT v_followed.is_running THEN
             severity := 'unhealthy';
             message := format(
-                'subscription %s has no worker: the publisher is away, its slot is gone, or a change '
-                'can''t be applied. The log of this server says which; SELECT * FROM '
-                'pg_stat_subscription_stats; counts the errors', v_followed.name)
+                'subscription %s has no worker: the publisher is away, its slot is gone or a copy of '
+                'this server reads it (make doctor asks), or a change can''t be applied. The log of '
+                'this server says which; SELECT * FROM pg_stat_subscription_stats; counts the errors',
+                v_followed.name)
                 || kpi_engine.shared_tables_hint(v_followed.subscription);
         ELSIF v_followed.is_failing THEN
             severity := 'unhealthy';
