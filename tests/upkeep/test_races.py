@@ -803,3 +803,21 @@ def test_how_long_a_refresh_waits_for_the_source_is_told_in_all(market: Database
         keeper.rollback()
         assert {row[1] for row in result.result(timeout=120)} == {"SUCCESS"}
     assert market.rows(told) == []
+
+
+def test_a_prepared_transaction_that_a_refresh_waits_for_is_named(market: Database) -> None:
+    """It has no process and no role."""
+    market.execute(*WRITES)
+    told = "SELECT message FROM analytics.lock_blocked_problem('1 second')"
+    gid = f"platform_{market.name}"
+    with refresher_of(market) as refresher, ThreadPoolExecutor(1) as pool:
+        market.execute(
+            "BEGIN", "ALTER TABLE public.usuarios ADD note text", f"PREPARE TRANSACTION '{gid}'"
+        )
+        result = pool.submit(run_refresh, refresher)
+        try:
+            market.wait_until(f"SELECT EXISTS ({told} WHERE message ~ 'a prepared transaction')")
+        finally:
+            market.execute(f"ROLLBACK PREPARED '{gid}'")
+        assert {row[1] for row in result.result(timeout=120)} == {"SUCCESS"}
+    assert market.rows(told) == []

@@ -3,7 +3,8 @@
 -- Invariant: it needs no lock itself. It names a stranger who holds the refresh lock at once. It
 -- names a session of the package that holds the lock and does nothing after five minutes of ticks.
 -- It names a refresh that waits for a lock after p_wait, and a session that keeps ticks from
--- beginning after three minutes without a tick. A tick that has just begun is none: it has the mark
+-- beginning after three minutes without a tick. The holder of a lock may be no session: a prepared
+-- transaction, which has no process and no role, or a process of the server without a role. A tick that has just begun is none: it has the mark
 -- of kpi_engine.begin_tick().
 
 CREATE OR REPLACE FUNCTION analytics.lock_blocked_problem(
@@ -70,11 +71,18 @@ BEGIN
             LOOP
                 severity := 'degraded';
                 message := format(
-                    'the refresh of process %s waits since %s for a lock (%s) that process %s '
-                    '(role %I, application %L) holds or waits for before it: end that transaction, or '
-                    'SELECT pg_terminate_backend(%s);',
+                    'the refresh of process %s waits since %s for a lock (%s) that %s',
                     v_holder.pid, kpi_engine.iso_instant(v_blocker.waitstart), v_blocker.what,
-                    v_blocker.pid, v_blocker.role_name, v_blocker.application, v_blocker.pid);
+                    CASE v_blocker.pid
+                        WHEN 0 THEN
+                            'a prepared transaction holds or waits for before it: SELECT * FROM '
+                            'pg_prepared_xacts; lists it; COMMIT PREPARED or ROLLBACK PREPARED ends it'
+                        ELSE format(
+                            'process %1$s (role %2$s, application %3$L) holds or waits for before it: '
+                            'end that transaction, or SELECT pg_terminate_backend(%1$s);',
+                            v_blocker.pid, coalesce(quote_ident(v_blocker.role_name), 'none'),
+                            v_blocker.application)
+                    END);
                 RETURN NEXT;
             END LOOP;
         END IF;

@@ -84,7 +84,8 @@ BEGIN
         )
     FROM holder
     CROSS JOIN LATERAL pg_stat_get_activity(holder.pid) AS session
-    WHERE session.usesysid IS NOT NULL;
+    -- A prepared transaction has no process, and NULL would be all sessions.
+    WHERE holder.pid IS NOT NULL AND session.usesysid IS NOT NULL;
 END;
 $lock_holders$;
 

@@ -50,7 +50,8 @@ BEGIN
         WHERE held.granted AND held.pid <> pg_backend_pid()
     ) AS reader;
     RAISE WARNING 'teloo-analytics: % read the derived tables for over %; the rows that '
-        'differ are written one by one', coalesce(v_readers, 'a session that is gone'), v_wait
+        'differ are written one by one', coalesce(v_readers, 'a prepared transaction, or a session that is gone,'),
+        v_wait
         USING HINT = 'Nothing is lost. An open transaction also keeps dead rows on disk: end it, '
             'or SELECT pg_terminate_backend(pid);';
     PERFORM kpi_engine.merge_set();
