@@ -3,9 +3,9 @@
 -- Invariant: it needs no lock itself. It names a stranger who holds the refresh lock at once. It
 -- names a session of the package that holds the lock and does nothing after five minutes of ticks.
 -- It names a refresh that waits for a lock after p_wait, and a session that keeps ticks from
--- beginning after three minutes without a tick. The holder of a lock may be no session: a prepared
--- transaction, which has no process and no role, or a process of the server without a role. A tick that has just begun is none: it has the mark
--- of kpi_engine.begin_tick().
+-- beginning after three minutes without a tick. A tick that has just begun is none: it has the mark
+-- of kpi_engine.begin_tick(). The holder of a lock may be no session: a prepared transaction has no
+-- process and no role, and a process of the server may have no role.
 
 CREATE OR REPLACE FUNCTION analytics.lock_blocked_problem(
     p_wait interval DEFAULT interval '1 minute'
