@@ -41,7 +41,8 @@ def connect(url: str, name: str) -> psycopg.Connection:
         application_name=f"teloo-analytics {name}",
     )
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-    connection.read_only = False
+    # READ WRITE is an error on a standby, before refuse_standby() could say so.
+    connection.read_only = connection.info.parameter_status("in_hot_standby") == "on"
     connection.add_notice_handler(warn)
     return connection
 
