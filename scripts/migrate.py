@@ -80,6 +80,7 @@ WORTH_ANOTHER_TRY = (
 # What a refresh reads and writes.
 RELATION_KINDS = ("view", "materialized view")
 TRIES = 5
+ZERO_CURE = "Write nullif(…, 0) around the divisor, or kpi_engine.percentage(part, whole)."
 
 
 class HinderedError(UserError):
@@ -116,7 +117,7 @@ def failed(item: SqlFile, error: psycopg.Error) -> UserError:
     return UserError(
         f"{item.label} failed; nothing was changed: {error.diag.message_primary} "
         f"(SQLSTATE {error.sqlstate})",
-        prerequisites.details(error),
+        ZERO_CURE if error.sqlstate == "22012" else prerequisites.details(error),
     )
 
 
@@ -992,6 +993,39 @@ class Migration:
                 "nothing was changed",
                 f"The right form:\n{problems[0][2]}",
             )
+        self.refuse_other_units(views)
+
+    def refuse_other_units(self, views: list[SqlFile]) -> None:
+        """Refuse a column that gets another unit: its history and its targets have the old one.
+
+        The view of schema api still has the words of before.
+        """
+        found = self.connection.execute(
+            "SELECT view.place, kpi.column_name, before.words[1], kpi.unit "
+            "FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS view (schema, name, place) "
+            "CROSS JOIN LATERAL "
+            "kpi_engine.kpi_columns(format('%%I.%%I', view.schema, view.name)::regclass) AS kpi "
+            "INNER JOIN pg_attribute "
+            "ON attrelid = to_regclass(format('api.%%I', view.name)) AND attname = column_name "
+            "CROSS JOIN LATERAL "
+            "kpi_engine.kpi_comment(col_description(attrelid, attnum)) AS before "
+            "WHERE before.words[1] = ANY (kpi_engine.number_units()) "
+            "AND before.words[1] <> kpi.unit AND EXISTS (SELECT FROM kpi_engine.publications "
+            "WHERE view_name = view.name) ORDER BY view.place, attnum LIMIT 1",
+            [
+                [STAGING if item in self.staged else SCHEMA for item in views],
+                [item.object_name for item in views],
+            ],
+        ).fetchone()
+        if found:
+            place, column, before, unit = found
+            item = views[place - 1]
+            raise UserError(
+                f"{item.path}: column {column} of {item.object_name} has the unit {unit}, and had "
+                f"{before}: its history and its targets are in {before}; nothing was changed",
+                "Give the column another name. Or if its figures stay and only the word was wrong: "
+                "take the file away, run make migrate, put the file back, run make migrate again.",
+            )
 
     def apply_api_views(self) -> None:
         """Create the views of schema api over the KPI views; nobody writes files for them."""
@@ -1156,14 +1190,17 @@ class Migration:
             # Of what is generated, too, the code may be new.
             self.connection.execute("SELECT kpi_engine.generate_statements()")
         first_time = "applied migrations/0001_foundation.sql" in self.changes
-        if scalar(
+        is_new_version = scalar(
             self.connection,
             "SELECT version IS DISTINCT FROM %s FROM kpi_engine.installation",
             package_version(),
-        ):
+        )
+        if self.changes or is_new_version:
+            # Also the same version: the ETags of the HTTP API have the number of this write.
             self.connection.execute(
                 "UPDATE kpi_engine.installation SET version = %s", [package_version()]
             )
+        if is_new_version:
             self.changes.append(f"version {package_version()}")
         wanted = None
         if environment() == "production":

@@ -212,7 +212,9 @@ def load_objects(directory: Path = SQL_DIRECTORY) -> list[SqlFile]:
         item = object_of(file, path.read_text(encoding="utf-8"))
         if item.object_name in objects:
             raise UserError(
-                f"sql/{objects[item.object_name].file} and sql/{item.file} make the same object"
+                f"sql/{objects[item.object_name].file} and sql/{item.file} make the same object; "
+                "nothing was changed",
+                f"Give one of them another name, or take it away: {item.object_name} is made once.",
             )
         objects[item.object_name] = item
     return list(objects.values())
@@ -426,7 +428,11 @@ def dependency_order(objects: Iterable[SqlFile]) -> list[SqlFile]:
     try:
         sorter.prepare()
     except graphlib.CycleError as error:
-        raise UserError(f"objects need each other: {' -> '.join(error.args[1])}") from error
+        raise UserError(
+            f"objects need each other: {' -> '.join(error.args[1])}; nothing was changed",
+            "A definition reads no table that is computed from it, and a derived table has a name "
+            "that no function has.",
+        ) from error
     ordered: list[SqlFile] = []
     ready: list[tuple[bool, str]] = []
     while sorter.is_active():

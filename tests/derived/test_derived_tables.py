@@ -722,8 +722,8 @@ def test_a_derived_table_with_the_name_of_another_relation_is_refused_by_its_fil
     with pytest.raises(UserError) as refused:
         migrate(unchanged_market.url, directory=tree)
     assert str(refused.value) == (
-        f'views/recomputed_{table}.sql failed; nothing was changed: "{table}" is not a view '
-        "(SQLSTATE 42809)"
+        f"views/recomputed_{table}.sql failed; nothing was changed: derived table {table}: the "
+        f"name kpi_engine.{table} is taken: give the table another one (SQLSTATE 22023)"
     )
     assert migrate(unchanged_market.url) == []
 

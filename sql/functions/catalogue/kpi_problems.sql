@@ -64,6 +64,29 @@ AS $kpi_problems$
                     SELECT derived_tables.table_name FROM kpi_engine.derived_tables
                 )
             )
+    ),
+
+    -- The queries that make its rows: its own, and those of plain views of ours in it.
+    queries AS (
+        SELECT
+            behind.relation::regclass AS relation,
+            pg_get_viewdef(behind.relation) AS definition,
+            pg_rewrite.ev_action::text AS tree
+        FROM (SELECT DISTINCT behind.relation FROM behind) AS behind
+        INNER JOIN pg_class ON pg_class.oid = behind.relation
+        INNER JOIN pg_rewrite ON pg_rewrite.ev_class = pg_class.oid
+        WHERE
+            pg_class.oid = p_relation
+            OR pg_class.relkind = 'v'
+            AND pg_class.relnamespace IN (
+                'kpi_engine'::regnamespace, 'analytics'::regnamespace
+            )
+            AND NOT (
+                pg_class.relnamespace = 'kpi_engine'::regnamespace
+                AND pg_class.relname IN (
+                    SELECT derived_tables.table_name FROM kpi_engine.derived_tables
+                )
+            )
     )
 
     SELECT
@@ -98,8 +121,8 @@ AS $kpi_problems$
             E'COMMENT ON COLUMN %s.%s IS\n''Solicitudes creadas / Requests created [conteo, up]\n'
             'es: Solicitudes que los clientes crearon.\nen: Requests created.'';\n'
             'In the brackets: %s, fecha, instante or '
-            'texto; up, down or none; then, where it is so, dimension, city, null, zero, whole, or bands such as '
-            'bands 50 over 70.',
+            'texto; up, down or none; then, where it is so, dimension, city, null, zero, whole, sum '
+            'mv_view.column, or bands such as bands 50 over 70.',
             the_view.name, the_columns.column_name,
             array_to_string(kpi_engine.number_units(), ', ')
         )
@@ -246,6 +269,82 @@ AS $kpi_problems$
         SELECT kpi_engine.unwatched_function(p_relation) AS function
     ) AS called
     WHERE called.function IS NOT NULL
+    UNION ALL
+    SELECT
+        format(
+            '%s%s has %s: its order is chance', the_view.name,
+            ' by view ' || nullif(queries.relation, p_relation), disorder.what
+        ),
+        disorder.cure
+    FROM the_view
+    CROSS JOIN queries
+    CROSS JOIN LATERAL (VALUES
+        (
+            kpi_engine.has_unordered_aggregate(queries.definition),
+            'array_agg() or the like without ORDER BY',
+            'Write ORDER BY in its brackets, with the key of the rows as the last part: '
+            'string_agg(marca, '', '' ORDER BY marca).'
+        ),
+        (
+            queries.definition ~ concat(
+                '\m(row_number|ntile|lag|lead|first_value|last_value|nth_value)\([^()]*\) OVER ',
+                '\((PARTITION BY [^()]*)?\)'
+            ),
+            'a window function without ORDER BY',
+            'Write ORDER BY in the brackets of OVER, with the key of the rows as the last part.'
+        ),
+        (
+            queries.definition ~ '\mDISTINCT ON\M' AND queries.definition !~ '\mORDER BY\M',
+            'DISTINCT ON without ORDER BY',
+            'Write ORDER BY, with the key of the rows as the last part.'
+        ),
+        (
+            queries.tree ~ ':sortClause <> :limitOffset <> :limitCount \{',
+            'LIMIT without ORDER BY',
+            'Write ORDER BY, with the key of the rows as the last part.'
+        )
+    ) AS disorder (is_there, what, cure)
+    WHERE disorder.is_there
+    UNION ALL
+    SELECT
+        format(
+            '%s%s has %s: that drifts with the order of the rows', the_view.name,
+            ' by view ' || nullif(queries.relation, p_relation), pg_proc.oid::regprocedure
+        ),
+        'Make it numeric: sum(x::numeric).'
+    FROM the_view
+    CROSS JOIN queries
+    CROSS JOIN LATERAL regexp_matches(queries.tree, ':(?:aggfnoid|winfnoid) (\d+)', 'g')
+        AS match (parts)
+    INNER JOIN pg_proc ON pg_proc.oid = match.parts[1]::oid
+    WHERE
+        pg_proc.pronargs > 0
+        AND pg_proc.proargtypes[0] IN ('real'::regtype, 'double precision'::regtype)
+        AND pg_proc.proname NOT IN ('min', 'max', 'count', 'percentile_cont', 'percentile_disc')
+        AND pg_proc.prokind = 'a'
+    UNION ALL
+    -- The row of another view has the day on which that one was published.
+    SELECT
+        format(
+            '%s reads kpi_engine.view_state%s, and not its own row alone', the_view.name,
+            ' through view ' || nullif(queries.relation, p_relation)
+        ),
+        format('Write WHERE view_state.view_name = %L.', the_view.name)
+    FROM the_view
+    INNER JOIN queries
+        ON queries.relation IN (
+            SELECT behind.reader FROM behind
+            WHERE behind.relation = 'kpi_engine.view_state'::regclass
+        )
+    WHERE
+        queries.definition !~ format('\mview_name = ''%s''::text', the_view.name)
+        OR EXISTS (
+            SELECT
+            FROM regexp_matches(
+                queries.definition, '\mview_name = ''([^'']*)''::text', 'g'
+            ) AS named (parts)
+            WHERE named.parts[1] <> the_view.name
+        )
     UNION ALL
     SELECT
         format(

@@ -33,12 +33,25 @@ DECLARE
         WHEN p_upkeep <> 'key' AND p_window_days IS NOT NULL
             THEN kpi_engine.window_problem(v_definition, p_window_days, p_reads)
     END;
+    -- What would be in the way of the view, the sets or the work table.
+    v_taken constant text := (
+        SELECT 'kpi_engine.' || min(pg_class.relname)
+        FROM pg_class
+        WHERE
+            v_key_before IS NULL
+            AND pg_class.relnamespace = 'kpi_engine'::regnamespace
+            AND pg_class.relname IN (
+                p_table_name, p_table_name || '_a', p_table_name || '_b', 'changed_' || p_table_name
+            )
+    );
     v_problem text;
 BEGIN
     v_problem := CASE
         -- recomputed_, and _a or _b, are put to it.
         WHEN octet_length(p_table_name) > 52 OR p_table_name !~ '^[a-z][a-z0-9_]*$'
             THEN 'its name must be of small letters, digits and _, 52 at most'
+        WHEN v_taken IS NOT NULL
+            THEN format('the name %s is taken: give the table another one', v_taken)
         WHEN p_upkeep NOT IN ('key', 'difference', 'group')
             THEN format('p_upkeep must be key, difference or group, not %s', p_upkeep)
         WHEN cardinality(p_key_columns) = 0 OR NOT p_key_columns <@ p_columns

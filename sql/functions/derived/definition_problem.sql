@@ -123,6 +123,13 @@ BEGIN
     LEFT JOIN kpi_engine.noted_tables() AS noted ON 'src_' || noted.view_suffix = seen.src_view
     ORDER BY 1
     LIMIT 1;
+    -- An array may be a set between two queries, as that of the awarded parts is.
+    IF v_problem IS NULL
+        AND p_upkeep = 'key'
+        AND kpi_engine.has_unordered_aggregate(replace(v_definition, 'array_agg(', '(')) THEN
+        v_problem := 'its query has string_agg() or the like without ORDER BY, so that its order is '
+            'chance';
+    END IF;
     IF v_problem IS NOT NULL OR p_upkeep = 'key' THEN
         RETURN v_problem;
     END IF;

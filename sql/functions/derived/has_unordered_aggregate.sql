@@ -40,6 +40,6 @@ $has_unordered_aggregate$;
 
 COMMENT ON FUNCTION kpi_engine.has_unordered_aggregate(text) IS
 'Whether array_agg(), string_agg() or one of their kind in the text of a query has no ORDER BY. '
-'Internal to kpi_engine.definition_problem().';
+'Internal to definition_problem() and kpi_problems().';
 
 REVOKE ALL ON FUNCTION kpi_engine.has_unordered_aggregate(text) FROM public;

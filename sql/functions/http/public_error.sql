@@ -19,7 +19,9 @@ DECLARE
         -- A file that the server may not open gives 42501, the same as a table.
         WHEN v_sqlstate LIKE '58%' OR v_sqlstate = '42501' AND p_message LIKE '%could not %'
             THEN 'the system under the database server failed'
-        WHEN v_sqlstate LIKE '22%' THEN 'a value does not fit what is computed from it'
+        -- A division by zero names no value.
+        WHEN v_sqlstate LIKE '22%' AND v_sqlstate <> '22012'
+            THEN 'a value does not fit what is computed from it'
         WHEN v_sqlstate LIKE '53%' THEN 'the database server ran out of room or another resource'
         WHEN v_sqlstate LIKE 'XX%'
             THEN 'the database server found a fault in itself or in its files'

@@ -1,7 +1,7 @@
 -- Sets the headers of a reading answer: how fresh it is, and its ETag.
 --
 -- Invariant: only this function has their names. JSON and CSV never share an ETag, nor do tokens
--- for other cities, nor whole and partial figures, nor two versions of the package. A view that was
+-- for other cities, nor whole and partial figures, nor two states of the code. A view that was
 -- never refreshed has no instants.
 
 CREATE OR REPLACE FUNCTION kpi_engine.set_reading_headers(
@@ -54,7 +54,11 @@ BEGIN
         ('ETag', CASE WHEN p_tag IS NOT NULL THEN format(
             'W/"%s-%s%s%s%s"',
             p_tag,
-            (SELECT installation.version FROM kpi_engine.installation),
+            -- make migrate writes this row anew with each change of the code.
+            (
+                SELECT concat(installation.version, '-', installation.xmin)
+                FROM kpi_engine.installation
+            ),
             CASE
                 WHEN v_partial IS NOT NULL
                     THEN '-partial-' || left(md5(concat(v_partial, v_partial_since)), 12)

@@ -123,8 +123,12 @@ BEGIN
             v_context := PG_EXCEPTION_CONTEXT;
         v_result.error_message := concat(
             v_result.error_message, kpi_engine.event_trigger_in(v_context),
-            CASE WHEN v_result.error_sqlstate = '23505' THEN ': several rows of the view have the '
-                'same values there. Group its query by them, or add a column to the index' END);
+            CASE v_result.error_sqlstate
+                WHEN '23505' THEN ': several rows of the view have the same values there. Group '
+                    'its query by them, or add a column to the index'
+                WHEN '22012' THEN ': in its query write nullif(…, 0) around the divisor, or '
+                    'kpi_engine.percentage(part, whole)'
+            END);
         v_result.refresh_status := 'ERROR';
         IF v_result.error_sqlstate = 'TA001' THEN
             PERFORM kpi_engine.note_holds(p_view.view_name, p_run.run_id, v_detail::jsonb);

@@ -20,6 +20,7 @@ DECLARE
     v_table text;
     v_column text;
     v_wrong_key text;
+    v_definition text;
 BEGIN
     BEGIN
         PERFORM kpi_engine.pull_sites();
@@ -51,9 +52,29 @@ BEGIN
             WHEN v_wrong_key IS NOT NULL THEN 'TA003'
             ELSE p_run.error_sqlstate
         END;
+        -- A value that the arithmetic of a definition can't take.
+        IF p_run.error_sqlstate ~ '^22' THEN
+            v_definition := (
+                SELECT min(derived_tables.table_name)
+                FROM kpi_engine.derived_tables
+                WHERE v_context ~ format(
+                    '\mINSERT INTO kpi_engine\.(changed_%1$s|%1$s(_[ab])?)\M',
+                    derived_tables.table_name
+                )
+            );
+        END IF;
         p_run.error_message := coalesce(
             v_wrong_key,
-            concat(p_run.error_message, kpi_engine.event_trigger_in(v_context)));
+            concat(
+                'derived table ' || v_definition || ': ',
+                p_run.error_message,
+                '. Mend recomputed_' || v_definition || '.sql' || CASE
+                    WHEN p_run.error_sqlstate = '22012'
+                        THEN ': write nullif(…, 0) around the divisor'
+                    ELSE ''
+                END || ', run make migrate and refresh',
+                kpi_engine.event_trigger_in(v_context)
+            ));
         p_run.mode := 'none';
         IF p_run.error_sqlstate = 'TA001' THEN
             PERFORM kpi_engine.note_holds('changes', p_run.run_id, v_detail::jsonb);
