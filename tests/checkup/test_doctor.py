@@ -700,7 +700,9 @@ def test_failed_view_and_its_error_are_shown(patient: Database) -> None:
         SETTLE[0],
     )
     report = examine(patient)
-    assert "division by zero (SQLSTATE 22012)" in report.findings("last runs")[0]["message"]
+    message = report.findings("last runs")[0]["message"]
+    assert "division by zero: in its query write nullif(…, 0)" in message
+    assert message.endswith("(SQLSTATE 22012)")
     assert any("refresh_failed" in found["message"] for found in report.findings("health"))
     # What the gate holds, another refresh holds again.
     held = "UPDATE kpi_engine.refresh_log SET error_sqlstate = '{}' WHERE error_sqlstate = '{}'"

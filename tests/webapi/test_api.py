@@ -623,10 +623,11 @@ def test_a_view_that_fails_does_not_stop_the_others(api: Api) -> None:
         failed = next(one for one in body["details"] if one["view_name"] == "mv_broken")
         assert failed["refresh_status"] == "ERROR"
         assert "SQLSTATE 22012" in failed["error_message"]
-        assert api.database.rows(
+        ((message,),) = api.database.rows(
             "SELECT error_message FROM analytics.refresh_log "
             "WHERE view_name = 'mv_broken' ORDER BY log_id DESC LIMIT 1"
-        ) == [("division by zero",)]
+        )
+        assert str(message).startswith("division by zero: in its query write nullif(…, 0)")
         health = api.get("/health", READER)
         assert health.status == 503
         assert any("mv_broken" in text for text in health.json()["problems"])
