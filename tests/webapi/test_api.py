@@ -622,7 +622,7 @@ def test_a_view_that_fails_does_not_stop_the_others(api: Api) -> None:
         )
         failed = next(one for one in body["details"] if one["view_name"] == "mv_broken")
         assert failed["refresh_status"] == "ERROR"
-        assert "SQLSTATE 22012" in failed["error_message"]
+        assert failed["error_message"].startswith("division by zero: in its query write nullif(")
         ((message,),) = api.database.rows(
             "SELECT error_message FROM analytics.refresh_log "
             "WHERE view_name = 'mv_broken' ORDER BY log_id DESC LIMIT 1"
