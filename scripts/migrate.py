@@ -971,6 +971,13 @@ class Migration:
                 f"{error.diag.message_primary}; nothing was changed", prerequisites.details(error)
             ) from error
 
+    def schemas_and_names(self, views: list[SqlFile]) -> list[list[str]]:
+        """Return where each view is now, which may be new and not in its place, and its name."""
+        return [
+            [STAGING if item in self.staged else SCHEMA for item in views],
+            [item.object_name for item in views],
+        ]
+
     def check_kpi_views(self) -> None:
         """Refuse a KPI view whose key or COMMENTs do not say what the catalogue needs."""
         views = self.kpi_views()
@@ -980,10 +987,7 @@ class Migration:
             "CROSS JOIN LATERAL "
             "kpi_engine.kpi_problems(format('%%I.%%I', view.schema, view.name)::regclass) AS found "
             "ORDER BY view.place",
-            [
-                [STAGING if item in self.staged else SCHEMA for item in views],
-                [item.object_name for item in views],
-            ],
+            self.schemas_and_names(views),
         ).fetchall()
         if problems:
             first = problems[0][0]
@@ -1012,10 +1016,7 @@ class Migration:
             "WHERE before.words[1] = ANY (kpi_engine.number_units()) "
             "AND before.words[1] <> kpi.unit AND EXISTS (SELECT FROM kpi_engine.publications "
             "WHERE view_name = view.name) ORDER BY view.place, attnum LIMIT 1",
-            [
-                [STAGING if item in self.staged else SCHEMA for item in views],
-                [item.object_name for item in views],
-            ],
+            self.schemas_and_names(views),
         ).fetchone()
         if found:
             place, column, before, unit = found
