@@ -1319,7 +1319,7 @@ def the_check_sees_a_lost_change(killing: Killing) -> None:
         killing.check()
 
 
-def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
+def test_a_standby_of_the_subscriber_goes_on_after_its_promotion_and_nobody_knows_what_it_lacks() -> None:
     with pair_of_servers() as (pair, home, _):
         first = pair.subscriber
         refresh(first, NOW)
@@ -1342,6 +1342,57 @@ def test_a_standby_of_the_subscriber_goes_on_after_its_promotion() -> None:
             right_after(pair, "incremental")
             promoted.execute("CALL analytics.tick()")
             right_after(pair, "unchanged")
+            severity, message = problems(promoted)["replica_lag"]
+            assert severity == "unhealthy"
+            assert "promoted or recovered, and its publisher sends nothing twice" in message
+            # It had received all.
+            assert f"SELECT analytics.forget_subscription('{pair.name}');" in message
+            promoted.execute(f"SELECT analytics.forget_subscription('{pair.name}')")
+            promoted.execute("CALL analytics.tick()")
+            right_after(pair, "unchanged")
+            assert problems(promoted) == {}
+            seen_last = "SELECT timeline FROM kpi_engine.subscription_marks"
+            assert promoted.rows(seen_last) == promoted.rows("SELECT kpi_engine.timeline()")
+            pair.unsubscribe()
+        finally:
+            standby.remove()
+
+
+def test_a_promoted_standby_that_had_not_received_all_says_so_until_the_tables_are_copied() -> None:
+    with pair_of_servers() as (pair, home, _):
+        first = pair.subscriber
+        refresh(first, NOW)
+        standby = standby_of(home, f"{home.name}-standby")
+        try:
+            # The subscriber confirms it to the publisher, and it never comes to the standby.
+            pair.publisher.execute("DELETE FROM public.ofertas_detalle")
+            pair.catch_up()
+            first.execute("CHECKPOINT")
+            pair.publisher.wait_until(
+                "SELECT confirmed_flush_lsn >= pg_current_wal_flush_lsn() FROM pg_replication_slots"
+            )
+            home.stop("immediate")
+            standby.start()
+            promoted = Database(standby, "copy")
+            promoted.execute("SELECT pg_promote()")
+            pair.subscriber = promoted
+            pair.publisher.execute("UPDATE public.ofertas SET tiempo_entrega_dias = 4")
+            with_patience(pair.catch_up)
+            promoted.execute("CALL analytics.tick()")
+            refresh(promoted, NOW)
+            (kept,) = promoted.rows("SELECT count(*) > 0 FROM public.ofertas_detalle")
+            assert kept == (True,)
+            severity, message = problems(promoted)["replica_lag"]
+            assert severity == "unhealthy"
+            assert "this server was promoted or recovered" in message
+            ((lost,),) = promoted.rows("SELECT lost FROM analytics.replication()")
+            assert "public.ofertas_detalle" in lost
+            cure = re.search(r"DROP SUBSCRIPTION \w+", message)
+            assert cure is not None
+            promoted.execute(cure[0], EMPTY_THE_TABLES)
+            pair.subscribe()
+            promoted.execute("CALL analytics.tick()")
+            right_after(pair, "full")
             assert problems(promoted) == {}
             pair.unsubscribe()
         finally:

@@ -10,7 +10,7 @@
 --     it was dropped, or the table left its publication.
 --   uncopied: it was gone, or its subscription was another one, and it came back without a copy.
 --   absent: no subscription brings it, and this one brings other operational tables of its schema.
---   emptied, missed, skipped: kpi_engine.incomplete_tables.
+--   emptied, missed, promoted, skipped: kpi_engine.incomplete_tables.
 -- A table that is gone itself, or is no source table any more, is not in the list.
 
 CREATE OR REPLACE FUNCTION kpi_engine.followed()
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION kpi_engine.followed() IS
 'Operational tables, and tables of other services that KPI views read (outside_of: the declared '
 'table), that subscriptions of this database bring, with the state of '
 'pg_subscription_rel and where their copy ended; and why rows of a table may be missing that '
-'replication does not bring (lacks: gone, uncopied, absent, emptied, missed, skipped; NULL: none). '
-'Internal.';
+'replication does not bring (lacks: gone, uncopied, absent, emptied, missed, promoted, skipped; '
+'NULL: none). Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.followed() FROM public;

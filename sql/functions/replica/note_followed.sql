@@ -12,10 +12,13 @@ VOLATILE PARALLEL UNSAFE
 SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $note_followed$
+DECLARE
+    v_timeline text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_subscription_rel) THEN
         RETURN;
     END IF;
+    v_timeline := kpi_engine.timeline();
     UPDATE kpi_engine.followed_tables AS known SET subscription = pg_subscription.subname
     FROM pg_subscription
     WHERE
@@ -41,7 +44,9 @@ BEGIN
             AND pg_subscription_rel.srsublsn IS NOT DISTINCT FROM incomplete.copied_lsn
     );
     -- The worker sets subskiplsn back to 0/0 when it has skipped the transaction. From PostgreSQL 18
-    -- on, it counts updates of rows that are not here.
+    -- on, it counts updates of rows that are not here. A server that was promoted or recovered may
+    -- lack what its publisher had sent before: to the former server, or to this one in a time that
+    -- it went back from. The publisher goes on after what was confirmed to it then.
     INSERT INTO kpi_engine.incomplete_tables (subscription_id, relation, copied_lsn, reason)
     SELECT
         pg_subscription_rel.srsubid, pg_subscription_rel.srrelid, pg_subscription_rel.srsublsn,
@@ -51,16 +56,24 @@ BEGIN
         FROM pg_subscription
         WHERE pg_subscription.subskiplsn <> '0/0'
         UNION
-        SELECT known.subscription_id, 'missed'
+        SELECT known.subscription_id, changed.reason
         FROM (
-            SELECT marks.subscription_id, marks.updates_missed
+            SELECT marks.subscription_id, marks.updates_missed, marks.timeline
             FROM kpi_engine.subscription_marks AS marks
             UNION ALL
-            SELECT marks.subscription_id, marks.updates_missed
+            SELECT marks.subscription_id, marks.updates_missed, marks.timeline
             FROM kpi_engine.feeding_marks AS marks
         ) AS known
-        INNER JOIN pg_stat_subscription_stats AS stats ON stats.subid = known.subscription_id
-        WHERE (to_jsonb(stats) ->> 'confl_update_missing')::bigint > known.updates_missed
+        LEFT JOIN pg_stat_subscription_stats AS stats ON stats.subid = known.subscription_id
+        CROSS JOIN LATERAL (
+            SELECT 'missed'
+            WHERE (to_jsonb(stats) ->> 'confl_update_missing')::bigint > known.updates_missed
+            UNION ALL
+            SELECT 'promoted'
+            WHERE
+                known.timeline <> v_timeline
+                AND split_part(known.timeline, '/', 1) = split_part(v_timeline, '/', 1)
+        ) AS changed (reason)
     ) AS found (subscription_id, reason)
     INNER JOIN pg_subscription_rel ON pg_subscription_rel.srsubid = found.subscription_id
     WHERE NOT EXISTS (
@@ -116,12 +129,12 @@ BEGIN
         );
     INSERT INTO kpi_engine.subscription_marks AS known (
         subscription, subscription_id, as_of, apply_errors, worker_pid, first_word_at,
-        updates_missed
+        updates_missed, timeline
     )
     SELECT
         followed.subscription, followed.subscription_id, worker.as_of,
         coalesce(stats.apply_error_count, 0), worker.worker_pid, worker.first_word_at,
-        (to_jsonb(stats) ->> 'confl_update_missing')::bigint
+        (to_jsonb(stats) ->> 'confl_update_missing')::bigint, v_timeline
     FROM (
         SELECT DISTINCT tables.subscription, tables.subscription_id
         FROM kpi_engine.followed() AS tables
@@ -135,6 +148,7 @@ BEGIN
         first_word_at = excluded.first_word_at,
         as_of = coalesce(excluded.as_of, known.as_of),
         updates_missed = excluded.updates_missed,
+        timeline = excluded.timeline,
         -- Somebody may have reset the counter.
         apply_errors = CASE
             WHEN excluded.as_of IS NULL THEN least(known.apply_errors, excluded.apply_errors)
@@ -142,11 +156,11 @@ BEGIN
         END;
     IF EXISTS (SELECT FROM kpi_engine.outside_sources) THEN
         INSERT INTO kpi_engine.feeding_marks AS known (
-            subscription_id, as_of, worker_pid, first_word_at, updates_missed
+            subscription_id, as_of, worker_pid, first_word_at, updates_missed, timeline
         )
         SELECT
             feeding.subscription_id, worker.as_of, worker.worker_pid, worker.first_word_at,
-            (to_jsonb(stats) ->> 'confl_update_missing')::bigint
+            (to_jsonb(stats) ->> 'confl_update_missing')::bigint, v_timeline
         FROM (
             SELECT DISTINCT tables.subscription_id
             FROM kpi_engine.followed() AS tables
@@ -158,6 +172,7 @@ BEGIN
             worker_pid = excluded.worker_pid,
             first_word_at = excluded.first_word_at,
             updates_missed = excluded.updates_missed,
+            timeline = excluded.timeline,
             as_of = coalesce(excluded.as_of, known.as_of);
         DELETE FROM kpi_engine.feeding_marks AS known
         WHERE known.subscription_id NOT IN (SELECT pg_subscription.oid FROM pg_subscription);
