@@ -46,7 +46,15 @@ from development.bench_lag import (
     schedule,
 )
 from development.bench_origins import ORIGINS, day_of_work, one_and_several, rebuild
-from development.bench_replica import ROWS, TRANSACTIONS, following, update_row_by_row, update_rows
+from development.bench_replica import (
+    LIVE_TRANSACTIONS,
+    ROWS,
+    TRANSACTIONS,
+    Following,
+    following,
+    update_row_by_row,
+    update_rows,
+)
 from development.bench_report import Kind, Record, Result, chart, publish
 
 CLUSTER = "bench-run"
@@ -476,8 +484,11 @@ class Bench:
     # -- the writers -----------------------------------------------------------------------
 
     def pgbench(self, database: str, script: str, *options: str) -> tuple[float, int]:
+        """Run pgbench in a database of the cluster; return tps and how many transactions."""
+        return self.pgbench_at(self.cluster.url(database), script, *options)
+
+    def pgbench_at(self, url: str, script: str, *options: str) -> tuple[float, int]:
         """Run pgbench; return transactions per second and how many there were."""
-        url = self.cluster.url(database)
         result = subprocess.run(
             [
                 self.cluster.binaries / "pgbench",
@@ -775,6 +786,44 @@ class Bench:
                             times.append(pair.apply(write))
                         advance(1)
                 self.add(Result(measure, self.scale, kind, ours, other, "ms", NO_CAPTURE, note))
+            self.live_rows(pair)
+
+    def live_rows(self, pair: Following) -> None:
+        """Let two clients write row by row, and see how long the subscriber has their rows after.
+
+        A rate is that of the subscriber: the rows, by the time from the first write until the
+        worker has applied the last. The note has the rate of the writers alone.
+        """
+        measure = "follow two writers of one row"
+        each = f"--transactions={LIVE_TRANSACTIONS // 2}"
+        rates: dict[str, list[float]] = {"on": [], "off": []}
+        writers: dict[str, list[float]] = {"on": [], "off": []}
+
+        def write() -> None:
+            rate, _ = self.pgbench_at(
+                pair.publisher_url, "update_offer.pgbench", "--client=2", "--jobs=2", each
+            )
+            writers[state].append(rate)
+
+        with progress(measure, self.pairs, "pairs") as advance:
+            for number in range(self.pairs):
+                for state in list(rates) if number % 2 == 0 else list(rates)[::-1]:
+                    pair.set_capture(state)
+                    rates[state].append(LIVE_TRANSACTIONS * 1000 / pair.follow(write))
+                advance(1)
+        self.add(
+            Result(
+                measure,
+                self.scale,
+                "throughput",
+                rates["on"],
+                rates["off"],
+                "tps",
+                NO_CAPTURE,
+                f"the writers themselves: {median(writers['on']):,.0f} and "
+                f"{median(writers['off']):,.0f}",
+            )
+        )
 
     # -- a hub -----------------------------------------------------------------------------
 

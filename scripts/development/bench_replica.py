@@ -10,6 +10,7 @@ from demo import load
 from development.bench_data import (
     MOMENT,
     Connection,
+    bench_sql,
     connect,
     drop_database,
     install,
@@ -28,12 +29,17 @@ SUBSCRIPTION = "bench_operational"
 MARKER = "CREATE TABLE public.marker (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"
 ROWS = 100_000
 TRANSACTIONS = 5_000
+# Of two clients who write while the worker applies, each row in a transaction of its own.
+LIVE_TRANSACTIONS = 10_000
 
 
 class Following:
     """A publisher with the marketplace of a scale, and a subscriber of it with the package."""
 
-    def __init__(self, publisher: Connection, subscriber: Connection, holder: Connection) -> None:
+    def __init__(
+        self, url: str, publisher: Connection, subscriber: Connection, holder: Connection
+    ) -> None:
+        self.publisher_url = url
         self.publisher = publisher
         self.subscriber = subscriber
         self.holder = holder
@@ -51,15 +57,31 @@ class Following:
         self.holder.execute("BEGIN")
         self.holder.execute("LOCK TABLE ofertas IN EXCLUSIVE MODE")
         write(self.publisher)
-        # Only what is flushed is sent: else 400 ms pass before the last of it comes.
-        self.publisher.execute("SET synchronous_commit = on")
-        self.publisher.execute("INSERT INTO marker DEFAULT VALUES")
+        self.write_marker()
         self.wait_for("SELECT FROM pg_locks WHERE NOT granted AND relation = 'ofertas'::regclass")
         self.holder.execute("COMMIT")
         started = time.perf_counter()
-        self.written += 1
-        self.wait_for("SELECT FROM marker HAVING count(*) >= %s", self.written)
+        self.wait_for_marker()
         return 1000 * (time.perf_counter() - started)
+
+    def follow(self, write: Callable[[], object]) -> float:
+        """Write while the worker applies; return the ms until it has applied the last of it."""
+        started = time.perf_counter()
+        write()
+        self.write_marker()
+        self.wait_for_marker()
+        return 1000 * (time.perf_counter() - started)
+
+    def write_marker(self) -> None:
+        """Write a row after all others."""
+        # Only what is flushed is sent: else 400 ms pass before the last of it comes.
+        self.publisher.execute("SET synchronous_commit = on")
+        self.publisher.execute("INSERT INTO marker DEFAULT VALUES")
+        self.written += 1
+
+    def wait_for_marker(self) -> None:
+        """Wait until the subscriber has the row that was written last."""
+        self.wait_for("SELECT FROM marker HAVING count(*) >= %s", self.written)
 
     def wait_for(self, query: LiteralString, *values: object) -> None:
         """Wait until a query of the subscriber returns a row."""
@@ -109,6 +131,7 @@ def following(cluster: Cluster, scale: str, seed: int) -> Iterator[Following]:
             connect(url) as holder,
         ):
             writer.execute(MARKER)
+            writer.execute(bench_sql("write_fixtures.sql"))
             publish(writer)
             writer.execute("VACUUM ANALYZE")
             subscriber.execute(MARKER)
@@ -116,7 +139,7 @@ def following(cluster: Cluster, scale: str, seed: int) -> Iterator[Following]:
             try:
                 subscribe(subscriber, SUBSCRIPTION, publisher.url(SHOP))
                 subscriber.execute("VACUUM ANALYZE")
-                yield Following(writer, subscriber, holder)
+                yield Following(publisher.url(SHOP), writer, subscriber, holder)
             finally:
                 subscriber.execute(f"DROP SUBSCRIPTION IF EXISTS {SUBSCRIPTION}")
         drop_database(cluster, name)
