@@ -1097,19 +1097,21 @@ def test_few_subtransactions_of_a_worker_write(
             )
             subscriber.execute("CALL analytics.apply_change_capture()")
             refresh(subscriber, NOW)
-            ((offers,),) = pair.publisher.rows("SELECT count(*) FROM ofertas")
             pair.publisher.execute(
                 "BEGIN; UPDATE public.ofertas SET updated_at = updated_at; "
-                "UPDATE public.solicitudes SET updated_at = updated_at; COMMIT"
+                + "UPDATE public.solicitudes SET updated_at = updated_at; " * 30
+                + "COMMIT"
             )
             pair.catch_up()
             ((noted, subtransactions),) = subscriber.rows(
                 "SELECT count(*), count(DISTINCT xmin::text) FROM kpi_engine.change_log"
             )
-            assert (int(str(noted)) > int(str(offers)) > 10, int(str(subtransactions)) <= 5) == (
-                True,
-                True,
-            ), (noted, offers, subtransactions)
+            # Others see 64 subtransactions of a session.
+            most = 5 if run_as_owner else 60
+            assert (int(str(noted)) > 200, int(str(subtransactions)) <= most) == (True, True), (
+                noted,
+                subtransactions,
+            )
             right_after(pair, "incremental")
         finally:
             pair.unsubscribe()
@@ -1319,7 +1321,7 @@ def the_check_sees_a_lost_change(killing: Killing) -> None:
         killing.check()
 
 
-def test_a_standby_of_the_subscriber_goes_on_after_its_promotion_and_nobody_knows_what_it_lacks() -> None:
+def test_a_promoted_standby_of_the_subscriber_goes_on_and_says_what_nobody_knows() -> None:
     with pair_of_servers() as (pair, home, _):
         first = pair.subscriber
         refresh(first, NOW)
@@ -1386,7 +1388,7 @@ def test_a_promoted_standby_that_had_not_received_all_says_so_until_the_tables_a
             assert severity == "unhealthy"
             assert "this server was promoted or recovered" in message
             ((lost,),) = promoted.rows("SELECT lost FROM analytics.replication()")
-            assert "public.ofertas_detalle" in lost
+            assert "public.ofertas_detalle" in str(lost)
             cure = re.search(r"DROP SUBSCRIPTION \w+", message)
             assert cure is not None
             promoted.execute(cure[0], EMPTY_THE_TABLES)

@@ -119,8 +119,7 @@ AS $package_needs$
             'set_config(text, text, boolean)', 'pg_current_xact_id()', 'split_part(text, text, integer)',
             'strpos(text, text)', 'format(text, VARIADIC "any")', 'unnest(anyarray)',
             'pg_typeof("any")', 'pg_backend_pid()', 'pg_partition_ancestors(regclass)',
-            'pg_stat_get_subscription(oid)', 'pg_stat_get_xact_tuples_inserted(oid)',
-            'nextval(regclass)'
+            'pg_stat_get_subscription(oid)', 'nextval(regclass)'
         ]) WITH ORDINALITY AS called (signature, place)
         INNER JOIN pg_proc ON pg_proc.oid = to_regprocedure(
             'pg_catalog.' || replace(called.signature, 'VARIADIC ', '')
