@@ -4,6 +4,7 @@ A rebuild is held by a trigger on the facts of the set that it fills, which take
 lock once a given number of batches is finished.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,7 @@ TAKES_MINUTES = True
 NOW = "2026-11-23 12:00:00-05"
 TODAY = date(2026, 11, 23)
 ZONE = "America/Bogota"
+FORCED = "SELECT * FROM analytics.refresh_all_mv(force => true)"
 GATE = 4711
 SIZE = Size(6, 2, 6, 420, 3, 60, 50, 40)
 # With the hand-picked ones.
@@ -535,6 +537,72 @@ def test_other_rules_of_the_zone_compute_everything_again(
     ) == [(True, True, True)]
 
 
+@contextmanager
+def other_zone_data(database: Database, zone: str) -> Iterator[None]:
+    """Let the server take the rules of another zone for its own, as with other zone data."""
+    own = [
+        str(database.rows(f"SELECT pg_get_functiondef('kpi_engine.{name}'::regprocedure)")[0][0])
+        for name in ("zone_rules(text, date, date)", "local_date(timestamptz, text)")
+    ]
+    own.append(
+        "CREATE OR REPLACE VIEW kpi_engine.recomputed_asesor_facts AS "
+        + str(
+            database.rows("SELECT pg_get_viewdef('kpi_engine.recomputed_asesor_facts'::regclass)")[
+                0
+            ][0]
+        )
+    )
+    for definition in own:
+        database.execute(
+            re.sub(
+                r"(?<=AT TIME ZONE )p_time_zone|(analytics\.)?setting\('time_zone'::text\)",
+                f"'{zone}'::text",
+                definition,
+            )
+        )
+    try:
+        yield
+    finally:
+        database.execute(*own)
+
+
+def test_rebuild_does_not_go_on_by_other_rules_of_the_zone(market: Database) -> None:
+    """A rebuild ends early, the server gets other zone data, and the rebuild is called again."""
+    market.execute(GATE_OFF)
+    with other_zone_data(market, "Asia/Tokyo"):
+        assert refresh(market, NOW)[0] == "full"
+        interrupt(market)
+    call(market, CALL)
+    assert differences(market) == []
+    assert refresh(market, NOW)[0] == "unchanged"
+
+
+def test_rules_of_the_zone_are_those_by_which_a_rebuild_computed(market: Database) -> None:
+    """The session of a rebuild ends before it publishes, and the server gets other zone data."""
+    market.execute(GATE_OFF)
+    with other_zone_data(market, "Asia/Tokyo"):
+        leave_all_batches(market)
+        with session(market) as rebuilder:
+            assert batches_begun(rebuilder) == []
+            rebuilder.execute("SELECT kpi_engine.continue_rebuild(NULL)")
+            rebuilder.execute("SELECT pg_advisory_unlock_all()")
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
+def test_rules_of_the_zone_are_noted_for_the_days_of_all_facts(market: Database) -> None:
+    """Advisors register long before the first request, and offers may be dated far ahead."""
+    market.execute(
+        # Bogota was at UTC-4 then, Panama at UTC-5.
+        "UPDATE public.asesores SET created_at = '1992-12-31 04:30:00Z'",
+        GATE_OFF,
+    )
+    with other_zone_data(market, "America/Panama"), session(market) as connection:
+        connection.execute(FORCED.encode())
+    refresh(market, NOW)
+    assert differences(market) == []
+
+
 def test_refresh_that_waits_for_another_time_zone_computes_the_windows_of_its_day(
     market: Database,
 ) -> None:
@@ -555,7 +623,6 @@ def test_refresh_that_waits_for_another_time_zone_computes_the_windows_of_its_da
     assert differences(market, zone="Asia/Tokyo") == []
 
 
-FORCED = "SELECT * FROM analytics.refresh_all_mv(force => true)"
 EVERYTHING = "INSERT INTO kpi_engine.lost_changes (relation, message) VALUES ('a', 'a test')"
 
 

@@ -25,7 +25,6 @@ BEGIN
             END,
             database_identity = kpi_engine.database_identity(),
             today = p_today,
-            zone_rules = NULL,
             -- A later reason stays.
             rebuild_reason = CASE
                 WHEN batch.reasons_noted = engine_state.reasons_noted THEN NULL
@@ -33,6 +32,8 @@ BEGIN
             END
         FROM kpi_engine.rebuild_batches AS batch
         WHERE batch.batch = 1;
+        -- Here, not in a later session: that one may have other rules.
+        PERFORM kpi_engine.note_zone_rules();
         DELETE FROM kpi_engine.pending_changes
         USING kpi_engine.engine_state
         WHERE pending_changes.epoch < engine_state.epoch;
