@@ -797,6 +797,23 @@ def test_a_crash_that_empties_a_table_of_ours_computes_everything_again(
     assert refresh(killable, NOW)[0] == "unchanged"
 
 
+def test_tables_of_ours_that_refer_to_each_other_are_made_logged_in_order(
+    market: Database,
+) -> None:
+    """PostgreSQL refuses a logged table that refers to one that is not."""
+    market.execute(
+        *(
+            f"ALTER TABLE kpi_engine.{table} SET UNLOGGED"
+            for table in ("alert_outbox", "alerts", "hub_changes", "hub_versions", "audit_log")
+        )
+    )
+    said = problems(market)["capture_gap"][1]
+    ((statements,),) = market.rows("SELECT statements FROM kpi_engine.capture_cure()")
+    assert all(str(statement).split("  --")[0] in said for statement in statements)  # type: ignore[attr-defined]
+    market.execute(*(str(statement) for statement in statements))  # type: ignore[attr-defined]
+    assert market.rows("SELECT analytics.capture_gap()") == [(None,)]
+
+
 # -- released, for a change of the schema ---------------------------------------------------------
 
 

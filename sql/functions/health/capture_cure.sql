@@ -23,10 +23,14 @@ DECLARE
     );
 BEGIN
     SELECT
-        array_agg(unlogged.statement || '  -- as a superuser or as analytics_owner'),
-        string_agg(unlogged.statement, ' ') || ' as a superuser or as analytics_owner'
+        array_agg(
+            unlogged.statement || '  -- as a superuser or as analytics_owner'
+            ORDER BY unlogged.place
+        ),
+        string_agg(unlogged.statement, ' ' ORDER BY unlogged.place)
+        || ' as a superuser or as analytics_owner'
     INTO statements, in_words
-    FROM kpi_engine.unlogged_tables() AS unlogged;
+    FROM kpi_engine.unlogged_tables() WITH ORDINALITY AS unlogged (name, statement, place);
     IF statements IS NOT NULL THEN
         RETURN NEXT;
         RETURN;

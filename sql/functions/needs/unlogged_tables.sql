@@ -2,6 +2,7 @@
 --
 -- Invariant: no row if a crash loses nothing of ours. The tables that hold the changed rows of one
 -- refresh are UNLOGGED by intent: nothing reads what an earlier refresh left in them.
+-- The statements work in this order: a table comes after those that its foreign keys refer to.
 
 CREATE OR REPLACE FUNCTION kpi_engine.unlogged_tables()
 RETURNS TABLE (name text, statement text)
@@ -12,6 +13,19 @@ SET search_path = pg_catalog, pg_temp
 AS $unlogged_tables$
 BEGIN
     RETURN QUERY
+        WITH RECURSIVE refers AS (
+            SELECT pg_constraint.conrelid AS relation, pg_constraint.confrelid AS other
+            FROM pg_constraint
+            WHERE
+                pg_constraint.contype = 'f'
+                AND pg_constraint.connamespace = 'kpi_engine'::regnamespace
+            UNION
+            SELECT refers.relation, pg_constraint.confrelid
+            FROM refers
+            INNER JOIN pg_constraint
+                ON pg_constraint.conrelid = refers.other AND pg_constraint.contype = 'f'
+        )
+
         SELECT
             pg_class.oid::regclass::text,
             format(
@@ -37,7 +51,7 @@ BEGIN
                     AND pg_depend.objid = pg_class.oid
                     AND pg_depend.deptype IN ('a', 'i')
             )
-        ORDER BY 1;
+        ORDER BY (SELECT count(*) FROM refers WHERE refers.relation = pg_class.oid), 1;
 END;
 $unlogged_tables$;
 
