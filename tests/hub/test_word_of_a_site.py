@@ -167,6 +167,32 @@ def test_figures_of_a_site_with_other_rules_report_no_period(hub: Database, site
     assert hub.rows(closed) == [("2026-10-01",)]
 
 
+def test_days_by_other_rules_of_the_zone_are_not_added_up(hub: Database, site: Database) -> None:
+    """As if the server of the site had other time zone data than that of the hub."""
+    rules = "kpi_engine.zone_rules(text, date, date)"
+    definition = str(site.rows(f"SELECT pg_get_functiondef('{rules}'::regprocedure)")[0][0])
+    add_site(hub, "bogota", site)
+    refresh(hub, NOW)
+    assert told(hub) == ""
+    site.rewrite(rules, "AT TIME ZONE p_time_zone", "AT TIME ZONE 'Asia/Tokyo'")
+    refresh(hub, NOW)
+    assert "its server got other time zone data, and it was not refreshed since" in told(hub)
+    assert partial_header(hub) == "bogota"
+    refresh(site, NOW)
+    refresh(hub, NOW)
+    assert "other time zone data of America/Bogota than the one here" in told(hub)
+    assert partial_header(hub) == "bogota"
+    # It gets the data of the hub.
+    site.execute(definition)
+    refresh(site, NOW)
+    refresh(hub, NOW)
+    assert told(hub) == ""
+    # A site of an older version does not say it.
+    site.execute("DROP FUNCTION kpi_engine.hub_zone_rules(date, date)")
+    refresh(hub, NOW)
+    assert told(hub) == ""
+
+
 def test_a_site_that_can_not_say_whether_its_figures_lack_rows_is_taken(
     hub: Database, site: Database
 ) -> None:

@@ -37,6 +37,10 @@ BEGIN
             WHEN engine_state.rebuild_reason IS NOT NULL OR engine_state.time_zone IS NULL
                 THEN 'it was never refreshed, or has to compute everything again: it waits for its '
                     'next refresh'
+            WHEN
+                engine_state.zone_rules <> kpi_engine.zone_rules(
+                    engine_state.time_zone, engine_state.zone_from, engine_state.zone_until)
+                THEN 'its server got other time zone data, and it was not refreshed since'
             WHEN EXISTS (
                 SELECT FROM kpi_engine.derived_tables
                 WHERE

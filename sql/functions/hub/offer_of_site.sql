@@ -4,7 +4,8 @@
 -- offer. The tables are locked before it: a rebuild there can't put others in their place, which
 -- are empty in that snapshot. Values are written the same way whatever the settings of the site.
 -- It raises TH001 if the figures of the site can't be added to those here. A site of 0.1.1
--- can't say whether its own figures lack rows.
+-- can't say whether its own figures lack rows. One of before 0.1.12 can't say by which rules of the
+-- zone its days are computed: two servers may have different time zone data.
 -- A site notices that a hub went away: it does not compute the answer to the end, and ends a
 -- transaction that nobody asks anything of.
 
@@ -30,6 +31,10 @@ DECLARE
     v_site kpi_engine.hub_sites;
     v_offer record;
     v_lag record;
+    -- The days that are compared: those of the facts here.
+    v_from date;
+    v_until date;
+    v_zone_rules text;
 BEGIN
     SELECT hub_sites.* INTO STRICT v_site FROM kpi_engine.hub_sites WHERE hub_sites.site = p_site;
     IF NOT EXISTS (
@@ -65,13 +70,15 @@ BEGIN
         RAISE EXCEPTION '%', v_other_rules USING ERRCODE = 'TH001';
     END;
     PERFORM kpi_engine.send_to_site(p_site, format(
-        'SELECT *, to_regprocedure(''kpi_engine.hub_lag()'') IS NOT NULL
+        'SELECT *, to_regprocedure(''kpi_engine.hub_lag()'') IS NOT NULL,
+             to_regprocedure(''kpi_engine.hub_zone_rules(date, date)'') IS NOT NULL
          FROM kpi_engine.hub_offer(%L, %L)', v_site.version, v_site.mark));
     PERFORM kpi_engine.await_answer(p_site);
     EXECUTE format(
         'SELECT * FROM %s.dblink_get_result($1) AS offer (
              refusal text, facts_version text, time_zone text, today date, as_of timestamptz,
-             version bigint, mark uuid, is_everything boolean, has_lag boolean)', v_schema
+             version bigint, mark uuid, is_everything boolean, has_lag boolean,
+             has_zone_rules boolean)', v_schema
     ) INTO STRICT v_offer USING 'teloo_hub_' || p_site;
     PERFORM kpi_engine.end_answers(p_site);
     IF v_offer.refusal IS NULL THEN
@@ -86,6 +93,24 @@ BEGIN
                 THEN format('its local day is %s, and here it is still %s',
                     v_offer.today, analytics.today())
         END;
+    END IF;
+    IF v_offer.refusal IS NULL AND v_offer.has_zone_rules THEN
+        SELECT
+            coalesce(engine_state.zone_from, '1999-12-31'),
+            coalesce(engine_state.zone_until, analytics.today() + 62)
+        INTO v_from, v_until
+        FROM kpi_engine.engine_state;
+        PERFORM kpi_engine.send_to_site(
+            p_site, format('SELECT kpi_engine.hub_zone_rules(%L, %L)', v_from, v_until));
+        PERFORM kpi_engine.await_answer(p_site);
+        EXECUTE format('SELECT * FROM %s.dblink_get_result($1) AS rules (checksum text)', v_schema)
+        INTO STRICT v_zone_rules USING 'teloo_hub_' || p_site;
+        PERFORM kpi_engine.end_answers(p_site);
+        IF v_zone_rules IS DISTINCT FROM kpi_engine.hub_zone_rules(v_from, v_until) THEN
+            v_offer.refusal := format(
+                'its server has other time zone data of %s than the one here: update both (tzdata), '
+                'and refresh the site', v_offer.time_zone);
+        END IF;
     END IF;
     IF v_offer.refusal IS NOT NULL THEN
         RAISE EXCEPTION '%', v_offer.refusal USING ERRCODE = 'TH001';
