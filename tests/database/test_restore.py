@@ -18,6 +18,7 @@ from kpis import test_gate
 from marketplace import SMALL, change, fill
 from migrate import migrate
 from sequences import PUBLISHED, refresh, view_differences
+from source.test_source_binding import ONE_MORE_OFFER, SWAP
 from source_indexes import build_missing
 
 SERVERS_TAKE_TURNS = True
@@ -303,6 +304,54 @@ def test_triggers_switched_off_in_a_copy_before_its_first_tick(
 ) -> None:
     with copied(server, working) as made:
         made.execute(PAST_TRIGGERS, "CALL analytics.tick()")
+        assert refresh(made, NOW)[0] == "full"
+        assert view_differences(made, NOW) == []
+
+
+# As a release of the platform does it: a table, and a column, swapped by rename.
+MOVED = {
+    "a table": (*SWAP, ONE_MORE_OFFER.format(table="public.ofertas")),
+    "a column": (
+        "ALTER TABLE public.ofertas ADD COLUMN dias integer",
+        "UPDATE public.ofertas SET dias = 3",
+        "ALTER TABLE public.ofertas RENAME COLUMN tiempo_entrega_dias TO dias_viejos",
+        "ALTER TABLE public.ofertas RENAME COLUMN dias TO tiempo_entrega_dias",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MOVED)
+def test_a_swap_in_a_copy_before_its_first_tick_is_bound_by_migrate(
+    working: Database, server: Server, what: str
+) -> None:
+    with copied(server, working) as made:
+        made.execute(*MOVED[what], "SELECT analytics.set_setting('gate', 'off')")
+        migrate(made.url)
+        assert refresh(made, NOW)[0] == "full"
+        assert view_differences(made, NOW) == []
+        assert made.rows("SELECT message FROM analytics.source_problems()") == []
+
+
+def test_a_view_that_was_noted_with_another_table_is_found(
+    working: Database, server: Server
+) -> None:
+    """An earlier version noted what the views of a copy read, whatever the names meant."""
+    with copied(server, working) as made:
+        made.execute(*MOVED["a table"], "SELECT analytics.set_setting('gate', 'off')")
+        assert "public.ofertas is another table" in str(
+            made.rows("SELECT message FROM analytics.source_problems()")
+        )
+        made.execute(
+            "UPDATE kpi_engine.engine_state SET source_binding = present.binding, "
+            "database_identity = kpi_engine.database_identity() "
+            "FROM kpi_engine.source_now() AS present"
+        )
+        assert "public.ofertas is another table" in str(
+            made.rows("SELECT message FROM analytics.source_problems()")
+        )
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            made.execute("SELECT kpi_engine.settle()")
+        migrate(made.url)
         assert refresh(made, NOW)[0] == "full"
         assert view_differences(made, NOW) == []
 

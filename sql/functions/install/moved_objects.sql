@@ -2,6 +2,9 @@
 --
 -- Invariant: src_ views that read another table or column than the one that has the name; over
 -- several origins also the view that unites theirs; and KPI views whose outside table moved.
+-- In another database than before, numbers alone tell nothing: after a dump each table has another
+-- one. A view that reads another table than the one of its name tells it in any case. So do other
+-- columns of a table that has its number, as in a copy of the files.
 
 CREATE OR REPLACE FUNCTION kpi_engine.moved_objects()
 RETURNS TABLE (object_name text, message text)
@@ -13,11 +16,27 @@ AS $moved_objects$
     SELECT
         'kpi_engine.' || moved.view_name,
         problems.message || ': bound again, the next refresh computes everything'
-    FROM analytics.source_problems() AS problems
+    FROM analytics.source_problems(true) AS problems
+    CROSS JOIN kpi_engine.engine_state
+    CROSS JOIN kpi_engine.source_now() AS present
+    CROSS JOIN LATERAL (
+        SELECT
+            engine_state.source_binding -> problems.view_name AS known,
+            present.binding -> problems.view_name AS fresh
+    ) AS bound
     CROSS JOIN LATERAL (
         VALUES (problems.view_name), (regexp_replace(problems.view_name, '^src_\d+_', 'src_'))
     ) AS moved (view_name)
-    WHERE problems.view_name IS NOT NULL
+    WHERE
+        problems.view_name IS NOT NULL
+        AND (
+            (engine_state.database_identity <> kpi_engine.database_identity()) IS NOT TRUE
+            OR bound.fresh -> 'table' IS DISTINCT FROM bound.fresh -> 'reads'
+            OR (
+                bound.fresh -> 'table' = bound.known -> 'table'
+                AND bound.fresh -> 'columns' IS DISTINCT FROM bound.known -> 'columns'
+            )
+        )
     UNION
     SELECT
         problems.view_name,

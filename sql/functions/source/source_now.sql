@@ -133,7 +133,7 @@ BEGIN
             WHERE columns.attgenerated <> '' OR columns.enum_type IS NOT NULL
         ), '{}'),
         bool_and(
-            bound.relation IS NOT NULL
+            coalesce(bound.reads = bound.relation, false)
             AND bound.reader IS NOT NULL
             AND coalesce(listed.is_readable, true)
             AND NOT kpi_engine.hides_rows(
@@ -171,8 +171,8 @@ COMMENT ON FUNCTION kpi_engine.source_now() IS
 'What the names of the source contract mean now: binding, for each src_ view the oid and kind of '
 'the table that has the name, the oid of the table that the view reads, the row version of its '
 'rule, and for each column its number and type; enum_values, the labels of enum columns and the '
-'versions of generated ones; is_readable, whether the owner of the views may read all rows, also '
-'those of other servers. '
+'versions of generated ones; is_readable, whether the views read the tables that have the names, '
+'and their owner may read all rows, also those of other servers. '
 'Internal.';
 
 REVOKE ALL ON FUNCTION kpi_engine.source_now() FROM public;

@@ -40,10 +40,15 @@ BEGIN
             AND v_state.source_values = v_now.enum_values
             AND v_now.is_readable
         )
-        -- After a restore every table has another number: kpi_engine.settle_source() binds again.
+        -- After a restore every table has another number: kpi_engine.settle_source() binds again, if
+        -- each view reads the table that has the name.
         OR (
             NOT p_even_restored
             AND v_state.database_identity <> kpi_engine.database_identity()
+            AND NOT EXISTS (
+                SELECT FROM jsonb_each(v_now.binding) AS fresh
+                WHERE fresh.value -> 'table' IS DISTINCT FROM fresh.value -> 'reads'
+            )
         ) THEN
         RETURN;
     END IF;
@@ -145,6 +150,8 @@ BEGIN
             (source.fresh -> 'table', source.fresh -> 'reads', source.fresh -> 'rule')
             IS DISTINCT FROM
             (source.known -> 'table', source.known -> 'reads', source.known -> 'rule')
+            -- However it came to be noted.
+            OR source.reads IS DISTINCT FROM source.relation
         UNION ALL
         SELECT
             'source_moved', true, known_column.view_name,
