@@ -320,11 +320,18 @@ MOVED = {
 }
 
 
+@pytest.mark.parametrize("where", ["copy", "dump"])
 @pytest.mark.parametrize("what", MOVED)
-def test_a_swap_in_a_copy_before_its_first_tick_is_bound_by_migrate(
-    working: Database, server: Server, what: str
+def test_a_swap_before_the_first_tick_is_bound_by_migrate(
+    working: Database, dump: Path, server: Server, what: str, where: str
 ) -> None:
-    with copied(server, working) as made:
+    """As in a staging database: a copy of production, a release of the platform, migrate."""
+    with copied(server, working) if where == "copy" else new_database(server) as made:
+        made.execute("SELECT 1")
+        if where == "dump":
+            program(
+                working.cluster, made.url, "pg_restore", "--exit-on-error", "-d", made.name, dump
+            )
         made.execute(*MOVED[what], "SELECT analytics.set_setting('gate', 'off')")
         migrate(made.url)
         assert refresh(made, NOW)[0] == "full"

@@ -3,8 +3,9 @@
 -- Invariant: src_ views that read another table or column than the one that has the name; over
 -- several origins also the view that unites theirs; and KPI views whose outside table moved.
 -- In another database than before, numbers alone tell nothing: after a dump each table has another
--- one. A view that reads another table than the one of its name tells it in any case. So do other
--- columns of a table that has its number, as in a copy of the files.
+-- one. A view that reads another table than the one of its name tells it in any case, or a column
+-- that has no name of the contract. So do other columns of a table that has its number, as in a copy
+-- of the files.
 
 CREATE OR REPLACE FUNCTION kpi_engine.moved_objects()
 RETURNS TABLE (object_name text, message text)
@@ -35,6 +36,21 @@ AS $moved_objects$
             OR (
                 bound.fresh -> 'table' = bound.known -> 'table'
                 AND bound.fresh -> 'columns' IS DISTINCT FROM bound.known -> 'columns'
+            )
+            OR EXISTS (
+                SELECT FROM pg_rewrite
+                INNER JOIN pg_depend
+                    ON pg_depend.classid = 'pg_rewrite'::regclass
+                    AND pg_depend.objid = pg_rewrite.oid
+                    AND pg_depend.refclassid = 'pg_class'::regclass
+                    AND pg_depend.refobjid = (bound.fresh ->> 'reads')::oid
+                    AND pg_depend.refobjsubid > 0
+                WHERE
+                    pg_rewrite.ev_class = to_regclass(format('kpi_engine.%I', problems.view_name))
+                    AND pg_depend.refobjsubid NOT IN (
+                        SELECT (named.value ->> 0)::integer
+                        FROM jsonb_each(bound.fresh -> 'columns') AS named
+                    )
             )
         )
     UNION
