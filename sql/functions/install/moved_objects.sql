@@ -4,8 +4,8 @@
 -- several origins also the view that unites theirs; and KPI views whose outside table moved.
 -- In another database than before, numbers alone tell nothing: after a dump each table has another
 -- one. A view that reads another table than the one of its name tells it in any case, or a column
--- that has no name of the contract. So do other columns of a table that has its number, as in a copy
--- of the files.
+-- that has no name of the contract. So do other columns of a table that has its number, as in a
+-- copy of the files.
 
 CREATE OR REPLACE FUNCTION kpi_engine.moved_objects()
 RETURNS TABLE (object_name text, message text)
