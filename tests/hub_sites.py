@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence as Several
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from conftest import Database, install
@@ -38,14 +39,19 @@ def make_hub(database: Database) -> None:
 
 def add_site(hub: Database, name: str, site: Database) -> None:
     """Tell a hub of a site."""
+    with hub.connect() as connection:
+        add_site_over(connection, name, site)
+
+
+def add_site_over(connection: psycopg.Connection, name: str, site: Database) -> None:
+    """Tell a hub of a site, over a connection to the hub."""
     address = conninfo_to_dict(site.url)
     options = {key: str(address[key]) for key in ("host", "port", "dbname")}
-    with hub.connect() as connection:
-        connection.execute(f"SET ROLE {prerequisites.OWNER}")
-        connection.execute(
-            "SELECT kpi_engine.add_hub_site(%s, %s::jsonb, %s, %s)",
-            [name, json.dumps(options), ROLE, PASSWORD],
-        )
+    connection.execute(f"SET ROLE {prerequisites.OWNER}")
+    connection.execute(
+        "SELECT kpi_engine.add_hub_site(%s, %s::jsonb, %s, %s)",
+        [name, json.dumps(options), ROLE, PASSWORD],
+    )
 
 
 def united(sources: Several[Source]) -> Source:
