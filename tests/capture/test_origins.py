@@ -10,6 +10,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import psycopg
@@ -839,6 +840,92 @@ def test_several_publishers_write_into_the_same_tables(
         finally:
             for pair in pairs:
                 pair.unsubscribe()
+
+
+def test_a_subscription_that_is_added_is_missing_until_it_is_counted_and_published(
+    publishing: Cluster, system_server: Server
+) -> None:
+    """From its first copy on. Its rows make sums of closed periods jump: the gate holds views."""
+    copying, copied, counted, seen = (f"2026-11-23 {hour}:00:00-05" for hour in range(13, 17))
+    held, kept = "mv_metricas_mensuales", "mv_ranking_asesores"
+    for subscriber in fresh_database(system_server):
+        install(subscriber)
+        subscriber.execute(MARKER.format("public"))
+        pairs = []
+        try:
+            for place, schema in enumerate(ORIGINS):
+                publisher = make_publisher(publishing, f"{subscriber.name}_{schema}_added", "A")
+                for database in (publisher, subscriber):
+                    database.execute(f"CREATE SCHEMA {schema}")
+                publisher.execute(MARKER.format(schema))
+                fill_origin(publisher, "public", BASE_SEED + place)
+                pairs.append(Pair(publisher, subscriber, schema))
+            first, added = pairs
+            first.subscribe()
+            subscriber.execute("CALL analytics.apply_change_capture()")
+            first.catch_up()
+            refresh(subscriber, NOW)
+            for name in ("gate_least_requests", "gate_least_count"):
+                subscriber.execute(f"SELECT analytics.set_setting('{name}', '1')")
+            with ThreadPoolExecutor() as pool, subscriber.session() as writer:
+                # The copy of this table waits.
+                with writer.transaction():
+                    writer.execute("LOCK TABLE ofertas_detalle IN SHARE ROW EXCLUSIVE MODE")
+                    subscribing = pool.submit(added.subscribe)
+                    subscriber.wait_until(
+                        "SELECT count(*) > 0 FROM pg_subscription_rel AS its "
+                        "INNER JOIN pg_subscription AS its_own ON its_own.oid = its.srsubid "
+                        f"WHERE its_own.subname = '{added.name}' AND its.srsubstate = 'd'"
+                    )
+                    tick(subscriber, copying)
+                    assert partial_of(subscriber, copying, held) == added.name
+                subscribing.result()
+            # That it has applied all, a second word of the publisher shows.
+            for pair in pairs * 2:
+                pair.catch_up()
+            subscriber.wait_until("SELECT NOT bool_or(is_behind) FROM analytics.origins()")
+            tick(subscriber, copied)
+            names = sorted(pair.name for pair in pairs)
+            assert behind(subscriber) == [(name, False, None, name == added.name) for name in names]
+            assert partial_of(subscriber, copied, held) == added.name
+            subscriber.rows("SELECT * FROM analytics.refresh_all_mv()", counted)
+            views = {
+                view for (view,) in subscriber.rows("SELECT view_name FROM analytics.gate_holds")
+            }
+            assert held in views
+            assert kept not in views
+            assert [partial_of(subscriber, seen, view) for view in (held, kept)] == [
+                added.name,
+                None,
+            ]
+            for view in views:
+                subscriber.execute(f"SELECT analytics.accept_gate('{view}', 'once', 'one is new')")
+            refresh(subscriber, seen)
+            assert [partial_of(subscriber, seen, view) for view in (held, kept)] == [None, None]
+            assert view_differences(subscriber, seen) == []
+        finally:
+            for pair in pairs:
+                pair.unsubscribe()
+
+
+def tick(database: Database, now: str) -> None:
+    """Let a minute pass at this time."""
+    with database.session() as connection:
+        connection.execute("SELECT set_config('analytics.now', %s, false)", [now])
+        connection.execute("CALL analytics.tick()")
+
+
+def partial_of(database: Database, now: str, view: str) -> str | None:
+    """Return the header X-Partial of an answer with the rows of a view."""
+    with database.session() as connection, connection.transaction():
+        connection.execute("SELECT set_config('analytics.now', %s, true)", [now])
+        connection.execute("SELECT kpi_engine.begin_reading(%s)", [view])
+        row = connection.execute(
+            "SELECT item ->> 'X-Partial' FROM json_array_elements("
+            "current_setting('response.headers')::json) AS listed (item) "
+            "WHERE item ->> 'X-Partial' IS NOT NULL"
+        ).fetchone()
+        return str(row[0]) if row else None
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@
 -- a refresh has not committed its own note: it would wait for that row.
 -- A tick ends the mark of an origin that was behind at the last refresh, if all that the publisher
 -- had after that refresh has come (as_of), and no change is pending: then the figures have it.
+-- A tick begins the mark of an origin that is new here and behind: the figures have nothing of it.
 -- Both note what the figures lack for answers about the past (kpi_engine.note_partial).
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_origins(p_is_refresh boolean)
@@ -47,7 +48,7 @@ BEGIN
         states.origen,
         states.as_of,
         CASE WHEN p_is_refresh THEN states.as_of END,
-        p_is_refresh AND states.cause IS NOT NULL
+        states.cause IS NOT NULL
     FROM states
     ON CONFLICT (origen) DO UPDATE SET
         as_of = excluded.as_of,

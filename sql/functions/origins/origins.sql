@@ -48,7 +48,8 @@ COMMENT ON FUNCTION analytics.origins() IS
 'it is behind now, and why (gone, disabled, no worker, failing, copying, late: by more than the '
 'setting replica_lag); until when its changes are here (as far as a tick knows), and in the '
 'figures of the last refresh; whether these figures are partial: the origin is behind, or it was '
-'at the last refresh. No row: there is one origin.';
+'at the last refresh, or it is new and was never counted since it was behind. No row: there is one '
+'origin.';
 
 REVOKE ALL ON FUNCTION analytics.origins() FROM public;
 GRANT EXECUTE ON FUNCTION analytics.origins() TO analytics_lector, analytics_operador;

@@ -2,8 +2,8 @@
 --
 -- Invariant: what the facts lack (kpi_engine.partial_figures), and what a view lacked at the last
 -- refresh that it followed, if a later refresh counted it and left the view as it was: the gate
--- holds it, or its refresh failed. A site that was added since, and of which nothing was counted
--- before, is lacking in it, too. Usually there is none of it.
+-- holds it, or its refresh failed. An origin, subscription or site that was added since, of
+-- which nothing was counted before, is lacking in it, too. Usually there is none of it.
 
 CREATE OR REPLACE FUNCTION kpi_engine.partial_views(p_view_name text, p_at timestamptz)
 RETURNS TABLE (origen text, since timestamptz, is_site boolean)
@@ -59,8 +59,7 @@ BEGIN
                         spans.ended_at > followed.at
                         AND (
                             spans.noted_at <= followed.at
-                            OR spans.is_site
-                            AND spans.since IS NULL
+                            OR spans.since IS NULL
                             AND coalesce(spans.noted_at <= p_at, true)
                         )
                 )
