@@ -43,7 +43,7 @@ RANKING_DAYS = 90
 SEGMENTS_DAYS = 365
 # Of scripts/bench.py --only replica, in docs/scaling.md: transactions of one row that the worker
 # applies in a second, with change capture.
-APPLIED_TRANSACTIONS_A_SECOND = 5_000 / 0.395
+APPLIED_TRANSACTIONS_A_SECOND = 5_000 / 0.242
 # The rows that one transaction of insert_request.pgbench inserts.
 INSERTED_ROWS = 11
 # What the size of a derived table follows; all others follow months, days, cities or brands.
