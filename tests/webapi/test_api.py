@@ -347,15 +347,11 @@ def test_tokens_that_are_not_right_are_refused(api: Api) -> None:
 
 @pytest.mark.parametrize("path", READING)
 def test_reading_answers_can_be_revalidated(api: Api, path: str) -> None:
-    # What the status tells may change between two requests.
-    for _ in range(3):
-        answer = api.get(path, READER)
-        assert answer.status == 200
-        tag = answer.headers["etag"]
-        assert "max-age=0" in answer.headers["cache-control"]
-        again = api.get(path, READER, headers={"If-None-Match": tag})
-        if again.status == 304:
-            break
+    answer = api.get(path, READER)
+    assert answer.status == 200
+    tag = answer.headers["etag"]
+    assert "max-age=0" in answer.headers["cache-control"]
+    again = api.get(path, READER, headers={"If-None-Match": tag})
     assert again.status == 304
     assert again.body == ""
     assert api.get(path, READER, headers={"If-None-Match": '"other"'}).status == 200
