@@ -5,11 +5,13 @@ lock once a given number of batches is finished.
 """
 
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -18,6 +20,7 @@ import pytest
 import demo
 import oracle
 from conftest import Database, Server, fresh_database
+from database.sql_files import SQL_DIRECTORY
 from development.demo_source import load_source_schema
 from marketplace import BASE_SEED, SMALL, Size, change, fill
 from migrate import migrate
@@ -601,6 +604,51 @@ def test_rules_of_the_zone_are_noted_for_the_days_of_all_facts(market: Database)
         connection.execute(FORCED.encode())
     refresh(market, NOW)
     assert differences(market) == []
+
+
+OWN_FACTS = """-- When each request was last changed.
+
+CREATE OR REPLACE VIEW kpi_engine.recomputed_cambio_facts AS
+SELECT
+    src_solicitudes.id AS solicitud_id,
+    kpi_engine.local_date(
+        src_solicitudes.updated_at, (SELECT analytics.setting('time_zone'))
+    ) AS changed_on
+FROM kpi_engine.src_solicitudes;
+
+COMMENT ON VIEW kpi_engine.recomputed_cambio_facts IS 'All requests.';
+COMMENT ON COLUMN kpi_engine.recomputed_cambio_facts.solicitud_id IS 'Id of the request.';
+COMMENT ON COLUMN kpi_engine.recomputed_cambio_facts.changed_on IS 'Local date of updated_at.';
+
+REVOKE ALL ON kpi_engine.recomputed_cambio_facts FROM public;
+
+SELECT kpi_engine.declare_derived_table(
+    'cambio_facts', 'key', ARRAY['solicitud_id'],
+    p_source_view => 'src_solicitudes',
+    p_entities => '{"solicitud": "solicitud_id"}'
+);
+"""
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_rules_of_the_zone_are_noted_for_the_days_of_facts_that_somebody_added(
+    market: Database, tmp_path: Path, is_new: bool
+) -> None:
+    """They are of 1992; everything else came later. New: the refresh of that day filled them."""
+    tree = Path(shutil.copytree(SQL_DIRECTORY, tmp_path / "sql"))
+    (tree / "views" / "recomputed_cambio_facts.sql").write_text(OWN_FACTS, encoding="utf-8")
+    market.execute("UPDATE public.solicitudes SET updated_at = '1992-12-31 04:30:00Z'", GATE_OFF)
+    refresh(market, NOW)
+    migrate(market.url, directory=tree)
+    days = "SELECT DISTINCT changed_on FROM kpi_engine.cambio_facts"
+    with other_zone_data(market, "America/Panama"), session(market) as connection:
+        # The rules of both zones are the same for all days of before.
+        if not is_new:
+            connection.execute(FORCED.encode())
+        connection.execute("SELECT * FROM analytics.refresh_all_mv()")
+        assert connection.execute(days.encode()).fetchall() == [(date(1992, 12, 30),)]
+    assert refresh(market, NOW)[0] == "full"
+    assert market.rows(days) == [(date(1992, 12, 31),)]
 
 
 def test_refresh_that_waits_for_another_time_zone_computes_the_windows_of_its_day(

@@ -37,9 +37,10 @@ AS $lost_tables$
                     'pg_stat_subscription_stats): rows were deleted here, or never came. To copy '
                     'again: %3$s; if it is meant: %4$s'
                 WHEN 'promoted' THEN
-                    'this server was promoted or recovered, and its publisher sends nothing twice: what '
-                    'subscription %1$I had confirmed before, and this server had not received, is '
-                    'missing in the figures. To copy again: %3$s; if it had received all: %4$s'
+                    'this server was promoted or recovered, and its publisher sends nothing twice: the '
+                    'figures lack what subscription %1$I had confirmed before and this server had not '
+                    'received, if there is any. Nobody can know it here. If it had received all: %4$s; '
+                    'else, to copy again: %3$s'
                 ELSE
                     'a transaction of subscription %1$I was skipped (ALTER SUBSCRIPTION … SKIP): its '
                     'changes are missing in the figures. To copy again: %3$s; if it changed nothing '

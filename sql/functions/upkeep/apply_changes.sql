@@ -121,7 +121,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM kpi_engine.engine_state
         WHERE engine_state.zone_rules IS NULL OR v_today IS DISTINCT FROM v_today_before
-    ) THEN
+    ) OR v_stale_tables <> ARRAY[]::text[] THEN
         PERFORM kpi_engine.note_zone_rules();
     END IF;
     v_has_moved_on := mode <> 'unchanged' AND kpi_engine.has_moved_on();
