@@ -1,8 +1,8 @@
 -- GET /materialized-views/status: each materialized view, its size and age.
 --
--- Invariant: the ETag changes with everything in the answer except age_seconds, checked_at and how
--- far behind a subscription or an origin is, which change by themselves. The headers of freshness
--- are those of the least fresh view.
+-- Invariant: the ETag changes with everything in the answer except age_seconds, checked_at, sizes
+-- and how far behind a subscription or an origin is, which change by themselves (autovacuum makes
+-- or truncates files). The headers of freshness are those of the least fresh view.
 
 CREATE OR REPLACE FUNCTION api.status()
 RETURNS json
@@ -162,7 +162,7 @@ BEGIN
         coalesce(json_object_agg(views.view_name, views.row_count ORDER BY views.view_name), '{}'),
         md5(concat(
             v_waiting, v_subscriptions, v_behind, v_outside, nullif(v_sites::text, '[]'),
-            json_agg(views ORDER BY views.view_name)
+            json_agg(to_jsonb(views) - 'size_bytes' ORDER BY views.view_name)
         ))
     INTO v_views, v_row_counts, v_tag
     FROM views;
