@@ -120,9 +120,43 @@ def test_what_is_wrong_with_a_target_is_told_in_the_words_of_the_api(
     page.select_option("#target-figure", f"{FINANCE} ticket_promedio")
     page.fill("#target-from", "2026-03-12")
     page.fill("#target-value", "1")
+    page.select_option("#target-better", "down")
+    page.evaluate("document.querySelector('#target-figure').dataset.before = ''")
     page.click("#target-set")
     page.locator("#marks-said", has_text="from").wait_for()
     assert shop.get(TARGETS, LECTOR).json() == []
+    # Rendered anew. The form goes on with all that was chosen.
+    page.locator("[data-before]").wait_for(state="detached")
+    visit.ready()
+    fields = ("figure", "from", "value", "better")
+    assert [page.input_value(f"#target-{field}") for field in fields] == [
+        f"{FINANCE} ticket_promedio",
+        "2026-03-12",
+        "1",
+        "down",
+    ]
+    assert "COP" in visit.text("#target-unit")
+
+
+@pytest.mark.usefixtures("nothing_marked")
+def test_a_note_that_could_not_be_kept_is_still_in_its_field(visit: Visit, shop: Api) -> None:
+    page = visit.go("operacion", OPERADOR)
+    page.fill("#note-day", "2026-03-12")
+    page.fill("#note-text", "Paro de transporte")
+    page.route(f"**{NOTES}*", lambda route: route.abort())
+    page.click("#note-add")
+    page.locator("#marks-said.error").wait_for()
+    assert page.input_value("#note-text") == "Paro de transporte"
+    page.unroute(f"**{NOTES}*")
+    page.evaluate("document.querySelector('#note-text').dataset.before = ''")
+    page.evaluate("window.dispatchEvent(new Event('refreshed'))")
+    page.locator("[data-before]").wait_for(state="detached")
+    visit.ready()
+    assert page.input_value("#note-text") == "Paro de transporte"
+    page.click("#note-add")
+    page.locator("#marks li", has_text="Paro de transporte").wait_for()
+    assert page.input_value("#note-text") == ""
+    assert len(shop.get(NOTES, LECTOR).json()) == 1
 
 
 @pytest.mark.usefixtures("nothing_marked")

@@ -378,6 +378,43 @@ def test_new_data_are_shown_without_losing_focus_place_or_flicker(visit: Visit, 
     assert visit.table("resumen-meses-rows")[0][1] == rounded(before + 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("tab", "part"), [("ciudades", "#content table a"), ("indicadores", "#content summary")]
+)
+def test_what_has_no_id_keeps_the_focus_too(visit: Visit, tab: str, part: str) -> None:
+    page = visit.go(tab)
+    page.locator(part).nth(2).focus()
+    text = page.evaluate("document.activeElement.textContent")
+    assert page.evaluate("document.activeElement.id") == ""
+    page.evaluate("document.activeElement.dataset.before = ''")
+    page.evaluate("window.dispatchEvent(new Event('refreshed'))")
+    page.locator("[data-before]").wait_for(state="detached")
+    visit.ready()
+    assert page.evaluate("document.activeElement.textContent") == text
+    assert page.locator(part).nth(2).evaluate("one => one === document.activeElement")
+
+
+def test_another_token_in_the_same_tab_leaves_nothing_of_the_old_one(
+    visit: Visit, shop: Api
+) -> None:
+    page = visit.go("finanzas")
+    address = f"{shop.url}/?vista=finanzas#token="
+    assert "Lector" in page.locator("header").inner_text()
+    page.goto(address + shop.token(OPERADOR))
+    page.locator("header", has_text="Operador").wait_for()
+    visit.ready()
+    assert page.locator("#content figure").count() > 0
+    # One that may not see this tab.
+    page.goto(address + shop.mint({**claims(LECTOR, 3600), "ciudades": ["Cali"]}))
+    page.locator("#content .trouble").wait_for()
+    assert page.locator("#content figure").count() == 0
+    page.goto(address + shop.token(LECTOR))
+    page.locator("#content figure").first.wait_for()
+    page.goto(f"{address}nothing")
+    page.locator("#token-problem", has_text="Esto no es un token").wait_for()
+    assert page.locator("#content figure").count() == 0
+
+
 def test_a_token_is_in_memory_alone(visit: Visit, shop: Api) -> None:
     page = visit.page
     token = shop.token(LECTOR)

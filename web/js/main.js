@@ -49,11 +49,29 @@ let shown = null;
 /** What the tab showed that changes without a refresh. */
 let seen = "";
 
-/** What is open, filled in or has the focus in the old figures goes on in the new ones. */
+const FOCUSABLE = "a, button, summary, input, select";
+
+/**
+ * Where the focus is in the figures: in the element of this id, or in its n-th part that can have it.
+ * @param {Element} element
+ * @returns {() => HTMLElement | null | undefined} finds the same place in other figures
+ */
+function placeOf(element) {
+    const around = element.closest("[id]") ?? content;
+    if (around === element) return () => document.getElementById(element.id);
+    const index = [...around.querySelectorAll(FOCUSABLE)].indexOf(element);
+    return () => {
+        /** @type {NodeListOf<HTMLElement> | undefined} */
+        const parts = document.getElementById(around.id)?.querySelectorAll(FOCUSABLE);
+        return parts?.[index];
+    };
+}
+
+/** What is open, filled in, chosen or has the focus in the old figures goes on in the new ones. */
 function replace(/** @type {Node[]} */ nodes) {
     const focused = /** @type {HTMLInputElement | null} */ (document.activeElement);
-    const id = focused && content.contains(focused) ? focused.id : "";
-    const selection = focused && id ? focused.selectionStart : null;
+    const find = focused && content.contains(focused) ? placeOf(focused) : null;
+    const selection = find && focused ? focused.selectionStart : null;
     const open = [...content.querySelectorAll("details[open]")].map((details) => details.id);
     const scrolled = [...content.querySelectorAll(".scroll")].map((one) => [
         one.id,
@@ -62,6 +80,8 @@ function replace(/** @type {Node[]} */ nodes) {
     /** @type {NodeListOf<HTMLInputElement>} */
     const inputs = content.querySelectorAll("input[id]");
     const filled = [...inputs].filter((one) => one.value !== one.defaultValue);
+    /** @type {NodeListOf<HTMLSelectElement>} */
+    const chosen = content.querySelectorAll("select[id]");
     const { scrollX: x, scrollY: y } = window;
     content.replaceChildren(...nodes);
     drawCharts();
@@ -70,11 +90,18 @@ function replace(/** @type {Node[]} */ nodes) {
         const element = /** @type {HTMLInputElement | null} */ (document.getElementById(one));
         if (element) element.value = value;
     }
+    for (const { id: one, value } of chosen) {
+        const element = /** @type {HTMLSelectElement | null} */ (document.getElementById(one));
+        if (element && [...element.options].some((option) => option.value === value)) {
+            element.value = value;
+            element.dispatchEvent(new Event("change"));
+        }
+    }
     for (const [one, left] of scrolled) {
         const element = document.getElementById(String(one));
         if (element) element.scrollLeft = Number(left);
     }
-    const again = id ? document.getElementById(id) : null;
+    const again = find?.();
     again?.focus({ preventScroll: true });
     if (again && selection != null) {
         /** @type {HTMLInputElement} */ (again).setSelectionRange?.(selection, selection);
@@ -264,11 +291,14 @@ async function start() {
     );
     onChange((moved) => render(moved));
     window.addEventListener("hashchange", () => {
-        if (takeFromAddress()) {
-            forgetAnswers();
-            document.body.classList.remove("signed-out");
-            render(true);
-        }
+        const isTaken = takeFromAddress();
+        if (isTaken == null) return;
+        // Nothing of what the other token showed stays.
+        forgetAnswers();
+        shown = null;
+        if (!isTaken) return askForToken(t("token.none"));
+        document.body.classList.remove("signed-out");
+        render(true);
     });
     window.addEventListener("focus", poll);
     window.addEventListener("refreshed", () => render(false));

@@ -33,10 +33,13 @@ export function take(text) {
     return token !== "";
 }
 
-/** Takes the token out of the address bar's fragment, and the fragment away. */
+/**
+ * Takes the token out of the address bar's fragment, and the fragment away.
+ * @returns {boolean | null} whether it looks like one; none if the address has no such fragment
+ */
 export function takeFromAddress() {
     const given = /^#token=(.*)$/.exec(location.hash);
-    if (!given) return false;
+    if (!given) return null;
     history.replaceState(history.state, "", location.pathname + location.search);
     return take(given[1]);
 }

@@ -21,6 +21,7 @@ let isError = false;
  * @param {"POST" | "DELETE"} method
  * @param {"targets" | "notes"} path
  * @param {Record<string, string | number | null>} query
+ * @returns {Promise<boolean>} whether it was done
  */
 async function ask(method, path, query) {
     try {
@@ -28,16 +29,18 @@ async function ask(method, path, query) {
         [said, isError] = [t("marks.done"), false];
     } catch (error) {
         const problem = error instanceof ApiError ? error : new ApiError(0, {});
-        [said, isError] = [[problem.message, problem.hint].filter(Boolean).join(" "), true];
+        // At once: if the API is away, nothing is rendered anew.
+        refuse([problem.message, problem.hint].filter(Boolean).join(" "));
     }
     const show = () => window.dispatchEvent(new CustomEvent("refreshed"));
     show();
     // The gateway may keep the list of before for a second.
     setTimeout(show, KEPT);
+    return !isError;
 }
 
 /**
- * Says what is wrong with a form, which keeps what is in it.
+ * Says what is wrong. A form keeps what is in it.
  * @param {string} text
  */
 function refuse(text) {
@@ -121,10 +124,14 @@ function noteForm() {
     const day = h("input", { type: "date", required: true });
     const text = h("input", { type: "text", required: true, maxlength: 200 });
     /** @param {Event} event */
-    const onsubmit = (event) => {
+    const onsubmit = async (event) => {
         event.preventDefault();
-        ask("POST", "notes", { day: day.value, text: text.value.trim() });
-        text.value = text.defaultValue;
+        const written = text.value;
+        // At once: a second click adds it no second time.
+        text.value = "";
+        if (await ask("POST", "notes", { day: day.value, text: written.trim() })) return;
+        const field = /** @type {HTMLInputElement | null} */ (document.getElementById("note-text"));
+        if (field && field.value === "") field.value = written;
     };
     return h(
         "form",
