@@ -2,7 +2,8 @@
 
 It listens on a free port of 127.0.0.1 only, with a password of its own, runs as an ordinary
 user (as ``postgres`` when started by root), and lives below ``.local/``; where that
-user can't reach the folder, its data is put below ``/var/tmp`` and ``.local/`` keeps a pointer.
+user can't reach the folder, or its path has a space or an accent, its data is put below
+``/var/tmp`` and ``.local/`` keeps a pointer.
 """
 
 import importlib.util
@@ -32,6 +33,8 @@ SUPPORTED = range(15, 19)
 START_SECONDS = 300
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 HELD: list[socket.socket] = []
+# What nginx and PostgreSQL can be given as it is.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]+")
 
 CONFIGURATION = """
 # Written by scripts/cluster.py.
@@ -175,7 +178,8 @@ class Cluster:
     def make_location(self) -> Path:
         """Make the folder for data and log where the server's user can reach it.
 
-        It lies below .local, or below the folder that TELOO_CLUSTERS names.
+        It lies below .local, or below the folder that TELOO_CLUSTERS names. It lies in /var/tmp
+        where the server's user can't reach it, or nginx could not be given its path.
         """
         self.home.mkdir(parents=True, exist_ok=True)
         location = self.home / "server"
@@ -184,14 +188,14 @@ class Cluster:
             if not Path(elsewhere).is_dir():
                 raise UserError(f"TELOO_CLUSTERS names {elsewhere}, which is no folder")
             location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir=elsewhere))
+        elif not PLAIN_PATH.fullmatch(str(location)) or (
+            self.under_root and not self.is_reachable("-x", self.home)
+        ):
+            location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir="/var/tmp"))
+        location.mkdir(mode=0o700, exist_ok=True)
         if self.under_root:
             user = pwd.getpwnam(SERVER_USER_UNDER_ROOT)
-            if not elsewhere and not self.is_reachable("-x", self.home):
-                location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir="/var/tmp"))
-            location.mkdir(mode=0o700, exist_ok=True)
             os.chown(location, user.pw_uid, user.pw_gid)
-        else:
-            location.mkdir(mode=0o700, exist_ok=True)
         (self.home / "location").write_text(str(location), encoding="utf-8")
         return location
 

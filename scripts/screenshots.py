@@ -1,10 +1,11 @@
 """Writes the pictures of docs/images: the page as the running demo shows it."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster import PROJECT, Cluster
+from cluster import LOCAL, PROJECT, Cluster
 from commandline.console import LOGGER, Parser, UserError, report, run_tool, set_up_logging
 from gateway import demo_gateway
 from jwt_token import mint
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
 
 IMAGES = PROJECT / "docs" / "images"
-BROWSER = Path("/usr/bin/chromium")
+BROWSERS = LOCAL / "browsers"
 READY = "main:not([aria-busy]) #content > *"
 # By name: the tab, and the size of the window.
 PICTURES = {
@@ -25,11 +26,14 @@ SECONDS = 3600
 
 
 def launched(playwright: "Playwright") -> "Browser":
-    """Start Debian's browser. UserError if there is none."""
-    if not BROWSER.exists():
+    """Start the system's Chromium, or the one in .local/browsers. UserError if there is none."""
+    browser = shutil.which("chromium") or next(
+        (str(path) for path in BROWSERS.glob("chromium-*/*/chrome")), None
+    )
+    if browser is None:
         raise UserError("Chromium is missing", "Install it: scripts/install.sh --test")
     return playwright.chromium.launch(
-        executable_path=str(BROWSER), args=["--no-sandbox"] if os.geteuid() == 0 else []
+        executable_path=browser, args=["--no-sandbox"] if os.geteuid() == 0 else []
     )
 
 

@@ -608,14 +608,13 @@ def api(system_server: Server) -> Iterator["Api"]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
-    """Debian's Chromium. Only root has to run it without its sandbox."""
+    """The Chromium that scripts/install.sh installed."""
     from playwright.sync_api import sync_playwright
 
+    from screenshots import launched
+
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox"] if os.geteuid() == 0 else [],
-        )
+        browser = launched(playwright)
         yield browser
         browser.close()
 

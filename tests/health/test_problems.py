@@ -158,6 +158,12 @@ def test_view_that_lost_its_contents_is_not_waited_for(patient: Patient, cause: 
     assert patient.look() == ["raised never_populated"]
     ((message,),) = patient.database.rows("SELECT message FROM analytics.alerts")
     assert "lost its contents" in str(message)
+    # What the rule TelooViewEmpty looks at.
+    ((metrics,),) = patient.database.rows("SELECT api.metrics()")
+    lines = re.findall(
+        r'_view_(\w+)\{view="mv_ranking_asesores"\} [0-9]', str(metrics), re.MULTILINE
+    )
+    assert "last_success_timestamp_seconds" in lines and "rows" not in lines
     migrate(patient.database.url)
     patient.run(REFRESH)
     assert patient.look() == ["cleared never_populated"]

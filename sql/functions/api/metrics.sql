@@ -54,9 +54,10 @@ BEGIN
         SELECT
             1 AS position, 'view_last_success_timestamp_seconds' AS name, 'gauge' AS type,
             'Last successful refresh of a materialized view.' AS help,
-            jsonb_build_object('view', views.view_name) AS labels,
-            extract(EPOCH FROM views.last_refresh) AS value
-        FROM views
+            jsonb_build_object('view', view_state.view_name) AS labels,
+            extract(EPOCH FROM view_state.last_success_at) AS value
+        -- Also of a view that somebody dropped: it is to be missed.
+        FROM kpi_engine.view_state
         UNION ALL
         SELECT
             2, 'view_refresh_duration_seconds', 'gauge',
