@@ -156,6 +156,26 @@ def test_notes_of_some_days_and_of_a_view(notes: Api) -> None:
     assert [line["text"] for line in lines] == ["app caída", "nuevos precios", "otra"]
 
 
+def test_notes_of_a_view_that_a_reader_may_not_read_are_not_shown(notes: Api) -> None:
+    add(notes, day="2026-03-12", text="of a view", view=MONTHS)
+    add(notes, day="2026-03-13", text="of all")
+    notes.database.execute(f"REVOKE SELECT ON analytics.{MONTHS} FROM analytics_lector")
+    try:
+        notes.forget_cache()
+        for role, seen in ((LECTOR, ["of all"]), (OPERADOR, ["of all", "of a view"])):
+            assert [note["text"] for note in notes.get(PATH, role).json()] == seen
+            with notes.database.session() as connection:
+                connection.execute(f"SET ROLE {role}".encode())
+                rows = connection.execute("SELECT note FROM analytics.notes ORDER BY day DESC")
+                assert [note for (note,) in rows] == seen
+        answer = notes.get(path(view=MONTHS), LECTOR)
+        refused(answer, 400)
+        assert MONTHS not in notes.get(path(view="nothing"), LECTOR).body
+    finally:
+        notes.database.execute(f"GRANT SELECT ON analytics.{MONTHS} TO analytics_lector")
+        notes.forget_cache()
+
+
 def test_a_note_that_looks_like_a_formula_does_not_run_in_a_spreadsheet(notes: Api) -> None:
     add(notes, day="2026-03-12", text="=1+1")
     assert notes.get(PATH, LECTOR).json()[0]["text"] == "=1+1"

@@ -138,6 +138,26 @@ def test_the_etag_changes_with_the_targets_and_with_nothing_else(api: Api) -> No
     assert api.get(PATH, LECTOR).headers["etag"] == tag
 
 
+def test_targets_of_a_view_that_a_reader_may_not_read_are_not_shown(api: Api) -> None:
+    assert api.post(path(), OPERADOR).status == 200
+    api.database.execute(f"REVOKE SELECT ON analytics.{MONTHS} FROM analytics_lector")
+    try:
+        api.forget_cache()
+        for role, seen in ((LECTOR, []), (OPERADOR, [MONTHS])):
+            assert [target["view"] for target in api.get(PATH, role).json()] == seen
+            with api.database.session() as connection:
+                connection.execute(f"SET ROLE {role}".encode())
+                rows = connection.execute("SELECT view_name FROM analytics.targets")
+                assert [view for (view,) in rows] == seen
+        # No empty list, as if there were none.
+        answer = api.get(f"{PATH}?view={MONTHS}", LECTOR)
+        refused(answer, 400)
+        assert MONTHS not in api.get(f"{PATH}?view=nothing", LECTOR).body
+    finally:
+        api.database.execute(f"GRANT SELECT ON analytics.{MONTHS} TO analytics_lector")
+        api.forget_cache()
+
+
 def test_csv(api: Api) -> None:
     header = "view,column,from,next_from,value,better,label_es,set_by,set_at,stale\r\n"
     assert api.get(f"{PATH}?format=csv", LECTOR).body == header

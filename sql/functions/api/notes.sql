@@ -25,16 +25,25 @@ DECLARE
     v_to constant date := kpi_engine.day_parameter('to', hasta);
     v_view constant text := view;
     v_limit constant integer := kpi_engine.integer_parameter('limit', limite, 1, 1000, 1000);
+    v_hidden text[];
     v_answer json;
 BEGIN
+    v_hidden := ARRAY(
+        SELECT kpi.view_name
+        FROM kpi_engine.kpi_views() AS kpi
+        WHERE NOT has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
+    );
     IF v_from > v_to THEN
         PERFORM kpi_engine.raise_bad_parameter('to', hasta, 'a day not before from');
     ELSIF NOT EXISTS (
         -- Those of a view that is gone can be read, too.
-        SELECT FROM kpi_engine.notes WHERE notes.view_name = v_view
+        SELECT FROM kpi_engine.notes
+        WHERE notes.view_name = v_view AND notes.view_name <> ALL (v_hidden)
     ) THEN
         PERFORM kpi_engine.choice_parameter('view', v_view, VARIADIC ARRAY(
-            SELECT kpi.view_name FROM kpi_engine.kpi_views() AS kpi
+            SELECT kpi.view_name
+            FROM kpi_engine.kpi_views() AS kpi
+            WHERE kpi.view_name <> ALL (v_hidden)
         ));
     END IF;
     SELECT json_agg(shown)
@@ -52,6 +61,7 @@ BEGIN
             (v_from IS NULL OR notes.day >= v_from)
             AND (v_to IS NULL OR notes.day <= v_to)
             AND (v_view IS NULL OR notes.view_name IS NULL OR notes.view_name = v_view)
+            AND (notes.view_name IS NULL OR notes.view_name <> ALL (v_hidden))
         ORDER BY notes.day DESC, notes.note_id DESC
         LIMIT v_limit
     ) AS shown;

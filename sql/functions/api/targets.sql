@@ -21,19 +21,22 @@ DECLARE
     v_hidden text[];
     v_answer json;
 BEGIN
-    IF NOT EXISTS (
-        -- Those of a view that is gone can be read, too.
-        SELECT FROM kpi_engine.targets AS target WHERE target.view_name = targets.view
-    ) THEN
-        PERFORM kpi_engine.choice_parameter('view', view, VARIADIC ARRAY(
-            SELECT kpi.view_name FROM kpi_engine.kpi_views() AS kpi
-        ));
-    END IF;
     v_hidden := ARRAY(
         SELECT kpi.view_name
         FROM kpi_engine.kpi_views() AS kpi
         WHERE NOT has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
     );
+    IF NOT EXISTS (
+        -- Those of a view that is gone can be read, too.
+        SELECT FROM kpi_engine.targets AS target
+        WHERE target.view_name = targets.view AND target.view_name <> ALL (v_hidden)
+    ) THEN
+        PERFORM kpi_engine.choice_parameter('view', view, VARIADIC ARRAY(
+            SELECT kpi.view_name
+            FROM kpi_engine.kpi_views() AS kpi
+            WHERE kpi.view_name <> ALL (v_hidden)
+        ));
+    END IF;
     SELECT json_agg(shown)
     INTO v_answer
     FROM (
