@@ -184,16 +184,22 @@ def full_disk(database: Database) -> Iterator[None]:
         )
 
 
-def test_on_a_full_disk_no_change_is_lost_and_readers_go_on(faulty: Database) -> None:
+@pytest.mark.parametrize("is_one_transaction", [False, True])
+def test_on_a_full_disk_no_change_is_lost_and_readers_go_on(
+    faulty: Database, is_one_transaction: bool
+) -> None:
     seen = contents(faulty)
     with full_disk(faulty):
-        with closing(faulty.connect()) as writer:
+        with closing(faulty.connect(autocommit=not is_one_transaction)) as writer:
             warnings: list[str] = []
             writer.add_notice_handler(lambda notice: warnings.append(str(notice.message_primary)))
             # Each finds room in the page of its row, and none in the log.
             for number in range(20):
-                writer.execute(MOVE_REQUEST.format(f"Lleno {number}"))
-        assert len(warnings) == 20
+                city = "Bello" if is_one_transaction else "Lleno"
+                writer.execute(MOVE_REQUEST.format(f"{city} {number}"))
+            writer.commit()
+        # A transaction notes it once.
+        assert len(warnings) == (1 if is_one_transaction else 20)
         assert all("could not be noted by key: could not extend" in one for one in warnings)
         assert faulty.rows("SELECT kpi_engine.changes_waiting()") == [(0,)]
         assert "could not be noted" in str(

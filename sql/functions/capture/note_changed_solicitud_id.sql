@@ -65,6 +65,9 @@ BEGIN
         IF v_sqlstate IS NULL THEN
             RETURN NULL;
         END IF;
+    ELSIF current_setting('analytics.lost_change', true) = pg_current_xact_id()::text THEN
+        -- Everything is computed again. On a full disk, what follows would fail the writer.
+        RETURN NULL;
     ELSE
         -- A rehearsal: it fails where the real thing would. So it reads a key, too: a VIRTUAL
         -- column can't be read. It writes nothing, so that its subtransaction gets no number, of
@@ -89,6 +92,8 @@ BEGIN
             GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
         END;
         IF v_sqlstate IS NULL THEN
+            -- The table is locked by now. To make its file longer, it may have to wait once more.
+            v_noted := set_config('lock_timeout', '0', true);
             IF tg_op = 'INSERT' THEN
                 INSERT INTO kpi_engine.change_log (entity, key)
                 SELECT tg_argv[0], new_row.solicitud_id

@@ -40,18 +40,15 @@ BEGIN
             USING HINT = 'A subscription that brings it does not copy it again.';
     END;
     BEGIN
-        INSERT INTO kpi_engine.change_log (entity) SELECT 'everything' WHERE false;
-    EXCEPTION WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
-    END;
-    IF v_sqlstate IS NULL THEN
         INSERT INTO kpi_engine.change_log (entity)
         SELECT 'everything' FROM kpi_engine.sound_change_log();
         IF FOUND THEN
             RETURN NULL;
         END IF;
         v_message := 'kpi_engine.change_log was altered';
-    END IF;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
+    END;
     BEGIN
         PERFORM kpi_engine.note_lost_change(tg_relid, v_message, v_sqlstate);
     EXCEPTION WHEN OTHERS THEN
