@@ -935,6 +935,116 @@ SELECT kpi_engine.declare_derived_table(
 """
 
 
+OTHER_FACTS = """-- Some facts.
+
+CREATE OR REPLACE VIEW kpi_engine.recomputed_other_facts AS
+SELECT
+    src_{source}.id AS other_id,
+    src_{source}.asesor_id,
+    {column}
+FROM kpi_engine.src_{source}
+{rest};
+
+COMMENT ON VIEW kpi_engine.recomputed_other_facts IS 'Facts.';
+COMMENT ON COLUMN kpi_engine.recomputed_other_facts.other_id IS 'Its id.';
+COMMENT ON COLUMN kpi_engine.recomputed_other_facts.asesor_id IS 'Its advisor.';
+COMMENT ON COLUMN kpi_engine.recomputed_other_facts.{name} IS 'The rest.';
+
+REVOKE ALL ON kpi_engine.recomputed_other_facts FROM public;
+
+SELECT kpi_engine.declare_derived_table(
+    'other_facts', 'key', ARRAY['other_id'],
+    p_source_view => 'src_{source}',
+    p_entities => '{entities}'{more}
+);
+"""
+HISTORY = ("ofertas_historicas", '{"historica": "other_id"}')
+AUDITS = ("auditorias_tiendas", '{"auditoria": "other_id", "asesor": "asesor_id"}')
+DAY = "src_ofertas_historicas.fecha AS local_day"
+ADVISORS = "JOIN kpi_engine.src_asesores ON src_asesores.id = src_auditorias_tiendas.asesor_id"
+WINDOW = "CROSS JOIN kpi_engine.window_end WHERE {} >= window_end.today - 29"
+
+
+@pytest.mark.parametrize(
+    ("source", "column", "rest", "message"),
+    [
+        (HISTORY, DAY, WINDOW.format("src_ofertas_historicas.fecha"), None),
+        (
+            HISTORY,
+            DAY,
+            WINDOW.format("src_ofertas_historicas.fecha")
+            + " AND src_ofertas_historicas.fecha <= window_end.today",
+            "facts may leave out the rows before a window alone",
+        ),
+        (
+            HISTORY,
+            DAY,
+            WINDOW.format("(src_ofertas_historicas.fecha - 5)"),
+            "facts may leave out the rows before a window alone",
+        ),
+        (
+            HISTORY,
+            "src_ofertas_historicas.fecha AS won_on",
+            WINDOW.format("src_ofertas_historicas.fecha"),
+            "no column local_day",
+        ),
+        (
+            HISTORY,
+            "row_number() OVER (PARTITION BY src_ofertas_historicas.asesor_id) AS place",
+            "",
+            "its query has a window function",
+        ),
+        (HISTORY, "rank() OVER them AS place", "WINDOW them AS ()", "has a window function"),
+        (AUDITS, "src_asesores.estado", f"LEFT {ADVISORS}", None),
+        (AUDITS, "src_asesores.estado", ADVISORS, "So it leaves none out"),
+        (
+            AUDITS,
+            "src_asesores.estado",
+            f"LEFT {ADVISORS} WHERE src_asesores.estado = 'ACTIVO'",
+            "So it leaves none out",
+        ),
+    ],
+)
+def test_facts_that_would_not_follow_their_rows_are_refused(
+    unchanged_market: Database,
+    tree: Path,
+    source: tuple[str, str],
+    column: str,
+    rest: str,
+    message: str | None,
+) -> None:
+    """Other rows decide what is in them, or whether a row is."""
+    text = OTHER_FACTS.format(
+        source=source[0],
+        entities=source[1],
+        column=column,
+        name=re.split(r" AS |\.", column)[-1],
+        rest=rest,
+        more=",\n    p_window_days => ARRAY[30]" if "window_end" in rest else "",
+    )
+    (tree / "views" / "facts" / "recomputed_other_facts.sql").write_text(text)
+    if message is None:
+        assert migrate(unchanged_market.url, directory=tree) != []
+    else:
+        with pytest.raises(UserError, match=re.escape(message)):
+            migrate(unchanged_market.url, directory=tree)
+    migrate(unchanged_market.url)
+
+
+def test_a_month_of_another_day_is_refused_by_difference_too(
+    unchanged_market: Database, tree: Path
+) -> None:
+    """The audit of a month reads only the facts of its days, and took off what it did not see."""
+    text = NEW_TABLES["week_closings"]
+    text = re.sub(r"\bsemana\b", "mes", text).replace("'group'", "'difference'")
+    text = text.replace("solicitud_facts.local_day::timestamp", "(local_day + 5)::timestamp")
+    text = text.replace("date_trunc('week'", "date_trunc('month'")
+    (tree / "views" / "recomputed_week_closings.sql").write_text(text)
+    with pytest.raises(UserError, match="column mes of its key is not the month of local_day"):
+        migrate(unchanged_market.url, directory=tree)
+    assert migrate(unchanged_market.url) == []
+
+
 def test_facts_whose_key_is_not_noted_are_refused(unchanged_market: Database, tree: Path) -> None:
     """A new row would never get into the table, and the audit would not miss it."""
     (tree / "views" / "facts" / "recomputed_oferta_facts.sql").write_text(OFERTA_FACTS)

@@ -30,8 +30,10 @@ DECLARE
         WHERE derived_tables.table_name = p_table_name
     );
     v_window_problem constant text := CASE
-        WHEN p_upkeep <> 'key' AND p_window_days IS NOT NULL
-            THEN kpi_engine.window_problem(v_definition, p_window_days, p_reads)
+        WHEN p_upkeep = 'key' AND p_window_days IS NOT NULL AND 'local_day' <> ALL (p_columns)
+            THEN 'it has windows, and no column local_day to find the rows by that leave them'
+        WHEN p_window_days IS NOT NULL
+            THEN kpi_engine.window_problem(v_definition, p_upkeep, p_window_days, p_reads)
     END;
     -- What would be in the way of the view, the sets or the work table.
     v_taken constant text := (

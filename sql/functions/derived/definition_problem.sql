@@ -130,6 +130,21 @@ BEGIN
         v_problem := 'its query has string_agg() or the like without ORDER BY, so that its order is '
             'chance';
     END IF;
+    IF v_problem IS NULL AND p_upkeep = 'key' THEN
+        v_problem := CASE
+            -- OVER () alone numbers what one key has.
+            WHEN v_definition ~ '\mOVER (\([^)]|[a-z_"])'
+                THEN 'its query has a window function, and a change computes the rows of the changed '
+                    'keys alone, without those beside them: compute it in the KPI view'
+            WHEN
+                (SELECT count(*) FROM jsonb_object_keys(p_entities)) > 1
+                AND replace(v_definition, 'FILTER (WHERE', '')
+                ~ '\mWHERE\M|(?<!LEFT |CROSS )\mJOIN\M'
+                THEN 'a change of another entity finds its rows among those that the table has. So it '
+                    'leaves none out: LEFT JOIN instead of JOIN, no WHERE, and the condition in a '
+                    'column or in the KPI view'
+        END;
+    END IF;
     IF v_problem IS NOT NULL OR p_upkeep = 'key' THEN
         RETURN v_problem;
     END IF;
@@ -152,9 +167,7 @@ BEGIN
     IF v_problem IS NOT NULL THEN
         RETURN 'its query ' || v_problem;
     END IF;
-    IF p_upkeep = 'group' OR p_extremes <> '{}' THEN
-        v_problem := kpi_engine.period_problem(v_definition, p_key_columns, p_reads);
-    END IF;
+    v_problem := kpi_engine.period_problem(v_definition, p_key_columns, p_reads);
     IF v_problem IS NOT NULL OR p_upkeep = 'group' THEN
         RETURN v_problem;
     END IF;

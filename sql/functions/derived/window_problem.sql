@@ -2,10 +2,11 @@
 --
 -- Invariant: NULL only if each row that enters or leaves a window when the day moves is of a
 -- local_day that kpi_engine.days_at_the_edge() lists by these lengths, and is still in what the
--- table reads. So window_end.today may only be compared with local_day.
+-- table reads. So window_end.today may only be compared with local_day. A table by key finds rows
+-- that leave among those that it has, and none that enter: it keeps rows of days that are to come.
 
 CREATE OR REPLACE FUNCTION kpi_engine.window_problem(
-    p_definition text, p_window_days integer[], p_reads text[]
+    p_definition text, p_upkeep text, p_window_days integer[], p_reads text[]
 )
 RETURNS text
 LANGUAGE sql
@@ -25,11 +26,28 @@ AS $window_problem$
         SELECT DISTINCT
             compared.days + CASE WHEN compared.operator IN ('>=', '<') THEN 1 ELSE 0 END AS length
         FROM compared
+    ),
+
+    -- By key: what local_day is, as far as that is one column.
+    own AS (
+        SELECT
+            substring(p_definition from '\n *(?:SELECT )?(["\w.]+) AS local_day,?\n') AS day
     )
 
     SELECT CASE
         WHEN p_definition ~ 'kpi_engine\.window_end ["a-z_]'
             THEN 'it gives window_end another name: read it as window_end.today'
+        WHEN p_upkeep = 'key' AND regexp_replace(
+            p_definition,
+            format(
+                '\m%s >= \(window_end\.today - \d+\)',
+                coalesce(replace(own.day, '.', '\.'), '(?:\w+\.)?local_day')
+            ), '', 'g'
+        ) ~ 'window_end\.today'
+            THEN 'facts may leave out the rows before a window alone, by a condition such as local_day '
+                '>= window_end.today - 29. A row of a later day is kept, and counts when its day comes'
+        WHEN p_upkeep = 'key'
+            THEN NULL
         WHEN
             regexp_replace(
                 p_definition,
@@ -57,7 +75,7 @@ AS $window_problem$
             THEN format('%s keeps %s days, and a window of this table is longer: make it longer there, '
                 'in its definition and in its p_window_days', known.table_name, known.days)
     END
-    FROM (SELECT 1) AS one
+    FROM own
     LEFT JOIN LATERAL (
         SELECT
             derived_tables.table_name,
@@ -69,9 +87,9 @@ AS $window_problem$
     ) AS known ON true;
 $window_problem$;
 
-COMMENT ON FUNCTION kpi_engine.window_problem(text, integer[], text[]) IS
-'What is wrong with the windows of a derived table of totals with this definition, these '
+COMMENT ON FUNCTION kpi_engine.window_problem(text, text, integer[], text[]) IS
+'What is wrong with the windows of a derived table with this definition, this way of upkeep, these '
 'p_window_days and these derived tables that it reads; NULL if nothing is. Internal to '
 'kpi_engine.check_declaration().';
 
-REVOKE ALL ON FUNCTION kpi_engine.window_problem(text, integer[], text[]) FROM public;
+REVOKE ALL ON FUNCTION kpi_engine.window_problem(text, text, integer[], text[]) FROM public;
