@@ -459,6 +459,12 @@ def test_apply_change_capture_does_not_queue_the_application_behind_a_busy_table
     assert view_differences(market_a, NOW) == []
 
 
+@pytest.mark.parametrize("patience", ["NULL", "'-1 s'", "'2 days'"])
+def test_a_patience_that_never_ends_is_refused(market_a: Database, patience: str) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="p_patience must be"):
+        market_a.execute(f"CALL analytics.apply_change_capture({patience})")
+
+
 def test_apply_change_capture_twice_changes_nothing(market_a: Database) -> None:
     signature = "SELECT kpi_engine.capture_signature()"
     before = market_a.rows(signature)

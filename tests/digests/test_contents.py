@@ -252,10 +252,12 @@ def test_targets_notes_and_problems_of_the_period(filled: Database) -> None:
         (("yearly", None), "p_frequency must be daily, weekly or monthly"),
         (("daily", []), "p_cities must be NULL"),
         (("daily", [" "]), "p_cities must be NULL"),
+        (("daily", None, "-infinity"), "p_period must be a day from 0001"),
+        (("daily", None, "5000000-01-01"), "p_period must be a day from 0001"),
     ],
 )
 def test_a_wrong_parameter_is_named(
-    filled: Database, values: tuple[str, list[str] | None], message: str
+    filled: Database, values: tuple[Any, ...], message: str
 ) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=message):
         contents(filled, *values)

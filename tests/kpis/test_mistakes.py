@@ -137,7 +137,10 @@ BODIES = {
     "(SELECT count(*) FROM kpi_engine.notes)": "kpi_engine.notes",
     "extract(DAY FROM now())::bigint": "now(",
     "length(analytics.setting('gate'))": "analytics.setting(text)",
-    "length(current_setting('DateStyle'))": "current_setting(",
+    "length(current_setting ('DateStyle'))": "current_setting(",
+    "(date 'today' - date '2026-01-01')": "'today'",
+    "length(CAST(' NOW ' AS timestamp)::text)": "' now '",
+    "(SELECT count(*) FROM pg_settings)": "pg_settings",
 }
 
 
@@ -183,6 +186,21 @@ def test_a_function_that_only_says_immutable_is_refused(
         table_file("lies", "sum(kpi_engine.mine(offers))")
     )
     with pytest.raises(UserError, match=re.escape(said)):
+        migrate(market.url, directory=tree)
+    assert migrate(market.url) == []
+
+
+def test_a_function_that_reads_a_table_by_its_own_search_path_is_refused(
+    market: Database, tree: Path
+) -> None:
+    text = function_file("(SELECT length(max(value)) FROM settings)").replace(
+        "pg_catalog, pg_temp", "kpi_engine, pg_temp"
+    )
+    (tree / "functions" / "mine.sql").write_text(text)
+    (tree / "views" / "mv_mine.sql").write_text(
+        view_file(f"SELECT mes, kpi_engine.mine(requests) AS n {MONTHS}")
+    )
+    with pytest.raises(UserError, match="it says IMMUTABLE, and reads kpi_engine.settings"):
         migrate(market.url, directory=tree)
     assert migrate(market.url) == []
 

@@ -281,6 +281,27 @@ def test_work_lets_the_tick_of_the_same_moment_go_first(scheduled: Database) -> 
     assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
 
 
+def test_a_job_that_waits_for_a_table_is_stamped_after_the_wait(scheduled: Database) -> None:
+    """Its transaction had begun before, and a refresh refuses one that is over 5 minutes old."""
+    scheduled.rewrite("kpi_engine.clock_tolerance()", "'5 minutes'", "'1 second'")
+    tick(scheduled, "2026-11-21 01:00:00-05")
+    with (
+        ThreadPoolExecutor(1) as pool,
+        scheduled.session() as worker,
+        scheduled.connect(autocommit=False) as keeper,
+    ):
+        keeper.execute("LOCK TABLE public.ofertas IN ACCESS EXCLUSIVE MODE")
+        done = pool.submit(worker.execute, "CALL analytics.work()")
+        scheduled.wait_until(
+            "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' "
+            "AND classid = kpi_engine.source_wait_lock_class()::oid"
+        )
+        time.sleep(1.2)
+        keeper.commit()
+        done.result(timeout=120)
+    assert scheduled.rows(JOBS) == [("schedule", "2026-11-21", "SUCCESS", 1)]
+
+
 def test_lock_that_somebody_keeps_fails_one_step_of_a_tick(scheduled: Database) -> None:
     with scheduled.connect(autocommit=False) as keeper:
         keeper.execute("LOCK TABLE kpi_engine.own_scans IN ACCESS EXCLUSIVE MODE")

@@ -330,6 +330,22 @@ def test_a_renamed_value_of_an_enum_under_domains_fails_by_name(system_database:
     assert problems(system_database) == {}
 
 
+def test_ids_under_two_domains_are_noted(system_database: Database) -> None:
+    load_source(system_database.url, "A")
+    system_database.execute(
+        "CREATE DOMAIN public.clave AS uuid",
+        "CREATE DOMAIN public.clave_de_auditoria AS public.clave",
+        "ALTER TABLE public.auditorias_tiendas ALTER COLUMN id TYPE public.clave_de_auditoria",
+    )
+    migrate(system_database.url)
+    assert refresh(system_database, NOW)[0] == "full"
+    assert system_database.rows("SELECT kpi_engine.capture_obstacle()") == [(None,)]
+    system_database.execute("UPDATE public.auditorias_tiendas SET puntaje_confianza = 1")
+    assert refresh(system_database, NOW)[0] == "incremental"
+    assert view_differences(system_database, NOW) == []
+    assert problems(system_database) == {}
+
+
 def test_migrate_refuses_an_enum_without_a_value_that_the_rules_count(market_b: Database) -> None:
     market_b.execute("ALTER TYPE teloo.estado_solicitud RENAME VALUE 'EXPIRADA' TO 'VENCIDA'")
     with pytest.raises(UserError) as refusal:

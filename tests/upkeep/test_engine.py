@@ -671,6 +671,54 @@ def test_refresh_that_waits_for_another_time_zone_computes_the_windows_of_its_da
     assert differences(market, zone="Asia/Tokyo") == []
 
 
+def test_a_rebuild_that_nobody_went_on_with_is_given_up_after_a_week(market: Database) -> None:
+    """Until then each changed key is kept for it, and would be for ever."""
+    kept = "SELECT count(*) > 0 FROM kpi_engine.pending_changes WHERE is_applied"
+    back = "UPDATE kpi_engine.rebuild_batches SET {0} = {0} - interval '{1} days'"
+    market.execute(GATE_OFF)
+    interrupt(market)
+    market.execute(back.format("planned_at", 20), back.format("finished_at", 6), ONE_CHANGE)
+    assert refresh(market, NOW)[0] == "incremental"
+    assert market.rows(kept) == [(True,)]
+    assert market.rows("SELECT count(*) > 0 FROM kpi_engine.rebuild_batches") == [(True,)]
+    # Two more days, and something that waits.
+    market.execute(back.format("finished_at", 2), ONE_CHANGE.replace("Cali", "Pasto"))
+    assert refresh(market, NOW)[0] == "incremental"
+    assert market.rows(kept) == [(False,)]
+    assert market.rows(
+        "SELECT (SELECT count(*) FROM kpi_engine.rebuild_batches), "
+        "(SELECT count(*) FROM kpi_engine.derived_tables WHERE rebuilding_by IS NOT NULL)"
+    ) == [(0, 0)]
+    other = "SELECT kpi_engine.set_of('solicitud_facts', true)"
+    ((name,),) = market.rows(other)
+    assert market.rows(f"SELECT count(*) FROM kpi_engine.{name}") == [(0,)]
+    assert differences(market) == []
+    assert refresh(market, NOW)[0] == "unchanged"
+    call(market, CALL)
+    assert differences(market) == []
+
+
+def test_without_change_capture_all_requests_are_computed_at_one_moment(market: Database) -> None:
+    """Between two batches, a request moves from one to the other, and nobody notes it."""
+    market.execute(GATE_OFF)
+    leave_all_batches(market)
+    ((with_capture,),) = market.rows("SELECT count(*) FROM kpi_engine.rebuild_batches")
+    assert with_capture > 3
+    market.execute(
+        "SELECT analytics.set_setting('change_capture', 'off')",
+        "CALL analytics.apply_change_capture()",
+    )
+    with session(market) as connection:
+        connection.execute("BEGIN; SELECT kpi_engine.plan_rebuild()")
+        planned = connection.execute(
+            "SELECT batch, requests FROM kpi_engine.rebuild_batches"
+        ).fetchall()
+        connection.execute("ROLLBACK")
+    assert planned == [(1, REQUESTS)]
+    assert refresh(market, NOW)[0] == "full"
+    assert differences(market) == []
+
+
 EVERYTHING = "INSERT INTO kpi_engine.lost_changes (relation, message) VALUES ('a', 'a test')"
 
 

@@ -12,12 +12,20 @@ LANGUAGE plpgsql
 SECURITY INVOKER
 AS $apply_change_capture$
 DECLARE
-    v_deadline constant timestamptz := clock_timestamp() + p_patience;
+    v_began_at constant timestamptz := clock_timestamp();
     v_changed integer;
     v_holders text;
 BEGIN
     COMMIT;
+    SET LOCAL search_path = pg_catalog, pg_temp;
+    IF p_patience IS NULL OR p_patience NOT BETWEEN interval '0' AND interval '1 day' THEN
+        RAISE EXCEPTION 'p_patience must be an interval from 0 to 1 day'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', coalesce(p_patience::text, 'NULL')),
+                  HINT = 'CALL analytics.apply_change_capture(interval ''1 minute'');';
+    END IF;
     LOOP
+        COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
         SET LOCAL search_path = pg_catalog, pg_temp;
         BEGIN
@@ -33,7 +41,7 @@ BEGIN
         END;
         COMMIT;
         EXIT WHEN v_changed IS NOT NULL;
-        IF clock_timestamp() > v_deadline THEN
+        IF clock_timestamp() - v_began_at > p_patience THEN
             RAISE EXCEPTION 'the operational tables are busy all the time: change capture is as before'
                 USING ERRCODE = 'lock_not_available',
                       DETAIL = coalesce(v_holders, 'Each time by another session.'),
@@ -52,6 +60,7 @@ $apply_change_capture$;
 COMMENT ON PROCEDURE analytics.apply_change_capture (interval) IS
 'Creates or drops the triggers of change capture, as the setting change_capture says. Run it '
 'outside a transaction block, as the owner of the operational tables. It tries for p_patience. '
-'Errors: 55P03 if the tables are busy all the time, 42501 for another role.';
+'Errors: 22023 for another p_patience than 0 to 1 day, 55P03 if the tables are busy all the time, '
+'42501 for another role.';
 
 REVOKE ALL ON PROCEDURE analytics.apply_change_capture(interval) FROM public;

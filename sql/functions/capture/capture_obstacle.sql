@@ -106,7 +106,10 @@ BEGIN
                 pg_attribute.attrelid = pg_trigger.tgrelid
                 AND pg_attribute.attname = key_column.name
                 AND NOT pg_attribute.attisdropped
-                AND 'uuid'::regtype IN (pg_type.oid, pg_type.typbasetype)
+                AND 'uuid'::regtype = CASE
+                    WHEN pg_type.typtype = 'd' THEN kpi_engine.base_type(pg_type.oid)
+                    ELSE pg_type.oid
+                END
         ) AS key_found ON true
         WHERE
             noting.proname <> 'note_truncate' AND (key_found.kind IS NULL OR key_found.kind = 'v')

@@ -16,6 +16,9 @@ AS $take_changes$
 BEGIN
     PERFORM kpi_engine.hold_change_log();
     IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
+        PERFORM kpi_engine.give_up_rebuild();
+    END IF;
+    IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
         PERFORM kpi_engine.hold_source();
         PERFORM kpi_engine.compact_change_log();
         RETURN QUERY

@@ -33,6 +33,12 @@ DECLARE
     v_keys text[];
 BEGIN
     PERFORM kpi_engine.raise_wrong_subscription('ana@example.com', p_frequency, 'es', p_cities);
+    IF p_period NOT BETWEEN '0001-01-01' AND '9999-12-31' THEN
+        RAISE EXCEPTION 'p_period must be a day from 0001-01-01 to 9999-12-31'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Got %s.', p_period),
+                  HINT = 'A day of the period, or nothing for the last one that is over.';
+    END IF;
     v_keys := CASE WHEN p_cities IS NULL THEN ARRAY[NULL] ELSE ARRAY(
         SELECT DISTINCT analytics.city_key(city.name) AS key
         FROM unnest(p_cities) AS city (name)

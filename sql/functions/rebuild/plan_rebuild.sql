@@ -1,7 +1,8 @@
 -- Begins a rebuild: cuts all requests into batches, and empties the sets to fill.
 --
 -- Invariant: the batches cover all changes that were committed before, because their snapshots are
--- later. Later changes carry the new epoch, and are applied after the swap.
+-- later. Later changes carry the new epoch, and are applied after the swap. Without change capture
+-- nobody knows what moved from one batch to another: then there is one batch, of one snapshot.
 
 CREATE OR REPLACE FUNCTION kpi_engine.plan_rebuild(p_table_names text[] DEFAULT NULL)
 RETURNS void
@@ -13,8 +14,11 @@ SET row_security = off
 SET jit = off
 AS $plan_rebuild$
 DECLARE
-    v_batch_requests constant bigint := analytics.setting('rebuild_batch_requests')::bigint;
     v_capture constant jsonb := kpi_engine.capture_signature();
+    v_batch_requests constant bigint := CASE
+        WHEN v_capture IS NOT NULL THEN analytics.setting('rebuild_batch_requests')::bigint
+        ELSE 9223372036854775807
+    END;
     v_planned_at constant timestamptz := clock_timestamp();
 BEGIN
     PERFORM kpi_engine.compact_change_log();

@@ -52,6 +52,13 @@ BEGIN
         IF v_sqlstate IS NULL AND v_in_steps THEN
             CALL kpi_engine.run_rebuild_steps(NULL, v_job_id, v_message, v_sqlstate);
             SET LOCAL search_path = pg_catalog, pg_temp;
+        ELSE
+            -- It may have waited for a table, and a refresh is stamped with the start of its
+            -- transaction.
+            COMMIT;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+            SET LOCAL search_path = pg_catalog, pg_temp;
+            PERFORM kpi_engine.pin_settings();
         END IF;
         BEGIN
             IF v_sqlstate IS NULL THEN
