@@ -800,11 +800,11 @@ def main(arguments: list[str] | None = None) -> int:
     except psycopg.Error as error:
         LOGGER.error("%s", f"the database said: {error}".strip())
         return 1
-    except PermissionError as error:
+    except (PermissionError, NotADirectoryError) as error:
         return report(
             UserError(
                 f"{error.filename}: {error.strerror}",
-                "Run it as the user who owns the files, or as root.",
+                "Run it as the user who owns the files, or as root, or name another folder.",
             )
         )
 

@@ -54,6 +54,22 @@ def test_cluster_starts_stops_and_goes_without_a_trace() -> None:
     assert not cluster.remove()
 
 
+def test_a_path_with_a_space_or_an_accent_gets_a_plain_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nginx could not be given it, which make demo found out after a minute."""
+    monkeypatch.setattr(cluster_module, "LOCAL", tmp_path / "Mis análisis")
+    monkeypatch.delenv("TELOO_CLUSTERS", raising=False)
+    cluster = Cluster("test-path")
+    location = cluster.make_location()
+    try:
+        assert cluster.home.is_relative_to(tmp_path)
+        assert location.parent == Path("/var/tmp")
+        assert cluster.location == location
+    finally:
+        location.rmdir()
+
+
 def test_password_is_needed(system_server: Server) -> None:
     # The rule of a new cluster is one for all roles; tests let the superuser in without.
     url = system_server.cluster.url(user="analytics_reader", password="wrong")  # noqa: S106

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import gateway
+from cluster import Cluster, free_port
 from commandline.console import UserError
 from gateway import wait_until
 from gateway_testing import (
@@ -102,6 +104,39 @@ def test_ports_and_addresses_reach_the_files(tmp_path: Path) -> None:
     assert "admin-server-port = 9001" in files["postgrest.conf"]
     assert '"http://127.0.0.1:9002/rest"' in files["postgrest.conf"]
     assert gateway.ports_from({}) == gateway.PREFERRED_PORTS
+
+
+def test_a_folder_that_can_not_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for directory in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert gateway.main(["check", "--directory", str(directory)]) == 1
+        said = capsys.readouterr().err
+        assert str(tmp_path / "file") in said and "Traceback" not in said
+
+
+def test_a_port_that_is_named_counts_at_each_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Cluster("none")
+    cluster.home = tmp_path
+    first, second = free_port(), free_port()
+    gateway.Gateway(cluster, prefer={"gateway": first}).choose_ports()
+    kept = gateway.Gateway(cluster).ports
+    assert kept["gateway"] == first
+    # Nothing is named: the ports of the last start, whatever is usual.
+    again = gateway.Gateway(cluster, prefer={"gateway": second})
+    again.choose_ports()
+    assert again.ports == kept
+    named = gateway.Gateway(cluster, named={"gateway": second})
+    named.choose_ports()
+    assert named.ports == {**kept, "gateway": second}
+    with socket.create_server(("127.0.0.1", first)):
+        taken = gateway.Gateway(cluster, named={"gateway": first})
+        taken.choose_ports()
+    assert taken.ports["gateway"] not in (first, second)
+    assert f"port {first} of GATEWAY_PORT is taken" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "http", "-1", "80 81"])
