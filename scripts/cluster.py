@@ -33,6 +33,8 @@ SUPPORTED = range(15, 19)
 START_SECONDS = 300
 PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 HELD: list[socket.socket] = []
+# Of a folder for data that is not below .local.
+LOCATION_PREFIX = "teloo-analytics-"
 # What nginx and PostgreSQL can be given as it is.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9._/+-]+")
 
@@ -111,8 +113,15 @@ class Cluster:
 
     @property
     def location(self) -> Path:
-        """Folder that the server's user owns: data and log."""
-        return Path((self.home / "location").read_text(encoding="utf-8"))
+        """Folder that the server's user owns: data and log.
+
+        Whatever ``location`` says, it is one that make_location() makes: remove() deletes it. A
+        file that a full disk left empty would name the folder where somebody stands.
+        """
+        stored = Path((self.home / "location").read_text(encoding="utf-8"))
+        if stored.is_absolute() and stored.name.startswith(LOCATION_PREFIX):
+            return stored
+        return self.home / "server"
 
     @property
     def data(self) -> Path:
@@ -126,8 +135,31 @@ class Cluster:
 
     @property
     def exists(self) -> bool:
-        """Whether the cluster was made completely and its data is still there."""
-        return (self.home / "ready").exists() and self.is_reachable("-f", self.data / "PG_VERSION")
+        """Whether the cluster was made completely and its data is still there.
+
+        UserError if it is somebody else's, whose data this user may not even see.
+        """
+        if not (self.home / "ready").exists():
+            return False
+        self.refuse_other_owner()
+        return self.is_reachable("-f", self.data / "PG_VERSION")
+
+    def refuse_other_owner(self) -> None:
+        """Raise UserError if another user made the cluster, as with sudo."""
+        try:
+            owner = self.location.stat().st_uid
+        except OSError:
+            return
+        name = SERVER_USER_UNDER_ROOT if self.under_root else pwd.getpwuid(os.geteuid()).pw_name
+        if owner != pwd.getpwnam(name).pw_uid:
+            try:
+                maker = pwd.getpwuid(owner).pw_name
+            except KeyError:
+                maker = str(owner)
+            raise UserError(
+                f"the cluster in {self.home} belongs to {maker}",
+                "Run it as root." if maker == SERVER_USER_UNDER_ROOT else f"Run it as {maker}.",
+            )
 
     @property
     def port(self) -> int:
@@ -187,11 +219,11 @@ class Cluster:
         if elsewhere:
             if not Path(elsewhere).is_dir():
                 raise UserError(f"TELOO_CLUSTERS names {elsewhere}, which is no folder")
-            location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir=elsewhere))
+            location = Path(tempfile.mkdtemp(prefix=LOCATION_PREFIX, dir=elsewhere))
         elif not PLAIN_PATH.fullmatch(str(location)) or (
             self.under_root and not self.is_reachable("-x", self.home)
         ):
-            location = Path(tempfile.mkdtemp(prefix="teloo-analytics-", dir="/var/tmp"))
+            location = Path(tempfile.mkdtemp(prefix=LOCATION_PREFIX, dir="/var/tmp"))
         location.mkdir(mode=0o700, exist_ok=True)
         if self.under_root:
             user = pwd.getpwnam(SERVER_USER_UNDER_ROOT)

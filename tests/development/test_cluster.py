@@ -18,6 +18,7 @@ from cluster import (
     free_port,
     is_free,
 )
+from commandline.console import UserError
 from conftest import TEST_SETTINGS, Server
 
 
@@ -66,6 +67,44 @@ def test_a_path_with_a_space_or_an_accent_gets_a_plain_one(
         assert cluster.home.is_relative_to(tmp_path)
         assert location.parent == Path("/var/tmp")
         assert cluster.location == location
+    finally:
+        location.rmdir()
+
+
+@pytest.mark.parametrize("stored", ["", ".", "/", "/tmp/elsewhere", "teloo-analytics-x"])
+def test_no_folder_but_its_own_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str
+) -> None:
+    """A full disk leaves the file empty, and make demo emptied the folder where it was called."""
+    monkeypatch.setattr(cluster_module, "LOCAL", tmp_path / ".local")
+    (tmp_path / "teloo-analytics-x").mkdir()
+    (tmp_path / "teloo-analytics-x" / "precious").touch()
+    monkeypatch.chdir(tmp_path)
+    cluster = Cluster("demo")
+    cluster.home.mkdir(parents=True)
+    (cluster.home / "location").write_text(stored)
+    assert cluster.location == cluster.home / "server"
+    assert cluster.remove()
+    assert (tmp_path / "teloo-analytics-x" / "precious").exists()
+
+
+def test_the_cluster_of_another_user_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With sudo, the data of an ordinary user's demo looked as if they were gone."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    monkeypatch.setattr(cluster_module, "LOCAL", tmp_path)
+    monkeypatch.delenv("TELOO_CLUSTERS", raising=False)
+    cluster = Cluster("demo")
+    location = cluster.make_location()
+    (cluster.home / "ready").touch()
+    os.chown(location, 65534, 65534)
+    try:
+        for call in (cluster.start, cluster.stop, cluster.remove):
+            with pytest.raises(UserError, match="belongs to nobody"):
+                call()
+        assert location.exists()
     finally:
         location.rmdir()
 

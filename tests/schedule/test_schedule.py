@@ -283,7 +283,7 @@ def test_work_lets_the_tick_of_the_same_moment_go_first(scheduled: Database) -> 
 
 def test_a_job_that_waits_for_a_table_is_stamped_after_the_wait(scheduled: Database) -> None:
     """Its transaction had begun before, and a refresh refuses one that is over 5 minutes old."""
-    scheduled.rewrite("kpi_engine.clock_tolerance()", "'5 minutes'", "'1 second'")
+    scheduled.rewrite("kpi_engine.clock_tolerance()", "'00:05:00'", "'00:00:01'")
     tick(scheduled, "2026-11-21 01:00:00-05")
     with (
         ThreadPoolExecutor(1) as pool,

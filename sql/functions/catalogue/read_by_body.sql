@@ -41,11 +41,13 @@ AS $read_by_body$
                 ),
                 '\s+\(', '(', 'g'
             ) AS words,
-            string_to_array(
-                translate(substring(
-                    array_to_string(pg_proc.proconfig, E'\n') from '(?n)^search_path=(.*)$'
-                ), '" ', ''), ','
-            ) || 'pg_catalog' AS schemas
+            array_append(
+                string_to_array(
+                    translate(substring(
+                        array_to_string(pg_proc.proconfig, E'\n') from '(?n)^search_path=(.*)$'
+                    ), '" ', ''), ','
+                ), 'pg_catalog'
+            ) AS schemas
         FROM called
         INNER JOIN pg_proc ON pg_proc.oid = called.function
         INNER JOIN pg_language
