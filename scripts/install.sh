@@ -19,6 +19,8 @@ readonly SERVERS="/usr/lib/postgresql"
 readonly CREATECLUSTER_DIRECTORY="/etc/postgresql-common/createcluster.d"
 readonly NO_MAIN_CLUSTER="$CREATECLUSTER_DIRECTORY/zz-teloo-analytics.conf"
 readonly NEWEST=18 OLDEST=15
+readonly LOCK_SECONDS=600
+readonly POLICY_MARK="# Made for a moment by teloo-analytics: no server by itself."
 
 with_test=false
 with_server=true
@@ -111,13 +113,26 @@ as_root() {
     fi
 }
 
+# A machine that just started reads its lists by itself: that holds the lock for a while.
 update_apt() {
-    if ! $apt_is_updated; then
-        say "reading the lists of packages (apt-get update)"
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 \
-            || fail "apt-get update failed" "See its messages above; is the network there?"
-        apt_is_updated=true
+    local output tries
+    if $apt_is_updated; then
+        return
     fi
+    say "reading the lists of packages (apt-get update)"
+    for ((tries = 0; tries < LOCK_SECONDS; tries += 5)); do
+        if output="$(as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get update -qq 2>&1)"; then
+            apt_is_updated=true
+            return
+        fi
+        [[ "$output" == *'Could not get lock'* ]] || break
+        if [ $tries -eq 0 ]; then
+            say "another apt is at work; waiting for it, at most $((LOCK_SECONDS / 60)) minutes"
+        fi
+        sleep 5
+    done
+    say "$output"
+    fail "apt-get update failed" "See its messages above; is the network there?"
 }
 
 # The newest installed server that has, or can get, pg_cron; nothing where there is none.
@@ -140,6 +155,18 @@ default_version() {
     fi
 }
 
+# The newest one that apt could install with pg_cron, of those that work; else what was given.
+available_version() {
+    local version
+    for ((version = NEWEST; version >= OLDEST; version--)); do
+        if is_available "postgresql-$version" && is_available "postgresql-$version-cron"; then
+            echo "$version"
+            return
+        fi
+    done
+    echo "${1:-0}"
+}
+
 choose_server_packages() {
     local version
     version="$(installed_version)"
@@ -152,7 +179,12 @@ choose_server_packages() {
             version="${version:-$(default_version)}"
         fi
         if [ -z "$version" ] || [ "$version" -lt $OLDEST ] || [ "$version" -gt $NEWEST ]; then
-            fail "this system's packages have PostgreSQL ${version:-in no version}; 15 to 18 work" \
+            # The packages of https://apt.postgresql.org have older ones, too.
+            version="$(available_version "$version")"
+        fi
+        if [ "$version" -lt $OLDEST ] || [ "$version" -gt $NEWEST ]; then
+            [ "$version" -ne 0 ] || version="in no version"
+            fail "this system's packages have PostgreSQL $version; 15 to 18 work" \
                 "Use Debian 12+ or Ubuntu 24.04+, or the packages of https://apt.postgresql.org"
         fi
     fi
@@ -204,11 +236,12 @@ choose_gateway_packages() {
     fi
 }
 
-# Keeps packages from starting their servers, such as nginx's on port 80.
+# Keeps packages from starting their servers, such as nginx's on port 80. Somebody else's policy
+# stays as it is: what starts by it is stopped afterwards.
 guard_services() {
     if [ ${#guarded_services[@]} -gt 0 ] && [ ! -e "$POLICY" ]; then
         made_policy=true
-        printf '%s\n' '#!/bin/sh' '# Made for a moment by teloo-analytics: no server by itself.' \
+        printf '%s\n' '#!/bin/sh' "$POLICY_MARK" \
             "case \"\${1%.service}\" in $(IFS='|' && echo "${guarded_services[*]}")) exit 101 ;; esac" \
             'exit 0' | as_root tee "$POLICY" >/dev/null
         as_root chmod 755 "$POLICY"
@@ -220,12 +253,22 @@ release_services() {
     if $made_policy; then
         made_policy=false
         as_root rm -f "$POLICY"
-        for service in "${guarded_services[@]}"; do
-            if [ -d /run/systemd/system ] && is_installed "$service"; then
-                say "keeping the package's $service.service from starting at boot (systemctl disable)"
-                as_root systemctl disable --quiet "$service.service" || true
-            fi
-        done
+    fi
+    for service in ${guarded_services[@]+"${guarded_services[@]}"}; do
+        if [ -d /run/systemd/system ] && is_installed "$service"; then
+            say "keeping the package's $service.service from starting at boot (systemctl disable)"
+            as_root systemctl disable --now --quiet "$service.service" || true
+        fi
+    done
+    guarded_services=()
+}
+
+# What a run left behind that was killed while apt worked.
+remove_old_guards() {
+    if [ "$(sed -n 2p "$POLICY" 2>/dev/null)" = "$POLICY_MARK" ] || [ -e "$NO_MAIN_CLUSTER" ]; then
+        need_apt "a part of an interrupted installation"
+        say "removing what an interrupted installation left: $POLICY, $NO_MAIN_CLUSTER"
+        as_root rm -f "$POLICY" "$NO_MAIN_CLUSTER"
     fi
 }
 
@@ -245,10 +288,16 @@ guard_clusters() {
     echo "create_main_cluster = false" | as_root tee "$NO_MAIN_CLUSTER" >/dev/null
 }
 
+# Also clusters whose programs were removed: their settings or data are there.
 list_clusters() {
-    if command -v pg_lsclusters >/dev/null; then
-        pg_lsclusters --no-header 2>/dev/null | awk '{ print $1, $2 }' || true
-    fi
+    local path
+    for path in /etc/postgresql/*/*/postgresql.conf /var/lib/postgresql/*/*/; do
+        if [ -e "$path" ]; then
+            path="${path%/}"
+            path="${path%/postgresql.conf}"
+            echo "$(basename "$(dirname "$path")") $(basename "$path")"
+        fi
+    done | sort -u
 }
 
 release_clusters() {
@@ -262,7 +311,8 @@ release_clusters() {
         as_root rmdir --ignore-fail-on-non-empty "$CREATECLUSTER_DIRECTORY" || true
     fi
     while read -r version name; do
-        if [ -n "$name" ] && ! grep -qxF "$version $name" <<<"$clusters_before"; then
+        if [ -n "$name" ] && [ -e "/etc/postgresql/$version/$name/postgresql.conf" ] \
+            && ! grep -qxF "$version $name" <<<"$clusters_before"; then
             say "removing the cluster $version/$name that a package made"
             as_root pg_dropcluster --stop "$version" "$name" </dev/null || true
         fi
@@ -272,6 +322,7 @@ release_clusters() {
 run_apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         apt-get install -y -qq --no-install-recommends --no-upgrade -o Dpkg::Use-Pty=0 \
+        -o DPkg::Lock::Timeout=$LOCK_SECONDS \
         "${packages[@]}" </dev/null >>"$LOG" 2>&1
 }
 
@@ -490,11 +541,20 @@ main() {
                 ;;
         esac
     done
-    mkdir -p "$PROJECT/.local"
+    if ! $with_server && venv_is_current; then
+        say "nothing to install"
+        return
+    fi
+    mkdir -p "$PROJECT/.local" 2>/dev/null || true
+    if [ ! -w "$PROJECT/.local" ] || { [ -e "$LOG" ] && [ ! -w "$LOG" ]; }; then
+        fail "this user may not write into $PROJECT/.local" \
+            "Run it as $(stat -c %U "$PROJECT/.local" 2>/dev/null || stat -c %U "$PROJECT"), or give the folder to this user."
+    fi
     exec 9>"$PROJECT/.local/install.lock"
     flock 9
     : >"$LOG"
     if $with_server; then
+        remove_old_guards
         choose_server_packages
         choose_gateway_packages
     fi

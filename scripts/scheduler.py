@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -93,12 +93,25 @@ class Service:
             )
         scheduler.start()
         LOGGER.info("analytics.tick() and analytics.work() every %g s", seconds)
-        stop.wait()
+        while not stop.wait(min(seconds, 60)):
+            catch_up(scheduler, seconds)
         scheduler.pause()
         LOGGER.info("stopping")
         self.stop(stop_seconds)
         scheduler.shutdown(wait=True)
         LOGGER.info("stopped")
+
+
+def catch_up(scheduler: BackgroundScheduler, seconds: float) -> None:
+    """Call at once what is due later than in so many seconds: the clock was set back.
+
+    APScheduler goes by the clock, and would wait until it has come to that moment again.
+    """
+    now = datetime.now(UTC)
+    for job in scheduler.get_jobs():
+        if job.next_run_time and job.next_run_time > now + timedelta(seconds=seconds + 1):
+            LOGGER.warning("the clock was set back; analytics.%s() goes on", job.id)
+            job.modify(next_run_time=now)
 
 
 def main(arguments: list[str] | None = None) -> int:

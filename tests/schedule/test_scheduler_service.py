@@ -10,15 +10,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from cluster import PROJECT, Cluster
 from conftest import TEST_SETTINGS, Database
 from development.demo_source import load_source_schema
 from migrate import migrate
+from scheduler import catch_up
 from services.service import connect
 
 SYSTEM_SERVER_IS_ENOUGH = True
@@ -229,6 +232,30 @@ def test_the_docs_install_the_unit_as_it_is(unit: str, page: str) -> None:
     assert f"systemctl enable --now {unit}\n" in docs
     assert f"docs/{page}" in text
     assert (PROJECT / script).is_file()
+
+
+def test_calls_go_on_after_the_clock_was_set_back() -> None:
+    """APScheduler waited until the clock had come to the same moment again, for hours."""
+    called = threading.Event()
+    scheduler = BackgroundScheduler(timezone=UTC)
+    scheduler.add_job(
+        called.set,
+        "interval",
+        seconds=60,
+        misfire_grace_time=None,
+        next_run_time=datetime.now(UTC) + timedelta(hours=6),
+    )
+    scheduler.start()
+    try:
+        catch_up(scheduler, 60)
+        assert called.wait(10)
+        # The next one is due in time: nothing is moved.
+        (job,) = scheduler.get_jobs()
+        due = job.next_run_time
+        catch_up(scheduler, 60)
+        assert job.next_run_time == due
+    finally:
+        scheduler.shutdown()
 
 
 def test_two_of_them_run_a_slot_once(migrated: Database, tmp_path: Path) -> None:
