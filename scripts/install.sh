@@ -199,6 +199,7 @@ choose_server_packages() {
         want "postgresql-$version-plpgsql-check" "checks the functions' bodies"
         want wrk "asks the API many times in make bench-api"
         choose_browser
+        want libatomic1 "Playwright's driver needs it"
         if ! command -v prometheus >/dev/null; then
             want prometheus "reads /metrics in the tests and checks the alert rules"
             guarded_services+=(prometheus)
@@ -469,7 +470,7 @@ install_browser() {
         | sed -n 's/^  \([a-z0-9][a-z0-9.+-]*\)$/\1/p')
     install_packages
     say "apt has no package chromium: installing Playwright's Chromium in .local/browsers"
-    PLAYWRIGHT_BROWSERS_PATH="$BROWSERS" "$VENV/bin/python" -m playwright install chromium \
+    PLAYWRIGHT_BROWSERS_PATH="$BROWSERS" "$VENV/bin/python" -m playwright install --no-shell chromium \
         </dev/null >>"$LOG" 2>&1 || {
         tail -n 20 "$LOG" >&2
         fail "the browser could not be installed" \
