@@ -2,7 +2,8 @@
 --
 -- Invariant: a span is open for each row of kpi_engine.partial_figures(), and for nothing else. A
 -- refresh begins another span where the figures have more or less than before; a tick does not.
--- What a refresh ends may still be missing in a view that it leaves as it was.
+-- What a refresh ends may still be missing in a view that it leaves as it was. What a tick ends was
+-- in the last refresh, which nobody knew then: it ended with that refresh.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_partial(p_is_refresh boolean)
 RETURNS void
@@ -15,7 +16,11 @@ DECLARE
     v_lacking text[];
     v_sinces timestamptz[];
     v_are_sites boolean[];
+    v_last_refresh timestamptz;
 BEGIN
+    IF NOT p_is_refresh THEN
+        v_last_refresh := (SELECT engine_state.facts_as_of FROM kpi_engine.engine_state);
+    END IF;
     SELECT
         coalesce(array_agg(partial.origen), '{}'),
         array_agg(partial.since),
@@ -26,8 +31,13 @@ BEGIN
     UPDATE kpi_engine.partial_spans SET noted_at = analytics.now()
     WHERE partial_spans.ended_at IS NULL AND partial_spans.noted_at > (SELECT analytics.now());
     UPDATE kpi_engine.partial_spans SET
-        ended_at = greatest(partial_spans.noted_at, analytics.now()),
+        ended_at = CASE
+            WHEN NOT partial_spans.is_site AND partial_spans.noted_at <= v_last_refresh
+                THEN v_last_refresh
+            ELSE greatest(partial_spans.noted_at, analytics.now())
+        END,
         ended_by_refresh = p_is_refresh
+            OR coalesce(NOT partial_spans.is_site AND partial_spans.noted_at <= v_last_refresh, false)
     WHERE
         partial_spans.ended_at IS NULL
         AND NOT EXISTS (

@@ -8,10 +8,13 @@
 -- lacks:
 --   gone: a tick or a refresh has seen the subscription bring the table, and it does not any more:
 --     it was dropped, or the table left its publication.
---   uncopied: it was gone, or its subscription was another one, and it came back without a copy.
+--   uncopied: it was gone or absent, or its subscription was another one, and it came back, or
+--     came, without a copy.
 --   absent: no subscription brings it, and this one brings other operational tables of its schema.
 --   emptied, missed, promoted, skipped: kpi_engine.incomplete_tables.
 -- A table that is gone itself, or is no source table any more, is not in the list.
+-- A database that was copied (CREATE DATABASE … TEMPLATE) has the tables of the other one's
+-- subscriptions in pg_subscription_rel. No subscription of its own brings them.
 
 CREATE OR REPLACE FUNCTION kpi_engine.followed()
 RETURNS TABLE (
@@ -58,7 +61,12 @@ BEGIN
                 pg_subscription_rel.srsubstate AS state,
                 pg_subscription_rel.srsublsn AS copied_lsn
             FROM pg_subscription_rel
-            INNER JOIN pg_subscription ON pg_subscription.oid = pg_subscription_rel.srsubid
+            INNER JOIN pg_subscription
+                ON pg_subscription.oid = pg_subscription_rel.srsubid
+                AND pg_subscription.subdbid = (
+                    SELECT pg_database.oid FROM pg_database
+                    WHERE pg_database.datname = current_database()
+                )
             INNER JOIN source ON source.relation = pg_subscription_rel.srrelid
         )
 
@@ -66,16 +74,24 @@ BEGIN
             brought.subscription, brought.subscription_id, brought.source_schema,
             brought.table_name, brought.relation, brought.state::char, brought.copied_lsn,
             CASE
-                WHEN brought.state = 'r' AND brought.copied_lsn IS NULL AND EXISTS (
-                    SELECT FROM kpi_engine.followed_tables AS known
-                    WHERE
-                        known.table_name = brought.table_name
-                        AND (
-                            known.subscription = brought.subscription
-                            AND known.subscription_id <> brought.subscription_id
-                            OR known.subscription_id = brought.subscription_id
-                            AND known.copied_lsn IS NOT NULL
-                        )
+                WHEN brought.state = 'r' AND brought.copied_lsn IS NULL AND (
+                    EXISTS (
+                        SELECT FROM kpi_engine.followed_tables AS known
+                        WHERE
+                            known.table_name = brought.table_name
+                            AND (
+                                known.subscription = brought.subscription
+                                AND known.subscription_id <> brought.subscription_id
+                                OR known.subscription_id = brought.subscription_id
+                                AND known.copied_lsn IS NOT NULL
+                            )
+                    )
+                    OR EXISTS (
+                        SELECT FROM kpi_engine.absent_tables AS absent
+                        WHERE
+                            absent.source_schema = brought.source_schema
+                            AND absent.table_name = brought.table_name
+                    )
                 ) THEN 'uncopied'
                 ELSE (
                     SELECT min(incomplete.reason)

@@ -34,6 +34,11 @@ BEGIN
         known.subscription = p_subscription
         AND followed.table_name = known.table_name
         AND followed.relation = ANY (v_forgotten);
+    DELETE FROM kpi_engine.absent_tables AS absent
+    USING kpi_engine.followed() AS followed
+    WHERE
+        (followed.source_schema, followed.table_name) = (absent.source_schema, absent.table_name)
+        AND followed.relation = ANY (v_forgotten);
     DELETE FROM kpi_engine.incomplete_tables AS incomplete
     USING pg_subscription
     WHERE

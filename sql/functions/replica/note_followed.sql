@@ -35,6 +35,24 @@ BEGIN
     WHERE
         pg_subscription.oid = known.subscription_id
         AND pg_subscription.subname <> known.subscription;
+    -- Nothing brings them up to date any more, and what they say of the worker is not so.
+    DELETE FROM kpi_engine.subscription_marks AS known
+    WHERE NOT EXISTS (
+        SELECT FROM kpi_engine.followed() AS followed
+        WHERE
+            followed.outside_of IS NULL
+            AND (
+                followed.subscription = known.subscription
+                OR followed.subscription_id = known.subscription_id
+            )
+    );
+    DELETE FROM kpi_engine.feeding_marks AS known
+    WHERE NOT EXISTS (
+        SELECT FROM kpi_engine.followed() AS followed
+        WHERE
+            followed.outside_of IS NOT NULL
+            AND followed.subscription_id = known.subscription_id
+    );
     DELETE FROM kpi_engine.incomplete_tables AS incomplete
     WHERE NOT EXISTS (
         SELECT FROM pg_subscription_rel
@@ -102,6 +120,23 @@ BEGIN
         DELETE FROM kpi_engine.written_here
         USING followed
         WHERE followed.table_name = written_here.table_name AND followed.state IS NOT NULL
+    ),
+
+    absent AS (
+        INSERT INTO kpi_engine.absent_tables (source_schema, table_name)
+        SELECT followed.source_schema, followed.table_name
+        FROM followed
+        WHERE followed.lacks = 'absent'
+        ON CONFLICT DO NOTHING
+    ),
+
+    copied AS (
+        DELETE FROM kpi_engine.absent_tables AS absent
+        USING followed
+        WHERE
+            (followed.source_schema, followed.table_name) = (absent.source_schema, absent.table_name)
+            AND followed.copied_lsn IS NOT NULL
+            AND followed.state IS NOT NULL
     )
 
     INSERT INTO kpi_engine.followed_tables AS known (
@@ -174,14 +209,7 @@ BEGIN
             updates_missed = excluded.updates_missed,
             timeline = excluded.timeline,
             as_of = coalesce(excluded.as_of, known.as_of);
-        DELETE FROM kpi_engine.feeding_marks AS known
-        WHERE known.subscription_id NOT IN (SELECT pg_subscription.oid FROM pg_subscription);
     END IF;
-    DELETE FROM kpi_engine.subscription_marks AS known
-    WHERE NOT EXISTS (
-        SELECT FROM kpi_engine.followed_tables
-        WHERE followed_tables.subscription = known.subscription
-    );
 END;
 $note_followed$;
 

@@ -3,8 +3,9 @@
 -- Invariant: it never fails or stops the worker that applies changes, in any state of the table, of
 -- schema kpi_engine or of our rights. The worker fires triggers for rows alone, not for statements.
 -- From the third row of a table on, a worker's transaction notes without a net: its locks keep the
--- table and the log as the first rows found them. What still fails (a right that is taken away
--- meanwhile) makes the worker begin the transaction again, with a net.
+-- table and the log as the first rows found them, and no time-out of ours ends a wait for the file.
+-- What still fails (a right that is taken away meanwhile) makes the worker begin the transaction
+-- again, with a net.
 -- Other writers with session_replication_role = replica have a net, but for a disk that becomes full:
 -- see kpi_engine.note_changed_id(). A subtransaction writes only for the first two rows: more than
 -- 64 at a time would slow other sessions down. From PostgreSQL 16 on, a worker that takes the role
@@ -19,13 +20,14 @@ LANGUAGE plpgsql
 VOLATILE PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '100ms'
 AS $note_row_oferta_id$
 DECLARE
     v_mark text;
     v_pace text;
     v_rehearses boolean;
     v_keys uuid[];
+    v_limit text;
+    v_patience text;
     v_message text;
     v_sqlstate text;
 BEGIN
@@ -47,7 +49,10 @@ BEGIN
     END IF;
     v_mark := 'analytics.noting_' || tg_relid;
     v_pace := coalesce(current_setting(v_mark, true), '');
+    v_limit := current_setting('lock_timeout');
     BEGIN
+        -- For the lock of the log. Without a net nothing but its file is waited for.
+        v_patience := set_config('lock_timeout', '100ms', true);
         v_rehearses := v_pace = 'rehearse'
             OR v_pace = '' AND clock_timestamp() > now() + interval '300 microseconds';
         IF NOT v_rehearses AND tg_op = 'UPDATE' AND old.oferta_id = new.oferta_id THEN
@@ -64,6 +69,7 @@ BEGIN
             FROM unnest(v_keys) AS changed (key)
             WHERE NOT v_rehearses;
         END IF;
+        v_patience := set_config('lock_timeout', v_limit, true);
         IF v_pace <> 'rehearse' THEN
             PERFORM set_config(v_mark, CASE
                 WHEN v_pace = '' THEN 'first'
@@ -89,7 +95,9 @@ BEGIN
         v_message := 'kpi_engine.change_log was altered';
     END IF;
     BEGIN
+        v_patience := set_config('lock_timeout', '100ms', true);
         PERFORM kpi_engine.note_lost_change(tg_relid, v_message, v_sqlstate);
+        v_patience := set_config('lock_timeout', v_limit, true);
     EXCEPTION WHEN OTHERS THEN
         RAISE WARNING 'teloo-analytics: a change of % could not be noted: % (SQLSTATE %)',
             tg_relid::regclass, SQLERRM, SQLSTATE

@@ -78,7 +78,13 @@ BEGIN
             WHERE tables.outside_of IS NULL
             GROUP BY tables.subscription
         ) AS followed
-        LEFT JOIN pg_subscription ON pg_subscription.oid = followed.subscription_id
+        -- In a copy of the database, it is the other one's.
+        LEFT JOIN pg_subscription
+            ON pg_subscription.oid = followed.subscription_id
+            AND pg_subscription.subdbid = (
+                SELECT pg_database.oid FROM pg_database
+                WHERE pg_database.datname = current_database()
+            )
         LEFT JOIN LATERAL kpi_engine.worker_state(pg_subscription.oid) AS worker
             ON pg_subscription.oid IS NOT NULL
         LEFT JOIN pg_stat_subscription_stats AS stats ON stats.subid = pg_subscription.oid
