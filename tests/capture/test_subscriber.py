@@ -33,7 +33,14 @@ from capture.subscriber import (
 from checkup.test_doctor import examine, findings_of
 from cluster import Cluster
 from commandline.console import UserError
-from conftest import Database, Server, fresh_database, install, load_and_migrate
+from conftest import (
+    Database,
+    Server,
+    close_sessions,
+    fresh_database,
+    install,
+    load_and_migrate,
+)
 from development.replication import PUBLICATION
 from faults.killing import POINTS_OF_A_REFRESH, VICTIMS, Work, held, kill, with_patience
 from hub_sites import partial_header
@@ -635,7 +642,7 @@ def test_a_table_that_comes_back_without_a_copy_is_missed(pair: Pair, is_new: bo
     for _ in range(2):
         assert ("public.ofertas", "uncopied") in lacks(subscriber)
     assert "public.ofertas" in told(subscriber)
-    assert "again, without a copy" in told(subscriber)
+    assert "without a copy (copy_data = false)" in told(subscriber)
     assert differences_to_the_publisher(pair)
     if is_new:
         subscriber.execute(f"SELECT analytics.forget_subscription('{pair.name}')")
@@ -749,6 +756,102 @@ def test_a_table_that_no_subscription_brings_is_missed_beside_its_siblings(pair:
     assert lacks(subscriber) == []
     refresh(subscriber, NOW)
     assert differences_to_the_publisher(pair) == []
+
+
+def test_a_table_that_was_absent_and_comes_without_a_copy_is_missed(pair: Pair) -> None:
+    publisher, subscriber = pair.publisher, pair.subscriber
+    for database in (subscriber, publisher):
+        database.execute(
+            "CREATE TABLE public.audits_2027 () INHERITS (public.auditorias_tiendas)",
+            "ALTER TABLE public.audits_2027 ADD PRIMARY KEY (id)",
+        )
+    publisher.execute(
+        "INSERT INTO public.audits_2027 (id, asesor_id, fecha_revision, estado, puntaje_confianza) "
+        "SELECT gen_random_uuid(), id, '2026-11-20', 'APROBADA', 1.5 FROM public.asesores"
+    )
+    assert lacks(subscriber) == [("public.audits_2027", "absent")]
+    subscriber.execute(
+        f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION WITH (copy_data = false)"
+    )
+    subscriber.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
+    pair.catch_up()
+    for _ in range(2):
+        assert lacks(subscriber) == [("public.audits_2027", "uncopied")]
+    assert "brings public.audits_2027 without a copy" in told(subscriber)
+    # Its rows are here in another way, says somebody.
+    publisher.execute("DELETE FROM public.audits_2027")
+    pair.catch_up()
+    subscriber.execute(f"SELECT analytics.forget_subscription('{pair.name}')")
+    assert lacks(subscriber) == []
+    refresh(subscriber, NOW)
+    assert differences_to_the_publisher(pair) == []
+
+
+def test_a_copy_of_the_database_is_not_taken_for_one_that_is_followed(pair: Pair) -> None:
+    """The worker of its model is seen there, too, and brings it nothing."""
+    name = f"{pair.subscriber.name}_copy"
+    postgres = Database(pair.subscriber.cluster, "postgres")
+    pair.subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    pair.subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+    close_sessions(pair.subscriber)
+    with_patience(lambda: postgres.execute(f"CREATE DATABASE {name} TEMPLATE {pair.subscriber.name}"))
+    try:
+        pair.subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} ENABLE")
+        pair.publisher.execute("DELETE FROM public.ofertas_detalle")
+        pair.catch_up()
+        copy = Database(pair.subscriber.cluster, name)
+        assert {why for (_, why) in lacks(copy)} == {"gone"}
+        assert copy.rows("SELECT is_enabled, is_running, as_of IS NULL FROM analytics.replication()")[
+            0
+        ][:2] == (False, False)
+        assert f"{pair.name} does not bring" in told(copy)
+        # It stays as it is: that is meant.
+        copy.execute(f"SELECT analytics.forget_subscription('{pair.name}')", "CALL analytics.tick()")
+        assert copy.rows("SELECT * FROM analytics.replication()") == []
+        refresh(copy, NOW)
+        assert partial_header(copy) is None
+        assert "replica_lag" not in problems(copy)
+        # The model goes on.
+        assert lacks(pair.subscriber) == []
+    finally:
+        postgres.execute(f"DROP DATABASE {name}")
+
+
+def test_marks_that_nothing_brings_up_to_date_any_more_say_nothing(pair: Pair) -> None:
+    """A view was taken away whose table of another service the subscription brought, too."""
+    subscriber = pair.subscriber
+    subscriber.execute(
+        "INSERT INTO kpi_engine.feeding_marks (subscription_id, updates_missed, timeline) "
+        "SELECT oid, -1, split_part(kpi_engine.timeline(), '/', 1) || '/0' FROM pg_subscription "
+        f"WHERE subname = '{pair.name}'"
+    )
+    assert lacks(subscriber) == []
+    assert subscriber.rows("SELECT count(*) FROM kpi_engine.feeding_marks") == [(0,)]
+
+
+def test_a_view_that_a_refresh_left_as_it_was_keeps_the_mark_that_a_tick_ends(pair: Pair) -> None:
+    """The refresh counted all, and nobody knew it until the next word of the publisher."""
+    subscriber = pair.subscriber
+    at = "2026-11-30 {}:00:00-05".format
+    subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
+    subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
+    subscriber.execute(f"UPDATE kpi_engine.subscription_marks SET as_of = '{at('06')}'")
+    refresh(subscriber, at("07"))
+    held, followed = "mv_metricas_mensuales", "mv_ranking_asesores"
+    marks = "SELECT origen FROM kpi_engine.partial_views('{}', NULL)".format
+    for view in (held, followed):
+        assert subscriber.rows(marks(view), at("07")) == [(pair.name,)]
+    # As after a refresh at eight, of which the gate held one view. The tick of nine knows more.
+    subscriber.execute(
+        f"UPDATE kpi_engine.engine_state SET facts_as_of = '{at('08')}', facts_behind = NULL",
+        f"UPDATE kpi_engine.view_state SET last_success_at = '{at('08')}' "
+        f"WHERE view_name <> '{held}'",
+    )
+    assert subscriber.rows("SELECT kpi_engine.note_partial(false)", at("09")) == [("",)]
+    assert subscriber.rows(marks(followed), at("10")) == []
+    assert subscriber.rows(marks(held), at("10")) == [(pair.name,)]
+    subscriber.execute(f"UPDATE kpi_engine.view_state SET last_success_at = '{at('11')}'")
+    assert subscriber.rows(marks(held), at("12")) == []
 
 
 def test_tables_below_the_views_of_the_source_are_followed(

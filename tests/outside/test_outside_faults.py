@@ -533,7 +533,7 @@ def test_a_table_that_a_subscription_brings_is_as_old_as_its_rows(local: Service
         stands_still(local, "does not bring soporte.reclamos any more")
         support.execute("ALTER PUBLICATION reclamos ADD TABLE soporte.reclamos")
         here.execute("ALTER SUBSCRIPTION feed REFRESH PUBLICATION WITH (copy_data = false)")
-        stands_still(local, "brings soporte.reclamos again, without a copy")
+        stands_still(local, "brings soporte.reclamos without a copy")
         is_meant(local)
         here.execute("CALL analytics.tick()")
         assert local.problem() is None

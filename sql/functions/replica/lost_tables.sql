@@ -25,9 +25,8 @@ AS $lost_tables$
                     'its publication has; if the publication lacks them, add them there before; if '
                     'they are written here: %4$s'
                 WHEN 'uncopied' THEN
-                    'subscription %1$I brings %2$s again, without a copy (copy_data = false): what '
-                    'changed there meanwhile is missing in the figures. To copy again: %3$s; if nothing '
-                    'changed: %4$s'
+                    'subscription %1$I brings %2$s without a copy (copy_data = false): what changed '
+                    'there before is missing in the figures. To copy it: %3$s; if nothing changed: %4$s'
                 WHEN 'emptied' THEN
                     '%2$s of subscription %1$I was emptied by TRUNCATE, here or by another subscription, '
                     'and is not copied again by itself: rows are missing in the figures. To copy '
