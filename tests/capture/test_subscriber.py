@@ -794,19 +794,23 @@ def test_a_copy_of_the_database_is_not_taken_for_one_that_is_followed(pair: Pair
     pair.subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} DISABLE")
     pair.subscriber.wait_until("SELECT NOT is_running FROM analytics.replication()")
     close_sessions(pair.subscriber)
-    with_patience(lambda: postgres.execute(f"CREATE DATABASE {name} TEMPLATE {pair.subscriber.name}"))
+    with_patience(
+        lambda: postgres.execute(f"CREATE DATABASE {name} TEMPLATE {pair.subscriber.name}")
+    )
     try:
         pair.subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} ENABLE")
         pair.publisher.execute("DELETE FROM public.ofertas_detalle")
         pair.catch_up()
         copy = Database(pair.subscriber.cluster, name)
         assert {why for (_, why) in lacks(copy)} == {"gone"}
-        assert copy.rows("SELECT is_enabled, is_running, as_of IS NULL FROM analytics.replication()")[
-            0
-        ][:2] == (False, False)
+        assert copy.rows(
+            "SELECT is_enabled, is_running, as_of IS NULL FROM analytics.replication()"
+        )[0][:2] == (False, False)
         assert f"{pair.name} does not bring" in told(copy)
         # It stays as it is: that is meant.
-        copy.execute(f"SELECT analytics.forget_subscription('{pair.name}')", "CALL analytics.tick()")
+        copy.execute(
+            f"SELECT analytics.forget_subscription('{pair.name}')", "CALL analytics.tick()"
+        )
         assert copy.rows("SELECT * FROM analytics.replication()") == []
         refresh(copy, NOW)
         assert partial_header(copy) is None

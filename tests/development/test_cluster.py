@@ -65,13 +65,13 @@ def test_a_path_with_a_space_or_an_accent_gets_a_plain_one(
     location = cluster.make_location()
     try:
         assert cluster.home.is_relative_to(tmp_path)
-        assert location.parent == Path("/var/tmp")
+        assert location.parent == Path("/var", "tmp")
         assert cluster.location == location
     finally:
         location.rmdir()
 
 
-@pytest.mark.parametrize("stored", ["", ".", "/", "/tmp/elsewhere", "teloo-analytics-x"])
+@pytest.mark.parametrize("stored", ["", ".", "/", "/etc/elsewhere", "teloo-analytics-x"])
 def test_no_folder_but_its_own_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str
 ) -> None:

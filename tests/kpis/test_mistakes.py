@@ -200,7 +200,7 @@ def test_a_function_that_reads_a_table_by_its_own_search_path_is_refused(
     (tree / "views" / "mv_mine.sql").write_text(
         view_file(f"SELECT mes, kpi_engine.mine(requests) AS n {MONTHS}")
     )
-    with pytest.raises(UserError, match="it says IMMUTABLE, and reads kpi_engine.settings"):
+    with pytest.raises(UserError, match=r"it says IMMUTABLE, and reads kpi_engine\.settings"):
         migrate(market.url, directory=tree)
     assert migrate(market.url) == []
 

@@ -702,8 +702,7 @@ def test_without_change_capture_all_requests_are_computed_at_one_moment(market: 
     """Between two batches, a request moves from one to the other, and nobody notes it."""
     market.execute(GATE_OFF)
     leave_all_batches(market)
-    ((with_capture,),) = market.rows("SELECT count(*) FROM kpi_engine.rebuild_batches")
-    assert with_capture > 3
+    assert market.rows("SELECT count(*) > 3 FROM kpi_engine.rebuild_batches") == [(True,)]
     market.execute(
         "SELECT analytics.set_setting('change_capture', 'off')",
         "CALL analytics.apply_change_capture()",

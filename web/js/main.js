@@ -4,10 +4,10 @@ import { ApiError, forgetAnswers, forgetViews, missing, viewsShown } from "./api
 import { isMixed, loadCatalogue } from "./catalogue.js";
 import { signs } from "./data.js";
 import { h } from "./dom.js";
-import { drawCharts } from "./figure.js";
 import { loadMarks } from "./marks.js";
 import { expiry, oldText, signIn, trouble } from "./notices.js";
 import { missingText, showAges } from "./parts.js";
+import { replaceContent } from "./replace.js";
 import { filters, navigation, restoreTheme, showPeriod } from "./shell.js";
 import { link, onChange, state } from "./state.js";
 import { speak, t } from "./texts.js";
@@ -48,66 +48,6 @@ let turn = 0;
 let shown = null;
 /** What the tab showed that changes without a refresh. */
 let seen = "";
-
-const FOCUSABLE = "a, button, summary, input, select";
-
-/**
- * Where the focus is in the figures: in the element of this id, or in its n-th part that can have it.
- * @param {Element} element
- * @returns {() => HTMLElement | null | undefined} finds the same place in other figures
- */
-function placeOf(element) {
-    const around = element.closest("[id]") ?? content;
-    if (around === element) return () => document.getElementById(element.id);
-    const index = [...around.querySelectorAll(FOCUSABLE)].indexOf(element);
-    return () => {
-        /** @type {NodeListOf<HTMLElement> | undefined} */
-        const parts = document.getElementById(around.id)?.querySelectorAll(FOCUSABLE);
-        return parts?.[index];
-    };
-}
-
-/** What is open, filled in, chosen or has the focus in the old figures goes on in the new ones. */
-function replace(/** @type {Node[]} */ nodes) {
-    const focused = /** @type {HTMLInputElement | null} */ (document.activeElement);
-    const find = focused && content.contains(focused) ? placeOf(focused) : null;
-    const selection = find && focused ? focused.selectionStart : null;
-    const open = [...content.querySelectorAll("details[open]")].map((details) => details.id);
-    const scrolled = [...content.querySelectorAll(".scroll")].map((one) => [
-        one.id,
-        one.scrollLeft,
-    ]);
-    /** @type {NodeListOf<HTMLInputElement>} */
-    const inputs = content.querySelectorAll("input[id]");
-    const filled = [...inputs].filter((one) => one.value !== one.defaultValue);
-    /** @type {NodeListOf<HTMLSelectElement>} */
-    const chosen = content.querySelectorAll("select[id]");
-    const { scrollX: x, scrollY: y } = window;
-    content.replaceChildren(...nodes);
-    drawCharts();
-    for (const one of open) document.getElementById(one)?.setAttribute("open", "");
-    for (const { id: one, value } of filled) {
-        const element = /** @type {HTMLInputElement | null} */ (document.getElementById(one));
-        if (element) element.value = value;
-    }
-    for (const { id: one, value } of chosen) {
-        const element = /** @type {HTMLSelectElement | null} */ (document.getElementById(one));
-        if (element && [...element.options].some((option) => option.value === value)) {
-            element.value = value;
-            element.dispatchEvent(new Event("change"));
-        }
-    }
-    for (const [one, left] of scrolled) {
-        const element = document.getElementById(String(one));
-        if (element) element.scrollLeft = Number(left);
-    }
-    const again = find?.();
-    again?.focus({ preventScroll: true });
-    if (again && selection != null) {
-        /** @type {HTMLInputElement} */ (again).setSelectionRange?.(selection, selection);
-    }
-    scrollTo(x, y);
-}
 
 /** @param {string} reason */
 function askForToken(reason) {
@@ -194,7 +134,10 @@ async function render(moved, again = false) {
     try {
         const [parts] = await Promise.all([asked, framed]);
         if (mine !== turn) return undefined;
-        replace(/** @type {Node[]} */ (parts.filter((part) => part instanceof Node)));
+        replaceContent(
+            content,
+            /** @type {Node[]} */ (parts.filter((part) => part instanceof Node)),
+        );
         showPeriod();
         shown = location.search;
         stale.hidden = true;

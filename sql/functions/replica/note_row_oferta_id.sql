@@ -6,12 +6,12 @@
 -- table and the log as the first rows found them, and no time-out of ours ends a wait for the file.
 -- What still fails (a right that is taken away meanwhile) makes the worker begin the transaction
 -- again, with a net.
--- Other writers with session_replication_role = replica have a net, but for a disk that becomes full:
--- see kpi_engine.note_changed_id(). A subtransaction writes only for the first two rows: more than
--- 64 at a time would slow other sessions down. From PostgreSQL 16 on, a worker that takes the role
--- of the table's owner forgets the marks after each row (run_as_owner = false). Then it writes so
--- for 300 microseconds, in which fewer than 64 rows come. (The counters of a transaction also have
--- what the last second wrote before it.)
+-- Other writers with session_replication_role = replica have a net, but for a disk that becomes
+-- full: see kpi_engine.note_changed_id(). A subtransaction writes only for the first two rows: more
+-- than 64 at a time would slow other sessions down. From PostgreSQL 16 on, a worker that takes the
+-- role of the table's owner forgets the marks after each row (run_as_owner = false). Then it writes
+-- so for 300 microseconds, in which fewer than 64 rows come. (The counters of a transaction also
+-- have what the last second wrote before it.)
 -- SECURITY DEFINER: writers have no right on schema kpi_engine.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_row_oferta_id()

@@ -12,12 +12,15 @@ SELECT
     notes.author,
     notes.written_at
 FROM kpi_engine.notes
-WHERE CASE
-    WHEN notes.view_name IS NOT NULL THEN has_table_privilege(
-        to_regclass(format('analytics.%I', notes.view_name)), 'SELECT'
-    ) IS NOT FALSE
-    ELSE true
-END;
+WHERE
+    CASE
+        WHEN notes.view_name IS NOT NULL
+            THEN
+                has_table_privilege(
+                    to_regclass(format('analytics.%I', notes.view_name)), 'SELECT'
+                ) IS NOT FALSE
+        ELSE true
+    END;
 
 REVOKE ALL ON analytics.notes FROM public;
 GRANT SELECT ON analytics.notes TO analytics_lector, analytics_operador;
