@@ -42,11 +42,67 @@ EXPECTED = "Failed to load resource"
 Row = dict[str, Any]
 
 
+# Copies of requests and their offers, one of each city and then the latest, until the month that
+# runs has 110. On its first day it would have a few.
+FILL_MONTH = (
+    """
+CREATE TEMPORARY TABLE copied AS
+WITH month AS (
+    SELECT
+        began_at,
+        (SELECT count(*) FROM public.solicitudes WHERE created_at >= began_at) AS requests
+    FROM date_trunc('month', now() AT TIME ZONE 'America/Bogota') AS local (began),
+        LATERAL (SELECT began AT TIME ZONE 'America/Bogota' AS began_at) AS instant
+),
+turn AS (
+    SELECT
+        id, created_at,
+        row_number() OVER (PARTITION BY ciudad_origen ORDER BY created_at DESC) AS place
+    FROM public.solicitudes, month
+    WHERE created_at < began_at
+)
+SELECT
+    id AS copied_id,
+    gen_random_uuid() AS id,
+    began_at + (now() - began_at) * (row_number() OVER (ORDER BY created_at) / 111.0)
+    - created_at AS later
+FROM (
+    SELECT * FROM turn, month
+    ORDER BY place > 1, created_at DESC
+    LIMIT greatest(0, 110 - (SELECT requests FROM month))
+) AS chosen
+""",
+    """
+INSERT INTO public.solicitudes
+SELECT (jsonb_populate_record(one, jsonb_build_object(
+    'id', copied.id,
+    'created_at', created_at + later,
+    'updated_at', least(updated_at + later, now()),
+    'fecha_respuesta_cliente', least(fecha_respuesta_cliente + later, now()),
+    'fecha_evaluacion', least(fecha_evaluacion + later, now())
+))).*
+FROM public.solicitudes AS one JOIN copied ON copied_id = one.id
+""",
+    """
+INSERT INTO public.ofertas
+SELECT (jsonb_populate_record(one, jsonb_build_object(
+    'id', gen_random_uuid(),
+    'solicitud_id', copied.id,
+    'created_at', least(created_at + later, now()),
+    'updated_at', least(updated_at + later, now())
+))).*
+FROM public.ofertas AS one JOIN copied ON copied_id = one.solicitud_id
+""",
+    "DROP TABLE copied",
+)
+
+
 def give_awkward_names(database: Database) -> None:
     """Give the best advisor markup for a name, some advisors and requests an odd city.
 
-    And one day without an answer, so that a median is missing. And requests without offers that
-    were accepted: a rate of the awarded ones does not count them.
+    The month that runs has requests of each city, on its first day, too. And one day is without an
+    answer, so that a median is missing. And requests without offers were accepted: a rate of the
+    awarded ones does not count them.
     """
     city = NASTY_CITY.replace("'", "''")
     best = "SELECT asesor_id FROM analytics.mv_ranking_asesores WHERE ranking_nacional"
@@ -59,6 +115,7 @@ def give_awkward_names(database: Database) -> None:
         "WHERE created_at BETWEEN now() - interval '41 days' AND now() - interval '39 days'",
         "UPDATE public.solicitudes SET cliente_acepto = true WHERE id IN (SELECT id FROM "
         "public.solicitudes WHERE estado = 'CERRADA_SIN_OFERTAS' ORDER BY created_at DESC LIMIT 9)",
+        *FILL_MONTH,
         "SELECT * FROM refresh_all_mv()",
     )
 

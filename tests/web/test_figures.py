@@ -117,12 +117,17 @@ def test_resumen_shows_six_numbers_with_their_differences(
             word = f"{'mejor' if better else 'peor'} " if round(percent * 10) else ""
             assert f" {word}frente a los mismos días de " in delta
             assert delta.endswith(f"({shown_short(before, unit)})")
+    compared = [name for name in SIX[view] if year[f"{name}_dif_pct"] is not None]
     better = sum(
         columns[name]["better"] == ("up" if year[f"{name}_dif_pct"] > 0 else "down")
-        for name in SIX[view]
-        if year[f"{name}_dif_pct"] and round(year[f"{name}_dif_pct"] * 10)
+        for name in compared
+        if round(year[f"{name}_dif_pct"] * 10)
     )
-    assert str(better) in visit.text(".top .lead")
+    if compared:
+        assert str(better) in visit.text(".top .lead")
+    else:
+        # In the first days of a month, a city may have had nothing on the same days a year ago.
+        assert city and visit.texts(".top .lead") == []
     assert visit.text(".top .tag") == "incompleto"
     assert visit.page.locator(".card .spark path.running").count() == 6
     rows = visit.open_table("resumen-meses")
@@ -706,7 +711,7 @@ def test_ciudades_has_a_row_for_each_city_and_its_thirteen_months(visit: Visit, 
         key=lambda row: row["ofertas_por_solicitud"],
     )
     assert visit.texts("#needy a")[0] in [
-        row["ciudad"]
+        plain(row["ciudad"])
         for row in few
         if row["ofertas_por_solicitud"] == few[0]["ofertas_por_solicitud"]
     ]
