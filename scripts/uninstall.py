@@ -65,8 +65,11 @@ SHARED_RIGHTS = """
 """
 
 
-def refuse_foreign_objects(connection: psycopg.Connection) -> None:
-    """Stop where one of our roles owns what is not ours: that is not for us to drop."""
+def refuse_foreign_objects(connection: psycopg.Connection, servers: list[str]) -> None:
+    """Stop where one of our roles owns what is not ours: that is not for us to drop.
+
+    ``servers`` are ours, as farewell.servers_of_sites() gives them, and so are their user mappings.
+    """
     rows = connection.execute(
         """
         SELECT owned.role_name, owned.object
@@ -94,9 +97,21 @@ def refuse_foreign_objects(connection: psycopg.Connection) -> None:
                     SELECT oid FROM pg_namespace WHERE nspname = ANY (%(schemas)s)
                 )
             )
+            AND NOT (
+                owned.classid = 'pg_foreign_server'::regclass
+                AND owned.objid IN (
+                    SELECT oid FROM pg_foreign_server WHERE srvname = ANY (%(servers)s)
+                )
+            )
+            AND NOT (
+                owned.classid = 'pg_user_mapping'::regclass
+                AND owned.objid IN (
+                    SELECT umid FROM pg_user_mappings WHERE srvname = ANY (%(servers)s)
+                )
+            )
         ORDER BY 2
         """,
-        {"roles": list(ROLES), "schemas": list(SCHEMAS)},
+        {"roles": list(ROLES), "schemas": list(SCHEMAS), "servers": servers},
     ).fetchall()
     if rows:
         raise UserError(
@@ -129,6 +144,31 @@ def restore_search_path(
         is_default = left in ([], prerequisites.path_elements(connection, default_path))
         path = None if is_default else ", ".join(written for written, _ in left)
         prerequisites.set_database_search_path(connection, path)
+
+
+def drop_servers(connection: psycopg.Connection, servers: list[str]) -> None:
+    """Drop the servers of a hub's sites with all their user mappings, which hold passwords.
+
+    Raises UserError where a foreign table of somebody else needs one.
+    """
+    with acting_as(connection):
+        mappings = connection.execute(
+            "SELECT format('DROP USER MAPPING FOR %%s SERVER %%I', CASE umuser "
+            "WHEN 0 THEN 'public' ELSE quote_ident(usename) END, srvname) "
+            "FROM pg_user_mappings WHERE srvname = ANY (%s) ORDER BY 1",
+            [servers],
+        ).fetchall()
+        for (statement,) in mappings:
+            connection.execute(str(statement).encode())
+        for server in servers:
+            try:
+                with connection.transaction():
+                    connection.execute(sql.SQL("DROP SERVER {}").format(sql.Identifier(server)))
+            except psycopg.errors.DependentObjectsStillExist as error:
+                raise UserError(
+                    f"other objects need server {server} of this hub; nothing was changed",
+                    f"Drop them first:\n{error.diag.message_detail}",
+                ) from error
 
 
 def drop_objects(connection: psycopg.Connection) -> None:
@@ -331,7 +371,8 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
         prerequisites.refuse_renamed_owner(connection)
         prerequisites.refuse_lost_owners(connection)
         joined = let_act_as_roles(connection)
-        refuse_foreign_objects(connection)
+        servers = farewell.servers_of_sites(connection) if is_installed else []
+        refuse_foreign_objects(connection, servers)
         rights = shared_rights(connection)
         if is_installed:
             with acting_as(connection):
@@ -358,6 +399,9 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
             if created_cron:
                 done += drop_pg_cron(connection)
         restore_search_path(connection, is_installed, default_path)
+        if servers:
+            drop_servers(connection, servers)
+            done.append(f"{len(servers)} site(s) of the hub: servers and user mappings")
         if is_installed:
             dropped = drop_triggers_and_objects(connection)
             done.append(f"{dropped} trigger(s) of change capture")

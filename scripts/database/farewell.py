@@ -1,5 +1,7 @@
 """Names what an uninstallation removes for good, and what it leaves."""
 
+import shlex
+
 import psycopg
 from psycopg import sql
 
@@ -36,15 +38,60 @@ HISTORY = {
 INDEX_PREFIX = "teloo_analytics_"
 
 
+def servers_of_sites(connection: psycopg.Connection) -> list[str]:
+    """Return the foreign servers that a hub made for its sites and analytics_owner still owns."""
+    with acting_as(connection):
+        if scalar(connection, "SELECT to_regclass('kpi_engine.hub_sites')") is None:
+            return []
+        rows = connection.execute(
+            "SELECT server_name FROM kpi_engine.hub_sites "
+            "INNER JOIN pg_foreign_server ON srvname = server_name "
+            "WHERE pg_get_userbyid(srvowner) = %s ORDER BY 1",
+            [OWNER],
+        ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def lost_sites(connection: psycopg.Connection) -> list[str]:
+    """Return the sites of a hub, each with what adds it again: but its password."""
+    if scalar(connection, "SELECT to_regclass('kpi_engine.hub_sites')") is None:
+        return []
+    rows = connection.execute(
+        """
+        SELECT site, ARRAY(
+            SELECT '--' || option_name || '=' || option_value
+            FROM pg_options_to_table(srvoptions)
+            WHERE option_name IN ('host', 'port', 'dbname', 'sslmode')
+            UNION ALL
+            SELECT '--user=' || option_value
+            FROM pg_user_mappings CROSS JOIN pg_options_to_table(umoptions)
+            WHERE
+                srvid = pg_foreign_server.oid
+                AND usename = 'analytics_owner'
+                AND option_name = 'user'
+        )
+        FROM kpi_engine.hub_sites
+        LEFT JOIN pg_foreign_server ON srvname = server_name
+        ORDER BY site
+        """
+    ).fetchall()
+    return [
+        f"lost: site {site} of the hub; again: scripts/hub.py add {shlex.join([site, *options])}"
+        for site, options in rows
+    ]
+
+
 def losses(connection: psycopg.Connection) -> list[str]:
     """Return what is lost for good, with the statements that set it again after a new migrate."""
     with acting_as(connection):
-        lines = lost_history(connection)
+        lines = lost_history(connection) + lost_sites(connection)
         statements = changed_settings(connection) + foreign_grants(connection)
         schema = scalar(
             connection, "SELECT string_agg(source_schema, ',') FROM kpi_engine.sources()"
         )
-    if schema not in (None, "public", "teloo"):
+    if schema == ENGINE_SCHEMA:
+        lines.append("lost: this is a hub; again: make migrate HUB=1")
+    elif schema not in (None, "public", "teloo"):
         lines.append(
             f"lost: the tables are bound in schema {schema}; again: SOURCE_SCHEMA={schema} "
             "make migrate"
@@ -162,6 +209,15 @@ def leftovers(connection: psycopg.Connection) -> list[str]:
         f"index {name}, built by make indexes: DROP INDEX CONCURRENTLY {name};"
         for (name,) in indexes
     ]
+    with acting_as(connection):
+        is_hub = scalar(
+            connection,
+            "SELECT true FROM kpi_engine.installation WHERE to_jsonb(installation) "
+            "->> 'source_schema' = %s",
+            ENGINE_SCHEMA,
+        )
+    if is_hub and scalar(connection, "SELECT true FROM pg_extension WHERE extname = 'dblink'"):
+        lines.append("extension dblink, if nobody else needs it: DROP EXTENSION dblink;")
     home = cron.cron_database(connection)
     here = database_name(connection)
     if home != here and not cron.has_extension(connection):

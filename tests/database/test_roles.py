@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import hub
 from cluster import system_binaries
 from commandline.console import UserError
 from conftest import KPI_VIEWS, SERVERS, Database, Server, fresh_database, server_of_kind
@@ -273,6 +274,30 @@ def test_the_file_tells_a_role_that_may_not_read_the_source_the_grants(
     assert "GRANT SELECT ON public.ofertas TO analytics_owner;" in found[1].splitlines()
     database.execute(*filter(None, found[1].splitlines()))
     subprocess.run(command, capture_output=True, check=True)
+
+
+def test_a_hub_is_uninstalled_by_a_role_that_is_no_superuser(
+    plain_owner: tuple[Database, str],
+) -> None:
+    database, url = plain_owner
+    migrate(url, hub=True)
+    database.execute(
+        "CREATE EXTENSION dblink",
+        "GRANT USAGE ON FOREIGN DATA WRAPPER dblink_fdw TO analytics_owner",
+    )
+    hub.add(url, "cali", {"host": "cali.example"}, "reader", "secret")
+    # What a superuser granted, only a superuser can take away.
+    assert uninstall(url) == [
+        "analytics_owner (have a superuser run DROP OWNED BY analytics_owner; "
+        "DROP ROLE analytics_owner;)"
+    ]
+    assert (
+        database.rows(
+            "SELECT srvname FROM pg_foreign_server UNION ALL SELECT srvname FROM pg_user_mappings"
+        )
+        == []
+    )
+    database.execute("DROP OWNED BY analytics_owner; DROP ROLE analytics_owner;")
 
 
 @pytest.mark.system_only("pg_cron")
