@@ -80,6 +80,10 @@ WORTH_ANOTHER_TRY = (
 # What a refresh reads and writes.
 RELATION_KINDS = ("view", "materialized view")
 TRIES = 5
+CAPTURE_CURE = (
+    "Until then each refresh computes everything again. Run make migrate again. Or, as the owner "
+    "of the operational tables: CALL analytics.apply_change_capture();"
+)
 ZERO_CURE = "Write nullif(…, 0) around the divisor, or kpi_engine.percentage(part, whole)."
 
 
@@ -1318,6 +1322,27 @@ class Migration:
         self.apply_objects([item for item in ordered if item.object_name in needs_source])
 
 
+@contextmanager
+def told_what_landed() -> Iterator[None]:
+    """Say of an error of change capture, or an interruption, that migrate itself is done by now."""
+    done = "migrate is done, but"
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{done} {error}", error.hint) from error
+    except psycopg.Error as error:
+        text = str(error.diag.message_primary or error).strip()
+        code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
+        details = prerequisites.details(error)
+        raise UserError(
+            f"{done} change capture is not: {text}{code}",
+            f"{details}\n{CAPTURE_CURE}" if details else CAPTURE_CURE,
+        ) from error
+    except KeyboardInterrupt:
+        LOGGER.error("%s change capture is not: it was interrupted\n%s", done, CAPTURE_CURE)
+        raise
+
+
 def migrate(
     url: str,
     *,
@@ -1329,9 +1354,9 @@ def migrate(
     """Bring the database to the current version; return what changed, nothing if it was there.
 
     One transaction: raises UserError or psycopg.Error with the database as it was. Change
-    capture on the operational tables follows in a short transaction of its own. With
-    ``dry_run`` it does the same work, without building materialized views, scheduling or
-    change capture, and rolls back.
+    capture on the operational tables follows in a short transaction of its own: its UserError
+    says that the rest is done. With ``dry_run`` it does the same work, without building
+    materialized views, scheduling or change capture, and rolls back.
     """
     for attempt in range(1, TRIES + 1):
         with prerequisites.connect(url, "migrate") as connection:
@@ -1362,7 +1387,8 @@ def migrate(
             if dry_run:
                 connection.rollback()
                 return changes
-        return changes + capture.apply(url)
+        with told_what_landed():
+            return changes + capture.apply(url)
     raise AssertionError("unreachable")
 
 
@@ -1433,9 +1459,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="migrate.py",
         description="Brings a database to the current version of teloo-analytics. "
-        "All in one transaction: everything lands or nothing does.",
-        epilog="Exit codes: 0 done or up to date, 1 failed with nothing changed, 2 wrong usage, "
-        "3 status: something is pending. "
+        "All in one transaction: everything lands or nothing does. Change capture follows in a "
+        "transaction of its own.",
+        epilog="Exit codes: 0 done or up to date, 1 failed: nothing was changed, or all is done "
+        "but change capture and the message says so, 2 wrong usage, 3 status: something is "
+        "pending. "
         "ENVIRONMENT=production writes JSON lines and forbids pinned clocks.",
     )
     parser.add_argument(

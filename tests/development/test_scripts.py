@@ -4,10 +4,11 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 
 import psycopg
@@ -282,6 +283,90 @@ def test_busy_tables_are_named_with_who_holds_them(
     assert f"process {pid} of postgres (nightly import), idle in transaction" in said
     assert "LOCK TABLE public.ofertas" in said
     assert "S3CRET" not in said
+
+
+@contextmanager
+def migrating_over_a_busy_table(database: Database) -> Iterator[subprocess.Popen[str]]:
+    """Migrate a new database up to change capture, which waits for a table."""
+    load_source_schema(database.url)
+    with database.session() as holder:
+        holder.execute("BEGIN; LOCK TABLE public.ofertas IN ROW EXCLUSIVE MODE")
+        process = subprocess.Popen(
+            [sys.executable, str(SCRIPTS / "migrate.py"), "--database-url", database.url],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            database.wait_until(
+                "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() "
+                "AND application_name = 'teloo-analytics change capture'"
+            )
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            holder.execute("ROLLBACK")
+
+
+def check_that_only_capture_is_missing(database: Database, said: str) -> None:
+    assert "migrate is done, but change capture is not: " in said
+    assert "nothing was changed" not in said
+    assert database.rows("SELECT count(*) > 100 FROM analytics.migration_ledger") == [(True,)]
+    triggers = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'teloo_analytics%'"
+    assert database.rows(triggers) == [(0,)]
+    found = re.search(r"CALL analytics[.\w]+\(\);", said)
+    assert found
+    database.execute(found[0])
+    assert database.rows(triggers) != [(0,)]
+    assert migrate(database.url) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_migrate_that_is_interrupted_before_change_capture_says_what_landed(
+    database: Database, sent: signal.Signals, code: int, word: str
+) -> None:
+    with migrating_over_a_busy_table(database) as process:
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert said.endswith(f"{word}\n")
+    check_that_only_capture_is_missing(database, said)
+
+
+def test_a_migrate_that_loses_its_session_before_change_capture_says_what_landed(
+    database: Database,
+) -> None:
+    with migrating_over_a_busy_table(database) as process:
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'teloo-analytics change capture' "
+            "AND datname = current_database()"
+        )
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    check_that_only_capture_is_missing(database, said)
+
+
+def test_an_event_trigger_that_refuses_only_change_capture_is_named_with_what_landed(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_source_schema(database.url)
+    database.execute(
+        "CREATE FUNCTION public.no_triggers() RETURNS event_trigger LANGUAGE plpgsql AS $f$ BEGIN "
+        "IF current_setting('application_name') = 'teloo-analytics change capture' THEN "
+        "RAISE EXCEPTION 'not on a Friday'; END IF; END; $f$",
+        "CREATE EVENT TRIGGER night_freeze ON ddl_command_start WHEN TAG IN ('CREATE TRIGGER') "
+        "EXECUTE FUNCTION public.no_triggers()",
+    )
+    assert migrate_module.main(["--database-url", database.url]) == 1
+    said = capsys.readouterr().err
+    assert "change capture is not: not on a Friday (SQLSTATE P0001)" in said
+    assert "ALTER EVENT TRIGGER night_freeze DISABLE;" in said
+    database.execute("ALTER EVENT TRIGGER night_freeze DISABLE")
+    check_that_only_capture_is_missing(database, said)
 
 
 def test_a_prepared_transaction_that_holds_a_table_is_named(migrated: Database) -> None:
