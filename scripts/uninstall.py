@@ -202,8 +202,13 @@ def give_back(connection: psycopg.Connection, before: dict[str, str | None]) -> 
             connection.execute(statement.encode())
 
 
-def drop_triggers_and_objects(connection: psycopg.Connection) -> int:
-    """Drop the triggers of change capture and all objects; return how many triggers.
+def drop_triggers_and_objects(
+    connection: psycopg.Connection, job_ids: list[int]
+) -> tuple[int, int]:
+    """Drop pg_cron's runs of our jobs, the triggers of change capture and all objects.
+
+    Returns how many runs, and how many triggers. The runs go as late as possible: pg_cron may wait
+    for them, and until here a job may have run.
 
     Dropping a trigger locks its table against everybody until the transaction ends. So it begins
     when nobody else has a lock on our objects, and tries again where it would have to wait. Raises
@@ -216,11 +221,13 @@ def drop_triggers_and_objects(connection: psycopg.Connection) -> int:
         if readers is None:
             try:
                 with connection.transaction():
+                    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                    runs = cron.remove_runs(connection, job_ids)
                     dropped = capture.remove(connection)
                     connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
                     drop_objects(connection)
                     connection.execute("SET LOCAL lock_timeout = 0")
-                return dropped
+                return runs, dropped
             except capture.BUSY:
                 readers = scalar(connection, OUR_LOCKERS, list(SCHEMAS)) or (
                     capture.busy_sessions(connection) or "another session"
@@ -360,6 +367,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
         done: list[str] = []
         lost: list[str] = []
         stays: list[str] = []
+        job_ids: list[int] = []
         default_path = prerequisites.default_search_path(connection)
         prerequisites.pin_settings(connection)
         prerequisites.refuse_standby(connection)
@@ -390,6 +398,7 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
                     connection, "SELECT pg_cron_created FROM kpi_engine.installation"
                 )
             lost, stays = farewell.losses(connection), farewell.leftovers(connection)
+            job_ids = cron.job_ids(connection)
             jobs = cron.unschedule(connection)
             if jobs < len(cron.JOBS):
                 altered, hidden = cron.unschedule_altered(connection)
@@ -398,12 +407,15 @@ def uninstall(url: str, *, dry_run: bool = False) -> list[str] | None:
             done.append(f"{jobs} scheduled job(s)")
             if created_cron:
                 done += drop_pg_cron(connection)
+            stays += cron.hidden_runs(connection, job_ids)
         restore_search_path(connection, is_installed, default_path)
         if servers:
             drop_servers(connection, servers)
             done.append(f"{len(servers)} site(s) of the hub: servers and user mappings")
         if is_installed:
-            dropped = drop_triggers_and_objects(connection)
+            runs, dropped = drop_triggers_and_objects(connection, job_ids)
+            if runs:
+                done.append(f"{runs} run(s) of scheduled jobs in pg_cron's history")
             done.append(f"{dropped} trigger(s) of change capture")
         else:
             drop_objects(connection)

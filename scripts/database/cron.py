@@ -1,4 +1,9 @@
-"""The two pg_cron jobs, where the server has pg_cron."""
+"""The two pg_cron jobs, where the server has pg_cron.
+
+pg_cron notes each run in cron.job_run_details, and never removes one. A tick removes old ones, an
+uninstallation all. It names those that it may not see, and those in another database. A run that
+begins while it ends stays.
+"""
 
 from typing import LiteralString
 
@@ -21,6 +26,11 @@ from database.sql_files import literal_rows
 JOBS = {str(name): str(command) for name, command, _ in literal_rows("cron_jobs")}
 EVERY_MINUTE = str(literal_rows("cron_jobs")[0][2])
 EVERY_NIGHT = "17 3 * * *"
+# An older pg_cron has none.
+HISTORY = (
+    "SELECT true FROM pg_class INNER JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+    "WHERE nspname = 'cron' AND relname = 'job_run_details'"
+)
 
 
 def cron_database(connection: psycopg.Connection) -> str | None:
@@ -264,6 +274,70 @@ def cron_role(connection: psycopg.Connection) -> str | None:
     with acting_as(connection):
         role = scalar(connection, "SELECT cron_role FROM kpi_engine.installation")
     return None if role is None else str(role)
+
+
+def runs_of(connection: psycopg.Connection, job_ids: list[int]) -> sql.Composed:
+    """Return which rows of cron.job_run_details are runs of our jobs, as a condition.
+
+    ``job_ids`` are jobs of ours, which may have run under an older name of this database.
+    """
+    return sql.SQL("command = ANY ({}) AND (database = {} OR jobid = ANY ({}::bigint[]))").format(
+        list(JOBS.values()), database_name(connection), job_ids
+    )
+
+
+def _role_that_sees(connection: psycopg.Connection) -> str:
+    """Return the role to look at our jobs and their runs as: a superuser sees everybody's."""
+    role = cron_role(connection)
+    user = str(scalar(connection, "SELECT current_user"))
+    is_usable = role is not None and role_exists(connection, role)
+    return str(role) if is_usable and not is_superuser(connection) else user
+
+
+def job_ids(connection: psycopg.Connection) -> list[int]:
+    """Return the numbers of our jobs, which their runs have. To be asked before they go."""
+    role = cron_role(connection)
+    if role is None or not has_extension(connection):
+        return []
+    try:
+        with connection.transaction(), acting_as(connection, _role_that_sees(connection)):
+            rows = connection.execute(
+                "SELECT jobid FROM cron.job WHERE jobname = ANY (%s) AND username = %s ORDER BY 1",
+                [list(JOBS), role],
+            ).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return []
+    return [int(row[0]) for row in rows]
+
+
+def remove_runs(connection: psycopg.Connection, job_ids: list[int]) -> int:
+    """Remove the runs of our jobs that this role may see and remove; return how many.
+
+    pg_cron waits for it when it notes the end of a run: commit soon.
+    """
+    if not has_extension(connection) or not scalar(connection, HISTORY):
+        return 0
+    removal = sql.SQL("DELETE FROM cron.job_run_details WHERE {}").format(
+        runs_of(connection, job_ids)
+    )
+    try:
+        with connection.transaction(), acting_as(connection, _role_that_sees(connection)):
+            return connection.execute(removal).rowcount
+    except psycopg.errors.InsufficientPrivilege:
+        return 0
+
+
+def hidden_runs(connection: psycopg.Connection, job_ids: list[int]) -> list[str]:
+    """Return what a superuser has to run, where there may be runs that this role does not see."""
+    if is_superuser(connection) or not has_extension(connection) or not scalar(connection, HISTORY):
+        return []
+    removal = sql.SQL("DELETE FROM cron.job_run_details WHERE {}").format(
+        runs_of(connection, job_ids)
+    )
+    return [
+        "runs of jobs in cron.job_run_details that this role may not see, if there are any: have a "
+        f"superuser run {removal.as_string(connection)};"
+    ]
 
 
 def unschedule(connection: psycopg.Connection) -> int:

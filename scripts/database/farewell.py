@@ -221,12 +221,21 @@ def leftovers(connection: psycopg.Connection) -> list[str]:
     home = cron.cron_database(connection)
     here = database_name(connection)
     if home != here and not cron.has_extension(connection):
+        trimming = f"teloo-analytics history: {here}"
         removal = sql.SQL(
-            "SELECT cron.unschedule(jobid) FROM cron.job WHERE database = {} "
-            "AND (command = ANY ({}) OR jobname = {})"
-        ).format(here, list(cron.JOBS.values()), f"teloo-analytics history: {here}")
+            "DELETE FROM cron.job_run_details WHERE {runs} "
+            "OR jobid IN (SELECT jobid FROM cron.job WHERE jobname = {trimming}); "
+            "SELECT cron.unschedule(jobid) FROM cron.job WHERE database = {here} "
+            "AND command = ANY ({commands}) OR jobname = {trimming}"
+        ).format(
+            runs=cron.runs_of(connection, []),
+            trimming=trimming,
+            here=here,
+            commands=list(cron.JOBS.values()),
+        )
         lines.append(
-            f"jobs of pg_cron in database {home or 'that pg_cron lives in'}, where somebody made "
-            f"them for this one: have a superuser run there: {removal.as_string(connection)};"
+            f"jobs of pg_cron and their runs in database {home or 'that pg_cron lives in'}, where "
+            "somebody made them for this one: have a superuser run there: "
+            f"{removal.as_string(connection)};"
         )
     return lines

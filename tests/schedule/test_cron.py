@@ -14,6 +14,7 @@ import pytest
 
 from cluster import Cluster
 from conftest import KPI_VIEWS, TEST_SETTINGS, Database, Server
+from database.prerequisites import ROLES
 from database.test_restore import documented, program
 from development.demo_source import load_source_schema
 from health.test_problems import RUNBOOK
@@ -239,6 +240,13 @@ def test_database_that_pg_cron_does_not_live_in_is_scheduled_by_what_migrate_say
     ((removal,),) = home.rows("SELECT command FROM cron.job WHERE jobname ~ '^teloo.* history'")
     home.execute(str(removal))
     assert labels(home) == KEPT
+    # What uninstall says takes all away.
+    said = said_by_uninstall(other.url, caplog)
+    found = re.search(r"stays: jobs of pg_cron .*? superuser run there: (.*;)", said)
+    assert found
+    home.execute(*filter(None, map(str.strip, found[1].split(";"))))
+    assert labels(home) == {"of another job", "of another database"}
+    assert home.rows("SELECT jobname FROM cron.job") == []
 
 
 KEPT = {"young", "never began, after it", "of another job", "of another database"}
@@ -313,6 +321,79 @@ def test_runs_of_other_roles_stay(home: Database) -> None:
         assert labels(home) == before
         assert connection.execute("SELECT analytics.trim_cron_history(7)").fetchone() == (5,)
     assert labels(home) == KEPT
+
+
+def said_by_uninstall(url: str, caplog: pytest.LogCaptureFixture) -> str:
+    logging.getLogger("teloo_analytics").propagate = True
+    caplog.set_level("INFO")
+    caplog.clear()
+    assert uninstall(url) is not None
+    return caplog.text
+
+
+def keep_pg_cron(home: Database) -> None:
+    """Somebody else has a job, so that an uninstallation leaves pg_cron."""
+    home.execute("SELECT cron.schedule('theirs', '0 0 1 1 *', 'SELECT 1')")
+
+
+def test_uninstall_removes_the_runs_of_our_jobs(
+    home: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also runs under an older name of the database; none of other jobs and databases."""
+    keep_pg_cron(home)
+    add_runs(home, "cron", 7)
+    home.execute(
+        "UPDATE cron.job_run_details SET jobid = 987654 "
+        "WHERE return_message = 'test: of another database'",
+        "UPDATE cron.job_run_details SET username = 'ana' WHERE return_message = 'test: old'",
+        "UPDATE cron.job_run_details SET database = 'antes' WHERE return_message = 'test: young'",
+    )
+    said = said_by_uninstall(home.url, caplog)
+    assert re.search(r"removed: \d+ run\(s\) of scheduled jobs in pg_cron's history", said)
+    assert labels(home) == {"of another job", "of another database"}
+    assert "stays: runs" not in said
+    assert home.rows("SELECT jobname FROM cron.job") == [("theirs",)]
+
+
+def test_uninstall_by_a_role_that_sees_its_own_runs_names_the_others(
+    home: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_pg_cron(home)
+    home.execute(
+        "CREATE ROLE duena LOGIN CREATEROLE PASSWORD 'pw'",
+        "ALTER DATABASE cron OWNER TO duena",
+        *(
+            f"ALTER TABLE {table} OWNER TO duena"
+            for (table,) in home.rows(
+                "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' "
+                "AND relnamespace = 'public'::regnamespace"
+            )
+        ),
+        f"GRANT {', '.join(ROLES)} TO duena WITH ADMIN OPTION",
+        "GRANT USAGE ON SCHEMA cron TO duena",
+    )
+    try:
+        add_runs(home, "cron", 7)
+        home.execute(
+            "UPDATE cron.job_run_details SET username = 'ana' WHERE return_message = 'test: old'",
+            "UPDATE cron.job_run_details SET jobid = 987654 "
+            "WHERE return_message = 'test: of another database'",
+        )
+        said = said_by_uninstall(home.url_as("duena", "pw"), caplog)
+        assert labels(home) == {"old", "of another job", "of another database"}
+        found = re.search(r"stays: runs .*? have a superuser run (DELETE .*;)", said)
+        assert found
+        home.execute(found[1])
+        assert labels(home) == {"of another job", "of another database"}
+    finally:
+        uninstall(home.url)
+        home.execute(
+            "ALTER DATABASE cron OWNER TO postgres",
+            "DROP OWNED BY duena CASCADE",
+            "DROP ROLE duena",
+        )
+        for role in ROLES:
+            home.execute(f"DROP ROLE IF EXISTS {role}")
 
 
 def test_row_security_off_by_default_stops_no_migrate(home: Database) -> None:
