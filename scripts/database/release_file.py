@@ -17,6 +17,7 @@ from database.sql_files import (
     dependency_order,
     load_migrations,
     load_objects,
+    made_by,
     providers,
     query_of,
     rules_of,
@@ -207,6 +208,29 @@ def file_row(place: int, item: SqlFile, needs: dict[str, set[str]], from_source:
     return f"INSERT INTO pg_temp.release_files VALUES ({', '.join(values)});\n"  # noqa: S608
 
 
+def made_rows(migrations: list[SqlFile]) -> str:
+    """Return the statement that inserts what migrations make: made_by() of any first ones of them.
+
+    So the file knows what a database of each older version has to have.
+    """
+    rows: list[tuple[str, str, str | None]] = []
+    there: dict[str, int] = {}
+    for count, migration in enumerate(migrations, start=1):
+        made = made_by(migrations[:count])
+        for name in [name for name in there if name not in made]:
+            row = there.pop(name)
+            rows[row] = (*rows[row][:2], migration.name)
+        for name in made:
+            if name not in there:
+                there[name] = len(rows)
+                rows.append((name, migration.name, None))
+    listed = ",\n".join(
+        f"({place}, {literal(name)}, {literal(made_in)}, {literal(gone_in)})"
+        for place, (name, made_in, gone_in) in enumerate(rows, start=1)
+    )
+    return f"INSERT INTO pg_temp.release_made VALUES\n{listed};\n\n"
+
+
 def release_text(version: str, directory: Path = SQL_DIRECTORY) -> str:
     """Return the file of a version."""
     migrations = load_migrations(directory)
@@ -239,6 +263,7 @@ def release_text(version: str, directory: Path = SQL_DIRECTORY) -> str:
         file_row(place, item, needs, from_source)
         for place, item in enumerate([*migrations, *ordered], start=1)
     ]
+    parts.append(made_rows(migrations))
     rules = sorted((table, rule) for table, names in rules_of(ordered).items() for rule in names)
     parts.append("INSERT INTO pg_temp.release_rules VALUES\n")
     parts.append(

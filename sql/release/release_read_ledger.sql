@@ -8,6 +8,7 @@ DECLARE
     v_version constant text := (SELECT release_run.version FROM pg_temp.release_run);
     v_installed text;
     v_name text;
+    v_lost text[];
 BEGIN
     IF to_regclass('kpi_engine.migration_ledger') IS NULL THEN
         RETURN;
@@ -55,6 +56,28 @@ BEGIN
             'the database has another sql/% than this file; nothing was changed', v_name
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'It was not installed from a release. Upgrade it with make migrate.';
+    END IF;
+    v_lost := ARRAY(
+        SELECT release_made.name FROM pg_temp.release_made
+        WHERE
+            release_made.made_in IN (SELECT ledger.name FROM kpi_engine.migration_ledger AS ledger)
+            AND NOT EXISTS (
+                SELECT FROM kpi_engine.migration_ledger AS ledger
+                WHERE ledger.name = release_made.gone_in
+            )
+            AND to_regclass(release_made.name) IS NULL
+            AND to_regtype(release_made.name) IS NULL
+        ORDER BY release_made.place
+    );
+    IF v_lost <> '{}' THEN
+        RAISE EXCEPTION
+            '% % gone, and this file can''t make it again: a migration runs once; nothing was changed',
+            array_to_string(v_lost, ', '),
+            CASE cardinality(v_lost) WHEN 1 THEN 'is' ELSE 'are' END
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Restore the database from a backup. Or take all away and install anew, '
+                      'which loses the history of the KPIs: make uninstall; this file; then '
+                      'SELECT * FROM refresh_all_mv();';
     END IF;
     SELECT min(release_files.name) INTO v_name
     FROM pg_temp.release_files

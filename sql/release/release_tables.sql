@@ -31,6 +31,15 @@ CREATE TEMPORARY TABLE release_files (
     comment_lengths integer[] NOT NULL DEFAULT '{}'
 ) ON COMMIT DROP;
 
+-- Tables, sequences and types that only a migration makes: the one that makes it, and the one that
+-- takes it away again.
+CREATE TEMPORARY TABLE release_made (
+    place integer PRIMARY KEY,
+    name text NOT NULL,
+    made_in text NOT NULL,
+    gone_in text
+) ON COMMIT DROP;
+
 CREATE TEMPORARY TABLE release_rules (
     table_name text NOT NULL,
     rule_name text NOT NULL
@@ -65,6 +74,6 @@ CREATE TEMPORARY TABLE release_moved (
 ) ON COMMIT DROP;
 
 -- They are used as analytics_owner too.
-GRANT ALL ON pg_temp.release_run, pg_temp.release_files, pg_temp.release_rules,
-pg_temp.release_changes, pg_temp.release_aside, pg_temp.release_waiting,
+GRANT ALL ON pg_temp.release_run, pg_temp.release_files, pg_temp.release_made,
+pg_temp.release_rules, pg_temp.release_changes, pg_temp.release_aside, pg_temp.release_waiting,
 pg_temp.release_changed_functions, pg_temp.release_moved TO public;

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from commandline.console import UserError
 from conftest import SERVERS, Database, Server, server_of_kind
 from database.release_file import release_text
 from database.sql_files import SQL_DIRECTORY
@@ -588,6 +589,65 @@ def test_a_database_that_the_file_does_not_continue_is_refused(
         database.execute(back)
     assert f"the database has teloo-analytics {package_version()}" in refused(database, earlier)
     assert differences(fresh.refreshed, installation(database)) == []
+
+
+def test_what_only_a_migration_makes_is_named_when_it_is_gone(
+    own_server: Server, present: Path
+) -> None:
+    """As migrate names it; the file would not make it again either."""
+    with database_of(own_server) as database:
+        apply(database, present)
+        with database.connect(url(database)) as connection:
+            connection.execute("SET ROLE analytics_owner")
+            connection.execute("DROP TABLE kpi_engine.notes CASCADE")
+        said = refused(database, present)
+        assert (
+            "kpi_engine.notes is gone, and this file can't make it again: a migration runs once; "
+            "nothing was changed"
+        ) in said
+        assert "make uninstall; this file" in said
+        with pytest.raises(UserError, match=r"kpi_engine\.notes is gone"):
+            migrate(url(database))
+        database.execute("DROP SCHEMA api CASCADE")
+        assert re.search(
+            r'api\."text/plain", .*, kpi_engine\.notes are gone, and this file',
+            refused(database, present),
+        )
+
+
+def test_what_a_later_migration_drops_is_missed_only_before_it(
+    own_server: Server, present: Path, tmp_path: Path
+) -> None:
+    def change(sql: Path) -> None:
+        for name, text in (
+            ("0997_made.sql", "CREATE TABLE kpi_engine.short_lived (id integer PRIMARY KEY);"),
+            ("0998_dropped.sql", "DROP TABLE kpi_engine.short_lived;"),
+            ("0999_again.sql", "CREATE TABLE kpi_engine.short_lived (name text PRIMARY KEY);"),
+        )[:count]:
+            (sql / "migrations" / name).write_text(
+                f"{text}\n"
+                + "COMMENT ON TABLE kpi_engine.short_lived IS 'A test.';\n" * ("CREATE" in text)
+            )
+
+    releases = []
+    for count in (1, 2, 3):
+        (tmp_path / str(count)).mkdir()
+        releases.append(release_of(f"999.0.{count}", tmp_path / str(count), change))
+    with database_of(own_server) as database:
+        for place, release in enumerate(releases, start=1):
+            apply(database, release)
+            assert "up to date" in apply(database, release)
+            assert database.rows("SELECT to_regclass('kpi_engine.short_lived') IS NULL") == [
+                (place == 2,)
+            ]
+            if place == 1:
+                # The later files miss it, too.
+                database.execute("ALTER TABLE kpi_engine.short_lived RENAME TO kept")
+                for later in releases:
+                    assert "kpi_engine.short_lived is gone" in refused(database, later)
+                database.execute("ALTER TABLE kpi_engine.kept RENAME TO short_lived")
+        database.execute("DROP TABLE kpi_engine.short_lived")
+        assert "kpi_engine.short_lived is gone" in refused(database, releases[-1])
 
 
 def test_a_hub_is_refused(own_server: Server, present: Path) -> None:
