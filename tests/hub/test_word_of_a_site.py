@@ -104,6 +104,44 @@ def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
         assert (partial_header(hub), told(hub)) == (None, "")
 
 
+@pytest.mark.parametrize(
+    ("setting", "last"), [("5 minutes", "2026-11-22"), ("off", "2026-11-23")]
+)
+def test_a_hub_leaves_a_day_open_that_its_site_leaves_open(
+    hub: Database, site: Database, setting: str, last: str
+) -> None:
+    """At midnight the publisher of the site is three minutes behind: no problem, and no whole day."""
+    closed = (
+        "SELECT max(period)::text FROM kpi_engine.closings WHERE view_name = 'mv_embudo_operativo'"
+    )
+    after_midnight, later = "2026-11-24 00:01:00-05", "2026-11-24 00:20:00-05"
+    add_site(hub, "bogota", site)
+    for database in (hub, site):
+        database.execute("SELECT analytics.set_setting('closing_days', '0')")
+    site.execute(f"SELECT analytics.set_setting('replica_lag', '{setting}')")
+    refresh(hub, NOW)
+    # A change, so that the hub publishes.
+    site.execute("UPDATE solicitudes SET created_at = created_at - interval '1 hour'")
+    refresh(site, after_midnight)
+    site.execute(
+        "UPDATE kpi_engine.engine_state SET facts_counted_as_of = '2026-11-23 23:58:00-05'"
+    )
+    refresh(hub, after_midnight)
+    assert (partial_header(hub), told(hub)) == (None, "")
+    assert hub.rows(closed) == [(last,)]
+    # What the site counts itself, by its own clock.
+    assert site.rows(
+        "SELECT kpi_engine.facts_counted_until() < '2026-11-24 00:00:00-05'"
+    ) == [(setting != "off",)]
+    site.execute("UPDATE solicitudes SET created_at = created_at - interval '1 hour'")
+    refresh(site, later)
+    site.execute(
+        "UPDATE kpi_engine.engine_state SET facts_counted_as_of = '2026-11-24 00:19:00-05'"
+    )
+    refresh(hub, later)
+    assert hub.rows(closed) == [("2026-11-23",)]
+
+
 def test_a_site_whose_gate_holds_views_is_partial_at_the_hub(hub: Database, site: Database) -> None:
     """The hub takes its facts, which are those that the gate there refuses."""
     for name in ("gate_least_requests", "gate_least_count"):

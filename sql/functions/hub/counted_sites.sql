@@ -1,4 +1,7 @@
 -- Says until when the changes of each site of a hub are in its figures.
+--
+-- Invariant: a hub closes no period that the site itself would leave open. A site counts a lag of
+-- its publishers within its setting replica_lag (kpi_engine.facts_counted_until), so a hub does.
 
 CREATE OR REPLACE FUNCTION kpi_engine.counted_sites()
 RETURNS TABLE (site text, counted_until timestamptz, is_partial boolean)
@@ -16,9 +19,8 @@ BEGIN
             CASE
                 -- Its rules may be others: what it gave may lack columns that the figures need now.
                 WHEN hub_sites.state = 'refused' THEN NULL
-                WHEN hub_sites.behind IS NULL THEN hub_sites.as_of
-                -- least() skips NULL, and nobody knows until when these figures are whole.
-                WHEN hub_sites.counted_as_of IS NOT NULL
+                -- Nobody knows until when these figures are whole: least() would skip the NULL.
+                WHEN hub_sites.behind IS NULL OR hub_sites.counted_as_of IS NOT NULL
                     THEN least(hub_sites.as_of, hub_sites.counted_as_of)
             END,
             hub_sites.state <> 'ok' OR hub_sites.behind IS NOT NULL

@@ -2,8 +2,10 @@
 -- publishers, or are such that the gate here refuses them.
 --
 -- Invariant: behind is NULL only if the source kept up at the refresh that the facts are of, and
--- keeps up now, and the gate holds nothing. It is a function of its own: a hub also asks sites that
--- do not have it yet.
+-- keeps up now, and the gate holds nothing. counted_as_of is NULL while behind is NULL if this site
+-- counts no lag in its own periods either (kpi_engine.facts_counted_until). Else a hub could wait for
+-- ever for a publisher that the site does not wait for. It is a function of its own: a hub also asks
+-- sites that do not have it yet.
 -- SECURITY DEFINER: the role of a hub reads no other table of ours.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hub_lag()
@@ -23,19 +25,15 @@ AS $hub_lag$
 BEGIN
     RETURN QUERY
         SELECT
-            nullif(
-                concat_ws(
-                    '; ',
-                    coalesce(engine_state.facts_behind, (
-                        SELECT string_agg(problem.message, '; ')
-                        FROM kpi_engine.replica_problem() AS problem
-                    )),
-                    held.words
-                ),
-                ''
-            ),
-            -- Held views show older facts than these. What the breaker holds is not in the facts.
-            CASE WHEN held.has_view IS NOT TRUE THEN engine_state.facts_counted_as_of END
+            lag.words,
+            CASE
+                -- Held views show older facts than these. What the breaker holds is not in the facts.
+                WHEN held.has_view THEN NULL
+                WHEN
+                    lag.words IS NOT NULL
+                    OR analytics.setting('replica_lag') <> 'off' AND NOT kpi_engine.clock_is_pinned()
+                    THEN engine_state.facts_counted_as_of
+            END
         FROM kpi_engine.engine_state
         LEFT JOIN (
             SELECT
@@ -45,13 +43,27 @@ BEGIN
                 bool_or(gate_holds.view_name <> 'changes') AS has_view
             FROM kpi_engine.gate_holds
             HAVING count(*) > 0
-        ) AS held ON true;
+        ) AS held ON true
+        CROSS JOIN LATERAL (
+            SELECT nullif(
+                concat_ws(
+                    '; ',
+                    coalesce(engine_state.facts_behind, (
+                        SELECT string_agg(problem.message, '; ')
+                        FROM kpi_engine.replica_problem() AS problem
+                    )),
+                    held.words
+                ),
+                ''
+            ) AS words
+        ) AS lag;
 END;
 $hub_lag$;
 
 COMMENT ON FUNCTION kpi_engine.hub_lag() IS
 'Why the figures of this site lack rows or are held back by its gate (NULL: neither), and until '
-'when the changes of all its publishers are counted.';
+'when the changes of all its publishers are counted (NULL: not known, or it keeps up and its '
+'setting replica_lag is off).';
 
 REVOKE ALL ON FUNCTION kpi_engine.hub_lag() FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.hub_lag() TO analytics_hub;
