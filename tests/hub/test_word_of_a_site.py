@@ -231,6 +231,28 @@ def test_days_by_other_rules_of_the_zone_are_not_added_up(hub: Database, site: D
     assert told(hub) == ""
 
 
+def test_a_site_whose_zone_was_set_and_that_was_not_refreshed_is_taken(
+    hub: Database, site: Database
+) -> None:
+    """Its facts are still those of the zone of the hub. Its time zone data is not to blame."""
+    add_site(hub, "bogota", site)
+    refresh(hub, NOW)
+    site.execute("SELECT analytics.set_setting('time_zone', 'America/Caracas')")
+    refresh(hub, NOW)
+    assert (partial_header(hub), told(hub)) == (None, "")
+    refresh(site, NOW)
+    refresh(hub, NOW)
+    assert "its time_zone is America/Caracas, and here it is America/Bogota" in told(hub)
+    # The zone of the hub follows: its own facts are still of the old one when it asks the site.
+    hub.execute(
+        "SELECT analytics.set_setting('time_zone', 'America/Caracas')",
+        "SELECT analytics.set_setting('gate', 'off')",
+        "SELECT analytics.set_setting('breaker_pct', 'off')",
+    )
+    refresh(hub, NOW)
+    assert (partial_header(hub), told(hub)) == (None, "")
+
+
 def test_a_site_that_can_not_say_whether_its_figures_lack_rows_is_taken(
     hub: Database, site: Database
 ) -> None:

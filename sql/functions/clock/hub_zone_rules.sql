@@ -1,5 +1,7 @@
 -- At a site: tells a hub by which rules of the time zone the days here are computed.
 --
+-- Invariant: it is about the zone that kpi_engine.hub_offer() gives, the one of the facts. The
+-- setting may be another one until the next refresh.
 -- It is a function of its own: a hub also asks sites that do not have it yet.
 -- SECURITY DEFINER: the role of a hub reads no setting of ours.
 
@@ -11,7 +13,10 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $hub_zone_rules$
     SELECT kpi_engine.zone_rules(
-        analytics.setting('time_zone'),
+        coalesce(
+            (SELECT engine_state.time_zone FROM kpi_engine.engine_state),
+            analytics.setting('time_zone')
+        ),
         -- No day of a fact is further away (kpi_engine.local_date).
         greatest(p_from, '1900-01-01'),
         least(p_until, '2200-01-01')
@@ -19,8 +24,9 @@ AS $hub_zone_rules$
 $hub_zone_rules$;
 
 COMMENT ON FUNCTION kpi_engine.hub_zone_rules(date, date) IS
-'Checksum of the instants at which the local days p_from to p_until begin by the rules of this '
-'server; NULL if one of them is NULL. For a hub, which compares it with its own.';
+'Checksum of the instants at which the local days p_from to p_until begin, in the time zone of the '
+'facts by the rules of this server; NULL if one of them is NULL. For a hub, which compares it with '
+'its own.';
 
 REVOKE ALL ON FUNCTION kpi_engine.hub_zone_rules(date, date) FROM public;
 GRANT EXECUTE ON FUNCTION kpi_engine.hub_zone_rules(date, date) TO analytics_hub;

@@ -95,9 +95,10 @@ BEGIN
         END;
     END IF;
     IF v_offer.refusal IS NULL AND v_offer.has_zone_rules THEN
+        -- No further than a site looks (kpi_engine.hub_zone_rules).
         SELECT
-            coalesce(engine_state.zone_from, '1999-12-31'),
-            coalesce(engine_state.zone_until, analytics.today() + 62)
+            greatest(coalesce(engine_state.zone_from, '1999-12-31'), '1900-01-01'),
+            least(coalesce(engine_state.zone_until, analytics.today() + 62), '2200-01-01')
         INTO v_from, v_until
         FROM kpi_engine.engine_state;
         PERFORM kpi_engine.send_to_site(
@@ -106,7 +107,9 @@ BEGIN
         EXECUTE format('SELECT * FROM %s.dblink_get_result($1) AS rules (checksum text)', v_schema)
         INTO STRICT v_zone_rules USING 'teloo_hub_' || p_site;
         PERFORM kpi_engine.end_answers(p_site);
-        IF v_zone_rules IS DISTINCT FROM kpi_engine.hub_zone_rules(v_from, v_until) THEN
+        -- In the zone of both settings: the facts here may still be of another one.
+        IF v_zone_rules
+            IS DISTINCT FROM kpi_engine.zone_rules(v_offer.time_zone, v_from, v_until) THEN
             v_offer.refusal := format(
                 'its server has other time zone data of %s than the one here: update both (tzdata), '
                 'and refresh the site', v_offer.time_zone);
