@@ -65,9 +65,15 @@ def objects_of_hub(connection: psycopg.Connection, objects: list[SqlFile]) -> li
 
 def query_over_mirror(connection: psycopg.Connection, item: SqlFile) -> str:
     """Make or extend the mirror of a table of facts; return the query that reads it."""
-    row = connection.execute(
-        "SELECT kpi_engine.make_hub_mirror(%s, %s)", [item.derived_table, key_of(item)]
-    ).fetchone()
+    try:
+        row = connection.execute(
+            "SELECT kpi_engine.make_hub_mirror(%s, %s)", [item.derived_table, key_of(item)]
+        ).fetchone()
+    except psycopg.errors.InvalidParameterValue as error:
+        raise UserError(
+            f"{item.path}: {error.diag.message_primary}; nothing was changed",
+            error.diag.message_hint or "",
+        ) from error
     if row is None:
         raise ValueError("kpi_engine.make_hub_mirror() returned nothing")
     return str(row[0])
