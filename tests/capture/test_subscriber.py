@@ -24,6 +24,7 @@ import oracle
 from capture.origins import differences
 from capture.subscriber import (
     EMPTY_THE_TABLES,
+    MARKER,
     Pair,
     ReplicaArena,
     load_into,
@@ -41,7 +42,7 @@ from conftest import (
     install,
     load_and_migrate,
 )
-from development.replication import PUBLICATION
+from development.replication import PUBLICATION, publish
 from faults.killing import POINTS_OF_A_REFRESH, VICTIMS, Work, held, kill, with_patience
 from hub_sites import partial_header
 from marketplace import BASE_SEED, SMALL, Generation, fill
@@ -1225,6 +1226,62 @@ def test_few_subtransactions_of_a_worker_write(
             subscriber.execute(
                 "REASSIGN OWNED BY owner_without_rights TO CURRENT_USER",
                 "DROP ROLE owner_without_rights",
+            )
+
+
+@pytest.mark.parametrize("run_as_owner", [False, True])
+def test_a_worker_notes_a_table_of_another_service_once_in_a_transaction(
+    publishing: Cluster, server_18: Server, run_as_owner: bool
+) -> None:
+    """It fires the trigger for each row, and forgets what it marked for a row of another owner."""
+    complaints = "CREATE TABLE public.reclamos (id integer PRIMARY KEY, n integer)"
+    notes = (
+        "SELECT source_relation::regclass::text, count(*) FROM kpi_engine.outside_changes GROUP BY 1"
+    )
+    for subscriber in fresh_database(server_18):
+        install(subscriber)
+        subscriber.execute(
+            complaints,
+            "DROP ROLE IF EXISTS owner_of_complaints",
+            "CREATE ROLE owner_of_complaints",
+            "ALTER TABLE public.reclamos OWNER TO owner_of_complaints",
+            # As analytics.watch_outside_sources() does.
+            "CREATE TRIGGER teloo_outside_row AFTER INSERT OR UPDATE OR DELETE ON public.reclamos "
+            "FOR EACH ROW EXECUTE FUNCTION kpi_engine.note_outside_change()",
+            "ALTER TABLE public.reclamos ENABLE REPLICA TRIGGER teloo_outside_row",
+        )
+        name = f"{subscriber.name}_outside_{run_as_owner}".lower()
+        publishing.make_database(name)
+        publisher = Database(publishing, name)
+        pair = Pair(publisher, subscriber)
+        publisher.execute(complaints, MARKER.format("public"))
+        with publisher.session() as connection:
+            publish(connection)
+        try:
+            pair.subscribe()
+            subscriber.execute(
+                f"ALTER SUBSCRIPTION {pair.name} SET (run_as_owner = {run_as_owner})"
+            )
+            pair.catch_up()
+            subscriber.execute("DELETE FROM kpi_engine.outside_changes")
+            ((before,),) = subscriber.rows("SELECT pg_current_xact_id()::text::bigint")
+            publisher.execute(
+                "INSERT INTO public.reclamos SELECT n, n FROM generate_series(1, 500) AS n"
+            )
+            pair.catch_up()
+            assert subscriber.rows(notes) == [("reclamos", 1)]
+            # Each subtransaction that writes takes a number, too.
+            ((after,),) = subscriber.rows("SELECT pg_current_xact_id()::text::bigint")
+            assert int(str(after)) - int(str(before)) < 50
+            # Each transaction notes it.
+            publisher.execute("UPDATE public.reclamos SET n = n + 1 WHERE id = 7")
+            publisher.execute("DELETE FROM public.reclamos WHERE id = 8")
+            pair.catch_up()
+            assert subscriber.rows(notes) == [("reclamos", 3)]
+        finally:
+            pair.unsubscribe()
+            subscriber.execute(
+                "DROP TABLE public.reclamos", "DROP ROLE owner_of_complaints"
             )
 
 

@@ -1,6 +1,7 @@
 """How people use the page: keyboard, links, language, token, search, actions of an operator."""
 
 import re
+import unicodedata
 import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
@@ -496,8 +497,10 @@ def test_a_token_for_some_cities_shows_what_these_have(visit: Visit, shop: Api) 
     assert page.locator("#asesores-retencion").count() == 0
     page.goto(f"{shop.url}/?vista=ciudades#token={narrow}")
     page.wait_for_selector("#ciudades-lista")
-    # As they were written most this month.
-    assert {row[0].casefold() for row in visit.table("ciudades-lista")} == {"bogotá", "cali"}
+    # However they were written this month.
+    cities = "".join(row[0] for row in visit.table("ciudades-lista"))
+    letters = unicodedata.normalize("NFD", cities.upper()).replace("\u0301", "")
+    assert letters in ("BOGOTACALI", "CALIBOGOTA")
     page.goto(f"{shop.url}/?vista=finanzas#token={narrow}")
     page.wait_for_selector(".trouble")
     assert "Este token no puede ver esto" in visit.text(".trouble")

@@ -4,6 +4,10 @@
 -- table once in a transaction; a rollback to a savepoint removes the mark with the note. A refresh
 -- in the transaction takes the note, and removes the mark. If it can't note, a lost change is
 -- noted, and the next refresh reads everything anew.
+-- The worker of a subscription fires it for each row. From PostgreSQL 16 on, a worker that takes the
+-- role of the table's owner forgets its settings after each row (run_as_owner = false), and the mark
+-- with them. So its mark is an open cursor, which ends with the transaction, or with a rollback to
+-- before the note. Else each row would write a note, in a subtransaction of its own.
 -- SECURITY DEFINER: writers have no right on schema kpi_engine.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_outside_change()
@@ -17,6 +21,7 @@ AS $note_outside_change$
 DECLARE
     v_transaction constant text := pg_current_xact_id()::text;
     v_noted text := coalesce(current_setting('analytics.outside_noted', true), '');
+    v_cursor refcursor := 'teloo-analytics outside ' || tg_relid;
     v_message text;
     v_sqlstate text;
 BEGIN
@@ -28,10 +33,17 @@ BEGIN
     ELSIF strpos(v_noted, format(':%s:', tg_relid)) > 0 THEN
         RETURN NULL;
     END IF;
+    IF tg_level = 'ROW' AND EXISTS (
+        SELECT FROM pg_cursors WHERE pg_cursors.name = v_cursor::text
+    ) THEN
+        RETURN NULL;
+    END IF;
     BEGIN
         INSERT INTO kpi_engine.outside_changes (source_relation) VALUES (tg_relid);
         IF NOT FOUND THEN
             v_message := 'kpi_engine.outside_changes was altered';
+        ELSIF tg_level = 'ROW' AND kpi_engine.is_apply_worker() THEN
+            OPEN v_cursor FOR SELECT;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_message := MESSAGE_TEXT, v_sqlstate := RETURNED_SQLSTATE;
