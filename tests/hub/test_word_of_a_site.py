@@ -104,9 +104,7 @@ def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
         assert (partial_header(hub), told(hub)) == (None, "")
 
 
-@pytest.mark.parametrize(
-    ("setting", "last"), [("5 minutes", "2026-11-22"), ("off", "2026-11-23")]
-)
+@pytest.mark.parametrize(("setting", "last"), [("5 minutes", "2026-11-22"), ("off", "2026-11-23")])
 def test_a_hub_leaves_a_day_open_that_its_site_leaves_open(
     hub: Database, site: Database, setting: str, last: str
 ) -> None:
@@ -130,9 +128,9 @@ def test_a_hub_leaves_a_day_open_that_its_site_leaves_open(
     assert (partial_header(hub), told(hub)) == (None, "")
     assert hub.rows(closed) == [(last,)]
     # What the site counts itself, by its own clock.
-    assert site.rows(
-        "SELECT kpi_engine.facts_counted_until() < '2026-11-24 00:00:00-05'"
-    ) == [(setting != "off",)]
+    assert site.rows("SELECT kpi_engine.facts_counted_until() < '2026-11-24 00:00:00-05'") == [
+        (setting != "off",)
+    ]
     site.execute("UPDATE solicitudes SET created_at = created_at - interval '1 hour'")
     refresh(site, later)
     site.execute(

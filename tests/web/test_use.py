@@ -1,8 +1,8 @@
 """How people use the page: keyboard, links, language, token, search, actions of an operator."""
 
 import re
-import unicodedata
 import time
+import unicodedata
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
