@@ -108,7 +108,7 @@ def test_a_site_whose_own_figures_lack_rows_is_partial_at_the_hub(
 def test_a_hub_leaves_a_day_open_that_its_site_leaves_open(
     hub: Database, site: Database, setting: str, last: str
 ) -> None:
-    """At midnight the publisher of the site is three minutes behind: no problem, and no whole day."""
+    """At midnight the publisher is three minutes behind: no problem, and no whole day."""
     closed = (
         "SELECT max(period)::text FROM kpi_engine.closings WHERE view_name = 'mv_embudo_operativo'"
     )

@@ -1,7 +1,8 @@
 -- Drops the derived tables whose definition is gone.
 --
--- Invariant: if anything still reads such a table, this fails and drops nothing. At a hub, the mirror
--- of such a table goes too, also one that an earlier version left behind. It holds rows of the sites.
+-- Invariant: if anything still reads such a table, this fails and drops nothing. At a hub, the
+-- mirror of such a table goes too, also one that an earlier version left behind. It holds rows of
+-- the sites.
 
 CREATE OR REPLACE FUNCTION kpi_engine.forget_derived_tables()
 RETURNS text[]
@@ -74,8 +75,8 @@ END;
 $forget_derived_tables$;
 
 COMMENT ON FUNCTION kpi_engine.forget_derived_tables() IS
-'Drops the derived tables whose view recomputed_<name> has no file any more, and their mirrors at a '
-'hub. Returns their names. '
+'Drops the derived tables whose view recomputed_<name> has no file any more, and their mirrors at '
+'a hub. Returns their names. '
 'Errors: 2BP01 if something still reads one. Internal to make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.forget_derived_tables() FROM public;

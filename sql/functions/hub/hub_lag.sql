@@ -3,9 +3,9 @@
 --
 -- Invariant: behind is NULL only if the source kept up at the refresh that the facts are of, and
 -- keeps up now, and the gate holds nothing. counted_as_of is NULL while behind is NULL if this site
--- counts no lag in its own periods either (kpi_engine.facts_counted_until). Else a hub could wait for
--- ever for a publisher that the site does not wait for. It is a function of its own: a hub also asks
--- sites that do not have it yet.
+-- counts no lag in its own periods either (kpi_engine.facts_counted_until). Else a hub could wait
+-- for ever for a publisher that the site does not wait for. It is a function of its own: a hub also
+-- asks sites that do not have it yet.
 -- SECURITY DEFINER: the role of a hub reads no other table of ours.
 
 CREATE OR REPLACE FUNCTION kpi_engine.hub_lag()

@@ -3,9 +3,9 @@
 -- Invariant: site_<table> is the definition by which the sites compute their facts. The mirror has
 -- its columns, and the site of each row. recomputed_<table> reads the mirror at a hub, so the
 -- engine does the rest as anywhere. A window is the hub's own: a site that has not refreshed since
--- yesterday still has the rows of yesterday's window.
--- A value is never rounded to a type that a column had before: a present column of another type is an
--- error. A table that is declared anew gets a new mirror. Then each site gives all its rows again.
+-- yesterday still has the rows of yesterday's window. A value is never rounded to a type that a
+-- column had before: a present column of another type is an error. A table that is declared anew
+-- gets a new mirror. Then each site gives all its rows again.
 
 CREATE OR REPLACE FUNCTION kpi_engine.make_hub_mirror(p_table_name text, p_key_column text)
 RETURNS text
@@ -122,7 +122,7 @@ $make_hub_mirror$;
 
 COMMENT ON FUNCTION kpi_engine.make_hub_mirror(text, text) IS
 'Creates the mirror of a fact table at a hub, or adds its new columns; returns the query that '
-'defines the facts there. Errors: 22023 if a column has another type than before, or the name of the '
-'mirror is taken. Internal to make migrate.';
+'defines the facts there. Errors: 22023 if a column has another type than before, or the name of '
+'the mirror is taken. Internal to make migrate.';
 
 REVOKE ALL ON FUNCTION kpi_engine.make_hub_mirror(text, text) FROM public;

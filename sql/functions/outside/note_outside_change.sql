@@ -3,11 +3,11 @@
 -- Invariant: it never fails the writer, and waits at most 100 ms for a lock on the log. It notes a
 -- table once in a transaction; a rollback to a savepoint removes the mark with the note. A refresh
 -- in the transaction takes the note, and removes the mark. If it can't note, a lost change is
--- noted, and the next refresh reads everything anew.
--- The worker of a subscription fires it for each row. From PostgreSQL 16 on, a worker that takes the
--- role of the table's owner forgets its settings after each row (run_as_owner = false), and the mark
--- with them. So its mark is an open cursor, which ends with the transaction, or with a rollback to
--- before the note. Else each row would write a note, in a subtransaction of its own.
+-- noted, and the next refresh reads everything anew. The worker of a subscription fires it for each
+-- row. From PostgreSQL 16 on, a worker that takes the role of the table's owner forgets its
+-- settings after each row (run_as_owner = false), and the mark with them. So its mark is an open
+-- cursor, which ends with the transaction, or with a rollback to before the note. Else each row
+-- would write a note, in a subtransaction of its own.
 -- SECURITY DEFINER: writers have no right on schema kpi_engine.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_outside_change()
