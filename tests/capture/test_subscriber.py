@@ -1235,7 +1235,10 @@ def test_a_worker_notes_a_table_of_another_service_once_in_a_transaction(
 ) -> None:
     """It fires the trigger for each row, and forgets what it marked for a row of another owner."""
     complaints = "CREATE TABLE public.reclamos (id integer PRIMARY KEY, n integer)"
-    notes = "SELECT source_relation::regclass::text, count(*) FROM kpi_engine.outside_changes GROUP BY 1"
+    notes = (
+        "SELECT source_relation::regclass::text, count(*) "
+        "FROM kpi_engine.outside_changes GROUP BY 1"
+    )
     for subscriber in fresh_database(server_18):
         install(subscriber)
         subscriber.execute(

@@ -45,8 +45,11 @@ BEGIN
     WHEN OTHERS THEN
         NULL;
     END;
-    -- The log was altered or is gone.
-    PERFORM nextval('kpi_engine.unnoted_changes');
+    -- The log was altered or is gone: as kpi_engine.note_lost_change() does.
+    PERFORM setval(
+        'kpi_engine.unnoted_changes',
+        uuid_hash_extended(gen_random_uuid(), 0) & 4611686018427387903
+    );
 END;
 $note_new_triggers$;
 

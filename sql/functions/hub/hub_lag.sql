@@ -27,11 +27,12 @@ BEGIN
         SELECT
             lag.words,
             CASE
-                -- Held views show older facts than these. What the breaker holds is not in the facts.
+                -- Held views show older facts than these. What the breaker holds is in no facts.
                 WHEN held.has_view THEN NULL
                 WHEN
                     lag.words IS NOT NULL
-                    OR analytics.setting('replica_lag') <> 'off' AND NOT kpi_engine.clock_is_pinned()
+                    OR analytics.setting('replica_lag') <> 'off'
+                    AND NOT kpi_engine.clock_is_pinned()
                     THEN engine_state.facts_counted_as_of
             END
         FROM kpi_engine.engine_state
