@@ -292,7 +292,15 @@ def migrating_over_a_busy_table(database: Database) -> Iterator[subprocess.Popen
     with database.session() as holder:
         holder.execute("BEGIN; LOCK TABLE public.ofertas IN ROW EXCLUSIVE MODE")
         process = subprocess.Popen(
-            [sys.executable, str(SCRIPTS / "migrate.py"), "--database-url", database.url],
+            # Whoever starts the tests in the background has SIGINT ignored.
+            [
+                "env",
+                "--default-signal=INT",
+                sys.executable,
+                str(SCRIPTS / "migrate.py"),
+                "--database-url",
+                database.url,
+            ],
             stderr=subprocess.PIPE,
             text=True,
         )

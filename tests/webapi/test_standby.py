@@ -124,34 +124,6 @@ def test_a_standby_refuses_what_writes_as_read_only(
     assert "primary" in error["hint"]
 
 
-def test_a_standby_knows_when_an_unnoted_change_is_counted(pair: tuple[Api, Api]) -> None:
-    """Else each live figure there would be computed in full, for ever."""
-    primary, standby = (api.database for api in pair)
-    unnoted = "SELECT kpi_engine.has_unnoted_changes()"
-    logs = ("lost_changes", "change_log")
-
-    def caught_up() -> list[tuple[object, ...]]:
-        ((written,),) = primary.rows("SELECT pg_current_wal_insert_lsn()")
-        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
-        # What is in the buffers of the log goes out with the next commit.
-        primary.execute("SELECT pg_current_xact_id()")
-        assert wait_until(lambda: standby.rows(replayed) == [(True,)])
-        return standby.rows(unnoted)
-
-    assert caught_up() == primary.rows(unnoted) == [(False,)]
-    primary.execute(
-        *(f"ALTER TABLE kpi_engine.{log} ADD CONSTRAINT no CHECK (false) NOT VALID" for log in logs)
-    )
-    try:
-        primary.execute("UPDATE public.solicitudes SET updated_at = updated_at")
-    finally:
-        primary.execute(*(f"ALTER TABLE kpi_engine.{log} DROP CONSTRAINT no" for log in logs))
-    assert caught_up() == primary.rows(unnoted) == [(True,)]
-    primary.execute("SELECT * FROM refresh_all_mv()")
-    assert primary.rows(unnoted) == [(False,)]
-    assert caught_up() == [(False,)]
-
-
 def test_a_refresh_at_a_standby_says_where_to_go(standby_api: Api) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
         standby_api.database.rows("SELECT * FROM analytics.refresh_all_mv()")

@@ -5,10 +5,6 @@
 -- the note, and removes the mark. On a full disk, or if no lock is free, no row can be written:
 -- then a sequence moves (kpi_engine.note_unnoted_changes). The key of the note is
 -- kpi_engine.lost_key(), as a literal: a note calls as little as it can.
--- Invariant: each move gives the sequence a value that it never had. It is random: two writers that
--- count up at the same time could come to a value that was seen already. And nextval() logs a later
--- value than it gives, so a standby would see a move for ever. 62 bits, so that a version of before
--- can still count up.
 
 CREATE OR REPLACE FUNCTION kpi_engine.note_lost_change(
     p_relation oid, p_message text, p_sqlstate text
@@ -34,10 +30,7 @@ BEGIN
             VALUES ('everything', 'ffffffff-ffff-ffff-ffff-ffffffffffff');
         EXCEPTION WHEN OTHERS THEN
             -- The disk is full, or no lock is free.
-            PERFORM setval(
-                'kpi_engine.unnoted_changes',
-                uuid_hash_extended(gen_random_uuid(), 0) & 4611686018427387903
-            );
+            PERFORM nextval('kpi_engine.unnoted_changes');
         END;
     END;
     PERFORM set_config('analytics.lost_change', v_transaction, true);

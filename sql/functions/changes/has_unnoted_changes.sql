@@ -1,6 +1,4 @@
 -- Tells whether a change of a source table, which could be noted in no table, may still be unseen.
---
--- Invariant: a standby gives the same answer. Each move is logged with its exact value.
 
 CREATE OR REPLACE FUNCTION kpi_engine.has_unnoted_changes()
 RETURNS boolean

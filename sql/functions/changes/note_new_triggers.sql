@@ -45,11 +45,8 @@ BEGIN
     WHEN OTHERS THEN
         NULL;
     END;
-    -- The log was altered or is gone: as kpi_engine.note_lost_change() does.
-    PERFORM setval(
-        'kpi_engine.unnoted_changes',
-        uuid_hash_extended(gen_random_uuid(), 0) & 4611686018427387903
-    );
+    -- The log was altered or is gone.
+    PERFORM nextval('kpi_engine.unnoted_changes');
 END;
 $note_new_triggers$;
 
