@@ -15,9 +15,7 @@ SET jit = off
 AS $take_changes$
 BEGIN
     PERFORM kpi_engine.hold_change_log();
-    IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
-        PERFORM kpi_engine.give_up_rebuild();
-    END IF;
+    PERFORM kpi_engine.give_up_rebuild();
     IF EXISTS (SELECT FROM kpi_engine.rebuild_batches) THEN
         PERFORM kpi_engine.hold_source();
         PERFORM kpi_engine.compact_change_log();

@@ -36,19 +36,26 @@ BEGIN
         pg_subscription.oid = known.subscription_id
         AND pg_subscription.subname <> known.subscription;
     -- Nothing brings them up to date any more, and what they say of the worker is not so.
-    DELETE FROM kpi_engine.subscription_marks AS known
-    WHERE NOT EXISTS (
-        SELECT FROM kpi_engine.followed() AS followed
-        WHERE
-            followed.outside_of IS NULL
-            AND (
-                followed.subscription = known.subscription
-                OR followed.subscription_id = known.subscription_id
-            )
-    );
+    WITH followed AS MATERIALIZED (
+        SELECT * FROM kpi_engine.followed()
+    ),
+
+    ended AS (
+        DELETE FROM kpi_engine.subscription_marks AS known
+        WHERE NOT EXISTS (
+            SELECT FROM followed
+            WHERE
+                followed.outside_of IS NULL
+                AND (
+                    followed.subscription = known.subscription
+                    OR followed.subscription_id = known.subscription_id
+                )
+        )
+    )
+
     DELETE FROM kpi_engine.feeding_marks AS known
     WHERE NOT EXISTS (
-        SELECT FROM kpi_engine.followed() AS followed
+        SELECT FROM followed
         WHERE
             followed.outside_of IS NOT NULL
             AND followed.subscription_id = known.subscription_id
