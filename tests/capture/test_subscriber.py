@@ -212,18 +212,23 @@ def test_paused_and_resumed_nothing_is_missed(pair: Pair) -> None:
     right_after(pair, "incremental")
 
 
-def test_a_table_that_is_added_is_copied_and_followed(publishing: Cluster, pair: Pair) -> None:
-    """Each table of FOR ALL TABLES that comes later needs REFRESH PUBLICATION."""
-    publisher, subscriber = pair.publisher, pair.subscriber
-    for database in (publisher, subscriber):
+def add_an_inheriting_table(pair: Pair) -> None:
+    """Add a table of audits on both sides; only the publisher has rows of it."""
+    for database in (pair.publisher, pair.subscriber):
         database.execute(
             "CREATE TABLE public.audits_2027 () INHERITS (public.auditorias_tiendas)",
             "ALTER TABLE public.audits_2027 ADD PRIMARY KEY (id)",
         )
-    publisher.execute(
+    pair.publisher.execute(
         "INSERT INTO public.audits_2027 (id, asesor_id, fecha_revision, estado, puntaje_confianza) "
         "SELECT gen_random_uuid(), id, '2026-11-20', 'APROBADA', 1.5 FROM public.asesores"
     )
+
+
+def test_a_table_that_is_added_is_copied_and_followed(publishing: Cluster, pair: Pair) -> None:
+    """Each table of FOR ALL TABLES that comes later needs REFRESH PUBLICATION."""
+    publisher, subscriber = pair.publisher, pair.subscriber
+    add_an_inheriting_table(pair)
     subscriber.execute(f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION")
     subscriber.wait_until("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel")
     pair.catch_up()
@@ -728,17 +733,9 @@ def test_updates_of_rows_that_are_not_here_are_missed(
 
 def test_a_table_that_no_subscription_brings_is_missed_beside_its_siblings(pair: Pair) -> None:
     """Also one that comes later: its worker leaves rows of it out without a word."""
-    publisher, subscriber = pair.publisher, pair.subscriber
+    subscriber = pair.subscriber
     assert lacks(subscriber) == []
-    for database in (subscriber, publisher):
-        database.execute(
-            "CREATE TABLE public.audits_2027 () INHERITS (public.auditorias_tiendas)",
-            "ALTER TABLE public.audits_2027 ADD PRIMARY KEY (id)",
-        )
-    publisher.execute(
-        "INSERT INTO public.audits_2027 (id, asesor_id, fecha_revision, estado, puntaje_confianza) "
-        "SELECT gen_random_uuid(), id, '2026-11-20', 'APROBADA', 1.5 FROM public.asesores"
-    )
+    add_an_inheriting_table(pair)
     pair.catch_up()
     assert lacks(subscriber) == [("public.audits_2027", "absent")]
     subscriber.execute("CALL analytics.apply_change_capture()")
@@ -761,15 +758,7 @@ def test_a_table_that_no_subscription_brings_is_missed_beside_its_siblings(pair:
 
 def test_a_table_that_was_absent_and_comes_without_a_copy_is_missed(pair: Pair) -> None:
     publisher, subscriber = pair.publisher, pair.subscriber
-    for database in (subscriber, publisher):
-        database.execute(
-            "CREATE TABLE public.audits_2027 () INHERITS (public.auditorias_tiendas)",
-            "ALTER TABLE public.audits_2027 ADD PRIMARY KEY (id)",
-        )
-    publisher.execute(
-        "INSERT INTO public.audits_2027 (id, asesor_id, fecha_revision, estado, puntaje_confianza) "
-        "SELECT gen_random_uuid(), id, '2026-11-20', 'APROBADA', 1.5 FROM public.asesores"
-    )
+    add_an_inheriting_table(pair)
     assert lacks(subscriber) == [("public.audits_2027", "absent")]
     subscriber.execute(
         f"ALTER SUBSCRIPTION {pair.name} REFRESH PUBLICATION WITH (copy_data = false)"
