@@ -28,11 +28,7 @@ DECLARE
     v_hidden text[];
     v_answer json;
 BEGIN
-    v_hidden := ARRAY(
-        SELECT kpi.view_name
-        FROM kpi_engine.kpi_views() AS kpi
-        WHERE NOT has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
-    );
+    v_hidden := kpi_engine.hidden_views();
     IF v_from > v_to THEN
         PERFORM kpi_engine.raise_bad_parameter('to', hasta, 'a day not before from');
     ELSIF NOT EXISTS (

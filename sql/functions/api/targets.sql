@@ -21,11 +21,7 @@ DECLARE
     v_hidden text[];
     v_answer json;
 BEGIN
-    v_hidden := ARRAY(
-        SELECT kpi.view_name
-        FROM kpi_engine.kpi_views() AS kpi
-        WHERE NOT has_table_privilege(kpi_engine.api_caller(), kpi.relation, 'SELECT')
-    );
+    v_hidden := kpi_engine.hidden_views();
     IF NOT EXISTS (
         -- Those of a view that is gone can be read, too.
         SELECT FROM kpi_engine.targets AS target
